@@ -1,0 +1,44 @@
+# `make help` lists what can be made.
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test check format tensorboard corpus clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+install: $(VENV)/installed  ## a virtual environment with everything, in .venv
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: install  ## train on the shipped corpus, decode its test set, score it (ARGS='data=… run.dir=…')
+	$(BIN)/python -m translate.train experiment=shipped $(ARGS)
+
+test: install  ## the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## bring the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tensorboard: install  ## curves of all runs in runs/, in a browser
+	$(BIN)/tensorboard --logdir runs
+
+corpus: install  ## make the shipped corpus again
+	$(BIN)/python scripts/make_corpus.py
+
+clean:  ## remove the environment and caches; runs and data stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,19 @@
+"""What several test files share: where the real corpora are, on machines that have them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def corpora_root() -> Path:
+    """The folder of real corpora: $TRANSLATE_DATA, or shared/data beside the repository."""
+    root = Path(os.environ.get("TRANSLATE_DATA", _REPOSITORY.parent / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no real corpora in {root}; set TRANSLATE_DATA")
+    return root

@@ -1,0 +1,213 @@
+"""Pairs come out of every kind of file as they went in."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from translate.data.corpora import CORPORA, CorpusConfig, CorpusFormat, content_hashes, read_pairs
+from translate.errors import UserError
+from translate.text import write_lines
+
+PAIRS = [
+    ("Hello.", "Hallo."),
+    ("", "leer"),
+    ("a \r carriage return\r", "nächste\x85Zeile"),
+    ('"quoted, "" twice', "'einzeln"),
+    ("line\u2028separator", "NUL \x00 hier"),
+    ("\ufeffBOM", "👩‍👩‍👧"),
+    ("Zeile\x0bmit\x0call\x1cem", "x" * 65_000),
+]
+
+
+def as_text(folder: Path) -> CorpusConfig:
+    for side, name in enumerate(("source", "target")):
+        write_lines(folder / f"{name}.gz", [pair[side] for pair in PAIRS])
+    return CorpusConfig(source=f"{folder}/source.gz", target=f"{folder}/target.gz")
+
+
+def as_tsv(folder: Path) -> CorpusConfig:
+    write_lines(folder / "pairs.tsv", [f"7\t{target}\t{source}" for source, target in PAIRS])
+    return CorpusConfig(format=CorpusFormat.tsv, path=f"{folder}/pairs.tsv", source="3", target="2")
+
+
+def as_jsonl(folder: Path) -> CorpusConfig:
+    lines = [json.dumps({"translation": {"en": source, "de": target}}) for source, target in PAIRS]
+    (folder / "pairs.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    return CorpusConfig(
+        format=CorpusFormat.jsonl, path=f"{folder}/*.jsonl.gz", source="translation.en", target="translation.de"
+    )
+
+
+def as_parquet(folder: Path) -> CorpusConfig:
+    translation = [{"en": source, "de": target} for source, target in PAIRS]
+    table = pyarrow.table({"id": list(range(len(PAIRS))), "translation": translation})
+    parquet.write_table(table.slice(0, 3), folder / "part-0.parquet")
+    parquet.write_table(table.slice(3), folder / "part-1.parquet")
+    return CorpusConfig(
+        format=CorpusFormat.parquet, path=f"{folder}/part-*", source="translation.en", target="translation.de"
+    )
+
+
+def as_hub(folder: Path) -> CorpusConfig:
+    as_parquet(folder)
+    return CorpusConfig(format=CorpusFormat.hub, name=str(folder), source="translation.en", target="translation.de")
+
+
+WRITERS = {
+    CorpusFormat.text: as_text,
+    CorpusFormat.tsv: as_tsv,
+    CorpusFormat.jsonl: as_jsonl,
+    CorpusFormat.parquet: as_parquet,
+    CorpusFormat.hub: as_hub,
+}
+
+
+def read(config: CorpusConfig) -> list[tuple[str, str]]:
+    return list(read_pairs(config, key="data.train"))
+
+
+@pytest.fixture(autouse=True)
+def _hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("hub"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_OFFLINE", True, raising=False)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True, raising=False)
+
+
+def test_every_format_has_a_test():
+    assert set(WRITERS) == set(CORPORA) == set(CorpusFormat)
+
+
+@pytest.mark.parametrize("kind", list(CorpusFormat))
+def test_all_formats_give_the_same_hostile_pairs(kind: CorpusFormat, tmp_path: Path):
+    config = WRITERS[kind](tmp_path)
+    assert read(config) == PAIRS
+    hashes = content_hashes(config, key="data.train")
+    assert hashes == content_hashes(config, key="data.train")
+    assert all(len(value) == 64 for value in hashes)
+
+
+def test_a_local_folder_of_jsonl_reads_as_a_hub_data_set(tmp_path: Path):
+    for split, pairs in (("train", PAIRS[:4]), ("validation", PAIRS[4:])):
+        lines = [json.dumps({"translation": {"en": source, "de": target}}) for source, target in pairs]
+        write_lines(tmp_path / f"{split}.jsonl", lines)
+    config = as_hub_config(tmp_path, "validation")
+    assert read(config) == PAIRS[4:]
+    with pytest.raises(UserError, match=r"data\.train: hub data set .*, split 'nowhere'"):
+        read(as_hub_config(tmp_path, "nowhere"))
+
+
+def as_hub_config(folder: Path, split: str) -> CorpusConfig:
+    return CorpusConfig(
+        format=CorpusFormat.hub,
+        name=str(folder),
+        split=split,
+        source="translation.en",
+        target="translation.de",
+    )
+
+
+def test_tsv_columns_may_be_named_by_a_header_even_behind_a_byte_order_mark(tmp_path: Path):
+    lines = ["\ufeffde\tid\ten\r", *(f"{target}\t1\t{source}" for source, target in PAIRS)]
+    write_lines(tmp_path / "pairs.tsv.gz", lines)
+    assert read(tsv(tmp_path / "pairs.tsv.gz", "en", "de")) == PAIRS
+
+
+def tsv(path: Path, source: str, target: str) -> CorpusConfig:
+    return CorpusConfig(format=CorpusFormat.tsv, path=str(path), source=source, target=target)
+
+
+def test_tsv_errors_name_file_line_and_column(tmp_path: Path):
+    path = tmp_path / "pairs.tsv"
+    write_lines(path, ["en\tde", "a\tb", "only one"])
+    with pytest.raises(UserError, match=r"data\.train: .*pairs\.tsv, line 3: column 2 is asked for; there are 1"):
+        read(tsv(path, "en", "de"))
+    with pytest.raises(UserError, match=r"line 1: no column 'fr' in the header, which has en, de"):
+        read(tsv(path, "en", "fr"))
+    with pytest.raises(UserError, match="counted from 1"):
+        read(tsv(path, "0", "1"))
+
+
+def test_sides_of_different_length_are_an_error_with_both_counts(tmp_path: Path):
+    write_lines(tmp_path / "a.en", ["line"] * 5)
+    write_lines(tmp_path / "a.de", ["Zeile"] * 3)
+    for source, target in (("en", "de"), ("de", "en")):
+        config = CorpusConfig(source=f"{tmp_path}/a.{source}", target=f"{tmp_path}/a.{target}")
+        with pytest.raises(UserError, match=r"data\.train: the two sides") as caught:
+            read(config)
+        assert "a.en has 5" in str(caught.value)
+        assert "a.de has 3" in str(caught.value)
+
+
+def test_a_final_line_without_an_end_is_a_line(tmp_path: Path):
+    write_lines(tmp_path / "a", ["one", "two"], end_last_line=False)
+    write_lines(tmp_path / "b", ["eins", "zwei"])
+    assert read(CorpusConfig(source=f"{tmp_path}/a", target=f"{tmp_path}/b")) == [("one", "eins"), ("two", "zwei")]
+
+
+def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path):
+    (tmp_path / "empty").touch()
+    with pytest.raises(UserError, match=r"^data\.train: the corpus is empty"):
+        read(CorpusConfig(source=f"{tmp_path}/empty", target=f"{tmp_path}/empty"))
+    for config in (
+        CorpusConfig(source="absent.en", target="absent.de"),
+        CorpusConfig(format=CorpusFormat.jsonl, path="absent*.jsonl", source="en", target="de"),
+    ):
+        for function in (read, lambda config: content_hashes(config, key="data.train")):
+            with pytest.raises(UserError, match=r"^data\.train: absent.*there is no such file"):
+                function(config)
+    with pytest.raises(
+        UserError, match=r"^data\.train: nothing says .* set data\.train\.source=… data\.train\.target=…$"
+    ):
+        read(CorpusConfig())
+    with pytest.raises(UserError, match=r"where the parquet corpus is; set data\.train\.path=…$"):
+        read(CorpusConfig(format=CorpusFormat.parquet, source="en", target="de"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{not json", r"line 2, column 2: not JSON"),
+        ('{"en": "x"}', r"line 2: no 'de' here, only en"),
+        ('{"en": "x", "de": null}', r"line 2: 'de' should be text, but is None"),
+        ('{"en": "x", "de": 3}', r"line 2: 'de' should be text, but is 3"),
+        ("[1]", r"line 2: no 'en' here, only list"),
+        ("", r"line 2, column 1: not JSON"),
+    ],
+)
+def test_json_errors_name_file_and_line(tmp_path: Path, line: str, message: str):
+    write_lines(tmp_path / "a.jsonl", ['{"en": "a", "de": "b"}', line])
+    with pytest.raises(UserError, match=rf"data\.train: .*a\.jsonl, {message}"):
+        read(CorpusConfig(format=CorpusFormat.jsonl, path=f"{tmp_path}/a.jsonl", source="en", target="de"))
+
+
+def test_json_values_become_one_line_of_real_characters(tmp_path: Path):
+    write_lines(tmp_path / "a.jsonl", [r'{"en": "two\nlines", "de": "half \ud83d pair"}'])
+    pairs = read(CorpusConfig(format=CorpusFormat.jsonl, path=f"{tmp_path}/a.jsonl", source="en", target="de"))
+    assert pairs == [("two lines", "half ? pair")]
+
+
+def test_a_wrong_parquet_file_or_column_is_named(tmp_path: Path):
+    config = as_parquet(tmp_path)
+    config.source = "translation.fr"
+    with pytest.raises(UserError, match=r"part-0\.parquet: no 'translation\.fr' here"):
+        read(config)
+    (tmp_path / "part-0.parquet").write_bytes(b"no parquet")
+    with pytest.raises(UserError, match=r"part-0\.parquet: cannot be read as Parquet"):
+        read(as_text(tmp_path) and config)
+
+
+def test_content_decides_the_hash_and_the_name_does_not(tmp_path: Path):
+    for name, content in (("a", "x\n"), ("b", "x\n"), ("c", "y\n")):
+        (tmp_path / name).write_text(content)
+
+    def hashes(source: str, target: str) -> list[str]:
+        return content_hashes(CorpusConfig(source=f"{tmp_path}/{source}", target=f"{tmp_path}/{target}"), key="k")
+
+    assert hashes("a", "b") == hashes("b", "a")
+    assert hashes("a", "b") != hashes("a", "c")

@@ -1,0 +1,148 @@
+"""The data report finds what was planted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
+
+from translate.data.preparation import prepare
+from translate.data.profile import Profiler
+from translate.data.report import DataReport, data_report
+from translate.data.statistics import repeated, shared_with
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> DataReport:
+    folder = tmp_path_factory.mktemp("report")
+    source, target = list(SOURCE), list(TARGET)
+    source[10], target[10] = "control \x85 here", "auch \x00 hier"
+    source[20], target[20] = "Это совсем другой язык", "Jawohl"
+    source[30], target[30] = "equal", "equal"
+    source[40], target[40] = SOURCE[41], TARGET[41]
+    source[50] = "long " * 200
+    target[60] = "x"
+    source[70] = ""
+    data = make_data(folder, source, target)
+    data.test = write_pairs(
+        folder / "test", ["quite new", SOURCE[100], SOURCE[101]], ["ganz neu", "anders", TARGET[101]]
+    )
+    data.source_language, data.target_language = "xx", "yy"
+    return data_report(data, prepare(data, TOKENIZER))
+
+
+def lines_of(finding: dict) -> list[int]:
+    return [example["line"] for example in finding["examples"]]
+
+
+def test_planted_oddities_are_found_at_their_lines(report: DataReport):
+    found = report.values["splits"]["train"]["findings"]
+    expected = {
+        "blank side": [71],
+        "source = target": [31],
+        "control characters in source": [11],
+        "control characters in target": [11],
+        "source not in Latin script": [21],
+        "target not in Latin script": [],
+        "source far longer than most": [51],
+        "target far longer than most": [],
+    }
+    assert {name: lines_of(found[name]) for name in expected} == expected
+    assert {name: found[name]["count"] for name in expected} == {name: len(lines) for name, lines in expected.items()}
+    assert lines_of(found["lengths far from the usual ratio"])[:2] == [61, 51]
+
+
+def test_duplicates_and_overlap_are_counted(report: DataReport):
+    splits = report.values["splits"]
+    duplicates = splits["train"]["duplicates"]
+    assert {part: duplicates[part]["count"] for part in duplicates} == {"source": 1, "target": 1, "pair": 1}
+    assert duplicates["pair"]["examples"][0]["times"] == 2
+    assert lines_of(duplicates["pair"]) == [41]
+    overlap = splits["test"]["overlap"]
+    assert {part: lines_of(overlap[part]) for part in overlap} == {"source": [2, 3], "target": [3], "pair": [3]}
+    assert splits["valid"]["overlap"]["pair"]["count"] == 5
+
+
+def test_lengths_agree_with_counting(report: DataReport):
+    side = report.values["splits"]["valid"]["target"]
+    lengths = sorted(map(len, TARGET[:5]))
+    words = sorted(len(line.split()) for line in TARGET[:5])
+    assert side["characters"]["min"] == lengths[0]
+    assert side["characters"]["median"] == lengths[2]
+    assert side["characters"]["max"] == lengths[-1]
+    assert side["words"]["total"] == sum(words)
+    assert report.values["splits"]["train"]["source"]["tokens"]["max"] <= 256
+
+
+def test_the_page_names_what_was_found_and_can_be_saved(report: DataReport, tmp_path: Path):
+    assert report.markdown.startswith("# Data report: xx → yy\n")
+    assert "data.train line 11: `control \\x85 here`" in report.markdown
+    assert "| source not in Latin script" in report.markdown
+    assert "One vocabulary of 500 pieces" in report.markdown
+    report.save(tmp_path)
+    assert json.loads((tmp_path / "data_report.json").read_text("utf-8")) == report.values
+    assert DataReport.load(tmp_path) == report
+
+
+def test_profiles_agree_with_python_on_hostile_lines():
+    lines = [
+        "",
+        " ",
+        "two words",
+        " led  by spaces ",
+        "a\rb",
+        "c\x85d",
+        "\ufeffe",
+        "全角 空格\u3000三",
+        "naïve",
+        "👩‍👩‍👧 x",
+    ]
+    profile = Profiler()(lines)
+    assert profile.characters.tolist() == [len(line) for line in lines]
+    assert profile.words.tolist() == [0, 0, 2, 3, 2, 2, 1, 3, 1, 2]
+    assert profile.controls.tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
+
+
+def test_the_script_of_a_line_is_that_of_most_of_its_text():
+    profiler = Profiler()
+    lines = [
+        "plain English",
+        "по-русски",
+        "调用 os.fork() 时",
+        "ひらがなとカタカナと漢字",
+        "한국어 문장",
+        "12:30",
+        "OK",
+        "ελληνικά",
+        "ＦＵＬＬ width",
+        "",
+    ]
+    names = [profiler.script_names()[index] for index in profiler(lines).script]
+    assert names == ["Latin", "Cyrillic", "Han/Kana", "Han/Kana", "Hangul", "", "", "Greek", "Latin", ""]
+    again = profiler(list(reversed(lines))).script
+    assert [profiler.script_names()[index] for index in again] == names[::-1], "later scripts keep earlier names"
+
+
+def test_repeats_and_shared_rows_agree_with_a_set():
+    random = np.random.default_rng(3)
+    train, other = (random.integers(0, 300, 400).astype(np.uint64) for _ in range(2))
+    values = train.tolist()
+    count, common = repeated(train)
+    assert count == len(values) - len(set(values))
+    first, times = common[0]
+    assert times == max(map(values.count, values)) == values.count(values[first])
+    assert values.index(values[first]) == first
+    expected = [row for row, value in enumerate(other.tolist()) if value in set(values)]
+    assert shared_with(other, np.sort(train)).tolist() == expected
+
+
+def test_newstest_has_its_control_characters_and_no_wrong_script(corpora_root: Path, tmp_path: Path):
+    stem = corpora_root / "wmt-newstest-de-en"
+    data = make_data(tmp_path, SOURCE, TARGET)
+    data.test.source, data.test.target = f"{stem}/train.de", f"{stem}/train.en"
+    found = data_report(data, prepare(data, TOKENIZER)).values["splits"]["test"]["findings"]
+    assert found["control characters in source"]["count"] == 132
+    assert found["source not in Latin script"]["count"] == 0

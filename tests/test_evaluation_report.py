@@ -1,0 +1,118 @@
+"""Evaluation of a test set through the translator, its breakdown, and the report's files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from fake_models import CharacterTokenizer, copy_model
+
+from translate.data.preparation import ParallelText
+from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.translator import Translator
+from translate.errors import UserError
+from translate.evaluation.evaluation import count_words, evaluate_corpus
+from translate.evaluation.files import EvaluateConfig, evaluate_files, read_evaluation_text
+from translate.evaluation.metrics import Metric, score
+from translate.evaluation.report import terminal_text, write_report
+from translate.text import read_lines, write_lines
+
+SOURCE = ["one two three four", "a b c d", "", "one two three five", "w " * 12 + "w"]
+TARGET = ["one two three four", "a b c e", "", "one two three five", "w " * 12 + "w"]
+LABELS = [["numbers", "short"], ["letters"], [], ["numbers"], ["letters"]]
+
+
+def copier() -> Translator:
+    return Translator(
+        copy_model(vocabulary_size=40),
+        CharacterTokenizer(),
+        SearchConfig(beam_size=2),
+        batch_tokens=200,
+        device=torch.device("cpu"),
+    )
+
+
+def parallel(**changes) -> ParallelText:
+    fields = {"name": "demo", "source": SOURCE, "target": TARGET, "labels": LABELS, "reference_path": ""}
+    return ParallelText(**fields | changes)
+
+
+def test_corpus_is_translated_and_scored_against_the_raw_references():
+    evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric))
+    assert evaluation.hypotheses == SOURCE
+    assert evaluation.scores == score(SOURCE, TARGET)
+    assert evaluation.exact == 4 / 5
+    assert evaluation.length_ratio == 1.0
+
+
+def test_groups_hold_the_lines_of_their_label_and_length():
+    evaluation = evaluate_corpus(copier(), parallel())
+    assert [(g.name, g.size, g.exact) for g in evaluation.by_label] == [
+        ("letters", 2, 0.5),
+        ("numbers", 2, 1.0),
+        ("short", 1, 1.0),
+    ]
+    assert [(g.name, g.size, g.exact) for g in evaluation.by_length] == [("0–10", 4, 0.75), ("11–20", 1, 1.0)]
+    letters = score([SOURCE[1], SOURCE[4]], [TARGET[1], TARGET[4]], metrics=[Metric.bleu, Metric.chrf])
+    assert evaluation.by_label[0].scores == letters
+
+
+def test_words_are_counted_in_scripts_with_and_without_spaces():
+    assert [count_words(line) for line in ("", "two words", "我们去 Paris 看塔。", "はい")] == [0, 2, 7, 2]
+
+
+def test_report_folder_holds_everything_and_nothing_half_written(tmp_path):
+    evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric), bootstrap=50)
+    write_report(evaluation, tmp_path / "deep" / "report", examples=2, reference_path="test.en")
+    folder = tmp_path / "deep" / "report"
+    assert sorted(path.name for path in folder.iterdir()) == ["hypotheses.txt", "report.json", "report.md"]
+    assert list(read_lines(folder / "hypotheses.txt")) == SOURCE
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["scores"]["bleu"]["value"] == evaluation.scores[Metric.bleu].value
+    assert report["scores"]["bleu"]["signature"] == evaluation.scores[Metric.bleu].signature
+    assert report["command"].startswith("sacrebleu test.en -i ")
+    assert [example["line"] for example in report["worst"]] == [2]
+    assert [example["line"] for example in report["best"]] == [5, 4]
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    assert r"nrefs:1\|bs:50\|seed" in markdown
+    assert "| numbers | 2 | 100.0 | 100.0 | 100.0% |" in markdown
+
+
+def test_terminal_text_is_aligned():
+    lines = terminal_text(evaluate_corpus(copier(), parallel())).splitlines()
+    assert lines[1].startswith("BLEU   ")
+    assert "nrefs:1|case:mixed" in lines[1]
+    table = lines[lines.index(next(line for line in lines if line.startswith("label"))) :]
+    assert len({line.rindex("%") if "%" in line else len(line) - 1 for line in table}) == 1
+
+
+def test_markdown_of_a_report_shows_what_lines_really_hold(tmp_path):
+    text = parallel(source=["a|b\u2028*c*", "x"], target=["another", "x"], labels=None)
+    write_report(evaluate_corpus(copier(), text), tmp_path, examples=1)
+    assert r"- source: a\|b\\u2028\*c\*" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_files_are_read_evaluated_and_reported(tmp_path):
+    write_lines(tmp_path / "src", SOURCE)
+    write_lines(tmp_path / "ref", TARGET)
+    write_lines(tmp_path / "labels", ["\t".join(labels) for labels in LABELS])
+    config = EvaluateConfig(
+        model=str(tmp_path / "model"),
+        source=str(tmp_path / "src"),
+        reference=str(tmp_path / "ref"),
+        labels=str(tmp_path / "labels"),
+        bootstrap=10,
+        progress=False,
+    )
+    evaluation = evaluate_files(copier(), read_evaluation_text(config), config)
+    assert [group.name for group in evaluation.by_label] == ["letters", "numbers", "short"]
+    assert (tmp_path / "model" / "evaluation" / "src" / "report.json").exists()
+
+
+def test_files_of_different_length_are_refused_with_both_counts(tmp_path):
+    write_lines(tmp_path / "src", SOURCE)
+    write_lines(tmp_path / "ref", TARGET[:3])
+    config = EvaluateConfig(model="", source=str(tmp_path / "src"), reference=str(tmp_path / "ref"))
+    with pytest.raises(UserError, match=r"src has 5 lines, but .*ref has 3"):
+        read_evaluation_text(config)

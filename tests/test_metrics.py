@@ -1,0 +1,104 @@
+"""Scores against an independent answer: what the sacrebleu command prints for the same files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from translate.errors import UserError
+from translate.evaluation.metrics import Metric, bleu_tokenizer, command, score
+from translate.text import read_lines, write_lines
+
+REFERENCES = [
+    "The cat sat on the mat.",
+    "A line with a\x85next-line character in it, and more.",
+    "Separated by\u2028a line separator, no less.",
+    "Carriage\rreturn inside the line, and at its end\r",
+    "trailing space and no-break space \xa0",
+    "\ufeffByte order mark first.",
+    "",
+    "It costs 1,234.50 € – “really”?",
+    "x\x1cy\x0bz\x0cend",
+    "Vier Hunde schlafen unter dem alten Tisch.",
+]
+HYPOTHESES = [
+    "The cat sat on a mat.",
+    "A line with a next-line character in it and more.",
+    "Separated by\u2028a line separator, no more.",
+    "Carriage return inside the line, and at its end",
+    "trailing space and no-break space",
+    "Byte order mark first.",
+    "something",
+    "It costs 1,234.50 € – “indeed”?",
+    "x y z end\x85",
+    "",
+]
+CHINESE = (
+    ["我们今天去北京看长城。", "他说：“好的，没问题。”"],
+    ["我们今天去北京看看长城。", "他说好的没问题。"],
+)
+
+
+def sacrebleu(arguments: list[str], *, stdin: bytes | None = None) -> list[dict]:
+    run = subprocess.run([sys.executable, "-m", "sacrebleu", *arguments], capture_output=True, check=True, input=stdin)
+    answer = json.loads(run.stdout)
+    return answer if isinstance(answer, list) else [answer]
+
+
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "tokenize"),
+    [(REFERENCES, HYPOTHESES, "13a"), (REFERENCES, HYPOTHESES, "intl"), (*CHINESE, "zh"), (*CHINESE, "char")],
+)
+def test_scores_are_those_of_the_sacrebleu_command(tmp_path, references, hypotheses, tokenize):
+    write_lines(tmp_path / "ref", references)
+    write_lines(tmp_path / "hyp", hypotheses)
+    line = command(list(Metric), tokenize, reference=str(tmp_path / "ref"), hypotheses=str(tmp_path / "hyp"))
+    theirs = sacrebleu([*line.split()[1:], "-w", "9"])
+    ours = score(list(read_lines(tmp_path / "hyp")), list(read_lines(tmp_path / "ref")), tokenize=tokenize)
+    assert {s.name: (round(s.value, 9), s.signature) for s in ours.values()} == {
+        answer["name"]: (answer["score"], answer["signature"]) for answer in theirs
+    }
+
+
+def test_default_bleu_is_what_the_bare_command_prints(tmp_path):
+    write_lines(tmp_path / "ref", REFERENCES)
+    write_lines(tmp_path / "hyp", HYPOTHESES)
+    [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp")])
+    assert sacrebleu([str(tmp_path / "ref")], stdin=(tmp_path / "hyp").read_bytes()) == [answer]
+    bleu = score(HYPOTHESES, REFERENCES)[Metric.bleu]
+    assert f"{bleu.value:.1f}" == str(answer["score"])
+    assert str(bleu) == f"BLEU = {answer['score']}  {answer['signature']}"
+
+
+def test_confidence_interval_is_sacrebleus(tmp_path):
+    write_lines(tmp_path / "ref", REFERENCES)
+    write_lines(tmp_path / "hyp", HYPOTHESES)
+    [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp"), "--confidence", "-w", "6"])
+    bleu = score(HYPOTHESES, REFERENCES, metrics=[Metric.bleu], bootstrap=1000)[Metric.bleu]
+    assert round(bleu.interval, 6) == answer["confidence_var"]
+    assert bleu.signature == answer["signature"]
+
+
+def test_perfect_and_empty_translations():
+    perfect = score(["A small test of it."] * 2, ["A small test of it."] * 2)
+    assert [round(s.value, 6) for s in perfect.values()] == [100.0, 100.0, 0.0]
+    nothing = score(["", ""], ["A small test of it."] * 2)
+    assert [s.value for s in nothing.values()] == [0.0, 0.0, 100.0]
+    assert nothing[Metric.bleu].details["length_ratio"] == 0.0
+
+
+def test_target_language_chooses_what_a_word_is():
+    languages = ("zh", "zh-CN", "zh_Hans", "cmn", "ja", "de", "en-GB", "")
+    assert [bleu_tokenizer(language) for language in languages] == ["zh"] * 4 + ["char"] + ["13a"] * 3
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(UserError, match="2 hypotheses cannot be scored against 1 references"):
+        score(["a", "b"], ["a"])
+    with pytest.raises(UserError, match="nothing to score"):
+        score([], [])
+    with pytest.raises(UserError, match="tokenize=zhh"):
+        score(["a"], ["a"], tokenize="zhh")

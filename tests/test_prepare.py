@@ -1,0 +1,314 @@
+"""From files to memory-mapped training data, made once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from translate.data import preparation
+from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
+from translate.data.corpora import CorpusConfig
+from translate.data.preparation import DataConfig, Prepared, prepare, sample_rows
+from translate.data.storage import building
+from translate.errors import UserError
+from translate.text import normalise, read_lines, write_lines
+from translate.tokenizer import TokenizerConfig
+
+SYLLABLES = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun", "vo", "zet")
+WORDS = [first + second for first in SYLLABLES for second in SYLLABLES]
+SOURCE = [" ".join(np.random.default_rng(n).choice(WORDS, 4 + n % 9)) + "." for n in range(400)]
+TARGET = [f"Ü {line.upper()}" for line in SOURCE]
+TOKENIZER = TokenizerConfig(vocab_size=500)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataConfig:
+    return make_data(tmp_path, SOURCE, TARGET)
+
+
+def make_data(folder: Path, source: list[str], target: list[str]) -> DataConfig:
+    return DataConfig(
+        cache=f"{folder}/cache",
+        train=write_pairs(folder / "train", source, target),
+        valid=write_pairs(folder / "valid", SOURCE[:5], TARGET[:5]),
+    )
+
+
+def write_pairs(stem: Path, source: list[str], target: list[str]) -> CorpusConfig:
+    write_lines(f"{stem}.xx", source)
+    write_lines(f"{stem}.yy", target)
+    return CorpusConfig(source=f"{stem}.xx", target=f"{stem}.yy")
+
+
+def all_pairs(prepared: Prepared) -> tuple[list[list[int]], list[list[int]]]:
+    source, target = prepared.train.pairs(np.arange(len(prepared.train)))
+    return [ids.tolist() for ids in source], [ids.tolist() for ids in target]
+
+
+def cache_state(data: DataConfig) -> dict[str, tuple[int, int]]:
+    """Every file of the cache with when it was written and what it is."""
+    files = (path for path in Path(data.cache).rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
+
+
+def test_memory_mapped_ids_equal_direct_encoding(data: DataConfig):
+    prepared = prepare(data, TOKENIZER)
+    tokenizer, train = prepared.tokenizer, prepared.train
+    assert len(train) == prepared.cleaning.kept == len(SOURCE)
+    assert all_pairs(prepared) == (tokenizer.encode_source(SOURCE), tokenizer.encode_target(TARGET))
+    assert train.source_lengths.tolist() == [len(ids) for ids in tokenizer.encode_source(SOURCE)]
+    assert train.target_lengths.tolist() == [len(ids) for ids in tokenizer.encode_target(TARGET)]
+    assert train.source_lengths.dtype == np.int32
+    indices = np.array([7, 3, 7, 399])
+    assert train.texts(indices) == ([SOURCE[i] for i in indices], [normalise(TARGET[i]) for i in indices])
+    assert [ids.tolist() for ids in train.pairs(indices)[0]] == tokenizer.encode_source([SOURCE[i] for i in indices])
+
+
+def test_text_and_ids_stay_together_when_pairs_are_dropped(tmp_path: Path):
+    long = " ".join(WORDS[:140])
+    source = ["", SOURCE[0], "same", SOURCE[1], long, SOURCE[0], "x", SOURCE[2]]
+    target = ["leer", TARGET[0], "same", TARGET[1], long.upper(), TARGET[0], "y" * 300, TARGET[2]]
+    data = make_data(tmp_path, source + SOURCE[3:], target + TARGET[3:])
+    data.cleaning.max_tokens = 60
+    prepared = prepare(data, TOKENIZER)
+    assert prepared.cleaning.dropped == {BLANK: 1, COPY: 1, RATIO: 1, DUPLICATE: 1, TOO_MANY_TOKENS: 1}
+    assert prepared.cleaning.total == len(source) + len(SOURCE) - 3
+    places = {reason: (shown[0].corpus, shown[0].line) for reason, shown in prepared.cleaning.examples.items()}
+    assert places == {
+        BLANK: ("data.train", 1),
+        COPY: ("data.train", 3),
+        TOO_MANY_TOKENS: ("data.train", 5),
+        DUPLICATE: ("data.train", 6),
+        RATIO: ("data.train", 7),
+    }
+    texts = prepared.train.texts(np.arange(len(prepared.train)))
+    assert texts == (SOURCE, [normalise(line) for line in TARGET])
+    assert all_pairs(prepared)[0] == prepared.tokenizer.encode_source(texts[0])
+
+
+def test_many_chunks_give_what_one_chunk_gives(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = prepare(data, TOKENIZER)
+    for module in (preparation, sys.modules["translate.data.clean_text"], sys.modules["translate.data.encoded"]):
+        monkeypatch.setattr(module, "CHUNK_PAIRS", 7)
+    data.cache = f"{tmp_path}/other"
+    pieces = prepare(data, TOKENIZER)
+    assert pieces.fingerprint == whole.fingerprint
+    assert all_pairs(pieces) == all_pairs(whole)
+
+
+def test_a_pair_without_tokens_is_dropped_when_blank_ones_may_stay(tmp_path: Path):
+    data = make_data(tmp_path, ["", *SOURCE], ["leer", *TARGET])
+    data.cleaning.drop_blank = False
+    data.cleaning.max_tokens = 0
+    prepared = prepare(data, TOKENIZER)
+    assert prepared.cleaning.dropped == {NO_TOKENS: 1}
+    assert prepared.train.source_lengths.min() > 0
+
+
+def test_hostile_lines_stay_pairs(tmp_path: Path):
+    hostile = ["a\rb", "c\x85d", "e\u2028f", "g\x00h", "\ufeffi", "j\x0bk\x0cl", "👩‍👩‍👧"]
+    data = make_data(tmp_path, hostile + SOURCE, [f"{line} ja" for line in hostile] + TARGET)
+    prepared = prepare(data, TOKENIZER)
+    source, target = prepared.train.texts(np.arange(len(hostile)))
+    assert source == [normalise(line) for line in hostile]
+    assert target == [normalise(f"{line} ja") for line in hostile]
+
+
+def test_weights_and_tags_of_mixed_corpora(data: DataConfig, tmp_path: Path):
+    extra = write_pairs(tmp_path / "extra", ["mu li.", SOURCE[0], "so so."], ["MU LI.", TARGET[0], "SO SO."])
+    extra.weight, extra.tag = 2.5, "<bt>"
+    data.additional = [extra]
+    prepared = prepare(data, TOKENIZER)
+    train = prepared.train
+    assert train.repeats.dtype == np.float32
+    assert train.repeats.tolist() == [1.0] * len(SOURCE) + [2.5] * 3
+    assert train.texts(np.array([len(SOURCE)])) == (["<bt> mu li."], ["MU LI."])
+    assert "<bt>" in prepared.tokenizer.source_pieces(train.pairs(np.array([len(SOURCE)]))[0][0])
+
+    before = cache_state(data)
+    extra.weight = 0.5
+    again = prepare(data, TOKENIZER)
+    assert again.train.repeats[-1] == 0.5
+    assert cache_state(data) == before, "weights need no new preparation"
+    assert again.fingerprint != prepared.fingerprint
+    extra.weight = 0
+    with pytest.raises(UserError, match=r"data\.additional\[0\]\.weight \(0\) must be above 0"):
+        prepare(data, TOKENIZER)
+
+
+def test_a_second_preparation_takes_everything_from_the_cache(data: DataConfig):
+    first = prepare(data, TOKENIZER)
+    before = cache_state(data)
+    second = prepare(data, TOKENIZER)
+    assert cache_state(data) == before
+    assert second.fingerprint == first.fingerprint
+    assert second.cleaning == first.cleaning
+    assert all_pairs(second) == all_pairs(first)
+
+
+def test_files_of_other_names_but_the_same_content_are_found_in_the_cache(data: DataConfig, tmp_path: Path):
+    first = prepare(data, TOKENIZER)
+    before = cache_state(data)
+    data.train = write_pairs(tmp_path / "copy", SOURCE, TARGET)
+    assert prepare(data, TOKENIZER).fingerprint == first.fingerprint
+    assert cache_state(data) == before
+
+
+def test_whatever_changes_the_data_changes_the_fingerprint(data: DataConfig, tmp_path: Path):
+    fingerprints = [prepare(data, TOKENIZER).fingerprint]
+    fingerprints.append(prepare(data, TokenizerConfig(vocab_size=499)).fingerprint)
+    data.cleaning.max_tokens = 20
+    fingerprints.append(prepare(data, TOKENIZER).fingerprint)
+    data.cleaning.max_ratio = 3.0
+    fingerprints.append(prepare(data, TOKENIZER).fingerprint)
+    data.valid = write_pairs(tmp_path / "valid", SOURCE[:4], TARGET[:4])
+    fingerprints.append(prepare(data, TOKENIZER).fingerprint)
+    data.test = data.valid
+    fingerprints.append(prepare(data, TOKENIZER).fingerprint)
+    write_lines(data.train.source, [*SOURCE[:-1], "one changed line."])
+    fingerprints.append(prepare(data, TOKENIZER).fingerprint)
+    assert len(set(fingerprints)) == len(fingerprints)
+
+
+def test_another_tokenizer_does_not_clean_again(data: DataConfig):
+    prepare(data, TOKENIZER)
+    texts = {path: state for path, state in cache_state(data).items() if "/text-" in path}
+    prepare(data, TokenizerConfig(vocab_size=450))
+    assert {path: state for path, state in cache_state(data).items() if "/text-" in path} == texts
+
+
+def test_what_a_killed_preparation_left_is_not_used(data: DataConfig):
+    expected = all_pairs(prepare(data, TOKENIZER))
+    for directory in list(Path(data.cache).iterdir()):
+        if directory.is_dir():
+            half = directory.with_name(f".{directory.name}.partial")
+            directory.rename(half)
+            for path in half.iterdir():
+                path.write_bytes(path.read_bytes()[:7])
+    assert all_pairs(prepare(data, TOKENIZER)) == expected
+    assert not list(Path(data.cache).glob("*.partial"))
+
+
+def test_a_preparation_killed_half_way_can_be_repeated(data: DataConfig, tmp_path: Path):
+    expected = all_pairs(prepare(data, TOKENIZER))
+    data.cache = f"{tmp_path}/killed"
+    code = (
+        "from translate.data.preparation import *\n"
+        f"prepare(DataConfig(cache={data.cache!r}, train=CorpusConfig(source={data.train.source!r}, "
+        f"target={data.train.target!r}), valid=CorpusConfig(source={data.valid.source!r}, "
+        f"target={data.valid.target!r})), TokenizerConfig(vocab_size=500))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while process.poll() is None and not list(Path(data.cache).glob("text-*")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert all_pairs(prepare(data, TOKENIZER)) == expected
+
+
+def test_a_failed_build_leaves_nothing_and_a_finished_one_is_not_built_again(tmp_path: Path):
+    target = tmp_path / "cache" / "thing"
+
+    def fail() -> None:
+        with building(target) as folder:
+            assert folder is not None
+            (folder / "half").touch()
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail()
+    assert not target.exists()
+    with building(target) as folder:
+        assert folder is not None
+        assert not list(folder.iterdir())
+        (folder / "whole").touch()
+    assert (target / "whole").exists()
+    with building(target) as folder:
+        assert folder is None
+
+
+def test_a_whole_cache_needs_no_writing(data: DataConfig):
+    expected = all_pairs(prepare(data, TOKENIZER))
+    for lock in Path(data.cache).glob(".*.lock"):
+        lock.unlink()
+    assert all_pairs(prepare(data, TOKENIZER)) == expected
+    assert not list(Path(data.cache).glob(".*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_cache_that_cannot_be_written_is_an_error(data: DataConfig, tmp_path: Path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    data.cache = f"{tmp_path}/locked/cache"
+    with pytest.raises(UserError, match=r"data\.cache: .* cannot be written"):
+        prepare(data, TOKENIZER)
+
+
+def test_a_cache_in_the_place_of_a_file_is_an_error(data: DataConfig, tmp_path: Path):
+    (tmp_path / "file").touch()
+    data.cache = f"{tmp_path}/file"
+    with pytest.raises(UserError, match=r"data\.cache: .* cannot be written"):
+        prepare(data, TOKENIZER)
+
+
+def test_validation_and_test_sets_are_the_raw_lines(data: DataConfig, tmp_path: Path):
+    source, target = ["a\rb ", "", "c\x85", "same"], [" x", "leer", "", "same"]
+    data.test = write_pairs(tmp_path / "test", source, target)
+    write_lines(tmp_path / "labels", ["short\tquestion", "", "long", "x"])
+    data.test.labels = f"{tmp_path}/labels"
+    prepared = prepare(data, TOKENIZER)
+    assert prepared.test is not None
+    assert (prepared.test.source, prepared.test.target) == (source, target)
+    assert prepared.test.labels == [["short", "question"], [], ["long"], ["x"]]
+    assert prepared.test.reference_path == data.test.target
+    assert list(read_lines(prepared.test.reference_path)) == target
+    assert prepared.valid.labels is None
+    assert len(prepared.valid) == 5
+
+    write_lines(tmp_path / "labels", ["one"])
+    with pytest.raises(UserError, match=r"data\.test\.labels: .*labels has 1 lines for 4 sentence pairs"):
+        prepare(data, TOKENIZER)
+
+
+def test_there_is_no_test_set_without_a_source(data: DataConfig):
+    assert prepare(data, TOKENIZER).test is None
+
+
+def test_a_bad_validation_set_is_found_before_the_work_starts(data: DataConfig):
+    write_lines(data.valid.target, TARGET[:4])
+    with pytest.raises(UserError, match=r"data\.valid: the two sides .* has 5 and .* has 4"):
+        prepare(data, TOKENIZER)
+    assert not Path(data.cache).exists()
+
+
+def test_cleaning_that_leaves_nothing_says_why(tmp_path: Path):
+    data = make_data(tmp_path, ["same", "too"], ["same", "too"])
+    with pytest.raises(UserError, match=r"(?s)no training pairs.*dropped: source = target +2"):
+        prepare(data, TOKENIZER)
+
+
+def test_samples_are_ordered_distinct_and_repeatable():
+    rows = sample_rows(1000, 100, seed=1)
+    assert len(set(rows.tolist())) == 100
+    assert rows.tolist() == sorted(rows.tolist()) == sample_rows(1000, 100, seed=1).tolist()
+    assert rows.tolist() != sample_rows(1000, 100, seed=2).tolist()
+    assert sample_rows(5, 100, seed=1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_messy_documentation_is_cleaned_as_its_readme_says(corpora_root: Path, tmp_path: Path):
+    stem = corpora_root / "pydocs-en-zh"
+    data = DataConfig(
+        cache=str(tmp_path),
+        train=CorpusConfig(source=f"{stem}/train.en", target=f"{stem}/train.zh"),
+        valid=CorpusConfig(source=f"{stem}/valid.en", target=f"{stem}/valid.zh"),
+    )
+    prepared = prepare(data, TokenizerConfig(max_sentences=3000))
+    assert prepared.cleaning.total == 56_443
+    assert prepared.cleaning.dropped[COPY] / 56_443 == pytest.approx(0.157, abs=0.001)
+    assert max(prepared.train.source_lengths.max(), prepared.train.target_lengths.max()) <= 256

@@ -1,0 +1,132 @@
+"""The line contract: only "\\n" ends a line, and n lines stay n lines."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from translate.errors import UserError
+from translate.text import (
+    count_lines,
+    find_control,
+    normalise,
+    read_ended_lines,
+    read_lines,
+    write_lines,
+)
+
+HOSTILE = [
+    "",
+    " ",
+    "\r",
+    "ends in CR\r",
+    "a\rb",
+    "next\x85line",
+    "line\u2028separator",
+    "paragraph\u2029separator",
+    "\ufeffBOM first",
+    "NUL \x00 inside",
+    "form\x0cfeed\x0bvertical\x1cfile\x1dgroup\x1erecord",
+    "tab\tinside",
+    "👩‍👩‍👧 emoji",
+    "e\u0301 decomposed",
+    "x" * 65_000,
+]
+
+
+@pytest.mark.parametrize("name", ["lines.txt", "lines.txt.gz"])
+@pytest.mark.parametrize("end_last_line", [True, False])
+def test_hostile_lines_are_read_as_they_were_written(tmp_path: Path, name: str, end_last_line: bool):
+    lines = [*HOSTILE, "last"]
+    assert write_lines(tmp_path / name, lines, end_last_line=end_last_line) == len(lines)
+    assert list(read_lines(tmp_path / name)) == lines
+    assert count_lines(tmp_path / name) == len(lines)
+
+
+def test_a_gz_file_is_compressed_and_the_same_every_time(tmp_path: Path):
+    paths = [tmp_path / "a.gz", tmp_path / "b.gz"]
+    for path in paths:
+        write_lines(path, ["one", "two"])
+    assert gzip.decompress(paths[0].read_bytes()) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"\n", [("", "\n")]),
+        (b"\n\n", [("", "\n"), ("", "\n")]),
+        (b"a", [("a", "")]),
+        (b"a\n", [("a", "\n")]),
+        (b"a\r\nb", [("a\r", "\n"), ("b", "")]),
+    ],
+)
+def test_each_line_comes_with_its_own_end(content: bytes, lines: list[tuple[str, str]]):
+    assert list(read_ended_lines(io.BytesIO(content))) == lines
+    assert count_lines(io.BytesIO(content)) == len(lines)
+
+
+def test_a_stream_is_read_no_further_than_the_line_asked_for_and_stays_open():
+    stream = io.BytesIO(b"first\nsecond\n")
+    assert next(read_lines(stream)) == "first"
+    assert not stream.closed
+    assert stream.readline() == b"second\n"
+
+
+def test_bytes_that_are_not_utf8_are_named_by_file_line_and_byte(tmp_path: Path):
+    path = tmp_path / "latin1.de"
+    path.write_bytes("gut\nschön\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin1\.de, line 2, byte 4: 0xf6 is not UTF-8"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xc0\xaf", b"\xf5\x80\x80\x80", b"abc\xe2\x82"])
+def test_utf8_is_strict_about_surrogates_overlong_and_cut_sequences(raw: bytes):
+    with pytest.raises(UserError, match="not UTF-8"):
+        list(read_lines(io.BytesIO(raw)))
+
+
+def test_a_missing_file_a_folder_and_a_cut_gz_file_are_told_apart(tmp_path: Path):
+    with pytest.raises(UserError, match=r"absent\.en: there is no such file"):
+        list(read_lines(tmp_path / "absent.en"))
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        list(read_lines(tmp_path))
+    whole = gzip.compress(b"line\n" * 1000)
+    for content in (whole[:-20], b"this is no gzip"):
+        (tmp_path / "cut.gz").write_bytes(content)
+        with pytest.raises(UserError, match=r"cut\.gz: not a complete gzip file"):
+            list(read_lines(tmp_path / "cut.gz"))
+        with pytest.raises(UserError, match=r"cut\.gz: not a complete gzip file"):
+            count_lines(tmp_path / "cut.gz")
+
+
+def test_normalising_leaves_no_control_characters_and_changes_nothing_twice():
+    for line in HOSTILE:
+        once = normalise(line)
+        assert not any(unicodedata.category(character) == "Cc" for character in once)
+        assert not set("\u2028\u2029\ufeff") & set(once)
+        assert unicodedata.is_normalized("NFC", once)
+        assert normalise(once) == once
+        assert len(once.splitlines()) <= 1
+
+
+def test_normalising_keeps_punctuation_width_and_joiners():
+    for line in ("全角，标点！", "a b", "ﬁ ½ ①", "👩‍👩‍👧", "«Guillemets»"):
+        assert normalise(line) == line
+    assert normalise("e\u0301") == "é"
+
+
+def test_the_first_control_character_is_found():
+    assert find_control("plain text") == -1
+    assert find_control("ab\x85c\x00") == 2
+
+
+def test_newstest_lines_with_next_line_characters_stay_whole(corpora_root: Path):
+    folder = corpora_root / "wmt-newstest-de-en"
+    german, english = (list(read_lines(folder / f"train.{language}")) for language in ("de", "en"))
+    assert len(german) == len(english) == 27_516
+    assert sum("\x85" in line for line in german) == 8

@@ -1,0 +1,338 @@
+"""The line contract: n lines in, n lines out, whatever they hold and however they are batched."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
+
+from translate.batch import EOS
+from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.progress import Progress
+from translate.decoding.segmentation import Segment, join_translations, split_line
+from translate.decoding.streaming import DecodeConfig, check_files, translate_files, translate_stream
+from translate.decoding.translator import Translator
+from translate.errors import UserError
+
+HOSTILE = [
+    "",
+    "  ",
+    "one",
+    "a\rb",
+    "a\x85b",
+    "a\u2028b",
+    "\ufeffbom",
+    "nul\x00byte",
+    "\x00",
+    "🙂 emoji",
+    "\t",
+    "x" * 700,
+    "one",
+    "Ein Satz. Noch einer! " * 20,
+    "没有空格的长句子，" * 40 + "完。",
+]
+
+
+def translator_of(model: FakeModel, *, search: SearchConfig | None = None, **options) -> Translator:
+    options = {"batch_tokens": 500, "device": torch.device("cpu"), **options}
+    return Translator(model, CharacterTokenizer(), search or SearchConfig(beam_size=2), **options)
+
+
+def copier(**options) -> Translator:
+    return translator_of(copy_model(vocabulary_size=80), **options)
+
+
+def test_every_line_has_its_translation_in_order():
+    lines = ["ccc", "a", "", "bb", "a"]
+    assert [t.text for t in copier().translate(lines)] == lines
+
+
+def test_no_lines_have_no_translations():
+    assert copier().translate([]) == []
+
+
+def test_hostile_lines_stay_lines():
+    texts = [t.text for t in copier().translate(HOSTILE)]
+    assert len(texts) == len(HOSTILE)
+    assert texts[:12] == [
+        "",
+        "",
+        "one",
+        "a b",
+        "a b",
+        "a b",
+        "bom",
+        "nul byte",
+        "",
+        "🙂 emoji",
+        "",
+        "x" * 700,
+    ]
+
+
+def test_batch_size_never_changes_a_translation():
+    generator = random.Random(3)
+    lines = ["".join(generator.choices("abcdef ", k=generator.randrange(12))) for _ in range(60)]
+    results = []
+    for options in (
+        {"batch_sentences": 1},
+        {"batch_sentences": 7},
+        {"batch_sentences": 64},
+        {"batch_tokens": 20},
+    ):
+        model = random_model(vocabulary_size=12, end=1.0)
+        search = SearchConfig(beam_size=3, n_best=3, max_length=6)
+        results.append(translator_of(model, search=search, **options).translate(lines))
+        largest = max(len(batch) for batch in model.batches)
+        assert largest == options.get("batch_sentences", largest) or len(lines) < options["batch_sentences"] + 10
+    assert all(result == results[0] for result in results)
+
+
+def test_a_batch_holds_no_more_tokens_than_asked_for():
+    translator = copier(batch_tokens=40)
+    translator.translate(["x" * length for length in range(1, 39, 3)])
+    for batch in translator.model.batches:
+        assert len(batch) * max(map(len, batch)) <= 40
+
+
+def test_blank_lines_do_not_reach_the_model_and_equal_lines_reach_it_once():
+    translator = copier()
+    blank, *_, last = translator.translate(["", "   ", "same", "\x00", "same"])
+    assert translator.model.batches == [[(*translator.tokenizer.encode_source(["same"])[0], EOS)]]
+    assert (blank.segments, blank.n_best, last.segments) == (0, [("", 0.0)], 1)
+
+
+def test_long_line_without_spaces_is_translated_whole():
+    line = ("abcdefgh" * 8125)[:65_000]
+    [translation] = copier().translate([line])
+    assert translation.text == line
+    assert translation.segments == 657
+
+
+def test_stream_is_translate_in_windows():
+    lines = [f"line {i % 7}" for i in range(25)]
+    assert list(copier().stream(iter(lines), window=4)) == copier().translate(lines)
+
+
+def test_training_mode_is_restored():
+    translator = copier()
+    translator.model.train()
+    translator.translate(["a"])
+    assert translator.model.training
+
+
+def test_progress_ends_at_all():
+    shares: list[float] = []
+    copier(batch_sentences=1).translate(["a", "b", "c", "a"], progress=shares.append)
+    assert shares == [1 / 3, 2 / 3, 1.0]
+
+
+def test_settings_that_cannot_work_are_refused():
+    with pytest.raises(UserError, match="batch_tokens"):
+        copier(batch_tokens=0)
+    with pytest.raises(UserError, match="at most 100 tokens"):
+        copier(search=SearchConfig(min_length=101))
+
+
+def pieces_of(line: str, *, max_tokens: int) -> tuple[list[str], list[Segment]]:
+    tokenizer = CharacterTokenizer()
+    segments = split_line(
+        line, tokenizer.encode_source([line])[0], encode=tokenizer.encode_source, max_tokens=max_tokens
+    )
+    assert all(0 < len(segment.tokens) <= max_tokens for segment in segments)
+    return tokenizer.decode_target([segment.tokens for segment in segments]), segments
+
+
+@pytest.mark.parametrize(
+    ("line", "pieces"),
+    [
+        ("short enough, all of it. Really.", ["short enough, all of it. Really."]),
+        ("One sentence is here. Another one is there!", ["One sentence is here.", "Another one is there!"]),
+        ('He said: "This is it." Then he left us.', ['He said: "This is it."', "Then he left us."]),
+        ("At 3 p. m. it goes on. But here it ends.", ["At 3 p. m. it goes on.", "But here it ends."]),
+        ("first the one clause, then another one came", ["first the one clause,", "then another one came"]),
+        ("words and words and words and words and word", ["words and words and", "words and words and word"]),
+        ("第一句话在这里，不太长。第二句话在那里，也不长！第三句话没有了，就这样。好。",
+         ["第一句话在这里，不太长。", "第二句话在那里，也不长！", "第三句话没有了，就这样。", "好。"]),
+        ("x" * 70, ["x" * 23, "x" * 23, "x" * 24]),
+        ("On.  and on it goes, up to the end", ["On.  and on it goes,", "up to the end"]),
+    ],
+)  # fmt: skip
+def test_lines_are_split_where_a_reader_would_pause(line, pieces):
+    assert pieces_of(line, max_tokens=32)[0] == pieces
+
+
+def test_splitting_loses_nothing():
+    generator = random.Random(5)
+    for _ in range(300):
+        line = "a" + "".join(generator.choices("ab c.,!?。，;  ", k=generator.randrange(200)))
+        texts, _ = pieces_of(line, max_tokens=generator.randrange(1, 40))
+        assert "".join(texts).replace(" ", "") == line.replace(" ", "")
+
+
+def test_hostile_lines_are_split_quickly():
+    for unit in (".", ",", " ", "a", ".' ", "！", ". a"):
+        start = time.monotonic()
+        pieces_of("x" + unit * (65_000 // len(unit)) + "x", max_tokens=100)
+        assert time.monotonic() - start < 20, unit
+
+
+def test_rejoined_with_a_space_except_in_chinese_and_inside_words():
+    two = [Segment([4]), Segment([4])]
+    assert join_translations(["One.", "Two."], two) == "One. Two."
+    assert join_translations(["第一。", "第二。"], two) == "第一。第二。"
+    assert join_translations(["", "Two."], two) == "Two."
+    assert join_translations(["un", "cut"], [Segment([4], whole=False), Segment([4])]) == "uncut"
+
+
+def translated(data: bytes, **options) -> bytes:
+    output = io.BytesIO()
+    translate_stream(copier(**options), io.BytesIO(data), output)
+    return output.getvalue()
+
+
+def test_stream_writes_as_many_line_ends_as_it_reads():
+    for data in (b"", b"\n", b"a", b"a\n", b"\n\na\n\n", b"a\n\nb", b"a\r\nb\xc2\x85c\n"):
+        assert translated(data).count(b"\n") == data.count(b"\n")
+    assert translated(b"a\n\nb") == b"a\n\nb"
+
+
+def test_hostile_file_keeps_its_lines_in_any_batch_size(tmp_path):
+    (tmp_path / "in").write_bytes("\n".join(HOSTILE).encode())
+    outputs = set()
+    for batch_sentences in (1, 7, 64):
+        config = DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False)
+        check_files(config)
+        translate_files(copier(batch_sentences=batch_sentences), config)
+        outputs.add((tmp_path / "out").read_bytes())
+    [output] = outputs
+    assert output.count(b"\n") == len(HOSTILE) - 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_n_best_lines_name_the_input_line():
+    search = SearchConfig(beam_size=2, n_best=2)
+    first, second, third = translated(b"a\n\n", search=search).decode().splitlines()
+    assert first.startswith("0 ||| a ||| -")
+    assert second.startswith("0 ||| ")
+    assert third == "1 |||  ||| 0.000000"
+
+
+def test_a_line_typed_is_answered_before_the_next():
+    to_translator, typed = os.pipe()
+    answers, from_translator = os.pipe()
+    with open(to_translator, "rb") as source, open(from_translator, "wb") as output:
+        worker = threading.Thread(target=translate_stream, args=(copier(), source, output))
+        worker.start()
+        with open(answers, "rb", buffering=0) as answer:
+            for line in (b"one\n", b"\n", b"two\n"):
+                os.write(typed, line)
+                assert answer.read(100) == line
+            os.write(typed, b"last")
+            os.close(typed)
+            assert answer.read(100) == b"last"
+        worker.join()
+
+
+def test_error_in_a_pipe_comes_after_what_was_before_it():
+    reader, writer = os.pipe()
+    os.write(writer, b"good\n\xff\n")
+    os.close(writer)
+    output = io.BytesIO()
+    with open(reader, "rb") as source, pytest.raises(UserError, match="line 2, byte 1"):
+        translate_stream(copier(), source, output)
+    assert output.getvalue() == b"good\n"
+
+
+def test_files_may_be_compressed(tmp_path):
+    with gzip.open(tmp_path / "in.gz", "wb") as stream:
+        stream.write(b"a\n\nb\n")
+    translate_files(
+        copier(),
+        DecodeConfig(model="", input=str(tmp_path / "in.gz"), output=str(tmp_path / "out.gz"), progress=False),
+    )
+    with gzip.open(tmp_path / "out.gz", "rb") as stream:
+        assert stream.read() == b"a\n\nb\n"
+
+
+def test_a_killed_decode_leaves_no_file_that_looks_complete(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\nb\n")
+    translator = copier()
+    translator.model.next_logits = lambda source, history: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        translate_files(
+            translator,
+            DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False),
+        )
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["in", "out.partial"]
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\nb\xff\n")
+    (tmp_path / "good").write_bytes(b"a\n")
+    for options, message in [
+        ({"input": str(tmp_path / "missing")}, "missing: there is no such file"),
+        ({"input": str(tmp_path / "in")}, "in, line 2, byte 2"),
+        ({"input": str(tmp_path)}, "that is a folder"),
+        ({"input": str(tmp_path / "good"), "output": str(tmp_path / "none" / "out")}, "there is no folder"),
+        ({"input": str(tmp_path / "good"), "output": str(tmp_path / "good")}, "the input itself"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            check_files(DecodeConfig(model="", **options))
+
+
+COMMAND = """
+from test_translator import copier
+from translate.decoding.streaming import DecodeConfig, translate_files
+translate_files(copier(), DecodeConfig(model=""))
+"""
+
+
+def start_command(**streams) -> subprocess.Popen:
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.Popen([sys.executable, "-c", COMMAND], env=environment, **streams)
+
+
+def test_standard_streams_are_answered_as_lines_come_and_a_waiting_reader_ends_quietly():
+    pipe = subprocess.PIPE
+    with start_command(stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        for line in (b"one\n", b"two\r\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == line.replace(b"\r", b"")
+        process.stdout.close()
+        process.stdin.write(b"nobody reads this\n")
+        process.stdin.flush()
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == b""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_progress_is_rewritten_only_on_a_terminal(stream, monkeypatch):
+    clock = iter([0.0, 40.0, 40.01, 60.0])
+    monkeypatch.setattr("translate.decoding.progress.time.monotonic", lambda: next(clock))
+    progress = Progress(stream, total=1200)
+    progress.show(400)
+    progress.show(401)
+    progress.finish(1200)
+    begin = "\r\x1b[K" if stream.isatty() else ""
+    middle = "" if stream.isatty() else "\n"
+    assert stream.getvalue() == (
+        f"{begin}400 of 1,200 lines (33%) · 10.0 lines/s · 1:20 left{middle}{begin}1,200 lines in 1:00 (20.0 lines/s)\n"
+    )

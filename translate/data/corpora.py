@@ -1,0 +1,235 @@
+"""Where sentence pairs come from: text files, tables, JSON lines, Parquet and the Hugging Face hub.
+
+Every reader is a lazy function from a CorpusConfig to pairs of lines, in order; a "\\n" inside a value of
+JSON, Parquet or the hub becomes a space, so that a sentence is a line in whatever form it came.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from translate.errors import UserError
+from translate.text import open_bytes, read_lines
+
+Pair = tuple[str, str]
+
+_BATCH_ROWS = 10_000
+
+
+class CorpusFormat(StrEnum):
+    text = "text"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    hub = "hub"
+
+
+@dataclass(kw_only=True)
+class CorpusConfig:
+    """One corpus of sentence pairs.
+
+    source, target  text: one file each. Otherwise the column: a name, or for TSV without a header a number
+                    from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de
+    path            tsv, jsonl, parquet: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
+    name, subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
+    weight          how many times an epoch sees each pair of a training corpus
+    tag             a symbol such as <bt> to put in front of every source sentence; "" for none
+    labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
+    """
+
+    format: CorpusFormat = CorpusFormat.text
+    source: str = ""
+    target: str = ""
+    path: str = ""
+    name: str = ""
+    subset: str = ""
+    split: str = "train"
+    revision: str = ""
+    weight: float = 1.0
+    tag: str = ""
+    labels: str = ""
+
+
+def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
+    """The corpus's pairs in order, untouched; key (such as data.train) is what errors call its configuration.
+
+    Raises UserError when something is missing, unreadable or empty, when the two sides have different numbers
+    of lines, or naming the line that lacks a column.
+    """
+    empty = True
+    try:
+        _check_names(config, key)
+        for pair in CORPORA[config.format](config):
+            yield pair
+            empty = False
+        if empty:
+            raise UserError("the corpus is empty")
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
+    """SHA-256 of each file that read_pairs reads, whatever the files are called."""
+    try:
+        _check_names(config, key)
+        return [_hash_file(path) for path in _files(config)]
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def read_text(config: CorpusConfig) -> Iterator[Pair]:
+    """Line n of one file and line n of the other."""
+    counts = [0, 0]
+    for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
+        counts[0] += source is not None
+        counts[1] += target is not None
+        if counts[0] == counts[1]:
+            yield source, target
+    if counts[0] != counts[1]:
+        raise UserError(
+            f"the two sides must have the same number of lines, but {config.source} has {counts[0]:,} "
+            f"and {config.target} has {counts[1]:,}"
+        )
+
+
+def read_tsv(config: CorpusConfig) -> Iterator[Pair]:
+    """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
+    for path in _paths(config):
+        lines = enumerate(read_lines(path), start=1)
+        if config.source.isdigit() and config.target.isdigit():
+            places = int(config.source) - 1, int(config.target) - 1
+        else:
+            places = _header_places(path, config, next(lines, (1, ""))[1])
+        if min(places) < 0:
+            raise UserError("columns are counted from 1, as in `cut -f`; found 0")
+        for number, line in lines:
+            columns = line.split("\t")
+            if len(columns) <= max(places):
+                raise UserError(
+                    f"{path}, line {number}: column {max(places) + 1} is asked for; there are {len(columns)}"
+                )
+            yield columns[places[0]], columns[places[1]]
+
+
+def read_jsonl(config: CorpusConfig) -> Iterator[Pair]:
+    """One JSON object per line."""
+    for path in _paths(config):
+        for number, line in enumerate(read_lines(path), start=1):
+            place = f"{path}, line {number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{place}, column {error.colno}: not JSON: {error.msg}") from None
+            yield _value(record, config.source, place), _value(record, config.target, place)
+
+
+def read_parquet(config: CorpusConfig) -> Iterator[Pair]:
+    """Two columns of Parquet files, a batch of rows at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = list({config.source, config.target})
+    for path in _paths(config):
+        try:
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+                    yield from _records_to_pairs(batch.to_pylist(), config, path)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise UserError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def read_hub(config: CorpusConfig) -> Iterator[Pair]:
+    """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
+    for batch in _hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS):
+        yield from _records_to_pairs(batch.to_pylist(), config, config.name)
+
+
+CORPORA: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Pair]]] = {
+    CorpusFormat.text: read_text,
+    CorpusFormat.tsv: read_tsv,
+    CorpusFormat.jsonl: read_jsonl,
+    CorpusFormat.parquet: read_parquet,
+    CorpusFormat.hub: read_hub,
+}
+
+
+def _check_names(config: CorpusConfig, key: str) -> None:
+    needed = ["source", "target"]
+    if config.format is CorpusFormat.hub:
+        needed.append("name")
+    elif config.format is not CorpusFormat.text:
+        needed.append("path")
+    if missing := [name for name in needed if not getattr(config, name)]:
+        options = " ".join(f"{key}.{name}=…" for name in missing)
+        raise UserError(f"nothing says where the {config.format} corpus is; set {options}")
+
+
+def _files(config: CorpusConfig) -> list[str]:
+    if config.format is CorpusFormat.text:
+        return [config.source, config.target]
+    if config.format is CorpusFormat.hub:
+        return [file["filename"] for file in _hub_dataset(config).cache_files]
+    return _paths(config)
+
+
+def _paths(config: CorpusConfig) -> list[str]:
+    """The files that config.path names or matches, in alphabetical order."""
+    if Path(config.path).exists():
+        return [config.path]
+    if matches := sorted(glob.glob(config.path, recursive=True)):
+        return matches
+    raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
+
+
+def _hash_file(path: str) -> str:
+    with open_bytes(path):
+        pass  # for its errors; what is hashed are the bytes as they are stored, compressed or not
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _header_places(path: str, config: CorpusConfig, header: str) -> tuple[int, int]:
+    names = header.removeprefix("\ufeff").rstrip("\r").split("\t")
+    for column in (config.source, config.target):
+        if column not in names:
+            raise UserError(f"{path}, line 1: no column {column!r} in the header, which has {', '.join(names)}")
+    return names.index(config.source), names.index(config.target)
+
+
+def _records_to_pairs(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Pair]:
+    for record in records:
+        yield _value(record, config.source, name), _value(record, config.target, name)
+
+
+def _value(record: Any, key: str, place: str) -> str:
+    """The text that a dotted key names in a record, as one line."""
+    value = record
+    for part in [key] if isinstance(record, dict) and key in record else key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+            raise UserError(f"{place}: no {key!r} here, only {found}")
+        value = value[part]
+    if not isinstance(value, str):
+        raise UserError(f"{place}: {key!r} should be text, but is {value!r:.40}")
+    # JSON can spell half of a surrogate pair, which is no character and cannot be written as UTF-8.
+    return value.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+def _hub_dataset(config: CorpusConfig) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(
+            config.name, config.subset or None, split=config.split, revision=config.revision or None
+        )
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"hub data set {config.name!r}, split {config.split!r}: {reason}") from None

@@ -1,0 +1,181 @@
+"""Batches in the order of the plan, made in a thread of their own while the model computes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from translate.batch import BOS, EOS, NO_TARGET, Batch, Tokens
+from translate.data.plan import BatchConfig, Indices, Lengths, PlannedBatch, plan_packed, plan_padded
+from translate.distributed import World
+
+UPDATES_AHEAD = 4
+
+Side = Sequence[NDArray[np.integer]]
+# the ids of the pairs at these indices: looked up, or sampled anew with this seed
+Encoder = Callable[[Indices, int], tuple[Side, Side]]
+
+
+class Lengthed(Protocol):
+    """What the plan needs of a corpus: tokens per sentence, and how often an epoch holds each pair."""
+
+    @property
+    def source_lengths(self) -> Lengths: ...
+    @property
+    def target_lengths(self) -> Lengths: ...
+    @property
+    def repeats(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the run's sequence of updates: the epoch, and how many of its updates are over."""
+
+    epoch: int = 0
+    updates: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """What one process computes between two steps of the optimiser, and where that leads.
+
+    epochs  how many epochs are over after it, with their fraction
+    """
+
+    batches: list[Batch]
+    after: Place
+    epochs: float
+
+
+class Loader:
+    """Updates of a corpus from any place on: each holds `accumulation` batches for each process of the world."""
+
+    def __init__(
+        self, corpus: Lengthed, encode: Encoder, config: BatchConfig, *, seed: int, packed: bool, world: World
+    ):
+        self.corpus, self.encode, self.config = corpus, encode, config
+        self.seed, self.packed, self.world = seed, packed, world
+
+    def plan(self, epoch: int) -> list[PlannedBatch]:
+        plan = plan_packed if self.packed else plan_padded
+        corpus = self.corpus
+        return plan(
+            corpus.source_lengths,
+            corpus.target_lengths,
+            corpus.repeats,
+            config=self.config,
+            seed=self.seed,
+            epoch=epoch,
+        )
+
+    def updates(self, place: Place) -> Generator[Update, None, None]:
+        """Endlessly, epoch after epoch, prepared ahead in a thread that ends with the iterator."""
+        return _ahead(self._updates(place))
+
+    def _updates(self, place: Place) -> Iterator[Update]:
+        first = place.updates
+        for epoch in itertools.count(place.epoch):
+            plan = self.plan(epoch)
+            size = self.config.accumulation * self.world.size
+            count = -(-len(plan) // size)
+            for number in range(first, count):
+                batches = self._share(plan, number * size, min((number + 1) * size, len(plan)), epoch)
+                after = Place(epoch, number + 1) if number + 1 < count else Place(epoch + 1)
+                yield Update(batches, after, epoch + (number + 1) / count)
+            first = 0
+
+    def _share(self, plan: list[PlannedBatch], start: int, stop: int, epoch: int) -> list[Batch]:
+        """This rank's batches of an update. An epoch's last may have none for it: then one without labels."""
+        own = range(start + self.world.rank, stop, self.world.size)
+        if not own:
+            return [_without_labels(self._make(plan[start], [self.seed, epoch, start]))]
+        return [self._make(plan[number], [self.seed, epoch, number]) for number in own]
+
+    def _make(self, planned: PlannedBatch, entropy: list[int]) -> Batch:
+        source, target = self.encode(planned.pairs, int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        return pack_batch(source, target, self.config.tokens) if self.packed else pad_batch(source, target, planned)
+
+
+def pad_batch(source: Side, target: Side, planned: PlannedBatch | None = None) -> Batch:
+    """Pairs as rows: EOS ends the source and the labels, BOS starts what the decoder reads."""
+    sources, targets = _framed(source, target)
+    lengths = [max(map(len, side)) for side in (sources, targets)]
+    if planned is not None:
+        # sampled subwords may be longer than planned
+        lengths = [max(lengths[0], planned.source_length), max(lengths[1], planned.target_length)]
+    source_tokens, target_tokens = (
+        Tokens.pad(sources, length=lengths[0]),
+        Tokens.pad(targets, length=lengths[1]),
+    )
+    ends = np.arange(len(targets)) * lengths[1] + [len(ids) - 1 for ids in targets]
+    assert target_tokens.mask is not None
+    return _labelled(source_tokens, target_tokens, ends, target_tokens.mask, sources)
+
+
+def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
+    """Pairs end to end, `tokens` places on either side (more only when the pairs need them): shapes never change."""
+    sources, targets = _framed(source, target)
+    used = [sum(map(len, side)) for side in (sources, targets)]
+    # one free place at least, so that the padding at the end always has a key to attend to
+    total = max(tokens, *(count + 1 for count in used))
+    source_tokens, target_tokens = (Tokens.pack(side, total=total, room=total // 2 + 2) for side in (sources, targets))
+    ends = np.cumsum([len(ids) for ids in targets]) - 1
+    return _labelled(source_tokens, target_tokens, ends, torch.arange(total) < used[1], sources)
+
+
+def _framed(source: Side, target: Side) -> tuple[Side, Side]:
+    return [np.append(ids, EOS) for ids in source], [np.insert(ids, 0, BOS) for ids in target]
+
+
+def _labelled(source: Tokens, target: Tokens, ends: NDArray[np.int64], real: Tensor, sources: Side) -> Batch:
+    """The label of each place is the next place's token; of a sentence's last place (among ends), EOS."""
+    labels = target.ids.flatten().roll(-1)
+    labels[torch.from_numpy(ends)] = EOS
+    labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
+    return Batch(source, target, labels, int(real.sum()), sum(map(len, sources)))
+
+
+def _without_labels(batch: Batch) -> Batch:
+    return replace(batch, labels=torch.full_like(batch.labels, NO_TARGET), num_target_tokens=0, num_source_tokens=0)
+
+
+def _ahead(updates: Iterator[Update]) -> Generator[Update, None, None]:
+    """The same items, some of them made in advance; an error in the thread is raised here."""
+    ready: queue.Queue[Update | BaseException] = queue.Queue(UPDATES_AHEAD)
+    stopped = threading.Event()
+
+    def work() -> None:
+        try:
+            for update in updates:
+                _put(ready, update, stopped)
+                if stopped.is_set():
+                    return
+        except BaseException as error:
+            _put(ready, error, stopped)
+
+    threading.Thread(target=work, name="loader", daemon=True).start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+
+
+def _put(ready: queue.Queue[Update | BaseException], item: Update | BaseException, stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        with contextlib.suppress(queue.Full):
+            ready.put(item, timeout=0.1)
+            return

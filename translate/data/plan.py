@@ -1,0 +1,122 @@
+"""The batch plan: which sentence pairs stand together in which batch of an epoch.
+
+A pure function of (lengths, seed, epoch), so that a resumed run and every rank of a parallel one agree on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+Lengths = NDArray[np.int32]
+
+
+@dataclass(kw_only=True)
+class BatchConfig:
+    tokens: int = 4096  # at most so many on either side of a batch, padding included, and so many rows of logits
+    accumulation: int = 1  # batches per update, on each device
+    length_multiple: int = 2  # lengths are rounded up, so that shapes recur and kernels can be reused
+    sentence_multiple: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedBatch:
+    """Pairs that stand together, and the padded lengths (EOS and BOS included) of the two sides."""
+
+    pairs: Indices
+    source_length: int
+    target_length: int
+
+
+def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indices:
+    """The pairs of one epoch in random order: repeats 2 means twice, 0.25 a chance of a quarter."""
+    random = np.random.default_rng([seed, epoch, 0])
+    whole = np.floor(repeats).astype(np.int64)
+    counts = whole + (random.random(len(repeats)) < repeats - whole)
+    return random.permutation(np.repeat(np.arange(len(repeats)), counts))
+
+
+def plan_padded(
+    source_lengths: Lengths,
+    target_lengths: Lengths,
+    repeats: NDArray[np.float32],
+    *,
+    config: BatchConfig,
+    seed: int,
+    epoch: int,
+) -> list[PlannedBatch]:
+    """Batches of pairs of similar length, in random order; a pair longer than the budget stands alone.
+
+    Lengths are those of the tokens alone; both sides gain one (EOS, or BOS).
+    """
+    pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
+    source = _round_up(source_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
+    target = _round_up(target_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
+    order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
+    pairs, source, target = pairs[order], source[order], target[order]
+    batches = [
+        PlannedBatch(pairs[piece], int(source[piece].max()), int(target[piece].max()))
+        for piece in _fill(source, target, config)
+    ]
+    shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(batches))
+    return [batches[i] for i in shuffled]
+
+
+def plan_packed(
+    source_lengths: Lengths,
+    target_lengths: Lengths,
+    repeats: NDArray[np.float32],
+    *,
+    config: BatchConfig,
+    seed: int,
+    epoch: int,
+) -> list[PlannedBatch]:
+    """Batches of pairs in random order, as many as fit end to end; one place stays free on either side."""
+    pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
+    ends = [np.cumsum(lengths[pairs].astype(np.int64) + 1) for lengths in (source_lengths, target_lengths)]
+    batches, start = [], 0
+    while start < len(pairs):
+        used = [side[start - 1] if start else 0 for side in ends]
+        fits = (np.searchsorted(side, base + config.tokens - 1, "right") for side, base in zip(ends, used, strict=True))
+        stop = max(start + 1, int(min(fits)))
+        batches.append(PlannedBatch(pairs[start:stop], config.tokens, config.tokens))
+        start = stop
+    return batches
+
+
+def padding_share(batches: list[PlannedBatch], source_lengths: Lengths, target_lengths: Lengths) -> float:
+    """The share of all places in padded batches, on both sides, that hold no token."""
+    places = sum(len(b.pairs) * (b.source_length + b.target_length) for b in batches)
+    tokens = sum(int((source_lengths[b.pairs] + target_lengths[b.pairs] + 2).sum()) for b in batches)
+    return 1 - tokens / places if places else 0.0
+
+
+def _fill(source: Indices, target: Indices, config: BatchConfig) -> Iterator[slice]:
+    """Cut pairs sorted by length into the largest pieces within the budget."""
+    start = 0
+    while start < len(source):
+        size = _capacity(int(source[start]), int(target[start]), config)
+        # the longest of a candidate piece lowers what fits, which may leave a shorter longest one
+        while size > 1:
+            piece = slice(start, start + size)
+            fits = _capacity(int(source[piece].max()), int(target[piece].max()), config)
+            if fits >= size:
+                break
+            size = fits
+        yield slice(start, min(start + size, len(source)))
+        start += size
+
+
+def _capacity(source_length: int, target_length: int, config: BatchConfig) -> int:
+    sentences = config.tokens // max(source_length, target_length)
+    if sentences > config.sentence_multiple:
+        sentences -= sentences % config.sentence_multiple
+    return max(1, sentences)
+
+
+def _round_up(lengths: Indices, multiple: int) -> Indices:
+    return -(-lengths // multiple) * multiple

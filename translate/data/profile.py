@@ -1,0 +1,114 @@
+"""What lines of text are like, counted for many lines at once: length, words, control characters, script.
+
+Letters: N lines, C code points of all of them, S scripts.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.text import normalise
+
+_UNSEEN, _OTHER, _SPACE, _CONTROL = range(4)
+_NEWLINE = ord("\n")
+_MIN_LETTER_BYTES = 4
+_LAST_OF_BYTES = (0x7F, 0x7FF, 0xFFFF)  # the last code points that UTF-8 writes with 1, 2 and 3 bytes
+# The standard library knows no scripts, but a letter's name begins with its own. Japanese mixes three.
+_FAMILIES = {"CJK": "Han/Kana", "HIRAGANA": "Han/Kana", "KATAKANA": "Han/Kana", "IDEOGRAPHIC": "Han/Kana"}
+_WIDTHS = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "MATHEMATICAL", "DOUBLE-STRUCK", "FEMININE", "MASCULINE"}
+
+
+@dataclass
+class Profile:
+    """(N,) arrays: characters, words between spaces, control characters; scripts' index into script_names().
+
+    script is that of more than half of a line's letters, 0 where there is none or too few letters to tell;
+    letters count by their bytes of UTF-8, so that a few English names do not outweigh a Chinese sentence.
+    """
+
+    characters: NDArray[np.int32]
+    words: NDArray[np.int32]
+    controls: NDArray[np.int32]
+    script: NDArray[np.uint8]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Profile]) -> Profile:
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+class Profiler:
+    """Remembers the class of each character it has met, so that a line costs array operations only."""
+
+    def __init__(self) -> None:
+        self._class_of = np.zeros(0x110000, np.uint8)
+        self._scripts = [""]
+
+    def script_names(self) -> list[str]:
+        """Names of scripts by index; index 0 stands for none."""
+        return self._scripts
+
+    def __call__(self, lines: Sequence[str]) -> Profile:
+        """Profile of N lines, none of which holds "\\n"."""
+        codes = np.frombuffer("".join([f"{line}\n" for line in lines]).encode("utf-32-le"), "<u4")
+        ends = np.flatnonzero(codes == _NEWLINE)
+        classes = self._classify(codes)
+        classes[ends] = _SPACE
+        starts = np.concatenate([[0], ends[:-1] + 1]) if len(lines) else ends
+        line_of = np.repeat(np.arange(len(lines)), ends + 1 - starts)
+        blank = (classes == _SPACE) | (classes == _CONTROL)
+        word_starts = ~blank
+        word_starts[1:] &= blank[:-1]
+        return Profile(
+            characters=(ends - starts).astype(np.int32),
+            words=_count(line_of[word_starts], len(lines)),
+            controls=_count(line_of[classes == _CONTROL], len(lines)),
+            script=self._main_script(line_of, codes, classes),
+        )
+
+    def _classify(self, codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """(C,) class of each character; scripts begin after _CONTROL."""
+        classes = self._class_of[codes]
+        unseen = np.unique(codes[classes == _UNSEEN])
+        if len(unseen):
+            self._class_of[unseen] = [self._class(chr(code)) for code in unseen.tolist()]
+            classes = self._class_of[codes]
+        return classes
+
+    def _class(self, character: str) -> int:
+        if character.isspace() and normalise(character) == character:
+            return _SPACE
+        if normalise(character) == " ":
+            return _CONTROL
+        if not character.isalpha():
+            return _OTHER
+        script = _script_name(character)
+        if script not in self._scripts:
+            self._scripts.append(script)
+        return _CONTROL + self._scripts.index(script)
+
+    def _main_script(
+        self, line_of: NDArray[np.int64], codes: NDArray[np.uint32], classes: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        num_lines, num_scripts = int(line_of.max(initial=-1)) + 1, len(self._scripts)
+        letters = classes > _CONTROL
+        cells = line_of[letters] * num_scripts + (classes[letters] - _CONTROL)
+        weights = np.searchsorted(_LAST_OF_BYTES, codes[letters]) + 1
+        counts = np.bincount(cells, weights, num_lines * num_scripts).reshape(num_lines, num_scripts)  # (N, S)
+        total = counts.sum(1)
+        clear = (counts.max(1, initial=0) * 2 > total) & (total >= _MIN_LETTER_BYTES)
+        return np.where(clear, counts.argmax(1), 0).astype(np.uint8)
+
+
+def _count(line_of: NDArray[np.int64], num_lines: int) -> NDArray[np.int32]:
+    return np.bincount(line_of, minlength=num_lines).astype(np.int32)
+
+
+def _script_name(character: str) -> str:
+    words = [word for word in unicodedata.name(character, "UNNAMED").split() if word not in _WIDTHS]
+    first = words[0] if words else "UNNAMED"
+    return _FAMILIES.get(first, first.capitalize())

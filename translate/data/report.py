@@ -1,0 +1,152 @@
+"""The data report: what a person should know about the corpora before training on them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.data.cleaning import shorten
+from translate.data.preparation import DataConfig, Prepared, evaluation_corpora, training_corpora
+from translate.data.report_markdown import as_markdown
+from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
+from translate.data.storage import building, digest
+
+_FORMAT_VERSION = 1
+_NUM_EXAMPLES = 3
+
+Values = dict[str, Any]
+
+
+@dataclass
+class DataReport:
+    """The same facts for people and for programs."""
+
+    markdown: str
+    values: Values
+
+    def save(self, directory: str | Path) -> None:
+        """Write data_report.md and data_report.json."""
+        (Path(directory) / "data_report.md").write_text(self.markdown, encoding="utf-8")
+        text = json.dumps(self.values, ensure_ascii=False, indent=1)
+        (Path(directory) / "data_report.json").write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: str | Path) -> DataReport:
+        """What save wrote."""
+        markdown = (Path(directory) / "data_report.md").read_text(encoding="utf-8")
+        return cls(markdown, json.loads((Path(directory) / "data_report.json").read_text(encoding="utf-8")))
+
+
+def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
+    """Sizes, lengths, duplicates, overlap, outliers and examples of all splits, as their files hold them.
+
+    Made once for the same content and configuration, and kept in data.cache.
+    """
+    key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data)])
+    directory = Path(data.cache) / f"report-{key[:16]}"
+    with building(directory) as folder:
+        if folder is not None:
+            values = _values(data, prepared)
+            DataReport(as_markdown(values), values).save(folder)
+    return DataReport.load(directory)
+
+
+def _values(data: DataConfig, prepared: Prepared) -> Values:
+    train = gather("train", training_corpora(data))
+    sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}
+    splits = {"train": _describe(train)}
+    tokens = {"source": prepared.train.source_lengths, "target": prepared.train.target_lengths}
+    for name, lengths in tokens.items():
+        splits["train"][name]["tokens"] = _distribution(lengths)
+    for key, corpus in evaluation_corpora(data):
+        split = gather(key.removeprefix("data."), [(key, corpus)])
+        splits[split.name] = _describe(split) | {"overlap": _overlap(split, sorted_hashes)}
+    return {
+        "source_language": data.source_language,
+        "target_language": data.target_language,
+        "splits": splits,
+        "vocabulary": {
+            "source": prepared.tokenizer.source_vocab_size,
+            "target": prepared.tokenizer.target_vocab_size,
+            "shared": prepared.tokenizer.shared,
+        },
+        "cleaning": asdict(prepared.cleaning) | {"kept": prepared.cleaning.kept, "table": prepared.cleaning.table()},
+    }
+
+
+def _describe(split: Split) -> Values:
+    corpora = zip(split.corpora, split.sizes, strict=True)
+    return {
+        "pairs": split.size,
+        "corpora": [{"key": key, "pairs": size, "weight": corpus.weight} for (key, corpus), size in corpora],
+        "source": _describe_side(split, "source"),
+        "target": _describe_side(split, "target"),
+        "duplicates": {name: _duplicates(split, hashes) for name, hashes in split.hashes().items()},
+        "findings": _findings(split),
+    }
+
+
+def _describe_side(split: Split, name: str) -> Values:
+    side = split.sides[name]
+    return {
+        "script": side.script,
+        "characters": _distribution(side.profile.characters),
+        "words": _distribution(side.profile.words),
+    }
+
+
+def _distribution(numbers: NDArray[np.integer]) -> Values:
+    return {
+        "total": int(numbers.sum(dtype=np.int64)),
+        "min": int(numbers.min()),
+        "median": int(np.percentile(numbers, 50, method="lower")),
+        "p95": int(np.percentile(numbers, 95, method="lower")),
+        "max": int(numbers.max()),
+    }
+
+
+def _duplicates(split: Split, hashes: NDArray[np.uint64]) -> Values:
+    count, common = repeated(hashes)
+    texts = split.fetch({row for row, _ in common})
+    examples = [_example(split, row, texts) | {"times": times} for row, times in common]
+    return {"count": count, "examples": examples}
+
+
+def _findings(split: Split) -> dict[str, Values]:
+    """Rows that stand out, by name of what is odd about them; of lengths the most extreme come first."""
+    rows = {"blank side": np.flatnonzero(_blank(split)), "source = target": np.flatnonzero(split.copies)}
+    for name, side in split.sides.items():
+        rows[f"control characters in {name}"] = np.flatnonzero(side.profile.controls)
+        rows[f"{name} not in {side.script or 'any'} script"] = np.flatnonzero(side.wrong_script)
+        rows[f"{name} far longer than most"] = far_lengths(side.profile)
+    rows["lengths far from the usual ratio"] = far_ratios(split)
+    return _with_examples(split, rows)
+
+
+def _blank(split: Split) -> NDArray[np.bool_]:
+    return np.minimum(split.source.profile.words, split.target.profile.words) == 0
+
+
+def _overlap(split: Split, train: dict[str, NDArray[np.uint64]]) -> dict[str, Values]:
+    rows = {name: shared_with(hashes, train[name]) for name, hashes in split.hashes().items()}
+    return _with_examples(split, rows)
+
+
+def _with_examples(split: Split, rows: dict[str, NDArray[np.int64]]) -> dict[str, Values]:
+    shown = {name: found[:_NUM_EXAMPLES].tolist() for name, found in rows.items()}
+    texts = split.fetch({row for found in shown.values() for row in found})
+    return {
+        name: {"count": len(rows[name]), "examples": [_example(split, row, texts) for row in found]}
+        for name, found in shown.items()
+    }
+
+
+def _example(split: Split, row: int, texts: dict[int, tuple[str, str]]) -> Values:
+    corpus, line = split.place(row)
+    source, target = texts[row]
+    return {"corpus": corpus, "line": line, "source": shorten(source), "target": shorten(target)}

@@ -1,0 +1,120 @@
+"""The data report as a page that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Values = dict[str, Any]
+
+_SIDES = ("source", "target")
+_UNITS = ("characters", "words", "tokens")
+
+
+def as_markdown(values: Values) -> str:
+    """The report's values as Markdown."""
+    splits = values["splits"]
+    languages = [values[f"{side}_language"] or side for side in _SIDES]
+    sections = [
+        f"# Data report: {' → '.join(languages)}",
+        "All numbers are of the text as its files hold it, before cleaning, except tokens: those are of the "
+        "training pairs that cleaning kept. Words are what stands between spaces.",
+        "## Sizes\n\n" + _sizes(splits) + "\n\n" + _vocabulary(values["vocabulary"]),
+        "## Lengths\n\n" + _lengths(splits),
+        "## Cleaning of the training text\n\n```\n" + values["cleaning"]["table"] + "\n```",
+        "## What stands out\n\n" + _findings(splits),
+        "## Overlap with the training text\n\n" + _overlap(splits),
+        "## Examples\n\n" + _examples(splits),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _sizes(splits: Values) -> str:
+    rows = [
+        (name, corpus["key"], f"{corpus['pairs']:,}", f"{corpus['weight']:g}")
+        for name, split in splits.items()
+        for corpus in split["corpora"]
+    ]
+    return _table(("split", "corpus", "pairs", "weight"), rows)
+
+
+def _vocabulary(vocabulary: Values) -> str:
+    if vocabulary["shared"]:
+        return f"One vocabulary of {vocabulary['source']:,} pieces for both sides."
+    return f"Vocabularies of {vocabulary['source']:,} pieces (source) and {vocabulary['target']:,} (target)."
+
+
+def _lengths(splits: Values) -> str:
+    rows = []
+    for name, split in splits.items():
+        for side in _SIDES:
+            for unit in _UNITS:
+                if unit in split[side]:
+                    numbers = [f"{split[side][unit][column]:,}" for column in ("min", "median", "p95", "max", "total")]
+                    rows.append((name, side, unit, *numbers))
+    return _table(("split", "side", "unit", "min", "median", "95 %", "max", "total"), rows)
+
+
+def _findings(splits: Values) -> str:
+    """One row per kind of finding, one column per split; kinds that no split has are left out."""
+    names = [f"repeated {side}" for side in (*_SIDES, "pair")]
+    names += dict.fromkeys(name for split in splits.values() for name in split["findings"])
+    rows = []
+    for name in names:
+        counts = [_all_findings(split).get(name, {"count": 0})["count"] for split in splits.values()]
+        if any(counts):
+            shares = zip(counts, splits.values(), strict=True)
+            rows.append((name, *(_share(count, split["pairs"]) for count, split in shares)))
+    return _table(("pairs with", *splits), rows) if rows else "Nothing."
+
+
+def _overlap(splits: Values) -> str:
+    rows = []
+    for name, split in splits.items():
+        if "overlap" in split:
+            counts = [split["overlap"][part]["count"] for part in (*_SIDES, "pair")]
+            rows.append((name, *(_share(count, split["pairs"]) for count in counts)))
+    return _table(("split", "same source", "same target", "same pair"), rows)
+
+
+def _examples(splits: Values) -> str:
+    blocks = []
+    for name, split in splits.items():
+        found = _all_findings(split)
+        found |= {f"same {part} as in training": finding for part, finding in split.get("overlap", {}).items()}
+        for title, finding in found.items():
+            if finding["examples"]:
+                lines = "\n".join(_example(example) for example in finding["examples"])
+                blocks.append(f"**{name}: {title}**, {finding['count']:,}\n\n{lines}")
+    return "\n\n".join(blocks) or "None."
+
+
+def _all_findings(split: Values) -> Values:
+    return {f"repeated {part}": found for part, found in split["duplicates"].items()} | split["findings"]
+
+
+def _example(example: Values) -> str:
+    times = f", {example['times']} times" if "times" in example else ""
+    texts = " → ".join(_code(example[side]) for side in _SIDES)
+    return f"- {example['corpus']} line {example['line']:,}{times}: {texts}"
+
+
+def _code(text: str) -> str:
+    """Text as Markdown code, with what cannot be seen spelled out."""
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    fence = "``" if "`" in visible else "`"
+    padding = " " if "`" in visible or not visible.strip() else ""
+    return f"{fence}{padding}{visible}{padding}{fence}"
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} ({count / total:.1%})" if count else "–"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose columns also line up as plain text."""
+    cells = [header, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    padded = ["| " + " | ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([padded[0], rule, *padded[1:]])

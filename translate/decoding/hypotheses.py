@@ -1,0 +1,103 @@
+"""What every search shares: its settings, its results, and which tokens may come next.
+
+Letters: B sentences, K hypotheses of one sentence, N = B * K, V target vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from translate.batch import BOS, EOS, PAD, UNK, Tokens
+from translate.errors import UserError
+
+NEVER_SAID = (PAD, UNK, BOS)
+
+
+class SearchMethod(StrEnum):
+    beam = "beam"
+    greedy = "greedy"
+
+
+@dataclass(kw_only=True)
+class SearchConfig:
+    """How a model's next-token probabilities become a translation.
+
+    length_penalty  the alpha of score = log p / length ** alpha, where length counts EOS (the power form)
+    min_length      tokens of a translation, EOS not counted
+    max_length      likewise; 0: as many as the model allows
+    max_length_ratio, max_length_offset   a second bound: ratio * source tokens + offset
+    n_best          how many translations of one sentence are returned
+    """
+
+    method: SearchMethod = SearchMethod.beam
+    beam_size: int = 5
+    length_penalty: float = 1.0
+    min_length: int = 0
+    max_length: int = 0
+    max_length_ratio: float = 2.0
+    max_length_offset: int = 10
+    n_best: int = 1
+
+    def check(self) -> None:
+        """Raise UserError for settings that make no search."""
+        hypotheses = 1 if self.method == SearchMethod.greedy else self.beam_size
+        if self.beam_size < 1:
+            raise UserError(f"search.beam_size ({self.beam_size}) must be at least 1")
+        if not 1 <= self.n_best <= hypotheses:
+            raise UserError(
+                f"search.n_best ({self.n_best}) must lie between 1 and the number of hypotheses that "
+                f"search.method={self.method} keeps ({hypotheses})"
+            )
+        if self.length_penalty < 0:
+            raise UserError(f"search.length_penalty ({self.length_penalty}) must not be negative")
+        if self.min_length < 0 or self.max_length < 0:
+            raise UserError("search.min_length and search.max_length must not be negative")
+        if self.max_length and self.max_length < self.min_length:
+            raise UserError(f"search.max_length ({self.max_length}) is less than search.min_length ({self.min_length})")
+        if self.max_length_ratio < 0 or self.max_length_ratio == self.max_length_offset == 0:
+            raise UserError("search.max_length_ratio and search.max_length_offset leave no room for a translation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """One translation: its tokens without EOS, and its length-normalised log probability, EOS included."""
+
+    tokens: list[int]
+    score: float
+
+
+def length_limits(source: Tokens, config: SearchConfig, max_length: int) -> list[int]:
+    """Most tokens of each sentence's translation, EOS not counted: a function of that sentence alone.
+
+    max_length is what the model can write; source is padded, its EOS counted.
+    """
+    assert source.mask is not None, "search reads padded sentences"
+    ceiling = min(config.max_length or max_length, max_length)
+    lengths = source.mask.sum(dim=1).tolist()
+    wished = [int(config.max_length_ratio * length) + config.max_length_offset for length in lengths]
+    return [min(max(limit, config.min_length, 1), ceiling) for limit in wished]
+
+
+def next_log_probs(logits: Tensor, *, length: int, closing: Sequence[int], config: SearchConfig) -> Tensor:
+    """Log probabilities (N, V) in fp32 of the token that makes hypotheses `length` tokens long, EOS included.
+
+    Tokens that may not come now have minus infinity; the others keep what the model gave them. Rows named in
+    `closing` have reached their maximum length and may only end: whatever is returned has been ended by the
+    model's own probability, so that a hypothesis that merely ran on cannot win.
+    """
+    log_probs = torch.log_softmax(logits.float(), dim=-1)
+    for token in NEVER_SAID:
+        log_probs[:, token] = -torch.inf
+    if closing:
+        rows = torch.tensor(closing, device=logits.device)
+        end = log_probs[rows, EOS]
+        log_probs[rows] = -torch.inf
+        log_probs[rows, EOS] = end
+    elif length <= config.min_length:
+        log_probs[:, EOS] = -torch.inf
+    return log_probs

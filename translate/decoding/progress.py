@@ -1,0 +1,51 @@
+"""A line on stderr that a person likes to watch; on anything but a terminal, a plain line now and then."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+_TERMINAL_SECONDS = 0.2
+_PLAIN_SECONDS = 30.0
+
+
+class Progress:
+    """How many lines are done, how fast, and how long the rest takes when their number is known."""
+
+    def __init__(self, stream: TextIO, *, total: int | None = None):
+        self.stream = stream
+        self.total = total
+        self.terminal = stream.isatty()
+        self.start = self.shown = time.monotonic()
+
+    def show(self, done: float) -> None:
+        """Show the state of things, unless it was shown a moment ago."""
+        now = time.monotonic()
+        if now - self.shown < (_TERMINAL_SECONDS if self.terminal else _PLAIN_SECONDS):
+            return
+        self.shown = now
+        text = self._text(int(done), now - self.start)
+        self.stream.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
+        self.stream.flush()
+
+    def finish(self, done: int) -> None:
+        """The last line, which stays."""
+        seconds = time.monotonic() - self.start
+        text = f"{done:,} lines in {duration(seconds)} ({done / max(seconds, 1e-9):,.1f} lines/s)"
+        self.stream.write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n")
+        self.stream.flush()
+
+    def _text(self, done: int, seconds: float) -> str:
+        speed = done / max(seconds, 1e-9)
+        if self.total is None:
+            return f"{done:,} lines · {speed:,.1f} lines/s"
+        share = done / max(self.total, 1)
+        left = f" · {duration((self.total - done) / speed)} left" if done else ""
+        return f"{done:,} of {self.total:,} lines ({share:.0%}) · {speed:,.1f} lines/s{left}"
+
+
+def duration(seconds: float) -> str:
+    """0:07, 12:34 or 1:02:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,211 @@
+"""Files and pipes through a translator: as many "\\n" out as in, and an answer as soon as a line has come.
+
+A regular file is read in windows of equally many lines. From a pipe or terminal, whatever has arrived is one
+window, so that a line typed is answered before the next one is. With n_best above 1 each line of input gives
+several lines of output, `index ||| text ||| score`, best first; index counts input lines from 0.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import os
+import queue
+import stat
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from translate.decoding.progress import Progress
+from translate.decoding.translator import WINDOW, DecodingConfig, Translation, Translator
+from translate.errors import UserError
+from translate.text import count_lines, read_ended_lines, read_lines
+
+STANDARD = "-"
+
+Line = tuple[str, str]  # the text, and its end: "\n" or nothing
+
+
+@dataclass(kw_only=True)
+class DecodeConfig(DecodingConfig):
+    """The decode command.
+
+    model          a run's folder or a model directory
+    input, output  files; "-" is standard input and output. A file appears under its name once it is complete:
+                   until then it is NAME.partial
+    progress       whether stderr shows how far the work is
+    """
+
+    model: str = "???"
+    input: str = STANDARD
+    output: str = STANDARD
+    progress: bool = True
+
+
+def check_files(config: DecodeConfig) -> None:
+    """Raise UserError, before a model is loaded, for unreadable input or output with nowhere to go."""
+    if config.input != STANDARD and Path(config.input).is_dir():
+        raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
+    if config.input != STANDARD and stat.S_ISREG(_mode(config.input)):
+        for _ in read_lines(config.input):
+            pass
+    if config.output == STANDARD:
+        return
+    output = Path(config.output)
+    if output.is_dir():
+        raise UserError(f"output={config.output}: that is a folder; name a file in it")
+    if not output.parent.is_dir():
+        raise UserError(f"output={config.output}: there is no folder {output.parent}; make it first")
+    if config.input != STANDARD and output.exists() and output.samefile(config.input):
+        raise UserError(f"output={config.output}: that is the input itself; choose another file")
+
+
+def translate_files(translator: Translator, config: DecodeConfig) -> int:
+    """Translate config.input into config.output; how many lines that were.
+
+    A reader of standard output that leaves early (`| head`) ends the work without a complaint.
+    """
+    source = _open_input(config.input)
+    progress = _progress(config, source)
+    try:
+        with _writing(config.output) as output:
+            done = translate_stream(translator, source, output, progress=progress)
+    except BrokenPipeError:
+        # what Python still holds for standard output, it would try to write at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if progress:
+        progress.finish(done)
+    return done
+
+
+def translate_stream(
+    translator: Translator, source: str | BinaryIO, output: BinaryIO, *, progress: Progress | None = None
+) -> int:
+    """Translate every line of a file or binary stream, flushing each window; how many there were."""
+    done = 0
+    lines = read_ended_lines(source)
+    for window in _windows(lines) if _is_complete(source) else _arrivals(lines):
+        started, size = done, len(window)
+        translations = translator.translate(
+            [text for text, _ in window],
+            progress=(lambda share: progress.show(started + share * size)) if progress else None,  # noqa: B023
+        )
+        for translation, (_, end) in zip(translations, window, strict=True):
+            output.write(_formatted(translation, done, end, n_best=translator.search.n_best))
+            done += 1
+        output.flush()
+        if progress:
+            progress.show(done)
+    return done
+
+
+def _formatted(translation: Translation, index: int, end: str, *, n_best: int) -> bytes:
+    if n_best == 1:
+        return f"{translation.text}{end}".encode()
+    return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
+
+
+def _windows(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    remaining = iter(lines)
+    while window := list(islice(remaining, WINDOW)):
+        yield window
+
+
+def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """What has arrived since the last time: one line to WINDOW of them; a thread does the waiting."""
+    arrived: queue.Queue[Line | BaseException | None] = queue.Queue(maxsize=WINDOW)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                arrived.put(line)
+            arrived.put(None)
+        except BaseException as error:
+            arrived.put(error)
+
+    threading.Thread(target=read, daemon=True, name="reader").start()
+    window: list[Line] = []
+    while True:
+        if window and (len(window) == WINDOW or arrived.empty()):
+            yield window
+            window = []
+        item = arrived.get()
+        if isinstance(item, tuple):
+            window.append(item)
+            continue
+        if window:
+            yield window
+        if item is None:
+            return
+        raise item
+
+
+def _is_complete(source: str | BinaryIO) -> bool:
+    """Whether all of it is there already: a file, or bytes in memory, but not a pipe or a terminal."""
+    if isinstance(source, str):
+        return stat.S_ISREG(_mode(source))
+    try:
+        return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
+    except OSError:  # also what a stream without a file descriptor raises
+        return True
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file (looked from {Path.cwd()})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | None:
+    """None also where a person types or reads: it would be in the way."""
+    typed = not isinstance(source, str) and source.isatty()
+    if not config.progress or typed or (config.output == STANDARD and sys.stdout.isatty()):
+        return None
+    known = isinstance(source, str) and _is_complete(source)
+    return Progress(sys.stderr, total=count_lines(source) if known else None)
+
+
+def _open_input(path: str) -> str | BinaryIO:
+    """The path, or standard input as a stream of its own.
+
+    The reader thread may still wait in it when the program ends, and sys.stdin must not be locked then.
+    """
+    if path != STANDARD:
+        return path
+    raw = io.FileIO(sys.stdin.fileno(), closefd=False)
+    raw.name = "standard input"
+    return io.BufferedReader(raw)
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[BinaryIO]:
+    """Standard output, a device or pipe as it is, or a file that gets its name when all has been written."""
+    if path == STANDARD:
+        yield sys.stdout.buffer
+        return
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as stream:
+            yield stream
+        return
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with gzip.open(partial, "wb") if target.suffix == ".gz" else partial.open("wb") as stream:
+            yield cast(BinaryIO, stream)
+        os.replace(partial, target)
+    except PermissionError as error:
+        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"{partial}: {error.strerror}; what was translated so far is in it") from None

@@ -1,0 +1,246 @@
+"""Lines of text in, as many translations out, in order: what validation, tests and users decode with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Protocol
+
+import torch
+
+from translate.batch import EOS, Tokens
+from translate.decoding.hypotheses import Hypothesis, SearchConfig
+from translate.decoding.search import SEARCHES
+from translate.decoding.segmentation import Segment, join_translations, split_line
+from translate.errors import UserError
+from translate.models.seq2seq import Seq2Seq
+from translate.text import normalise
+
+WINDOW = 2000  # lines that are read, sorted by length and translated together
+
+Sentence = tuple[int, ...]
+
+
+class Precision(StrEnum):
+    """Arithmetic of decoding; auto is bf16 on a GPU and fp32 on the CPU."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass(kw_only=True)
+class DecodingConfig:
+    """How lines are translated; the configurations of the commands that decode add to it.
+
+    batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses
+    batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
+    max_source_length  tokens beyond which a line is split; 0: what the model can read
+    threads            of the CPU; 0: as many as PyTorch takes by itself
+    """
+
+    search: SearchConfig = field(default_factory=SearchConfig)
+    batch_tokens: int = 2048
+    batch_sentences: int = 0
+    max_source_length: int = 0
+    precision: Precision = Precision.auto
+    device: Device = Device.auto
+    threads: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """A line's translation.
+
+    score          the best hypothesis's log probability / length ** length_penalty; of a line translated in
+                   several segments the mean, weighted by their target tokens
+    n_best         (text, score) of each hypothesis, best first; the first is (text, score)
+    source_tokens, target_tokens   EOS not counted
+    segments       how many parts the line was translated in; 0: it was blank
+    """
+
+    text: str
+    score: float
+    n_best: list[tuple[str, float]]
+    source_tokens: int
+    target_tokens: int
+    segments: int
+
+
+BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, target_tokens=0, segments=0)
+
+
+class SourceAndTarget(Protocol):
+    """What a translator asks of a tokenizer."""
+
+    def encode_source(self, lines: Sequence[str]) -> list[list[int]]: ...
+
+    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]: ...
+
+
+class Translator:
+    """A model and its tokenizer, with one way of searching.
+
+    The model is on the device already. Raises UserError for settings that make no search with it.
+    """
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        tokenizer: SourceAndTarget,
+        search: SearchConfig,
+        *,
+        batch_tokens: int,
+        device: torch.device,
+        batch_sentences: int = 0,
+        max_source_length: int = 0,
+        precision: Precision = Precision.auto,
+    ):
+        search.check()
+        _check_batching(batch_tokens, batch_sentences, max_source_length)
+        if search.min_length > model.max_length:
+            raise UserError(
+                f"search.min_length ({search.min_length}): the model writes at most {model.max_length} tokens"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.search = search
+        self.device = device
+        self.precision = precision
+        self.batch_tokens = batch_tokens
+        self.batch_sentences = batch_sentences
+        self.max_source_length = min(max_source_length or model.max_length, model.max_length)
+
+    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
+        """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
+
+        progress is told, after every batch, the share of sentences that are done.
+        """
+        line_segments = self._split(lines)
+        wanted = {tuple(segment.tokens): None for segments in line_segments for segment in segments}
+        found: dict[Sentence, list[Hypothesis]] = {}
+        for batch in self._batches(list(wanted)):
+            found.update(zip(batch, self._search(batch), strict=True))
+            if progress:
+                progress(len(found) / len(wanted))
+        texts = self._texts(found)
+        translations = [_assemble(segments, found, texts) for segments in line_segments]
+        assert len(translations) == len(lines), "every line has its translation"
+        return translations
+
+    def stream(self, lines: Iterable[str], *, window: int = WINDOW) -> Iterator[Translation]:
+        """Like translate, for more lines than memory holds: read and translated `window` at a time."""
+        remaining = iter(lines)
+        while some := list(islice(remaining, window)):
+            yield from self.translate(some)
+
+    def _split(self, lines: Sequence[str]) -> list[list[Segment]]:
+        """Each line's segments; none if it is blank."""
+        texts = [normalise(line).strip() for line in lines]
+        encode = self.tokenizer.encode_source
+        return [
+            split_line(text, tokens, encode=encode, max_tokens=self.max_source_length) if text and tokens else []
+            for text, tokens in zip(texts, encode(texts), strict=True)
+        ]
+
+    def _batches(self, sentences: list[Sentence]) -> Iterator[list[Sentence]]:
+        """Batches of similar lengths, the longest first, so that too little memory shows at once."""
+        batch: list[Sentence] = []
+        for sentence in sorted(sentences, key=len, reverse=True):
+            longest = len(batch[0] if batch else sentence) + 1
+            full = (len(batch) + 1) * longest > self.batch_tokens or len(batch) == self.batch_sentences
+            if batch and full:
+                yield batch
+                batch = []
+            batch.append(sentence)
+        if batch:
+            yield batch
+
+    @torch.inference_mode()
+    def _search(self, sentences: Sequence[Sentence]) -> list[list[Hypothesis]]:
+        source = Tokens.pad([[*sentence, EOS] for sentence in sentences]).to(self.device)
+        bf16 = self.precision == Precision.bf16 or (self.precision == Precision.auto and self.device.type == "cuda")
+        with _evaluating(self.model), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            return SEARCHES[self.search.method](self.model, source, self.search)
+
+    def _texts(self, found: dict[Sentence, list[Hypothesis]]) -> dict[Sentence, list[str]]:
+        every = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
+        texts = iter(self.tokenizer.decode_target(every))
+        return {sentence: list(islice(texts, len(hypotheses))) for sentence, hypotheses in found.items()}
+
+
+def translator_from(
+    config: DecodingConfig, *, model: Seq2Seq, tokenizer: SourceAndTarget, device: torch.device
+) -> Translator:
+    """The translator that a configuration describes, of a model that is on the device."""
+    return Translator(
+        model,
+        tokenizer,
+        config.search,
+        batch_tokens=config.batch_tokens,
+        batch_sentences=config.batch_sentences,
+        max_source_length=config.max_source_length,
+        precision=config.precision,
+        device=device,
+    )
+
+
+def choose_device(device: Device) -> torch.device:
+    """The device asked for; auto: a GPU if there is one. Raises UserError if one is missing."""
+    if device == Device.cuda and not torch.cuda.is_available():
+        raise UserError("device=cuda, but PyTorch finds no GPU here; use device=cpu or device=auto")
+    if device == Device.auto:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device.value)
+
+
+def _check_batching(batch_tokens: int, batch_sentences: int, max_source_length: int) -> None:
+    if batch_tokens < 1:
+        raise UserError(f"batch_tokens ({batch_tokens}) must be at least 1")
+    if batch_sentences < 0:
+        raise UserError(f"batch_sentences ({batch_sentences}) must not be negative; 0: no limit")
+    if max_source_length < 0:
+        raise UserError(f"max_source_length ({max_source_length}) must not be negative; 0: the model's own")
+
+
+@contextmanager
+def _evaluating(model: Seq2Seq) -> Iterator[None]:
+    """Without dropout; what was being trained goes on being trained afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _assemble(
+    segments: list[Segment], found: dict[Sentence, list[Hypothesis]], texts: dict[Sentence, list[str]]
+) -> Translation:
+    """A line's translation; its k-th best joins the k-th best of its segments."""
+    if not segments:
+        return BLANK
+    sentences = [tuple(segment.tokens) for segment in segments]
+    n_best = []
+    for place in range(min(len(found[sentence]) for sentence in sentences)):
+        parts = [found[sentence][place] for sentence in sentences]
+        weights = [len(part.tokens) + 1 for part in parts]
+        score = sum(part.score * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
+        n_best.append((join_translations([texts[sentence][place] for sentence in sentences], segments), score))
+    return Translation(
+        text=n_best[0][0],
+        score=n_best[0][1],
+        n_best=n_best,
+        source_tokens=sum(map(len, sentences)),
+        target_tokens=sum(len(found[sentence][0].tokens) for sentence in sentences),
+        segments=len(segments),
+    )

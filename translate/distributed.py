@@ -1,0 +1,69 @@
+"""Where this process stands among those that torchrun started; alone, everything here costs nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """rank of size processes; local_rank counts within one machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Elementwise sum over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def from_main(self, value: Any) -> Any:
+        """What the main process passes, to every process."""
+        if self.size == 1:
+            return value
+        holder = [value]
+        dist.broadcast_object_list(holder, src=0)
+        return holder[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes in order of rank, on every process."""
+        if self.size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.size
+        dist.all_gather_object(gathered, value)
+        return gathered
+
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join_world(device: str) -> World:
+    """Join the processes that torchrun started, or stand alone when it did not start this one."""
+    if "WORLD_SIZE" not in os.environ:
+        return World()
+    world = World(*(int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    if world.size > 1 and not dist.is_initialized():
+        if device == "cuda":
+            torch.cuda.set_device(world.local_rank)
+        # control values stay on the CPU, gradients travel between GPUs
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+    return world
+
+
+def leave_world() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,8 @@
+"""The one kind of error that speaks to the person who runs a command."""
+
+
+class UserError(ValueError):
+    """Something the person can mend: the message says where, what was found and what to do.
+
+    Commands print it without a traceback and exit with status 1; any other exception is a bug.
+    """

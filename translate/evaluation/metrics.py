@@ -1,0 +1,149 @@
+"""BLEU, chrF and TER as sacreBLEU defines them, each with the signature that makes it comparable.
+
+BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
+from files by translate.text, the values are those that `sacrebleu REFERENCE -i HYPOTHESES` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from shlex import quote
+from typing import Any
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from translate.errors import UserError
+
+
+class Metric(StrEnum):
+    bleu = "bleu"
+    chrf = "chrf"
+    ter = "ter"
+
+
+DEFAULT_TOKENIZER = "13a"
+# How BLEU finds words; those after "char" need extra packages or a download.
+TOKENIZERS = (
+    DEFAULT_TOKENIZER,
+    "none",
+    "intl",
+    "zh",
+    "char",
+    "ja-mecab",
+    "ko-mecab",
+    "spm",
+    "flores101",
+    "flores200",
+)
+_BY_LANGUAGE = {"zh": "zh", "cmn": "zh", "zho": "zh", "yue": "zh"} | dict.fromkeys(
+    ["ja", "jpn", "ko", "kor", "th", "tha", "lo", "lao", "km", "khm", "my", "mya"], "char"
+)
+_WITHOUT_SPACES = ("zh", "char", "ja-mecab")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A corpus's score.
+
+    name       as sacreBLEU writes it: BLEU, chrF2, TER
+    value      0 to 100; more is better, except for TER, an error rate in percent
+    interval   half the width of its 95 % confidence interval; None if there was no bootstrap
+    signature  how it was computed
+    details    of BLEU: brevity_penalty, and length_ratio (tokens of hypotheses / of references)
+    """
+
+    name: str
+    value: float
+    signature: str
+    interval: float | None = None
+    details: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        spread = "" if self.interval is None else f" ± {self.interval:.1f}"
+        return f"{self.name} = {self.value:.1f}{spread}  {self.signature}"
+
+
+Scores = dict[Metric, Score]
+
+
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    metrics: Sequence[Metric] = (Metric.bleu, Metric.chrf, Metric.ter),
+    tokenize: str = DEFAULT_TOKENIZER,
+    bootstrap: int = 0,
+) -> Scores:
+    """Scores of translations against one reference each, in the order of metrics.
+
+    tokenize    what BLEU counts as words; its signature names it
+    bootstrap   resamples for the confidence interval (Koehn 2004, sacreBLEU's own seed); 0: none
+
+    Raises UserError when there is nothing to score, the numbers of lines differ or tokenize is unknown.
+    """
+    if tokenize not in TOKENIZERS:
+        raise UserError(f"tokenize={tokenize}: BLEU has no such tokenizer; choose one of {', '.join(TOKENIZERS)}")
+    if len(hypotheses) != len(references):
+        raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(references):,} references")
+    if not hypotheses:
+        raise UserError("there is nothing to score: no hypotheses and no references")
+    # What the sacrebleu command does with every line it has read.
+    hypotheses, references = ([line.rstrip() for line in side] for side in (hypotheses, references))
+    return {metric: _score(metric, hypotheses, references, tokenize, bootstrap) for metric in metrics}
+
+
+def bleu_tokenizer(language: str) -> str:
+    """The tokenizer for a target language by its code ("zh", "pt-BR", "zh_Hans"), nothing extra installed.
+
+    Chinese has its own, Japanese, Korean and languages written without spaces count characters, the rest is
+    13a. For Japanese and Korean, sacreBLEU's ja-mecab and ko-mecab are better where they are installed.
+    """
+    code = language.lower().replace("_", "-").split("-")[0]
+    return _BY_LANGUAGE.get(code, DEFAULT_TOKENIZER)
+
+
+def command(metrics: Sequence[Metric], tokenize: str, *, reference: str, hypotheses: str) -> str:
+    """The sacrebleu command that prints the same numbers."""
+    options = "" if tokenize == DEFAULT_TOKENIZER else f" -tok {tokenize}"
+    if Metric.ter in metrics and tokenize in _WITHOUT_SPACES:
+        options += " --ter-normalized --ter-asian-support"
+    return f"sacrebleu {quote(reference)} -i {quote(hypotheses)} -m {' '.join(metrics)}{options}"
+
+
+def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+    """chrF of each line, 0 to 100."""
+    metric = CHRF()
+    return [
+        metric.sentence_score(hypothesis.rstrip(), [reference.rstrip()]).score
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+
+
+def _score(
+    metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str, bootstrap: int
+) -> Score:
+    scorer = _scorer(metric, tokenize)
+    result = scorer.corpus_score(hypotheses, [references], n_bootstrap=max(bootstrap, 1))
+    details = {"brevity_penalty": result.bp, "length_ratio": result.ratio} if metric == Metric.bleu else {}
+    return Score(
+        name=result.name,
+        value=result.score,
+        interval=float(result._ci) if bootstrap > 1 else None,
+        signature=str(scorer.get_signature()),
+        details=details,
+    )
+
+
+def _scorer(metric: Metric, tokenize: str) -> Any:
+    if metric == Metric.chrf:
+        return CHRF()
+    if metric == Metric.ter:
+        without_spaces = tokenize in _WITHOUT_SPACES
+        return TER(normalized=without_spaces, asian_support=without_spaces)
+    try:
+        # force: no warning about tokenized text, which is nothing a user of this application can change
+        return BLEU(tokenize=tokenize, force=True)
+    except (ImportError, RuntimeError) as error:
+        raise UserError(f"tokenize={tokenize} needs an extra package: {error}") from None

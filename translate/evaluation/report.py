@@ -1,0 +1,182 @@
+"""An evaluation as files for people and programs, and as a few aligned lines for the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from translate.errors import UserError
+from translate.evaluation.evaluation import Evaluation, Group
+from translate.evaluation.metrics import Metric, Score, command, sentence_chrf
+
+_HYPOTHESES = "hypotheses.txt"
+
+
+def write_report(evaluation: Evaluation, directory: str | Path, *, examples: int, reference_path: str = "") -> None:
+    """Write hypotheses.txt, report.md and report.json, the last of which stands for all; each appears whole.
+
+    examples        how many of the worst and of the best lines, by sentence chrF, are shown
+    reference_path  what the reports call the reference, for the sacrebleu command that repeats the scores
+
+    Raises UserError if the folder cannot be written.
+    """
+    directory = Path(directory)
+    again = command(
+        list(evaluation.scores),
+        evaluation.tokenize,
+        reference=reference_path or "REFERENCE",
+        hypotheses=str(directory / _HYPOTHESES),
+    )
+    chosen = _examples(evaluation, examples)
+    report = {**_summary(evaluation), "command": again, **chosen}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(directory / _HYPOTHESES, "".join(f"{line}\n" for line in evaluation.hypotheses))
+        _write(directory / "report.md", _markdown(evaluation, again, chosen))
+        _write(directory / "report.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"{error.filename or directory}: the report cannot be written: {error.strerror}") from None
+
+
+def terminal_text(evaluation: Evaluation) -> str:
+    """Scores with signatures, then the groups as an aligned table."""
+    lines = [f"{evaluation.name}: {_counts(evaluation)}"]
+    lines += _aligned([[score.name, _value(score), score.signature] for score in evaluation.scores.values()])
+    for title, groups in _tables(evaluation):
+        rows = [[title, "lines", "BLEU", "chrF", "exact"], *map(_row, groups)]
+        lines += ["", *_aligned(rows, right=(1, 2, 3, 4))]
+    return "\n".join(lines)
+
+
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "name": evaluation.name,
+        "lines": len(evaluation.source),
+        "scores": {metric.value: _score_fields(score) for metric, score in evaluation.scores.items()},
+        "exact": evaluation.exact,
+        "length_ratio": evaluation.length_ratio,
+        "seconds": round(evaluation.seconds, 3),
+        "by_length": [_group_fields(group) for group in evaluation.by_length],
+        "by_label": [_group_fields(group) for group in evaluation.by_label],
+    }
+
+
+def _score_fields(score: Score) -> dict[str, Any]:
+    fields = {
+        "name": score.name,
+        "value": score.value,
+        "interval": score.interval,
+        "signature": score.signature,
+    }
+    return fields | score.details
+
+
+def _group_fields(group: Group) -> dict[str, Any]:
+    values = {metric.value: score.value for metric, score in group.scores.items()}
+    return {"name": group.name, "lines": group.size, **values, "exact": group.exact}
+
+
+def _examples(evaluation: Evaluation, count: int) -> dict[str, list[dict[str, Any]]]:
+    """The worst and the best lines by sentence chrF, none twice; line numbers count from 1.
+
+    A line that equals its reference is not among the worst: chrF gives two empty ones 0.
+    """
+    if not count:
+        return {"worst": [], "best": []}
+    values = sentence_chrf(evaluation.hypotheses, evaluation.references)
+    order = sorted(range(len(values)), key=lambda place: (values[place], place))
+    wrong = [place for place in order if evaluation.hypotheses[place] != evaluation.references[place]]
+    worst = wrong[:count]
+    best = [place for place in order[::-1] if place not in worst][:count]
+
+    def fields(place: int) -> dict[str, Any]:
+        return {
+            "line": place + 1,
+            "chrf": values[place],
+            "source": evaluation.source[place],
+            "hypothesis": evaluation.hypotheses[place],
+            "reference": evaluation.references[place],
+        }
+
+    return {
+        "worst": [fields(place) for place in worst],
+        "best": [fields(place) for place in best],
+    }
+
+
+def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[str, Any]]]) -> str:
+    scores = [[score.name, _value(score), score.signature] for score in evaluation.scores.values()]
+    parts = [
+        f"# Evaluation of {evaluation.name}",
+        _counts(evaluation) + ".",
+        _table(["metric", "value", "signature"], scores),
+        f"The same numbers: `{again}`",
+    ]
+    for title, groups in _tables(evaluation):
+        table = _table([title, "lines", "BLEU", "chrF", "exact"], [_row(group) for group in groups])
+        parts += [f"## By {title}", table]
+    for title, chosen in examples.items():
+        if chosen:
+            parts += [f"## The {title} lines, by sentence chrF", *map(_example, chosen)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _example(example: dict[str, Any]) -> str:
+    texts = [f"- {side}: {_cell(example[side])}" for side in ("source", "hypothesis", "reference")]
+    return f"Line {example['line']}, chrF {example['chrf']:.1f}\n\n" + "\n".join(texts)
+
+
+def _counts(evaluation: Evaluation) -> str:
+    lines = len(evaluation.source)
+    speed = lines / max(evaluation.seconds, 1e-9)
+    return (
+        f"{lines:,} lines in {evaluation.seconds:.1f} s ({speed:,.1f} lines/s), "
+        f"{evaluation.exact:.1%} exactly the reference, length ratio {evaluation.length_ratio:.3f}"
+    )
+
+
+def _tables(evaluation: Evaluation) -> list[tuple[str, list[Group]]]:
+    tables = [("source words", evaluation.by_length), ("label", evaluation.by_label)]
+    return [(title, groups) for title, groups in tables if groups]
+
+
+def _value(score: Score) -> str:
+    return f"{score.value:.1f}" + ("" if score.interval is None else f" ± {score.interval:.1f}")
+
+
+def _row(group: Group) -> list[str]:
+    values = [f"{group.scores[metric].value:.1f}" for metric in (Metric.bleu, Metric.chrf)]
+    return [group.name, f"{group.size:,}", *values, f"{group.exact:.1%}"]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text on one line of Markdown, with nothing in it that Markdown would read as markup."""
+    visible = "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
+    for character in "\\`*_<>|[]#":
+        visible = visible.replace(character, "\\" + character)
+    return visible
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(text.encode())
+    os.replace(partial, path)

@@ -1,0 +1,294 @@
+"""The encoder-decoder Transformer (Vaswani et al. 2017), for training and for decoding step by step.
+
+Letters: B sentences, N hypotheses, S and T source and target tokens, D width, H heads, K = D / H, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translate.batch import Batch, Tokens
+from translate.errors import UserError
+from translate.models.attention import MultiHeadAttention, Visibility, visibility
+from translate.models.dropout import Dropout
+from translate.models.layers import Activation, Embedding, FeedForward, Norm, Positions, make_norm
+from translate.models.seq2seq import Output, Seq2Seq
+from translate.models.vocabulary import Vocabularies
+
+
+class NormOrder(StrEnum):
+    pre = "pre"
+    post = "post"
+
+
+class Tying(StrEnum):
+    """Which embedding matrices are one: none, the target's input and output, or the source's as well."""
+
+    none = "none"
+    target = "target"
+    all = "all"
+
+
+@dataclass(kw_only=True)
+class TransformerConfig:
+    architecture: str = "transformer"
+    d_model: int = 512
+    ffn_dim: int = 2048
+    num_heads: int = 8
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    norm: Norm = Norm.layer_norm
+    norm_order: NormOrder = NormOrder.pre
+    activation: Activation = Activation.relu
+    positions: Positions = Positions.sinusoidal
+    tying: Tying = Tying.all
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    token_dropout: float = 0.0
+    max_length: int = 256  # tokens of a sentence, on either side, EOS not counted
+
+
+class Transformer(Seq2Seq):
+    def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
+        super().__init__()
+        _check(config, vocabularies)
+        self.max_length = config.max_length
+        target = nn.Embedding(vocabularies.target, config.d_model)
+        source = target if config.tying is Tying.all else nn.Embedding(vocabularies.source, config.d_model)
+        self.source_embedding = _embedding(source, config)
+        self.target_embedding = _embedding(target, config)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.projection = (
+            None if config.tying is not Tying.none else nn.Linear(config.d_model, vocabularies.target, bias=False)
+        )
+        self.apply(_initialise)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D)"""
+        return self.target_embedding.tokens.weight if self.projection is None else self.projection.weight
+
+    def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
+        memory, across = self._read(batch.source)
+        if batch.source.is_packed:
+            across = visibility(batch.target, batch.source, causal=False)
+        own = visibility(batch.target, batch.target, causal=True)
+        x = self.target_embedding(batch.target.ids, batch.target.positions)
+        hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
+        return Output(hidden, self.output_weight, attention)
+
+    def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
+        """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""
+        visible = visibility(source, source, causal=False)
+        return self.encoder(self.source_embedding(source.ids, source.positions), visible), visible
+
+    def encode(self, source: Tokens) -> TransformerMemory:
+        memory, visible = self._read(source)
+        pairs = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder.layers]
+        return TransformerMemory([key for key, _ in pairs], [value for _, value in pairs], visible.bias)
+
+    def start(self, memory: TransformerMemory) -> TransformerState:  # type: ignore[override]
+        return TransformerState(memory, [None] * len(self.decoder.layers), position=0)
+
+    def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
+        positions = torch.full_like(tokens, state.position)
+        x = self.target_embedding(tokens, positions).unsqueeze(1)  # (N, 1, D)
+        for index, layer in enumerate(self.decoder.layers):
+            x = layer.step(x, state, index)
+        x = self.decoder.norm(x).squeeze(1)
+        state.position += 1
+        return F.linear(x, self.output_weight), state
+
+
+@dataclass(eq=False)
+class TransformerMemory:
+    """Cross-attention keys and values (B, H, S, K) of every decoder layer: once per sentence."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    bias: Tensor | None  # (B, 1, 1, S)
+
+    def select(self, sentences: Tensor) -> TransformerMemory:
+        bias = None if self.bias is None else self.bias.index_select(0, sentences)
+        keys, values = ([x.index_select(0, sentences) for x in xs] for xs in (self.keys, self.values))
+        return TransformerMemory(keys, values, bias)
+
+
+@dataclass(eq=False)
+class TransformerState:
+    """The memory, and self-attention keys and values of each layer, stacked: (2, N, H, room, K)."""
+
+    memory: TransformerMemory
+    caches: list[Tensor | None]
+    position: int
+
+    def select(self, rows: Tensor, sentences: Tensor | None = None) -> TransformerState:
+        memory = self.memory if sentences is None else self.memory.select(sentences)
+        caches = [None if cache is None else cache.index_select(1, rows) for cache in self.caches]
+        return TransformerState(memory, caches, self.position)
+
+    def extend(self, layer: int, key_value: Tensor) -> Tensor:
+        """Append keys and values (2, N, H, 1, K) of this position; those of all positions so far."""
+        cache = self.caches[layer]
+        if cache is None or self.position == cache.shape[3]:
+            # room grows by half: few copies, little of it unused
+            room = key_value.new_empty((*key_value.shape[:3], max(16, self.position * 3 // 2), key_value.shape[-1]))
+            if cache is not None:
+                room[:, :, :, : self.position] = cache
+            cache = self.caches[layer] = room
+        cache[:, :, :, self.position : self.position + 1] = key_value
+        return cache[:, :, :, : self.position + 1]
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.norm = _final_norm(config)
+
+    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, visible)
+        return self.norm(x)
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = _final_norm(config)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        attention = None
+        for layer in self.layers:
+            last = layer is self.layers[-1]
+            x, attention = layer(x, memory, own, across, return_attention=return_attention and last)
+        return self.norm(x), attention
+
+
+class Residual(nn.Module):
+    """x + sublayer(norm(x)), or norm(x + sublayer(x)): where the norm stands is the layer's only choice."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.norm = make_norm(config.norm, config.d_model)
+        self.pre = config.norm_order is NormOrder.pre
+        self.dropout = Dropout(config.dropout)
+
+    def enter(self, x: Tensor) -> Tensor:
+        return self.norm(x) if self.pre else x
+
+    def leave(self, x: Tensor, change: Tensor) -> Tensor:
+        x = x + self.dropout(change)
+        return x if self.pre else self.norm(x)
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention = _attention(config)
+        self.feed_forward = _feed_forward(config)
+        self.residuals = nn.ModuleList(Residual(config) for _ in range(2))
+
+    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
+        around_attention, around_feed_forward = self.residuals
+        y = around_attention.enter(x)
+        x = around_attention.leave(x, self.self_attention(y, y, visible)[0])
+        return around_feed_forward.leave(x, self.feed_forward(around_feed_forward.enter(x)))
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention = _attention(config)
+        self.cross_attention = _attention(config)
+        self.feed_forward = _feed_forward(config)
+        self.residuals = nn.ModuleList(Residual(config) for _ in range(3))
+
+    def forward(
+        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        around_self, around_cross, around_feed_forward = self.residuals
+        y = around_self.enter(x)
+        x = around_self.leave(x, self.self_attention(y, y, own)[0])
+        change, weights = self.cross_attention(around_cross.enter(x), memory, across, return_weights=return_attention)
+        x = around_cross.leave(x, change)
+        return around_feed_forward.leave(x, self.feed_forward(around_feed_forward.enter(x))), weights
+
+    def step(self, x: Tensor, state: TransformerState, index: int) -> Tensor:
+        """One more position (N, 1, D) of every hypothesis."""
+        around_self, around_cross, around_feed_forward = self.residuals
+        y = around_self.enter(x)
+        key, value = state.extend(index, torch.stack(self.self_attention.keys_and_values(y)))
+        x = around_self.leave(x, self.self_attention.attend(y, key, value, bias=None)[0])
+        memory = state.memory
+        sentences = len(memory.keys[index])
+        # the hypotheses of a sentence are so many queries over the one copy of its keys
+        y = around_cross.enter(x).view(sentences, -1, x.shape[-1])
+        change, _ = self.cross_attention.attend(y, memory.keys[index], memory.values[index], memory.bias)
+        x = around_cross.leave(x, change.reshape(x.shape))
+        return around_feed_forward.leave(x, self.feed_forward(around_feed_forward.enter(x)))
+
+
+def _embedding(tokens: nn.Embedding, config: TransformerConfig) -> Embedding:
+    return Embedding(
+        tokens,
+        positions=config.positions,
+        max_positions=config.max_length + 1,  # EOS on the source side, BOS on the target side
+        dropout=config.dropout,
+        token_dropout=config.token_dropout,
+    )
+
+
+def _attention(config: TransformerConfig) -> MultiHeadAttention:
+    return MultiHeadAttention(d_model=config.d_model, num_heads=config.num_heads, dropout_rate=config.attention_dropout)
+
+
+def _feed_forward(config: TransformerConfig) -> FeedForward:
+    return FeedForward(
+        d_model=config.d_model,
+        ffn_dim=config.ffn_dim,
+        activation=config.activation,
+        activation_dropout=config.activation_dropout,
+    )
+
+
+def _final_norm(config: TransformerConfig) -> nn.Module:
+    """Pre-norm layers leave their sum un-normalised; post-norm layers end in a norm of their own."""
+    return make_norm(config.norm, config.d_model) if config.norm_order is NormOrder.pre else nn.Identity()
+
+
+def _initialise(module: nn.Module) -> None:
+    """Xavier-uniform maps, zero biases, embeddings with variance 1 / D (so that √D brings them to 1)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+
+
+def _check(config: TransformerConfig, vocabularies: Vocabularies) -> None:
+    if config.d_model % config.num_heads:
+        raise UserError(f"model.d_model ({config.d_model}) must be a multiple of model.num_heads ({config.num_heads})")
+    if config.d_model % 2:
+        raise UserError(f"model.d_model ({config.d_model}) must be even")
+    for name in ("dropout", "attention_dropout", "activation_dropout", "token_dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise UserError(f"model.{name} ({getattr(config, name)}) must be at least 0 and below 1")
+    for name in ("d_model", "ffn_dim", "num_heads", "encoder_layers", "decoder_layers", "max_length"):
+        if getattr(config, name) < 1:
+            raise UserError(f"model.{name} ({getattr(config, name)}) must be at least 1")
+    if config.tying is Tying.all and not vocabularies.shared:
+        raise UserError(
+            "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
+        )

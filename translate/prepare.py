@@ -1,0 +1,34 @@
+"""python -m translate.prepare: clean and encode a corpus ahead of training, and report on it."""
+
+from dataclasses import dataclass, field
+
+from translate.config import run_command
+from translate.data.preparation import DataConfig, prepare
+from translate.data.report import data_report
+from translate.tokenizer import TokenizerConfig
+from translate.training.tracking import ProgressLine, start_log
+
+
+@dataclass(kw_only=True)
+class PrepareConfig:
+    """report: print the data report; output: a folder for it as data_report.md and data_report.json."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    report: bool = False
+    output: str = ""
+
+
+def run(config: PrepareConfig) -> None:
+    start_log(None, ProgressLine())
+    prepared = prepare(config.data, config.tokenizer)
+    print(prepared.cleaning.table())
+    if config.report or config.output:
+        report = data_report(config.data, prepared)
+        print(report.markdown)
+        if config.output:
+            report.save(config.output)
+
+
+if __name__ == "__main__":
+    run_command("prepare", PrepareConfig, run)

@@ -1,0 +1,127 @@
+"""Lines in, lines out: only "\\n" ends a line, whatever else a line holds.
+
+Python's own text files also end lines at "\\r", and str.splitlines() at eight more characters; both would
+shift the two sides of a corpus against each other. All reading and writing of sentences goes through here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from translate.errors import UserError
+
+Source = str | Path | BinaryIO
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_CHUNK_BYTES = 1 << 20
+
+
+def normalise(line: str) -> str:
+    """The form in which models see text: Unicode NFC, with every control character a space.
+
+    Line and paragraph separators and the byte order mark count as control characters too.
+    """
+    line = _CONTROL.sub(" ", line)
+    return line if line.isascii() else unicodedata.normalize("NFC", line)
+
+
+def find_control(line: str) -> int:
+    """Where the first character that normalise() makes a space stands; -1 if there is none."""
+    found = _CONTROL.search(line)
+    return found.start() if found else -1
+
+
+def read_lines(source: Source) -> Iterator[str]:
+    """The lines of a file (gzip if its name ends in .gz) or binary stream, lazily, without their "\\n".
+
+    Raises UserError if the file cannot be read, or naming the line and byte that are not UTF-8.
+    """
+    for line, _ in read_ended_lines(source):
+        yield line
+
+
+def read_ended_lines(source: Source) -> Iterator[tuple[str, str]]:
+    """Like read_lines, each line with its end: "\\n", or "" for a last line that has none.
+
+    Writing each line's translation and then its end puts out as many "\\n" as came in.
+    """
+    with open_bytes(source) as stream:
+        for number, raw in enumerate(stream, start=1):
+            end = "\n" if raw.endswith(b"\n") else ""
+            yield decode_line(raw.removesuffix(b"\n"), name=name_of(source), number=number), end
+
+
+def decode_line(raw: bytes, *, name: str, number: int) -> str:
+    """One line's bytes as text; UserError with the place of the first byte that is not UTF-8."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}, line {number}, byte {error.start + 1}: 0x{raw[error.start]:02x} is not UTF-8 here; "
+            "convert the file to UTF-8 first (for example with iconv)"
+        ) from None
+
+
+def write_lines(path: str | Path, lines: Iterable[str], *, end_last_line: bool = True) -> int:
+    """Write each line and a "\\n" (gzip if the name ends in .gz); returns how many lines there were."""
+    count = 0
+    with _open_for_writing(Path(path)) as stream:
+        for line in lines:
+            assert "\n" not in line, "a line cannot hold a line break"
+            separator = "\n" if count else ""
+            stream.write((separator + line).encode("utf-8"))
+            count += 1
+        if count and end_last_line:
+            stream.write(b"\n")
+    return count
+
+
+def count_lines(source: Source) -> int:
+    """How many lines read_lines would give, without decoding them."""
+    count, last = 0, b"\n"
+    with open_bytes(source) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            count += chunk.count(b"\n")
+            last = chunk[-1:]
+    return count + (last != b"\n")
+
+
+def name_of(source: Source) -> str:
+    """What messages call a file or stream."""
+    return str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "the input"))
+
+
+@contextmanager
+def open_bytes(source: Source) -> Iterator[BinaryIO]:
+    """A file's bytes, decompressed if its name ends in .gz; a stream is passed on and left open."""
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    try:
+        with _open_for_reading(source) as stream:
+            yield stream
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{source}: not a complete gzip file ({error})") from None
+    except FileNotFoundError:
+        raise UserError(f"{source}: there is no such file (looked from {Path.cwd()})") from None
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _open_for_reading(path: str | Path) -> BinaryIO:
+    if str(path).endswith(".gz"):
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    return open(path, "rb")
+
+
+def _open_for_writing(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.GzipFile(path, "wb", mtime=0))
+    return open(path, "wb")

@@ -1,0 +1,8 @@
+"""python -m translate.train: train a model, or continue a run, and score it."""
+
+from translate.config import run_command
+from translate.training.run import train
+from translate.training.settings import TrainConfig
+
+if __name__ == "__main__":
+    run_command("train", TrainConfig, train)

@@ -1,0 +1,204 @@
+"""The parts of a run, put together from its configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+
+from translate.checkpoint import Weights, vocabularies_of, weights_of
+from translate.data.loader import Encoder, Loader
+from translate.data.plan import Indices, padding_share
+from translate.data.preparation import Prepared, prepare
+from translate.data.report import data_report
+from translate.decoding.translator import Precision, Translator
+from translate.distributed import World
+from translate.evaluation.metrics import bleu_tokenizer
+from translate.models import build_model
+from translate.training.averages import RunningAverage
+from translate.training.folder import RunFolder, provenance
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import Trainee, prepare_trainee
+from translate.training.settings import TrainConfig
+from translate.training.state import RunState
+from translate.training.tracking import Meter, ProgressLine, Tracker
+from translate.training.validation import Validator, encode_validation
+
+logger = logging.getLogger("translate")
+
+
+@dataclass(eq=False)
+class Run:
+    """Everything a run is made of."""
+
+    config: TrainConfig
+    folder: RunFolder
+    manifest: dict[str, Any]
+    data: Prepared
+    world: World
+    trainee: Trainee
+    optimizer: torch.optim.Optimizer
+    average: RunningAverage | None
+    state: RunState
+    loader: Loader
+    validator: Validator
+    tracker: Tracker | None
+    line: ProgressLine
+    meter: Meter = field(default_factory=Meter)
+    session_start: float = field(default_factory=time.monotonic)
+    seconds_before: float = 0.0
+
+    @property
+    def weights(self) -> Weights:
+        """What is validated and kept: the running average if there is one."""
+        return self.average.weights if self.average is not None else weights_of(self.trainee.model)
+
+
+def build(config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine) -> Run:
+    """Prepare the data, make the model, and restore what an earlier session saved."""
+    data = _prepare_data(config, world)
+    manifest = _describe(config, data, folder, world)
+    torch.manual_seed(config.run.seed)
+    model = build_model(config.model, vocabularies_of(data.tokenizer))
+    trainee = prepare_trainee(model, config.compute, world)
+    # dropout differs between processes, weights do not
+    torch.manual_seed(config.run.seed + world.rank)
+    optimizer = make_optimizer(trainee.model, config.optimizer)
+    average = RunningAverage(trainee.model, config.averaging.ema_decay) if config.averaging.ema_decay else None
+    state = RunState(trainee, optimizer, average, folder.states, world)
+    resumed = state.restore()
+    loader = _loader(config, data, trainee, world)
+    run = Run(
+        config=config,
+        folder=folder,
+        manifest=manifest,
+        data=data,
+        world=world,
+        trainee=trainee,
+        optimizer=optimizer,
+        average=average,
+        state=state,
+        loader=loader,
+        validator=_validator(config, data, trainee, world),
+        tracker=Tracker(folder.tensorboard, step=state.progress.step) if world.is_main else None,
+        line=line,
+        seconds_before=state.progress.seconds,
+    )
+    if world.is_main:
+        _introduce(run, resumed=resumed)
+    return run
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """The configuration in YAML's own types."""
+    return _plain(dataclasses.asdict(config))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def _prepare_data(config: TrainConfig, world: World) -> Prepared:
+    """On the main process first; the others then find everything in the cache."""
+    if not world.is_main:
+        world.wait()
+    data = prepare(config.data, config.tokenizer)
+    if world.is_main:
+        world.wait()
+        logger.info(data.cleaning.table())
+    return data
+
+
+def _describe(config: TrainConfig, data: Prepared, folder: RunFolder, world: World) -> dict[str, Any]:
+    manifest = {
+        **provenance(),
+        "seed": config.run.seed,
+        "source_language": config.data.source_language,
+        "target_language": config.data.target_language,
+        "data": data.fingerprint,
+        "tokenizer": data.tokenizer.hash,
+    }
+    if world.is_main:
+        manifest = folder.describe(plain(config), manifest)
+        data.tokenizer.save(folder.path)
+        data_report(config.data, data).save(folder.path)
+    return world.from_main(manifest)
+
+
+def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
+    # variable-length attention is a kernel for bfloat16 on a GPU, and knows no dropout of attention weights
+    packed = (
+        trainee.device.type == "cuda" and trainee.precision == Precision.bf16 and config.model.attention_dropout == 0
+    )
+    return Loader(data.train, _encoder(config, data), config.batch, seed=config.run.seed, packed=packed, world=world)
+
+
+def _encoder(config: TrainConfig, data: Prepared) -> Encoder:
+    """How batches get their ids: from the prepared corpus, or each time by sampling subwords."""
+    sampling, corpus, tokenizer = config.sampling, data.train, data.tokenizer
+    if not (sampling.source or sampling.target):
+        return lambda pairs, seed: corpus.pairs(pairs)
+    longest = config.model.max_length
+
+    def sample(pairs: Indices, seed: int) -> Any:
+        source, target = corpus.texts(pairs)
+        sides = (
+            tokenizer.encode_source(source, sampling=sampling.source, seed=seed),
+            tokenizer.encode_target(target, sampling=sampling.target, seed=seed),
+        )
+        # a wild segmentation may not fit into the model; the plain one does
+        return [
+            [np.array(ids) if len(ids) <= longest else known for ids, known in zip(side, plain_side, strict=True)]
+            for side, plain_side in zip(sides, corpus.pairs(pairs), strict=True)
+        ]
+
+    return sample
+
+
+def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Validator:
+    batches = encode_validation(
+        data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
+    )
+    translator = Translator(
+        trainee.model,
+        data.tokenizer,
+        config.search,
+        batch_tokens=config.validation.batch_tokens,
+        device=trainee.device,
+    )
+    tokenize = bleu_tokenizer(config.data.target_language)
+    return Validator(data.valid, batches, translator, tokenize, config.loss.label_smoothing, world)
+
+
+def _introduce(run: Run, *, resumed: bool) -> None:
+    """What a person wants to know before the first update."""
+    config, data, loader = run.config, run.data, run.loader
+    parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
+    plan = loader.plan(0)
+    padding = (
+        "packed"
+        if loader.packed
+        else (f"{padding_share(plan, data.train.source_lengths, data.train.target_lengths):.1%} padding")
+    )
+    logger.info(
+        f"{config.name}: {len(data.train):,} pairs, {len(plan):,} batches an epoch ({padding}); "
+        f"{config.model.architecture} with {parameters:,} parameters; {run.trainee.device}, "
+        f"{run.trainee.precision.value}" + (f", {run.world.size} processes" if run.world.size > 1 else "")
+    )
+    if config.run.max_minutes:
+        logger.info(
+            f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"
+        )
+    if resumed:
+        progress = run.state.progress
+        logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")

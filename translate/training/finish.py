@@ -1,0 +1,140 @@
+"""The end of a run: average the last checkpoints, choose by validation, score on the test set."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from translate.checkpoint import WEIGHTS, load_model, save_model, set_weights
+from translate.evaluation.evaluation import Evaluation, evaluate_corpus
+from translate.evaluation.metrics import Metric, command
+from translate.evaluation.report import terminal_text, write_report
+from translate.text import write_lines
+from translate.training.averages import average_weights
+from translate.training.build import Run, plain
+from translate.training.folder import flatten
+from translate.training.settings import METRICS
+from translate.training.state import saved_states
+from translate.training.validation import ShardedTranslator
+
+logger = logging.getLogger("translate")
+
+
+def finish(run: Run) -> None:
+    """Scores of the best model, in the log, in evaluation/ and in TensorBoard."""
+    result_file = run.folder.path / "result.json"
+    if run.world.from_main(_finished(run, result_file)):
+        logger.info("this run is over: raise its bounds (run.max_steps, …) to go on, or choose another run.dir")
+        logger.info(json.loads(result_file.read_text(encoding="utf-8"))["summary"])
+        return
+    average_checkpoints(run)
+    chosen = load_model(run.folder.best, device=run.trainee.device)
+    set_weights(run.trainee.model, dict(chosen.model.named_parameters()))
+    evaluation = _evaluate(run)
+    if run.world.is_main:
+        summary = report(run, evaluation)
+        content = {
+            "step": run.state.progress.step,
+            "best_step": run.state.progress.best_step,
+            "summary": summary,
+        }
+        result_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    run.world.wait()
+
+
+def average_checkpoints(run: Run) -> None:
+    """The mean of the last checkpoints, as average/; it becomes the best model if it validates better."""
+    config, progress = run.config, run.state.progress
+    states = saved_states(run.folder.states)[-config.averaging.last :] if config.averaging.last else []
+    if len(states) < 2:
+        return
+    weights = average_weights([state / WEIGHTS for state in states])
+    set_weights(run.trainee.model, weights)
+    validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    sign, value = METRICS[config.validation.metric], validation.metric(config.validation.metric)
+    better = progress.best is None or sign * value > sign * progress.best
+    logger.info(
+        f"average of {len(states)} checkpoints  valid {validation.summary()}"
+        + ("  best so far" if better else f"  step {progress.best_step:,} stays the best")
+    )
+    if run.world.is_main:
+        for directory in [run.folder.average] + ([run.folder.best] if better else []):
+            save_model(
+                directory,
+                weights=weights,
+                config=config.model,
+                tokenizer=run.data.tokenizer,
+                manifest={
+                    **run.manifest,
+                    "step": progress.step,
+                    "averaged": [state.name for state in states],
+                },
+            )
+    run.world.wait()
+
+
+def report(run: Run, evaluation: Evaluation) -> str:
+    """Print and write the results; the summary that ends the log."""
+    reference = _reference(run, evaluation)
+    write_report(evaluation, run.folder.evaluation, examples=10, reference_path=reference)
+    logger.info(terminal_text(evaluation))
+    assert run.tracker is not None
+    scores = {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()}
+    if run.state.progress.best is not None:
+        scores[f"valid_{run.config.validation.metric}"] = run.state.progress.best
+    scores["minutes"] = run.state.progress.seconds / 60
+    scores["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
+    run.tracker.summary(_settings(run), scores, run.state.progress.step)
+    run.tracker.text("report", terminal_text(evaluation).replace("\n", "  \n"), run.state.progress.step)
+    run.tracker.close()
+    folder = run.folder
+    logger.info(
+        f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
+        f"curves: tensorboard --logdir {folder.path.parent}"
+    )
+    bleu = evaluation.scores[Metric.bleu]
+    again = command(
+        [Metric.bleu],
+        evaluation.tokenize,
+        reference=reference,
+        hypotheses=str(folder.evaluation / "hypotheses.txt"),
+    )
+    summary = f"{evaluation.name} {bleu}  ({again})"
+    logger.info(summary)
+    return summary
+
+
+def _evaluate(run: Run) -> Evaluation:
+    """On the test set, or on the validation set where there is none."""
+    return evaluate_corpus(
+        ShardedTranslator(run.validator.translator, run.world),
+        run.data.test or run.data.valid,
+        tokenize=run.validator.tokenize,
+        bootstrap=1000,
+        progress=lambda share: run.line.busy("translating", share),
+    )
+
+
+def _reference(run: Run, evaluation: Evaluation) -> str:
+    """The raw reference file; written out first when it did not come from one."""
+    text = run.data.test or run.data.valid
+    if text.reference_path:
+        return text.reference_path
+    path = run.folder.evaluation / "references.txt"
+    path.parent.mkdir(exist_ok=True)
+    write_lines(path, evaluation.references)
+    return str(path)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Single values of the configuration, for TensorBoard's HParams tab."""
+    values = flatten(plain(run.config))
+    return {key: value for key, value in values.items() if isinstance(value, bool | int | float | str) and value != ""}
+
+
+def _finished(run: Run, result_file: Path) -> bool:
+    if not (run.world.is_main and result_file.exists()):
+        return False
+    return bool(json.loads(result_file.read_text(encoding="utf-8"))["step"] == run.state.progress.step)

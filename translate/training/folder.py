@@ -1,0 +1,172 @@
+"""A run's folder: where things are, what the run is, and whether it may be continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sacrebleu
+import sentencepiece
+import torch
+import yaml
+
+import translate
+from translate.checkpoint import restore_directory
+from translate.errors import UserError
+
+# decided by their content, which the data's fingerprint covers, or without effect on the result
+FREE_KEYS = (
+    "name",
+    "data.root",
+    "data.cache",
+    "data.train",
+    "data.additional",
+    "data.valid",
+    "data.test",
+    "compute.device",
+    "compute.threads",
+    "run.dir",
+    "run.max_steps",
+    "run.max_epochs",
+    "run.max_minutes",
+    "run.patience",
+    "run.log_every",
+    "run.keep",
+    "run.max_skipped",
+    "validation.samples",
+    "validation.attention_maps",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def states(self) -> Path:
+        return self.path / "state"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "last"
+
+    @property
+    def average(self) -> Path:
+        return self.path / "average"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation"
+
+    def open(self, config: dict[str, Any]) -> None:
+        """Make the folder, or check that the run in it has this configuration. Raises UserError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
+        if self.config.exists():
+            self._compare(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}, config)
+        for directory in (self.best, self.last, self.average):
+            restore_directory(directory)
+
+    def describe(self, config: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+        """Write what the run is, or check that it is what it was; the manifest. Raises UserError."""
+        if self.manifest.exists():
+            before = json.loads(self.manifest.read_text(encoding="utf-8"))
+            for key, what in (("data", "data"), ("tokenizer", "tokenizer")):
+                if before.get(key) != manifest[key]:
+                    raise UserError(
+                        f"run.dir={self.path} belongs to a run on other {what} (hash {str(before.get(key))[:12]}, "
+                        f"now {manifest[key][:12]}): choose another run.dir, or bring the old files back"
+                    )
+            return before
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        self.manifest.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return manifest
+
+    def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        old, new = flatten(before), flatten(now)
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and not _is_free(key)]
+        if changed:
+            listing = "\n".join(f"  {key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in changed)
+            raise UserError(
+                f"run.dir={self.path} belongs to a run with another configuration:\n{listing}\n"
+                "choose another run.dir, or delete that folder to start anew"
+            )
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested configuration as dotted keys."""
+    if not isinstance(config, dict):
+        return {prefix: config}
+    return {
+        name: value
+        for key, inner in config.items()
+        for name, value in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and hardware that a result depends on."""
+    return {
+        "translate": translate.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "sentencepiece": sentencepiece.__version__,
+        "sacrebleu": sacrebleu.__version__,
+        "numpy": np.__version__,
+        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str:
+    """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return f"{names[0]}, {len(names)} cores"
+    except (OSError, IndexError):
+        return platform.processor()

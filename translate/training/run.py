@@ -1,0 +1,180 @@
+"""A training run, top to bottom: take, update, record, validate and save until it is over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from translate.checkpoint import save_model
+from translate.data.loader import Update
+from translate.distributed import join_world, leave_world
+from translate.errors import UserError
+from translate.training.attention_maps import attention_maps
+from translate.training.bounds import Interruption, reason_to_stop, share_done
+from translate.training.build import Run, build, plain
+from translate.training.finish import finish
+from translate.training.folder import RunFolder
+from translate.training.schedule import learning_rate_factor
+from translate.training.settings import METRICS, TrainConfig, check
+from translate.training.step import update
+from translate.training.tracking import ProgressLine, start_log
+from translate.training.validation import weights_for_a_while
+from translate.tuning import tune_process
+
+logger = logging.getLogger("translate")
+
+
+def train(config: TrainConfig) -> None:
+    """Train a model as configured, or continue the run in run.dir; then score the best one on the test set.
+
+    Raises UserError for settings, files or folders that do not go together, before the work starts, and when
+    the gradient stays non-finite.
+    """
+    check(config)
+    tune_process(config.compute.threads)
+    world = join_world(config.compute.device)
+    folder, line = RunFolder(Path(config.run.dir)), ProgressLine()
+    interruption = Interruption()
+    try:
+        if world.is_main:
+            folder.open(plain(config))
+        start_log(folder.log if world.is_main else None, line)
+        run = build(config, folder=folder, world=world, line=line)
+        if train_until_over(run, interruption):
+            finish(run)
+    finally:
+        line.clear()
+        interruption.forget()
+        leave_world()
+
+
+def train_until_over(run: Run, interruption: Interruption) -> bool:
+    """The loop; False when a signal ended it early."""
+    config, state = run.config, run.state
+    with closing(run.loader.updates(state.progress.place)) as updates:
+        while not (reason := why_stop(run, interruption)):
+            learn(run, next(updates))
+            if state.progress.step % config.run.log_every == 0:
+                record(run)
+            if state.progress.step % config.validation.every == 0:
+                validate(run)
+            if state.progress.step % config.run.save_every == 0:
+                save(run)
+    run.line.clear()
+    if not interruption.wished and state.progress.validated < state.progress.step:
+        validate(run)
+    save(run)
+    logger.info(f"stopped at step {state.progress.step:,}: {reason}")
+    if interruption.wished:
+        logger.info(f"saved in {run.folder.path}; the same command continues the run")
+    return not interruption.wished
+
+
+def why_stop(run: Run, interruption: Interruption) -> str:
+    """The reason to stop here, the same on every process; empty: there is none. Also reads the clock."""
+    seconds = run.seconds_before + time.monotonic() - run.session_start if run.world.is_main else 0.0
+    control = run.world.sum(torch.tensor([float(interruption.wished), seconds], dtype=torch.float64))
+    wished, run.state.progress.seconds = control.tolist()
+    interruption.wished = bool(wished)
+    return "interrupted" if wished else reason_to_stop(run.config.run, run.state.progress)
+
+
+def learn(run: Run, taken: Update) -> None:
+    """One update. Raises UserError after too many non-finite gradients in a row."""
+    config, progress = run.config, run.state.progress
+    set_learning_rate(run)
+    result = update(
+        run.trainee,
+        run.optimizer,
+        taken.batches,
+        smoothing=config.loss.label_smoothing,
+        clip_norm=config.optimizer.clip_norm,
+        world=run.world,
+    )
+    progress.step += 1
+    progress.place, progress.epochs = taken.after, taken.epochs
+    progress.target_tokens += result.target_tokens
+    if result.skipped:
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        if progress.skipped_in_a_row >= config.run.max_skipped:
+            raise UserError(
+                f"the gradient was not finite in {progress.skipped_in_a_row} updates in a row (run.max_skipped), the "
+                f"last one step {progress.step:,}: lower optimizer.learning_rate or lengthen schedule.warmup_steps; "
+                f"the last state before is in {run.folder.states}"
+            )
+        return
+    progress.skipped_in_a_row = 0
+    run.meter.add(result)
+    if run.average is not None:
+        run.average.update(run.trainee.model, progress.step)
+
+
+def set_learning_rate(run: Run) -> None:
+    config, progress = run.config, run.state.progress
+    share = share_done(config.run, progress)
+    factor = learning_rate_factor(config.schedule, step=progress.step + 1, progress=share)
+    for group in run.optimizer.param_groups:
+        group["lr"] = config.optimizer.learning_rate * factor
+
+
+def record(run: Run) -> None:
+    """Means since the last time, for the progress line and TensorBoard."""
+    progress = run.state.progress
+    if run.tracker is None or not run.meter.results:
+        return
+    rate = run.optimizer.param_groups[0]["lr"]
+    values = run.meter.report(learning_rate=rate, skipped=progress.skipped)
+    run.tracker.scalars({**values, "train/epoch": progress.epochs}, progress.step)
+    share = share_done(run.config.run, progress)
+    seconds_left = progress.seconds * (1 - share) / share if share else 0.0
+    run.line.show(progress, values, share=share, seconds_left=seconds_left)
+
+
+def validate(run: Run) -> None:
+    """Score the model; keep it if it is the best so far."""
+    config, progress = run.config, run.state.progress
+    with weights_for_a_while(run.trainee, run.average.weights if run.average else None):
+        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+        if run.tracker is not None:
+            pairs = list(zip(validation.evaluation.source, validation.evaluation.hypotheses, strict=True))
+            wanted = pairs[: 10 * config.validation.attention_maps]
+            maps = attention_maps(run.trainee.model, run.data.tokenizer, wanted, run.trainee.device)
+            run.tracker.validation(
+                validation,
+                maps[: config.validation.attention_maps],
+                samples=config.validation.samples,
+                step=progress.step,
+            )
+    progress.validated = progress.step
+    sign = METRICS[config.validation.metric]
+    value = validation.metric(config.validation.metric)
+    better = progress.best is None or sign * value > sign * progress.best
+    if better:
+        progress.best, progress.best_step, progress.stale = value, progress.step, 0
+        keep(run, run.folder.best)
+    else:
+        progress.stale += 1
+    logger.info(f"step {progress.step:,}  valid {validation.summary()}" + ("  best so far" if better else ""))
+
+
+def save(run: Run) -> None:
+    """Everything needed to continue, and the model as it is now."""
+    run.state.save(run.config.run.keep)
+    keep(run, run.folder.last)
+
+
+def keep(run: Run, directory: Path) -> None:
+    """Write the evaluated weights as a model directory."""
+    if run.world.is_main:
+        save_model(
+            directory,
+            weights=run.weights,
+            config=run.config.model,
+            tokenizer=run.data.tokenizer,
+            manifest={**run.manifest, "step": run.state.progress.step},
+        )

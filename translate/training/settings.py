@@ -1,0 +1,137 @@
+"""The configuration of a training run, part by part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from translate.data.plan import BatchConfig
+from translate.data.preparation import DataConfig
+from translate.decoding.hypotheses import SearchConfig
+from translate.errors import UserError
+from translate.models import ModelConfig
+from translate.models.transformer import TransformerConfig
+from translate.tokenizer import TokenizerConfig
+from translate.training.optimizer import OptimizerConfig
+from translate.training.parallel import ComputeConfig
+from translate.training.schedule import ScheduleConfig, check_schedule
+
+
+@dataclass(kw_only=True)
+class LossConfig:
+    label_smoothing: float = 0.1
+
+
+@dataclass(kw_only=True)
+class SamplingConfig:
+    """Subword sampling while training: 0 is off, else the strength that the tokenizer's kind understands."""
+
+    source: float = 0.0
+    target: float = 0.0
+
+
+@dataclass(kw_only=True)
+class AveragingConfig:
+    """ema_decay of the running average that is validated and kept (0: the raw weights are); last is how many
+    checkpoints the average at the end is made of (0: none is made)."""
+
+    ema_decay: float = 0.999
+    last: int = 5
+
+
+@dataclass(kw_only=True)
+class ValidationConfig:
+    """every counts updates; metric chooses the best checkpoint and is what patience watches."""
+
+    every: int = 1000
+    metric: str = "bleu"
+    batch_tokens: int = 2048  # of the source side, while decoding
+    samples: int = 6
+    attention_maps: int = 3
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """Bounds of a run (0: none) and what it keeps; every interval counts updates.
+
+    max_skipped  updates with a gradient that is not finite, in a row, before the run gives up
+    """
+
+    dir: str = "runs/default"
+    seed: int = 1
+    max_steps: int = 0
+    max_epochs: float = 0.0
+    max_minutes: float = 0.0
+    patience: int = 0
+    log_every: int = 50
+    save_every: int = 1000
+    keep: int = 5
+    max_skipped: int = 20
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    name: str = "default"
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    model: ModelConfig = field(default_factory=TransformerConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+METRICS = {"bleu": 1, "chrf": 1, "loss": -1}  # name -> whether more or less of it is better
+
+
+def check(config: TrainConfig) -> None:
+    """UserError for values that make no sense, before any work starts."""
+    at_least = {
+        "batch.tokens": (config.batch.tokens, 1),
+        "batch.accumulation": (config.batch.accumulation, 1),
+        "batch.length_multiple": (config.batch.length_multiple, 1),
+        "batch.sentence_multiple": (config.batch.sentence_multiple, 1),
+        "validation.every": (config.validation.every, 1),
+        "run.log_every": (config.run.log_every, 1),
+        "run.save_every": (config.run.save_every, 1),
+        "run.keep": (config.run.keep, max(1, config.averaging.last)),
+        "run.max_skipped": (config.run.max_skipped, 1),
+        "run.max_steps": (config.run.max_steps, 0),
+        "run.max_epochs": (config.run.max_epochs, 0),
+        "run.max_minutes": (config.run.max_minutes, 0),
+        "run.patience": (config.run.patience, 0),
+        "averaging.last": (config.averaging.last, 0),
+        "optimizer.learning_rate": (config.optimizer.learning_rate, 0),
+        "optimizer.clip_norm": (config.optimizer.clip_norm, 0),
+    }
+    for key, (value, least) in at_least.items():
+        if value < least or math.isnan(value):
+            raise UserError(f"{key} ({value}) must be at least {least}")
+    for key, share in {
+        "loss.label_smoothing": config.loss.label_smoothing,
+        "averaging.ema_decay": config.averaging.ema_decay,
+        "sampling.source": config.sampling.source,
+        "sampling.target": config.sampling.target,
+    }.items():
+        if not 0 <= share < 1:
+            raise UserError(f"{key} ({share}) must be at least 0 and below 1")
+    if len(config.optimizer.betas) != 2:
+        raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
+    if config.validation.metric not in METRICS:
+        raise UserError(f"validation.metric={config.validation.metric} is none of {', '.join(METRICS)}")
+    run = config.run
+    if not (run.max_steps or run.max_epochs or run.max_minutes or run.patience):
+        raise UserError("the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience")
+    if not 0 < config.data.cleaning.max_tokens <= config.model.max_length:
+        raise UserError(
+            f"data.cleaning.max_tokens ({config.data.cleaning.max_tokens}) must lie between 1 and "
+            f"model.max_length ({config.model.max_length}): longer sentences do not fit into the model"
+        )
+    check_schedule(config.schedule)
+    config.search.check()

@@ -1,0 +1,116 @@
+"""What a run must remember to go on exactly where it was: weights, optimiser, averages, random states, place.
+
+state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt and
+progress.json. A folder appears under its name only when it is complete and on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from translate.checkpoint import WEIGHTS, Weights, replaced_directory, set_weights, weights_of
+from translate.data.loader import Place
+from translate.distributed import World
+from translate.training.averages import RunningAverage
+from translate.training.parallel import Trainee
+
+AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    seconds  of training in all sessions
+    best     the best value of the metric so far, and best_step where it was reached
+    stale    validations since then
+    validated  the step of the last validation
+    """
+
+    step: int = 0
+    place: Place = field(default_factory=Place)
+    epochs: float = 0.0
+    seconds: float = 0.0
+    target_tokens: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    validated: int = 0
+
+
+class RunState:
+    """The moving parts of a run, saved and restored together."""
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        optimizer: torch.optim.Optimizer,
+        average: RunningAverage | None,
+        directory: Path,
+        world: World,
+    ):
+        self.trainee, self.optimizer, self.average = trainee, optimizer, average
+        self.directory, self.world = directory, world
+        self.progress = Progress()
+
+    def restore(self) -> bool:
+        """Continue from the newest complete state, if there is one."""
+        saved = saved_states(self.directory)
+        if not saved:
+            return False
+        folder, device = saved[-1], self.trainee.device
+        set_weights(self.trainee.model, safetensors.torch.load_file(folder / WEIGHTS))
+        if self.average is not None:
+            self.average.weights = safetensors.torch.load_file(folder / AVERAGE, device=str(device))
+        training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
+        self.optimizer.load_state_dict(training["optimizer"])
+        # with another number of processes the run goes on, though no longer bit for bit
+        _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
+        values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        self.progress = Progress(**{**values, "place": Place(**values["place"])})
+        return True
+
+    def save(self, keep: int) -> None:
+        """Write the state under its step, then remove all but the newest `keep`."""
+        random = self.world.gather(_random_state(self.trainee.device))
+        if self.world.is_main:
+            with replaced_directory(self.directory / f"step-{self.progress.step:08d}") as folder:
+                _save_weights(weights_of(self.trainee.model), folder / WEIGHTS)
+                if self.average is not None:
+                    _save_weights(self.average.weights, folder / AVERAGE)
+                torch.save({"optimizer": self.optimizer.state_dict(), "random": random}, folder / TRAINING)
+                progress = json.dumps(dataclasses.asdict(self.progress), indent=2)
+                (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
+            for old in saved_states(self.directory)[:-keep]:
+                shutil.rmtree(old)
+        self.world.wait()
+
+
+def saved_states(directory: Path) -> list[Path]:
+    """The complete states in a run's state folder, oldest first."""
+    return sorted(folder for folder in directory.glob("step-*") if folder.suffix == "" and folder.is_dir())
+
+
+def _save_weights(weights: Weights, path: Path) -> None:
+    safetensors.torch.save_file({name: x.contiguous().cpu() for name, x in weights.items()}, path)
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"], device)

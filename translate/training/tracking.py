@@ -1,0 +1,205 @@
+"""What a run shows: a progress line, a log file, and TensorBoard, where runs are compared."""
+
+from __future__ import annotations
+
+import html
+import logging
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from translate.evaluation.evaluation import Group
+from translate.evaluation.metrics import Metric
+from translate.training.attention_maps import AttentionMap, draw
+from translate.training.state import Progress
+from translate.training.step import Result
+from translate.training.validation import Validation
+
+logger = logging.getLogger("translate")
+
+
+class Meter:
+    """Sums over the updates since the last report."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.results: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        self.results.append(result)
+
+    def report(self, *, learning_rate: float, skipped: int) -> dict[str, float]:
+        """Means over the updates since the last report, by TensorBoard tag; starts anew."""
+        results, seconds = self.results, time.monotonic() - self.started
+        target = sum(result.target_tokens for result in results)
+        source = sum(result.source_tokens for result in results)
+        places = sum(result.places for result in results)
+        values = {
+            "train/loss": _mean(results, "loss"),
+            "train/cross_entropy": _mean(results, "cross_entropy"),
+            "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
+            "train/learning_rate": learning_rate,
+            "train/skipped_updates": skipped,
+            "speed/target_tokens_per_second": target / seconds,
+            "speed/updates_per_second": len(results) / seconds,
+            "batch/target_tokens": target / len(results),
+            "batch/padding_share": 1 - (source + target) / places,
+            "memory/gib": peak_memory(),
+        }
+        self.__init__()  # type: ignore[misc]
+        return values
+
+
+def _mean(results: Sequence[Result], name: str) -> float:
+    """Per target token."""
+    tokens = sum(result.target_tokens for result in results)
+    return sum(getattr(result, name) * result.target_tokens for result in results) / tokens
+
+
+def peak_memory() -> float:
+    """GiB: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+class Tracker:
+    """TensorBoard's files of one run; events after the step that a run continues from are dropped."""
+
+    def __init__(self, directory: Path, *, step: int):
+        self.writer = SummaryWriter(str(directory), purge_step=step + 1 if step else None, max_queue=100)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        for tag, value in values.items():
+            self.writer.add_scalar(tag, value, step)
+
+    def validation(self, validation: Validation, maps: Sequence[AttentionMap], *, samples: int, step: int) -> None:
+        evaluation = validation.evaluation
+        scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
+        bleu = evaluation.scores[Metric.bleu]
+        self.scalars(
+            {
+                **scores,
+                "valid/loss": validation.loss,
+                "valid/cross_entropy": validation.cross_entropy,
+                "valid/perplexity": validation.perplexity,
+                "valid/brevity_penalty": bleu.details["brevity_penalty"],
+                "speed/valid_sentences_per_second": len(evaluation.source) / max(evaluation.seconds, 1e-9),
+            },
+            step,
+        )
+        self.groups("valid_bleu_by_length", evaluation.by_length, step)
+        self.writer.add_text("translations", _samples(validation, samples), step)
+        for number, attention in enumerate(maps, start=1):
+            self.writer.add_image(f"cross_attention/{number}", draw(attention), step, dataformats="HWC")
+        self.writer.flush()
+
+    def groups(self, tag: str, groups: Sequence[Group], step: int) -> None:
+        for group in groups:
+            self.writer.add_scalar(f"{tag}/{group.name}", group.scores[Metric.bleu].value, step)
+
+    def text(self, tag: str, text: str, step: int = 0) -> None:
+        self.writer.add_text(tag, text, step)
+
+    def summary(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+        """A row of the HParams tab: what was chosen, and what came of it."""
+        for summary in hparams(dict(settings), {f"result/{name}": value for name, value in results.items()}):
+            self.writer._get_file_writer().add_summary(summary)
+        self.scalars({f"result/{name}": value for name, value in results.items()}, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def _samples(validation: Validation, count: int) -> str:
+    """A Markdown table of evenly spaced lines: source, translation, reference."""
+    evaluation = validation.evaluation
+    places = [number * len(evaluation.source) // count for number in range(min(count, len(evaluation.source)))]
+    rows = [
+        "| "
+        + " | ".join(_cell(side[place]) for side in (evaluation.source, evaluation.hypotheses, evaluation.references))
+        + " |"
+        for place in places
+    ]
+    return "\n".join(["| source | translation | reference |", "|---|---|---|", *rows])
+
+
+def _cell(text: str) -> str:
+    return html.escape(text[:500]).replace("|", "&#124;").replace("\n", " ")
+
+
+class ProgressLine:
+    """One line about the run, rewritten in place on a terminal; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stderr.isatty()
+        self.shown = False
+
+    def show(self, progress: Progress, values: Mapping[str, float], *, share: float, seconds_left: float) -> None:
+        text = (
+            f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
+            f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
+            f"{share:.0%}  ETA {clock(seconds_left)}"
+        )
+        if self.is_terminal:
+            self._rewrite(text)
+            logger.debug(text)
+        else:
+            logger.info(text)
+
+    def busy(self, what: str, share: float) -> None:
+        """What goes on between updates; on a terminal alone."""
+        if self.is_terminal:
+            self._rewrite(f"{what} {share:.0%}")
+
+    def clear(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self.shown = False
+
+    def _rewrite(self, text: str) -> None:
+        sys.stderr.write("\r\x1b[K" + text)
+        sys.stderr.flush()
+        self.shown = True
+
+
+def clock(seconds: float) -> str:
+    """1:02:03, or 2:03 below an hour."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _TerminalHandler(logging.Handler):
+    """Log lines that do not run into the progress line."""
+
+    def __init__(self, line: ProgressLine):
+        super().__init__(logging.INFO)
+        self.line = line
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.line.clear()
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
+def start_log(path: Path | None, line: ProgressLine) -> None:
+    """Log to the terminal, and with times to a file that later sessions append to."""
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.handlers = [_TerminalHandler(line)]
+    if path is not None:
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(file)

@@ -1,0 +1,127 @@
+"""How good the model is now: loss on the validation set, and scores through the decoder that users run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from translate.batch import Batch
+from translate.checkpoint import Weights, set_weights, weights_of
+from translate.data.loader import pad_batch
+from translate.data.plan import BatchConfig, plan_padded
+from translate.data.preparation import ParallelText
+from translate.decoding.translator import Translation, Translator
+from translate.distributed import World
+from translate.evaluation.evaluation import Evaluation, evaluate_corpus
+from translate.evaluation.metrics import Metric
+from translate.losses import label_smoothed_cross_entropy
+from translate.tokenizer import Tokenizer
+from translate.training.parallel import Trainee
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """One validation: means per target token in nats, and the decoded validation set.
+
+    loss is label-smoothed, cross_entropy is not; perplexity is its exponential.
+    """
+
+    loss: float
+    cross_entropy: float
+    evaluation: Evaluation
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.cross_entropy, 700))
+
+    def summary(self) -> str:
+        scores = "  ".join(f"{score.name} {score.value:.2f}" for score in self.evaluation.scores.values())
+        return f"{scores}  loss {self.loss:.3f}  perplexity {self.perplexity:.2f}"
+
+    def metric(self, name: str) -> float:
+        return self.loss if name == "loss" else self.evaluation.scores[Metric(name)].value
+
+
+@dataclass(frozen=True, eq=False)
+class Validator:
+    """The validation set, encoded once, with what is needed to decode it."""
+
+    text: ParallelText
+    batches: list[Batch]
+    translator: Translator
+    tokenize: str
+    smoothing: float
+    world: World
+
+    def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
+        loss, plain = self._losses(trainee)
+        translator = ShardedTranslator(self.translator, self.world)
+        evaluation = evaluate_corpus(translator, self.text, tokenize=self.tokenize, progress=progress)
+        return Validation(loss, plain, evaluation)
+
+    @torch.no_grad()
+    def _losses(self, trainee: Trainee) -> tuple[float, float]:
+        sums = torch.zeros(3, dtype=torch.float64)
+        trainee.model.eval()
+        for batch in self.batches[self.world.rank :: self.world.size]:
+            with trainee.computing():
+                output = trainee.model(batch.to(trainee.device))
+                losses = label_smoothed_cross_entropy(
+                    output.hidden, output.weight, batch.labels.to(trainee.device), smoothing=self.smoothing
+                )
+            sums += torch.tensor([*(float(loss) for loss in losses), batch.num_target_tokens], dtype=torch.float64)
+        trainee.model.train()
+        loss, plain, tokens = self.world.sum(sums).tolist()
+        return loss / tokens, plain / tokens
+
+
+@dataclass(frozen=True)
+class ShardedTranslator:
+    """A translator on every process, each of which takes its share of the lines."""
+
+    translator: Translator
+    world: World
+
+    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
+        """All translations, in order, on every process."""
+        rank, size = self.world.rank, self.world.size
+        shares = self.world.gather(self.translator.translate(lines[rank::size], progress=progress))
+        return [shares[number % size][number // size] for number in range(len(lines))]
+
+
+def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:
+    """Padded batches of the pairs that the model can read whole and that have two sides."""
+    source = [np.array(ids) for ids in tokenizer.encode_source(text.source)]
+    target = [np.array(ids) for ids in tokenizer.encode_target(text.target)]
+    fitting = [
+        number
+        for number, pair in enumerate(zip(source, target, strict=True))
+        if all(0 < len(ids) <= max_length for ids in pair)
+    ]
+    lengths = [np.array([len(side[number]) for number in fitting], dtype=np.int32) for side in (source, target)]
+    plan = plan_padded(
+        *lengths, np.ones(len(fitting), dtype=np.float32), config=BatchConfig(tokens=tokens), seed=0, epoch=0
+    )
+    return [
+        pad_batch(*([side[fitting[pair]] for pair in planned.pairs] for side in (source, target)), planned)
+        for planned in plan
+    ]
+
+
+@contextmanager
+def weights_for_a_while(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
+    """Inside, the model has these weights (None: keeps its own)."""
+    if weights is None:
+        yield
+        return
+    own = {name: weight.clone() for name, weight in weights_of(trainee.model).items()}
+    set_weights(trainee.model, weights)
+    try:
+        yield
+    finally:
+        set_weights(trainee.model, own)
