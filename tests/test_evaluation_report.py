@@ -75,7 +75,7 @@ def test_report_folder_holds_everything_and_nothing_half_written(tmp_path):
     assert [example["line"] for example in report["worst"]] == [2]
     assert [example["line"] for example in report["best"]] == [5, 4]
     markdown = (folder / "report.md").read_text(encoding="utf-8")
-    assert r"nrefs:1\|bs:50\|seed" in markdown
+    assert r"nrefs:1\|case:mixed\|" in markdown
     assert "| numbers | 2 | 100.0 | 100.0 | 100.0% |" in markdown
 
 

@@ -64,11 +64,16 @@ def save_model(
 ) -> None:
     """Write a model directory; one that was there before is replaced only by a complete one."""
     with replaced_directory(directory) as new:
-        safetensors.torch.save_file({name: x.contiguous().cpu() for name, x in weights.items()}, new / WEIGHTS)
+        write_weights(weights, new / WEIGHTS)
         (new / MODEL).write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
         tokenizer.save(new)
         content = {**manifest, "tokenizer": tokenizer.hash}
         (new / MANIFEST).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_weights(weights: Weights, path: Path) -> None:
+    # not save_file: its errors do not say which, a full disk among them
+    path.write_bytes(safetensors.torch.save({name: x.contiguous().cpu() for name, x in weights.items()}))
 
 
 def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
@@ -110,7 +115,7 @@ def vocabularies_of(tokenizer: Tokenizer) -> Vocabularies:
 def replaced_directory(directory: Path) -> Iterator[Path]:
     """A new folder to fill, which then takes the place of `directory`; on an error the old one stays.
 
-    A process killed between the two renames leaves the old folder under another name: see restore_directory.
+    A folder that cannot be written is a UserError. A process killed between the two renames leaves the old folder under another name: see restore_directory.
     """
     new, old = directory.with_name(directory.name + ".new"), directory.with_name(directory.name + ".old")
     restore_directory(directory)
@@ -119,6 +124,10 @@ def replaced_directory(directory: Path) -> Iterator[Path]:
     try:
         yield new
         _flush_to_disk(new)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        before = "; the one before stays" if directory.exists() else ""
+        raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise

@@ -37,7 +37,7 @@ _MIN_CANDIDATES = 40_000
 _CANDIDATES_PER_PIECE = 5
 _QUIET = 2
 _SEED_LOCK = threading.Lock()  # SentencePiece has one seed for the whole process
-_LINE_BREAKS = re.compile("[\x00\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_LINE_BREAKS = re.compile("[\x00\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
 class TokenizerType(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,12 +67,13 @@ class Split:
 
     def fetch(self, rows: set[int]) -> dict[int, Pair]:
         """The text of some rows, from another pass over the files."""
-        found, row = {}, 0
+        found: dict[int, Pair] = {}
+        start = 0
         for (key, corpus), size in zip(self.corpora, self.sizes, strict=True):
-            if any(row <= wanted < row + size for wanted in rows):
-                pairs = enumerate(read_pairs(corpus, key=key), start=row)
-                found.update({number: pair for number, pair in pairs if number in rows})
-            row += size
+            wanted = [row - start for row in rows if start <= row < start + size]
+            pairs = islice(read_pairs(corpus, key=key), max(wanted, default=-1) + 1)
+            found.update({start + row: pair for row, pair in enumerate(pairs) if start + row in rows})
+            start += size
         return found
 
 

@@ -12,9 +12,11 @@ from enum import StrEnum
 from shlex import quote
 from typing import Any
 
+import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from translate.errors import UserError
+from translate.evaluation.significance import confidence_interval
 
 
 class Metric(StrEnum):
@@ -125,14 +127,22 @@ def _score(
     metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str, bootstrap: int
 ) -> Score:
     scorer = _scorer(metric, tokenize)
-    result = scorer.corpus_score(hypotheses, [references], n_bootstrap=max(bootstrap, 1))
+    result = scorer.corpus_score(hypotheses, [references])
     details = {"brevity_penalty": result.bp, "length_ratio": result.ratio} if metric == Metric.bleu else {}
     return Score(
         name=result.name,
         value=result.score,
-        interval=float(result._ci) if bootstrap > 1 else None,
+        interval=_interval(scorer, hypotheses, references, bootstrap) if bootstrap > 1 else None,
         signature=str(scorer.get_signature()),
         details=details,
+    )
+
+
+def _interval(scorer: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int) -> float:
+    """From sacreBLEU's own statistics of each sentence; its own bootstrap holds all resamples in memory."""
+    statistics = np.array(scorer._extract_corpus_statistics(hypotheses, [references]), dtype=np.float32)
+    return confidence_interval(
+        statistics, lambda total: scorer._compute_score_from_stats(total).score, resamples=resamples
     )
 
 

@@ -1,5 +1,5 @@
 """What training minimises: sums over tokens, divided only in training/step.py."""
 
-from translate.losses.cross_entropy import cross_entropy, label_smoothed_cross_entropy
+from translate.losses.cross_entropy import label_smoothed_cross_entropy
 
-__all__ = ["cross_entropy", "label_smoothed_cross_entropy"]
+__all__ = ["label_smoothed_cross_entropy"]

@@ -16,6 +16,7 @@ import inspect
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -117,10 +118,11 @@ def _causal_argument(causal: bool) -> dict[str, object]:
 
 def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, visible: Visibility) -> Tensor:
     """What attend_packed must equal, one sentence after the other: for tests and for devices without the kernel."""
-    assert visible.query_offsets is not None and visible.key_offsets is not None
+    assert visible.query_offsets is not None
+    assert visible.key_offsets is not None
     queries, keys = visible.query_offsets.tolist(), visible.key_offsets.tolist()
     pieces = []
-    for q0, q1, k0, k1 in zip(queries, queries[1:], keys, keys[1:], strict=True):
+    for (q0, q1), (k0, k1) in zip(pairwise(queries), pairwise(keys), strict=True):
         q, k, v = (x.transpose(0, 1) for x in (query[q0:q1], key[k0:k1], value[k0:k1]))
         if q1 > q0:
             pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=visible.causal).transpose(0, 1))

@@ -138,8 +138,8 @@ class TransformerState:
         """Append keys and values (2, N, H, 1, K) of this position; those of all positions so far."""
         cache = self.caches[layer]
         if cache is None or self.position == cache.shape[3]:
-            # room grows by half: few copies, little of it unused
-            room = key_value.new_empty((*key_value.shape[:3], max(16, self.position * 3 // 2), key_value.shape[-1]))
+            # reordering copies the room as well: grow by little at a time
+            room = key_value.new_empty((*key_value.shape[:3], self.position + 16, key_value.shape[-1]))
             if cache is not None:
                 room[:, :, :, : self.position] = cache
             cache = self.caches[layer] = room

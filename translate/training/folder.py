@@ -24,6 +24,7 @@ from translate.errors import UserError
 FREE_KEYS = (
     "name",
     "data.root",
+    "data.train_stem",
     "data.cache",
     "data.train",
     "data.additional",

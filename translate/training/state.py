@@ -16,7 +16,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from translate.checkpoint import WEIGHTS, Weights, replaced_directory, set_weights, weights_of
+from translate.checkpoint import WEIGHTS, replaced_directory, set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
 from translate.training.averages import RunningAverage
@@ -85,10 +85,11 @@ class RunState:
         random = self.world.gather(_random_state(self.trainee.device))
         if self.world.is_main:
             with replaced_directory(self.directory / f"step-{self.progress.step:08d}") as folder:
-                _save_weights(weights_of(self.trainee.model), folder / WEIGHTS)
+                write_weights(weights_of(self.trainee.model), folder / WEIGHTS)
                 if self.average is not None:
-                    _save_weights(self.average.weights, folder / AVERAGE)
-                torch.save({"optimizer": self.optimizer.state_dict(), "random": random}, folder / TRAINING)
+                    write_weights(self.average.weights, folder / AVERAGE)
+                with open(folder / TRAINING, "wb") as file:
+                    torch.save({"optimizer": self.optimizer.state_dict(), "random": random}, file)
                 progress = json.dumps(dataclasses.asdict(self.progress), indent=2)
                 (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
             for old in saved_states(self.directory)[:-keep]:
@@ -99,10 +100,6 @@ class RunState:
 def saved_states(directory: Path) -> list[Path]:
     """The complete states in a run's state folder, oldest first."""
     return sorted(folder for folder in directory.glob("step-*") if folder.suffix == "" and folder.is_dir())
-
-
-def _save_weights(weights: Weights, path: Path) -> None:
-    safetensors.torch.save_file({name: x.contiguous().cpu() for name, x in weights.items()}, path)
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""A run small enough for a test: a made-up language, digits reversed, learned in seconds."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def write_corpus(folder: Path, *, pairs: int = 600, seed: int = 0) -> Path:
+    """train, valid and test files of numbers and the same numbers backwards."""
+    source = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in (("train", pairs), ("valid", 30), ("test", 20)):
+        lines = [" ".join(source.choice("0123456789") for _ in range(source.randint(2, 6))) for _ in range(count)]
+        (folder / f"{split}.src").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (folder / f"{split}.tgt").write_text("".join(f"{line[::-1]}\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def options(corpus: Path, run: Path, **changes: object) -> list[str]:
+    """The command line of a small run; changes name options with __ for a dot."""
+    settings = {
+        "data": "text_files",
+        "data.cache": corpus / "cache",
+        **{
+            f"data.{split}.{side}": corpus / f"{split}.{end}"
+            for split in ("train", "valid", "test")
+            for side, end in (("source", "src"), ("target", "tgt"))
+        },
+        "data.cleaning.drop_copies": "false",
+        "tokenizer.vocab_size": 22,
+        "tokenizer.byte_fallback": "false",
+        "model.d_model": 32,
+        "model.ffn_dim": 64,
+        "model.num_heads": 2,
+        "model.encoder_layers": 1,
+        "model.decoder_layers": 1,
+        "batch.tokens": 128,
+        "search": "greedy",
+        "compute.threads": 1,
+        "schedule.warmup_steps": 20,
+        "validation.every": 20,
+        "validation.attention_maps": 1,
+        "run.log_every": 5,
+        "run.save_every": 10,
+        "run.max_steps": 40,
+        "run.patience": 0,
+        "run.dir": run,
+    }
+    settings |= {key.replace("__", "."): value for key, value in changes.items()}
+    return [f"{key}={value}" for key, value in settings.items()]
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"translate.{module}", *arguments]
+
+
+def call(module: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a command of the application in a process of its own."""
+    return subprocess.run(
+        command(module, *arguments), input=stdin, capture_output=True, cwd=REPOSITORY, env=environment(), timeout=300
+    )
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}

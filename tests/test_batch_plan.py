@@ -1,0 +1,84 @@
+"""The batch plan: complete, within its budget, dense, and a function of (lengths, seed, epoch)."""
+
+import numpy as np
+import pytest
+
+from translate.data.plan import BatchConfig, epoch_pairs, padding_share, plan_packed, plan_padded
+from translate.text import read_lines
+
+
+def some_lengths(count=2000):
+    random = np.random.default_rng(0)
+    source = random.integers(1, 60, count).astype(np.int32)
+    return source, np.maximum(1, source + random.integers(-5, 6, count)).astype(np.int32)
+
+
+def plan(kind=plan_padded, *, seed=1, epoch=0, repeats=None, tokens=512, lengths=None):
+    source, target = lengths or some_lengths()
+    repeats = np.ones(len(source), np.float32) if repeats is None else repeats
+    return kind(source, target, repeats, config=BatchConfig(tokens=tokens), seed=seed, epoch=epoch)
+
+
+@pytest.mark.parametrize("kind", [plan_padded, plan_packed])
+def test_every_pair_stands_in_one_batch(kind):
+    pairs = np.concatenate([batch.pairs for batch in plan(kind)])
+    assert sorted(pairs) == list(range(2000))
+
+
+def test_padded_batches_stay_within_the_budget():
+    source, target = some_lengths()
+    for batch in plan():
+        assert len(batch.pairs) * max(batch.source_length, batch.target_length) <= 512
+        assert source[batch.pairs].max() < batch.source_length
+        assert target[batch.pairs].max() < batch.target_length
+
+
+def test_packed_batches_stay_within_the_budget_and_leave_a_place():
+    source, target = some_lengths()
+    for batch in plan(plan_packed):
+        assert (source[batch.pairs] + 1).sum() < 512
+        assert (target[batch.pairs] + 1).sum() < 512
+
+
+@pytest.mark.parametrize("kind", [plan_padded, plan_packed])
+def test_a_pair_longer_than_the_budget_stands_alone(kind):
+    lengths = np.array([5, 900, 7], np.int32), np.array([6, 4, 8], np.int32)
+    batches = plan(kind, lengths=lengths)
+    assert [1] in [batch.pairs.tolist() for batch in batches]
+    assert sorted(np.concatenate([batch.pairs for batch in batches])) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [plan_padded, plan_packed])
+def test_the_plan_is_a_function_of_seed_and_epoch(kind):
+    def order(**where):
+        return [batch.pairs.tolist() for batch in plan(kind, **where)]
+
+    assert order(seed=3, epoch=5) == order(seed=3, epoch=5)
+    assert order(seed=3, epoch=5) != order(seed=3, epoch=6)
+    assert order(seed=3, epoch=5) != order(seed=4, epoch=5)
+
+
+def test_weights_are_how_often_an_epoch_sees_a_pair():
+    repeats = np.repeat(np.array([2.0, 1.0, 0.25], np.float32), 4000)
+    counts = np.bincount(epoch_pairs(repeats, seed=1, epoch=0), minlength=12000)
+    assert set(counts[:4000]) == {2}
+    assert set(counts[4000:8000]) == {1}
+    assert set(counts[8000:]) == {0, 1}
+    assert counts[8000:].mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_shapes_recur():
+    shapes = {(len(batch.pairs), batch.source_length, batch.target_length) for batch in plan(tokens=2048)}
+    assert all(source % 2 == target % 2 == 0 for _, source, target in shapes)
+
+
+@pytest.mark.parametrize("tokens", [2048, 4096])
+def test_under_a_tenth_of_multi30k_is_padding(corpora_root, tokens):
+    """Words times 1.3 stand for subwords: about what a vocabulary of 8,000 makes of them."""
+    sides = [
+        np.array([int(1.3 * len(line.split())) for line in read_lines(corpora_root / "multi30k" / f"train.{language}")])
+        for language in ("en", "de")
+    ]
+    lengths = tuple(side.astype(np.int32) for side in sides)
+    batches = plan(lengths=lengths, tokens=tokens)
+    assert padding_share(batches, *lengths) < 0.1

@@ -1,0 +1,139 @@
+"""Model directories: complete or refused, replaced whole or not at all."""
+
+import json
+import resource
+import signal
+
+import pytest
+import torch
+
+from translate.batch import Tokens
+from translate.checkpoint import load_model, replaced_directory, restore_directory, save_model, weights_of
+from translate.errors import UserError
+from translate.models import Vocabularies, build_model
+from translate.models.transformer import TransformerConfig
+from translate.tokenizer import TokenizerConfig, train_tokenizer
+
+CPU = torch.device("cpu")
+LINES = [f"{number} sheep jump over the {number % 7} fences" for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TokenizerConfig(vocab_size=36, byte_fallback=False), LINES, LINES)
+
+
+@pytest.fixture
+def directory(tmp_path, tokenizer):
+    save(tmp_path / "model", tokenizer)
+    return tmp_path / "model"
+
+
+def save(path, tokenizer, seed=0):
+    torch.manual_seed(seed)
+    config = TransformerConfig(d_model=16, ffn_dim=32, num_heads=2, encoder_layers=1, decoder_layers=1)
+    vocabularies = Vocabularies(tokenizer.source_vocab_size, tokenizer.target_vocab_size, shared=True)
+    model = build_model(config, vocabularies).eval()
+    save_model(path, weights=weights_of(model), config=config, tokenizer=tokenizer, manifest={"seed": seed})
+    return model
+
+
+def test_a_loaded_model_says_what_the_saved_one_said(tmp_path, tokenizer):
+    model = save(tmp_path / "model", tokenizer)
+    loaded = load_model(tmp_path / "model", device=CPU)
+    source = Tokens.pad([[*ids, 3] for ids in tokenizer.encode_source(LINES[:3])])
+    first, _ = model.step(torch.full((3,), 2), model.start(model.encode(source)))
+    second, _ = loaded.model.step(torch.full((3,), 2), loaded.model.start(loaded.model.encode(source)))
+    assert torch.equal(first, second)
+    assert loaded.manifest["seed"] == 0
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.yaml", "manifest.json", "tokenizer.model"])
+def test_a_missing_file_is_named(directory, name):
+    (directory / name).unlink()
+    with pytest.raises(UserError, match=name):
+        load_model(directory, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.yaml", "manifest.json", "tokenizer.model"])
+def test_a_damaged_file_is_named(directory, name):
+    (directory / name).write_bytes(b"\x00\xff not what it was")
+    with pytest.raises(UserError, match=name):
+        load_model(directory, device=CPU)
+
+
+def test_a_tokenizer_of_another_model_is_refused(directory):
+    other = train_tokenizer(TokenizerConfig(vocab_size=30, byte_fallback=False), LINES, LINES)
+    other.save(directory)
+    with pytest.raises(UserError, match=r"this tokenizer is not the one.*hash"):
+        load_model(directory, device=CPU)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        load_model(tmp_path / "nowhere", device=CPU)
+    with pytest.raises(UserError, match="no finished model"):
+        load_model(tmp_path, device=CPU)
+
+
+def test_a_run_folder_stands_for_its_best_model(directory):
+    directory.rename(directory.parent / "best")
+    assert load_model(directory.parent, device=CPU).directory.name == "best"
+
+
+def test_configurations_cannot_name_code(directory):
+    text = (directory / "model.yaml").read_text(encoding="utf-8")
+    (directory / "model.yaml").write_text(f"{text}_target_: os.system\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"unknown key '_target_'"):
+        load_model(directory, device=CPU)
+    (directory / "model.yaml").write_text("!!python/object/apply:os.system ['true']\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"model\.yaml"):
+        load_model(directory, device=CPU)
+
+
+def test_weights_of_other_sizes_are_refused(directory):
+    text = (directory / "model.yaml").read_text(encoding="utf-8")
+    (directory / "model.yaml").write_text(text.replace("ffn_dim: 32", "ffn_dim: 48"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"do not fit"):
+        load_model(directory, device=CPU)
+
+
+def test_the_manifest_holds_the_tokenizers_hash(directory, tokenizer):
+    assert json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["tokenizer"] == tokenizer.hash
+
+
+def test_an_error_while_writing_leaves_the_old_folder(tmp_path):
+    folder = tmp_path / "folder"
+    with replaced_directory(folder) as new:
+        (new / "file").write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError), replaced_directory(folder) as new:
+        (new / "file").write_text("new", encoding="utf-8")
+        raise RuntimeError
+    assert (folder / "file").read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_process_killed_between_the_renames_loses_nothing(tmp_path):
+    folder = tmp_path / "folder"
+    with replaced_directory(folder) as new:
+        (new / "file").write_text("old", encoding="utf-8")
+    folder.rename(tmp_path / "folder.old")
+    (tmp_path / "folder.new").mkdir()
+    restore_directory(folder)
+    assert (folder / "file").read_text(encoding="utf-8") == "old"
+
+
+def test_a_full_disk_keeps_the_previous_model(directory, tokenizer):
+    """A limit on file sizes stands for the full disk: writes fail in the same way."""
+    before = (directory / "weights.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot be written.*stays"):
+            save(directory, tokenizer, seed=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (directory / "weights.safetensors").read_bytes() == before
+    load_model(directory, device=CPU)

@@ -1,0 +1,196 @@
+"""The commands as a person meets them: hostile input, and mistakes answered before work starts."""
+
+import pytest
+from runs import call, options, write_corpus
+
+HOSTILE = [
+    b"",
+    b"   \t ",
+    b"1 2 3\r",
+    "1 2\u00853".encode(),
+    "1 2\u20283".encode(),
+    b"\xef\xbb\xbf1 2 3",
+    b"1 \x00 2",
+    b"\x00",
+    "\U0001f600 1 2 \U0001f468‍\U0001f469‍\U0001f467".encode(),
+    "４ ５ é é".encode(),
+    b"1 2 3 4 5 6 " * 100,
+    b"9" * 5000,
+    b"<unk> <s> </s> <pad> <0x0A>",
+    b"\x0b\x0c\x1c\x1d\x1e",
+    b"1 2 3",
+]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def model(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    settings = {"run__max_steps": 20, "tokenizer__byte_fallback": "true", "tokenizer__vocab_size": 280}
+    result = call("train", *options(corpus, folder, **settings))
+    assert result.returncode == 0, result.stderr.decode()
+    return folder
+
+
+def decode(model, *arguments, stdin=b""):
+    result = call("decode", f"model={model}", "threads=1", "progress=false", *arguments, stdin=stdin)
+    assert result.returncode == 0, result.stderr.decode()
+    return result.stdout
+
+
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["ended", "unterminated"])
+def test_as_many_line_ends_come_out_as_went_in(model, end):
+    stdin = b"\n".join(HOSTILE) + end
+    output = decode(model, stdin=stdin)
+    assert output.count(b"\n") == stdin.count(b"\n")
+    lines = output.split(b"\n")
+    assert lines[0] == lines[1] == b""
+    assert lines[2] == lines[14]
+    # no other reader of lines finds more of them either
+    assert len(output.decode().splitlines()) == len(HOSTILE)
+
+
+def test_batch_size_changes_nothing(model):
+    stdin = b"\n".join(HOSTILE * 3 + [b"%d %d" % (i % 10, i % 7) for i in range(40)]) + b"\n"
+    outputs = {decode(model, f"batch_sentences={size}", stdin=stdin) for size in (1, 7, 64)}
+    assert len(outputs) == 1
+
+
+def test_files_and_pipes_give_the_same(model, tmp_path):
+    (tmp_path / "in").write_bytes(b"\n".join(HOSTILE))
+    decode(model, f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
+    assert (tmp_path / "out").read_bytes() == decode(model, stdin=b"\n".join(HOSTILE))
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_nothing_in_is_nothing_out(model):
+    assert decode(model, stdin=b"") == b""
+
+
+def test_n_best_lists_have_scores_in_order(model):
+    output = decode(model, "search.beam_size=4", "search.n_best=3", stdin=b"1 2 3\n4 5\n").decode()
+    rows = [line.split(" ||| ") for line in output.strip("\n").split("\n")]
+    assert [row[0] for row in rows] == ["0"] * 3 + ["1"] * 3
+    for sentence in (rows[:3], rows[3:]):
+        scores = [float(row[-1]) for row in sentence]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_evaluate_prints_scores_with_signatures_and_writes_a_report(model, corpus, tmp_path):
+    result = call(
+        "evaluate",
+        f"model={model}",
+        f"source={corpus / 'test.src'}",
+        f"reference={corpus / 'test.tgt'}",
+        f"output={tmp_path / 'report'}",
+        "threads=1",
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    output = result.stdout.decode()
+    assert all(name in output for name in ("BLEU", "chrF2", "TER", "tok:13a"))
+    assert {path.name for path in (tmp_path / "report").iterdir()} >= {"report.md", "report.json", "hypotheses.txt"}
+
+
+def refused(*arguments, module="train"):
+    """What a command that must fail says: one message, status 1, no traceback."""
+    result = call(module, *arguments)
+    message = result.stderr.decode()
+    assert result.returncode == 1, message
+    assert "Traceback" not in message
+    assert message.rstrip("\n").split("error: ")[0].count("Error") == 0
+    assert "error: " in message
+    return message
+
+
+def test_files_of_different_length_are_counted(corpus, tmp_path):
+    short = tmp_path / "short"
+    short.write_text("1\n2\n", encoding="utf-8")
+    message = refused(*options(corpus, tmp_path / "run", data__valid__target=short))
+    assert "30" in message
+    assert "2" in message
+    assert str(short) in message
+    message = refused(*options(corpus, tmp_path / "run", data__train__target=short))
+    assert "600" in message
+    assert str(short) in message
+
+
+def test_what_is_not_utf8_is_located(corpus, tmp_path):
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"1 2\n\xff\xfe\n" + b"3\n" * 28)
+    message = refused(*options(corpus, tmp_path / "run", data__valid__source=bad))
+    assert f"{bad}, line 2, byte 1" in message
+    result = call("decode", f"model={tmp_path}", f"input={bad}")
+    assert f"{bad}, line 2" in result.stderr.decode()
+
+
+def test_an_empty_corpus_is_refused(corpus, tmp_path):
+    empty = tmp_path / "empty"
+    empty.touch()
+    assert "empty" in refused(
+        *options(corpus, tmp_path / "run", data__train__source=empty, data__train__target=empty)
+    )
+
+
+def test_a_missing_file_is_named(corpus, tmp_path):
+    assert "nowhere" in refused(*options(corpus, tmp_path / "run", data__train__source=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tokenizer.vocab_sze=8000"], "did you mean tokenizer.vocab_size?"),
+        (["learning_rate=1"], "did you mean optimizer.learning_rate?"),
+        (["+model.d_modl=3"], "model.d_modl: there is no such option; did you mean model.d_model?"),
+        (["model=bsae"], "did you mean base?"),
+        (["run.max_steps=many"], "run.max_steps=many"),
+        (["model.norm=batch_norm"], "layer_norm, rms_norm"),
+        (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
+        (["validation.metric=meteor"], "validation.metric=meteor is none of bleu, chrf, loss"),
+        (["run.max_steps=0", "run.patience=0"], "the run would never end"),
+        (["compute.device=cuda"], "finds no GPU"),
+    ],
+)
+def test_mistaken_options_are_answered(corpus, tmp_path, arguments, expected):
+    import torch
+
+    if "compute.device=cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert expected in refused(*options(corpus, tmp_path / "run"), *arguments)
+
+
+def test_a_vocabulary_larger_than_the_text_supports_is_explained(corpus, tmp_path):
+    message = refused(*options(corpus, tmp_path / "run", tokenizer__vocab_size=5000))
+    assert "tokenizer.vocab_size is 5000" in message
+    assert "at most" in message
+
+
+def test_an_unwritable_run_folder_is_refused(corpus, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    assert "cannot be written" in refused(*options(corpus, blocked / "run"))
+
+
+def test_decode_and_evaluate_need_a_model(tmp_path):
+    assert "model is not set" in refused(module="decode")
+    assert "there is no such folder" in refused(f"model={tmp_path / 'nowhere'}", module="decode")
+
+
+@pytest.mark.parametrize("module", ["train", "decode", "evaluate", "prepare"])
+def test_help_names_options_and_choices(module):
+    result = call(module, "--help")
+    assert result.returncode == 0
+    output = result.stdout.decode()
+    assert f"python -m translate.{module}" in output
+    assert "Options" in output
+    assert "schema_" not in output
+
+
+def test_prepare_reports(corpus, tmp_path):
+    arguments = [o for o in options(corpus, tmp_path) if o.startswith(("data", "tokenizer"))]
+    result = call("prepare", *arguments, "report=true")
+    assert result.returncode == 0, result.stderr.decode()
+    assert "pairs read" in result.stdout.decode()

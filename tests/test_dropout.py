@@ -1,0 +1,46 @@
+"""Dropout with cheap masks is dropout."""
+
+import pytest
+import torch
+
+from translate.models.dropout import Dropout, dropout, random_bytes
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.25, 0.5])
+def test_the_expectation_stays_and_the_rate_is_met(rate):
+    torch.manual_seed(0)
+    x = torch.ones(1000, 1000)
+    y = dropout(x, rate)
+    assert (y == 0).float().mean().item() == pytest.approx(rate, abs=1 / 512 + 1e-3)
+    assert y.mean().item() == pytest.approx(1.0, abs=2e-3)
+
+
+def test_the_gradient_passes_where_the_value_passed():
+    x = torch.ones(64, 64, requires_grad=True)
+    y = dropout(x, 0.3)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_every_byte_is_uniform():
+    """Also each word's highest one: PyTorch's default range leaves its top bit empty."""
+    torch.manual_seed(0)
+    bytes_ = random_bytes(torch.Size([8 * 200_000])).view(-1, 8).float()
+    for place in range(8):
+        assert bytes_[:, place].mean().item() == pytest.approx(127.5, abs=0.7)
+        assert bytes_[:, place].max() == 255
+
+
+def test_the_seed_decides_the_mask():
+    x = torch.ones(100)
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append(dropout(x, 0.5))
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+
+
+def test_nothing_is_dropped_outside_training():
+    x = torch.ones(10)
+    assert torch.equal(Dropout(0.5).eval()(x), x)

@@ -1,0 +1,55 @@
+"""The package's modules form layers: each imports only from layers below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "translate"
+
+LAYERS = [
+    {"errors"},
+    {"text", "batch", "distributed", "tuning"},
+    {"tokenizer"},
+    {"data", "models"},
+    {"losses", "checkpoint"},
+    {"decoding"},
+    {"evaluation"},
+    {"training"},
+    {"config"},
+    {"train", "decode", "evaluate", "prepare"},
+]
+ORDER = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+
+
+def modules():
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_parts(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return {name.split(".")[1] for name in names if name.startswith("translate.")}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_import_only_from_below(path):
+    own = part_of(path)
+    for part in imported_parts(path) - {own}:
+        assert ORDER[part] < ORDER[own], f"{own} imports {part}"
+
+
+def test_only_config_knows_hydra():
+    for path in modules():
+        if part_of(path) != "config":
+            text = path.read_text(encoding="utf-8")
+            assert "import hydra" not in text
+            assert "omegaconf" not in text

@@ -1,0 +1,151 @@
+"""The loader: what an update holds, whose it is, and that it can start anywhere."""
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from translate.batch import BOS, EOS, NO_TARGET
+from translate.data.loader import Loader, Place, pack_batch, pad_batch
+from translate.data.plan import BatchConfig
+from translate.distributed import World
+
+
+@dataclass
+class Pairs:
+    """Pair i has i as its first source token, so that batches can be told apart."""
+
+    source: list = field(default_factory=lambda: [np.array([100 + i] + [7] * (i % 9)) for i in range(60)])
+    target: list = field(default_factory=lambda: [np.array([200 + i] + [8] * (i % 5)) for i in range(60)])
+
+    @property
+    def source_lengths(self):
+        return np.array([len(ids) for ids in self.source], dtype=np.int32)
+
+    @property
+    def target_lengths(self):
+        return np.array([len(ids) for ids in self.target], dtype=np.int32)
+
+    @property
+    def repeats(self):
+        return np.ones(len(self.source), dtype=np.float32)
+
+    def encode(self, indices, seed):
+        return [self.source[i] for i in indices], [self.target[i] for i in indices]
+
+
+def make_loader(*, world=World(), accumulation=1, packed=False, encode=None):
+    pairs = Pairs()
+    config = BatchConfig(tokens=64, accumulation=accumulation, sentence_multiple=1)
+    return Loader(pairs, encode or pairs.encode, config, seed=1, packed=packed, world=world)
+
+
+def take(loader, place, count):
+    updates = loader.updates(place)
+    try:
+        return list(islice(updates, count))
+    finally:
+        updates.close()
+
+
+def pairs_of(updates):
+    """The numbers of the pairs in real (labelled) batches."""
+    return [
+        int(token) - 100
+        for update in updates
+        for batch in update.batches
+        if batch.num_target_tokens
+        for token in batch.source.ids.flatten()
+        if 100 <= token < 200
+    ]
+
+
+def test_the_source_ends_with_eos_and_the_labels_are_the_target_shifted():
+    batch = pad_batch([np.array([5, 6]), np.array([7])], [np.array([8]), np.array([9, 10])])
+    assert batch.source.ids.tolist() == [[5, 6, EOS], [7, EOS, 0]]
+    assert batch.target.ids.tolist() == [[BOS, 8, 0], [BOS, 9, 10]]
+    assert batch.labels.tolist() == [[8, EOS, NO_TARGET], [9, 10, EOS]]
+    assert (batch.num_target_tokens, batch.num_source_tokens) == (5, 5)
+
+
+def test_a_packed_batch_holds_the_same_end_to_end():
+    batch = pack_batch([np.array([5, 6]), np.array([7])], [np.array([8]), np.array([9, 10])], tokens=8)
+    assert batch.source.ids.tolist() == [5, 6, EOS, 7, EOS, 0, 0, 0]
+    assert batch.source.positions.tolist() == [0, 1, 2, 0, 1, 0, 0, 0]
+    assert batch.source.offsets.tolist() == [0, 3, 5, 8, 8, 8, 8]
+    assert batch.target.ids.tolist() == [BOS, 8, BOS, 9, 10, 0, 0, 0]
+    assert batch.labels.tolist() == [8, EOS, 9, 10, EOS, NO_TARGET, NO_TARGET, NO_TARGET]
+
+
+def test_packed_batches_all_have_one_shape():
+    shapes = {
+        (batch.source.ids.shape, batch.source.offsets.shape, batch.target.ids.shape, batch.target.offsets.shape)
+        for update in take(make_loader(packed=True), Place(), 20)
+        for batch in update.batches
+    }
+    assert len(shapes) == 1
+
+
+def test_an_epoch_holds_every_pair_once():
+    loader = make_loader()
+    updates = take(loader, Place(), len(loader.plan(0)))
+    assert sorted(pairs_of(updates)) == list(range(60))
+    assert updates[-1].after == Place(epoch=1)
+    assert updates[-1].epochs == 1.0
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_it_can_start_in_the_middle_of_an_epoch(packed):
+    loader = make_loader(packed=packed)
+    whole = take(loader, Place(), 25)
+    rest = take(loader, whole[9].after, 15)
+    assert pairs_of(rest) == pairs_of(whole[10:])
+    assert [update.after for update in rest] == [update.after for update in whole[10:]]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_an_epoch_without_loss_or_overlap(size):
+    shares = []
+    for rank in range(size):
+        loader = make_loader(world=World(rank, size), accumulation=2)
+        updates = -(-len(loader.plan(0)) // (2 * size))
+        shares.append(take(loader, Place(), updates))
+    assert sorted(pair for share in shares for pair in pairs_of(share)) == list(range(60))
+    # each has a batch for every update, or the others would wait for it for ever
+    assert all(update.batches for share in shares for update in share)
+
+
+def test_accumulated_batches_are_one_update():
+    single, double = take(make_loader(), Place(), 4), take(make_loader(accumulation=2), Place(), 2)
+    assert pairs_of(double) == pairs_of(single)
+    assert [len(update.batches) for update in double] == [2, 2]
+
+
+def test_each_batch_has_its_own_seed_for_sampling_whatever_came_before():
+    seeds = []
+
+    def encode(indices, seed):
+        seeds.append(seed)
+        return Pairs().encode(indices, seed)
+
+    whole = take(make_loader(encode=encode), Place(), 12)
+    from_start = seeds[:12]
+    seeds.clear()
+    take(make_loader(encode=encode), whole[5].after, 3)
+    assert seeds[:3] == from_start[6:9]
+    assert len(set(from_start)) == 12
+
+
+def test_an_error_in_the_thread_reaches_the_training_loop():
+    def encode(indices, seed):
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        take(make_loader(encode=encode), Place(), 1)
+
+
+def test_masks_tell_real_tokens():
+    batch = pad_batch([np.array([5]), np.array([6, 7, 8])], [np.array([8]), np.array([9])])
+    assert torch.equal(batch.source.mask.sum(1), torch.tensor([2, 4]))

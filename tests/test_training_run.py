@@ -1,0 +1,235 @@
+"""Whole runs, as a person starts, kills and continues them."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+import safetensors.torch
+import torch
+from runs import REPOSITORY, call, command, environment, options, write_corpus
+
+from translate.text import read_lines
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tmp_path_factory):
+    """The folder and the output of an undisturbed run of 40 updates."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    result = call("train", *options(corpus, folder))
+    assert result.returncode == 0, result.stderr.decode()
+    return folder, result.stderr.decode()
+
+
+def weights(folder):
+    newest = sorted((folder / "state").glob("step-*"))[-1]
+    return {
+        f"{name}/{key}": value
+        for name in ("weights", "average")
+        for key, value in safetensors.torch.load_file(newest / f"{name}.safetensors").items()
+    }
+
+
+def assert_identical(folder, expected):
+    ours, theirs = weights(folder), weights(expected)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        assert torch.equal(ours[key], theirs[key]), key
+
+
+def start(corpus, folder, **changes):
+    return subprocess.Popen(
+        command("train", *options(corpus, folder, **changes)),
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for_step(folder, process):
+    """Until the first state is on disk; the run may end sooner."""
+    while process.poll() is None and not list((folder / "state").glob("step-????????")):
+        time.sleep(0.02)
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    folder, output = finished
+    for name in ("best", "last", "average"):
+        names = {path.name for path in (folder / name).iterdir()}
+        assert names == {"weights.safetensors", "model.yaml", "tokenizer.model", "manifest.json"}
+    for name in ("config.yaml", "manifest.json", "train.log", "tokenizer.model", "data_report.md"):
+        assert (folder / name).stat().st_size > 0
+    manifest = json.loads((folder / "best" / "manifest.json").read_text(encoding="utf-8"))
+    assert {"commit", "torch", "seed", "data", "tokenizer", "step", "source_language"} <= manifest.keys()
+    assert "pairs read" in output
+
+
+def test_the_last_line_of_the_log_is_what_sacrebleu_prints(finished, corpus):
+    folder, _ = finished
+    last = list(read_lines(folder / "train.log"))[-1]
+    logged = re.search(r"BLEU = ([\d.]+)", last)[1]
+    hypotheses = str(folder / "evaluation" / "hypotheses.txt")
+    result = subprocess.run(
+        [command("train")[0], "-m", "sacrebleu", str(corpus / "test.tgt"), "-i", hypotheses, "-m", "bleu", "-b"],
+        capture_output=True,
+        text=True,
+    )
+    assert float(result.stdout) == float(logged)
+    assert f"sacrebleu {corpus / 'test.tgt'} -i {hypotheses}" in last
+
+
+def test_decoding_the_best_model_gives_the_scored_hypotheses(finished, corpus):
+    folder, _ = finished
+    result = call("decode", f"model={folder}", f"input={corpus / 'test.src'}", "search=greedy", "threads=1")
+    assert result.stdout == (folder / "evaluation" / "hypotheses.txt").read_bytes()
+
+
+def test_the_same_configuration_gives_the_same_weights(finished, corpus, tmp_path):
+    call("train", *options(corpus, tmp_path / "run"))
+    assert_identical(tmp_path / "run", finished[0])
+
+
+def test_another_seed_gives_other_weights(finished, corpus, tmp_path):
+    call("train", *options(corpus, tmp_path / "run", run__seed=2))
+    ours, theirs = weights(tmp_path / "run"), weights(finished[0])
+    assert any(not torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_weights(finished, corpus, tmp_path):
+    """scripts/kill_test.py does the same to a longer run, ten times and more."""
+    folder, moments = tmp_path / "run", random.Random(0)
+    for _ in range(3):
+        process = start(corpus, folder)
+        wait_for_step(folder, process)
+        time.sleep(moments.uniform(0.0, 0.6))
+        process.kill()
+        process.communicate()
+    result = call("train", *options(corpus, folder))
+    assert result.returncode == 0, result.stderr.decode()
+    assert_identical(folder, finished[0])
+    assert (folder / "evaluation" / "hypotheses.txt").read_bytes() == (
+        finished[0] / "evaluation" / "hypotheses.txt"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, tmp_path, number):
+    folder = tmp_path / "run"
+    process = start(corpus, folder, run__save_every=1000)
+    while process.poll() is None and b"step 5 " not in (folder / "train.log").read_bytes() if (
+        folder / "train.log"
+    ).exists() else process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors.decode()
+    assert b"the same command continues the run" in errors
+    assert b"Traceback" not in errors
+    result = call("train", *options(corpus, folder, run__save_every=1000))
+    assert b"continuing from step" in result.stderr
+    assert_identical(folder, finished[0])
+
+
+def test_a_finished_run_says_so_and_does_no_work(finished, corpus):
+    folder, _ = finished
+    before = (folder / "best" / "weights.safetensors").stat().st_mtime_ns
+    result = call("train", *options(corpus, folder))
+    assert result.returncode == 0
+    assert b"this run is over" in result.stderr
+    assert b"BLEU = " in result.stderr
+    assert (folder / "best" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_longer_bound_continues_a_finished_run(corpus, tmp_path):
+    call("train", *options(corpus, tmp_path / "run", run__max_steps=20))
+    result = call("train", *options(corpus, tmp_path / "run", run__max_steps=30))
+    assert b"continuing from step 20" in result.stderr
+    assert (tmp_path / "run" / "state" / "step-00000030").is_dir()
+
+
+def test_sampled_subwords_resume_exactly_too(corpus, tmp_path):
+    settings = {"sampling__source": 0.3, "sampling__target": 0.3, "run__max_steps": 20}
+    call("train", *options(corpus, tmp_path / "whole", **settings))
+    call("train", *options(corpus, tmp_path / "parts", **settings | {"run__max_steps": 10}))
+    call("train", *options(corpus, tmp_path / "parts", **settings))
+    assert_identical(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_another_configuration_is_refused_and_the_difference_named(finished, corpus):
+    result = call("train", *options(corpus, finished[0], model__dropout=0.3))
+    assert result.returncode == 1
+    assert b"model.dropout: 0.1 there, 0.3 now" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+def test_other_data_is_refused(finished, corpus, tmp_path):
+    other = write_corpus(tmp_path / "other", seed=1)
+    result = call("train", *options(other, finished[0]))
+    assert result.returncode == 1
+    assert b"other data" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_diverging_run_stops_with_a_reason(corpus, tmp_path):
+    result = call(
+        "train",
+        *options(
+            corpus,
+            tmp_path / "run",
+            optimizer__learning_rate=1e30,
+            optimizer__clip_norm=0,
+            schedule__warmup_steps=0,
+            run__max_skipped=3,
+        ),
+    )
+    assert result.returncode == 1
+    assert b"not finite in 3 updates in a row" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_run_bounded_by_minutes_says_that_it_cannot_repeat(corpus, tmp_path):
+    result = call("train", *options(corpus, tmp_path / "run", run__max_minutes=0.02, run__max_steps=0))
+    assert result.returncode == 0
+    assert b"cannot repeat exactly" in result.stderr
+    assert b"run.max_minutes=0.02" in result.stderr
+
+
+def test_patience_ends_a_run_that_no_longer_gains(corpus, tmp_path):
+    result = call(
+        "train",
+        *options(
+            corpus,
+            tmp_path / "run",
+            run__max_steps=1000,
+            run__patience=2,
+            validation__every=2,
+            optimizer__learning_rate=1e-9,
+        ),
+    )
+    assert b"no better validation since step 2" in result.stderr
+
+
+def test_two_processes_train_one_model(finished, corpus, tmp_path):
+    """torchrun with two processes: the same number of updates, one run folder, a model that decodes."""
+    torchrun = [command("train")[0], "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    result = subprocess.run(
+        [*torchrun, "-m", "translate.train", *options(corpus, tmp_path / "run", run__max_steps=20)],
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"2 processes" in result.stderr
+    assert result.stderr.count(b"stopped at step 20") == 1
+    decoded = call("decode", f"model={tmp_path / 'run'}", stdin=b"1 2 3\n")
+    assert decoded.stdout.count(b"\n") == 1

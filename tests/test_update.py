@@ -1,0 +1,119 @@
+"""One update is the same however its sentences are spread over batches and processes."""
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from translate.data.loader import pad_batch
+from translate.decoding.translator import Device, Precision
+from translate.distributed import World, join_world, leave_world
+from translate.models import Vocabularies, build_model
+from translate.models.transformer import TransformerConfig
+from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.parallel import ComputeConfig, prepare_trainee
+from translate.training.step import update
+
+ALONE = World()
+
+
+def make_trainee(world=ALONE):
+    torch.manual_seed(0)
+    config = TransformerConfig(
+        d_model=16, ffn_dim=32, num_heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0, max_length=20
+    )
+    model = build_model(config, Vocabularies(40, 40, shared=True))
+    return prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), world)
+
+
+def sentences():
+    random = np.random.default_rng(0)
+    return [[random.integers(4, 40, random.integers(1, 12)) for _ in range(8)] for _ in range(2)]
+
+
+def batches_of(size, chosen=range(8)):
+    source, target = sentences()
+    numbers = list(chosen)
+    pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    return [pad_batch([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
+
+
+def step(batches, *, world=ALONE, clip_norm=1.0):
+    trainee = make_trainee(world)
+    # plain descent: Adam's first step is the gradient's sign, which rounding decides where the gradient is zero
+    optimizer = torch.optim.SGD(trainee.model.parameters(), lr=1.0)
+    result = update(trainee, optimizer, batches, smoothing=0.1, clip_norm=clip_norm, world=world)
+    return result, {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
+
+
+def assert_same(one, other):
+    result, weights = one
+    expected, expected_weights = other
+    assert result.target_tokens == expected.target_tokens
+    assert result.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert result.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-4)
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, expected_weights[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_several_small_batches_are_one_large_one(size):
+    assert_same(step(batches_of(size)), step(batches_of(8)))
+
+
+def _work(rank, size, port, results):
+    import os
+
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    world = join_world("cpu")
+    result, weights = step(batches_of(2, range(rank * 4, rank * 4 + 4)), world=world)
+    if rank == 1:
+        results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
+    world.wait()
+    leave_world()
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_two_processes_are_one_large_batch():
+    context = mp.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=_work, args=(rank, 2, port, results)) for port in [free_port()] for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    result, weights = results.get(timeout=120)
+    for process in processes:
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    assert_same((result, {name: torch.from_numpy(x) for name, x in weights.items()}), step(batches_of(8)))
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing():
+    trainee = make_trainee()
+    optimizer = make_optimizer(trainee.model, OptimizerConfig(learning_rate=0.1))
+    with torch.no_grad():
+        next(trainee.model.parameters())[5] = float("nan")
+    before = {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
+    result = update(trainee, optimizer, batches_of(8), smoothing=0.1, clip_norm=1.0, world=ALONE)
+    assert result.skipped
+    for name, weight in trainee.model.named_parameters():
+        torch.testing.assert_close(weight.detach(), before[name], equal_nan=True, rtol=0, atol=0)
+
+
+def test_clipping_limits_the_update_and_reports_the_norm_before():
+    free, clipped = (step(batches_of(8), clip_norm=norm)[0] for norm in (0.0, 1e-3))
+    assert clipped.gradient_norm == pytest.approx(free.gradient_norm)
+    assert clipped.gradient_norm > 1e-3
