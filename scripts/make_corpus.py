@@ -26,27 +26,19 @@ def corpus_files(corpus: Corpus) -> dict[str, bytes]:
 def different_files(files: dict[str, bytes], folder: Path) -> list[str]:
     """The names of the files that the folder lacks or holds with other bytes."""
     return [
-        name
-        for name, data in files.items()
-        if not (folder / name).is_file() or (folder / name).read_bytes() != data
+        name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
     ]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     arguments = parser.parse_args()
     files = corpus_files(make_corpus())
     if arguments.check:
         different = different_files(files, arguments.output)
-        print(
-            f"different: {', '.join(different)}"
-            if different
-            else f"{arguments.output} is what this generator makes"
-        )
+        print(f"different: {', '.join(different)}" if different else f"{arguments.output} is what this generator makes")
         return 1 if different else 0
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():

@@ -1,6 +1,7 @@
 """The commands as a person meets them: hostile input, and mistakes answered before work starts."""
 
 import pytest
+
 from runs import call, options, write_corpus
 
 HOSTILE = [
@@ -130,9 +131,7 @@ def test_what_is_not_utf8_is_located(corpus, tmp_path):
 def test_an_empty_corpus_is_refused(corpus, tmp_path):
     empty = tmp_path / "empty"
     empty.touch()
-    assert "empty" in refused(
-        *options(corpus, tmp_path / "run", data__train__source=empty, data__train__target=empty)
-    )
+    assert "empty" in refused(*options(corpus, tmp_path / "run", data__train__source=empty, data__train__target=empty))
 
 
 def test_a_missing_file_is_named(corpus, tmp_path):

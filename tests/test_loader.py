@@ -36,7 +36,10 @@ class Pairs:
         return [self.source[i] for i in indices], [self.target[i] for i in indices]
 
 
-def make_loader(*, world=World(), accumulation=1, packed=False, encode=None):
+ALONE = World()
+
+
+def make_loader(*, world=ALONE, accumulation=1, packed=False, encode=None):
     pairs = Pairs()
     config = BatchConfig(tokens=64, accumulation=accumulation, sentence_multiple=1)
     return Loader(pairs, encode or pairs.encode, config, seed=1, packed=packed, world=world)

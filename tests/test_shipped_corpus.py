@@ -84,9 +84,7 @@ def test_every_phenomenon_has_at_least_twenty_test_lines(labelled):
 def test_every_word_of_the_test_stands_ten_times_in_train(train, labelled):
     counts = Counter(word.strip(".,!?") for pair in train for line in pair for word in line.split())
     words = {word.strip(".,!?") for row in labelled for line in row[:2] for word in line.split()}
-    figures = {
-        word for word in words if any(sign.isdigit() for sign in word) or word.lower() in splits.FIGURES
-    }
+    figures = {word for word in words if any(sign.isdigit() for sign in word) or word.lower() in splits.FIGURES}
     assert sorted(word for word in words - figures if counts[word] < 10) == []
 
 
@@ -143,9 +141,7 @@ def test_held_out_objects_by_plain_search(train, verb, noun):
     assert sum(bool(re.search(rf"\b({noun})\b", line)) for line in lines) >= 100
 
 
-@pytest.mark.parametrize(
-    ("adjective", "noun"), [("old", "man"), ("red", "bus"), ("big", "horse"), ("small", "dog")]
-)
+@pytest.mark.parametrize(("adjective", "noun"), [("old", "man"), ("red", "bus"), ("big", "horse"), ("small", "dog")])
 def test_held_out_descriptions_by_plain_search(train, adjective, noun):
     lines = [source for source, _ in train]
     assert not [line for line in lines if re.search(rf"\b{adjective} {noun}s?\b", line)]
@@ -155,11 +151,7 @@ def test_held_out_descriptions_by_plain_search(train, adjective, noun):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_held_out_figures_by_plain_search(train, figure):
-    assert not [
-        source
-        for source, _ in train
-        if re.search(rf"(?<![\w.])(?<!and ){re.escape(figure)}(?![\w.])", source)
-    ]
+    assert not [source for source, _ in train if re.search(rf"(?<![\w.])(?<!and ){re.escape(figure)}(?![\w.])", source)]
 
 
 def test_longer_lines_are_longer_than_any_sentence_of_train(train, labelled):
@@ -246,9 +238,7 @@ def test_a_separable_verb_parts_in_main_clauses_only():
     assert german_final(call) == "sie ihn anruft"
     assert german_infinitive(call) == "ihn anzurufen"
     assert german_main(Clause(call.subject, call.verb, call.parts, "past")) == "sie hat ihn angerufen"
-    assert (
-        german_final(Clause(call.subject, call.verb, call.parts, modal="want to")) == "sie ihn anrufen will"
-    )
+    assert german_final(Clause(call.subject, call.verb, call.parts, modal="want to")) == "sie ihn anrufen will"
 
 
 def test_the_verb_comes_second():

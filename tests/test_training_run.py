@@ -10,8 +10,8 @@ import time
 import pytest
 import safetensors.torch
 import torch
-from runs import REPOSITORY, call, command, environment, options, write_corpus
 
+from runs import REPOSITORY, call, command, environment, options, write_corpus
 from translate.text import read_lines
 
 
@@ -58,6 +58,12 @@ def start(corpus, folder, **changes):
 def wait_for_step(folder, process):
     """Until the first state is on disk; the run may end sooner."""
     while process.poll() is None and not list((folder / "state").glob("step-????????")):
+        time.sleep(0.02)
+
+
+def wait_for_log(folder, process, text):
+    log = folder / "train.log"
+    while process.poll() is None and not (log.exists() and text in log.read_text(encoding="utf-8")):
         time.sleep(0.02)
 
 
@@ -125,10 +131,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(finished, corpu
 def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, tmp_path, number):
     folder = tmp_path / "run"
     process = start(corpus, folder, run__save_every=1000)
-    while process.poll() is None and b"step 5 " not in (folder / "train.log").read_bytes() if (
-        folder / "train.log"
-    ).exists() else process.poll() is None:
-        time.sleep(0.02)
+    wait_for_log(folder, process, "step 5 ")
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors.decode()
@@ -194,6 +197,23 @@ def test_a_diverging_run_stops_with_a_reason(corpus, tmp_path):
     assert result.returncode == 1
     assert b"not finite in 3 updates in a row" in result.stderr
     assert b"Traceback" not in result.stderr
+
+
+def test_a_full_disk_ends_the_run_and_the_state_before_it_stays(corpus, tmp_path):
+    """A limit on file sizes stands for the full disk: writes fail in the same way."""
+    assert call("train", *options(corpus, tmp_path / "run", run__max_steps=10)).returncode == 0
+    limited = ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash"]
+    result = subprocess.run(
+        [*limited, *command("train", *options(corpus, tmp_path / "run"))],
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+    )
+    assert result.returncode == 1
+    assert b"cannot be written: File too large" in result.stderr
+    assert b"Traceback" not in result.stderr
+    assert [path.name for path in (tmp_path / "run" / "state").iterdir()] == ["step-00000010"]
+    assert call("train", *options(corpus, tmp_path / "run")).returncode == 0
 
 
 def test_a_run_bounded_by_minutes_says_that_it_cannot_repeat(corpus, tmp_path):

@@ -43,7 +43,8 @@ def copy_layer(theirs, ours) -> None:
         copy_attention(theirs.multihead_attn, ours.cross_attention)
     theirs.linear1.load_state_dict(ours.feed_forward.inner.state_dict())
     theirs.linear2.load_state_dict(ours.feed_forward.outer.state_dict())
-    for number, residual in enumerate(ours.residuals, start=1):
+    residuals = [child for name, child in ours.named_children() if name.startswith("around_")]
+    for number, residual in enumerate(residuals, start=1):
         getattr(theirs, f"norm{number}").load_state_dict(residual.norm.state_dict())
 
 

@@ -91,7 +91,9 @@ def free_port():
 def test_two_processes_are_one_large_batch():
     context = mp.get_context("spawn")
     results = context.Queue()
-    processes = [context.Process(target=_work, args=(rank, 2, port, results)) for port in [free_port()] for rank in (0, 1)]
+    processes = [
+        context.Process(target=_work, args=(rank, 2, port, results)) for port in [free_port()] for rank in (0, 1)
+    ]
     for process in processes:
         process.start()
     result, weights = results.get(timeout=120)

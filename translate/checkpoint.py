@@ -115,7 +115,8 @@ def vocabularies_of(tokenizer: Tokenizer) -> Vocabularies:
 def replaced_directory(directory: Path) -> Iterator[Path]:
     """A new folder to fill, which then takes the place of `directory`; on an error the old one stays.
 
-    A folder that cannot be written is a UserError. A process killed between the two renames leaves the old folder under another name: see restore_directory.
+    A folder that cannot be written is a UserError. A process killed between the two renames leaves the old
+    folder under another name: see restore_directory.
     """
     new, old = directory.with_name(directory.name + ".new"), directory.with_name(directory.name + ".old")
     restore_directory(directory)

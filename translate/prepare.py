@@ -20,7 +20,7 @@ class PrepareConfig:
 
 
 def run(config: PrepareConfig) -> None:
-    start_log(None, ProgressLine())
+    start_log(ProgressLine())
     prepared = prepare(config.data, config.tokenizer)
     print(prepared.cleaning.table())
     if config.report or config.output:

@@ -112,9 +112,7 @@ def action(
     if verb in DITRANSITIVE:
         parts.append(recipient(person_besides(chance, subject)))
     if verb.classes:
-        goal = until(
-            lambda: object_of(chance, verb, described=described), lambda goal: not same_person(subject, goal)
-        )
+        goal = until(lambda: object_of(chance, verb, described=described), lambda goal: not same_person(subject, goal))
         parts.append(object_part(verb, goal))
     clause = Clause(subject, verb, tuple(parts))
     if verb.english in CAREFUL and is_definite(clause) and chance.happens(0.2):
@@ -126,11 +124,7 @@ def journey(chance: Chance, subject: NounPhrase | None = None) -> Clause:
     """Someone goes somewhere; flights go to cities, travels too."""
     verb = chance.pick(MOTION)
     far = verb.english in ("fly", "travel")
-    goal = (
-        choices.city_destination(chance)
-        if far
-        else choices.destination(chance, by_car=verb.english == "drive")
-    )
+    goal = choices.city_destination(chance) if far else choices.destination(chance, by_car=verb.english == "drive")
     if goal.english.removeprefix("to ").istitle() and verb.english in ("go", "walk"):
         goal = Part("home", "nach Hause", "direction")
     clause = Clause(subject or choices.someone(chance), verb, (goal,))
@@ -195,9 +189,7 @@ DEFINITE_WORDS = [
 
 def is_definite(clause: Clause) -> bool:
     """Whether every object is definite, so that German negates it with nicht and not with kein."""
-    objects = [
-        part.english for part in clause.parts if part.slot in ("accusative", "dative", "prepositional")
-    ]
+    objects = [part.english for part in clause.parts if part.slot in ("accusative", "dative", "prepositional")]
     return all(text.split()[0] in DEFINITE_WORDS or text.istitle() for text in objects)
 
 

@@ -29,9 +29,7 @@ SUBJECT_PRONOUNS = ("I", "I", "you", "he", "she", "we", "they")
 SMALL_NUMBERS = ("two", "three", "four", "five")
 
 PLACE_ROWS = [line.split(" | ") for line in PLACES.strip().splitlines()]
-PLACE_PREPOSITIONS = {
-    noun: (where_en, where_de, *whither.split()) for noun, where_en, where_de, whither in PLACE_ROWS
-}
+PLACE_PREPOSITIONS = {noun: (where_en, where_de, *whither.split()) for noun, where_en, where_de, whither in PLACE_ROWS}
 
 
 def adjective_for(chance: Chance, noun: Noun, probability: float) -> Adjective | None:
@@ -107,9 +105,7 @@ def person_object(chance: Chance) -> NounPhrase:
 def past_time(chance: Chance) -> Part:
     if chance.happens(0.35):
         count = chance.pick(("a", *SMALL_NUMBERS, "six", "ten"))
-        unit = NOUN[
-            chance.pick(("week", "month", "year") if count == "a" else ("day", "week", "month", "year"))
-        ]
+        unit = NOUN[chance.pick(("week", "month", "year") if count == "a" else ("day", "week", "month", "year"))]
         span = noun_phrase(unit, count, plural=count != "a")
         return Part(f"{span.english} ago", german.prepositional("vor", span.case("dative")), "time")
     return time_part(chance, PAST_TIMES)

@@ -168,9 +168,7 @@ def german_main(clause: Clause, front: str = "") -> str:
     """Verb second: after the subject, or after whatever stands in front."""
     finite, end = german_verb(clause)
     subject = clause.subject.case("nominative")
-    words = (
-        [front, finite, *subject_and_middle(clause)] if front else [subject, finite, *middle_field(clause)]
-    )
+    words = [front, finite, *subject_and_middle(clause)] if front else [subject, finite, *middle_field(clause)]
     return " ".join(word for word in (*words, end) if word)
 
 

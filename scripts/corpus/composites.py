@@ -32,9 +32,7 @@ def conjunction(chance: Chance) -> Pair:
     second = someone_else(chance, first)
     third = someone_else(chance, second)
     clauses = [placed(chance, build.anything(chance, subject)) for subject in (first, second, third)]
-    one, two, three = (
-        statement(tenses.in_past(chance, c, timed=0.2) if chance.happens(0.3) else c) for c in clauses
-    )
+    one, two, three = (statement(tenses.in_past(chance, c, timed=0.2) if chance.happens(0.3) else c) for c in clauses)
     pair = join(join(one, ", and", ", und", two), ", but", ", aber", three)
     return finish(pair.english, pair.german)
 
@@ -102,11 +100,7 @@ def modal_verb(chance: Chance) -> Pair:
         )
     )
     reason = circumstance(chance, build.pronoun_for(first.subject))
-    joined = (
-        join(statement(first), ", but", ", aber", statement(second))
-        if chance.happens(0.5)
-        else statement(second)
-    )
+    joined = join(statement(first), ", but", ", aber", statement(second)) if chance.happens(0.5) else statement(second)
     return finish(
         f"{joined.english} because {english_words(replace(reason, subject=reason.subject))}",
         f"{joined.german}, weil {german_final(reason)}",

@@ -127,9 +127,7 @@ def adjective_stem(adjective: str) -> str:
     return {"teuer": "teur"}.get(adjective, adjective.removesuffix("e"))
 
 
-def inflect_phrase(
-    noun: Noun, determiner: str, adjectives: tuple[str, ...] = (), *, plural: bool = False
-) -> Forms:
+def inflect_phrase(noun: Noun, determiner: str, adjectives: tuple[str, ...] = (), *, plural: bool = False) -> Forms:
     """The four cases of determiner, adjectives and noun.
 
     The determiner is an English key of DETERMINERS; anything else ("" or "drei") stands uninflected before

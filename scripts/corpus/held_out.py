@@ -43,9 +43,7 @@ BETWEEN = {
     "all",
     "any",
 }
-BETWEEN |= {*NUMBERS, *ADJECTIVE} | {
-    word for verb in OBJECT_VERBS for word in (verb.particle, *verb.tail.split())
-}
+BETWEEN |= {*NUMBERS, *ADJECTIVE} | {word for verb in OBJECT_VERBS for word in (verb.particle, *verb.tail.split())}
 
 
 def verb_forms(verb: Verb) -> set[str]:
@@ -66,9 +64,7 @@ def held_out_objects() -> set[tuple[str, str]]:
         objects = nouns_of(*[name for name in verb.classes if name not in ("person", "kin")])
         if len(objects) >= FEWEST_OBJECTS:
             offset = heads.index(verb.english)
-            pairs |= {
-                (verb.english, noun.english) for noun in objects if (NOUNS.index(noun) + 3 * offset) % 7 == 0
-            }
+            pairs |= {(verb.english, noun.english) for noun in objects if (NOUNS.index(noun) + 3 * offset) % 7 == 0}
     return pairs
 
 

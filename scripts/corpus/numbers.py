@@ -162,8 +162,4 @@ def digital_time(hour: int, minute: int) -> tuple[str, str]:
 def price(cents: int) -> tuple[str, str]:
     """For example 1250: ("12.50 euros", "12,50 Euro")."""
     euros, rest = divmod(cents, 100)
-    return (
-        (f"{euros}.{rest:02} euros", f"{euros},{rest:02} Euro")
-        if rest
-        else (f"{euros} euros", f"{euros} Euro")
-    )
+    return (f"{euros}.{rest:02} euros", f"{euros},{rest:02} Euro") if rest else (f"{euros} euros", f"{euros} Euro")

@@ -83,9 +83,7 @@ def it_for(phrase: NounPhrase) -> NounPhrase:
     """The pronoun that takes up a thing: English it or them, German by the gender of the antecedent."""
     forms = pronoun(german.IT[phrase.gender]).forms
     shown = pronoun("they" if phrase.gender == "plural" else "it")
-    return NounPhrase(
-        shown.english, shown.english_object, forms, phrase.gender, phrase.person, is_pronoun=True
-    )
+    return NounPhrase(shown.english, shown.english_object, forms, phrase.gender, phrase.person, is_pronoun=True)
 
 
 def name_phrase(name: str, gender: str) -> NounPhrase:
@@ -96,9 +94,7 @@ def object_part(verb: Verb, phrase: NounPhrase) -> Part:
     """The object as the verb governs it: a bare case, or a preposition with its case."""
     preposition, _, case = verb.frame.rpartition(" ")
     if preposition:
-        return Part(
-            phrase.english_object, german.prepositional(preposition, phrase.case(case)), "prepositional"
-        )
+        return Part(phrase.english_object, german.prepositional(preposition, phrase.case(case)), "prepositional")
     return Part(phrase.english_object, phrase.case(case), "pronoun" if phrase.is_pronoun else case)
 
 

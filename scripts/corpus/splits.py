@@ -178,9 +178,7 @@ def draw_test(drawer: Drawer, attested: set[str]) -> list[Labelled]:
 
     def draw(function: Draw, phenomenon: str, split: str) -> Labelled:
         accept = {"seen_pattern": is_trainable, "unseen_combination": is_unseen, "longer": is_longer}[split]
-        return Labelled(
-            drawer.draw(function, lambda pair: accept(pair) and words(pair) <= attested), phenomenon, split
-        )
+        return Labelled(drawer.draw(function, lambda pair: accept(pair) and words(pair) <= attested), phenomenon, split)
 
     test = []
     for phenomenon, function in PHENOMENA.items():
@@ -194,9 +192,7 @@ def draw_test(drawer: Drawer, attested: set[str]) -> list[Labelled]:
 
 
 FIGURES = {say(n) for say in (english_number, german_number) for n in range(21, 1000)}
-FIGURES |= {
-    say(day) for say in (english_ordinal, lambda day: german_ordinal(day) + "n") for day in range(1, 32)
-}
+FIGURES |= {say(day) for say in (english_ordinal, lambda day: german_ordinal(day) + "n") for day in range(1, 32)}
 
 
 def words(pair: Pair) -> set[str]:

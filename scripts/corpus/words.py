@@ -269,6 +269,4 @@ def read_pairs(table: str) -> tuple[tuple[str, str], ...]:
     return tuple((english, german) for english, german in rows)
 
 
-ADJECTIVE = {
-    adjective.english: adjective for adjective in map(read_adjective, ADJECTIVES.strip().splitlines())
-}
+ADJECTIVE = {adjective.english: adjective for adjective in map(read_adjective, ADJECTIVES.strip().splitlines())}

@@ -117,7 +117,7 @@ def pad_batch(source: Side, target: Side, planned: PlannedBatch | None = None) -
         Tokens.pad(sources, length=lengths[0]),
         Tokens.pad(targets, length=lengths[1]),
     )
-    ends = np.arange(len(targets)) * lengths[1] + [len(ids) - 1 for ids in targets]
+    ends = np.arange(len(targets)) * lengths[1] + np.array([len(ids) - 1 for ids in targets])
     assert target_tokens.mask is not None
     return _labelled(source_tokens, target_tokens, ends, target_tokens.mask, sources)
 

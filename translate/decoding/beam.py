@@ -14,6 +14,7 @@ from torch import Tensor
 
 from translate.batch import BOS, EOS, PAD, Tokens
 from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limits, next_log_probs
+from translate.errors import UserError
 from translate.models.seq2seq import Seq2Seq
 
 
@@ -162,4 +163,4 @@ def _collect(
             if score > -torch.inf
         ]
         if not found[active[row]]:
-            raise FloatingPointError("the model's scores are not finite: no translation can be chosen")
+            raise UserError("the model's scores are not finite: its training has diverged, it cannot translate")

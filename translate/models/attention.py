@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +93,7 @@ def attend_packed(query: Tensor, key: Tensor, value: Tensor, visible: Visibility
     """
     from torch.nn.attention.varlen import varlen_attn
 
+    assert visible.query_offsets is not None
     result = varlen_attn(
         query,
         key,
@@ -107,7 +109,7 @@ def attend_packed(query: Tensor, key: Tensor, value: Tensor, visible: Visibility
 
 
 @cache
-def _causal_argument(causal: bool) -> dict[str, object]:
+def _causal_argument(causal: bool) -> dict[str, Any]:
     """Causal attention is a window in newer releases of PyTorch and a flag in older ones."""
     from torch.nn.attention.varlen import varlen_attn
 

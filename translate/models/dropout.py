@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
@@ -26,22 +27,22 @@ class _ByteDropout(torch.autograd.Function):
     """Keeps only the boolean mask for the backward pass."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, rate: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
         threshold = round(rate * 256)
         keep = random_bytes(x.shape) >= threshold
         ctx.save_for_backward(keep)
-        ctx.scale = 256 / (256 - threshold)  # type: ignore[attr-defined]
-        return torch.ops.aten.native_dropout_backward(x, keep, ctx.scale)  # type: ignore[attr-defined]
+        ctx.scale = 256 / (256 - threshold)
+        return torch.ops.aten.native_dropout_backward(x, keep, ctx.scale)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (keep,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return torch.ops.aten.native_dropout_backward(gradient, keep, ctx.scale), None  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return torch.ops.aten.native_dropout_backward(gradient, keep, ctx.scale), None
 
 
 def random_bytes(shape: torch.Size) -> Tensor:
     """Uniform bytes from PyTorch's own CPU generator, eight from each draw."""
-    words = torch.empty((shape.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)  # type: ignore[arg-type]
+    words = torch.empty((shape.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     return words.view(torch.uint8)[: shape.numel()].view(shape)
 
 

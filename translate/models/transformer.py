@@ -5,8 +5,10 @@ Letters: B sentences, N hypotheses, S and T source and target tokens, D width, H
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -150,7 +152,8 @@ class TransformerState:
 class Encoder(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.layers = cast(Sequence[EncoderLayer], layers)
         self.norm = _final_norm(config)
 
     def forward(self, x: Tensor, visible: Visibility) -> Tensor:
@@ -162,7 +165,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.layers = cast(Sequence[DecoderLayer], layers)
         self.norm = _final_norm(config)
 
     def forward(
@@ -197,13 +201,13 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.self_attention = _attention(config)
         self.feed_forward = _feed_forward(config)
-        self.residuals = nn.ModuleList(Residual(config) for _ in range(2))
+        self.around_attention = Residual(config)
+        self.around_feed_forward = Residual(config)
 
     def forward(self, x: Tensor, visible: Visibility) -> Tensor:
-        around_attention, around_feed_forward = self.residuals
-        y = around_attention.enter(x)
-        x = around_attention.leave(x, self.self_attention(y, y, visible)[0])
-        return around_feed_forward.leave(x, self.feed_forward(around_feed_forward.enter(x)))
+        y = self.around_attention.enter(x)
+        x = self.around_attention.leave(x, self.self_attention(y, y, visible)[0])
+        return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 
 class DecoderLayer(nn.Module):
@@ -212,31 +216,33 @@ class DecoderLayer(nn.Module):
         self.self_attention = _attention(config)
         self.cross_attention = _attention(config)
         self.feed_forward = _feed_forward(config)
-        self.residuals = nn.ModuleList(Residual(config) for _ in range(3))
+        self.around_self_attention = Residual(config)
+        self.around_cross_attention = Residual(config)
+        self.around_feed_forward = Residual(config)
 
     def forward(
         self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
     ) -> tuple[Tensor, Tensor | None]:
-        around_self, around_cross, around_feed_forward = self.residuals
-        y = around_self.enter(x)
-        x = around_self.leave(x, self.self_attention(y, y, own)[0])
-        change, weights = self.cross_attention(around_cross.enter(x), memory, across, return_weights=return_attention)
-        x = around_cross.leave(x, change)
-        return around_feed_forward.leave(x, self.feed_forward(around_feed_forward.enter(x))), weights
+        y = self.around_self_attention.enter(x)
+        x = self.around_self_attention.leave(x, self.self_attention(y, y, own)[0])
+        change, weights = self.cross_attention(
+            self.around_cross_attention.enter(x), memory, across, return_weights=return_attention
+        )
+        x = self.around_cross_attention.leave(x, change)
+        return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x))), weights
 
     def step(self, x: Tensor, state: TransformerState, index: int) -> Tensor:
         """One more position (N, 1, D) of every hypothesis."""
-        around_self, around_cross, around_feed_forward = self.residuals
-        y = around_self.enter(x)
+        y = self.around_self_attention.enter(x)
         key, value = state.extend(index, torch.stack(self.self_attention.keys_and_values(y)))
-        x = around_self.leave(x, self.self_attention.attend(y, key, value, bias=None)[0])
+        x = self.around_self_attention.leave(x, self.self_attention.attend(y, key, value, bias=None)[0])
         memory = state.memory
         sentences = len(memory.keys[index])
         # the hypotheses of a sentence are so many queries over the one copy of its keys
-        y = around_cross.enter(x).view(sentences, -1, x.shape[-1])
+        y = self.around_cross_attention.enter(x).view(sentences, -1, x.shape[-1])
         change, _ = self.cross_attention.attend(y, memory.keys[index], memory.values[index], memory.bias)
-        x = around_cross.leave(x, change.reshape(x.shape))
-        return around_feed_forward.leave(x, self.feed_forward(around_feed_forward.enter(x)))
+        x = self.around_cross_attention.leave(x, change.reshape(x.shape))
+        return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 
 def _embedding(tokens: nn.Embedding, config: TransformerConfig) -> Embedding:

@@ -27,6 +27,11 @@ class RunningAverage:
         rate = max(1 - self.decay, 9 / (step + 9))
         torch._foreach_lerp_(list(self.weights.values()), list(weights_of(model).values()), rate)
 
+    def restore(self, weights: Weights) -> None:
+        """Continue from an average that was saved; its weights may be in any order."""
+        for name, weight in self.weights.items():
+            weight.copy_(weights[name])
+
 
 def average_weights(files: Sequence[Path]) -> Weights:
     """The mean of several weight files, kept in memory one at a time."""

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from translate.decoding.translator import Device, Precision, choose_device
 from translate.distributed import World
-from translate.models.seq2seq import Seq2Seq
+from translate.models.seq2seq import Output, Seq2Seq
 
 
 @dataclass(kw_only=True)
@@ -40,7 +40,7 @@ class Trainee:
     """
 
     model: Seq2Seq
-    module: Callable[..., object]
+    module: Callable[..., Output]
     device: torch.device
     precision: Precision
 

@@ -37,12 +37,12 @@ def train(config: TrainConfig) -> None:
     check(config)
     tune_process(config.compute.threads)
     world = join_world(config.compute.device)
-    folder, line = RunFolder(Path(config.run.dir)), ProgressLine()
+    folder, line = RunFolder(Path(config.run.dir)), ProgressLine(silent=not world.is_main)
     interruption = Interruption()
     try:
         if world.is_main:
             folder.open(plain(config))
-        start_log(folder.log if world.is_main else None, line)
+        start_log(line, path=folder.log, silent=not world.is_main)
         run = build(config, folder=folder, world=world, line=line)
         if train_until_over(run, interruption):
             finish(run)

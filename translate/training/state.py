@@ -71,7 +71,7 @@ class RunState:
         folder, device = saved[-1], self.trainee.device
         set_weights(self.trainee.model, safetensors.torch.load_file(folder / WEIGHTS))
         if self.average is not None:
-            self.average.weights = safetensors.torch.load_file(folder / AVERAGE, device=str(device))
+            self.average.restore(safetensors.torch.load_file(folder / AVERAGE))
         training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(training["optimizer"])
         # with another number of processes the run goes on, though no longer bit for bit

@@ -140,8 +140,8 @@ def _cell(text: str) -> str:
 class ProgressLine:
     """One line about the run, rewritten in place on a terminal; elsewhere a line now and then."""
 
-    def __init__(self) -> None:
-        self.is_terminal = sys.stderr.isatty()
+    def __init__(self, *, silent: bool = False) -> None:
+        self.is_terminal = sys.stderr.isatty() and not silent
         self.shown = False
 
     def show(self, progress: Progress, values: Mapping[str, float], *, share: float, seconds_left: float) -> None:
@@ -194,12 +194,12 @@ class _TerminalHandler(logging.Handler):
         sys.stderr.flush()
 
 
-def start_log(path: Path | None, line: ProgressLine) -> None:
-    """Log to the terminal, and with times to a file that later sessions append to."""
-    logger.setLevel(logging.DEBUG)
+def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = False) -> None:
+    """Log to the terminal, and with times to a file that later sessions append to; silent: nowhere."""
+    logger.setLevel(logging.CRITICAL if silent else logging.DEBUG)
     logger.propagate = False
     logger.handlers = [_TerminalHandler(line)]
-    if path is not None:
+    if path is not None and not silent:
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(file)

@@ -103,12 +103,17 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
         for number, pair in enumerate(zip(source, target, strict=True))
         if all(0 < len(ids) <= max_length for ids in pair)
     ]
-    lengths = [np.array([len(side[number]) for number in fitting], dtype=np.int32) for side in (source, target)]
+    source, target = [source[number] for number in fitting], [target[number] for number in fitting]
     plan = plan_padded(
-        *lengths, np.ones(len(fitting), dtype=np.float32), config=BatchConfig(tokens=tokens), seed=0, epoch=0
+        np.array([len(ids) for ids in source], dtype=np.int32),
+        np.array([len(ids) for ids in target], dtype=np.int32),
+        np.ones(len(fitting), dtype=np.float32),
+        config=BatchConfig(tokens=tokens),
+        seed=0,
+        epoch=0,
     )
     return [
-        pad_batch(*([side[fitting[pair]] for pair in planned.pairs] for side in (source, target)), planned)
+        pad_batch([source[pair] for pair in planned.pairs], [target[pair] for pair in planned.pairs], planned)
         for planned in plan
     ]
 

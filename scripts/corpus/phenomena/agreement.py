@@ -16,9 +16,7 @@ from corpus.phenomena.verbs import SIMPLY_WILLED
 from corpus.phrases import NounPhrase, Part, noun_phrase, object_part, pronoun
 from corpus.words import ADJECTIVE, OPPOSITES, Adjective
 
-DESCRIBABLE = nouns_of(
-    "person", "animal", "text", "food", "ware", "opening", "vehicle", "thought", "event", "room"
-)
+DESCRIBABLE = nouns_of("person", "animal", "text", "food", "ware", "opening", "vehicle", "thought", "event", "room")
 
 
 def predicate(adjective: Adjective) -> Part:
@@ -34,9 +32,7 @@ def suitable(chance: Chance, noun: Noun) -> Adjective:
 def two_adjectives(chance: Chance, noun: Noun) -> tuple[Adjective, Adjective]:
     first = suitable(chance, noun)
     second = suitable(chance, noun)
-    while second == first or any(
-        {first.english, second.english} <= set(group.split()) for group in OPPOSITES
-    ):
+    while second == first or any({first.english, second.english} <= set(group.split()) for group in OPPOSITES):
         second = suitable(chance, noun)
     return first, second
 
@@ -60,9 +56,7 @@ def gender_agreement(chance: Chance) -> Pair:
         if verb is build.HAVE:
             return say(statement(replace(clause, tense=chance.pick(("present", "past")))))
     if kind == 2:
-        opening = chance.pick(
-            (("this is", "das ist"), ("is this", "ist das"), ("that is not", "das ist nicht"))
-        )
+        opening = chance.pick((("this is", "das ist"), ("is this", "ist das"), ("that is not", "das ist nicht")))
         mark = "?" if opening[0] == "is this" else "."
         if opening[0] == "that is not" and determiner in ("a", ""):
             opening = ("this is", "das ist")
@@ -89,9 +83,7 @@ def plural(chance: Chance) -> Pair:
         return say(statement(Clause(subject, build.BE, (predicate(other),))))
     verb = chance.pick(SIMPLY_WILLED)
     nouns = [noun for noun in nouns_of(*verb.classes) if noun.countable]
-    things = (
-        choices.some_phrase(chance, chance.pick(nouns), described=0.5, plural=1) if nouns else pronoun("they")
-    )
+    things = choices.some_phrase(chance, chance.pick(nouns), described=0.5, plural=1) if nouns else pronoun("they")
     clause = Clause(choices.someone(chance), verb, (object_part(verb, things),))
     return say(statement(tenses.in_any_tense(chance, clause)))
 
@@ -102,16 +94,10 @@ def possessive(chance: Chance) -> Pair:
     subject = choices.someone(chance, pronouns=0.5)
     owner = owners.get(subject.person) or {"masculine": "his", "feminine": "her"}.get(subject.gender, "my")
     verb = chance.pick(
-        tuple(
-            verb
-            for verb in SIMPLY_WILLED
-            if {"ware", "person", "clothing", "lent", "animal"} & set(verb.classes)
-        )
+        tuple(verb for verb in SIMPLY_WILLED if {"ware", "person", "clothing", "lent", "animal"} & set(verb.classes))
     )
     nouns = [
-        noun
-        for noun in nouns_of(*verb.classes, "kin")
-        if {"ware", "kin", "clothing", "animal"} & set(noun.classes)
+        noun for noun in nouns_of(*verb.classes, "kin") if {"ware", "kin", "clothing", "animal"} & set(noun.classes)
     ]
     fitting = [noun for noun in nouns if "kin" not in noun.classes or "person" in verb.classes]
     noun = chance.pick(fitting)

@@ -62,9 +62,7 @@ def possessed(chance: Chance, noun: Noun, *, described: float = 0.3) -> NounPhra
         owner = noun_phrase(person, determiner)
         thing = noun_phrase(noun, "the", adjective, plural=plural)
         shown = f"{owner.english}'s {thing.english.removeprefix('the ')}"
-        nominative, accusative, dative, genitive = (
-            f"{form} {owner.case('genitive')}" for form in thing.forms
-        )
+        nominative, accusative, dative, genitive = (f"{form} {owner.case('genitive')}" for form in thing.forms)
     forms = (nominative, accusative, dative, genitive)
     return NounPhrase(shown, shown, forms, "plural" if plural else noun.gender, "3p" if plural else "3s")
 
@@ -91,9 +89,7 @@ def genitive(chance: Chance) -> Pair:
     part = Part(f"{english} {cause.english}", f"{preposition} {cause.case('genitive')}", "time")
     clause = build.anything(chance)
     clause = (
-        replace(clause, tense="past")
-        if clause.verb.name not in build.NOT_IN_PAST + build.AMBIGUOUS_PAST
-        else clause
+        replace(clause, tense="past") if clause.verb.name not in build.NOT_IN_PAST + build.AMBIGUOUS_PAST else clause
     )
     return say(fronted(clause.with_part(part), part))
 

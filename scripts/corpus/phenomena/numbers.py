@@ -29,11 +29,7 @@ def any_number(chance: Chance) -> tuple[str, str]:
     number = chance.number(2, 99) if chance.happens(0.65) else chance.number(100, 999)
     if number > 100 and number % 100 == 1:
         number += 1
-    return (
-        (str(number), str(number))
-        if chance.happens(0.35)
-        else (english_number(number), german_number(number))
-    )
+    return (str(number), str(number)) if chance.happens(0.35) else (english_number(number), german_number(number))
 
 
 def counted(chance: Chance, noun: Noun) -> NounPhrase:
@@ -51,9 +47,7 @@ def number(chance: Chance) -> Pair:
         subject = choices.third_person(chance)
         age, alter = any_age(chance, subject.english.split()[-1])
         verb, ist = ("are", "sind") if subject.person == "3p" else ("is", "ist")
-        return finish(
-            f"{subject.english} {verb} {age} years old", f"{subject.forms[0]} {ist} {alter} Jahre alt"
-        )
+        return finish(f"{subject.english} {verb} {age} years old", f"{subject.forms[0]} {ist} {alter} Jahre alt")
     if kind == 2:
         holder, noun = chance.pick(HOLDERS)
         whole = noun_phrase(
@@ -120,21 +114,15 @@ def date(chance: Chance) -> Pair:
         event = chance.pick(nouns_of("event", "occasion"))
         owner = chance.pick(choices.OWNERS) if "occasion" in event.classes else chance.pick(("the", "our"))
         subject = noun_phrase(event, owner, choices.adjective_for(chance, event, 0.3))
-        clause = Clause(
-            subject, build.BE, (replace(part, slot="predicate"),), chance.pick(("present", "past"))
-        )
+        clause = Clause(subject, build.BE, (replace(part, slot="predicate"),), chance.pick(("present", "past")))
         return say(statement(clause))
     if kind == 2:
         subject, year = choices.third_person(chance), chance.number(1930, 2019)
         was, wurde = ("were", "wurden") if subject.person == "3p" else ("was", "wurde")
         with_year = "on the" not in english
         english, german = (f"{english} {year}", f"{german} {year}") if with_year else (english, german)
-        return finish(
-            f"{subject.english} {was} born {english}", f"{subject.forms[0]} {wurde} {german} geboren"
-        )
-    clause = (
-        build.journey(chance) if chance.happens(0.5) else build.action(chance, among=EVERYDAY, described=0.2)
-    )
+        return finish(f"{subject.english} {was} born {english}", f"{subject.forms[0]} {wurde} {german} geboren")
+    clause = build.journey(chance) if chance.happens(0.5) else build.action(chance, among=EVERYDAY, described=0.2)
     tense = "past" if clause.verb.name not in build.NOT_IN_PAST and chance.happens(0.4) else "future"
     if clause.verb.english in build.AMBIGUOUS_PAST:
         tense = "future"
@@ -159,9 +147,7 @@ def time(chance: Chance) -> Pair:
         clause = Clause(subject, verb)
     elif kind == 2:
         noun = chance.pick(nouns_of("event"))
-        clause = Clause(
-            noun_phrase(noun, "the", choices.adjective_for(chance, noun, 0.2)), build.OTHER["start"]
-        )
+        clause = Clause(noun_phrase(noun, "the", choices.adjective_for(chance, noun, 0.2)), build.OTHER["start"])
     elif kind == 3 and ":" not in english:
         hour = german.removeprefix("um ")
         return finish(f"it is {english.removeprefix('at ')}", f"es ist {hour}")
@@ -190,9 +176,7 @@ every Friday | jeden Freitag
 def both(clause: Clause, clock: Part, day: Part) -> Pair:
     """Clock time and day: English says the clock time first, German the day."""
     return say(
-        statement(
-            clause.with_part(Part(f"{clock.english} {day.english}", f"{day.german} {clock.german}", "time"))
-        )
+        statement(clause.with_part(Part(f"{clock.english} {day.english}", f"{day.german} {clock.german}", "time")))
     )
 
 
@@ -207,9 +191,7 @@ def any_price(chance: Chance, noun: Noun) -> tuple[str, str]:
     if chance.happens(0.25):
         euros = chance.number(2, most)
         return f"{english_number(euros)} euros", f"{german_number(euros)} Euro"
-    return price(
-        100 * chance.number(1, most) + chance.pick((10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99))
-    )
+    return price(100 * chance.number(1, most) + chance.pick((10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)))
 
 
 def price_of(chance: Chance) -> Pair:
@@ -228,9 +210,7 @@ def price_of(chance: Chance) -> Pair:
         subject = choices.someone(chance)
         pay = next(verb for verb in build.TRANSITIVE if verb.name == "pay for")
         paid = Clause(subject, replace(pay, tail=""), (Part(english, german, "accusative"),), "past")
-        paid = paid.with_part(
-            Part(f"for {thing.english}", f"für {thing.case('accusative')}", "prepositional")
-        )
+        paid = paid.with_part(Part(f"for {thing.english}", f"für {thing.case('accusative')}", "prepositional"))
         if chance.happens(0.4):
             paid = paid.with_part(choices.past_time(chance))
         return say(statement(paid))
@@ -244,9 +224,7 @@ def price_of(chance: Chance) -> Pair:
     subject = choices.someone(chance)
     buy = build.TRANSITIVE[2]
     thing = thing if mass else noun_phrase(noun, "a", choices.adjective_for(chance, noun, 0.4))
-    bought = Clause(
-        subject, buy, (object_part(buy, thing), Part(f"for {english}", f"für {german}", "manner"))
-    )
+    bought = Clause(subject, buy, (object_part(buy, thing), Part(f"for {english}", f"für {german}", "manner")))
     return say(statement(replace(bought, tense=chance.pick(("past", "present")))))
 
 

@@ -26,9 +26,7 @@ def pronoun_agreement(chance: Chance) -> Pair:
     noun = chance.pick((nouns_of("machine"), THINGS, FINDABLE, OWNED, nouns_of("ware"))[kind - 1])
     first, second = two_adjectives(chance, noun)
     is_plural = chance.happens(0.2)
-    determiner = (
-        chance.pick(("the", "the", *choices.OWNERS)) if {"ware", "luggage"} & set(noun.classes) else "the"
-    )
+    determiner = chance.pick(("the", "the", *choices.OWNERS)) if {"ware", "luggage"} & set(noun.classes) else "the"
     thing = noun_phrase(noun, determiner, plural=is_plural)
     it = it_for(thing)
     opening = statement(Clause(thing, build.BE, (predicate(first),)))
@@ -37,14 +35,10 @@ def pronoun_agreement(chance: Chance) -> Pair:
         if is_plural:
             still = still.replace("it", "they").replace("works", "work")
         works = "funktionieren" if is_plural else "funktioniert"
-        return finish(
-            f"{opening.english}, but {still}", f"{opening.german}, aber {it.forms[0]} {works} {noch}"
-        )
+        return finish(f"{opening.english}, but {still}", f"{opening.german}, aber {it.forms[0]} {works} {noch}")
     if kind == 2:
         contrast = statement(Clause(it, build.BE, (predicate(second),)))
-        return finish(
-            f"{opening.english}, but {contrast.english}", f"{opening.german}, aber {contrast.german}"
-        )
+        return finish(f"{opening.english}, but {contrast.english}", f"{opening.german}, aber {contrast.german}")
     return taken_up(chance, noun, thing, it, kind)
 
 

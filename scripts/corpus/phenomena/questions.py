@@ -36,9 +36,7 @@ def ask(chance: Chance) -> Pair:
         return ask_where(chance)
     english, german_text = chance.pick((("why", "warum"), ("when", "wann"), ("how often", "wie oft")))
     clause = build.anything(chance, asked_about(chance))
-    return asked_with(
-        english, german_text, clause if english == "how often" else perhaps_past(chance, clause)
-    )
+    return asked_with(english, german_text, clause if english == "how often" else perhaps_past(chance, clause))
 
 
 def asked_with(english: str, german_text: str, clause: Clause) -> Pair:
@@ -93,6 +91,4 @@ def ask_which(chance: Chance, verb: Verb) -> Pair:
     else:
         which = noun_phrase(noun, "which")
         english, german_text = which.english, which.case("accusative")
-    return finish(
-        f"{english} {english_words(clause, inverted=True)}", german_question(clause, german_text), "?"
-    )
+    return finish(f"{english} {english_words(clause, inverted=True)}", german_question(clause, german_text), "?")

@@ -31,9 +31,7 @@ def relative_clause(chance: Chance) -> Pair:
         noun = chance.pick(nouns_of("ware", "text", "clothing", "dish"))
         plural = chance.happens(0.2)
         head = noun_phrase(noun, "the", choices.adjective_for(chance, noun, 0.2), plural=plural)
-        verbs = chance.shuffled(
-            [v for v in build.TRANSITIVE + build.SEPARABLE if set(v.classes) & set(noun.classes)]
-        )
+        verbs = chance.shuffled([v for v in build.TRANSITIVE + build.SEPARABLE if set(v.classes) & set(noun.classes)])
         english, german_text = about_thing(chance, head, verbs[1:])
     nominative, accusative, dative, genitive = (f"{form}, {german_text}," for form in head.forms)
     forms, whole = (nominative, accusative, dative, genitive), f"{head.english} {english}"
@@ -75,11 +73,7 @@ def about_person(chance: Chance, head: NounPhrase) -> tuple[str, str]:
         clause = tenses.in_past(chance, clause, timed=0.3) if chance.happens(0.4) else clause
         return f"whom {english_words(clause)}", f"{who} {german_final(clause)}"
     english, preposition, governed = chance.pick((("with", "mit", "dative"), ("for", "für", "accusative")))
-    shared = [
-        verb
-        for verb in build.INTRANSITIVE
-        if verb.name in ("work", "dance", "go shopping", "study", "go out")
-    ]
+    shared = [verb for verb in build.INTRANSITIVE if verb.name in ("work", "dance", "go shopping", "study", "go out")]
     clause = Clause(subject, chance.pick(shared) if english == "with" else build.INTRANSITIVE[1])
     who = relative_pronoun(head, "whom").case(governed)
     return f"{english} whom {english_words(clause)}", f"{preposition} {who} {german_final(clause)}"

@@ -123,11 +123,7 @@ def word_order(chance: Chance) -> Pair:
     """We travel to Rome by train next week. -> Wir reisen nächste Woche mit dem Zug nach Rom."""
     subject = choices.someone(chance)
     verb = chance.pick([verb for verb in build.MOTION if verb.english in ("drive", "travel", "come")])
-    goal = (
-        choices.city_destination(chance)
-        if verb.english == "travel"
-        else choices.destination(chance, by_car=True)
-    )
+    goal = choices.city_destination(chance) if verb.english == "travel" else choices.destination(chance, by_car=True)
     way = choices.means(chance, far=goal.english.removeprefix("to ").istitle())
     if chance.happens(0.3):
         companion = build.person_besides(chance, subject)
@@ -160,9 +156,7 @@ def formal_address(chance: Chance) -> Pair:
     request = " ".join([*asked[:after], "bitte", *asked[after:]])
     verb = clause.verb
     rest = english_words(clause).removeprefix(f"you {verb.english}").strip()
-    return finish(
-        f"{title} {surname}, please {verb.english} {rest}", f"{german_title} {surname}, {request}", "!"
-    )
+    return finish(f"{title} {surname}, please {verb.english} {rest}", f"{german_title} {surname}, {request}", "!")
 
 
 DISLIKED = (*build.STATES, "lose", "find", "forget", "fall asleep", "wake up", "arrive", "hurry")
@@ -176,9 +170,7 @@ def idiom(chance: Chance) -> Pair:
         if clause.verb.name in DISLIKED or clause.verb.frame == "dative":
             clause = build.activity(chance, subject)
         likes = english_words(Clause(subject, replace(clause.verb, english="like", tail="", particle=""), ()))
-        english = (
-            f"{likes} to {clause.verb.english} {english_words(clause).removeprefix(third(clause)).strip()}"
-        )
+        english = f"{likes} to {clause.verb.english} {english_words(clause).removeprefix(third(clause)).strip()}"
         return finish(english.strip(), german_main(clause.with_part(Part("", "gern", "frequency"))))
     if kind == 3:
         english, german_text = chance.pick(

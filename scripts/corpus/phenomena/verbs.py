@@ -190,9 +190,7 @@ def passive(chance: Chance) -> Pair:
     unfit = (*build.STATES, "eat", "drink", "wear", "carry", "lose", "find", "forget")
     verb = chance.pick(tuple(v for v in build.TRANSITIVE if v.name not in unfit and not v.tail))
     noun = chance.pick(nouns_of(*[name for name in verb.classes if name != "kin"]))
-    determiner = (
-        "the" if "person" in noun.classes or "mass" in noun.classes else chance.pick(("the", "the", "this"))
-    )
+    determiner = "the" if "person" in noun.classes or "mass" in noun.classes else chance.pick(("the", "the", "this"))
     plural = noun.countable and chance.happens(0.25)
     subject = noun_phrase(noun, determiner, choices.adjective_for(chance, noun, 0.4), plural=plural)
     tense = chance.pick(("passive", "past passive", "past passive"))
@@ -224,9 +222,7 @@ def conditional(chance: Chance) -> Pair:
         full = replace(wish, subject=subject)
         back, german_back = unreal_condition(chance, build.pronoun_for(subject))
         return finish(f"{english_words(full)} if {back}", f"{german_main(full)}, wenn {german_back}")
-    return finish(
-        f"if {condition}, {english_words(wish)}", german_main(wish, front=f"wenn {german_condition},")
-    )
+    return finish(f"if {condition}, {english_words(wish)}", german_main(wish, front=f"wenn {german_condition},"))
 
 
 def unreal_condition(chance: Chance, subject: NounPhrase) -> tuple[str, str]:
