@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,11 @@ def train(**options) -> Tokenizer:
 @pytest.fixture(scope="module", params=list(TokenizerType))
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return train(type=request.param, user_symbols=["<bt>"])
+
+
+@pytest.fixture(scope="module")
+def unigram() -> Tokenizer:
+    return train()
 
 
 def test_decoding_gives_back_what_was_encoded(tokenizer: Tokenizer):
@@ -77,14 +84,41 @@ def test_a_tag_is_one_piece(tokenizer: Tokenizer):
     assert tokenizer.source_pieces(tokenizer.encode_source(["basoin dorli"])[0]) == pieces[pieces.index("<bt>") + 1 :]
 
 
-def test_sampling_depends_on_lines_strength_and_seed_alone(tokenizer: Tokenizer):
-    first = tokenizer.encode_source(SOURCE, sampling=0.2, seed=5)
-    tokenizer.encode_target(TARGET, sampling=0.4, seed=8)
-    assert tokenizer.encode_source(SOURCE, sampling=0.2, seed=5) == first
-    assert tokenizer.encode_source(SOURCE, sampling=0.2, seed=6) != first
-    assert tokenizer.encode_source(SOURCE) != first
-    texts = ["".join(tokenizer.source_pieces(ids)).replace("▁", " ").strip() for ids in first]
+def test_sampling_depends_on_lines_strength_and_seed_alone(unigram: Tokenizer):
+    first = unigram.encode_source(SOURCE, sampling=0.2, seed=5)
+    unigram.encode_target(TARGET, sampling=0.4, seed=8)
+    assert unigram.encode_source(SOURCE, sampling=0.2, seed=5) == first
+    assert unigram.encode_source(SOURCE, sampling=0.2, seed=6) != first
+    assert unigram.encode_source(SOURCE) != first
+    texts = ["".join(unigram.source_pieces(ids)).replace("▁", " ").strip() for ids in first]
     assert texts == SOURCE
+    assert unigram.encode_source(["", " "], sampling=0.2, seed=5) == [[], []]
+
+
+def test_sampling_repeats_in_another_process(unigram: Tokenizer, tmp_path: Path):
+    unigram.save(tmp_path)
+    program = (
+        "import sys; from translate.tokenizer import Tokenizer; "
+        f"print(Tokenizer.load({str(tmp_path)!r}).encode_source({SOURCE!r}, sampling=0.2, seed=5))"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    assert result.stdout.strip() == str(unigram.encode_source(SOURCE, sampling=0.2, seed=5))
+
+
+def test_sampling_prefers_likely_segmentations_the_more_the_stronger(unigram: Tokenizer):
+    usual = unigram.encode_source(SOURCE)
+    shares = []
+    for strength in (0.0001, 0.1, 20.0):
+        drawn = [unigram.encode_source(SOURCE, sampling=strength, seed=seed) for seed in range(20)]
+        shares.append(sum(ids == best for lines in drawn for ids, best in zip(lines, usual, strict=True)))
+    assert shares[0] < shares[1] <= shares[2]
+    assert shares[2] > 0.9 * 20 * len(SOURCE)
+
+
+def test_sampling_needs_a_unigram_tokenizer():
+    with pytest.raises(UserError, match=r"tokenizer\.type=unigram"):
+        train(type=TokenizerType.bpe).encode_source(SOURCE, sampling=0.2, seed=5)
 
 
 def test_the_same_text_gives_the_same_model():

@@ -11,7 +11,7 @@ from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
 from translate.models import ModelConfig
 from translate.models.transformer import TransformerConfig
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer import TokenizerConfig, TokenizerType
 from translate.training.optimizer import OptimizerConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.schedule import ScheduleConfig, check_schedule
@@ -24,7 +24,7 @@ class LossConfig:
 
 @dataclass(kw_only=True)
 class SamplingConfig:
-    """Subword sampling while training: 0 is off, else the strength that the tokenizer's kind understands."""
+    """Subword sampling while training, of unigram tokenizers: 0 is off; else small is wild, 0.1 to 0.5 usual."""
 
     source: float = 0.0
     target: float = 0.0
@@ -121,6 +121,8 @@ def check(config: TrainConfig) -> None:
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
+    if (config.sampling.source or config.sampling.target) and config.tokenizer.type is not TokenizerType.unigram:
+        raise UserError("sampling.source and sampling.target need tokenizer.type=unigram")
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in METRICS:
