@@ -60,14 +60,13 @@ def draw(attention: AttentionMap) -> NDArray[np.uint8]:
     from matplotlib.figure import Figure
 
     rows, columns = attention.weights.shape
-    figure = Figure(figsize=(1.5 + 0.28 * columns, 1.3 + 0.24 * rows), dpi=100, layout="constrained")
+    # large letters: TensorBoard shows pictures at about half their size
+    figure = Figure(figsize=(1.8 + 0.3 * columns, 1.5 + 0.26 * rows), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(columns), attention.source, rotation=60, ha="left", fontsize=8)
-    axes.set_yticks(range(rows), attention.target, fontsize=8)
+    axes.set_xticks(range(columns), attention.source, rotation=60, ha="left", rotation_mode="anchor", fontsize=12)
+    axes.set_yticks(range(rows), attention.target, fontsize=12)
     axes.xaxis.tick_top()
-    axes.set_xlabel("source")
-    axes.set_ylabel("translation")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()

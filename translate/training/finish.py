@@ -21,6 +21,18 @@ from translate.training.validation import ShardedTranslator
 
 logger = logging.getLogger("translate")
 
+COMPARED = (
+    "batch.tokens",
+    "batch.accumulation",
+    "loss.label_smoothing",
+    "optimizer.learning_rate",
+    "optimizer.weight_decay",
+    "run.seed",
+    "schedule.warmup_steps",
+    "averaging.ema_decay",
+    "tokenizer.vocab_size",
+)
+
 
 def finish(run: Run) -> None:
     """Scores of the best model, in the log, in evaluation/ and in TensorBoard."""
@@ -87,7 +99,7 @@ def report(run: Run, evaluation: Evaluation) -> str:
     scores["minutes"] = run.state.progress.seconds / 60
     scores["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
     run.tracker.summary(_settings(run), scores, run.state.progress.step)
-    run.tracker.text("report", terminal_text(evaluation).replace("\n", "  \n"), run.state.progress.step)
+    run.tracker.text("result", f"```\n{terminal_text(evaluation)}\n```", run.state.progress.step)
     run.tracker.close()
     folder = run.folder
     logger.info(
@@ -129,9 +141,10 @@ def _reference(run: Run, evaluation: Evaluation) -> str:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """Single values of the configuration, for TensorBoard's HParams tab."""
+    """What people compare runs by, for TensorBoard's HParams tab, which shows the first few in order of name."""
     values = flatten(plain(run.config))
-    return {key: value for key, value in values.items() if isinstance(value, bool | int | float | str) and value != ""}
+    keys = [key for key in values if key.startswith("model.")] + list(COMPARED)
+    return {key.rpartition(".")[2]: values[key] for key in keys}
 
 
 def _finished(run: Run, result_file: Path) -> bool:

@@ -49,9 +49,9 @@ class Meter:
             "train/skipped_updates": skipped,
             "speed/target_tokens_per_second": target / seconds,
             "speed/updates_per_second": len(results) / seconds,
-            "batch/target_tokens": target / len(results),
-            "batch/padding_share": 1 - (source + target) / places,
-            "memory/gib": peak_memory(),
+            "train/target_tokens_per_update": target / len(results),
+            "train/padding_share": 1 - (source + target) / places,
+            "speed/memory_gib": peak_memory(),
         }
         self.__init__()  # type: ignore[misc]
         return values
@@ -97,9 +97,9 @@ class Tracker:
             step,
         )
         self.groups("valid_bleu_by_length", evaluation.by_length, step)
-        self.writer.add_text("translations", _samples(validation, samples), step)
+        self.writer.add_text("valid_translations", _samples(validation, samples), step)
         for number, attention in enumerate(maps, start=1):
-            self.writer.add_image(f"cross_attention/{number}", draw(attention), step, dataformats="HWC")
+            self.writer.add_image(f"valid_cross_attention/{number}", draw(attention), step, dataformats="HWC")
         self.writer.flush()
 
     def groups(self, tag: str, groups: Sequence[Group], step: int) -> None:
