@@ -240,7 +240,7 @@ def _sample(
         found = processor.nbest_encode(list(texts), nbest_size=_CANDIDATES, out_type=int)
     except RuntimeError:
         raise UserError("subword sampling needs a unigram tokenizer (tokenizer.type=unigram)") from None
-    chosen = []
+    chosen: list[list[int]] = []
     for candidates in found:
         if not candidates:
             chosen.append([])
