@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs import call, options, write_corpus
+from small_runs import call, options, write_corpus
 
 HOSTILE = [
     b"",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
 
+from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
 from translate.data.preparation import prepare
 from translate.data.profile import Profiler
 from translate.data.report import DataReport, data_report

@@ -6,8 +6,8 @@ import json
 
 import pytest
 import torch
-from fake_models import CharacterTokenizer, copy_model
 
+from fake_models import CharacterTokenizer, copy_model
 from translate.data.preparation import ParallelText
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.translator import Translator

@@ -7,8 +7,8 @@ import math
 
 import pytest
 import torch
-from fake_models import FakeModel, FakeState, copy_model, random_model, table_model
 
+from fake_models import FakeModel, FakeState, copy_model, random_model, table_model
 from translate.batch import EOS, Tokens
 from translate.decoding.beam import beam_search
 from translate.decoding.greedy import greedy_search

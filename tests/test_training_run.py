@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from runs import REPOSITORY, call, command, environment, options, write_corpus
+from small_runs import REPOSITORY, call, command, environment, options, write_corpus
 from translate.text import read_lines
 
 

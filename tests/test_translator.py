@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
 
+from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
 from translate.batch import EOS
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.progress import Progress
