@@ -72,7 +72,7 @@ def _work(rank, size, port, results):
         "MASTER_PORT": str(port),
     }
     torch.set_num_threads(1)
-    world = join_world("cpu")
+    world = join_world(torch.device("cpu"))
     result, weights = step(batches_of(2, range(rank * 4, rank * 4 + 4)), world=world)
     if rank == 1:
         results.put((result, {name: weight.numpy() for name, weight in weights.items()}))

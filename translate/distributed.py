@@ -51,16 +51,16 @@ class World:
             dist.barrier()
 
 
-def join_world(device: str) -> World:
+def join_world(device: torch.device) -> World:
     """Join the processes that torchrun started, or stand alone when it did not start this one."""
     if "WORLD_SIZE" not in os.environ:
         return World()
     world = World(*(int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     if world.size > 1 and not dist.is_initialized():
-        if device == "cuda":
+        if device.type == "cuda":
             torch.cuda.set_device(world.local_rank)
         # control values stay on the CPU, gradients travel between GPUs
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return world
 
 

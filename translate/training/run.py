@@ -11,6 +11,7 @@ import torch
 
 from translate.checkpoint import save_model
 from translate.data.loader import Update
+from translate.decoding.translator import choose_device
 from translate.distributed import join_world, leave_world
 from translate.errors import UserError
 from translate.training.attention_maps import attention_maps
@@ -36,7 +37,7 @@ def train(config: TrainConfig) -> None:
     """
     check(config)
     tune_process(config.compute.threads)
-    world = join_world(config.compute.device)
+    world = join_world(choose_device(config.compute.device))
     folder, line = RunFolder(Path(config.run.dir)), ProgressLine(silent=not world.is_main)
     interruption = Interruption()
     try:
@@ -67,7 +68,9 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
     run.line.clear()
     if not interruption.wished and state.progress.validated < state.progress.step:
         validate(run)
-    save(run)
+        save(run)
+    elif state.newest < state.progress.step:
+        save(run)
     logger.info(f"stopped at step {state.progress.step:,}: {reason}")
     if interruption.wished:
         logger.info(f"saved in {run.folder.path}; the same command continues the run")

@@ -80,6 +80,12 @@ class RunState:
         self.progress = Progress(**{**values, "place": Place(**values["place"])})
         return True
 
+    @property
+    def newest(self) -> int:
+        """The step of the newest saved state; 0: there is none."""
+        saved = saved_states(self.directory)
+        return int(saved[-1].name.removeprefix("step-")) if saved else 0
+
     def save(self, keep: int) -> None:
         """Write the state under its step, then remove all but the newest `keep`."""
         random = self.world.gather(_random_state(self.trainee.device))
