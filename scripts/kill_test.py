@@ -2,9 +2,9 @@
 
     python scripts/kill_test.py --kills 10 --output /tmp/kills [NAME=VALUE ...]
 
-The options are those of `python -m translate.train`; without any, a small model on the shipped corpus is trained
-for 200 updates that save every 20, so that many of the kills fall into saving and validating. Exit status 0 if all
-weights and hypotheses are identical.
+Every other kill waits for the run to write a folder, and falls while it does. The options are those of
+`python -m translate.train`; without any, a small model on the shipped corpus is trained for 600 updates that save
+every 20. Exit status 0 if all weights and hypotheses are identical.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ SMALL = [
     "experiment=shipped",
     "model=tiny",
     "tokenizer.vocab_size=1000",
-    "validation.every=50",
-    "run.max_steps=200",
+    "validation.every=150",
+    "run.max_steps=600",
     "run.save_every=20",
     "run.log_every=20",
 ]
@@ -41,8 +41,16 @@ def main() -> None:
     moments = random.Random(arguments.seed)
     for number in range(1, arguments.kills + 1):
         process = _train(options, killed)
-        _kill_after(process, moments.uniform(0.1, 1.5) * seconds / arguments.kills, killed, before=_newest(killed))
-        print(f"kill {number}: newest state {_newest(killed) or 'none'}; {_unfinished(killed)}", flush=True)
+        _wait_for_progress(process, killed, since=_newest(killed))
+        # each session may last as long as keeps the run from ending before the last kill
+        time.sleep(moments.uniform(0.0, 0.4) * seconds / arguments.kills)
+        if number % 2 == 0:
+            _wait_for_writing(process, killed)
+        survived = process.poll() is not None
+        process.kill()
+        process.wait()
+        what = "had ended by itself" if survived else _unfinished(killed)
+        print(f"kill {number}: newest state {_newest(killed) or 'none'}; {what}", flush=True)
     if _train(options, killed).wait():
         sys.exit("the continued run failed")
     differences = _differences(undisturbed, killed)
@@ -64,15 +72,15 @@ def _train(options: list[str], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _kill_after(process: subprocess.Popen[bytes], seconds: float, folder: Path, *, before: str) -> None:
-    """Some seconds after the run has come further than before, so that every session gains something."""
-    while process.poll() is None and _newest(folder) == before:
+def _wait_for_progress(process: subprocess.Popen[bytes], folder: Path, *, since: str) -> None:
+    """Until the run has saved once more, so that every session gains something."""
+    while process.poll() is None and _newest(folder) == since:
         time.sleep(0.01)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+
+
+def _wait_for_writing(process: subprocess.Popen[bytes], folder: Path) -> None:
+    while process.poll() is None and not _being_written(folder):
+        time.sleep(0.0005)
 
 
 def _newest(folder: Path) -> str:
@@ -80,10 +88,14 @@ def _newest(folder: Path) -> str:
     return states[-1] if states else ""
 
 
+def _being_written(folder: Path) -> list[str]:
+    return [path.name for pattern in ("*.new", "*.old", "state/*.new") for path in folder.glob(pattern)]
+
+
 def _unfinished(folder: Path) -> str:
     """What the kill interrupted, as far as half-written folders tell."""
-    names = [path.name for path in [*folder.glob("*.new"), *folder.glob("*.old"), *folder.glob("state/*.new")]]
-    return f"killed while writing {', '.join(names)}" if names else "killed between two savings"
+    names = _being_written(folder)
+    return f"while writing {', '.join(names)}" if names else "between two savings"
 
 
 def _differences(one: Path, other: Path) -> list[str]:
