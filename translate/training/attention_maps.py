@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +17,9 @@ from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import Tokenizer
 
 MAX_PIECES = 40  # a larger map cannot be read
+
+# matplotlib's own, then what systems have for the letters that it lacks
+FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Droid Sans Fallback", "Arial Unicode MS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +61,14 @@ def attention_maps(
 def draw(attention: AttentionMap) -> NDArray[np.uint8]:
     """A heat map, (height, width, 3)."""
     # here and not above: it takes long to import, and most commands draw nothing
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows, columns = attention.weights.shape
     # large letters: TensorBoard shows pictures at about half their size
+    matplotlib.rcParams["font.family"] = [*FONTS]
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     figure = Figure(figsize=(1.8 + 0.3 * columns, 1.5 + 0.26 * rows), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -68,5 +76,8 @@ def draw(attention: AttentionMap) -> NDArray[np.uint8]:
     axes.set_yticks(range(rows), attention.target, fontsize=12)
     axes.xaxis.tick_top()
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        # letters that no installed font has are drawn as boxes; a warning for each would bury the log
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
