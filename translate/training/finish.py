@@ -21,15 +21,20 @@ from translate.training.validation import ShardedTranslator
 
 logger = logging.getLogger("translate")
 
+# what people compare runs by: TensorBoard's HParams tab shows the first few in order of name, and grows unreadable
 COMPARED = (
+    "model.architecture",
+    "model.d_model",
+    "model.ffn_dim",
+    "model.num_heads",
+    "model.encoder_layers",
+    "model.decoder_layers",
+    "model.dropout",
     "batch.tokens",
-    "batch.accumulation",
     "loss.label_smoothing",
     "optimizer.learning_rate",
-    "optimizer.weight_decay",
     "run.seed",
     "schedule.warmup_steps",
-    "averaging.ema_decay",
     "tokenizer.vocab_size",
 )
 
@@ -141,10 +146,8 @@ def _reference(run: Run, evaluation: Evaluation) -> str:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What people compare runs by, for TensorBoard's HParams tab, which shows the first few in order of name."""
     values = flatten(plain(run.config))
-    keys = [key for key in values if key.startswith("model.")] + list(COMPARED)
-    return {key.rpartition(".")[2]: values[key] for key in keys}
+    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values}
 
 
 def _finished(run: Run, result_file: Path) -> bool:

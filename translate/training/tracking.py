@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import resource
 import sys
@@ -23,6 +22,8 @@ from translate.training.step import Result
 from translate.training.validation import Validation
 
 logger = logging.getLogger("translate")
+
+MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
 
 
 class Meter:
@@ -134,7 +135,8 @@ def _samples(validation: Validation, count: int) -> str:
 
 
 def _cell(text: str) -> str:
-    return html.escape(text[:500]).replace("|", "&#124;").replace("\n", " ")
+    """Text that Markdown leaves as it is."""
+    return "".join(f"&#{ord(letter)};" if letter in MARKUP else letter for letter in text[:500])
 
 
 class ProgressLine:
