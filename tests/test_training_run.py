@@ -22,7 +22,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(corpus, tmp_path_factory):
-    """The folder and the output of an undisturbed run of 40 updates."""
+    """The folder and the output of an undisturbed run of 120 updates."""
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
     result = call("train", *options(corpus, folder))
     assert result.returncode == 0, result.stderr.decode()
@@ -89,7 +89,7 @@ def test_the_last_line_of_the_log_is_what_sacrebleu_prints(finished, corpus):
         capture_output=True,
         text=True,
     )
-    assert float(result.stdout) == float(logged)
+    assert float(result.stdout) == float(logged) > 0
     assert f"sacrebleu {corpus / 'test.tgt'} -i {hypotheses}" in last
 
 
