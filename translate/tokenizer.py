@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -235,7 +236,7 @@ def _sample(
     differ from process to process, and a continued run has to draw what the uninterrupted one drew.
     """
     random = np.random.default_rng(seed)
-    log_probs = [processor.get_score(token) for token in range(processor.get_piece_size())]
+    log_probs = _log_probs(processor)
     try:
         found = processor.nbest_encode(list(texts), nbest_size=_CANDIDATES, out_type=int)
     except RuntimeError:
@@ -250,6 +251,12 @@ def _sample(
         place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
         chosen.append(candidates[min(place, len(candidates) - 1)])
     return chosen
+
+
+@cache
+def _log_probs(processor: sentencepiece.SentencePieceProcessor) -> list[float]:
+    """Of each piece: asked for once, and not for every batch."""
+    return [processor.get_score(token) for token in range(processor.get_piece_size())]
 
 
 def _num_threads(num_lines: int) -> int:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from translate.checkpoint import Weights, vocabularies_of, weights_of
+from translate.checkpoint import Weights, save_model, vocabularies_of, weights_of
 from translate.data.loader import Encoder, Loader
 from translate.data.plan import Indices, padding_share
 from translate.data.preparation import Prepared, prepare
@@ -58,6 +60,18 @@ class Run:
     def weights(self) -> Weights:
         """What is validated and kept: the running average if there is one."""
         return self.average.weights if self.average is not None else weights_of(self.trainee.model)
+
+    def keep(self, weights: Weights, directory: Path, *, averaged: Sequence[str] = ()) -> None:
+        """Write weights of this step as a model directory; averaged names the states that they are the mean of."""
+        if self.world.is_main:
+            origin = {"averaged": list(averaged)} if averaged else {}
+            save_model(
+                directory,
+                weights=weights,
+                config=self.config.model,
+                tokenizer=self.data.tokenizer,
+                manifest={**self.manifest, "step": self.state.progress.step, **origin},
+            )
 
 
 def build(config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine) -> Run:

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from translate.checkpoint import WEIGHTS, load_model, save_model, set_weights
+from translate.checkpoint import WEIGHTS, load_model, set_weights
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import terminal_text, write_report
@@ -15,7 +15,7 @@ from translate.text import write_lines
 from translate.training.averages import average_weights
 from translate.training.build import Run, plain
 from translate.training.folder import flatten
-from translate.training.settings import METRICS
+from translate.training.settings import is_better
 from translate.training.state import saved_states
 from translate.training.validation import ShardedTranslator
 
@@ -70,25 +70,14 @@ def average_checkpoints(run: Run) -> None:
     weights = average_weights([state / WEIGHTS for state in states])
     set_weights(run.trainee.model, weights)
     validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
-    sign, value = METRICS[config.validation.metric], validation.metric(config.validation.metric)
-    better = progress.best is None or sign * value > sign * progress.best
+    value = validation.metric(config.validation.metric)
+    better = is_better(config.validation.metric, value, progress.best)
     logger.info(
         f"average of {len(states)} checkpoints  valid {validation.summary()}"
         + ("  best so far" if better else f"  step {progress.best_step:,} stays the best")
     )
-    if run.world.is_main:
-        for directory in [run.folder.average] + ([run.folder.best] if better else []):
-            save_model(
-                directory,
-                weights=weights,
-                config=config.model,
-                tokenizer=run.data.tokenizer,
-                manifest={
-                    **run.manifest,
-                    "step": progress.step,
-                    "averaged": [state.name for state in states],
-                },
-            )
+    for directory in [run.folder.average] + ([run.folder.best] if better else []):
+        run.keep(weights, directory, averaged=[state.name for state in states])
     run.world.wait()
 
 
@@ -96,7 +85,8 @@ def report(run: Run, evaluation: Evaluation) -> str:
     """Print and write the results; the summary that ends the log."""
     reference = _reference(run, evaluation)
     write_report(evaluation, run.folder.evaluation, examples=10, reference_path=reference)
-    logger.info(terminal_text(evaluation))
+    text = terminal_text(evaluation)
+    logger.info(text)
     assert run.tracker is not None
     scores = {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()}
     if run.state.progress.best is not None:
@@ -104,7 +94,7 @@ def report(run: Run, evaluation: Evaluation) -> str:
     scores["minutes"] = run.state.progress.seconds / 60
     scores["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
     run.tracker.summary(_settings(run), scores, run.state.progress.step)
-    run.tracker.text("result", f"```\n{terminal_text(evaluation)}\n```", run.state.progress.step)
+    run.tracker.text("result", f"```\n{text}\n```", run.state.progress.step)
     run.tracker.close()
     folder = run.folder
     logger.info(

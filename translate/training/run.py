@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from translate.checkpoint import save_model
 from translate.data.loader import Update
 from translate.decoding.translator import choose_device
 from translate.distributed import join_world, leave_world
@@ -20,7 +19,7 @@ from translate.training.build import Run, build, plain
 from translate.training.finish import finish
 from translate.training.folder import RunFolder
 from translate.training.schedule import learning_rate_factor
-from translate.training.settings import METRICS, TrainConfig, check
+from translate.training.settings import TrainConfig, check, is_better
 from translate.training.step import update
 from translate.training.tracking import ProgressLine, start_log
 from translate.training.validation import weights_for_a_while
@@ -154,12 +153,11 @@ def validate(run: Run) -> None:
                 step=progress.step,
             )
     progress.validated = progress.step
-    sign = METRICS[config.validation.metric]
     value = validation.metric(config.validation.metric)
-    better = progress.best is None or sign * value > sign * progress.best
+    better = is_better(config.validation.metric, value, progress.best)
     if better:
         progress.best, progress.best_step, progress.stale = value, progress.step, 0
-        keep(run, run.folder.best)
+        run.keep(run.weights, run.folder.best)
     else:
         progress.stale += 1
     logger.info(f"step {progress.step:,}  valid {validation.summary()}" + ("  best so far" if better else ""))
@@ -168,16 +166,4 @@ def validate(run: Run) -> None:
 def save(run: Run) -> None:
     """Everything needed to continue, and the model as it is now."""
     run.state.save(run.config.run.keep)
-    keep(run, run.folder.last)
-
-
-def keep(run: Run, directory: Path) -> None:
-    """Write the evaluated weights as a model directory."""
-    if run.world.is_main:
-        save_model(
-            directory,
-            weights=run.weights,
-            config=run.config.model,
-            tokenizer=run.data.tokenizer,
-            manifest={**run.manifest, "step": run.state.progress.step},
-        )
+    run.keep(run.weights, run.folder.last)

@@ -90,6 +90,11 @@ class TrainConfig:
 METRICS = {"bleu": 1, "chrf": 1, "loss": -1}  # name -> whether more or less of it is better
 
 
+def is_better(metric: str, value: float, best: float | None) -> bool:
+    """Whether a value of the metric beats the best so far; None: there is none yet."""
+    return best is None or METRICS[metric] * value > METRICS[metric] * best
+
+
 def check(config: TrainConfig) -> None:
     """UserError for values that make no sense, before any work starts."""
     at_least = {
