@@ -2,7 +2,7 @@
 
 FakeModel knows nothing of layers: the next token's probabilities are a function of a source sentence and of
 the tokens read so far. Its state records those tokens, and which sentence they belong to, so that a search
-that reorders hypotheses wrongly, or reads another sentence's memory, gets other probabilities and fails.
+that reorders hypotheses wrongly, or mixes up sentences, gets other probabilities and fails.
 """
 
 from __future__ import annotations
@@ -27,20 +27,36 @@ class FakeMemory:
 
 @dataclass
 class FakeState:
+    """sentences, and the tokens that each of their hypotheses has read."""
+
     sentences: list[tuple[int, ...]]
-    history: list[tuple[int, ...]]
+    history: list[list[tuple[int, ...]]]
     used: bool = False
 
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> FakeState:
-        assert not self.used, "a state that has been selected from or stepped must not be used again"
+    def reorder(self, parents: Tensor) -> FakeState:
+        self.use()
+        chosen = [[own[k] for k in ks] for own, ks in zip(self.history, parents.tolist(), strict=True)]
+        return FakeState(self.sentences, chosen)
+
+    def keep(self, sentences: Tensor) -> FakeState:
+        self.use()
+        return FakeState(*([x[i] for i in sentences.tolist()] for x in (self.sentences, self.history)))
+
+    def join(self, other: FakeState) -> FakeState:
+        self.use()
+        other.use()
+        return FakeState(self.sentences + other.sentences, self.history + other.history)
+
+    def replace(self, sentences: Tensor, other: FakeState) -> FakeState:
+        self.use()
+        other.use()
+        for place, i in enumerate(sentences.tolist()):
+            self.sentences[i], self.history[i] = other.sentences[place], other.history[place]
+        return FakeState(self.sentences, self.history)
+
+    def use(self) -> None:
+        assert not self.used, "a state that has been changed or stepped must not be used again"
         self.used = True
-        kept = self.sentences if sentences is None else [self.sentences[i] for i in sentences.tolist()]
-        width = len(self.history) // len(self.sentences)
-        belongs = [self.sentences[row // width] for row in rows.tolist()]
-        new_width = len(rows) // len(kept)
-        assert len(rows) == new_width * len(kept), "equally many hypotheses of each sentence"
-        assert belongs == [sentence for sentence in kept for _ in range(new_width)], "hypotheses changed sentence"
-        return FakeState(kept, [self.history[row] for row in rows.tolist()])
 
 
 @dataclass(eq=False)
@@ -65,17 +81,21 @@ class FakeModel(Seq2Seq):
         self.batches.append(sentences)
         return FakeMemory([sentence[:-1] for sentence in sentences])
 
-    def start(self, memory: FakeMemory) -> FakeState:  # type: ignore[override]
-        return FakeState(memory.sentences, [()] * len(memory.sentences))
+    def start(self, memory: FakeMemory, num_hypotheses: int) -> FakeState:  # type: ignore[override]
+        return FakeState(memory.sentences, [[()] * num_hypotheses for _ in memory.sentences])
 
     def step(self, tokens: Tensor, state: FakeState) -> tuple[Tensor, FakeState]:  # type: ignore[override]
-        assert not state.used
-        state.used = True
+        state.use()
         self.rows_per_step.append(len(tokens))
-        history = [(*old, token) for old, token in zip(state.history, tokens.tolist(), strict=True)]
-        assert all(tokens[0] == BOS for tokens in history), "the first token read is BOS"
-        width = len(history) // len(state.sentences)
-        logits = [self.next_logits(state.sentences[row // width], tokens[1:]) for row, tokens in enumerate(history)]
+        read = iter(tokens.tolist())
+        history = [[(*old, next(read)) for old in own] for own in state.history]
+        assert not list(read), "one token for each hypothesis"
+        assert all(tokens[0] == BOS for own in history for tokens in own), "the first token read is BOS"
+        logits = [
+            self.next_logits(sentence, tokens[1:])
+            for sentence, own in zip(state.sentences, history, strict=True)
+            for tokens in own
+        ]
         return torch.tensor(logits, dtype=torch.float32), FakeState(state.sentences, history)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from translate.models.dropout import Dropout, dropout, random_bytes
+from translate.models.dropout import Dropout, _random_bytes, dropout, dropout_mask
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.25, 0.5])
@@ -24,11 +24,24 @@ def test_the_gradient_passes_where_the_value_passed():
 
 def test_every_byte_is_uniform():
     """Also each word's highest one: PyTorch's default range leaves its top bit empty."""
-    torch.manual_seed(0)
-    bytes_ = random_bytes(torch.Size([8 * 200_000])).view(-1, 8).float()
+    bytes_ = _random_bytes(8 * 200_000, generator=torch.Generator().manual_seed(0)).view(-1, 8).float()
     for place in range(8):
         assert bytes_[:, place].mean().item() == pytest.approx(127.5, abs=0.7)
         assert bytes_[:, place].max() == 255
+
+
+def test_masks_have_nothing_to_do_with_each_other():
+    torch.manual_seed(0)
+    masks = [dropout_mask(torch.Size([1000, 1000]), 0.5)[0].flatten().float() for _ in range(10)]
+    assert torch.corrcoef(torch.stack(masks)).fill_diagonal_(0).abs().max() < 5e-3
+
+
+def test_a_mask_larger_than_the_pool_is_drawn(monkeypatch):
+    monkeypatch.setattr("translate.models.dropout._POOL_SIZE", 1000)
+    torch.manual_seed(0)
+    first, second = (dropout_mask(torch.Size([40, 50]), 0.25)[0] for _ in range(2))
+    assert first.float().mean().item() == pytest.approx(0.75, abs=0.05)
+    assert not torch.equal(first, second)
 
 
 def test_the_seed_decides_the_mask():

@@ -10,6 +10,7 @@ import torch
 from fake_models import CharacterTokenizer, copy_model
 from translate.data.preparation import ParallelText
 from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import count_words, evaluate_corpus
@@ -24,13 +25,8 @@ LABELS = [["numbers", "short"], ["letters"], [], ["numbers"], ["letters"]]
 
 
 def copier() -> Translator:
-    return Translator(
-        copy_model(vocabulary_size=40),
-        CharacterTokenizer(),
-        SearchConfig(beam_size=2),
-        batch_tokens=200,
-        device=torch.device("cpu"),
-    )
+    engine = NativeEngine(model=copy_model(vocabulary_size=40), device=torch.device("cpu"), batch_tokens=200, workers=1)
+    return Translator(engine, CharacterTokenizer(), SearchConfig(beam_size=2))
 
 
 def parallel(**changes) -> ParallelText:

@@ -16,6 +16,7 @@ LAYERS = [
     {"decoding"},
     {"evaluation"},
     {"training"},
+    {"exporting"},
     {"config"},
     {"train", "decode", "evaluate", "prepare"},
 ]

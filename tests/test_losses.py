@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from translate.batch import NO_TARGET
-from translate.losses.cross_entropy import cross_entropy, label_smoothed_cross_entropy
+from translate.losses.cross_entropy import label_smoothed_cross_entropy
 
 
 def example(tokens=50, width=8, vocabulary=40):
@@ -38,8 +38,8 @@ def test_value_and_gradients_are_pytorchs(smoothing):
 def test_how_many_rows_are_worked_on_at_once_changes_nothing(rows, monkeypatch):
     monkeypatch.setattr("translate.losses.cross_entropy.ROWS_AT_ONCE", rows)
     hidden, weight, labels = example()
-    loss = cross_entropy(hidden.flatten(0, 1), weight, labels.flatten())
-    torch.testing.assert_close(loss, pytorchs(hidden, weight, labels, 0.0))
+    loss, _ = label_smoothed_cross_entropy(hidden, weight, labels, smoothing=0.1)
+    torch.testing.assert_close(loss, pytorchs(hidden, weight, labels, 0.1))
 
 
 def test_a_batch_without_labels_costs_nothing():

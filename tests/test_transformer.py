@@ -107,7 +107,7 @@ def test_step_by_step_it_says_what_it_says_teacher_forced(settings):
     model, batch = make_model(**settings), padded_batch()
     with torch.no_grad():
         expected = model(batch).logits()
-        state = model.start(model.encode(batch.source))
+        state = model.start(model.encode(batch.source), 1)
         for place in range(batch.target.max_length):
             logits, state = model.step(batch.target.ids[:, place], state)
             real = batch.target.mask[:, place]
@@ -141,26 +141,54 @@ def test_later_target_tokens_are_invisible():
     assert not torch.equal(first[1, 3], second[1, 3])
 
 
-def test_selected_hypotheses_go_on_as_if_they_had_always_stood_there():
-    """Three hypotheses of each sentence, reordered; then the middle sentence leaves."""
-    model = make_model()
-    tokens = torch.randint(4, 30, (6, 9), generator=torch.Generator().manual_seed(1))
-    source = Tokens.pad([[*ids, 3] for ids in SOURCE])
+def step_alone(model: Transformer, sentence: list[int], tokens: list[int]) -> torch.Tensor:
+    """Logits after one hypothesis of one sentence has read these tokens."""
     with torch.no_grad():
-        state = model.start(model.encode(source))
-        state = state.select(torch.arange(3).repeat_interleave(3))
-        _, state = model.step(tokens[0], state)
-        rows = torch.tensor([2, 0, 0, 3, 5, 4, 8, 8, 6])
-        state = state.select(rows)
-        _, state = model.step(tokens[1], state)
-        staying = torch.tensor([0, 1, 2, 6, 7, 8])
-        state = state.select(staying, torch.tensor([0, 2]))
-        logits, _ = model.step(tokens[2][:6], state)
-        for number, (row, sentence) in enumerate(zip(staying.tolist(), [0, 0, 0, 2, 2, 2], strict=True)):
-            alone = model.start(model.encode(Tokens.pad([[*SOURCE[sentence], 3]])))
-            for token in (tokens[0][rows[row]], tokens[1][row], tokens[2][number]):
-                expected, alone = model.step(token.view(1), alone)
-            torch.testing.assert_close(logits[number], expected[0], rtol=1e-4, atol=1e-5)
+        state = model.start(model.encode(Tokens.pad([[*sentence, 3]])), 1)
+        for token in tokens:
+            logits, state = model.step(torch.tensor([token]), state)
+    return logits[0]
+
+
+def test_hypotheses_go_on_as_if_they_had_always_stood_there():
+    """Two of each sentence: reordered; sentences leave, join, take others' places; and all that again."""
+    random = np.random.default_rng(1)
+    model = make_model(max_length=60)
+    sentences = [random.integers(4, 30, random.integers(1, 9)).tolist() for _ in range(60)]
+    waiting = list(range(60))
+    histories: dict[int, list[list[int]]] = {}
+    state = None
+    for step in range(60):
+        if step % 3 == 0 and waiting:
+            new, waiting = waiting[:3], waiting[3:]
+            fresh = model.start(model.encode(Tokens.pad([[*sentences[i], 3] for i in new])), 2)
+            state = fresh if state is None else state.join(fresh)
+            histories.update({i: [[], []] for i in new})
+        tokens = torch.from_numpy(random.integers(4, 30, 2 * len(histories)))
+        with torch.no_grad():
+            logits, state = model.step(tokens, state)
+        for row, token in enumerate(tokens.tolist()):
+            list(histories.values())[row // 2][row % 2].append(token)
+        for row in random.integers(0, len(logits), 2).tolist():
+            sentence, history = list(histories.items())[row // 2]
+            expected = step_alone(model, sentences[sentence], history[row % 2])
+            torch.testing.assert_close(logits[row], expected, rtol=1e-4, atol=1e-5)
+        parents = torch.from_numpy(random.integers(0, 2, (len(histories), 2)))
+        state = state.reorder(parents)
+        for own, chosen in zip(histories.values(), parents.tolist(), strict=True):
+            own[:] = [list(own[k]) for k in chosen]
+        if step % 4 == 1 and waiting:
+            row = int(random.integers(len(histories)))
+            new, waiting = waiting[0], waiting[1:]
+            fresh = model.start(model.encode(Tokens.pad([[*sentences[new], 3]])), 2)
+            state = state.replace(torch.tensor([row]), fresh)
+            histories = {
+                (new if r == row else i): ([[], []] if r == row else h) for r, (i, h) in enumerate(histories.items())
+            }
+        if len(histories) > 8:
+            rows = sorted(random.permutation(len(histories))[:5].tolist())
+            state = state.keep(torch.tensor(rows))
+            histories = {i: h for row, (i, h) in enumerate(histories.items()) if row in rows}
 
 
 def test_the_cache_grows_past_its_first_room():
@@ -169,7 +197,7 @@ def test_the_cache_grows_past_its_first_room():
     batch = pad_batch(arrays(SOURCE[:1]), arrays(target))
     with torch.no_grad():
         expected = model(batch).logits()
-        state = model.start(model.encode(batch.source))
+        state = model.start(model.encode(batch.source), 1)
         for place in range(batch.target.max_length):
             logits, state = model.step(batch.target.ids[:, place], state)
         torch.testing.assert_close(logits, expected[:, -1], rtol=1e-4, atol=1e-5)

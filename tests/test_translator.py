@@ -18,6 +18,7 @@ import torch
 from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
 from translate.batch import EOS
 from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
 from translate.decoding.segmentation import Segment, join_translations, split_line
 from translate.decoding.streaming import DecodeConfig, check_files, translate_files, translate_stream
@@ -44,8 +45,9 @@ HOSTILE = [
 
 
 def translator_of(model: FakeModel, *, search: SearchConfig | None = None, **options) -> Translator:
-    options = {"batch_tokens": 500, "device": torch.device("cpu"), **options}
-    return Translator(model, CharacterTokenizer(), search or SearchConfig(beam_size=2), **options)
+    options = {"batch_tokens": 500, "workers": 1, **options}
+    engine = NativeEngine(model=model, device=torch.device("cpu"), **options)
+    return Translator(engine, CharacterTokenizer(), search or SearchConfig(beam_size=2))
 
 
 def copier(**options) -> Translator:
@@ -101,14 +103,14 @@ def test_batch_size_never_changes_a_translation():
 def test_a_batch_holds_no_more_tokens_than_asked_for():
     translator = copier(batch_tokens=40)
     translator.translate(["x" * length for length in range(1, 39, 3)])
-    for batch in translator.model.batches:
+    for batch in translator.engine.model.batches:
         assert len(batch) * max(map(len, batch)) <= 40
 
 
 def test_blank_lines_do_not_reach_the_model_and_equal_lines_reach_it_once():
     translator = copier()
     blank, *_, last = translator.translate(["", "   ", "same", "\x00", "same"])
-    assert translator.model.batches == [[(*translator.tokenizer.encode_source(["same"])[0], EOS)]]
+    assert translator.engine.model.batches == [[(*translator.tokenizer.encode_source(["same"])[0], EOS)]]
     assert (blank.segments, blank.n_best, last.segments) == (0, [("", 0.0)], 1)
 
 
@@ -126,9 +128,9 @@ def test_stream_is_translate_in_windows():
 
 def test_training_mode_is_restored():
     translator = copier()
-    translator.model.train()
+    translator.engine.model.train()
     translator.translate(["a"])
-    assert translator.model.training
+    assert translator.engine.model.training
 
 
 def test_progress_ends_at_all():
@@ -268,7 +270,7 @@ def test_files_may_be_compressed(tmp_path):
 def test_a_killed_decode_leaves_no_file_that_looks_complete(tmp_path):
     (tmp_path / "in").write_bytes(b"a\nb\n")
     translator = copier()
-    translator.model.next_logits = lambda source, history: 1 / 0
+    translator.engine.model.next_logits = lambda source, history: 1 / 0
     with pytest.raises(ZeroDivisionError):
         translate_files(
             translator,

@@ -6,7 +6,7 @@ import torch
 import torch.multiprocessing as mp
 
 from translate.data.loader import pad_batch
-from translate.decoding.translator import Device, Precision
+from translate.decoding.engine import Device, Precision
 from translate.distributed import World, join_world, leave_world
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
@@ -41,8 +41,8 @@ def batches_of(size, chosen=range(8)):
 def step(batches, *, world=ALONE, clip_norm=1.0):
     trainee = make_trainee(world)
     # plain descent: Adam's first step is the gradient's sign, which rounding decides where the gradient is zero
-    optimizer = torch.optim.SGD(trainee.model.parameters(), lr=1.0)
-    result = update(trainee, optimizer, batches, smoothing=0.1, clip_norm=clip_norm, world=world)
+    optimizer = torch.optim.SGD(trainee.model.parameters(), lr=1.0, fused=True)
+    result = update(trainee, optimizer, batches, smoothing=0.1, clip_norm=clip_norm, world=world).result()
     return result, {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
 
 
@@ -109,7 +109,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
     with torch.no_grad():
         next(trainee.model.parameters())[5] = float("nan")
     before = {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
-    result = update(trainee, optimizer, batches_of(8), smoothing=0.1, clip_norm=1.0, world=ALONE)
+    result = update(trainee, optimizer, batches_of(8), smoothing=0.1, clip_norm=1.0, world=ALONE).result()
     assert result.skipped
     for name, weight in trainee.model.named_parameters():
         torch.testing.assert_close(weight.detach(), before[name], equal_nan=True, rtol=0, atol=0)

@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import torch
+from torch import Tensor
 
-from translate.batch import BOS, EOS, Tokens
-from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limits, next_log_probs
-from translate.models.seq2seq import Seq2Seq
+from translate.batch import BOS, EOS
+from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig, best_continuations
+from translate.decoding.search import Search
+from translate.errors import UserError
 
 
-@torch.inference_mode()
-def greedy_search(model: Seq2Seq, source: Tokens, config: SearchConfig) -> list[list[Hypothesis]]:
-    """One hypothesis for each padded source sentence; equal likelihoods go to the lower token id."""
-    limits = length_limits(source, config, model.max_length)
-    active = list(range(source.num_sentences))
-    found: list[list[Hypothesis]] = [[] for _ in active]
-    if not active:
-        return found
-    device = source.ids.device
-    tokens = torch.full((len(active), 1), BOS, device=device)
-    log_probs = torch.zeros(len(active), device=device)
-    state = model.start(model.encode(source))
-    for length in range(1, max(limits) + 2):
-        logits, state = model.step(tokens[:, -1], state)
-        closing = [row for row, sentence in enumerate(active) if length > limits[sentence]]
-        best, chosen = next_log_probs(logits, length=length, closing=closing, config=config).max(dim=1)
-        log_probs = log_probs + best
-        tokens = torch.cat([tokens, chosen[:, None]], dim=1)
-        living = (chosen != EOS).nonzero()[:, 0]  # the only wait for the device in a step
-        if len(living) == len(active):
-            continue
-        scores = (log_probs / length**config.length_penalty).tolist()
-        for row in (chosen == EOS).nonzero()[:, 0].tolist():
-            found[active[row]] = [Hypothesis(tokens=tokens[row, 1:-1].tolist(), score=scores[row])]
-        if not len(living):
-            break
-        active = [active[row] for row in living.tolist()]
-        tokens, log_probs = tokens[living], log_probs[living]
-        state = state.select(living, living)
-    return found
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GreedySearch(Search):
+    """One hypothesis of each sentence; equal likelihoods go to the lower token id.
+
+    tokens     (B, T): BOS first, whatever before it; whatever after the EOS of a sentence that is done
+    log_probs  (B,), fp32: up to that EOS
+    ended      (B,): the length at that EOS
+    """
+
+    HISTORIES = ("tokens",)
+
+    tokens: Tensor
+    log_probs: Tensor
+    ended: Tensor
+
+    @classmethod
+    def start(cls, limits: Tensor, config: SearchConfig) -> GreedySearch:
+        zero = torch.zeros_like(limits)
+        return cls(
+            config=config,
+            lengths=zero,
+            limits=limits,
+            done=zero.bool(),
+            tokens=torch.full((len(limits), 1), BOS, device=limits.device),
+            log_probs=torch.zeros(len(limits), device=limits.device),
+            ended=zero,
+        )
+
+    @classmethod
+    def num_hypotheses(cls, config: SearchConfig) -> int:
+        return 1
+
+    @property
+    def last_tokens(self) -> Tensor:
+        return self.tokens[:, -1]
+
+    def extend(self, logits: Tensor) -> tuple[GreedySearch, None]:
+        lengths = self.lengths + 1
+        log_probs, chosen = best_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
+        extended = replace(
+            self,
+            tokens=torch.cat([self.tokens, chosen], dim=1),
+            log_probs=torch.where(self.done, self.log_probs, self.log_probs + log_probs[:, 0]),
+            ended=torch.where(self.done, self.ended, lengths),
+            lengths=lengths,
+            done=self.done | (chosen[:, 0] == EOS),
+        )
+        return extended, None
+
+    def collect(self, sentences: Sequence[int]) -> list[list[Hypothesis]]:
+        rows = torch.tensor(sentences, device=self.tokens.device)
+        ends, first = self.ended[rows], self.tokens.shape[1] - self.lengths[rows]
+        scores = self.log_probs[rows] / ends**self.config.length_penalty
+        if not scores.isfinite().all():
+            raise UserError(DIVERGED)
+        return [
+            [Hypothesis(tokens=tokens[start : start + end - 1], score=score)]
+            for tokens, score, start, end in zip(
+                self.tokens[rows].tolist(), scores.tolist(), first.tolist(), ends.tolist(), strict=True
+            )
+        ]

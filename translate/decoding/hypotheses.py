@@ -12,10 +12,11 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from translate.batch import BOS, EOS, PAD, UNK, Tokens
+from translate.batch import BOS, EOS, PAD, UNK
 from translate.errors import UserError
 
 NEVER_SAID = (PAD, UNK, BOS)
+DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"
 
 
 class SearchMethod(StrEnum):
@@ -71,33 +72,45 @@ class Hypothesis:
     score: float
 
 
-def length_limits(source: Tokens, config: SearchConfig, max_length: int) -> list[int]:
+def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int) -> list[int]:
     """Most tokens of each sentence's translation, EOS not counted: a function of that sentence alone.
 
-    max_length is what the model can write; source is padded, its EOS counted.
+    lengths count the source tokens with EOS; max_length is what the model can write.
     """
-    assert source.mask is not None, "search reads padded sentences"
     ceiling = min(config.max_length or max_length, max_length)
-    lengths = source.mask.sum(dim=1).tolist()
     wished = [int(config.max_length_ratio * length) + config.max_length_offset for length in lengths]
     return [min(max(limit, config.min_length, 1), ceiling) for limit in wished]
 
 
-def next_log_probs(logits: Tensor, *, length: int, closing: Sequence[int], config: SearchConfig) -> Tensor:
-    """Log probabilities (N, V) in fp32 of the token that makes hypotheses `length` tokens long, EOS included.
+def best_continuations(
+    logits: Tensor, count: int, *, lengths: Tensor, limits: Tensor, config: SearchConfig
+) -> tuple[Tensor, Tensor]:
+    """The count likeliest next tokens of each hypothesis and their log probabilities: (N, count) both, best first.
 
-    Tokens that may not come now have minus infinity; the others keep what the model gave them. Rows named in
-    `closing` have reached their maximum length and may only end: whatever is returned has been ended by the
-    model's own probability, so that a hypothesis that merely ran on cannot win.
+    logits (N, V); lengths (N,) are those of the hypotheses with the new token, EOS counted, and limits (N,) the
+    greatest. Tokens that may not come now have minus infinity; the others keep what the model gave them. A
+    hypothesis at its limit may only end: whatever is returned has been ended by the model's own probability, so
+    that one that merely ran on cannot win. Equal probabilities go to the lower token.
     """
-    log_probs = torch.log_softmax(logits.float(), dim=-1)
-    for token in NEVER_SAID:
-        log_probs[:, token] = -torch.inf
-    if closing:
-        rows = torch.tensor(closing, device=logits.device)
-        end = log_probs[rows, EOS]
-        log_probs[rows] = -torch.inf
-        log_probs[rows, EOS] = end
-    elif length <= config.min_length:
-        log_probs[:, EOS] = -torch.inf
-    return log_probs
+    log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+    end = log_probs[:, EOS].clone()
+    log_probs[:, list(NEVER_SAID)] = -torch.inf
+    if config.min_length:
+        log_probs[:, EOS] = torch.where(lengths > config.min_length, end, -torch.inf)
+    best, tokens = highest(log_probs, count)
+    must_end = lengths >= limits
+    best = best.masked_fill(must_end[:, None], -torch.inf)
+    best[:, 0] = torch.where(must_end, end, best[:, 0])
+    tokens[:, 0] = torch.where(must_end, EOS, tokens[:, 0])
+    return best, tokens
+
+
+def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The highest scores of each row, best first, and where they are; equal ones in that order."""
+    count = min(count, scores.shape[1])
+    if count == 1:
+        return scores.max(dim=1, keepdim=True)
+    _, indices = scores.topk(count, dim=1, sorted=False)
+    indices = indices.sort(dim=1).values
+    values, order = scores.gather(1, indices).sort(dim=1, descending=True, stable=True)
+    return values, indices.gather(1, order)

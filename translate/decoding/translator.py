@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import islice
 from typing import Protocol
 
-import torch
-
-from translate.batch import EOS, Tokens
+from translate.decoding.engine import Device, Engine, EngineName, Precision, Sentence
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
-from translate.decoding.search import SEARCHES
 from translate.decoding.segmentation import Segment, join_translations, split_line
 from translate.errors import UserError
-from translate.models.seq2seq import Seq2Seq
 from translate.text import normalise
 
 WINDOW = 2000  # lines that are read, sorted by length and translated together
-
-Sentence = tuple[int, ...]
-
-
-class Precision(StrEnum):
-    """Arithmetic of decoding; auto is bf16 on a GPU and fp32 on the CPU."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 @dataclass(kw_only=True)
@@ -46,15 +24,18 @@ class DecodingConfig:
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
     max_source_length  tokens beyond which a line is split; 0: what the model can read
     threads            of the CPU; 0: as many as PyTorch takes by itself
+    workers            processes on a CPU that share its threads and the sentences; 0: one for every thread
     """
 
     search: SearchConfig = field(default_factory=SearchConfig)
+    engine: EngineName = EngineName.native
     batch_tokens: int = 2048
     batch_sentences: int = 0
     max_source_length: int = 0
     precision: Precision = Precision.auto
     device: Device = Device.auto
     threads: int = 0
+    workers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,50 +69,32 @@ class SourceAndTarget(Protocol):
 
 
 class Translator:
-    """A model and its tokenizer, with one way of searching.
+    """An engine with the tokenizer of its model, and one way of searching.
 
-    The model is on the device already. Raises UserError for settings that make no search with it.
+    Raises UserError for settings that make no search with it.
     """
 
-    def __init__(
-        self,
-        model: Seq2Seq,
-        tokenizer: SourceAndTarget,
-        search: SearchConfig,
-        *,
-        batch_tokens: int,
-        device: torch.device,
-        batch_sentences: int = 0,
-        max_source_length: int = 0,
-        precision: Precision = Precision.auto,
-    ):
+    def __init__(self, engine: Engine, tokenizer: SourceAndTarget, search: SearchConfig, *, max_source_length: int = 0):
         search.check()
-        _check_batching(batch_tokens, batch_sentences, max_source_length)
-        if search.min_length > model.max_length:
+        if max_source_length < 0:
+            raise UserError(f"max_source_length ({max_source_length}) must not be negative; 0: the model's own")
+        if search.min_length > engine.max_length:
             raise UserError(
-                f"search.min_length ({search.min_length}): the model writes at most {model.max_length} tokens"
+                f"search.min_length ({search.min_length}): the model writes at most {engine.max_length} tokens"
             )
-        self.model = model
+        self.engine = engine
         self.tokenizer = tokenizer
         self.search = search
-        self.device = device
-        self.precision = precision
-        self.batch_tokens = batch_tokens
-        self.batch_sentences = batch_sentences
-        self.max_source_length = min(max_source_length or model.max_length, model.max_length)
+        self.max_source_length = min(max_source_length or engine.max_length, engine.max_length)
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
-        progress is told, after every batch, the share of sentences that are done.
+        progress is told, now and then, the share of sentences that are done.
         """
         line_segments = self._split(lines)
-        wanted = {tuple(segment.tokens): None for segments in line_segments for segment in segments}
-        found: dict[Sentence, list[Hypothesis]] = {}
-        for batch in self._batches(list(wanted)):
-            found.update(zip(batch, self._search(batch), strict=True))
-            if progress:
-                progress(len(found) / len(wanted))
+        wanted = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
+        found = dict(zip(wanted, self.engine.search(wanted, self.search, progress=progress), strict=True))
         texts = self._texts(found)
         translations = [_assemble(segments, found, texts) for segments in line_segments]
         assert len(translations) == len(lines), "every line has its translation"
@@ -152,75 +115,10 @@ class Translator:
             for text, tokens in zip(texts, encode(texts), strict=True)
         ]
 
-    def _batches(self, sentences: list[Sentence]) -> Iterator[list[Sentence]]:
-        """Batches of similar lengths, the longest first, so that too little memory shows at once."""
-        batch: list[Sentence] = []
-        for sentence in sorted(sentences, key=len, reverse=True):
-            longest = len(batch[0] if batch else sentence) + 1
-            full = (len(batch) + 1) * longest > self.batch_tokens or len(batch) == self.batch_sentences
-            if batch and full:
-                yield batch
-                batch = []
-            batch.append(sentence)
-        if batch:
-            yield batch
-
-    @torch.inference_mode()
-    def _search(self, sentences: Sequence[Sentence]) -> list[list[Hypothesis]]:
-        source = Tokens.pad([[*sentence, EOS] for sentence in sentences]).to(self.device)
-        bf16 = self.precision == Precision.bf16 or (self.precision == Precision.auto and self.device.type == "cuda")
-        with _evaluating(self.model), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            return SEARCHES[self.search.method](self.model, source, self.search)
-
     def _texts(self, found: dict[Sentence, list[Hypothesis]]) -> dict[Sentence, list[str]]:
         every = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
         texts = iter(self.tokenizer.decode_target(every))
         return {sentence: list(islice(texts, len(hypotheses))) for sentence, hypotheses in found.items()}
-
-
-def translator_from(
-    config: DecodingConfig, *, model: Seq2Seq, tokenizer: SourceAndTarget, device: torch.device
-) -> Translator:
-    """The translator that a configuration describes, of a model that is on the device."""
-    return Translator(
-        model,
-        tokenizer,
-        config.search,
-        batch_tokens=config.batch_tokens,
-        batch_sentences=config.batch_sentences,
-        max_source_length=config.max_source_length,
-        precision=config.precision,
-        device=device,
-    )
-
-
-def choose_device(device: Device) -> torch.device:
-    """The device asked for; auto: a GPU if there is one. Raises UserError if one is missing."""
-    if device == Device.cuda and not torch.cuda.is_available():
-        raise UserError("device=cuda, but PyTorch finds no GPU here; use device=cpu or device=auto")
-    if device == Device.auto:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device.value)
-
-
-def _check_batching(batch_tokens: int, batch_sentences: int, max_source_length: int) -> None:
-    if batch_tokens < 1:
-        raise UserError(f"batch_tokens ({batch_tokens}) must be at least 1")
-    if batch_sentences < 0:
-        raise UserError(f"batch_sentences ({batch_sentences}) must not be negative; 0: no limit")
-    if max_source_length < 0:
-        raise UserError(f"max_source_length ({max_source_length}) must not be negative; 0: the model's own")
-
-
-@contextmanager
-def _evaluating(model: Seq2Seq) -> Iterator[None]:
-    """Without dropout; what was being trained goes on being trained afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _assemble(

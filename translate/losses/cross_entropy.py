@@ -1,5 +1,12 @@
 """Label-smoothed cross entropy that never keeps the logits of a whole batch.
 
+Smoothing is PyTorch's (Szegedy et al. 2016): 1 - ε of the mass on the label y and ε spread evenly over all V tokens.
+With logits s = W h and z = log Σ exp s it can be split off the plain loss,
+
+    (1 - ε) (z - s_y) + ε (z - mean s)  =  (z - s_y) + ε (s_y - mean s),
+
+and its gradient by the logits is softmax(s) - (1 - ε) one-hot(y) - ε / V.
+
 Letters: T tokens, D width, V vocabulary.
 """
 
@@ -10,7 +17,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from translate.batch import NO_TARGET
 
@@ -22,68 +28,79 @@ def label_smoothed_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Sums of the label-smoothed and of the plain cross entropy, in nats, over all real labels.
 
-    hidden (..., D), weight (V, D), labels (...) with NO_TARGET where there is no token. Smoothing is
-    PyTorch's (Szegedy et al. 2016): 1 - ε of the mass on the label and ε spread evenly over all V tokens:
-
-        (1 - ε) (z - s_y) + ε (z - mean s)  =  (z - s_y) + ε (s_y - mean s),    s = W h,  z = log Σ exp s
-
-    The second form needs the logits for the plain loss alone: s_y - mean s is one dot product, h · (w_y - mean w).
+    hidden (..., D), weight (V, D), labels (...) with NO_TARGET where there is no token. The plain one has no gradient.
+    PyTorch's own fused operation on a GPU, from 2.13 on; elsewhere ours. (PyTorch's refuses smoothing where it works
+    piecewise; on the CPU it is slower as well, and returns bfloat16 sums.)
     """
     hidden, labels = hidden.flatten(0, -2), labels.flatten()
-    plain = cross_entropy(hidden, weight, labels)
-    if smoothing == 0.0:
-        return plain, plain.detach()
-    real = labels != NO_TARGET
-    direction = F.embedding(labels.clamp(min=0), weight) - weight.mean(0)
-    margin = (hidden.float() * direction).sum(-1)
-    return plain + smoothing * (margin * real).sum(), plain.detach()
-
-
-def cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Sum over real labels of -log softmax(W h)[label]: hidden (T, D), weight (V, D), labels (T,).
-
-    PyTorch's own fused operation on a GPU, from 2.13 on; elsewhere ours. (On the CPU PyTorch's is slower, and
-    returns bfloat16 sums.)
-    """
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
         if hidden.is_cuda and hasattr(F, "linear_cross_entropy"):
-            options = torch.nn.LinearCrossEntropyOptions()
-            losses = F.linear_cross_entropy(
-                hidden, weight, labels, reduction="none", ignore_index=NO_TARGET, options=options
-            )
-            return losses.float().sum()
-        return _ChunkedCrossEntropy.apply(hidden, weight, labels)
+            return _fused(hidden, weight, labels, smoothing)
+        loss, plain = _ChunkedCrossEntropy.apply(hidden, weight, labels, smoothing)
+        return loss, plain
+
+
+def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    losses = F.linear_cross_entropy(
+        hidden,
+        weight,
+        labels,
+        reduction="none",
+        ignore_index=NO_TARGET,
+        options=torch.nn.LinearCrossEntropyOptions(),
+    )
+    plain = losses.float().sum()
+    if smoothing == 0.0:
+        return plain, plain.detach()
+    # s_y - mean s is one dot product, h · (w_y - mean w)
+    direction = F.embedding(labels.clamp(min=0), weight) - weight.mean(0)
+    margin = (hidden.float() * direction).sum(-1)
+    return plain + smoothing * (margin * (labels != NO_TARGET)).sum(), plain.detach()
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Some rows of logits at a time, their gradients worked out in the forward pass: softmax - one-hot."""
+    """Some rows of logits at a time, their gradients worked out in the forward pass.
+
+    Logits and probabilities are of the products' type: nothing as large as they are is ever converted. What is one
+    number per row (a label's probability, its distance to one) is worked out in fp32.
+    """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-        total = hidden.new_zeros((), dtype=torch.float32)
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        real = (labels != NO_TARGET).unsqueeze(-1)
+        labels = labels.clamp(min=0).unsqueeze(-1)
+        mean_weight = weight.float().mean(0)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        sums = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         for start in range(0, len(hidden), ROWS_AT_ONCE):
             piece = slice(start, start + ROWS_AT_ONCE)
-            log_probabilities = F.linear(hidden[piece], weight).log_softmax(-1, dtype=torch.float32)
-            real = (labels[piece] != NO_TARGET).unsqueeze(-1)
-            label = labels[piece].clamp(min=0).unsqueeze(-1)
-            total -= (log_probabilities.gather(1, label) * real).sum()
-            gradient = log_probabilities.exp_().scatter_add_(1, label, -real.float()).mul_(real)
-            gradient = gradient.to(hidden.dtype)
-            hidden_gradient[piece] = gradient @ weight
-            weight_gradient += gradient.T @ hidden[piece]
+            rows, label = hidden[piece] * real[piece], labels[piece]
+            logits = F.linear(rows, weight)
+            probabilities = logits.softmax(-1)
+            of_label = probabilities.gather(1, label).float()
+            plain = -of_label.clamp(min=torch.finfo(torch.float32).tiny).log()
+            margin = logits.gather(1, label).float() - rows.float() @ mean_weight.unsqueeze(-1)
+            sums += (torch.cat([plain + smoothing * margin, plain], dim=1) * real[piece]).sum(0)
+            # of the gradient by the logits, the constant -ε / V is left to the end
+            gradient = probabilities.scatter_(1, label, (of_label - (1 - smoothing)).to(probabilities.dtype))
+            hidden_gradient[piece] = (gradient @ weight - smoothing * mean_weight) * real[piece]
+            weight_gradient += gradient.T @ rows
+        weight_gradient -= smoothing / len(weight) * (hidden * real).sum(0, dtype=torch.float32)
         ctx.save_for_backward(hidden_gradient, weight_gradient.to(weight.dtype))
-        return total
+        loss, plain = sums.unbind()
+        ctx.mark_non_differentiable(plain)
+        return loss, plain
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return (
             hidden_gradient * scale.to(hidden_gradient.dtype),
             weight_gradient * scale.to(weight_gradient.dtype),
+            None,
             None,
         )

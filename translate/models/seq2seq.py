@@ -1,7 +1,7 @@
 """What a model is to the rest of the application: five methods and the values they exchange.
 
-Letters: B sentences, N hypotheses (N = B times the hypotheses of one sentence), S and T source and target
-tokens, D width, V target vocabulary. Losses, training and search rest on this file alone and never ask
+Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target tokens, D width, V target
+vocabulary. Losses, training and search rest on this file alone and never ask
 which architecture they hold.
 """
 
@@ -38,14 +38,25 @@ class Memory(Protocol):
 
 
 class State(Protocol):
-    """What the decoder remembers of N hypotheses: those of one sentence stand together, equally many of each."""
+    """What the decoder remembers of B sentences with K hypotheses each, those of one sentence next to each other.
 
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> Self:
-        """Keep, repeat or reorder hypotheses: row i of the result continues row rows[i].
+    Every method leaves the old state unusable.
+    """
 
-        sentences (B',) names the sentences that stay, when some leave the batch; what the model keeps once
-        per sentence is touched only then. The old state must not be used any more.
-        """
+    def reorder(self, parents: Tensor) -> Self:
+        """Hypothesis k of sentence b goes on from what was its hypothesis parents[b, k]: (B, K)."""
+        ...
+
+    def keep(self, sentences: Tensor) -> Self:
+        """Only these sentences, (B',): the others have left."""
+        ...
+
+    def join(self, other: Self) -> Self:
+        """These sentences, then the other state's, which may have read more or fewer tokens."""
+        ...
+
+    def replace(self, sentences: Tensor, other: Self) -> Self:
+        """The other state's sentences in the places of these ones, (B',), which have left."""
         ...
 
 
@@ -63,8 +74,8 @@ class Seq2Seq(nn.Module, ABC):
         """Read B padded source sentences."""
 
     @abstractmethod
-    def start(self, memory: Memory) -> State:
-        """State of one empty hypothesis per sentence, before BOS has been read."""
+    def start(self, memory: Memory, num_hypotheses: int) -> State:
+        """State of so many empty hypotheses of each sentence, before BOS has been read."""
 
     @abstractmethod
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

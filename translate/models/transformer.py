@@ -1,6 +1,6 @@
 """The encoder-decoder Transformer (Vaswani et al. 2017), for training and for decoding step by step.
 
-Letters: B sentences, N hypotheses, S and T source and target tokens, D width, H heads, K = D / H, V vocabulary.
+Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target tokens, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
-from translate.models.attention import MultiHeadAttention, Visibility, visibility
+from translate.models.attention import MultiHeadAttention
+from translate.models.decoder_state import TransformerMemory, TransformerState
 from translate.models.dropout import Dropout
 from translate.models.layers import Activation, Embedding, FeedForward, Norm, Positions, make_norm
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.models.visibility import Visibility, visibility
 from translate.models.vocabulary import Vocabularies
 
 
@@ -93,60 +94,22 @@ class Transformer(Seq2Seq):
 
     def encode(self, source: Tokens) -> TransformerMemory:
         memory, visible = self._read(source)
+        assert visible.bias is not None, "search reads padded sentences"
         pairs = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder.layers]
-        return TransformerMemory([key for key, _ in pairs], [value for _, value in pairs], visible.bias)
+        keys, values = ([x.contiguous() for x in xs] for xs in zip(*pairs, strict=True))
+        return TransformerMemory(keys, values, visible.bias)
 
-    def start(self, memory: TransformerMemory) -> TransformerState:  # type: ignore[override]
-        return TransformerState(memory, [None] * len(self.decoder.layers), position=0)
+    def start(self, memory: TransformerMemory, num_hypotheses: int) -> TransformerState:  # type: ignore[override]
+        return TransformerState.empty(memory, num_hypotheses, layers=len(self.decoder.layers))
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
-        positions = torch.full_like(tokens, state.position)
-        x = self.target_embedding(tokens, positions).unsqueeze(1)  # (N, 1, D)
+        # a sentence that is over may be stepped on until it leaves: its positions must exist, that is all
+        positions = state.positions.clamp(max=self.max_length).repeat_interleave(state.num_hypotheses)
+        x = self.target_embedding(tokens, positions).unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
+        state.advance()
         for index, layer in enumerate(self.decoder.layers):
             x = layer.step(x, state, index)
-        x = self.decoder.norm(x).squeeze(1)
-        state.position += 1
-        return F.linear(x, self.output_weight), state
-
-
-@dataclass(eq=False)
-class TransformerMemory:
-    """Cross-attention keys and values (B, H, S, K) of every decoder layer: once per sentence."""
-
-    keys: list[Tensor]
-    values: list[Tensor]
-    bias: Tensor | None  # (B, 1, 1, S)
-
-    def select(self, sentences: Tensor) -> TransformerMemory:
-        bias = None if self.bias is None else self.bias.index_select(0, sentences)
-        keys, values = ([x.index_select(0, sentences) for x in xs] for xs in (self.keys, self.values))
-        return TransformerMemory(keys, values, bias)
-
-
-@dataclass(eq=False)
-class TransformerState:
-    """The memory, and self-attention keys and values of each layer, stacked: (2, N, H, room, K)."""
-
-    memory: TransformerMemory
-    caches: list[Tensor | None]
-    position: int
-
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> TransformerState:
-        memory = self.memory if sentences is None else self.memory.select(sentences)
-        caches = [None if cache is None else cache.index_select(1, rows) for cache in self.caches]
-        return TransformerState(memory, caches, self.position)
-
-    def extend(self, layer: int, key_value: Tensor) -> Tensor:
-        """Append keys and values (2, N, H, 1, K) of this position; those of all positions so far."""
-        cache = self.caches[layer]
-        if cache is None or self.position == cache.shape[3]:
-            # reordering copies the room as well: grow by little at a time
-            room = key_value.new_empty((*key_value.shape[:3], self.position + 16, key_value.shape[-1]))
-            if cache is not None:
-                room[:, :, :, : self.position] = cache
-            cache = self.caches[layer] = room
-        cache[:, :, :, self.position : self.position + 1] = key_value
-        return cache[:, :, :, : self.position + 1]
+        return F.linear(self.decoder.norm(x).flatten(0, 1), self.output_weight), state
 
 
 class Encoder(nn.Module):
@@ -232,16 +195,14 @@ class DecoderLayer(nn.Module):
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x))), weights
 
     def step(self, x: Tensor, state: TransformerState, index: int) -> Tensor:
-        """One more position (N, 1, D) of every hypothesis."""
+        """One more position (B, K, D) of every hypothesis: queries over what is kept of its sentence."""
         y = self.around_self_attention.enter(x)
-        key, value = state.extend(index, torch.stack(self.self_attention.keys_and_values(y)))
-        x = self.around_self_attention.leave(x, self.self_attention.attend(y, key, value, bias=None)[0])
+        key, value = state.extend(index, self.self_attention.keys_and_values(y))
+        x = self.around_self_attention.leave(x, self.self_attention.attend(y, key, value, state.bias))
         memory = state.memory
-        sentences = len(memory.keys[index])
-        # the hypotheses of a sentence are so many queries over the one copy of its keys
-        y = self.around_cross_attention.enter(x).view(sentences, -1, x.shape[-1])
-        change, _ = self.cross_attention.attend(y, memory.keys[index], memory.values[index], memory.bias)
-        x = self.around_cross_attention.leave(x, change.reshape(x.shape))
+        y = self.around_cross_attention.enter(x)
+        change = self.cross_attention.attend(y, memory.keys[index], memory.values[index], memory.bias)
+        x = self.around_cross_attention.leave(x, change)
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 

@@ -19,7 +19,9 @@ from translate.data.loader import Encoder, Loader
 from translate.data.plan import Indices, padding_share
 from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
-from translate.decoding.translator import Precision, Translator
+from translate.decoding.engine import Precision
+from translate.decoding.native import NativeEngine
+from translate.decoding.translator import Translator
 from translate.distributed import World
 from translate.evaluation.metrics import bleu_tokenizer
 from translate.models import build_model
@@ -29,6 +31,7 @@ from translate.training.optimizer import make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
+from translate.training.step import Launched
 from translate.training.tracking import Meter, ProgressLine, Tracker
 from translate.training.validation import Validator, encode_validation
 
@@ -37,7 +40,7 @@ logger = logging.getLogger("translate")
 
 @dataclass(eq=False)
 class Run:
-    """Everything a run is made of."""
+    """Everything a run is made of; launched is the update whose result nobody has looked at yet."""
 
     config: TrainConfig
     folder: RunFolder
@@ -53,6 +56,7 @@ class Run:
     tracker: Tracker | None
     line: ProgressLine
     meter: Meter = field(default_factory=Meter)
+    launched: Launched | None = None
     session_start: float = field(default_factory=time.monotonic)
     seconds_before: float = 0.0
 
@@ -183,13 +187,8 @@ def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: Wor
     batches = encode_validation(
         data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
     )
-    translator = Translator(
-        trainee.model,
-        data.tokenizer,
-        config.search,
-        batch_tokens=config.validation.batch_tokens,
-        device=trainee.device,
-    )
+    engine = NativeEngine(model=trainee.model, device=trainee.device, batch_tokens=config.validation.batch_tokens)
+    translator = Translator(engine, data.tokenizer, config.search)
     tokenize = bleu_tokenizer(config.data.target_language)
     return Validator(data.valid, batches, translator, tokenize, config.loss.label_smoothing, world)
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from translate.decoding.translator import Device, Precision, choose_device
+from translate.decoding.engine import Device, Precision, choose_device
 from translate.distributed import World
 from translate.models.seq2seq import Output, Seq2Seq
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from translate.data.loader import Update
-from translate.decoding.translator import choose_device
+from translate.decoding.engine import choose_device
 from translate.distributed import join_world, leave_world
 from translate.errors import UserError
 from translate.training.attention_maps import attention_maps
@@ -86,10 +86,10 @@ def why_stop(run: Run, interruption: Interruption) -> str:
 
 
 def learn(run: Run, taken: Update) -> None:
-    """One update. Raises UserError after too many non-finite gradients in a row."""
+    """One update; while the device works on it, the result of the one before is looked at."""
     config, progress = run.config, run.state.progress
     set_learning_rate(run)
-    result = update(
+    launched = update(
         run.trainee,
         run.optimizer,
         taken.batches,
@@ -99,21 +99,31 @@ def learn(run: Run, taken: Update) -> None:
     )
     progress.step += 1
     progress.place, progress.epochs = taken.after, taken.epochs
-    progress.target_tokens += result.target_tokens
-    if result.skipped:
-        progress.skipped += 1
-        progress.skipped_in_a_row += 1
-        if progress.skipped_in_a_row >= config.run.max_skipped:
-            raise UserError(
-                f"the gradient was not finite in {progress.skipped_in_a_row} updates in a row (run.max_skipped), the "
-                f"last one step {progress.step:,}: lower optimizer.learning_rate or lengthen schedule.warmup_steps; "
-                f"the last state before is in {run.folder.states}"
-            )
-        return
-    progress.skipped_in_a_row = 0
-    run.meter.add(result)
+    progress.target_tokens += launched.target_tokens
     if run.average is not None:
         run.average.update(run.trainee.model, progress.step)
+    settle(run)
+    run.launched = launched
+
+
+def settle(run: Run) -> None:
+    """Wait for the last update and count it. Raises UserError after too many non-finite gradients in a row."""
+    if run.launched is None:
+        return
+    progress, most = run.state.progress, run.config.run.max_skipped
+    result, run.launched = run.launched.result(), None
+    if not result.skipped:
+        progress.skipped_in_a_row = 0
+        run.meter.add(result)
+        return
+    progress.skipped += 1
+    progress.skipped_in_a_row += 1
+    if progress.skipped_in_a_row >= most:
+        raise UserError(
+            f"the gradient was not finite in {most} updates in a row (run.max_skipped), the last one about step "
+            f"{progress.step:,}: lower optimizer.learning_rate or lengthen schedule.warmup_steps; the last state "
+            f"before is in {run.folder.states}"
+        )
 
 
 def set_learning_rate(run: Run) -> None:
@@ -126,6 +136,7 @@ def set_learning_rate(run: Run) -> None:
 
 def record(run: Run) -> None:
     """Means since the last time, for the progress line and TensorBoard."""
+    settle(run)
     progress = run.state.progress
     if run.tracker is None or not run.meter.results:
         return
@@ -139,6 +150,7 @@ def record(run: Run) -> None:
 
 def validate(run: Run) -> None:
     """Score the model; keep it if it is the best so far."""
+    settle(run)
     config, progress = run.config, run.state.progress
     with weights_for_a_while(run.trainee, run.average.weights if run.average else None):
         validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
@@ -165,5 +177,6 @@ def validate(run: Run) -> None:
 
 def save(run: Run) -> None:
     """Everything needed to continue, and the model as it is now."""
+    settle(run)
     run.state.save(run.config.run.keep)
     run.keep(run.weights, run.folder.last)

@@ -35,6 +35,32 @@ class Result:
         return not math.isfinite(self.gradient_norm)
 
 
+@dataclass(frozen=True, eq=False)
+class Launched:
+    """An update that the device may still be working on.
+
+    sums  (2,): the summed losses, with and without label smoothing, of all processes
+    """
+
+    sums: torch.Tensor
+    gradient_norm: torch.Tensor
+    target_tokens: int
+    source_tokens: int
+    places: int
+
+    def result(self) -> Result:
+        """Waits for the device."""
+        loss, cross_entropy = (self.sums / self.target_tokens).tolist()
+        return Result(
+            loss=loss,
+            cross_entropy=cross_entropy,
+            gradient_norm=float(self.gradient_norm),
+            target_tokens=self.target_tokens,
+            source_tokens=self.source_tokens,
+            places=self.places,
+        )
+
+
 def update(
     trainee: Trainee,
     optimizer: torch.optim.Optimizer,
@@ -43,13 +69,14 @@ def update(
     smoothing: float,
     clip_norm: float,
     world: World,
-) -> Result:
+) -> Launched:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
 
-    1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding.
+    1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
+    waits for a GPU: the optimiser has to be a fused one, which skips by itself a step whose gradient is not finite.
     """
-    counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.float64).sum(0))
-    target_tokens = float(counts[0])
+    counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
+    target_tokens = counts[0]
     sums = torch.zeros(2, dtype=torch.float32, device=trainee.device)
     for number, batch in enumerate(batches):
         with trainee.accumulating(last=number == len(batches) - 1):
@@ -61,12 +88,11 @@ def update(
             # DDP averages over ranks; multiply back so that every token counts once
             (loss * (world.size / target_tokens)).backward()
         sums += torch.stack([loss.detach(), plain])
-    norm = float(_clip(trainee.model, clip_norm))
-    if math.isfinite(norm):
-        optimizer.step()
+    norm = _clip(trainee.model, clip_norm)
+    optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+    optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    loss_sum, plain_sum = world.sum(sums).tolist()
-    return Result(loss_sum / target_tokens, plain_sum / target_tokens, norm, *(int(count) for count in counts))
+    return Launched(world.sum(sums), norm, *counts)
 
 
 def _counts(batch: Batch) -> list[int]:

@@ -1,0 +1,61 @@
+"""What turns encoded sentences into hypotheses: the models of this package, or another runtime behind the same face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+
+from translate.decoding.hypotheses import Hypothesis, SearchConfig
+from translate.errors import UserError
+
+Sentence = tuple[int, ...]  # source tokens, without EOS
+
+
+class EngineName(StrEnum):
+    """native is this package; ctranslate2 another project's runtime, an optional extra."""
+
+    native = "native"
+    ctranslate2 = "ctranslate2"
+
+
+class Precision(StrEnum):
+    """Arithmetic; auto is bf16 on a GPU and fp32 on the CPU. int8 is for engines that have it."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Engine(Protocol):
+    """max_length is what it can read or write of one sentence, in tokens, BOS and EOS not counted."""
+
+    @property
+    def max_length(self) -> int: ...
+
+    def search(
+        self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
+    ) -> list[list[Hypothesis]]:
+        """The n_best hypotheses of each sentence, best first; neither the order nor the batches change them.
+
+        progress is told, now and then, the share of sentences that are done.
+        """
+        ...
+
+
+def choose_device(device: Device) -> torch.device:
+    """The device asked for; auto: a GPU if there is one. Raises UserError if one is missing."""
+    if device == Device.cuda and not torch.cuda.is_available():
+        raise UserError("device=cuda, but PyTorch finds no GPU here; use device=cpu or device=auto")
+    if device == Device.auto:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device.value)

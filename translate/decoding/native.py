@@ -1,0 +1,170 @@
+"""The engine of this package: our own models, driven by our own searches.
+
+Sentences are taken longest first, as many at a time as the budget allows. Those that are done leave, and others take
+their places, so that batches stay full until nothing waits any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+
+from translate.batch import EOS, Tokens
+from translate.decoding import SEARCHES
+from translate.decoding.engine import Precision, Sentence
+from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limits
+from translate.decoding.search import Search
+from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
+from translate.errors import UserError
+from translate.models.seq2seq import Seq2Seq, State
+
+# Sentences that are done stay until they are this share of the batch: their rows cost time, and so does moving
+# what is kept of the others.
+_LEAVING_SHARE = 1 / 8
+_STEPS_BETWEEN_CHECKS = 4  # on a GPU, which must not wait for every answer
+
+
+@dataclass(kw_only=True, eq=False)
+class NativeEngine:
+    """A model on its device, and how many sentences it translates at a time.
+
+    batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses
+    batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
+    workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
+                     product; 0: as many as there are threads
+    """
+
+    model: Seq2Seq
+    device: torch.device
+    batch_tokens: int
+    batch_sentences: int = 0
+    precision: Precision = Precision.auto
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_tokens < 1:
+            raise UserError(f"batch_tokens ({self.batch_tokens}) must be at least 1")
+        if self.batch_sentences < 0:
+            raise UserError(f"batch_sentences ({self.batch_sentences}) must not be negative; 0: no limit")
+        if self.workers < 0:
+            raise UserError(f"workers ({self.workers}) must not be negative; 0: one for every thread")
+        if self.precision is Precision.int8:
+            raise UserError("precision=int8 is for engine=ctranslate2")
+
+    @property
+    def max_length(self) -> int:
+        return self.model.max_length
+
+    def search(
+        self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
+    ) -> list[list[Hypothesis]]:
+        """The n_best hypotheses of each sentence, best first."""
+        order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]), reverse=True)
+        longest_first = [sentences[index] for index in order]
+        found: dict[int, list[Hypothesis]] = {}
+
+        def report(some: Found) -> None:
+            found.update((order[place], hypotheses) for place, hypotheses in some)
+            if progress:
+                progress(len(found) / len(sentences))
+
+        with _evaluating(self.model):
+            self._share_out(longest_first, config, report)
+        return [found[index] for index in range(len(sentences))]
+
+    def _share_out(self, sentences: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
+        workers = worthwhile_workers(self.workers, len(sentences)) if self.device.type == "cpu" else 1
+        if workers == 1:
+            self._translate(sentences, config, Queue(len(sentences)), report)
+            return
+        share = -(-len(sentences) // workers)
+        engine = replace(self, batch_sentences=min(self.batch_sentences or share, share))
+        work = partial(engine._translate, sentences, config)
+        work_in_processes(work, len(sentences), workers, report)
+
+    @torch.inference_mode()
+    def _translate(self, sentences: Sequence[Sentence], config: SearchConfig, queue: Queue, report: Report) -> None:
+        """Translate what can be taken from the queue: places in the order of sentences."""
+        bf16 = self.precision is Precision.bf16 or (self.precision is Precision.auto and self.device.type == "cuda")
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            batch = self._begin(queue, sentences, [], config)
+            while batch is not None:
+                leaving = self._step_until_some_leave(batch)
+                report(list(zip([batch.places[row] for row in leaving], batch.search.collect(leaving), strict=True)))
+                staying = sorted(set(range(len(batch.places))) - set(leaving))
+                new = self._begin(queue, sentences, [batch.places[row] for row in staying], config)
+                batch = batch.exchange(leaving, staying, new)
+
+    def _begin(
+        self, queue: Queue, sentences: Sequence[Sentence], living: Sequence[int], config: SearchConfig
+    ) -> _UnderWay | None:
+        """Further sentences, as many as there is room for beside the living ones."""
+
+        def free(first: int) -> int:
+            longest = max(len(sentences[place]) for place in [first, *living]) + 1
+            room = max(1, self.batch_tokens // longest)
+            return min(room, self.batch_sentences or room) - len(living)
+
+        places = queue.take(free)
+        if not places:
+            return None
+        chosen = [[*sentences[place], EOS] for place in places]
+        limits = length_limits([len(sentence) for sentence in chosen], config, self.model.max_length)
+        search = SEARCHES[config.method].start(torch.tensor(limits, device=self.device) + 1, config)
+        memory = self.model.encode(Tokens.pad(chosen).to(self.device))
+        return _UnderWay(self.model.start(memory, search.num_hypotheses(config)), search, places)
+
+    def _step_until_some_leave(self, batch: _UnderWay) -> list[int]:
+        """The rows that are done, once they are enough to be worth the move."""
+        enough = max(1, len(batch.places) * _LEAVING_SHARE)
+        while True:
+            for _ in range(_STEPS_BETWEEN_CHECKS if self.device.type == "cuda" else 1):
+                batch.step(self.model)
+            done = batch.search.done.tolist()  # waits for the device
+            if sum(done) >= enough:
+                return [row for row, is_done in enumerate(done) if is_done]
+
+
+@dataclass(eq=False)
+class _UnderWay:
+    """Sentences being translated: what the model and the search remember of them, and which they are."""
+
+    state: State
+    search: Search
+    places: list[int]
+
+    def step(self, model: Seq2Seq) -> None:
+        logits, self.state = model.step(self.search.last_tokens, self.state)
+        self.search, parents = self.search.extend(logits)
+        if parents is not None:
+            self.state = self.state.reorder(parents)
+
+    def exchange(self, leaving: Sequence[int], staying: Sequence[int], new: _UnderWay | None) -> _UnderWay | None:
+        """Without the leaving rows, and with the new ones: in their places if they are as many."""
+        if not staying:
+            return new
+        if new is not None and len(new.places) == len(leaving):
+            rows = torch.tensor(leaving, device=self.search.done.device)
+            taken_over = dict(zip(leaving, new.places, strict=True))
+            places = [taken_over.get(row, place) for row, place in enumerate(self.places)]
+            return _UnderWay(self.state.replace(rows, new.state), self.search.replace(rows, new.search), places)
+        rows = torch.tensor(staying, device=self.search.done.device)
+        kept = _UnderWay(self.state.keep(rows), self.search.keep(rows), [self.places[row] for row in staying])
+        if new is None:
+            return kept
+        return _UnderWay(kept.state.join(new.state), kept.search.join(new.search), kept.places + new.places)
+
+
+@contextmanager
+def _evaluating(model: Seq2Seq) -> Iterator[None]:
+    """Without dropout; what was being trained goes on being trained afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

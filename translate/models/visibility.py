@@ -1,0 +1,56 @@
+"""Which keys a query may attend to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from translate.batch import Tokens
+
+HIDDEN = -1e30  # fits bfloat16, and leaves room to add a score
+
+
+@dataclass(frozen=True, eq=False)
+class Visibility:
+    """Which keys each query may attend to, worked out once per pass and used by every layer.
+
+    bias           (B, 1, 1 or T, S), to be added to the scores: 0 where visible, a large negative number
+                   elsewhere (not minus infinity: a row with nothing visible must not become NaN)
+    query_offsets, key_offsets   of the packed sentences, as in Tokens; bias is None then
+    """
+
+    causal: bool
+    bias: Tensor | None = None
+    query_offsets: Tensor | None = None
+    key_offsets: Tensor | None = None
+    max_queries: int = 0
+    max_keys: int = 0
+
+    @property
+    def is_packed(self) -> bool:
+        return self.query_offsets is not None
+
+
+def visibility(queries: Tokens, keys: Tokens, *, causal: bool) -> Visibility:
+    """Real tokens of the same sentence, and with causal=True only those up to the query's own place."""
+    if queries.is_packed:
+        return Visibility(
+            causal,
+            query_offsets=queries.offsets,
+            key_offsets=keys.offsets,
+            max_queries=queries.max_length,
+            max_keys=keys.max_length,
+        )
+    assert keys.mask is not None
+    visible = keys.mask[:, None, None, :]
+    if causal:
+        length = keys.mask.shape[1]
+        visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
+    return Visibility(causal, bias=torch.where(visible, 0.0, HIDDEN).to(_score_dtype(visible.device)))
+
+
+def _score_dtype(device: torch.device) -> torch.dtype:
+    """What autocast makes of the scores: a bias of a wider type would widen them again."""
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
