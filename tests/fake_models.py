@@ -81,8 +81,8 @@ class FakeModel(Seq2Seq):
         self.batches.append(sentences)
         return FakeMemory([sentence[:-1] for sentence in sentences])
 
-    def start(self, memory: FakeMemory, num_hypotheses: int) -> FakeState:  # type: ignore[override]
-        return FakeState(memory.sentences, [[()] * num_hypotheses for _ in memory.sentences])
+    def start(self, memory: FakeMemory) -> FakeState:  # type: ignore[override]
+        return FakeState(memory.sentences, [[()] for _ in memory.sentences])
 
     def step(self, tokens: Tensor, state: FakeState) -> tuple[Tensor, FakeState]:  # type: ignore[override]
         state.use()

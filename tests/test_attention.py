@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.models.attention_kernels import attend_by_hand, attend_explicitly
+from translate.models.attention_kernels import attend_by_hand, attend_explicitly, self_attend_by_hand
 from translate.models.visibility import HIDDEN
 
 B, T, S, H, W = 3, 5, 7, 2, 4
@@ -42,6 +42,20 @@ def test_by_hand_it_has_the_values_and_gradients_of_the_formula(masked, dropout_
         results.append((result, *torch.autograd.grad(result, [query, key_value], towards)))
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("dropout_rate", [0.0, 0.3])
+def test_self_attention_by_hand_has_the_values_and_gradients_of_the_formula(dropout_rate):
+    projected = torch.randn(B, T, 3 * H * W, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    projected.requires_grad_()
+    bias = torch.zeros(T, T, dtype=torch.float64).masked_fill(torch.ones(T, T).triu(1).bool(), HIDDEN)
+    towards = torch.randn(B, T, H * W, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.manual_seed(2)
+    ours = self_attend_by_hand(projected, bias, num_heads=H, dropout_rate=dropout_rate)
+    torch.manual_seed(2)
+    expected = by_the_formula(*projected.split([H * W, 2 * H * W], dim=-1), bias, dropout_rate=dropout_rate)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(x, projected, towards)[0] for x in (ours, expected)))
 
 
 def test_by_hand_its_gradient_is_the_slope():

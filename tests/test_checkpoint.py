@@ -43,7 +43,7 @@ def test_a_loaded_model_says_what_the_saved_one_said(tmp_path, tokenizer):
     loaded = load_model(tmp_path / "model", device=CPU)
     source = Tokens.pad([[*ids, 3] for ids in tokenizer.encode_source(LINES[:3])])
     with torch.no_grad():
-        first, second = (m.step(torch.full((3,), 2), m.start(m.encode(source), 1))[0] for m in (model, loaded.model))
+        first, second = (m.step(torch.full((3,), 2), m.start(m.encode(source)))[0] for m in (model, loaded.model))
     assert torch.equal(first, second)
     assert loaded.manifest["seed"] == 0
 

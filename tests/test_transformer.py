@@ -9,6 +9,7 @@ from translate.batch import Tokens
 from translate.data.loader import pack_batch, pad_batch
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
+from translate.models.seq2seq import State
 from translate.models.transformer import Transformer, TransformerConfig
 
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
@@ -32,8 +33,9 @@ def padded_batch():
 
 
 def copy_attention(theirs: nn.MultiheadAttention, ours) -> None:
-    theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key_value.weight]))
-    theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key_value.bias]))
+    projections = [getattr(ours, name) for name in ("query_key_value", "query", "key_value") if hasattr(ours, name)]
+    theirs.in_proj_weight.copy_(torch.cat([projection.weight for projection in projections]))
+    theirs.in_proj_bias.copy_(torch.cat([projection.bias for projection in projections]))
     theirs.out_proj.load_state_dict(ours.output.state_dict())
 
 
@@ -107,7 +109,7 @@ def test_step_by_step_it_says_what_it_says_teacher_forced(settings):
     model, batch = make_model(**settings), padded_batch()
     with torch.no_grad():
         expected = model(batch).logits()
-        state = model.start(model.encode(batch.source), 1)
+        state = model.start(model.encode(batch.source))
         for place in range(batch.target.max_length):
             logits, state = model.step(batch.target.ids[:, place], state)
             real = batch.target.mask[:, place]
@@ -144,10 +146,19 @@ def test_later_target_tokens_are_invisible():
 def step_alone(model: Transformer, sentence: list[int], tokens: list[int]) -> torch.Tensor:
     """Logits after one hypothesis of one sentence has read these tokens."""
     with torch.no_grad():
-        state = model.start(model.encode(Tokens.pad([[*sentence, 3]])), 1)
+        state = model.start(model.encode(Tokens.pad([[*sentence, 3]])))
         for token in tokens:
             logits, state = model.step(torch.tensor([token]), state)
     return logits[0]
+
+
+@torch.no_grad()
+def begun(model: Transformer, sentences: list[list[int]], *, steps: int) -> State:
+    """Two hypotheses of each sentence that have read BOS so many times: as one, until then."""
+    state = model.start(model.encode(Tokens.pad([[*sentence, 3] for sentence in sentences])))
+    for _ in range(steps):
+        _, state = model.step(torch.full((len(sentences),), 2), state)
+    return state.reorder(torch.zeros(len(sentences), 2, dtype=torch.long))
 
 
 def test_hypotheses_go_on_as_if_they_had_always_stood_there():
@@ -161,9 +172,9 @@ def test_hypotheses_go_on_as_if_they_had_always_stood_there():
     for step in range(60):
         if step % 3 == 0 and waiting:
             new, waiting = waiting[:3], waiting[3:]
-            fresh = model.start(model.encode(Tokens.pad([[*sentences[i], 3] for i in new])), 2)
+            fresh = begun(model, [sentences[i] for i in new], steps=step % 2)
             state = fresh if state is None else state.join(fresh)
-            histories.update({i: [[], []] for i in new})
+            histories.update({i: [[2] * (step % 2) for _ in range(2)] for i in new})
         tokens = torch.from_numpy(random.integers(4, 30, 2 * len(histories)))
         with torch.no_grad():
             logits, state = model.step(tokens, state)
@@ -180,11 +191,10 @@ def test_hypotheses_go_on_as_if_they_had_always_stood_there():
         if step % 4 == 1 and waiting:
             row = int(random.integers(len(histories)))
             new, waiting = waiting[0], waiting[1:]
-            fresh = model.start(model.encode(Tokens.pad([[*sentences[new], 3]])), 2)
-            state = state.replace(torch.tensor([row]), fresh)
-            histories = {
-                (new if r == row else i): ([[], []] if r == row else h) for r, (i, h) in enumerate(histories.items())
-            }
+            state = state.replace(torch.tensor([row]), begun(model, [sentences[new]], steps=1))
+            entries = list(histories.items())
+            entries[row] = (new, [[2], [2]])
+            histories = dict(entries)
         if len(histories) > 8:
             rows = sorted(random.permutation(len(histories))[:5].tolist())
             state = state.keep(torch.tensor(rows))
@@ -197,7 +207,7 @@ def test_the_cache_grows_past_its_first_room():
     batch = pad_batch(arrays(SOURCE[:1]), arrays(target))
     with torch.no_grad():
         expected = model(batch).logits()
-        state = model.start(model.encode(batch.source), 1)
+        state = model.start(model.encode(batch.source))
         for place in range(batch.target.max_length):
             logits, state = model.step(batch.target.ids[:, place], state)
         torch.testing.assert_close(logits, expected[:, -1], rtol=1e-4, atol=1e-5)

@@ -5,9 +5,9 @@ Letters: B sentences, L tokens of the longest one, T tokens of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,12 +24,19 @@ class _Movable:
     """A dataclass of tensors, and of such dataclasses, that can be put on a device."""
 
     def to(self, device: torch.device, *, non_blocking: bool = True) -> Self:
-        moved = {
-            field.name: value.to(device, non_blocking=non_blocking)
+        return self._with_each(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """In memory from which a GPU can read while the CPU goes on."""
+        return self._with_each(lambda value: value.pin_memory())
+
+    def _with_each(self, change: Callable[[Any], Any]) -> Self:
+        changed = {
+            field.name: change(value)
             for field in fields(self)  # type: ignore[arg-type]
             if isinstance(value := getattr(self, field.name), Tensor | _Movable)
         }
-        return replace(self, **moved)  # type: ignore[type-var]
+        return replace(self, **changed)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +95,9 @@ class Tokens(_Movable):
         positions = np.arange(total) - np.repeat(offsets[:-1], lengths)
         # the padding at the end has no positions of its own: a position table may be shorter than it
         positions[total - free :] = 0
-        return cls(torch.from_numpy(ids), torch.from_numpy(positions), None, torch.from_numpy(offsets), max(lengths))
+        # a power of two: a compiled model is compiled anew for every value that it meets
+        bound = 1 << (max(lengths) - 1).bit_length()
+        return cls(torch.from_numpy(ids), torch.from_numpy(positions), None, torch.from_numpy(offsets), bound)
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
             f"{directory}: this tokenizer is not the one that the model was trained with "
             f"(hash {tokenizer.hash[:12]}, the manifest says {str(manifest.get('tokenizer'))[:12]})"
         )
-    model = build_model(_read_config(directory / MODEL), vocabularies_of(tokenizer))
+    model = build_model(read_config(directory / MODEL), vocabularies_of(tokenizer))
     set_weights(model, _read_weights(directory / WEIGHTS, model))
     return LoadedModel(model.to(device).eval(), tokenizer, manifest, directory)
 
@@ -157,8 +157,8 @@ def _plain(config: ModelConfig) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, str) else value for key, value in dataclasses.asdict(config).items()}
 
 
-def _read_config(path: Path) -> ModelConfig:
-    """A model's configuration, checked field by field: the file may come from anybody."""
+def read_config(path: Path) -> ModelConfig:
+    """A model's configuration, checked field by field: the file may come from anybody. UserError says what is wrong."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -58,13 +58,24 @@ class Update:
 
 
 class Loader:
-    """Updates of a corpus from any place on: each holds `accumulation` batches for each process of the world."""
+    """Updates of a corpus from any place on: each holds `accumulation` batches for each process of the world.
+
+    pinned  whether batches lie in memory from which a GPU can read while the CPU goes on
+    """
 
     def __init__(
-        self, corpus: Lengthed, encode: Encoder, config: BatchConfig, *, seed: int, packed: bool, world: World
+        self,
+        corpus: Lengthed,
+        encode: Encoder,
+        config: BatchConfig,
+        *,
+        seed: int,
+        packed: bool,
+        world: World,
+        pinned: bool = False,
     ):
         self.corpus, self.encode, self.config = corpus, encode, config
-        self.seed, self.packed, self.world = seed, packed, world
+        self.seed, self.packed, self.world, self.pinned = seed, packed, world, pinned
 
     def plan(self, epoch: int) -> list[PlannedBatch]:
         plan = plan_packed if self.packed else plan_padded
@@ -103,7 +114,8 @@ class Loader:
 
     def _make(self, planned: PlannedBatch, entropy: list[int]) -> Batch:
         source, target = self.encode(planned.pairs, int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-        return pack_batch(source, target, self.config.tokens) if self.packed else pad_batch(source, target, planned)
+        batch = pack_batch(source, target, self.config.tokens) if self.packed else pad_batch(source, target, planned)
+        return batch.pin_memory() if self.pinned else batch
 
 
 def pad_batch(source: Side, target: Side, planned: PlannedBatch | None = None) -> Batch:

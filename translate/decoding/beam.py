@@ -29,7 +29,7 @@ class BeamSearch(Search):
     they stand, score no higher than the n_best of them; or earlier, when no living one could ever come among the
     n_best; or at its maximum length, where every hypothesis has to end.
 
-    tokens       (B, K, T): the living hypotheses, BOS first, whatever before it
+    tokens       (B, K, T): the living hypotheses, BOS first, whatever before it; before the first token K is 1
     log_probs    (B, K), fp32: theirs; minus infinity in a place that is not taken
     ended        (B, K, T): the best finished hypotheses, best first, PAD after their end
     ended_scores (B, K): theirs, length-normalised; minus infinity in a place that is not taken
@@ -46,26 +46,19 @@ class BeamSearch(Search):
 
     @classmethod
     def start(cls, limits: Tensor, config: SearchConfig) -> BeamSearch:
-        tokens = torch.full((len(limits), config.beam_size, 1), BOS, device=limits.device)
-        nothing = torch.full(tokens.shape[:2], -torch.inf, device=limits.device)
-        log_probs = nothing.clone()
-        log_probs[:, 0] = 0.0  # the other places are filled by its first continuations
+        device, places = limits.device, (len(limits), config.beam_size)
         zero = torch.zeros_like(limits)
         return cls(
             config=config,
             lengths=zero,
             limits=limits,
             done=zero.bool(),
-            tokens=tokens,
-            log_probs=log_probs,
-            ended=tokens,
-            ended_scores=nothing,
+            tokens=torch.full((len(limits), 1, 1), BOS, device=device),
+            log_probs=torch.zeros(len(limits), 1, device=device),
+            ended=torch.full((*places, 1), PAD, device=device),
+            ended_scores=torch.full(places, -torch.inf, device=device),
             ended_count=zero,
         )
-
-    @classmethod
-    def num_hypotheses(cls, config: SearchConfig) -> int:
-        return config.beam_size
 
     @property
     def last_tokens(self) -> Tensor:
@@ -73,17 +66,21 @@ class BeamSearch(Search):
 
     def extend(self, logits: Tensor) -> tuple[BeamSearch, Tensor]:
         beam_size, lengths = self.config.beam_size, self.lengths + 1
+        sentences, hypotheses = self.log_probs.shape
+        # of the 2K best continuations of a sentence, at most K end
         log_probs, tokens = best_continuations(
             logits,
             2 * beam_size,
-            lengths=lengths.repeat_interleave(beam_size),
-            limits=self.limits.repeat_interleave(beam_size),
+            lengths=lengths.repeat_interleave(hypotheses),
+            limits=self.limits.repeat_interleave(hypotheses),
             config=self.config,
         )
         choices = log_probs.shape[1]
-        # of the 2K best continuations of a sentence, at most K end
-        scores, chosen = highest((self.log_probs.flatten()[:, None] + log_probs).view(len(lengths), -1), 2 * beam_size)
-        parents, tokens = chosen // choices, tokens.view(len(lengths), -1).gather(1, chosen)
+        scores = (self.log_probs.flatten()[:, None] + log_probs).view(sentences, -1)
+        missing = max(0, 2 * beam_size - scores.shape[1])  # of a vocabulary smaller than the beam
+        scores, chosen = highest(F.pad(scores, (0, missing), value=-torch.inf), 2 * beam_size)
+        parents = (chosen // choices).clamp(max=hypotheses - 1)
+        tokens = F.pad(tokens.view(sentences, -1), (0, missing), value=PAD).gather(1, chosen)
         ends = tokens == EOS
         longer = torch.cat([_take(self.tokens, parents), tokens[:, :, None]], dim=2)
         living = ends.long().argsort(dim=1, stable=True)[:, :beam_size]

@@ -42,10 +42,6 @@ class GreedySearch(Search):
             ended=zero,
         )
 
-    @classmethod
-    def num_hypotheses(cls, config: SearchConfig) -> int:
-        return 1
-
     @property
     def last_tokens(self) -> Tensor:
         return self.tokens[:, -1]

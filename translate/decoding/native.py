@@ -102,7 +102,10 @@ class NativeEngine:
     def _begin(
         self, queue: Queue, sentences: Sequence[Sentence], living: Sequence[int], config: SearchConfig
     ) -> _UnderWay | None:
-        """Further sentences, as many as there is room for beside the living ones."""
+        """Further sentences, as many as there is room for beside the living ones, with their first tokens.
+
+        At the first token all hypotheses of a sentence would be the same: there is one then.
+        """
 
         def free(first: int) -> int:
             longest = max(len(sentences[place]) for place in [first, *living]) + 1
@@ -115,8 +118,10 @@ class NativeEngine:
         chosen = [[*sentences[place], EOS] for place in places]
         limits = length_limits([len(sentence) for sentence in chosen], config, self.model.max_length)
         search = SEARCHES[config.method].start(torch.tensor(limits, device=self.device) + 1, config)
-        memory = self.model.encode(Tokens.pad(chosen).to(self.device))
-        return _UnderWay(self.model.start(memory, search.num_hypotheses(config)), search, places)
+        state = self.model.start(self.model.encode(Tokens.pad(chosen).to(self.device)))
+        new = _UnderWay(state, search, places)
+        new.step(self.model)
+        return new
 
     def _step_until_some_leave(self, batch: _UnderWay) -> list[int]:
         """The rows that are done, once they are enough to be worth the move."""

@@ -42,11 +42,6 @@ class Search(ABC):
     def start(cls, limits: Tensor, config: SearchConfig) -> Self:
         """One empty hypothesis per sentence."""
 
-    @classmethod
-    @abstractmethod
-    def num_hypotheses(cls, config: SearchConfig) -> int:
-        """K"""
-
     @property
     @abstractmethod
     def last_tokens(self) -> Tensor:
@@ -56,7 +51,7 @@ class Search(ABC):
     def extend(self, logits: Tensor) -> tuple[Self, Tensor | None]:
         """Every hypothesis one token longer, by logits (N, V).
 
-        Also which hypothesis of its sentence each continues, (B, K); None: itself.
+        Also which hypothesis of its sentence each continues, (B, K'), where K' may be another K; None: itself.
         """
 
     @abstractmethod

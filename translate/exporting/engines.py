@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from translate.checkpoint import load_model
-from translate.decoding.engine import choose_device
+from translate.decoding.engine import Engine, EngineName, choose_device
 from translate.decoding.native import NativeEngine
 from translate.decoding.translator import DecodingConfig, Translator
+from translate.exporting.ctranslate2_engine import CTranslate2Engine
+from translate.exporting.ctranslate2_model import converted_model
+from translate.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +27,12 @@ class OpenedModel:
 
 def open_model(path: str, config: DecodingConfig) -> OpenedModel:
     """The model in a model directory, or in best/ of a run's folder. Raises UserError where it cannot be used."""
+    engine, tokenizer, manifest = ENGINES[config.engine](path, config)
+    translator = Translator(engine, tokenizer, config.search, max_source_length=config.max_source_length)
+    return OpenedModel(translator, manifest)
+
+
+def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
     device = choose_device(config.device)
     loaded = load_model(path, device=device)
     engine = NativeEngine(
@@ -31,5 +43,21 @@ def open_model(path: str, config: DecodingConfig) -> OpenedModel:
         precision=config.precision,
         workers=config.workers,
     )
-    translator = Translator(engine, loaded.tokenizer, config.search, max_source_length=config.max_source_length)
-    return OpenedModel(translator, loaded.manifest)
+    return engine, loaded.tokenizer, loaded.manifest
+
+
+def _ctranslate2(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+    converted = converted_model(Path(path))
+    engine = CTranslate2Engine(
+        converted,
+        threads=torch.get_num_threads(),
+        workers=config.workers,
+        batch_tokens=config.batch_tokens,
+        batch_sentences=config.batch_sentences,
+        precision=config.precision,
+        device=config.device,
+    )
+    return engine, converted.tokenizer, converted.manifest
+
+
+ENGINES = {EngineName.native: _native, EngineName.ctranslate2: _ctranslate2}

@@ -15,53 +15,93 @@ from translate.models.attention_kernels import (
     attend_fused,
     attend_packed,
     attend_packed_reference,
+    self_attend_by_hand,
 )
 from translate.models.visibility import Visibility
 
 
-class MultiHeadAttention(nn.Module):
-    """Attention of queries over keys and values, each seen through num_heads learned projections."""
+class _MultiHeadAttention(nn.Module):
+    """What self- and cross-attention share: how queries, keys and values, once projected, become an output."""
 
     def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float):
         super().__init__()
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
-        self.query = nn.Linear(d_model, d_model)
-        self.key_value = nn.Linear(d_model, 2 * d_model)
         self.output = nn.Linear(d_model, d_model)
 
-    def forward(
-        self, x: Tensor, memory: Tensor, visible: Visibility, *, return_weights: bool = False
+    def attend_kept(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Queries (B, H, T, W) over kept keys and values (B, H, S, W), as they are split; (B, T, D)."""
+        return self.output(_join(attend_fused(query, key, value, bias, dropout_rate=0.0)))
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
+        heads = x.unflatten(-1, (self.num_heads, -1))
+        return heads.transpose(1, 2) if x.dim() == 3 else heads
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D) attends to memory (B, S, D), or (N, D) both; the result is like x."""
-        query, key_value = self.query(x), self.key_value(memory)
-        rate = self.dropout_rate if self.training else 0.0
-        if not (return_weights or visible.is_packed or query.is_cuda):
-            heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=rate)
-            return self.output(heads), None
-        query, (key, value) = self._split(query), (self._split(y) for y in key_value.chunk(2, dim=-1))
+        """Queries (B, T, D), keys and values (B, S, D), or (N, D) all; the result is like the queries."""
+        query, key, value = (self.split(x) for x in (query, key, value))
         if visible.is_packed:
             kernel = attend_packed if query.is_cuda else attend_packed_reference
             return self.output(kernel(query, key, value, visible).flatten(-2)), None
         if return_weights:
-            heads, weights = attend_explicitly(query, key, value, visible.bias, dropout_rate=rate)
-            return self._join(heads), weights
-        return self._join(attend_fused(query, key, value, visible.bias, dropout_rate=rate)), None
+            heads, weights = attend_explicitly(query, key, value, visible.bias, dropout_rate=self._rate)
+            return self.output(_join(heads)), weights
+        return self.output(_join(attend_fused(query, key, value, visible.bias, dropout_rate=self._rate))), None
+
+    @property
+    def _rate(self) -> float:
+        return self.dropout_rate if self.training else 0.0
+
+
+class SelfAttention(_MultiHeadAttention):
+    """Every token attends to those of its own sentence that it may see."""
+
+    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float):
+        super().__init__(d_model=d_model, num_heads=num_heads, dropout_rate=dropout_rate)
+        self.query_key_value = nn.Linear(d_model, 3 * d_model)
+
+    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
+        """x (B, T, D) or (N, D); the result is like it."""
+        projected = self.query_key_value(x)
+        if visible.is_packed or projected.is_cuda:
+            query, key, value = projected.chunk(3, dim=-1)
+            return self._attend(query, key, value, visible)[0]
+        heads = self_attend_by_hand(projected, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
+        return self.output(heads)
+
+    def project(self, x: Tensor) -> list[Tensor]:
+        """Query, key and value (B, H, T, W) of x (B, T, D)."""
+        return [self.split(part) for part in self.query_key_value(x).chunk(3, dim=-1)]
+
+
+class CrossAttention(_MultiHeadAttention):
+    """Every target token attends to the source tokens of its sentence."""
+
+    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float):
+        super().__init__(d_model=d_model, num_heads=num_heads, dropout_rate=dropout_rate)
+        self.query = nn.Linear(d_model, d_model)
+        self.key_value = nn.Linear(d_model, 2 * d_model)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, visible: Visibility, *, return_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D) over memory (B, S, D), or (N, D) both; the result is like x. Also the weights (B, H, T, S)."""
+        query, key_value = self.query(x), self.key_value(memory)
+        if return_weights or visible.is_packed or query.is_cuda:
+            key, value = key_value.chunk(2, dim=-1)
+            return self._attend(query, key, value, visible, return_weights=return_weights)
+        heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
+        return self.output(heads), None
 
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, W) of memory (B, S, D), to be kept while hypotheses grow."""
-        key, value = (self._split(y) for y in self.key_value(memory).chunk(2, dim=-1))
+        key, value = (self.split(part).contiguous() for part in self.key_value(memory).chunk(2, dim=-1))
         return key, value
 
-    def attend(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        """x (B, T, D) attends to kept keys and values (B, H, S, W)."""
-        heads, _ = attend_explicitly(self._split(self.query(x)), key, value, bias, dropout_rate=0.0)
-        return self._join(heads)
 
-    def _join(self, heads: Tensor) -> Tensor:
-        return self.output(heads.transpose(1, 2).flatten(-2))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
-        heads = x.unflatten(-1, (self.num_heads, -1))
-        return heads.transpose(1, 2) if x.dim() == 3 else heads
+def _join(heads: Tensor) -> Tensor:
+    """(B, H, T, W) as (B, T, D)."""
+    return heads.transpose(1, 2).flatten(-2)

@@ -91,41 +91,74 @@ def attend_by_hand(
 ) -> Tensor:
     """attend_explicitly for queries (B, T, D) and keys and values (B, S, 2 D) as projected; the result is (B, T, D).
 
-    Autograd would copy each of queries, keys, values and their gradients between layouts several times, which
-    on a CPU takes longer than the products; here each is copied once.
+    Autograd would copy each of queries, keys, values and their gradients between layouts several times, which on a
+    CPU takes longer than the products; here each is copied once.
     """
-    return _ByHand.apply(query, key_value, bias, num_heads, dropout_rate)
+    return _CrossByHand.apply(query, key_value, bias, num_heads, dropout_rate)
 
 
-class _ByHand(torch.autograd.Function):
+def self_attend_by_hand(query_key_value: Tensor, bias: Tensor | None, *, num_heads: int, dropout_rate: float) -> Tensor:
+    """The same for queries, keys and values (B, T, 3 D) of one projection."""
+    return _SelfByHand.apply(query_key_value, bias, num_heads, dropout_rate)
+
+
+class _CrossByHand(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key_value: Tensor, bias: Tensor | None, num_heads: int, dropout_rate: float
     ) -> Tensor:
         q, (k, v) = _by_head(query, 1, num_heads)[0], _by_head(key_value, 2, num_heads)
-        ctx.scale = 1 / math.sqrt(q.shape[-1])
-        scores = torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)).unflatten(0, q.shape[:2])
-        scores = scores.mul_(ctx.scale) if bias is None else torch.add(bias, scores, alpha=ctx.scale)
-        weights = scores.softmax(-1)
-        keep, ctx.keep_scale = dropout_mask(weights.shape, dropout_rate) if dropout_rate else (None, 1.0)
-        dropped = _drop(weights, keep, ctx.keep_scale)
-        ctx.save_for_backward(q, k, v, weights, dropped, keep)
-        return _from_heads(torch.bmm(dropped.flatten(0, 1), v.flatten(0, 1)).unflatten(0, q.shape[:2])[None])
+        return _forward_by_hand(ctx, q, k, v, bias, dropout_rate)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        q, k, v, weights, dropped, keep = ctx.saved_tensors
-        batch_heads = q.shape[:2]
-        [gradient] = _by_head(gradient, 1, batch_heads[1])
-        g, q, k_, v = (x.flatten(0, 1) for x in (gradient, q, k, v))
-        for_weights = _drop(torch.bmm(g, v.transpose(1, 2)).unflatten(0, batch_heads), keep, ctx.keep_scale)
-        for_scores = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype)
-        for_scores = for_scores.mul_(ctx.scale).flatten(0, 1)
-        for_query = torch.bmm(for_scores, k_).unflatten(0, batch_heads)
-        for_key_value = k.new_empty((2, *k.shape))
-        torch.bmm(for_scores.transpose(1, 2), q, out=for_key_value[0].flatten(0, 1))
-        torch.bmm(dropped.flatten(0, 1).transpose(1, 2), g, out=for_key_value[1].flatten(0, 1))
-        return _from_heads(for_query[None]), _from_heads(for_key_value), None, None, None
+        query, key, *_ = ctx.saved_tensors
+        for_query, for_key_value = query.new_empty((1, *query.shape)), key.new_empty((2, *key.shape))
+        _backward_by_hand(ctx, gradient, for_query[0], for_key_value[0], for_key_value[1])
+        return _from_heads(for_query), _from_heads(for_key_value), None, None, None
+
+
+class _SelfByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query_key_value: Tensor, bias: Tensor | None, num_heads: int, dropout_rate: float) -> Tensor:
+        q, k, v = _by_head(query_key_value, 3, num_heads)
+        return _forward_by_hand(ctx, q, k, v, bias, dropout_rate)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        query, *_ = ctx.saved_tensors
+        for_all = query.new_empty((3, *query.shape))
+        _backward_by_hand(ctx, gradient, *for_all)
+        return _from_heads(for_all), None, None, None
+
+
+def _forward_by_hand(
+    ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout_rate: float
+) -> Tensor:
+    """(B, H, T, W) queries, (B, H, S, W) keys and values, contiguous; (B, T, D)."""
+    batch_heads = query.shape[:2]
+    ctx.scale = 1 / math.sqrt(query.shape[-1])
+    scores = torch.bmm(query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)).unflatten(0, batch_heads)
+    scores = scores.mul_(ctx.scale) if bias is None else torch.add(bias, scores, alpha=ctx.scale)
+    weights = scores.softmax(-1)
+    keep, ctx.keep_scale = dropout_mask(weights.shape, dropout_rate) if dropout_rate else (None, 1.0)
+    dropped = _drop(weights, keep, ctx.keep_scale)
+    ctx.save_for_backward(query, key, value, weights, dropped, keep)
+    return _from_heads(torch.bmm(dropped.flatten(0, 1), value.flatten(0, 1)).unflatten(0, batch_heads)[None])
+
+
+def _backward_by_hand(ctx: Any, gradient: Tensor, for_query: Tensor, for_key: Tensor, for_value: Tensor) -> None:
+    """Fill in the gradients, (B, H, T, W) and (B, H, S, W), from that of the result, (B, T, D)."""
+    *saved, keep = ctx.saved_tensors
+    query, key, value, weights, dropped = (x.flatten(0, 1) for x in saved)
+    [gradient] = _by_head(gradient, 1, for_query.shape[1])
+    gradient = gradient.flatten(0, 1)
+    torch.bmm(dropped.transpose(1, 2), gradient, out=for_value.flatten(0, 1))
+    keep = None if keep is None else keep.flatten(0, 1)
+    for_weights = _drop(torch.bmm(gradient, value.transpose(1, 2)), keep, ctx.keep_scale)
+    for_scores = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype).mul_(ctx.scale)
+    torch.bmm(for_scores, key, out=for_query.flatten(0, 1))
+    torch.bmm(for_scores.transpose(1, 2), query, out=for_key.flatten(0, 1))
 
 
 def _drop(x: Tensor, keep: Tensor | None, scale: float) -> Tensor:

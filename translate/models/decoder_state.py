@@ -1,15 +1,17 @@
 """What a Transformer's decoder keeps of sentences while their translations grow.
 
 The self-attention cache of a sentence is never reordered. Each step writes the keys and values of its K
-hypotheses into K new slots, and a hypothesis sees, of all its sentence's slots, those of its own ancestors: a
-beam search that goes on from other parents moves a small bias instead of all keys and values of all layers.
+hypotheses into K new slots, and a hypothesis sees, of all its sentence's slots, those of its own ancestors: a beam
+search that goes on from other parents moves a small bias instead of all keys and values of all layers. When the slots
+are used up, those are forgotten that nobody sees any more: most of them, since hypotheses soon have common ancestors.
 
-Letters: B sentences, K hypotheses of each, S source tokens, L slots of a sentence (K for every step), H heads, W
+Letters: B sentences, K hypotheses of each, S source tokens, L slots of a sentence, H heads, W
 width of a head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from translate.models.visibility import HIDDEN
 
-_ROOM = 16  # further steps that a new cache has place for at least
+_STEPS_AHEAD = 16  # that a new cache has place for at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,118 +73,129 @@ class TransformerState:
     """The memory, and what self-attention may see of the tokens so far.
 
     positions  (B,): tokens that each sentence's hypotheses have read
-    steps      how many steps the caches hold; a sentence that joined later sees only the last of them
     caches     keys and values of each layer, (2, B, H, room, W); None before the first step
     bias       (B, 1, K, L): 0 where hypothesis k sees a slot
     """
 
     memory: TransformerMemory
-    num_hypotheses: int
     positions: Tensor
-    steps: int
     caches: list[Tensor | None]
     bias: Tensor
 
     @classmethod
-    def empty(cls, memory: TransformerMemory, num_hypotheses: int, *, layers: int) -> TransformerState:
-        sentences, device = len(memory.bias), memory.bias.device
-        positions = torch.zeros(sentences, dtype=torch.long, device=device)
-        bias = memory.bias.new_empty(sentences, 1, num_hypotheses, 0)
-        return cls(memory, num_hypotheses, positions, 0, [None] * layers, bias)
+    def empty(cls, memory: TransformerMemory, *, layers: int) -> TransformerState:
+        positions = torch.zeros(len(memory.bias), dtype=torch.long, device=memory.bias.device)
+        return cls(memory, positions, [None] * layers, memory.bias.new_empty(len(positions), 1, 1, 0))
+
+    @property
+    def num_hypotheses(self) -> int:
+        """K"""
+        return self.bias.shape[2]
+
+    @property
+    def slots(self) -> int:
+        """L"""
+        return self.bias.shape[-1]
 
     def advance(self) -> None:
         """Make slots for one more token of each hypothesis, which sees its own."""
+        cache = self.caches[0]
+        if cache is not None and self.slots + self.num_hypotheses > cache.shape[3]:
+            self._compact()
         own = torch.full((self.num_hypotheses, self.num_hypotheses), HIDDEN, device=self.bias.device).fill_diagonal_(0)
         self.bias = torch.cat([self.bias, own.to(self.bias.dtype).expand(len(self.bias), 1, -1, -1)], dim=-1)
         self.positions = self.positions + 1
-        self.steps += 1
 
-    def extend(self, layer: int, keys_and_values: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Write keys and values (B, H, K, W) into the slots of this step; those of all slots, (B, H, L, W)."""
-        cache, used = self.caches[layer], self.steps * self.num_hypotheses
-        if cache is None or used > cache.shape[3]:
-            cache = keys_and_values[0][None, :, :, :0].expand(2, -1, -1, -1, -1) if cache is None else cache
-            room = (self.steps + max(_ROOM, self.steps)) * self.num_hypotheses
-            cache = self.caches[layer] = _with_room(cache, cache.shape[1], room)
+    def extend(self, layer: int, keys_and_values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Write keys and values (B, H, K, W) into the newest slots; those of all slots, (B, H, L, W)."""
+        cache = self.caches[layer]
+        if cache is None:
+            key = keys_and_values[0]
+            cache = key.new_empty(2, *key.shape[:2], _room(self.slots, self.num_hypotheses), key.shape[-1])
+            self.caches[layer] = cache
         for kept, new in zip(cache, keys_and_values, strict=True):
-            kept[:, :, used - self.num_hypotheses : used] = new
-        return cache[0, :, :, :used], cache[1, :, :, :used]
+            kept[:, :, self.slots - self.num_hypotheses : self.slots] = new
+        return cache[0, :, :, : self.slots], cache[1, :, :, : self.slots]
+
+    def _compact(self) -> None:
+        """Forget the slots that no hypothesis sees any more, and what is padding for every sentence."""
+        seen = (self.bias == 0).any(dim=2).squeeze(1)  # (B, L)
+        needed = int(seen.sum(dim=1).max())
+        slots = seen.byte().argsort(dim=1, descending=True, stable=True)[:, :needed]
+        sentences = torch.arange(len(slots), device=slots.device)[:, None]
+        for layer, cache in enumerate(self.caches):
+            assert cache is not None
+            kept = cache[:, sentences, :, slots].permute(2, 0, 3, 1, 4)  # from (B, L, 2, H, W)
+            self.caches[layer] = _with_room(kept, needed, self.num_hypotheses)
+        self.bias = self.bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
+        self.memory = self.memory.cropped()
 
     def reorder(self, parents: Tensor) -> TransformerState:
-        hypotheses = parents[:, None, :, None].expand(-1, -1, -1, self.bias.shape[-1])
+        hypotheses = parents[:, None, :, None].expand(-1, -1, -1, self.slots)
         return replace(self, bias=self.bias.gather(2, hypotheses))
 
     def keep(self, sentences: Tensor) -> TransformerState:
-        kept = replace(
+        return replace(
             self,
             memory=self.memory.keep(sentences),
             positions=self.positions.index_select(0, sentences),
+            caches=[None if cache is None else cache.index_select(1, sentences) for cache in self.caches],
             bias=self.bias.index_select(0, sentences),
         )
-        kept._crop(int(kept.positions.max()), sentences)
-        return kept
 
     def join(self, other: TransformerState) -> TransformerState:
-        steps = max(self.steps, other.steps)
-        return TransformerState(
-            self.memory.join(other.memory),
-            self.num_hypotheses,
-            torch.cat([self.positions, other.positions]),
-            steps,
-            [self._joined(other, layer, steps) for layer in range(len(self.caches))],
-            torch.cat([self._bias_of(steps), other._bias_of(steps)]),
+        slots = max(self.slots, other.slots)
+        return replace(
+            self,
+            memory=self.memory.join(other.memory),
+            positions=torch.cat([self.positions, other.positions]),
+            caches=[self._joined(other, layer, slots) for layer in range(len(self.caches))],
+            bias=torch.cat([_with_slots(self.bias, slots), _with_slots(other.bias, slots)]),
         )
 
     def replace(self, sentences: Tensor, other: TransformerState) -> TransformerState:
-        assert other.steps == 0, "what takes the place of another has not begun"
-        replaced = replace(
+        assert other.slots <= self.slots, "what takes the place of another has hardly begun"
+        for mine, new in zip(self.caches, other.caches, strict=True):
+            if mine is not None and new is not None:
+                mine[:, sentences, :, : other.slots] = new[:, :, :, : other.slots]
+        return replace(
             self,
             memory=self.memory.replace(sentences, other.memory),
             positions=self.positions.index_copy(0, sentences, other.positions),
-            bias=self.bias.index_copy(0, sentences, other._bias_of(self.steps)),
+            bias=self.bias.index_copy(0, sentences, _with_slots(other.bias, self.slots)),
         )
-        # what was kept of sentences that have left goes on costing attention
-        needed = int(replaced.positions.max())
-        if self.steps - needed >= _ROOM // 2:
-            replaced.memory = replaced.memory.cropped()
-            replaced._crop(needed, None)
-        return replaced
 
-    def _crop(self, steps: int, sentences: Tensor | None) -> None:
-        """Only the slots of the last steps, of these sentences or of all, with room for more."""
-        first, last = ((self.steps - steps) * self.num_hypotheses, self.steps * self.num_hypotheses)
-        for layer, cache in enumerate(self.caches):
-            if cache is not None:
-                used = cache[:, :, :, first:last]
-                used = used if sentences is None else used.index_select(1, sentences)
-                self.caches[layer] = _with_room(used, used.shape[1], (steps + _ROOM) * self.num_hypotheses)
-        self.bias = self.bias[..., first:]
-        self.steps = steps
-
-    def _bias_of(self, steps: int) -> Tensor:
-        """The bias, as if there had been so many steps."""
-        return F.pad(self.bias, (steps * self.num_hypotheses - self.bias.shape[-1], 0), value=HIDDEN)
-
-    def _joined(self, other: TransformerState, layer: int, steps: int) -> Tensor | None:
-        """The caches of both, so that their last steps are the same; what nobody sees must still be numbers."""
+    def _joined(self, other: TransformerState, layer: int, slots: int) -> Tensor | None:
+        """The caches of both; what nobody sees must still be numbers."""
         known = self.caches[layer] if self.caches[layer] is not None else other.caches[layer]
         if known is None:
             return None
-        sentences, last = len(self.positions) + len(other.positions), steps * self.num_hypotheses
-        joined = _with_room(known[:, :, :, :0], sentences, last + _ROOM * self.num_hypotheses)
+        _, _, heads, _, width = known.shape
+        sentences = len(self.positions) + len(other.positions)
+        joined = known.new_empty(2, sentences, heads, _room(slots, self.num_hypotheses), width)
         start = 0
         for state in (self, other):
-            cache, used, stop = state.caches[layer], state.steps * self.num_hypotheses, start + len(state.positions)
-            joined[:, start:stop, :, : last - used] = 0
+            stop = start + len(state.positions)
+            cache = state.caches[layer]
             if cache is not None:
-                joined[:, start:stop, :, last - used : last] = cache[:, :, :, :used]
+                joined[:, start:stop, :, : state.slots] = cache[:, :, :, : state.slots]
+            joined[:, start:stop, :, state.slots : slots] = 0
             start = stop
         return joined
 
 
-def _with_room(cache: Tensor, sentences: int, slots: int) -> Tensor:
+def _with_room(cache: Tensor, slots: int, num_hypotheses: int) -> Tensor:
     """A cache (2, B, H, L, W) at the beginning of a larger one."""
-    _, _, heads, used, width = cache.shape
-    larger = cache.new_empty(2, sentences, heads, slots, width)
-    larger[:, : cache.shape[1], :, :used] = cache
+    larger = cache.new_empty(*cache.shape[:3], _room(slots, num_hypotheses), cache.shape[4])
+    larger[:, :, :, :slots] = cache
     return larger
+
+
+def _room(slots: int, num_hypotheses: int) -> int:
+    """How many slots a cache has that needs so many now."""
+    return slots + max(_STEPS_AHEAD * num_hypotheses, slots)
+
+
+def _with_slots(bias: Tensor, slots: int) -> Tensor:
+    """The bias with further slots that nobody sees."""
+    return F.pad(bias, (0, slots - bias.shape[-1]), value=HIDDEN)

@@ -44,7 +44,7 @@ class State(Protocol):
     """
 
     def reorder(self, parents: Tensor) -> Self:
-        """Hypothesis k of sentence b goes on from what was its hypothesis parents[b, k]: (B, K)."""
+        """Hypothesis k of sentence b goes on from what was its hypothesis parents[b, k]; (B, K'), perhaps another K."""
         ...
 
     def keep(self, sentences: Tensor) -> Self:
@@ -74,8 +74,8 @@ class Seq2Seq(nn.Module, ABC):
         """Read B padded source sentences."""
 
     @abstractmethod
-    def start(self, memory: Memory, num_hypotheses: int) -> State:
-        """State of so many empty hypotheses of each sentence, before BOS has been read."""
+    def start(self, memory: Memory) -> State:
+        """State of one empty hypothesis of each sentence, before BOS has been read."""
 
     @abstractmethod
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

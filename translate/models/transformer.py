@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
-from translate.models.attention import MultiHeadAttention
+from translate.models.attention import CrossAttention, SelfAttention
 from translate.models.decoder_state import TransformerMemory, TransformerState
 from translate.models.dropout import Dropout
 from translate.models.layers import Activation, Embedding, FeedForward, Norm, Positions, make_norm
@@ -96,11 +96,10 @@ class Transformer(Seq2Seq):
         memory, visible = self._read(source)
         assert visible.bias is not None, "search reads padded sentences"
         pairs = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder.layers]
-        keys, values = ([x.contiguous() for x in xs] for xs in zip(*pairs, strict=True))
-        return TransformerMemory(keys, values, visible.bias)
+        return TransformerMemory([key for key, _ in pairs], [value for _, value in pairs], visible.bias)
 
-    def start(self, memory: TransformerMemory, num_hypotheses: int) -> TransformerState:  # type: ignore[override]
-        return TransformerState.empty(memory, num_hypotheses, layers=len(self.decoder.layers))
+    def start(self, memory: TransformerMemory) -> TransformerState:  # type: ignore[override]
+        return TransformerState.empty(memory, layers=len(self.decoder.layers))
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
         # a sentence that is over may be stepped on until it leaves: its positions must exist, that is all
@@ -162,22 +161,22 @@ class Residual(nn.Module):
 class EncoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.self_attention = _attention(config)
+        self.self_attention = SelfAttention(**_attention(config))
         self.feed_forward = _feed_forward(config)
         self.around_attention = Residual(config)
         self.around_feed_forward = Residual(config)
 
     def forward(self, x: Tensor, visible: Visibility) -> Tensor:
         y = self.around_attention.enter(x)
-        x = self.around_attention.leave(x, self.self_attention(y, y, visible)[0])
+        x = self.around_attention.leave(x, self.self_attention(y, visible))
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 
 class DecoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.self_attention = _attention(config)
-        self.cross_attention = _attention(config)
+        self.self_attention = SelfAttention(**_attention(config))
+        self.cross_attention = CrossAttention(**_attention(config))
         self.feed_forward = _feed_forward(config)
         self.around_self_attention = Residual(config)
         self.around_cross_attention = Residual(config)
@@ -187,7 +186,7 @@ class DecoderLayer(nn.Module):
         self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
     ) -> tuple[Tensor, Tensor | None]:
         y = self.around_self_attention.enter(x)
-        x = self.around_self_attention.leave(x, self.self_attention(y, y, own)[0])
+        x = self.around_self_attention.leave(x, self.self_attention(y, own))
         change, weights = self.cross_attention(
             self.around_cross_attention.enter(x), memory, across, return_weights=return_attention
         )
@@ -196,12 +195,12 @@ class DecoderLayer(nn.Module):
 
     def step(self, x: Tensor, state: TransformerState, index: int) -> Tensor:
         """One more position (B, K, D) of every hypothesis: queries over what is kept of its sentence."""
-        y = self.around_self_attention.enter(x)
-        key, value = state.extend(index, self.self_attention.keys_and_values(y))
-        x = self.around_self_attention.leave(x, self.self_attention.attend(y, key, value, state.bias))
+        query, *new = self.self_attention.project(self.around_self_attention.enter(x))
+        key, value = state.extend(index, new)
+        x = self.around_self_attention.leave(x, self.self_attention.attend_kept(query, key, value, state.bias))
+        query = self.cross_attention.split(self.cross_attention.query(self.around_cross_attention.enter(x)))
         memory = state.memory
-        y = self.around_cross_attention.enter(x)
-        change = self.cross_attention.attend(y, memory.keys[index], memory.values[index], memory.bias)
+        change = self.cross_attention.attend_kept(query, memory.keys[index], memory.values[index], memory.bias)
         x = self.around_cross_attention.leave(x, change)
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
@@ -216,8 +215,12 @@ def _embedding(tokens: nn.Embedding, config: TransformerConfig) -> Embedding:
     )
 
 
-def _attention(config: TransformerConfig) -> MultiHeadAttention:
-    return MultiHeadAttention(d_model=config.d_model, num_heads=config.num_heads, dropout_rate=config.attention_dropout)
+def _attention(config: TransformerConfig) -> dict[str, Any]:
+    return {
+        "d_model": config.d_model,
+        "num_heads": config.num_heads,
+        "dropout_rate": config.attention_dropout,
+    }
 
 
 def _feed_forward(config: TransformerConfig) -> FeedForward:

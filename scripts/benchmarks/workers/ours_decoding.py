@@ -1,0 +1,49 @@
+"""Our own engines: {"engine": "native"} and {"engine": "ctranslate2"}."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from benchmarks.protocol import Channel, version_of
+from benchmarks.workers.decoding import Ids, Setting, serve_decoding
+from translate.decoding.engine import Device, Engine, EngineName, Precision
+from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
+from translate.decoding.translator import DecodingConfig
+from translate.exporting.engines import open_model
+from translate.tuning import tune_process
+
+_BATCH_TOKENS = 2048
+
+
+def main() -> None:
+    channel = Channel()
+    settings = channel.settings
+    tune_process(settings["threads"])
+
+    @cache
+    def engine(batch_tokens: int) -> Engine:
+        config = DecodingConfig(
+            engine=EngineName(settings["engine"]),
+            batch_tokens=batch_tokens,
+            precision=Precision(settings["precision"]),
+            device=Device(settings["device"]),
+            threads=settings["threads"],
+        )
+        return open_model(settings["model"], config).translator.engine
+
+    def translate(sentences: list[tuple[int, ...]], beam: int, setting: Setting) -> list[list[Hypothesis]]:
+        method = SearchMethod.greedy if beam == 1 else SearchMethod.beam
+        batch_tokens = setting.get("batch_tokens", _BATCH_TOKENS)
+        return engine(batch_tokens).search(sentences, SearchConfig(method=method, beam_size=beam))
+
+    def write(hypotheses: list[Hypothesis]) -> Ids:
+        return list(hypotheses[0].tokens)
+
+    engine(_BATCH_TOKENS)
+    extra = ["ctranslate2"] if settings["engine"] == "ctranslate2" else []
+    channel.ready(versions=version_of("translate-seq2seq", "torch", *extra))
+    serve_decoding(channel, translate, read=tuple, write=write)
+
+
+if __name__ == "__main__":
+    main()

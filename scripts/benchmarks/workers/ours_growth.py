@@ -1,0 +1,171 @@
+"""One point of growth: seconds and bytes of a token in training or decoding, of a pair in preparing or batching."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark_data import write_corpus
+from benchmarks.processes import forget_peak, peak_resident, resident
+from benchmarks.protocol import Channel, version_of
+from translate.batch import EOS, Batch
+from translate.data.corpora import CorpusConfig
+from translate.data.loader import Loader, Place, pad_batch
+from translate.data.plan import BatchConfig
+from translate.data.preparation import DataConfig, Prepared, prepare
+from translate.decoding.engine import Device, choose_device
+from translate.decoding.hypotheses import SearchConfig, SearchMethod
+from translate.decoding.native import NativeEngine
+from translate.distributed import World
+from translate.models import TransformerConfig, build_model
+from translate.models.seq2seq import Seq2Seq
+from translate.models.vocabulary import Vocabularies
+from translate.tokenizer import TokenizerConfig
+from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.parallel import ComputeConfig, prepare_trainee
+from translate.training.step import update
+from translate.tuning import tune_process
+
+_SEED = 1
+
+Settings = dict[str, Any]
+
+
+def train(settings: Settings) -> dict[str, float]:
+    """Updates over as many sentences of one length as the tokens allow."""
+    trainee = prepare_trainee(make_model(settings), ComputeConfig(device=Device(settings["device"])), World())
+    optimizer = make_optimizer(trainee.model, OptimizerConfig())
+    sentences = max(1, settings["tokens"] // settings["length"])
+    batch, small = (
+        pad_batch(made_up(settings, count, length), made_up(settings, count, length))
+        for count, length in ((sentences, settings["length"] - 1), (1, 1))
+    )
+
+    def work(one: Batch) -> None:
+        update(trainee, optimizer, [one], smoothing=0.1, clip_norm=1.0, world=World()).result()
+
+    return measure(
+        lambda: work(batch), lambda: work(small), per=sentences * settings["length"], minimum=settings["minimum"]
+    )
+
+
+def decode(settings: Settings) -> dict[str, float]:
+    """One batch, every translation as long as its source."""
+    length = settings["length"]
+    sentences = max(1, settings["tokens"] // length)
+    device = choose_device(Device(settings["device"]))
+    model = make_model(settings).to(device)
+    engine = NativeEngine(model=model, device=device, batch_tokens=sentences * (length + 1), workers=1)
+    text = [tuple(row.tolist()) for row in made_up(settings, sentences, length)]
+
+    def work(some: list[tuple[int, ...]], length: int) -> None:
+        method = SearchMethod.greedy if settings["beam"] == 1 else SearchMethod.beam
+        engine.search(
+            some, SearchConfig(method=method, beam_size=settings["beam"], min_length=length, max_length=length)
+        )
+
+    return measure(
+        lambda: work(text, length), lambda: work(text[:1], 1), per=sentences * length, minimum=settings["minimum"]
+    )
+
+
+def prepare_pairs(settings: Settings) -> dict[str, float]:
+    """From text files to the encoded corpus, tokenizer included; once, for the second time would find it made."""
+    folder = Path(settings["folder"])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_corpus(folder, settings["pairs"])
+    forget_peak()
+    before = resident(os.getpid())
+    started = time.perf_counter()
+    _prepared(folder)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds / settings["pairs"], "bytes": _above(before) / settings["pairs"]}
+
+
+def batch_pairs(settings: Settings) -> dict[str, float]:
+    """The plan of an epoch and all its batches, of a corpus that prepare_pairs left; which is then removed."""
+    corpus = _prepared(Path(settings["folder"])).train
+    loader = Loader(
+        corpus, lambda pairs, seed: corpus.pairs(pairs), BatchConfig(), seed=_SEED, packed=False, world=World()
+    )
+
+    def work() -> None:
+        updates = loader.updates(Place())
+        while next(updates).after.epoch == 0:
+            pass
+        updates.close()
+
+    found = measure(work, lambda: None, per=settings["pairs"], minimum=settings["minimum"])
+    shutil.rmtree(settings["folder"])
+    return found
+
+
+def make_model(settings: Settings) -> Seq2Seq:
+    torch.manual_seed(_SEED)
+    config = TransformerConfig(
+        d_model=256,
+        ffn_dim=1024,
+        num_heads=4,
+        encoder_layers=3,
+        decoder_layers=3,
+        max_length=max(256, settings["length"] + 1),
+    )
+    return build_model(config, Vocabularies(settings["vocabulary"], settings["vocabulary"], True))
+
+
+def made_up(settings: Settings, count: int, length: int) -> list[NDArray[np.int64]]:
+    random = np.random.default_rng(_SEED)
+    return list(random.integers(EOS + 1, settings["vocabulary"], size=(count, length)))
+
+
+def measure(work: Callable[[], None], small: Callable[[], None], *, per: int, minimum: float) -> dict[str, float]:
+    """The fastest of several times, and the peak above what is there after small work.
+
+    What takes longer than the minimum is done once.
+    """
+    small()
+    forget_peak()
+    before = resident(os.getpid())
+    times: list[float] = []
+    while sum(times) < minimum:
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return {"seconds": min(times) / per, "bytes": _above(before) / per}
+
+
+def _above(before: int) -> int:
+    return max(0, peak_resident(os.getpid()) - before)
+
+
+def _prepared(folder: Path) -> Prepared:
+    train, valid = (
+        CorpusConfig(source=f"{folder}/{split}.xx", target=f"{folder}/{split}.yy") for split in ("train", "valid")
+    )
+    data = DataConfig(train=train, valid=valid, cache=f"{folder}/cache")
+    data.cleaning.max_ratio = 0  # the sides are made up independently, so that lengths do not agree
+    return prepare(data, TokenizerConfig())
+
+
+_KINDS = {"training": train, "decoding": decode, "preparing": prepare_pairs, "batching": batch_pairs}
+
+
+def main() -> None:
+    channel = Channel()
+    settings = channel.settings
+    tune_process(settings["threads"])
+    found = _KINDS[settings["kind"]](settings)
+    channel.ready(versions=version_of("translate-seq2seq", "torch"), **found)
+
+
+if __name__ == "__main__":
+    main()

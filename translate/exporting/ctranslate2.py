@@ -1,0 +1,164 @@
+"""Our Transformers as CTranslate2 models: for another project's runtime, which is fast and needs no PyTorch.
+
+The package ctranslate2 is an optional extra, so it is imported by the functions that need it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.batch import BOS, EOS, UNK
+from translate.checkpoint import MANIFEST, MODEL, LoadedModel, read_config, replaced_directory, weights_of
+from translate.errors import UserError
+from translate.models.layers import Activation, Norm, Positions, sinusoids
+from translate.models.transformer import NormOrder, TransformerConfig
+from translate.tokenizer import Tokenizer
+
+CONVERTER_VERSION = 1  # to be raised whenever the same model is converted to something else
+RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
+
+_ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
+_EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}
+
+_Weights = dict[str, NDArray[np.float32]]
+
+
+def import_ctranslate2() -> Any:
+    """The package; UserError with the command that installs it."""
+    try:
+        import ctranslate2
+    except ImportError as error:
+        raise UserError(
+            f"CTranslate2 cannot be imported ({error}); it is an extra: pip install 'translate-seq2seq[ctranslate2]'"
+        ) from None
+    return ctranslate2
+
+
+def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: str | None = None) -> None:
+    """Write a folder that ctranslate2.Translator opens, with the SentencePiece models beside it.
+
+    quantization is one of CTranslate2's names (int8, float16, bfloat16, int8_float16, …); None keeps fp32. The runtime
+    adds EOS to a source sentence by itself. Raises UserError for a model that it cannot run.
+    """
+    ctranslate2 = import_ctranslate2()
+    accepted = ctranslate2.specs.model_spec.ACCEPTED_MODEL_TYPES
+    if quantization is not None and quantization not in accepted:
+        raise UserError(f"quantization={quantization} is none of {', '.join(accepted)}")
+    config = read_config(loaded.directory / MODEL)
+    # copies: quantisation works in place
+    weights = {name: weight.float().cpu().numpy().copy() for name, weight in weights_of(loaded.model).items()}
+    specification = _specification(ctranslate2.specs, config, weights)
+    _describe_vocabularies(specification, loaded.tokenizer)
+    specification.validate()
+    specification.optimize(quantization=quantization)
+    with replaced_directory(directory) as new:
+        specification.save(str(new))
+        loaded.tokenizer.save(new)
+        for name in (MODEL, MANIFEST):
+            shutil.copyfile(loaded.directory / name, new / name)
+
+
+def _specification(specs: Any, config: TransformerConfig, weights: _Weights) -> Any:
+    """The model in CTranslate2's terms; takes every weight out of `weights`."""
+    _check(config)
+    specification = specs.TransformerSpec.from_config(
+        (config.encoder_layers, config.decoder_layers),
+        config.num_heads,
+        pre_norm=config.norm_order is NormOrder.pre,
+        activation=specs.Activation[_ACTIVATIONS[config.activation]],
+        ffn_glu=config.activation is Activation.swiglu,
+        rms_norm=config.norm is Norm.rms_norm,
+    )
+    specification.config.layer_norm_epsilon = _EPSILONS[config.norm]
+    specification.config.add_source_eos = True
+    _set_embeddings(specification, config, weights)
+    for index, layer in enumerate(specification.encoder.layer):
+        _set_encoder_layer(layer, f"encoder.layers.{index}", weights)
+    for index, layer in enumerate(specification.decoder.layer):
+        _set_decoder_layer(layer, f"decoder.layers.{index}", weights)
+    if config.norm_order is NormOrder.pre:
+        _set_norm(specification.encoder.layer_norm, "encoder.norm", weights)
+        _set_norm(specification.decoder.layer_norm, "decoder.norm", weights)
+    if weights:
+        raise UserError(f"{min(weights)}: CTranslate2 has no place for this weight, it cannot run the model")
+    return specification
+
+
+def _check(config: TransformerConfig) -> None:
+    if config.architecture != "transformer":
+        raise UserError(f"model.architecture={config.architecture}: CTranslate2 runs transformer only")
+    if config.positions not in (Positions.sinusoidal, Positions.learned):
+        raise UserError(f"model.positions={config.positions}: CTranslate2 runs sinusoidal and learned positions only")
+    if config.activation not in _ACTIVATIONS:
+        raise UserError(f"model.activation={config.activation}: CTranslate2 runs {', '.join(_ACTIVATIONS)} only")
+    if config.norm not in _EPSILONS:
+        raise UserError(f"model.norm={config.norm}: CTranslate2 runs {', '.join(_EPSILONS)} only")
+
+
+def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Weights) -> None:
+    encoder, decoder = specification.encoder, specification.decoder
+    source = weights.pop("source_embedding.tokens.weight")
+    target = weights.pop("target_embedding.tokens.weight", source)  # tied, it is stored under its first name alone
+    encoder.embeddings[0].weight = source
+    decoder.embeddings.weight = target
+    decoder.projection.weight = weights.pop("projection.weight", target)
+    for side, spec in (("source", encoder), ("target", decoder)):
+        spec.scale_embeddings = True
+        if config.positions is Positions.learned:
+            spec.position_encodings.encodings = weights.pop(f"{side}_embedding.positions")
+        else:
+            spec.position_encodings.encodings = sinusoids(config.max_length + 1, config.d_model).numpy()
+
+
+def _set_encoder_layer(spec: Any, name: str, weights: _Weights) -> None:
+    _set_linears(spec.self_attention.linear, f"{name}.self_attention", ("query_key_value", "output"), weights)
+    _set_norm(spec.self_attention.layer_norm, f"{name}.around_attention.norm", weights)
+    _set_feed_forward(spec.ffn, name, weights)
+
+
+def _set_decoder_layer(spec: Any, name: str, weights: _Weights) -> None:
+    _set_linears(spec.self_attention.linear, f"{name}.self_attention", ("query_key_value", "output"), weights)
+    _set_norm(spec.self_attention.layer_norm, f"{name}.around_self_attention.norm", weights)
+    _set_linears(spec.attention.linear, f"{name}.cross_attention", ("query", "key_value", "output"), weights)
+    _set_norm(spec.attention.layer_norm, f"{name}.around_cross_attention.norm", weights)
+    _set_feed_forward(spec.ffn, name, weights)
+
+
+def _set_feed_forward(spec: Any, layer: str, weights: _Weights) -> None:
+    if hasattr(spec, "linear_0_noact"):
+        for kind in ("weight", "bias"):
+            gate, value = np.split(weights.pop(f"{layer}.feed_forward.inner.{kind}"), 2)
+            setattr(spec.linear_0, kind, gate)
+            setattr(spec.linear_0_noact, kind, value)
+    else:
+        _set_linears([spec.linear_0], f"{layer}.feed_forward", ["inner"], weights)
+    _set_linears([spec.linear_1], f"{layer}.feed_forward", ["outer"], weights)
+    _set_norm(spec.layer_norm, f"{layer}.around_feed_forward.norm", weights)
+
+
+def _set_linears(specs: Sequence[Any], name: str, parts: Sequence[str], weights: _Weights) -> None:
+    for spec, part in zip(specs, parts, strict=True):
+        spec.weight = weights.pop(f"{name}.{part}.weight")
+        spec.bias = weights.pop(f"{name}.{part}.bias")
+
+
+def _set_norm(spec: Any, name: str, weights: _Weights) -> None:
+    spec.gamma = weights.pop(f"{name}.weight")
+    if hasattr(spec, "beta"):
+        spec.beta = weights.pop(f"{name}.bias")
+
+
+def _describe_vocabularies(specification: Any, tokenizer: Tokenizer) -> None:
+    """Tokens are SentencePiece's pieces: what its encode(text, out_type=str) gives is what the runtime reads."""
+    target = tokenizer.target_pieces(range(tokenizer.target_vocab_size))
+    specification.register_source_vocabulary(tokenizer.source_pieces(range(tokenizer.source_vocab_size)))
+    specification.register_target_vocabulary(target)
+    specification.config.unk_token = target[UNK]
+    specification.config.bos_token = specification.config.decoder_start_token = target[BOS]
+    specification.config.eos_token = target[EOS]

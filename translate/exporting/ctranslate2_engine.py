@@ -1,0 +1,257 @@
+"""Decoding with CTranslate2 behind the same face as our own searches: same options, same contracts.
+
+Two things that its search lacks are made good afterwards, for the few sentences that need them: a maximum length of
+each sentence's own, at which hypotheses end by the model's probability; and tokens that must never be said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from translate.decoding.engine import Device, Precision, Sentence
+from translate.decoding.hypotheses import (
+    DIVERGED,
+    NEVER_SAID,
+    Hypothesis,
+    SearchConfig,
+    SearchMethod,
+    length_limits,
+)
+from translate.errors import UserError
+from translate.exporting.ctranslate2 import import_ctranslate2
+from translate.exporting.ctranslate2_model import ConvertedModel
+
+_SENTENCES = 32  # of a batch: fewer or more were slower
+_BATCHES_AHEAD = 3  # per worker, so that none waits for work; the runtime's own queue holds four
+_LOWEST_LIMIT = 64  # of tokens in the first search
+_NOTHING = -1e30  # a place in the beam that no continuation has taken scores less
+_FORBIDDEN = frozenset(NEVER_SAID)
+_COMPUTE_TYPES = {Precision.fp32: "float32", Precision.bf16: "bfloat16", Precision.int8: "int8"}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Sentences translated together: which, and the most tokens of a translation."""
+
+    places: list[int]
+    limit: int
+
+
+@dataclass(frozen=True)
+class _Input:
+    """Source sentences as the runtime reads them, and the most tokens of each one's translation."""
+
+    source: list[list[str]]
+    limits: list[int]
+    config: SearchConfig
+
+
+class CTranslate2Engine:
+    """A converted model in CTranslate2's runtime. Raises UserError for what the machine cannot do.
+
+    threads          of the CPU, shared by the workers
+    workers          batches translated at a time; 0: as many as there are threads. One thread each is best: several
+                     for one batch wait for each other, the more so when something else runs on the machine
+    batch_tokens     source tokens of a batch, padding counted
+    batch_sentences  most sentences of a batch; 0: as many as are fast
+    """
+
+    def __init__(
+        self,
+        converted: ConvertedModel,
+        *,
+        threads: int,
+        workers: int = 0,
+        batch_tokens: int = 2048,
+        batch_sentences: int = 0,
+        precision: Precision = Precision.auto,
+        device: Device = Device.auto,
+    ):
+        self._batch_tokens = batch_tokens
+        self._batch_sentences = batch_sentences or _SENTENCES
+        tokenizer = converted.tokenizer
+        self._source_pieces = tokenizer.source_pieces(range(tokenizer.source_vocab_size))
+        self._target_pieces = tokenizer.target_pieces(range(tokenizer.target_vocab_size))
+        self._target_ids = {piece: token for token, piece in enumerate(self._target_pieces)}
+        self._converted = converted
+        on_gpu = _is_gpu(device)
+        self._workers = workers or (1 if on_gpu else threads)
+        self._runtime = _load(
+            converted,
+            device="cuda" if on_gpu else "cpu",
+            compute_type=_compute_type(precision, on_gpu=on_gpu),
+            inter_threads=self._workers,
+            intra_threads=max(1, threads // self._workers),
+        )
+
+    @property
+    def max_length(self) -> int:
+        return self._converted.max_length
+
+    def search(
+        self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
+    ) -> list[list[Hypothesis]]:
+        """The n_best hypotheses of each sentence, best first."""
+        work = _Input(
+            [[self._source_pieces[token] for token in sentence] for sentence in sentences],
+            length_limits([len(sentence) + 1 for sentence in sentences], config, self.max_length),
+            config,
+        )
+        found = self._first_search(work, progress)
+        again = [place for place in found if _is_wrong(found[place], work.limits[place])]
+        found |= self._second_search(again, work)
+        # where tokens were forbidden, the runtime shares their probability out among the others
+        found |= self._rescored(list(found) if config.min_length else again, found, work)
+        return [_best(found[place], config) for place in range(len(sentences))]
+
+    def _first_search(self, work: _Input, progress: Callable[[float], None] | None) -> dict[int, list[Hypothesis]]:
+        """Every token is allowed, and more length than a sentence's limit: batches are full if many share one.
+
+        It is a power of two, not the greatest limit of the batch, so that no sentence depends on the others.
+        """
+        found: dict[int, list[Hypothesis]] = {}
+        ceiling = min(work.config.max_length or self.max_length, self.max_length)
+        limits = [min(max(1 << (limit - 1).bit_length(), _LOWEST_LIMIT), ceiling) for limit in work.limits]
+        batches = self._batches(range(len(work.source)), work.source, limits)
+        options = _options(work.config) | {"num_hypotheses": work.config.n_best}
+        for batch, results in self._run(batches, work.source, beyond_limit=1, **options):
+            found.update(zip(batch.places, results, strict=True))
+            if progress:
+                progress(len(found) / len(work.source))
+        return found
+
+    def _second_search(self, places: list[int], work: _Input) -> dict[int, list[Hypothesis]]:
+        """Up to each sentence's own limit, where hypotheses are cut; their ends are for _rescored to add."""
+        beam_size = _beam_size(work.config)
+        options = _options(work.config) | {
+            "suppress_sequences": [[self._target_pieces[token]] for token in NEVER_SAID],
+            # beam_size hypotheses that are cut must not displace those that have ended: their scores lack an end
+            "num_hypotheses": 2 * beam_size if beam_size > 1 else 1,
+            "patience": 2,
+        }
+        batches = self._batches(places, work.source, work.limits)
+        found = self._run(batches, work.source, beyond_limit=0, **options)
+        return {place: result for batch, results in found for place, result in zip(batch.places, results, strict=True)}
+
+    def _rescored(
+        self, places: list[int], found: dict[int, list[Hypothesis]], work: _Input
+    ) -> dict[int, list[Hypothesis]]:
+        """The hypotheses of these sentences with EOS and the model's own probabilities of all tokens."""
+        pairs = [
+            (place, hypothesis.tokens)
+            for place in places
+            for hypothesis in found[place]
+            if _FORBIDDEN.isdisjoint(hypothesis.tokens)
+        ]
+        rescored: dict[int, list[Hypothesis]] = {place: [] for place in places}
+        results = self._runtime.score_batch(
+            [work.source[place] for place, _ in pairs],
+            [[self._target_pieces[token] for token in tokens] for _, tokens in pairs],
+            max_batch_size=self._batch_sentences,
+            max_input_length=0,
+        )
+        for (place, tokens), result in zip(pairs, results, strict=True):
+            score = sum(result.log_probs) / len(result.log_probs) ** work.config.length_penalty
+            rescored[place].append(Hypothesis(tokens=tokens, score=score))
+        return rescored
+
+    def _batches(self, places: Iterable[int], source: list[list[str]], limits: list[int]) -> Iterator[_Batch]:
+        """Of sentences with one limit; longest first: what comes last is short, so that the workers end together."""
+        longest_first = sorted(places, key=lambda place: (limits[place], len(source[place])), reverse=True)
+        share = -(-len(longest_first) // self._workers)
+        batch: list[int] = []
+        for place in longest_first:
+            if batch:
+                first = batch[0]
+                full = len(batch) == min(self._batch_sentences, share)
+                too_big = (len(batch) + 1) * (len(source[first]) + 1) > self._batch_tokens
+                if full or too_big or limits[place] != limits[first]:
+                    yield _Batch(batch, limits[first])
+                    batch = []
+            batch.append(place)
+        if batch:
+            yield _Batch(batch, limits[batch[0]])
+
+    def _run(
+        self, batches: Iterator[_Batch], source: list[list[str]], *, beyond_limit: int, **options: Any
+    ) -> Iterator[tuple[_Batch, list[list[Hypothesis]]]]:
+        """Each batch and the hypotheses of its sentences, best first, cut where they have not ended."""
+        waiting: deque[tuple[_Batch, list[Any]]] = deque()
+        while True:
+            for batch in islice(batches, _BATCHES_AHEAD * self._workers - len(waiting)):
+                futures = self._runtime.translate_batch(
+                    [source[place] for place in batch.places],
+                    asynchronous=True,
+                    max_decoding_length=batch.limit + beyond_limit,
+                    **options,
+                )
+                waiting.append((batch, futures))
+            if not waiting:
+                return
+            batch, futures = waiting.popleft()
+            yield batch, [self._readable(future.result()) for future in futures]
+
+    def _readable(self, result: Any) -> list[Hypothesis]:
+        ids = self._target_ids
+        return [
+            Hypothesis(tokens=[ids[piece] for piece in hypothesis], score=score)
+            for hypothesis, score in zip(result.hypotheses, result.scores, strict=True)
+            if score > _NOTHING  # false of what is not a number
+        ]
+
+
+def _options(config: SearchConfig) -> dict[str, Any]:
+    return {
+        "beam_size": _beam_size(config),
+        "length_penalty": config.length_penalty,
+        "min_decoding_length": config.min_length,
+        "max_input_length": 0,
+        "return_scores": True,
+    }
+
+
+def _beam_size(config: SearchConfig) -> int:
+    return 1 if config.method is SearchMethod.greedy else config.beam_size
+
+
+def _is_wrong(hypotheses: list[Hypothesis], limit: int) -> bool:
+    """Whether one is longer than its limit, or has tokens that must not be said."""
+    return any(len(h.tokens) > limit or not _FORBIDDEN.isdisjoint(h.tokens) for h in hypotheses)
+
+
+def _best(hypotheses: list[Hypothesis], config: SearchConfig) -> list[Hypothesis]:
+    finite = [hypothesis for hypothesis in hypotheses if math.isfinite(hypothesis.score)]
+    if not finite:
+        raise UserError(DIVERGED)
+    return sorted(finite, key=lambda hypothesis: hypothesis.score, reverse=True)[: config.n_best]
+
+
+def _is_gpu(device: Device) -> bool:
+    found = import_ctranslate2().get_cuda_device_count()
+    if device is Device.cuda and not found:
+        raise UserError("device=cuda, but CTranslate2 finds no GPU here; use device=cpu or device=auto")
+    return bool(found) and device is not Device.cpu
+
+
+def _compute_type(precision: Precision, *, on_gpu: bool) -> str:
+    """CTranslate2's name of it; UserError where it would be emulated by something else."""
+    supported = import_ctranslate2().get_supported_compute_types("cuda" if on_gpu else "cpu")
+    if precision is Precision.auto:
+        return "bfloat16" if on_gpu and "bfloat16" in supported else "float32"
+    name = _COMPUTE_TYPES[precision]
+    if name not in supported:
+        able = [str(other) for other, name in _COMPUTE_TYPES.items() if name in supported]
+        raise UserError(f"precision={precision}: CTranslate2 cannot do that on this machine; it can {', '.join(able)}")
+    return name
+
+
+def _load(converted: ConvertedModel, **settings: Any) -> Any:
+    try:
+        return import_ctranslate2().Translator(str(converted.directory), **settings)
+    except RuntimeError as error:
+        raise UserError(f"{converted.directory}: CTranslate2 cannot load the model: {error}") from None

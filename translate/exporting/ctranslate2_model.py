@@ -1,0 +1,103 @@
+"""The conversion of a model directory for CTranslate2: made once, kept inside it, made anew when the model changes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from translate.checkpoint import MANIFEST, MODEL, WEIGHTS, find_model, load_model, read_config
+from translate.errors import UserError
+from translate.exporting.ctranslate2 import CONVERTER_VERSION, RUNTIME_MODEL, export_ctranslate2, import_ctranslate2
+from translate.tokenizer import Tokenizer
+
+KEPT = "ctranslate2"  # the folder of the conversion in a model directory
+_FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertedModel:
+    """A model as the runtime reads it, and what belongs to it.
+
+    max_length  tokens of a sentence that it can read or write, BOS and EOS not counted
+    """
+
+    directory: Path
+    tokenizer: Tokenizer
+    manifest: dict[str, Any]
+    max_length: int
+    temporary: tempfile.TemporaryDirectory[str] | None = None  # gone with the last who holds this
+
+
+def converted_model(path: Path) -> ConvertedModel:
+    """A folder that export_ctranslate2 has written, or the conversion of a model directory or of a run's best one.
+
+    A conversion is kept inside the model directory, where that can be written, and made anew when the model has
+    changed. Raises UserError for a model that is damaged or that the runtime cannot run.
+    """
+    import_ctranslate2()
+    if (path / RUNTIME_MODEL).is_file():
+        return _read(path)
+    model_directory = find_model(path)
+    fingerprint, kept = _fingerprint(model_directory), model_directory / KEPT
+    if _is_current(kept, fingerprint):
+        return _read(kept)
+    if not os.access(model_directory, os.W_OK):
+        temporary = tempfile.TemporaryDirectory(prefix="ctranslate2-")
+        directory = Path(temporary.name) / KEPT
+        export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), directory)
+        return _read(directory, temporary)
+    with _alone_in(model_directory):
+        if not _is_current(kept, fingerprint):
+            export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), kept)
+            (kept / _FINGERPRINT).write_text(fingerprint, encoding="ascii")
+    return _read(kept)
+
+
+def _fingerprint(model_directory: Path) -> str:
+    """Of all that a conversion is made from."""
+    digest = hashlib.sha256(f"converter {CONVERTER_VERSION}".encode())
+    names = [WEIGHTS, MODEL, MANIFEST, *sorted(path.name for path in model_directory.glob("*tokenizer.model"))]
+    for name in names:
+        with open(model_directory / name, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _is_current(directory: Path, fingerprint: str) -> bool:
+    try:
+        return (directory / _FINGERPRINT).read_text(encoding="ascii") == fingerprint
+    except OSError:
+        return False
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """One process at a time: several may begin with the same model together."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = None) -> ConvertedModel:
+    for name in (MODEL, MANIFEST):
+        if not (directory / name).is_file():
+            raise UserError(f"{directory}: {name} is missing, which export writes beside {RUNTIME_MODEL}")
+    manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    tokenizer = Tokenizer.load(directory)
+    if manifest.get("tokenizer") != tokenizer.hash:
+        raise UserError(f"{directory}: this tokenizer is not the one that the model was trained with")
+    return ConvertedModel(directory, tokenizer, manifest, read_config(directory / MODEL).max_length, temporary)
