@@ -1,6 +1,6 @@
 """Our own system against its peers, at the same work, in one run, by turns.
 
-    python scripts/benchmark.py training --data ../shared/data/multi30k
+    python scripts/benchmark.py training --data data/multi30k
     python scripts/benchmark.py decoding --model runs/multi30k --source test.en --reference test.de
     python scripts/benchmark.py training --help
 

@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -99,7 +100,7 @@ def test_length_penalty_by_hand():
     )
     by_alpha = {}
     for alpha in (0.0, 1.0):
-        config = SearchConfig(beam_size=3, length_penalty=alpha, n_best=3, max_length=5)
+        config = SearchConfig(beam_size=5, length_penalty=alpha, n_best=3, max_length=5)
         by_alpha[alpha] = search(model, [[4]], config)[0]
     assert [h.tokens for h in by_alpha[0.0]] == [[A, B], [], [A]]
     assert [h.score for h in by_alpha[0.0]] == pytest.approx([math.log(p) for p in (0.42, 0.4, 0.18)], abs=1e-5)
@@ -184,6 +185,17 @@ def test_a_living_hypothesis_that_scores_higher_is_not_given_up():
     assert found.tokens == [A, C]
 
 
+def test_with_a_length_penalty_a_sentence_is_done_when_beam_size_hypotheses_have_finished():
+    model = table_model(
+        {(): {EOS: 0.3, A: 0.69, B: 0.01}, (A,): {C: 0.98, EOS: 0.02}, (B,): {EOS: 1.0}, (A, C): {EOS: 1.0}},
+        vocabulary_size=7,
+    )
+    [[found]] = search(model, [[4]], SearchConfig(beam_size=2, length_penalty=1.0))
+    assert found.tokens == []
+    assert found.score == pytest.approx(math.log(0.3), abs=1e-5)
+    assert len(model.rows_per_step) == 2
+
+
 def test_sentences_that_are_done_leave_the_batch_and_others_take_their_places():
     config, sources = SearchConfig(beam_size=1, max_length_ratio=5), [[4], [5] * 6, [6] * 3]
     model = copy_model(vocabulary_size=9)
@@ -243,12 +255,18 @@ def test_an_error_in_a_worker_is_raised_here():
 
 
 def test_a_worker_that_is_killed_is_named():
+    """At once, though the other one goes on for long."""
+
     def next_logits(source: tuple[int, ...], history: tuple[int, ...]) -> list[float]:
-        os.kill(os.getpid(), signal.SIGKILL)
+        if source == (4,):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
         raise AssertionError
 
+    started = time.monotonic()
     with pytest.raises(UserError, match="ended from outside"):
-        search(FakeModel(next_logits), [[4]] * 40, SearchConfig(), workers=2)
+        search(FakeModel(next_logits), [[5, 5]] * 20 + [[4]] * 20, SearchConfig(), workers=2)
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(

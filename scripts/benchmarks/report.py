@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import command_line, describe_machine
+from benchmarks.machine import MEMORY_AND_KERNELS, command_line, describe_machine
 
 Row = Sequence[str | float | int | None]
 
@@ -46,6 +46,7 @@ class Report:
             "date": self.started,
             "machine": machine,
             "versions": self.versions,
+            "peers_environment": MEMORY_AND_KERNELS,
             "work": self.work,
             "results": self.results,
             "absent": self.absent,
@@ -63,6 +64,8 @@ class Report:
         lines += ["", *(f"- {system}: {version}" for system, version in self.versions.items())]
         lines += [f"- **{system} did not take part**: {reason}" for system, reason in self.absent.items()]
         lines += [f"- {note}" for note in self.notes]
+        given = " ".join(f"{key}={value}" for key, value in MEMORY_AND_KERNELS.items())
+        lines.append(f"- Every peer was given {given}; ours sets up its process by itself.")
         return "\n".join(lines) + "\n"
 
 

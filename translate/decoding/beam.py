@@ -25,9 +25,10 @@ class BeamSearch(Search):
     """The K likeliest hypotheses of each sentence.
 
     A hypothesis has finished when its EOS is among the beam_size best continuations of its sentence; its place goes
-    to the next best living one. A sentence is done when beam_size hypotheses have finished and the living ones, as
-    they stand, score no higher than the n_best of them; or earlier, when no living one could ever come among the
-    n_best; or at its maximum length, where every hypothesis has to end.
+    to the next best living one. A sentence is done when beam_size hypotheses have finished (without a length penalty,
+    which favours short ones, only once no living one scores higher than the n_best); or earlier, when no living one
+    could ever come among the n_best; or at its maximum length, where every hypothesis has to end. Other toolkits
+    count in the same way, so that a model translates alike wherever it runs.
 
     tokens       (B, K, T): the living hypotheses, BOS first, whatever before it; before the first token K is 1
     log_probs    (B, K), fp32: theirs; minus infinity in a place that is not taken
@@ -116,7 +117,9 @@ class BeamSearch(Search):
         worst = self.ended_scores[:, self.config.n_best - 1]
         likeliest = self.log_probs.amax(dim=1)
         hopeless = worst >= likeliest / self.limits**alpha
-        settled = (self.ended_count >= self.config.beam_size) & (worst >= likeliest / self.lengths**alpha)
+        settled = self.ended_count >= self.config.beam_size
+        if alpha == 0.0:
+            settled &= worst >= likeliest
         done = self.done | settled | hopeless | (self.limits <= self.lengths)
         return replace(self, done=done, log_probs=self.log_probs.masked_fill(done[:, None], -torch.inf))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,18 +62,22 @@ def work_in_processes(work: Callable[[Queue, Report], None], size: int, workers:
     context = multiprocessing.get_context("fork")
     counter = context.Value("q", 0)
     queue = Queue(size, counter, counter.get_lock())
-    pipes = [context.Pipe(duplex=False) for _ in range(workers)]
-    processes = [context.Process(target=_run, args=(work, queue, writer), daemon=True) for _, writer in pipes]
+    processes: list[ForkProcess] = []
+    readers: list[Connection] = []
     try:
-        for process, (_, writer) in zip(processes, pipes, strict=True):
+        for _ in range(workers):
+            reader, writer = context.Pipe(duplex=False)
+            process = context.Process(target=_run, args=(work, queue, writer), daemon=True)
             process.start()
-            writer.close()  # so that the end of the process ends the pipe
-        _receive([reader for reader, _ in pipes], report)
+            writer.close()  # no later process has it: the end of this one is the end of its pipe
+            processes.append(process)
+            readers.append(reader)
+        _receive(list(readers), report)
     finally:
         for process in processes:
             process.kill()
             process.join()
-        for reader, _ in pipes:
+        for reader in readers:
             reader.close()
 
 

@@ -1,6 +1,7 @@
 """Decoding with CTranslate2 behind the same face as our own searches: same options, same contracts.
 
-Two things that its search lacks are made good afterwards, for the few sentences that need them: a maximum length of
+Its beam search ends a sentence as soon as beam_size hypotheses have ended, or, without a length penalty, when the best
+one has. Two things that it lacks are made good afterwards, for the few sentences that need them: a maximum length of
 each sentence's own, at which hypotheses end by the model's probability; and tokens that must never be said.
 """
 
@@ -72,6 +73,13 @@ class CTranslate2Engine:
         precision: Precision = Precision.auto,
         device: Device = Device.auto,
     ):
+        for name, value, least in (
+            ("batch_tokens", batch_tokens, 1),
+            ("batch_sentences", batch_sentences, 0),
+            ("workers", workers, 0),
+        ):
+            if value < least:
+                raise UserError(f"{name} ({value}) must be at least {least}")
         self._batch_tokens = batch_tokens
         self._batch_sentences = batch_sentences or _SENTENCES
         tokenizer = converted.tokenizer
@@ -194,7 +202,7 @@ class CTranslate2Engine:
             if not waiting:
                 return
             batch, futures = waiting.popleft()
-            yield batch, [self._readable(future.result()) for future in futures]
+            yield batch, [self._readable(_result(future)) for future in futures]
 
     def _readable(self, result: Any) -> list[Hypothesis]:
         ids = self._target_ids
@@ -203,6 +211,13 @@ class CTranslate2Engine:
             for hypothesis, score in zip(result.hypotheses, result.scores, strict=True)
             if score > _NOTHING  # false of what is not a number
         ]
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result()
+    except RuntimeError as error:  # of a GPU: memory or libraries that are missing
+        raise UserError(f"CTranslate2 cannot translate: {error}") from None
 
 
 def _options(config: SearchConfig) -> dict[str, Any]:
