@@ -91,16 +91,23 @@ class NativeEngine:
         """Translate what can be taken from the queue: places in the order of sentences."""
         bf16 = self.precision is Precision.bf16 or (self.precision is Precision.auto and self.device.type == "cuda")
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            batch = self._begin(queue, sentences, [], config)
+            batch = self._begin(queue, sentences, config, living=[], leaving=0)
             while batch is not None:
                 leaving = self._step_until_some_leave(batch)
                 report(list(zip([batch.places[row] for row in leaving], batch.search.collect(leaving), strict=True)))
                 staying = sorted(set(range(len(batch.places))) - set(leaving))
-                new = self._begin(queue, sentences, [batch.places[row] for row in staying], config)
+                living = [batch.places[row] for row in staying]
+                new = self._begin(queue, sentences, config, living=living, leaving=len(leaving))
                 batch = batch.exchange(leaving, staying, new)
 
     def _begin(
-        self, queue: Queue, sentences: Sequence[Sentence], living: Sequence[int], config: SearchConfig
+        self,
+        queue: Queue,
+        sentences: Sequence[Sentence],
+        config: SearchConfig,
+        *,
+        living: Sequence[int],
+        leaving: int,
     ) -> _UnderWay | None:
         """Further sentences, as many as there is room for beside the living ones, with their first tokens.
 
@@ -110,7 +117,9 @@ class NativeEngine:
         def free(first: int) -> int:
             longest = max(len(sentences[place]) for place in [first, *living]) + 1
             room = max(1, self.batch_tokens // longest)
-            return min(room, self.batch_sentences or room) - len(living)
+            count = min(room, self.batch_sentences or room) - len(living)
+            # taking over places costs less than growing by a few
+            return leaving if leaving < count < 2 * leaving else count
 
         places = queue.take(free)
         if not places:

@@ -101,7 +101,8 @@ class TransformerState:
         """Make slots for one more token of each hypothesis, which sees its own."""
         cache = self.caches[0]
         if cache is not None and self.slots + self.num_hypotheses > cache.shape[3]:
-            self._compact()
+            self._compact(torch.arange(len(self.positions), device=self.bias.device))
+            self.memory = self.memory.cropped()
         own = torch.full((self.num_hypotheses, self.num_hypotheses), HIDDEN, device=self.bias.device).fill_diagonal_(0)
         self.bias = torch.cat([self.bias, own.to(self.bias.dtype).expand(len(self.bias), 1, -1, -1)], dim=-1)
         self.positions = self.positions + 1
@@ -117,31 +118,27 @@ class TransformerState:
             kept[:, :, self.slots - self.num_hypotheses : self.slots] = new
         return cache[0, :, :, : self.slots], cache[1, :, :, : self.slots]
 
-    def _compact(self) -> None:
-        """Forget the slots that no hypothesis sees any more, and what is padding for every sentence."""
-        seen = (self.bias == 0).any(dim=2).squeeze(1)  # (B, L)
+    def _compact(self, sentences: Tensor) -> None:
+        """Keep these sentences, and of their slots those that a hypothesis still sees."""
+        bias = self.bias.index_select(0, sentences)
+        seen = (bias == 0).any(dim=2).squeeze(1)  # (B, L)
         needed = int(seen.sum(dim=1).max())
         slots = seen.byte().argsort(dim=1, descending=True, stable=True)[:, :needed]
-        sentences = torch.arange(len(slots), device=slots.device)[:, None]
         for layer, cache in enumerate(self.caches):
-            assert cache is not None
-            kept = cache[:, sentences, :, slots].permute(2, 0, 3, 1, 4)  # from (B, L, 2, H, W)
-            self.caches[layer] = _with_room(kept, needed, self.num_hypotheses)
-        self.bias = self.bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
-        self.memory = self.memory.cropped()
+            if cache is not None:
+                kept = cache[:, sentences[:, None], :, slots].permute(2, 0, 3, 1, 4)  # from (B, L, 2, H, W)
+                self.caches[layer] = _with_room(kept, needed, self.num_hypotheses)
+        self.bias = bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
+        self.positions = self.positions.index_select(0, sentences)
 
     def reorder(self, parents: Tensor) -> TransformerState:
         hypotheses = parents[:, None, :, None].expand(-1, -1, -1, self.slots)
         return replace(self, bias=self.bias.gather(2, hypotheses))
 
     def keep(self, sentences: Tensor) -> TransformerState:
-        return replace(
-            self,
-            memory=self.memory.keep(sentences),
-            positions=self.positions.index_select(0, sentences),
-            caches=[None if cache is None else cache.index_select(1, sentences) for cache in self.caches],
-            bias=self.bias.index_select(0, sentences),
-        )
+        kept = replace(self, memory=self.memory.keep(sentences))
+        kept._compact(sentences)
+        return kept
 
     def join(self, other: TransformerState) -> TransformerState:
         slots = max(self.slots, other.slots)
