@@ -37,12 +37,6 @@ class TransformerMemory:
         keys, values = ([x[:, :, :longest].index_select(0, sentences) for x in xs] for xs in (self.keys, self.values))
         return TransformerMemory(keys, values, bias[..., :longest])
 
-    def cropped(self) -> TransformerMemory:
-        """With no more places than the longest sentence needs."""
-        longest = int((self.bias == 0).sum(-1).max())
-        keys, values = ([x[:, :, :longest].contiguous() for x in xs] for xs in (self.keys, self.values))
-        return TransformerMemory(keys, values, self.bias[..., :longest])
-
     def join(self, other: TransformerMemory) -> TransformerMemory:
         length = max(self.bias.shape[-1], other.bias.shape[-1])
         mine, others = self._lengthened(length), other._lengthened(length)
@@ -102,7 +96,6 @@ class TransformerState:
         cache = self.caches[0]
         if cache is not None and self.slots + self.num_hypotheses > cache.shape[3]:
             self._compact(torch.arange(len(self.positions), device=self.bias.device))
-            self.memory = self.memory.cropped()
         own = torch.full((self.num_hypotheses, self.num_hypotheses), HIDDEN, device=self.bias.device).fill_diagonal_(0)
         self.bias = torch.cat([self.bias, own.to(self.bias.dtype).expand(len(self.bias), 1, -1, -1)], dim=-1)
         self.positions = self.positions + 1
@@ -130,13 +123,14 @@ class TransformerState:
                 self.caches[layer] = _with_room(kept, needed, self.num_hypotheses)
         self.bias = bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
         self.positions = self.positions.index_select(0, sentences)
+        self.memory = self.memory.keep(sentences)
 
     def reorder(self, parents: Tensor) -> TransformerState:
         hypotheses = parents[:, None, :, None].expand(-1, -1, -1, self.slots)
         return replace(self, bias=self.bias.gather(2, hypotheses))
 
     def keep(self, sentences: Tensor) -> TransformerState:
-        kept = replace(self, memory=self.memory.keep(sentences))
+        kept = replace(self)
         kept._compact(sentences)
         return kept
 

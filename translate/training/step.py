@@ -81,9 +81,10 @@ def update(
     for number, batch in enumerate(batches):
         with trainee.accumulating(last=number == len(batches) - 1):
             with trainee.computing():
-                output = trainee.module(batch.to(trainee.device))
+                moved = batch.to(trainee.device)
+                output = trainee.module(moved)
                 loss, plain = label_smoothed_cross_entropy(
-                    output.hidden, output.weight, batch.labels.to(trainee.device), smoothing=smoothing
+                    output.hidden, output.weight, moved.labels, smoothing=smoothing
                 )
             # DDP averages over ranks; multiply back so that every token counts once
             (loss * (world.size / target_tokens)).backward()

@@ -70,9 +70,10 @@ class Validator:
         trainee.model.eval()
         for batch in self.batches[self.world.rank :: self.world.size]:
             with trainee.computing():
-                output = trainee.model(batch.to(trainee.device))
+                moved = batch.to(trainee.device)
+                output = trainee.model(moved)
                 losses = label_smoothed_cross_entropy(
-                    output.hidden, output.weight, batch.labels.to(trainee.device), smoothing=self.smoothing
+                    output.hidden, output.weight, moved.labels, smoothing=self.smoothing
                 )
             sums += torch.tensor([*(float(loss) for loss in losses), batch.num_target_tokens], dtype=torch.float64)
         trainee.model.train()
