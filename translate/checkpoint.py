@@ -82,6 +82,14 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the files do not belong together.
     """
     directory = find_model(Path(path))
+    tokenizer, manifest = read_origin(directory)
+    model = build_model(read_config(directory / MODEL), vocabularies_of(tokenizer))
+    set_weights(model, _read_weights(directory / WEIGHTS, model))
+    return LoadedModel(model.to(device).eval(), tokenizer, manifest, directory)
+
+
+def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
     manifest = _read_json(directory / MANIFEST)
     tokenizer = Tokenizer.load(directory)
     if manifest.get("tokenizer") != tokenizer.hash:
@@ -89,9 +97,7 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
             f"{directory}: this tokenizer is not the one that the model was trained with "
             f"(hash {tokenizer.hash[:12]}, the manifest says {str(manifest.get('tokenizer'))[:12]})"
         )
-    model = build_model(read_config(directory / MODEL), vocabularies_of(tokenizer))
-    set_weights(model, _read_weights(directory / WEIGHTS, model))
-    return LoadedModel(model.to(device).eval(), tokenizer, manifest, directory)
+    return tokenizer, manifest
 
 
 def find_model(path: Path) -> Path:

@@ -52,6 +52,17 @@ class Engine(Protocol):
         ...
 
 
+def check_batching(*, batch_tokens: int, batch_sentences: int, workers: int) -> None:
+    """Raise UserError for numbers that are too small; 0 leaves the choice to the engine, but for batch_tokens."""
+    for name, value, least in (
+        ("batch_tokens", batch_tokens, 1),
+        ("batch_sentences", batch_sentences, 0),
+        ("workers", workers, 0),
+    ):
+        if value < least:
+            raise UserError(f"{name} ({value}) must be at least {least}")
+
+
 def choose_device(device: Device) -> torch.device:
     """The device asked for; auto: a GPU if there is one. Raises UserError if one is missing."""
     if device == Device.cuda and not torch.cuda.is_available():

@@ -15,7 +15,7 @@ import torch
 
 from translate.batch import EOS, Tokens
 from translate.decoding import SEARCHES
-from translate.decoding.engine import Precision, Sentence
+from translate.decoding.engine import Precision, Sentence, check_batching
 from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limits
 from translate.decoding.search import Search
 from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
@@ -46,12 +46,7 @@ class NativeEngine:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch_tokens < 1:
-            raise UserError(f"batch_tokens ({self.batch_tokens}) must be at least 1")
-        if self.batch_sentences < 0:
-            raise UserError(f"batch_sentences ({self.batch_sentences}) must not be negative; 0: no limit")
-        if self.workers < 0:
-            raise UserError(f"workers ({self.workers}) must not be negative; 0: one for every thread")
+        check_batching(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences, workers=self.workers)
         if self.precision is Precision.int8:
             raise UserError("precision=int8 is for engine=ctranslate2")
 

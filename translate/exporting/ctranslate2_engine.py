@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from translate.decoding.engine import Device, Precision, Sentence
+from translate.decoding.engine import Device, Precision, Sentence, check_batching
 from translate.decoding.hypotheses import (
     DIVERGED,
     NEVER_SAID,
@@ -73,13 +73,7 @@ class CTranslate2Engine:
         precision: Precision = Precision.auto,
         device: Device = Device.auto,
     ):
-        for name, value, least in (
-            ("batch_tokens", batch_tokens, 1),
-            ("batch_sentences", batch_sentences, 0),
-            ("workers", workers, 0),
-        ):
-            if value < least:
-                raise UserError(f"{name} ({value}) must be at least {least}")
+        check_batching(batch_tokens=batch_tokens, batch_sentences=batch_sentences, workers=workers)
         self._batch_tokens = batch_tokens
         self._batch_sentences = batch_sentences or _SENTENCES
         tokenizer = converted.tokenizer

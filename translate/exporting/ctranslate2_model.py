@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 
-from translate.checkpoint import MANIFEST, MODEL, WEIGHTS, find_model, load_model, read_config
+from translate.checkpoint import MANIFEST, MODEL, WEIGHTS, find_model, load_model, read_config, read_origin
 from translate.errors import UserError
 from translate.exporting.ctranslate2 import CONVERTER_VERSION, RUNTIME_MODEL, export_ctranslate2, import_ctranslate2
 from translate.tokenizer import Tokenizer
@@ -96,8 +95,5 @@ def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = 
     for name in (MODEL, MANIFEST):
         if not (directory / name).is_file():
             raise UserError(f"{directory}: {name} is missing, which export writes beside {RUNTIME_MODEL}")
-    manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.load(directory)
-    if manifest.get("tokenizer") != tokenizer.hash:
-        raise UserError(f"{directory}: this tokenizer is not the one that the model was trained with")
+    tokenizer, manifest = read_origin(directory)
     return ConvertedModel(directory, tokenizer, manifest, read_config(directory / MODEL).max_length, temporary)

@@ -75,6 +75,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         mean_weight = weight.float().mean(0)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        hidden_sum = torch.zeros(hidden.shape[1], dtype=torch.float32, device=hidden.device)
         sums = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         for start in range(0, len(hidden), ROWS_AT_ONCE):
             piece = slice(start, start + ROWS_AT_ONCE)
@@ -89,7 +90,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             gradient = probabilities.scatter_(1, label, (of_label - (1 - smoothing)).to(probabilities.dtype))
             hidden_gradient[piece] = (gradient @ weight - smoothing * mean_weight) * real[piece]
             weight_gradient += gradient.T @ rows
-        weight_gradient -= smoothing / len(weight) * (hidden * real).sum(0, dtype=torch.float32)
+            hidden_sum += rows.sum(0, dtype=torch.float32)
+        weight_gradient -= smoothing / len(weight) * hidden_sum
         ctx.save_for_backward(hidden_gradient, weight_gradient.to(weight.dtype))
         loss, plain = sums.unbind()
         ctx.mark_non_differentiable(plain)

@@ -33,7 +33,7 @@ class _MultiHeadAttention(nn.Module):
         """Queries (B, H, T, W) over kept keys and values (B, H, S, W), as they are split; (B, T, D)."""
         return self.output(_join(attend_fused(query, key, value, bias, dropout_rate=0.0)))
 
-    def split(self, x: Tensor) -> Tensor:
+    def _split(self, x: Tensor) -> Tensor:
         """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
         heads = x.unflatten(-1, (self.num_heads, -1))
         return heads.transpose(1, 2) if x.dim() == 3 else heads
@@ -42,7 +42,7 @@ class _MultiHeadAttention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Queries (B, T, D), keys and values (B, S, D), or (N, D) all; the result is like the queries."""
-        query, key, value = (self.split(x) for x in (query, key, value))
+        query, key, value = (self._split(x) for x in (query, key, value))
         if visible.is_packed:
             kernel = attend_packed if query.is_cuda else attend_packed_reference
             return self.output(kernel(query, key, value, visible).flatten(-2)), None
@@ -74,7 +74,7 @@ class SelfAttention(_MultiHeadAttention):
 
     def project(self, x: Tensor) -> list[Tensor]:
         """Query, key and value (B, H, T, W) of x (B, T, D)."""
-        return [self.split(part) for part in self.query_key_value(x).chunk(3, dim=-1)]
+        return [self._split(part) for part in self.query_key_value(x).chunk(3, dim=-1)]
 
 
 class CrossAttention(_MultiHeadAttention):
@@ -96,9 +96,13 @@ class CrossAttention(_MultiHeadAttention):
         heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
         return self.output(heads), None
 
+    def project(self, x: Tensor) -> Tensor:
+        """The query (B, H, T, W) of x (B, T, D)."""
+        return self._split(self.query(x))
+
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, W) of memory (B, S, D), to be kept while hypotheses grow."""
-        key, value = (self.split(part).contiguous() for part in self.key_value(memory).chunk(2, dim=-1))
+        key, value = (self._split(part).contiguous() for part in self.key_value(memory).chunk(2, dim=-1))
         return key, value
 
 

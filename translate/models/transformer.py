@@ -198,7 +198,7 @@ class DecoderLayer(nn.Module):
         query, *new = self.self_attention.project(self.around_self_attention.enter(x))
         key, value = state.extend(index, new)
         x = self.around_self_attention.leave(x, self.self_attention.attend_kept(query, key, value, state.bias))
-        query = self.cross_attention.split(self.cross_attention.query(self.around_cross_attention.enter(x)))
+        query = self.cross_attention.project(self.around_cross_attention.enter(x))
         memory = state.memory
         change = self.cross_attention.attend_kept(query, memory.keys[index], memory.values[index], memory.bias)
         x = self.around_cross_attention.leave(x, change)

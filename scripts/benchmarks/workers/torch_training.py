@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from benchmarks.corpus import Corpus, PlainBatch, endless_batches
 from benchmarks.protocol import Channel, Slices
 from benchmarks.work import PAD, TrainingWork
+from translate.models.layers import sinusoids
 
 _WARMUP_UPDATES = 3
 _MAX_LENGTH = 512
@@ -34,9 +35,7 @@ class PlainTransformer(nn.Module):
             batch_first=True,
             norm_first=True,
         )
-        wavelengths = torch.exp(torch.arange(0, work.d_model, 2) * (-math.log(10_000) / work.d_model))
-        angles = torch.arange(_MAX_LENGTH)[:, None] * wavelengths
-        self.positions = nn.Buffer(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        self.positions = nn.Buffer(sinusoids(_MAX_LENGTH, work.d_model))
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         length = target.shape[1]
