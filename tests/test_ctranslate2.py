@@ -77,9 +77,9 @@ def favour(model: Transformer, logits: dict[int, float]) -> None:
     """Add so much to these tokens' logits, at every step."""
     model.decoder.norm.weight.data[0] = 0.0
     model.decoder.norm.bias.data[0] = 10.0
-    model.output_weight.data[:, 0] = 0.0
+    model.projection.weight.data[:, 0] = 0.0
     for token, logit in logits.items():
-        model.output_weight.data[token, 0] = logit / 10
+        model.projection.weight.data[token, 0] = logit / 10
 
 
 def searchable_model(tokenizer: Tokenizer, *, seed: int = 0, end: float = 0.0) -> tuple[Transformer, TransformerConfig]:
@@ -100,7 +100,7 @@ def engine_of(directory: Path, **options) -> CTranslate2Engine:
 
 
 def native_of(model: Transformer) -> NativeEngine:
-    return NativeEngine(model=model, device=CPU, batch_tokens=1000, workers=1)
+    return NativeEngine(model=model, device=CPU, batch_tokens=1000, precision=Precision.fp32, workers=1)
 
 
 @torch.inference_mode()
@@ -109,7 +109,7 @@ def log_probs(model: Transformer, source: Sentence, targets: list[tuple[int, ...
     labels = torch.full((len(targets), len(targets[0]) + 1), NO_TARGET)
     read = Tokens.pad([[*source, EOS]] * len(targets)), Tokens.pad([[BOS, *target] for target in targets])
     hidden = model(Batch(*read, labels, 0, 0)).hidden
-    return torch.log_softmax(hidden @ model.output_weight.T, dim=-1)
+    return torch.log_softmax(hidden @ model.projection.weight.T, dim=-1)
 
 
 def score(model: Transformer, source: Sentence, tokens: list[int], alpha: float) -> float:

@@ -16,7 +16,7 @@ import torch
 from fake_models import FakeModel, copy_model, random_model, table_model
 from translate.batch import EOS
 from translate.decoding import SEARCHES
-from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
+from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod, highest
 from translate.decoding.native import NativeEngine
 from translate.errors import UserError
 
@@ -283,3 +283,15 @@ def test_a_worker_that_is_killed_is_named():
 def test_settings_that_make_no_search_are_refused(wrong):
     with pytest.raises(UserError, match=r"search\."):
         SearchConfig(**wrong).check()
+
+
+@pytest.mark.parametrize("width", [7, 2047, 2048, 4001, 40_000])
+def test_the_highest_scores_are_found_however_wide_a_row_is(width):
+    scores = torch.randn(3, width, generator=torch.Generator().manual_seed(width))
+    scores[:, -1] = 10  # in no group of columns, where the width leaves a rest
+    scores[1] = -torch.inf
+    scores[1, :5] = torch.arange(5.0)
+    values, places = highest(scores, 6)
+    assert torch.equal(values, scores.sort(dim=1, descending=True).values[:, :6])
+    assert torch.equal(scores.gather(1, places), values)
+    assert all(len(set(row)) == 6 for row in places.tolist())

@@ -22,11 +22,15 @@ class EngineName(StrEnum):
 
 
 class Precision(StrEnum):
-    """Arithmetic; auto is bf16 on a GPU and fp32 on the CPU. int8 is for engines that have it."""
+    """Arithmetic, or how the weights are kept: which of them there are depends on engine and device.
+
+    fp16, for decoding: on a GPU half-precision arithmetic, on a CPU half-precision weights and fp32 arithmetic
+    """
 
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+    fp16 = "fp16"
     int8 = "int8"
 
 

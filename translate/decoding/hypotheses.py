@@ -16,6 +16,7 @@ from translate.batch import BOS, EOS, PAD, UNK
 from translate.errors import UserError
 
 NEVER_SAID = (PAD, UNK, BOS)
+_WIDE, _GROUP = 2048, 16  # columns; fewer are searched one by one
 DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"
 
 
@@ -110,7 +111,24 @@ def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     count = min(count, scores.shape[1])
     if count == 1:
         return scores.max(dim=1, keepdim=True)
-    _, indices = scores.topk(count, dim=1, sorted=False)
-    indices = indices.sort(dim=1).values
+    indices = _where_highest(scores, count).sort(dim=1).values
     values, order = scores.gather(1, indices).sort(dim=1, descending=True, stable=True)
     return values, indices.gather(1, order)
+
+
+def _where_highest(scores: Tensor, count: int) -> Tensor:
+    """(N, count), in no order.
+
+    On a CPU, where topk looks at one element after the other: only among the groups of columns with the highest
+    maxima, which are found many at a time. Every one of the highest scores is in one of those.
+    """
+    groups = scores.shape[1] // _GROUP
+    if scores.is_cuda or scores.shape[1] < _WIDE or groups < count:
+        return scores.topk(count, dim=1, sorted=False).indices
+    grouped = groups * _GROUP
+    maxima = scores[:, :grouped].unflatten(1, (_GROUP, groups)).amax(1)  # group g: columns g, g + groups, ...
+    chosen = maxima.topk(count, dim=1, sorted=False).indices
+    columns = (chosen[:, :, None] + torch.arange(0, grouped, groups)).flatten(1)
+    rest = torch.arange(grouped, scores.shape[1]).expand(len(scores), -1)
+    columns = torch.cat([columns, rest], dim=1)
+    return columns.gather(1, scores.gather(1, columns).topk(count, dim=1, sorted=False).indices)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 
@@ -20,12 +19,14 @@ from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limit
 from translate.decoding.search import Search
 from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
 from translate.errors import UserError
+from translate.models.half_weights import has_half_weights, with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 
 # Sentences that are done stay until they are this share of the batch: their rows cost time, and so does moving
 # what is kept of the others.
 _LEAVING_SHARE = 1 / 8
 _STEPS_BETWEEN_CHECKS = 4  # on a GPU, which must not wait for every answer
+_AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,6 +35,7 @@ class NativeEngine:
 
     batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses
     batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
+    precision        auto: bf16 on a GPU, on a CPU fp16 where there is that, fp32 elsewhere
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
                      product; 0: as many as there are threads
     """
@@ -47,8 +49,8 @@ class NativeEngine:
 
     def __post_init__(self) -> None:
         check_batching(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences, workers=self.workers)
-        if self.precision is Precision.int8:
-            raise UserError("precision=int8 is for engine=ctranslate2")
+        self.precision = _resolve(self.precision, self.device)
+        self._half: tuple[list[int], Seq2Seq] | None = None
 
     @property
     def max_length(self) -> int:
@@ -73,55 +75,91 @@ class NativeEngine:
 
     def _share_out(self, sentences: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         workers = worthwhile_workers(self.workers, len(sentences)) if self.device.type == "cpu" else 1
-        if workers == 1:
-            self._translate(sentences, config, Queue(len(sentences)), report)
-            return
         share = -(-len(sentences) // workers)
-        engine = replace(self, batch_sentences=min(self.batch_sentences or share, share))
-        work = partial(engine._translate, sentences, config)
-        work_in_processes(work, len(sentences), workers, report)
+        work = _Work(
+            model=self._fastest_model(),
+            device=self.device,
+            autocast=_AUTOCAST.get(self.precision) if self._uses_autocast else None,
+            sentences=sentences,
+            config=config,
+            batch_tokens=self.batch_tokens,
+            batch_sentences=min(self.batch_sentences or share, share),
+        )
+        if workers == 1:
+            work.do(Queue(len(sentences)), report)
+        else:
+            work_in_processes(work.do, len(sentences), workers, report)
+
+    @property
+    def _uses_autocast(self) -> bool:
+        return self.device.type == "cuda" or self.precision is Precision.bf16
+
+    def _fastest_model(self) -> Seq2Seq:
+        """The model, or its twin with half weights, made anew when the model has changed: it may be in training."""
+        if self.precision is not Precision.fp16 or self._uses_autocast:
+            return self.model
+        versions = [parameter._version for parameter in self.model.parameters()]
+        if self._half is None or self._half[0] != versions:
+            self._half = versions, with_half_weights(self.model)
+        return self._half[1]
+
+
+def _resolve(precision: Precision, device: torch.device) -> Precision:
+    """What auto means on this device. Raises UserError for what it cannot do."""
+    if precision is Precision.int8:
+        raise UserError("precision=int8 is for engine=ctranslate2")
+    if device.type != "cpu":
+        return Precision.bf16 if precision is Precision.auto else precision
+    if precision is Precision.fp16 and not has_half_weights():
+        raise UserError("precision=fp16: PyTorch has no such products for this processor; use precision=fp32")
+    if precision is Precision.auto:
+        return Precision.fp16 if has_half_weights() else Precision.fp32
+    return precision
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    """Sentences to translate, longest first, and all that a process needs for it."""
+
+    model: Seq2Seq
+    device: torch.device
+    autocast: torch.dtype | None
+    sentences: Sequence[Sentence]
+    config: SearchConfig
+    batch_tokens: int
+    batch_sentences: int
 
     @torch.inference_mode()
-    def _translate(self, sentences: Sequence[Sentence], config: SearchConfig, queue: Queue, report: Report) -> None:
+    def do(self, queue: Queue, report: Report) -> None:
         """Translate what can be taken from the queue: places in the order of sentences."""
-        bf16 = self.precision is Precision.bf16 or (self.precision is Precision.auto and self.device.type == "cuda")
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            batch = self._begin(queue, sentences, config, living=[], leaving=0)
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            batch = self._begin(queue, living=[], leaving=0)
             while batch is not None:
                 leaving = self._step_until_some_leave(batch)
                 report(list(zip([batch.places[row] for row in leaving], batch.search.collect(leaving), strict=True)))
                 staying = sorted(set(range(len(batch.places))) - set(leaving))
-                living = [batch.places[row] for row in staying]
-                new = self._begin(queue, sentences, config, living=living, leaving=len(leaving))
+                new = self._begin(queue, living=[batch.places[row] for row in staying], leaving=len(leaving))
                 batch = batch.exchange(leaving, staying, new)
 
-    def _begin(
-        self,
-        queue: Queue,
-        sentences: Sequence[Sentence],
-        config: SearchConfig,
-        *,
-        living: Sequence[int],
-        leaving: int,
-    ) -> _UnderWay | None:
+    def _begin(self, queue: Queue, *, living: Sequence[int], leaving: int) -> _UnderWay | None:
         """Further sentences, as many as there is room for beside the living ones, with their first tokens.
 
         At the first token all hypotheses of a sentence would be the same: there is one then.
         """
 
         def free(first: int) -> int:
-            longest = max(len(sentences[place]) for place in [first, *living]) + 1
+            longest = max(len(self.sentences[place]) for place in [first, *living]) + 1
             room = max(1, self.batch_tokens // longest)
-            count = min(room, self.batch_sentences or room) - len(living)
+            count = min(room, self.batch_sentences) - len(living)
             # taking over places costs less than growing by a few
             return leaving if leaving < count < 2 * leaving else count
 
         places = queue.take(free)
         if not places:
             return None
-        chosen = [[*sentences[place], EOS] for place in places]
-        limits = length_limits([len(sentence) for sentence in chosen], config, self.model.max_length)
-        search = SEARCHES[config.method].start(torch.tensor(limits, device=self.device) + 1, config)
+        chosen = [[*self.sentences[place], EOS] for place in places]
+        limits = length_limits([len(sentence) for sentence in chosen], self.config, self.model.max_length)
+        search = SEARCHES[self.config.method].start(torch.tensor(limits, device=self.device) + 1, self.config)
         state = self.model.start(self.model.encode(Tokens.pad(chosen).to(self.device)))
         new = _UnderWay(state, search, places)
         new.step(self.model)

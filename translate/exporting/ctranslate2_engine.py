@@ -32,7 +32,12 @@ _BATCHES_AHEAD = 3  # per worker, so that none waits for work; the runtime's own
 _LOWEST_LIMIT = 64  # of tokens in the first search
 _NOTHING = -1e30  # a place in the beam that no continuation has taken scores less
 _FORBIDDEN = frozenset(NEVER_SAID)
-_COMPUTE_TYPES = {Precision.fp32: "float32", Precision.bf16: "bfloat16", Precision.int8: "int8"}
+_COMPUTE_TYPES = {
+    Precision.fp32: "float32",
+    Precision.bf16: "bfloat16",
+    Precision.fp16: "float16",
+    Precision.int8: "int8",
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
@@ -68,15 +67,13 @@ class Transformer(Seq2Seq):
         self.target_embedding = _embedding(target, config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.projection = (
-            None if config.tying is not Tying.none else nn.Linear(config.d_model, vocabularies.target, bias=False)
-        )
+        tied = config.tying is not Tying.none
+        self.projection = nn.Linear(
+            config.d_model, vocabularies.target, bias=False, device="meta" if tied else None
+        )  # meta: nothing is drawn for what is replaced below
         self.apply(_initialise)
-
-    @property
-    def output_weight(self) -> Tensor:
-        """(V, D)"""
-        return self.target_embedding.tokens.weight if self.projection is None else self.projection.weight
+        if tied:
+            self.projection.weight = target.weight
 
     def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
         memory, across = self._read(batch.source)
@@ -85,7 +82,7 @@ class Transformer(Seq2Seq):
         own = visibility(batch.target, batch.target, causal=True)
         x = self.target_embedding(batch.target.ids, batch.target.positions)
         hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
-        return Output(hidden, self.output_weight, attention)
+        return Output(hidden, self.projection.weight, attention)
 
     def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
         """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""
@@ -108,7 +105,7 @@ class Transformer(Seq2Seq):
         state.advance()
         for index, layer in enumerate(self.decoder.layers):
             x = layer.step(x, state, index)
-        return F.linear(self.decoder.norm(x).flatten(0, 1), self.output_weight), state
+        return self.projection(self.decoder.norm(x).flatten(0, 1)), state
 
 
 class Encoder(nn.Module):

@@ -129,8 +129,8 @@ def check(config: TrainConfig) -> None:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
     if (config.sampling.source or config.sampling.target) and config.tokenizer.type is not TokenizerType.unigram:
         raise UserError("sampling.source and sampling.target need tokenizer.type=unigram")
-    if config.compute.precision is Precision.int8:
-        raise UserError("compute.precision=int8 is for decoding: train in bf16 or fp32")
+    if config.compute.precision in (Precision.fp16, Precision.int8):
+        raise UserError(f"compute.precision={config.compute.precision} is for decoding: train in bf16 or fp32")
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in METRICS:

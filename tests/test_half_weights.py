@@ -1,0 +1,86 @@
+"""Linear maps with half-precision weights: what they compute, and that a search never uses outdated ones."""
+
+import pytest
+import torch
+from torch import nn
+
+from translate.decoding.engine import Precision
+from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.native import NativeEngine
+from translate.errors import UserError
+from translate.models import Vocabularies, build_model
+from translate.models.half_weights import HalfLinear, has_half_weights, with_half_weights
+from translate.models.transformer import Transformer, TransformerConfig
+
+CPU = torch.device("cpu")
+SENTENCES = [(5, 6, 7), (8,), (9, 10, 11, 12), (5, 6)]
+
+needs_half_weights = pytest.mark.skipif(not has_half_weights(), reason="PyTorch has no FBGEMM for this processor")
+
+
+def small_model(seed: int = 0, **settings) -> Transformer:
+    torch.manual_seed(seed)
+    config = TransformerConfig(
+        d_model=32, ffn_dim=64, num_heads=4, encoder_layers=2, decoder_layers=2, max_length=20, **settings
+    )
+    return build_model(config, Vocabularies(50, 50, shared=True)).eval()
+
+
+def engine_of(model: Transformer, precision: Precision) -> NativeEngine:
+    return NativeEngine(model=model, device=CPU, batch_tokens=100, precision=precision, workers=1)
+
+
+@needs_half_weights
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1,), (7,), (40, 5), (200,)])
+def test_it_is_the_linear_map_of_the_rounded_weights(shape, bias):
+    torch.manual_seed(0)
+    linear = nn.Linear(24, 33, bias=bias)
+    x = torch.randn(*shape, 24)
+    expected = nn.functional.linear(x, linear.weight.half().float(), linear.bias)
+    with torch.inference_mode():
+        torch.testing.assert_close(HalfLinear(linear)(x), expected)
+
+
+@needs_half_weights
+@pytest.mark.parametrize("tying", ["none", "target", "all"])
+def test_every_linear_map_of_the_twin_has_half_weights_and_the_original_keeps_its_own(tying):
+    model = small_model(tying=tying)
+    kinds = {name: type(module) for name, module in model.named_modules()}
+    twin = with_half_weights(model)
+    assert {name: type(module) for name, module in model.named_modules()} == kinds
+    assert not any(type(module) is nn.Linear for module in twin.modules())
+    linear = {name for name, kind in kinds.items() if kind is nn.Linear}
+    assert {name for name, module in twin.named_modules() if type(module) is HalfLinear} == linear
+    assert twin.target_embedding.tokens.weight is model.target_embedding.tokens.weight
+
+
+@needs_half_weights
+def test_a_search_finds_what_it_finds_with_whole_weights():
+    model = small_model()
+    config = SearchConfig(beam_size=3, max_length=8)
+    half, whole = (
+        engine_of(model, precision).search(SENTENCES, config) for precision in (Precision.fp16, Precision.fp32)
+    )
+    assert [[h.tokens for h in found] for found in half] == [[h.tokens for h in found] for found in whole]
+    scores = [torch.tensor([found[0].score for found in results]) for results in (half, whole)]
+    torch.testing.assert_close(*scores, rtol=1e-2, atol=0)
+    assert not torch.equal(*scores), "the weights were not rounded"
+
+
+@needs_half_weights
+def test_weights_that_have_changed_are_converted_again():
+    model, other = small_model(), small_model(seed=1)
+    engine, config = engine_of(model, Precision.auto), SearchConfig(beam_size=2, max_length=8)
+    before = engine.search(SENTENCES, config)
+    with torch.no_grad():
+        for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+            mine.copy_(theirs)
+    assert engine.search(SENTENCES, config) == engine_of(other, Precision.auto).search(SENTENCES, config) != before
+
+
+def test_without_such_products_auto_is_fp32_and_fp16_an_error(monkeypatch):
+    monkeypatch.setattr("translate.decoding.native.has_half_weights", lambda: False)
+    assert engine_of(small_model(), Precision.auto).precision is Precision.fp32
+    with pytest.raises(UserError, match=r"precision=fp16: .* use precision=fp32"):
+        engine_of(small_model(), Precision.fp16)
