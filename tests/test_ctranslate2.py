@@ -31,7 +31,7 @@ from translate.decoding.hypotheses import (
 from translate.decoding.native import NativeEngine
 from translate.errors import UserError
 from translate.exporting.ctranslate2 import export_ctranslate2
-from translate.exporting.ctranslate2_engine import CTranslate2Engine
+from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
 from translate.exporting.ctranslate2_model import KEPT, converted_model
 from translate.models import build_model
 from translate.models.layers import Activation, Norm, Positions
@@ -379,13 +379,33 @@ def test_what_the_machine_or_the_settings_lack_is_an_error_that_says_so(tmp_path
         engine_of(directory)
 
 
+@pytest.mark.parametrize(("precision", "workers"), [("fp32", 1), ("int8", 4)])
+def test_one_sentence_has_all_threads_and_many_one_each(tmp_path, joint, monkeypatch, precision, workers):
+    loaded = []
+
+    def load(converted, **settings):
+        loaded.append((settings["inter_threads"], settings["intra_threads"]))
+        return _load(converted, **settings)
+
+    monkeypatch.setattr("translate.exporting.ctranslate2_engine._load", load)
+    model, shape = searchable_model(joint)
+    engine = engine_of(save(model, shape, joint, tmp_path / "model"), threads=4, precision=Precision(precision))
+    sentences = some_sentences(joint, count=40)
+    alone = [engine.search([sentence], SearchConfig()) for sentence in sentences[:2]]
+    assert loaded == [(workers, 4 // workers)]
+    assert [[h.tokens for h in one] for [one] in alone] == [
+        [h.tokens for h in one] for one in engine.search(sentences, SearchConfig())[:2]
+    ]
+    assert loaded[-1] == (4, 1)
+
+
 def test_a_damaged_export_is_an_error(tmp_path, joint):
     model, shape = searchable_model(joint)
     exported = tmp_path / "exported"
     export_ctranslate2(load_model(save(model, shape, joint, tmp_path / "model"), device=CPU), exported)
     (exported / "model.bin").write_bytes((exported / "model.bin").read_bytes()[:1000])
     with pytest.raises(UserError, match="CTranslate2 cannot load the model"):
-        engine_of(exported)
+        engine_of(exported).search([(5, 6)], SearchConfig())
     (exported / "manifest.json").unlink()
     with pytest.raises(UserError, match=r"manifest\.json is missing"):
         engine_of(exported)

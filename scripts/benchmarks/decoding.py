@@ -26,7 +26,8 @@ from translate.training.parallel import resolve_precision
 FP32, BF16 = {"precision": "fp32"}, {"precision": "bf16"}
 NATIVE, CTRANSLATE2 = {"engine": "native"}, {"engine": "ctranslate2"}
 SYSTEMS = {
-    OURS: System("ours_decoding", settings=NATIVE | FP32),
+    OURS: System("ours_decoding", settings=NATIVE | {"precision": "auto"}),
+    "ours-fp32": System("ours_decoding", settings=NATIVE | FP32),
     "ours-bf16": System("ours_decoding", settings=NATIVE | BF16),
     "ours-ctranslate2": System("ours_decoding", settings=CTRANSLATE2 | FP32),
     "ours-ctranslate2-int8": System("ours_decoding", settings=CTRANSLATE2 | {"precision": "int8"}),

@@ -50,19 +50,21 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Input:
-    """Source sentences as the runtime reads them, and the most tokens of each one's translation."""
+    """Source sentences as the runtime reads them, the most tokens of each one's translation, and who does the work."""
 
     source: list[list[str]]
     limits: list[int]
     config: SearchConfig
+    runtime: Any
+    workers: int
 
 
 class CTranslate2Engine:
     """A converted model in CTranslate2's runtime. Raises UserError for what the machine cannot do.
 
     threads          of the CPU, shared by the workers
-    workers          batches translated at a time; 0: as many as there are threads. One thread each is best: several
-                     for one batch wait for each other, the more so when something else runs on the machine
+    workers          batches translated at a time; 0: as many as there are threads, of one thread each, since several
+                     for one batch wait for each other; but one with all threads for fewer sentences than threads
     batch_tokens     source tokens of a batch, padding counted
     batch_sentences  most sentences of a batch; 0: as many as are fast
     """
@@ -87,14 +89,13 @@ class CTranslate2Engine:
         self._target_ids = {piece: token for token, piece in enumerate(self._target_pieces)}
         self._converted = converted
         on_gpu = _is_gpu(device)
+        self._threads = threads
         self._workers = workers or (1 if on_gpu else threads)
-        self._runtime = _load(
-            converted,
-            device="cuda" if on_gpu else "cpu",
-            compute_type=_compute_type(precision, on_gpu=on_gpu),
-            inter_threads=self._workers,
-            intra_threads=max(1, threads // self._workers),
-        )
+        compute_type = _compute_type(precision, on_gpu=on_gpu)
+        # products of int8 are too short to be shared: a sentence took ten times as long with two threads
+        self._may_share_products = not workers and compute_type != "int8"
+        self._settings = {"device": "cuda" if on_gpu else "cpu", "compute_type": compute_type}
+        self._runtimes: dict[int, Any] = {}  # by workers
 
     @property
     def max_length(self) -> int:
@@ -104,10 +105,13 @@ class CTranslate2Engine:
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:
         """The n_best hypotheses of each sentence, best first."""
+        workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
         work = _Input(
             [[self._source_pieces[token] for token in sentence] for sentence in sentences],
             length_limits([len(sentence) + 1 for sentence in sentences], config, self.max_length),
             config,
+            self._runtime(workers),
+            workers,
         )
         found = self._first_search(work, progress)
         again = [place for place in found if _is_wrong(found[place], work.limits[place])]
@@ -115,6 +119,17 @@ class CTranslate2Engine:
         # where tokens were forbidden, the runtime shares their probability out among the others
         found |= self._rescored(list(found) if config.min_length else again, found, work)
         return [_best(found[place], config) for place in range(len(sentences))]
+
+    def _runtime(self, workers: int) -> Any:
+        """CTranslate2's translator that shares the threads among so many workers; it stays loaded."""
+        if workers not in self._runtimes:
+            self._runtimes[workers] = _load(
+                self._converted,
+                inter_threads=workers,
+                intra_threads=max(1, self._threads // workers),
+                **self._settings,
+            )
+        return self._runtimes[workers]
 
     def _first_search(self, work: _Input, progress: Callable[[float], None] | None) -> dict[int, list[Hypothesis]]:
         """Every token is allowed, and more length than a sentence's limit: batches are full if many share one.
@@ -124,9 +139,9 @@ class CTranslate2Engine:
         found: dict[int, list[Hypothesis]] = {}
         ceiling = min(work.config.max_length or self.max_length, self.max_length)
         limits = [min(max(1 << (limit - 1).bit_length(), _LOWEST_LIMIT), ceiling) for limit in work.limits]
-        batches = self._batches(range(len(work.source)), work.source, limits)
+        batches = self._batches(range(len(work.source)), limits, work)
         options = _options(work.config) | {"num_hypotheses": work.config.n_best}
-        for batch, results in self._run(batches, work.source, beyond_limit=1, **options):
+        for batch, results in self._run(batches, work, beyond_limit=1, **options):
             found.update(zip(batch.places, results, strict=True))
             if progress:
                 progress(len(found) / len(work.source))
@@ -141,8 +156,8 @@ class CTranslate2Engine:
             "num_hypotheses": 2 * beam_size if beam_size > 1 else 1,
             "patience": 2,
         }
-        batches = self._batches(places, work.source, work.limits)
-        found = self._run(batches, work.source, beyond_limit=0, **options)
+        batches = self._batches(places, work.limits, work)
+        found = self._run(batches, work, beyond_limit=0, **options)
         return {place: result for batch, results in found for place, result in zip(batch.places, results, strict=True)}
 
     def _rescored(
@@ -156,7 +171,7 @@ class CTranslate2Engine:
             if _FORBIDDEN.isdisjoint(hypothesis.tokens)
         ]
         rescored: dict[int, list[Hypothesis]] = {place: [] for place in places}
-        results = self._runtime.score_batch(
+        results = work.runtime.score_batch(
             [work.source[place] for place, _ in pairs],
             [[self._target_pieces[token] for token in tokens] for _, tokens in pairs],
             max_batch_size=self._batch_sentences,
@@ -167,16 +182,16 @@ class CTranslate2Engine:
             rescored[place].append(Hypothesis(tokens=tokens, score=score))
         return rescored
 
-    def _batches(self, places: Iterable[int], source: list[list[str]], limits: list[int]) -> Iterator[_Batch]:
+    def _batches(self, places: Iterable[int], limits: list[int], work: _Input) -> Iterator[_Batch]:
         """Of sentences with one limit; longest first: what comes last is short, so that the workers end together."""
-        longest_first = sorted(places, key=lambda place: (limits[place], len(source[place])), reverse=True)
-        share = -(-len(longest_first) // self._workers)
+        longest_first = sorted(places, key=lambda place: (limits[place], len(work.source[place])), reverse=True)
+        share = -(-len(longest_first) // work.workers)
         batch: list[int] = []
         for place in longest_first:
             if batch:
                 first = batch[0]
                 full = len(batch) == min(self._batch_sentences, share)
-                too_big = (len(batch) + 1) * (len(source[first]) + 1) > self._batch_tokens
+                too_big = (len(batch) + 1) * (len(work.source[first]) + 1) > self._batch_tokens
                 if full or too_big or limits[place] != limits[first]:
                     yield _Batch(batch, limits[first])
                     batch = []
@@ -185,14 +200,14 @@ class CTranslate2Engine:
             yield _Batch(batch, limits[batch[0]])
 
     def _run(
-        self, batches: Iterator[_Batch], source: list[list[str]], *, beyond_limit: int, **options: Any
+        self, batches: Iterator[_Batch], work: _Input, *, beyond_limit: int, **options: Any
     ) -> Iterator[tuple[_Batch, list[list[Hypothesis]]]]:
         """Each batch and the hypotheses of its sentences, best first, cut where they have not ended."""
         waiting: deque[tuple[_Batch, list[Any]]] = deque()
         while True:
-            for batch in islice(batches, _BATCHES_AHEAD * self._workers - len(waiting)):
-                futures = self._runtime.translate_batch(
-                    [source[place] for place in batch.places],
+            for batch in islice(batches, _BATCHES_AHEAD * work.workers - len(waiting)):
+                futures = work.runtime.translate_batch(
+                    [work.source[place] for place in batch.places],
                     asynchronous=True,
                     max_decoding_length=batch.limit + beyond_limit,
                     **options,
