@@ -7,6 +7,7 @@ import itertools
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +28,12 @@ from benchmarks.decoding import same_lines  # noqa: E402
 from benchmarks.preparation import data_of, export_corpus, prepared  # noqa: E402
 from benchmarks.processes import TreeWatch  # noqa: E402
 from benchmarks.protocol import AbsentError  # noqa: E402
+from benchmarks.reference import reference_paths  # noqa: E402
 from benchmarks.report import markdown_table, readable  # noqa: E402
 from benchmarks.rounds import summarise, take_turns  # noqa: E402
 from benchmarks.session import Session, System, choose  # noqa: E402
 from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E402
-from benchmarks.workers.ours_training import transformer_of  # noqa: E402
+from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
 from translate import batch as batch_module  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
 from translate.data.loader import Loader, Place, pad_batch  # noqa: E402
@@ -208,6 +210,20 @@ def test_ctranslate2_model_gives_our_log_probabilities(model: LoadedModel, tmp_p
     torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-4, atol=1e-4)
 
 
+def test_fast_paths_learn_as_the_reference_does(data: dict[str, str]):
+    work = replace(SMALL, vocab_size=prepared(data, vocab_size=SMALL.vocab_size).tokenizer.target_vocab_size)
+    curves = []
+    for paths in (nullcontext(), reference_paths()):
+        trainer = Trainer.build(replace(work, learning_rate=3e-3), data)
+        with paths:
+            for _ in range(60):
+                trainer.update()
+            trainer.settle()
+        curves.append(trainer.losses)
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+    assert curves[0][-1] < 0.9 * curves[0][0], "it must have learned something"
+
+
 def test_memory_of_children_is_seen():
     if not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("only Linux tells what a tree of processes has in memory")
@@ -256,7 +272,7 @@ def test_same_lines_counts_equal_translations():
 
 
 def test_unknown_systems_are_named():
-    with pytest.raises(UserError, match="marian is none of ours, torch"):
+    with pytest.raises(UserError, match="marian is none of ours, "):
         choose(training.SYSTEMS, ["ours", "marian"])
 
 

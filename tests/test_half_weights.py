@@ -9,7 +9,13 @@ from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
-from translate.models.half_weights import HalfLinear, has_half_weights, with_half_weights
+from translate.models.half_weights import (
+    HalfLinear,
+    has_half_weights,
+    packed_as_object,
+    packed_directly,
+    with_half_weights,
+)
 from translate.models.transformer import Transformer, TransformerConfig
 
 CPU = torch.device("cpu")
@@ -31,15 +37,17 @@ def engine_of(model: Transformer, precision: Precision) -> NativeEngine:
 
 
 @needs_half_weights
+@pytest.mark.parametrize("pack", [packed_directly, packed_as_object])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1,), (7,), (40, 5), (200,)])
-def test_it_is_the_linear_map_of_the_rounded_weights(shape, bias):
+def test_it_is_the_linear_map_of_the_rounded_weights(shape, bias, pack):
+    if pack is packed_directly and not hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation"):
+        pytest.skip("this PyTorch has dropped the functions")
     torch.manual_seed(0)
-    linear = nn.Linear(24, 33, bias=bias)
+    weight, b = torch.randn(33, 24), torch.randn(33) if bias else None
     x = torch.randn(*shape, 24)
-    expected = nn.functional.linear(x, linear.weight.half().float(), linear.bias)
     with torch.inference_mode():
-        torch.testing.assert_close(HalfLinear(linear)(x), expected)
+        torch.testing.assert_close(pack(weight, b)(x), nn.functional.linear(x, weight.half().float(), b))
 
 
 @needs_half_weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -16,8 +17,10 @@ from benchmarks.rounds import Summary, summarise
 from benchmarks.session import OURS, Session, System, choose
 from benchmarks.work import FLOP_FORMULA, TrainingWork, training_flops
 
+REFERENCE = "ours-reference"
 SYSTEMS = {
     OURS: System("ours_training"),
+    REFERENCE: System("ours_training", settings={"reference": True}, note="attention and loss by their definitions"),
     "torch": System("torch_training", note="nn.Transformer, pre-norm, plain loop, batches of similar lengths"),
     "torch-random": System("torch_training", settings={"by_length": False}, note="the same, random batches"),
     "huggingface": System("huggingface_training", "huggingface", note="Marian, Seq2SeqTrainer, grouped by length"),
@@ -82,7 +85,7 @@ def run(arguments: argparse.Namespace, session: Session) -> Report:
             return _speed(slices[name][-1])
 
         values = session.take_turns(list(workers), arguments.rounds, measure)
-        own = _own_facts(workers[OURS]) if OURS in values else {}
+        own = _own_facts(workers, values) if OURS in values else {}
     if CEILING not in values:
         raise AbsentError(f"{CEILING}: {session.absent[CEILING]}")
     ceiling = max(values.pop(CEILING))
@@ -91,15 +94,18 @@ def run(arguments: argparse.Namespace, session: Session) -> Report:
 
 
 def worker_settings(name: str, work: TrainingWork, data: Data) -> dict[str, Any]:
-    return {**asdict(work), "data": data} if name == OURS else asdict(work)
+    return {**asdict(work), "data": data} if name in (OURS, REFERENCE) else asdict(work)
 
 
 def _speed(piece: dict[str, Any]) -> float:
     return float(piece["tokens"] / piece["seconds"])
 
 
-def _own_facts(worker: WorkerProcess) -> dict[str, Any]:
-    return worker.ask({"losses": True}) | worker.ask({"profile": PROFILED_UPDATES})
+def _own_facts(workers: Mapping[str, WorkerProcess], present: Collection[str]) -> dict[str, Any]:
+    facts = workers[OURS].ask({"losses": True}) | workers[OURS].ask({"profile": PROFILED_UPDATES})
+    if REFERENCE in present:
+        facts["reference_losses"] = workers[REFERENCE].ask({"losses": True})["losses"]
+    return facts
 
 
 def _report(
@@ -138,8 +144,16 @@ def _report(
 def _notes(own: dict[str, Any]) -> list[str]:
     shares = ", ".join(f"{part} {share:.1%}" for part, share in own["shares"].items())
     losses = own["losses"]
-    return [
+    notes = [
         f"Ours, share of time by part over {PROFILED_UPDATES} further updates: {shares}. On a CPU the loss works out "
         "most of its gradients on the way forward.",
         f"Ours, loss with label smoothing from {losses[0]:.4f} to {losses[-1]:.4f} in {len(losses)} updates.",
     ]
+    if reference := own.get("reference_losses"):
+        pairs = list(zip(losses, reference, strict=False))
+        farthest = max(abs(ours - theirs) for ours, theirs in pairs)
+        notes.append(
+            f"The same loss curve as the reference path: over {len(pairs)} common updates no loss differs by more than "
+            f"{farthest:.1e}, the last are {pairs[-1][0]:.4f} and {pairs[-1][1]:.4f}."
+        )
+    return notes

@@ -67,42 +67,43 @@ class BeamSearch(Search):
 
     def extend(self, logits: Tensor) -> tuple[BeamSearch, Tensor]:
         beam_size, lengths = self.config.beam_size, self.lengths + 1
-        sentences, hypotheses = self.log_probs.shape
-        # of the 2K best continuations of a sentence, at most K end
-        log_probs, tokens = best_continuations(
-            logits,
-            2 * beam_size,
-            lengths=lengths.repeat_interleave(hypotheses),
-            limits=self.limits.repeat_interleave(hypotheses),
-            config=self.config,
-        )
-        choices = log_probs.shape[1]
-        scores = (self.log_probs.flatten()[:, None] + log_probs).view(sentences, -1)
-        missing = max(0, 2 * beam_size - scores.shape[1])  # of a vocabulary smaller than the beam
-        scores, chosen = highest(F.pad(scores, (0, missing), value=-torch.inf), 2 * beam_size)
-        parents = (chosen // choices).clamp(max=hypotheses - 1)
-        tokens = F.pad(tokens.view(sentences, -1), (0, missing), value=PAD).gather(1, chosen)
+        scores, parents, tokens = self._best(logits, lengths)
         ends = tokens == EOS
-        longer = torch.cat([_take(self.tokens, parents), tokens[:, :, None]], dim=2)
-        living = ends.long().argsort(dim=1, stable=True)[:, :beam_size]
+        living = ends.byte().argsort(dim=1, stable=True)[:, :beam_size]
+        living_parents = parents.gather(1, living)
         extended = replace(
-            self._with_ended(torch.where(ends, scores, -torch.inf)[:, :beam_size], longer[:, :beam_size], lengths),
-            tokens=_take(longer, living),
-            log_probs=torch.where(ends, -torch.inf, scores).gather(1, living),
+            self._with_ended(scores, parents, ends, lengths),
+            tokens=torch.cat([_take(self.tokens, living_parents), tokens.gather(1, living)[:, :, None]], dim=2),
+            log_probs=scores.masked_fill(ends, -torch.inf).gather(1, living),
             lengths=lengths,
         )
-        return extended._settled(), parents.gather(1, living)
+        return extended._settled(), living_parents
 
-    def _with_ended(self, log_probs: Tensor, tokens: Tensor, lengths: Tensor) -> BeamSearch:
-        """With finished hypotheses (B, K) among those kept, where they are good enough."""
-        scores = log_probs / lengths[:, None] ** self.config.length_penalty
-        pool = torch.cat([self.ended_scores, scores], dim=1)
-        pool_tokens = torch.cat([F.pad(self.ended, (0, 1), value=PAD), tokens], dim=1)
-        ended_scores, best = pool.sort(dim=1, descending=True, stable=True)
+    def _best(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The 2K best continuations of each sentence, of which at most K end: log probabilities, parents, tokens."""
+        count = 2 * self.config.beam_size
+        log_probs, tokens = best_continuations(logits, count, lengths=lengths, limits=self.limits, config=self.config)
+        scores, tokens = (self.log_probs[:, :, None] + log_probs).flatten(1), tokens.flatten(1)
+        if missing := max(0, count - scores.shape[1]):  # of a vocabulary smaller than the beam
+            scores, tokens = F.pad(scores, (0, missing), value=-torch.inf), F.pad(tokens, (0, missing), value=PAD)
+        scores, chosen = highest(scores, count)
+        parents = (chosen // log_probs.shape[2]).clamp_(max=log_probs.shape[1] - 1)
+        return scores, parents, tokens.gather(1, chosen)
+
+    def _with_ended(self, log_probs: Tensor, parents: Tensor, ends: Tensor, lengths: Tensor) -> BeamSearch:
+        """With those of the 2K continuations that end here among the finished ones, where they are good enough."""
         kept = self.config.beam_size
+        ended = F.pad(self.ended, (0, 1), value=PAD)
+        if not ends.is_cuda and not ends.any():  # as at most tokens; a GPU must not wait for the answer
+            return replace(self, ended=ended)
+        ends = ends[:, :kept]
+        scores = log_probs[:, :kept].masked_fill(~ends, -torch.inf) / lengths[:, None] ** self.config.length_penalty
+        tokens = F.pad(_take(self.tokens, parents[:, :kept]), (0, 1), value=EOS)
+        pool = torch.cat([self.ended_scores, scores], dim=1)
+        ended_scores, best = pool.sort(dim=1, descending=True, stable=True)
         return replace(
             self,
-            ended=_take(pool_tokens, best[:, :kept]),
+            ended=_take(torch.cat([ended, tokens], dim=1), best[:, :kept]),
             ended_scores=ended_scores[:, :kept],
             ended_count=self.ended_count + scores.isfinite().sum(dim=1),
         )

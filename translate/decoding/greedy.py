@@ -48,7 +48,8 @@ class GreedySearch(Search):
 
     def extend(self, logits: Tensor) -> tuple[GreedySearch, None]:
         lengths = self.lengths + 1
-        log_probs, chosen = best_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
+        best = best_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
+        log_probs, chosen = (x[:, 0] for x in best)
         extended = replace(
             self,
             tokens=torch.cat([self.tokens, chosen], dim=1),

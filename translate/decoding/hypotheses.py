@@ -15,7 +15,7 @@ from torch import Tensor
 from translate.batch import BOS, EOS, PAD, UNK
 from translate.errors import UserError
 
-NEVER_SAID = (PAD, UNK, BOS)
+NEVER_SAID = (PAD, UNK, BOS)  # the tokens before EOS
 _WIDE, _GROUP = 2048, 16  # columns; fewer are searched one by one
 DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"
 
@@ -86,23 +86,25 @@ def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int)
 def best_continuations(
     logits: Tensor, count: int, *, lengths: Tensor, limits: Tensor, config: SearchConfig
 ) -> tuple[Tensor, Tensor]:
-    """The count likeliest next tokens of each hypothesis and their log probabilities: (N, count) both, best first.
+    """The count likeliest next tokens of each hypothesis and their log probabilities: (B, K, count) both, best first.
 
-    logits (N, V); lengths (N,) are those of the hypotheses with the new token, EOS counted, and limits (N,) the
-    greatest. Tokens that may not come now have minus infinity; the others keep what the model gave them. A
+    logits (N, V); lengths (B,) are those of a sentence's hypotheses with the new token, EOS counted, and limits (B,)
+    the greatest. Tokens that may not come now have minus infinity; the others keep what the model gave them. A
     hypothesis at its limit may only end: whatever is returned has been ended by the model's own probability, so
     that one that merely ran on cannot win. Equal probabilities go to the lower token.
     """
     log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-    end = log_probs[:, EOS].clone()
-    log_probs[:, list(NEVER_SAID)] = -torch.inf
+    of_sentences = (len(lengths), -1)
+    end = log_probs[:, EOS].view(of_sentences).clone()
+    log_probs[:, :EOS] = -torch.inf  # NEVER_SAID
     if config.min_length:
-        log_probs[:, EOS] = torch.where(lengths > config.min_length, end, -torch.inf)
-    best, tokens = highest(log_probs, count)
-    must_end = lengths >= limits
-    best = best.masked_fill(must_end[:, None], -torch.inf)
-    best[:, 0] = torch.where(must_end, end, best[:, 0])
-    tokens[:, 0] = torch.where(must_end, EOS, tokens[:, 0])
+        may_end = lengths[:, None] > config.min_length
+        log_probs[:, EOS] = torch.where(may_end, end, -torch.inf).flatten()
+    best, tokens = (x.view(*of_sentences, x.shape[-1]) for x in highest(log_probs, count))
+    must_end = (lengths >= limits)[:, None]
+    best.masked_fill_(must_end[:, :, None], -torch.inf)
+    best[:, :, 0] = torch.where(must_end, end, best[:, :, 0])
+    tokens[:, :, 0].masked_fill_(must_end, EOS)
     return best, tokens
 
 

@@ -210,8 +210,10 @@ class _UnderWay:
 def _evaluating(model: Seq2Seq) -> Iterator[None]:
     """Without dropout; what was being trained goes on being trained afterwards."""
     training = model.training
-    model.eval()
+    if training:  # to tell all modules takes as long as a step of a search
+        model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        if training:
+            model.train()

@@ -72,9 +72,10 @@ class SelfAttention(_MultiHeadAttention):
         heads = self_attend_by_hand(projected, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
         return self.output(heads)
 
-    def project(self, x: Tensor) -> list[Tensor]:
-        """Query, key and value (B, H, T, W) of x (B, T, D)."""
-        return [self._split(part) for part in self.query_key_value(x).chunk(3, dim=-1)]
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The query (B, H, T, W), and key and value (2, B, H, T, W), of x (B, T, D)."""
+        parts = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return parts[0], parts[1:]
 
 
 class CrossAttention(_MultiHeadAttention):

@@ -11,7 +11,7 @@ width of a head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass, replace
 
 import torch
@@ -96,20 +96,21 @@ class TransformerState:
         cache = self.caches[0]
         if cache is not None and self.slots + self.num_hypotheses > cache.shape[3]:
             self._compact(torch.arange(len(self.positions), device=self.bias.device))
-        own = torch.full((self.num_hypotheses, self.num_hypotheses), HIDDEN, device=self.bias.device).fill_diagonal_(0)
-        self.bias = torch.cat([self.bias, own.to(self.bias.dtype).expand(len(self.bias), 1, -1, -1)], dim=-1)
+        own = _own_slots(self.num_hypotheses, self.bias.device, self.bias.dtype)
+        self.bias = torch.cat([self.bias, own.expand(len(self.bias), 1, -1, -1)], dim=-1)
         self.positions = self.positions + 1
 
-    def extend(self, layer: int, keys_and_values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Write keys and values (B, H, K, W) into the newest slots; those of all slots, (B, H, L, W)."""
+    def extend(self, layer: int, key_and_value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write key and value (2, B, H, K, W) into the newest slots; those of all slots, (B, H, L, W) each."""
         cache = self.caches[layer]
         if cache is None:
-            key = keys_and_values[0]
-            cache = key.new_empty(2, *key.shape[:2], _room(self.slots, self.num_hypotheses), key.shape[-1])
+            room = _room(self.slots, self.num_hypotheses)
+            cache = key_and_value.new_empty(*key_and_value.shape[:3], room, key_and_value.shape[-1])
             self.caches[layer] = cache
-        for kept, new in zip(cache, keys_and_values, strict=True):
-            kept[:, :, self.slots - self.num_hypotheses : self.slots] = new
-        return cache[0, :, :, : self.slots], cache[1, :, :, : self.slots]
+        written = cache.narrow(3, 0, self.slots)
+        written.narrow(3, self.slots - self.num_hypotheses, self.num_hypotheses).copy_(key_and_value)
+        key, value = written.unbind()
+        return key, value
 
     def _compact(self, sentences: Tensor) -> None:
         """Keep these sentences, and of their slots those that a hypothesis still sees."""
@@ -173,6 +174,12 @@ class TransformerState:
             joined[:, start:stop, :, state.slots : slots] = 0
             start = stop
         return joined
+
+
+@functools.cache
+def _own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The bias (K, K) of slots that each belong to one hypothesis; made once, since it is needed in every step."""
+    return torch.full((num_hypotheses, num_hypotheses), HIDDEN, device=device, dtype=dtype).fill_diagonal_(0)
 
 
 def _with_room(cache: Tensor, slots: int, num_hypotheses: int) -> Tensor:

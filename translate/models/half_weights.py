@@ -8,6 +8,9 @@ once, are read three times as fast. All arithmetic is fp32; a weight is off by a
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -21,11 +24,32 @@ class HalfLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        self.packed = torch.ops.quantized.linear_prepack_fp16(linear.weight.detach(), linear.bias)
+        pack = packed_directly if hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation") else packed_as_object
+        self.multiply = pack(linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        product: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
-        return product
+        return self.multiply(x)
+
+
+def packed_directly(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """x -> x Wᵀ + b, for any number of leading dimensions.
+
+    PyTorch has called these functions deprecated since 1.12, and they are five times as fast for a few rows as the
+    others, which spend 25 µs looking for methods of the packed weights.
+    """
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"fbgemm_\w+ is deprecated")
+        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+        multiply = partial(torch.fbgemm_linear_fp16_weight_fp32_activation, packed_weight=packed, bias=bias)
+        multiply(weight.new_zeros(1, weight.shape[1]))  # PyTorch warns once: now
+    return multiply
+
+
+def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The same, for when PyTorch has dropped those."""
+    packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+    return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
 
 
 def has_half_weights() -> bool:

@@ -192,8 +192,8 @@ class DecoderLayer(nn.Module):
 
     def step(self, x: Tensor, state: TransformerState, index: int) -> Tensor:
         """One more position (B, K, D) of every hypothesis: queries over what is kept of its sentence."""
-        query, *new = self.self_attention.project(self.around_self_attention.enter(x))
-        key, value = state.extend(index, new)
+        query, key_and_value = self.self_attention.project(self.around_self_attention.enter(x))
+        key, value = state.extend(index, key_and_value)
         x = self.around_self_attention.leave(x, self.self_attention.attend_kept(query, key, value, state.bias))
         query = self.cross_attention.project(self.around_cross_attention.enter(x))
         memory = state.memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.preparation import prepared
 from benchmarks.protocol import Channel, Message, version_of
+from benchmarks.reference import reference_paths
 from benchmarks.work import TrainingWork
 from translate.checkpoint import vocabularies_of
 from translate.data.loader import Loader, Place, Update
@@ -157,11 +158,13 @@ class Clock:
 def main() -> None:
     channel = Channel()
     data = channel.settings.pop("data")
+    paths = reference_paths() if channel.settings.pop("reference", False) else nullcontext()
     trainer = Trainer.build(TrainingWork(**channel.settings), data)
-    for _ in range(_WARMUP_UPDATES):
-        trainer.update()
-    channel.ready(versions=version_of("translate-seq2seq", "torch"))
-    channel.serve(trainer.answer)
+    with paths:
+        for _ in range(_WARMUP_UPDATES):
+            trainer.update()
+        channel.ready(versions=version_of("translate-seq2seq", "torch"))
+        channel.serve(trainer.answer)
 
 
 if __name__ == "__main__":
