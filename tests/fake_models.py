@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from translate.batch import BOS, EOS, Batch, Tokens
+from translate.batch import Batch, Tokens
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.special_tokens import BOS, EOS
 
 NextLogits = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 

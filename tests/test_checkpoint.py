@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from translate.batch import Tokens
-from translate.checkpoint import load_model, replaced_directory, restore_directory, save_model, weights_of
+from translate.checkpoint import load_model, save_model, weights_of
 from translate.errors import UserError
+from translate.model_directory import replaced_directory, restore_directory
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.tokenizer import TokenizerConfig, train_tokenizer

@@ -18,7 +18,7 @@ pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installe
 import ctranslate2
 import sentencepiece
 
-from translate.batch import BOS, EOS, NO_TARGET, Batch, Tokens
+from translate.batch import NO_TARGET, Batch, Tokens
 from translate.checkpoint import load_model, save_model, vocabularies_of, weights_of
 from translate.decoding.engine import Device, Precision, Sentence
 from translate.decoding.hypotheses import (
@@ -36,6 +36,7 @@ from translate.exporting.ctranslate2_model import KEPT, converted_model
 from translate.models import build_model
 from translate.models.layers import Activation, Norm, Positions
 from translate.models.transformer import NormOrder, Transformer, TransformerConfig, Tying
+from translate.special_tokens import BOS, EOS
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
 CPU = torch.device("cpu")

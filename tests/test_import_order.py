@@ -1,6 +1,8 @@
 """The package's modules form layers: each imports only from layers below its own."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors"},
+    {"errors", "special_tokens"},
     {"text", "batch", "distributed", "tuning"},
     {"tokenizer"},
-    {"data", "models"},
+    {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
     {"decoding"},
     {"evaluation"},
@@ -54,3 +56,9 @@ def test_only_config_knows_hydra():
             text = path.read_text(encoding="utf-8")
             assert "import hydra" not in text
             assert "omegaconf" not in text
+
+
+def test_decoding_with_another_engine_needs_no_pytorch():
+    commands = "translate.decode, translate.evaluate, translate.exporting.ctranslate2_engine"
+    code = f"import sys, {commands}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from translate.batch import BOS, EOS, NO_TARGET
+from translate.batch import NO_TARGET
 from translate.data.loader import Loader, Place, pack_batch, pad_batch
 from translate.data.plan import BatchConfig
 from translate.distributed import World
+from translate.special_tokens import BOS, EOS
 
 
 @dataclass

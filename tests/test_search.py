@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from fake_models import FakeModel, copy_model, random_model, table_model
-from translate.batch import EOS
-from translate.decoding import SEARCHES
-from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod, highest
+from translate.decoding.continuations import highest
+from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native import NativeEngine
+from translate.decoding.searches import SEARCHES
 from translate.errors import UserError
+from translate.special_tokens import EOS
 
 A, B, C = 4, 5, 6
 

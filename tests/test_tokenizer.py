@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from translate.batch import EOS
 from translate.errors import UserError
+from translate.special_tokens import EOS
 from translate.text import normalise
 from translate.tokenizer import Normalization, Tokenizer, TokenizerConfig, TokenizerType, train_tokenizer
 

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
-from translate.batch import EOS
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
@@ -24,6 +23,7 @@ from translate.decoding.segmentation import Segment, join_translations, split_li
 from translate.decoding.streaming import DecodeConfig, check_files, translate_files, translate_stream
 from translate.decoding.translator import Translator
 from translate.errors import UserError
+from translate.special_tokens import EOS
 
 HOSTILE = [
     "",

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-PAD, UNK, BOS, EOS = range(4)
+from translate.special_tokens import PAD
+
 NO_TARGET = -100  # what PyTorch's cross entropies ignore
 
 Ids = NDArray[np.integer] | Sequence[int]

@@ -1,16 +1,10 @@
-"""A model directory: weights, architecture, tokenizer and a manifest that says where they came from.
-
-weights.safetensors  model.yaml  tokenizer.model (or one per side)  manifest.json
-"""
+"""Models to and from their directories: weights and architecture, with the tokenizer and a manifest beside them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +16,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from translate.errors import UserError
+from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin, replaced_directory
 from translate.models import ARCHITECTURES, ModelConfig, build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.models.vocabulary import Vocabularies
 from translate.tokenizer import Tokenizer
-
-WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 
 Weights = dict[str, Tensor]
 
@@ -88,74 +81,8 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     return LoadedModel(model.to(device).eval(), tokenizer, manifest, directory)
 
 
-def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
-    """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
-    manifest = _read_json(directory / MANIFEST)
-    tokenizer = Tokenizer.load(directory)
-    if manifest.get("tokenizer") != tokenizer.hash:
-        raise UserError(
-            f"{directory}: this tokenizer is not the one that the model was trained with "
-            f"(hash {tokenizer.hash[:12]}, the manifest says {str(manifest.get('tokenizer'))[:12]})"
-        )
-    return tokenizer, manifest
-
-
-def find_model(path: Path) -> Path:
-    """The model directory that a user's path means: itself, or best/ of a run's folder."""
-    candidates = [path, path / "best"]
-    for directory in candidates:
-        if any((directory / name).exists() for name in (WEIGHTS, MODEL)):
-            missing = [name for name in (WEIGHTS, MODEL, MANIFEST) if not (directory / name).is_file()]
-            if missing:
-                raise UserError(f"{directory}: not a complete model directory, it lacks {', '.join(missing)}")
-            return directory
-    found = "it has no finished model yet" if path.is_dir() else "there is no such folder"
-    raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
-
-
 def vocabularies_of(tokenizer: Tokenizer) -> Vocabularies:
     return Vocabularies(tokenizer.source_vocab_size, tokenizer.target_vocab_size, tokenizer.shared)
-
-
-@contextmanager
-def replaced_directory(directory: Path) -> Iterator[Path]:
-    """A new folder to fill, which then takes the place of `directory`; on an error the old one stays.
-
-    A folder that cannot be written is a UserError. A process killed between the two renames leaves the old
-    folder under another name: see restore_directory.
-    """
-    new, old = directory.with_name(directory.name + ".new"), directory.with_name(directory.name + ".old")
-    restore_directory(directory)
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-        _flush_to_disk(new)
-    except OSError as error:
-        shutil.rmtree(new, ignore_errors=True)
-        before = "; the one before stays" if directory.exists() else ""
-        raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    if directory.exists():
-        directory.rename(old)
-    new.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def restore_directory(directory: Path) -> None:
-    """Undo a replacement that was killed half-way."""
-    old = directory.with_name(directory.name + ".old")
-    if old.exists() and not directory.exists():
-        old.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _flush_to_disk(directory: Path) -> None:
-    for path in directory.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
 
 
 def _plain(config: ModelConfig) -> dict[str, Any]:
@@ -196,13 +123,3 @@ def _read_weights(path: Path, model: nn.Module) -> Weights:
             f"{found.get(names[0], 'missing')}, expected {expected.get(names[0], 'nothing')}"
         )
     return weights
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not a manifest")
-    return content

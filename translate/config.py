@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,23 +23,20 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from translate.data.preparation import DataConfig
-from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
-from translate.models import ARCHITECTURES
-from translate.tokenizer import TokenizerConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-GROUPS: dict[str, type[Any]] = {"data": DataConfig, "tokenizer": TokenizerConfig, "search": SearchConfig}
+Variants = Mapping[str, Mapping[str, type[Any]]]
 
 
-def run_command(name: str, schema: type[Any], run: Callable[[Any], None]) -> None:
+def run_command(name: str, schema: type[Any], run: Callable[[Any], None], *, variants: Variants | None = None) -> None:
     """Run a command with the settings that configs/NAME.yaml and the command line make.
 
-    What the person can mend is printed on stderr as one message, and the exit status is 1.
+    variants: group -> name -> dataclass, of groups whose choices have settings of their own. What the person can mend
+    is printed on stderr as one message, and the exit status is 1.
     """
-    _register(name, schema)
+    _register(name, schema, variants or {})
     # Hydra would print errors in its own words and end the process; with this they arrive here
     os.environ["HYDRA_FULL_ERROR"] = "1"
     own = _take_own_options(schema)
@@ -175,13 +172,18 @@ def _take_own_options(schema: type[Any]) -> dict[str, str]:
     return own
 
 
-def _register(name: str, schema: type[Any]) -> None:
+def _register(name: str, schema: type[Any], variants: Variants) -> None:
+    """schema_NAME for the command, schema_GROUP for what a group of its choices fills in, schema_VARIANT."""
     store = ConfigStore.instance()
     store.store(name=f"schema_{name}", node=schema)
-    for group, kind in GROUPS.items():
-        store.store(group=group, name=f"schema_{group}", node=kind)
-    for architecture, (kind, _) in ARCHITECTURES.items():
-        store.store(group="model", name=f"schema_{architecture}", node=kind)
+    defaults = schema()
+    for field in dataclasses.fields(schema):
+        value = getattr(defaults, field.name)
+        if dataclasses.is_dataclass(value) and field.name not in variants:
+            store.store(group=field.name, name=f"schema_{field.name}", node=type(value))
+    for group, kinds in variants.items():
+        for variant, kind in kinds.items():
+            store.store(group=group, name=f"schema_{variant}", node=kind)
 
 
 def _fail(message: str) -> NoReturn:

@@ -3,12 +3,10 @@
 from translate.config import run_command
 from translate.decoding.streaming import DecodeConfig, check_files, translate_files
 from translate.exporting.engines import open_model
-from translate.tuning import tune_process
 
 
 def decode(config: DecodeConfig) -> None:
     check_files(config)
-    tune_process(config.threads)
     translate_files(open_model(config.model, config).translator, config)
 
 

@@ -6,12 +6,10 @@ from translate.config import run_command
 from translate.evaluation.files import EvaluateConfig, evaluate_files, read_evaluation_text, report_directory
 from translate.evaluation.report import terminal_text
 from translate.exporting.engines import open_model
-from translate.tuning import tune_process
 
 
 def evaluate(config: EvaluateConfig) -> None:
     text = read_evaluation_text(config)
-    tune_process(config.threads)
     opened = open_model(config.model, config)
     language = config.target_language or opened.manifest.get("target_language", "")
     config = replace(config, target_language=language)

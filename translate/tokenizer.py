@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from translate.batch import BOS, EOS, PAD, UNK
 from translate.errors import UserError
+from translate.special_tokens import BOS, EOS, PAD, UNK
 from translate.text import normalise
 
 _JOINT_FILE = "tokenizer.model"

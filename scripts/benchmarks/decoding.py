@@ -16,9 +16,9 @@ from benchmarks.protocol import AbsentError, WorkerProcess
 from benchmarks.report import Report
 from benchmarks.rounds import summarise
 from benchmarks.session import OURS, Session, System, choose
-from translate.checkpoint import find_model
 from translate.decoding.engine import Device, Precision, choose_device
 from translate.errors import UserError
+from translate.model_directory import find_model
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer import Tokenizer
 from translate.training.parallel import resolve_precision

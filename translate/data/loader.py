@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.batch import BOS, EOS, NO_TARGET, Batch, Tokens
+from translate.batch import NO_TARGET, Batch, Tokens
 from translate.data.plan import BatchConfig, Indices, Lengths, PlannedBatch, plan_packed, plan_padded
 from translate.distributed import World
+from translate.special_tokens import BOS, EOS
 
 UPDATES_AHEAD = 4
 

@@ -1,14 +1,1 @@
 """From encoded sentences to hypotheses, and from lines to translations."""
-
-from __future__ import annotations
-
-from translate.decoding.beam import BeamSearch
-from translate.decoding.greedy import GreedySearch
-from translate.decoding.hypotheses import SearchMethod
-from translate.decoding.search import Search
-
-# adding one is one class, one line here, and one YAML in configs/search
-SEARCHES: dict[SearchMethod, type[Search]] = {
-    SearchMethod.beam: BeamSearch,
-    SearchMethod.greedy: GreedySearch,
-}

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.batch import BOS, EOS, PAD
-from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig, best_continuations, highest
+from translate.decoding.continuations import best_continuations, highest
+from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import Search
 from translate.errors import UserError
+from translate.special_tokens import BOS, EOS, PAD
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
-
-import torch
+from typing import TYPE_CHECKING, Protocol
 
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
 from translate.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 Sentence = tuple[int, ...]  # source tokens, without EOS
 
@@ -69,6 +70,8 @@ def check_batching(*, batch_tokens: int, batch_sentences: int, workers: int) -> 
 
 def choose_device(device: Device) -> torch.device:
     """The device asked for; auto: a GPU if there is one. Raises UserError if one is missing."""
+    import torch  # not needed by other engines, and it takes longer to import than all the rest
+
     if device == Device.cuda and not torch.cuda.is_available():
         raise UserError("device=cuda, but PyTorch finds no GPU here; use device=cpu or device=auto")
     if device == Device.auto:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from translate.batch import BOS, EOS
-from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig, best_continuations
+from translate.decoding.continuations import best_continuations
+from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import Search
 from translate.errors import UserError
+from translate.special_tokens import BOS, EOS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

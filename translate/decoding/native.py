@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import torch
 
-from translate.batch import EOS, Tokens
-from translate.decoding import SEARCHES
+from translate.batch import Tokens
 from translate.decoding.engine import Precision, Sentence, check_batching
 from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limits
 from translate.decoding.search import Search
+from translate.decoding.searches import SEARCHES
 from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
 from translate.errors import UserError
 from translate.models.half_weights import has_half_weights, with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
+from translate.special_tokens import EOS
 
 # Sentences that are done stay until they are this share of the batch: their rows cost time, and so does moving
 # what is kept of the others.

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.batch import PAD
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
+from translate.special_tokens import PAD
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,7 +1,4 @@
-"""Our Transformers as CTranslate2 models: for another project's runtime, which is fast and needs no PyTorch.
-
-The package ctranslate2 is an optional extra, so it is imported by the functions that need it.
-"""
+"""Our Transformers as CTranslate2 models: for another project's runtime, which is fast and needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -13,31 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.batch import BOS, EOS, UNK
-from translate.checkpoint import MANIFEST, MODEL, LoadedModel, read_config, replaced_directory, weights_of
+from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
+from translate.exporting.ctranslate2_runtime import import_ctranslate2
+from translate.model_directory import MANIFEST, MODEL, replaced_directory
 from translate.models.layers import Activation, Norm, Positions, sinusoids
 from translate.models.transformer import NormOrder, TransformerConfig
+from translate.special_tokens import BOS, EOS, UNK
 from translate.tokenizer import Tokenizer
-
-CONVERTER_VERSION = 1  # to be raised whenever the same model is converted to something else
-RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}
 
 _Weights = dict[str, NDArray[np.float32]]
-
-
-def import_ctranslate2() -> Any:
-    """The package; UserError with the command that installs it."""
-    try:
-        import ctranslate2
-    except ImportError as error:
-        raise UserError(
-            f"CTranslate2 cannot be imported ({error}); it is an extra: pip install 'translate-seq2seq[ctranslate2]'"
-        ) from None
-    return ctranslate2
 
 
 def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: str | None = None) -> None:

@@ -24,8 +24,8 @@ from translate.decoding.hypotheses import (
     length_limits,
 )
 from translate.errors import UserError
-from translate.exporting.ctranslate2 import import_ctranslate2
 from translate.exporting.ctranslate2_model import ConvertedModel
+from translate.exporting.ctranslate2_runtime import import_ctranslate2
 
 _SENTENCES = 32  # of a batch: fewer or more were slower
 _BATCHES_AHEAD = 3  # per worker, so that none waits for work; the runtime's own queue holds four

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import yaml
 
-from translate.checkpoint import MANIFEST, MODEL, WEIGHTS, find_model, load_model, read_config, read_origin
 from translate.errors import UserError
-from translate.exporting.ctranslate2 import CONVERTER_VERSION, RUNTIME_MODEL, export_ctranslate2, import_ctranslate2
+from translate.exporting.ctranslate2_runtime import RUNTIME_MODEL, import_ctranslate2
+from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin
 from translate.tokenizer import Tokenizer
 
+CONVERTER_VERSION = 1  # to be raised whenever the same model is converted to something else
 KEPT = "ctranslate2"  # the folder of the conversion in a model directory
 _FINGERPRINT = "fingerprint"
 
@@ -53,13 +54,22 @@ def converted_model(path: Path) -> ConvertedModel:
     if not os.access(model_directory, os.W_OK):
         temporary = tempfile.TemporaryDirectory(prefix="ctranslate2-")
         directory = Path(temporary.name) / KEPT
-        export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), directory)
+        _convert(model_directory, directory)
         return _read(directory, temporary)
     with _alone_in(model_directory):
         if not _is_current(kept, fingerprint):
-            export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), kept)
+            _convert(model_directory, kept)
             (kept / _FINGERPRINT).write_text(fingerprint, encoding="ascii")
     return _read(kept)
+
+
+def _convert(model_directory: Path, directory: Path) -> None:
+    import torch  # here alone: a model that has been converted needs no PyTorch
+
+    from translate.checkpoint import load_model
+    from translate.exporting.ctranslate2 import export_ctranslate2
+
+    export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), directory)
 
 
 def _fingerprint(model_directory: Path) -> str:
@@ -96,4 +106,12 @@ def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = 
         if not (directory / name).is_file():
             raise UserError(f"{directory}: {name} is missing, which export writes beside {RUNTIME_MODEL}")
     tokenizer, manifest = read_origin(directory)
-    return ConvertedModel(directory, tokenizer, manifest, read_config(directory / MODEL).max_length, temporary)
+    return ConvertedModel(directory, tokenizer, manifest, _max_length(directory / MODEL), temporary)
+
+
+def _max_length(path: Path) -> int:
+    """Of the model's configuration, which was checked when the model was converted, only what is needed here."""
+    try:
+        return int(yaml.safe_load(path.read_text(encoding="utf-8"))["max_length"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a model configuration: {error}") from None

@@ -1,4 +1,8 @@
-"""A model directory, opened for translating by the engine that a configuration names."""
+"""A model directory, opened for translating by the engine that a configuration names.
+
+Each engine is imported where it is opened: CTranslate2 needs no PyTorch, which takes longer to import than all the
+rest of a start.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from translate.checkpoint import load_model
 from translate.decoding.engine import Engine, EngineName, choose_device
-from translate.decoding.native import NativeEngine
 from translate.decoding.translator import DecodingConfig, Translator
-from translate.exporting.ctranslate2_engine import CTranslate2Engine
-from translate.exporting.ctranslate2_model import converted_model
 from translate.tokenizer import Tokenizer
+from translate.tuning import available_threads, keep_memory, tune_process
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +25,20 @@ class OpenedModel:
 
 
 def open_model(path: str, config: DecodingConfig) -> OpenedModel:
-    """The model in a model directory, or in best/ of a run's folder. Raises UserError where it cannot be used."""
+    """The model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
+
+    Raises UserError where it cannot be used.
+    """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
     translator = Translator(engine, tokenizer, config.search, max_source_length=config.max_source_length)
     return OpenedModel(translator, manifest)
 
 
 def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+    tune_process(config.threads)
+    from translate.checkpoint import load_model
+    from translate.decoding.native import NativeEngine
+
     device = choose_device(config.device)
     loaded = load_model(path, device=device)
     engine = NativeEngine(
@@ -47,10 +53,14 @@ def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[
 
 
 def _ctranslate2(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+    keep_memory()
+    from translate.exporting.ctranslate2_engine import CTranslate2Engine
+    from translate.exporting.ctranslate2_model import converted_model
+
     converted = converted_model(Path(path))
     engine = CTranslate2Engine(
         converted,
-        threads=torch.get_num_threads(),
+        threads=config.threads or available_threads(),
         workers=config.workers,
         batch_tokens=config.batch_tokens,
         batch_sentences=config.batch_sentences,

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate.batch import EOS
 from translate.data.loader import pad_batch
 from translate.models.seq2seq import Seq2Seq
+from translate.special_tokens import EOS
 from translate.tokenizer import Tokenizer
 
 MAX_PIECES = 40  # a larger map cannot be read

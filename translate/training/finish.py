@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from translate.checkpoint import WEIGHTS, load_model, set_weights
+from translate.checkpoint import load_model, set_weights
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import terminal_text, write_report
+from translate.model_directory import WEIGHTS
 from translate.text import write_lines
 from translate.training.averages import average_weights
 from translate.training.build import Run, plain

@@ -17,8 +17,8 @@ import torch
 import yaml
 
 import translate
-from translate.checkpoint import restore_directory
 from translate.errors import UserError
+from translate.model_directory import restore_directory
 
 # decided by their content, which the data's fingerprint covers, or without effect on the result
 FREE_KEYS = (

@@ -16,9 +16,10 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from translate.checkpoint import WEIGHTS, replaced_directory, set_weights, weights_of, write_weights
+from translate.checkpoint import set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
+from translate.model_directory import WEIGHTS, replaced_directory
 from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark_data import write_corpus
 from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
-from translate.batch import EOS, Batch
+from translate.batch import Batch
 from translate.data.corpora import CorpusConfig
 from translate.data.loader import Loader, Place, pad_batch
 from translate.data.plan import BatchConfig
@@ -28,6 +28,7 @@ from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.models.vocabulary import Vocabularies
+from translate.special_tokens import EOS
 from translate.tokenizer import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
