@@ -141,7 +141,7 @@ def test_progress_ends_at_all():
 
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(UserError, match="batch_tokens"):
-        copier(batch_tokens=0)
+        copier(batch_tokens=-1)
     with pytest.raises(UserError, match="at most 100 tokens"):
         copier(search=SearchConfig(min_length=101))
 

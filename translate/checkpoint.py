@@ -40,6 +40,11 @@ def weights_of(model: nn.Module) -> Weights:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
+def copy_of(weights: Weights) -> Weights:
+    """As they are now, on the CPU."""
+    return {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
+
+
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy weights, as weights_of names them, into a model."""
     with torch.no_grad():

@@ -58,14 +58,11 @@ class Engine(Protocol):
 
 
 def check_batching(*, batch_tokens: int, batch_sentences: int, workers: int) -> None:
-    """Raise UserError for numbers that are too small; 0 leaves the choice to the engine, but for batch_tokens."""
-    for name, value, least in (
-        ("batch_tokens", batch_tokens, 1),
-        ("batch_sentences", batch_sentences, 0),
-        ("workers", workers, 0),
-    ):
-        if value < least:
-            raise UserError(f"{name} ({value}) must be at least {least}")
+    """Raise UserError for negative numbers; 0 leaves the choice to the engine."""
+    values = {"batch_tokens": batch_tokens, "batch_sentences": batch_sentences, "workers": workers}
+    for name, value in values.items():
+        if value < 0:
+            raise UserError(f"{name} ({value}) must not be negative; 0 leaves the choice to the engine")
 
 
 def choose_device(device: Device) -> torch.device:

@@ -20,7 +20,8 @@ WINDOW = 2000  # lines that are read, sorted by length and translated together
 class DecodingConfig:
     """How lines are translated; the configurations of the commands that decode add to it.
 
-    batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses
+    batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses. 0: as
+                       many as the engine finds fast
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
     max_source_length  tokens beyond which a line is split; 0: what the model can read
     threads            of the CPU; 0: as many as PyTorch takes by itself
@@ -29,7 +30,7 @@ class DecodingConfig:
 
     search: SearchConfig = field(default_factory=SearchConfig)
     engine: EngineName = EngineName.native
-    batch_tokens: int = 2048
+    batch_tokens: int = 0
     batch_sentences: int = 0
     max_source_length: int = 0
     precision: Precision = Precision.auto

@@ -27,6 +27,7 @@ from translate.errors import UserError
 from translate.exporting.ctranslate2_model import ConvertedModel
 from translate.exporting.ctranslate2_runtime import import_ctranslate2
 
+_BATCH_TOKENS = 2048
 _SENTENCES = 32  # of a batch: fewer or more were slower
 _BATCHES_AHEAD = 3  # per worker, so that none waits for work; the runtime's own queue holds four
 _LOWEST_LIMIT = 64  # of tokens in the first search
@@ -65,7 +66,7 @@ class CTranslate2Engine:
     threads          of the CPU, shared by the workers
     workers          batches translated at a time; 0: as many as there are threads, of one thread each, since several
                      for one batch wait for each other; but one with all threads for fewer sentences than threads
-    batch_tokens     source tokens of a batch, padding counted
+    batch_tokens     source tokens of a batch, padding counted; 0: 2,048
     batch_sentences  most sentences of a batch; 0: as many as are fast
     """
 
@@ -75,13 +76,13 @@ class CTranslate2Engine:
         *,
         threads: int,
         workers: int = 0,
-        batch_tokens: int = 2048,
+        batch_tokens: int = 0,
         batch_sentences: int = 0,
         precision: Precision = Precision.auto,
         device: Device = Device.auto,
     ):
         check_batching(batch_tokens=batch_tokens, batch_sentences=batch_sentences, workers=workers)
-        self._batch_tokens = batch_tokens
+        self._batch_tokens = batch_tokens or _BATCH_TOKENS
         self._batch_sentences = batch_sentences or _SENTENCES
         tokenizer = converted.tokenizer
         self._source_pieces = tokenizer.source_pieces(range(tokenizer.source_vocab_size))

@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from translate.checkpoint import Weights, save_model, vocabularies_of, weights_of
+from translate.checkpoint import Weights, copy_of, save_model, vocabularies_of, weights_of
 from translate.data.loader import Encoder, Loader
 from translate.data.plan import Indices, padding_share
 from translate.data.preparation import Prepared, prepare
@@ -34,6 +35,7 @@ from translate.training.state import RunState
 from translate.training.step import Launched
 from translate.training.tracking import Meter, ProgressLine, Tracker
 from translate.training.validation import Validator, encode_validation
+from translate.training.writer import Writer
 
 logger = logging.getLogger("translate")
 
@@ -55,6 +57,7 @@ class Run:
     validator: Validator
     tracker: Tracker | None
     line: ProgressLine
+    writer: Writer = field(default_factory=Writer)
     meter: Meter = field(default_factory=Meter)
     launched: Launched | None = None
     session_start: float = field(default_factory=time.monotonic)
@@ -66,16 +69,23 @@ class Run:
         return self.average.weights if self.average is not None else weights_of(self.trainee.model)
 
     def keep(self, weights: Weights, directory: Path, *, averaged: Sequence[str] = ()) -> None:
-        """Write weights of this step as a model directory; averaged names the states that they are the mean of."""
+        """Have weights of this step written as a model directory; averaged names the states they are the mean of."""
         if self.world.is_main:
             origin = {"averaged": list(averaged)} if averaged else {}
-            save_model(
+            work = partial(
+                save_model,
                 directory,
-                weights=weights,
+                weights=copy_of(weights),
                 config=self.config.model,
                 tokenizer=self.data.tokenizer,
                 manifest={**self.manifest, "step": self.state.progress.step, **origin},
             )
+            self.writer.write(work)
+
+    def wait_for_files(self) -> None:
+        """Until every process can read what has been kept and saved."""
+        self.writer.wait()
+        self.world.wait()
 
 
 def build(config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine) -> Run:

@@ -79,7 +79,7 @@ def average_checkpoints(run: Run) -> None:
     )
     for directory in [run.folder.average] + ([run.folder.best] if better else []):
         run.keep(weights, directory, averaged=[state.name for state in states])
-    run.world.wait()
+    run.wait_for_files()
 
 
 def report(run: Run, evaluation: Evaluation) -> str:

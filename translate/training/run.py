@@ -68,8 +68,9 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
     if not interruption.wished and state.progress.validated < state.progress.step:
         validate(run)
         save(run)
-    elif state.newest < state.progress.step:
+    elif state.saved < state.progress.step:
         save(run)
+    run.wait_for_files()
     logger.info(f"stopped at step {state.progress.step:,}: {reason}")
     if interruption.wished:
         logger.info(f"saved in {run.folder.path}; the same command continues the run")
@@ -151,6 +152,7 @@ def record(run: Run) -> None:
 def validate(run: Run) -> None:
     """Score the model; keep it if it is the best so far."""
     settle(run)
+    run.writer.wait()  # decoding may fork, which a thread that is at work would not survive
     config, progress = run.config, run.state.progress
     with weights_for_a_while(run.trainee, run.average.weights if run.average else None):
         validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
@@ -178,5 +180,6 @@ def validate(run: Run) -> None:
 def save(run: Run) -> None:
     """Everything needed to continue, and the model as it is now."""
     settle(run)
-    run.state.save(run.config.run.keep)
+    run.writer.wait()  # one state at a time is held in memory
+    run.state.save(run.config.run.keep, run.writer)
     run.keep(run.weights, run.folder.last)

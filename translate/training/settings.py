@@ -46,7 +46,7 @@ class ValidationConfig:
 
     every: int = 1000
     metric: str = "bleu"
-    batch_tokens: int = 2048  # of the source side, while decoding
+    batch_tokens: int = 0  # of the source side, while decoding; 0: as many as are fast
     samples: int = 6
     attention_maps: int = 3
 

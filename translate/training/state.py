@@ -6,22 +6,25 @@ progress.json. A folder appears under its name only when it is complete and on d
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 
-from translate.checkpoint import set_weights, weights_of, write_weights
+from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
 from translate.model_directory import WEIGHTS, replaced_directory
 from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee
+from translate.training.writer import Writer
 
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
 
@@ -49,8 +52,21 @@ class Progress:
     validated: int = 0
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """A run as it was after one update, on the CPU; training holds the optimiser and random states of all processes."""
+
+    weights: Weights
+    average: Weights | None
+    training: dict[str, Any]
+    progress: Progress
+
+
 class RunState:
-    """The moving parts of a run, saved and restored together."""
+    """The moving parts of a run, saved and restored together.
+
+    saved  the step of the newest saved state; 0: there is none
+    """
 
     def __init__(
         self,
@@ -63,6 +79,7 @@ class RunState:
         self.trainee, self.optimizer, self.average = trainee, optimizer, average
         self.directory, self.world = directory, world
         self.progress = Progress()
+        self.saved = 0
 
     def restore(self) -> bool:
         """Continue from the newest complete state, if there is one."""
@@ -79,29 +96,43 @@ class RunState:
         _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
         values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
         self.progress = Progress(**{**values, "place": Place(**values["place"])})
+        self.saved = self.progress.step
         return True
 
-    @property
-    def newest(self) -> int:
-        """The step of the newest saved state; 0: there is none."""
-        saved = saved_states(self.directory)
-        return int(saved[-1].name.removeprefix("step-")) if saved else 0
-
-    def save(self, keep: int) -> None:
-        """Write the state under its step, then remove all but the newest `keep`."""
+    def save(self, keep: int, writer: Writer) -> None:
+        """Have the state written under its step, and all but the newest `keep` removed."""
         random = self.world.gather(_random_state(self.trainee.device))
+        self.saved = self.progress.step
         if self.world.is_main:
-            with replaced_directory(self.directory / f"step-{self.progress.step:08d}") as folder:
-                write_weights(weights_of(self.trainee.model), folder / WEIGHTS)
-                if self.average is not None:
-                    write_weights(self.average.weights, folder / AVERAGE)
-                with open(folder / TRAINING, "wb") as file:
-                    torch.save({"optimizer": self.optimizer.state_dict(), "random": random}, file)
-                progress = json.dumps(dataclasses.asdict(self.progress), indent=2)
-                (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
-            for old in saved_states(self.directory)[:-keep]:
-                shutil.rmtree(old)
-        self.world.wait()
+            snapshot = _Snapshot(
+                copy_of(weights_of(self.trainee.model)),
+                copy_of(self.average.weights) if self.average is not None else None,
+                {"optimizer": _on_cpu(self.optimizer.state_dict()), "random": random},
+                copy.deepcopy(self.progress),
+            )
+            writer.write(partial(_write, snapshot, self.directory, keep))
+
+
+def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
+    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}") as folder:
+        write_weights(snapshot.weights, folder / WEIGHTS)
+        if snapshot.average is not None:
+            write_weights(snapshot.average, folder / AVERAGE)
+        with open(folder / TRAINING, "wb") as file:
+            torch.save(snapshot.training, file)
+        progress = json.dumps(dataclasses.asdict(snapshot.progress), indent=2)
+        (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
+    for old in saved_states(directory)[:-keep]:
+        shutil.rmtree(old)
+
+
+def _on_cpu(state: Any) -> Any:
+    """An optimiser's state with copies of its tensors."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    return [_on_cpu(value) for value in state] if isinstance(state, list) else state
 
 
 def saved_states(directory: Path) -> list[Path]:

@@ -12,8 +12,6 @@ from translate.decoding.translator import DecodingConfig
 from translate.exporting.engines import open_model
 from translate.tuning import tune_process
 
-_BATCH_TOKENS = 2048
-
 
 def main() -> None:
     channel = Channel()
@@ -33,13 +31,12 @@ def main() -> None:
 
     def translate(sentences: list[tuple[int, ...]], beam: int, setting: Setting) -> list[list[Hypothesis]]:
         method = SearchMethod.greedy if beam == 1 else SearchMethod.beam
-        batch_tokens = setting.get("batch_tokens", _BATCH_TOKENS)
-        return engine(batch_tokens).search(sentences, SearchConfig(method=method, beam_size=beam))
+        return engine(setting.get("batch_tokens", 0)).search(sentences, SearchConfig(method=method, beam_size=beam))
 
     def write(hypotheses: list[Hypothesis]) -> Ids:
         return list(hypotheses[0].tokens)
 
-    engine(_BATCH_TOKENS)
+    engine(0)
     extra = ["ctranslate2"] if settings["engine"] == "ctranslate2" else []
     channel.ready(versions=version_of("translate-seq2seq", "torch", *extra))
     serve_decoding(channel, translate, read=tuple, write=write)
