@@ -34,7 +34,7 @@ from benchmarks.rounds import summarise, take_turns  # noqa: E402
 from benchmarks.session import Session, System, choose  # noqa: E402
 from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E402
 from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
-from translate import batch as batch_module  # noqa: E402
+from translate import special_tokens  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
 from translate.data.loader import Loader, Place, pad_batch  # noqa: E402
 from translate.data.plan import BatchConfig  # noqa: E402
@@ -173,7 +173,7 @@ def test_corpus_is_read_as_it_was_written(tmp_path: Path):
 
 def test_peers_know_our_special_tokens():
     for name in ("PAD", "UNK", "BOS", "EOS"):
-        assert getattr(work_module, name) == getattr(batch_module, name)
+        assert getattr(work_module, name) == getattr(special_tokens, name)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="transformers is not installed here")

@@ -367,7 +367,7 @@ def test_a_weight_that_the_runtime_cannot_hold_is_named(tmp_path, joint):
 def test_what_the_machine_or_the_settings_lack_is_an_error_that_says_so(tmp_path, joint, monkeypatch):
     model, shape = searchable_model(joint)
     directory = save(model, shape, joint, tmp_path / "model")
-    with pytest.raises(UserError, match=r"workers \(-1\) must be at least 0"):
+    with pytest.raises(UserError, match=r"workers \(-1\) must not be negative"):
         engine_of(directory, workers=-1)
     monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda device: {"float32", "int8"})
     with pytest.raises(UserError, match=r"precision=bf16: .* it can fp32, int8"):
