@@ -23,7 +23,7 @@ def write_corpus(folder: Path, *, pairs: int = 600, seed: int = 0) -> Path:
 
 
 def options(corpus: Path, run: Path, **changes: object) -> list[str]:
-    """The command line of a small run; changes name options with __ for a dot."""
+    """The command line of a small run; changes name options with __ for a dot, None leaves one out."""
     settings = {
         "data": "text_files",
         "data.cache": corpus / "cache",
@@ -54,7 +54,7 @@ def options(corpus: Path, run: Path, **changes: object) -> list[str]:
         "run.dir": run,
     }
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
-    return [f"{key}={value}" for key, value in settings.items()]
+    return [f"{key}={value}" for key, value in settings.items() if value is not None]
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -34,8 +34,9 @@ from translate.exporting.ctranslate2 import export_ctranslate2
 from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
 from translate.exporting.ctranslate2_model import KEPT, converted_model
 from translate.models import build_model
+from translate.models.config import Tying
 from translate.models.layers import Activation, Norm, Positions
-from translate.models.transformer import NormOrder, Transformer, TransformerConfig, Tying
+from translate.models.transformer import NormOrder, Transformer, TransformerConfig
 from translate.special_tokens import BOS, EOS
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 

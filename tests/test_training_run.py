@@ -104,6 +104,26 @@ def test_the_same_configuration_gives_the_same_weights(finished, corpus, tmp_pat
     assert_identical(tmp_path / "run", finished[0])
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "lstm_attention", "model__teacher_forcing_end": 0.5, "model__teacher_forcing_steps": 40},
+        {"model": "convolutional"},
+    ],
+    ids=lambda changes: changes["model"],
+)
+def test_every_architecture_continues_where_it_was_and_decodes_what_was_scored(corpus, tmp_path, changes):
+    changes |= {"model__ffn_dim": None, "model__num_heads": None, "run__save_every": 20, "validation__every": 40}
+    changes |= {"schedule__name": "inverse_sqrt"}  # which does not depend on where a run ends
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder, steps in ((whole, 40), (parts, 20), (parts, 40)):
+        result = call("train", *options(corpus, folder, **changes, run__max_steps=steps))
+        assert result.returncode == 0, result.stderr.decode()
+    assert_identical(whole, parts)
+    result = call("decode", f"model={whole}", f"input={corpus / 'test.src'}", "search=greedy", "threads=1")
+    assert result.stdout == (whole / "evaluation" / "hypotheses.txt").read_bytes()
+
+
 def test_another_seed_gives_other_weights(finished, corpus, tmp_path):
     call("train", *options(corpus, tmp_path / "run", run__seed=2))
     ours, theirs = weights(tmp_path / "run"), weights(finished[0])

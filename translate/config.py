@@ -12,7 +12,8 @@ import inspect
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,11 +40,11 @@ def run_command(name: str, schema: type[Any], run: Callable[[Any], None], *, var
     _register(name, schema, variants or {})
     # Hydra would print errors in its own words and end the process; with this they arrive here
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    own = _take_own_options(schema)
+    own, known = _take_own_options(schema), known_keys(schema, variants or {})
 
     def task(config: DictConfig) -> None:
         config.merge_with(own)
-        with_answers(lambda: run(to_settings(config, schema)))
+        with_answers(lambda: run(to_settings(config, known)))
 
     command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)
     try:
@@ -52,7 +53,7 @@ def run_command(name: str, schema: type[Any], run: Callable[[Any], None], *, var
         else:
             command()
     except HydraException as error:
-        _fail(explain(error, schema))
+        _fail(explain(error, known))
 
 
 def with_answers(work: Callable[[], None]) -> None:
@@ -67,19 +68,19 @@ def with_answers(work: Callable[[], None]) -> None:
         sys.exit(130)
 
 
-def to_settings(config: DictConfig, schema: type[Any]) -> Any:
+def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
     """The dataclass that a composed configuration fills in; UserError for what is missing or unknown."""
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
     for key in _unknown_keys(config):
-        raise UserError(unknown_key(key, schema))
+        raise UserError(unknown_key(key, known))
     try:
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(str(error).split("\n")[0]) from None
 
 
-def explain(error: HydraException, schema: type[Any]) -> str:
+def explain(error: HydraException, known: Sequence[str]) -> str:
     """What a mistake on the command line was, with the nearest name there is."""
     message = str(error).strip()
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -88,19 +89,26 @@ def explain(error: HydraException, schema: type[Any]) -> str:
         return f"{group}={choice}: there is no such choice{_nearest(choice, options)}; choices: {', '.join(options)}"
     cause = error.__cause__
     if message.startswith("Could not override"):
-        return unknown_key(message.split("'")[1], schema)
+        return unknown_key(message.split("'")[1], known)
     if isinstance(cause, OmegaConfBaseException):
         override = message.removeprefix("Error merging override ").split("\n")[0]
         return f"{override}: {str(cause.msg or cause).split(chr(10))[0]}"
     return message.split("\nSee https://hydra.cc")[0]
 
 
-def unknown_key(key: str, schema: type[Any]) -> str:
-    known = list(flat_keys(schema))
-    last = key.rpartition(".")[2]
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    group, _, last = key.rpartition(".")
+    if key in known:
+        return f"{key}: there is no such option for the {group} that was chosen"
     # the right name in the wrong place helps more than a similar spelling
     same_name = [name for name in known if name.rpartition(".")[2] == last]
     return f"{key}: there is no such option" + (_nearest(key, same_name or known) if known else "")
+
+
+def known_keys(schema: type[Any], variants: Variants) -> list[str]:
+    """All option names of a command, dotted, whatever is chosen."""
+    of_variants = (flat_keys(kind, f"{group}.") for group, kinds in variants.items() for kind in kinds.values())
+    return list(dict.fromkeys(chain(flat_keys(schema), *of_variants)))
 
 
 def flat_keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
@@ -113,7 +121,7 @@ def flat_keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
             yield from flat_keys(type(value), f"{prefix}{field.name}.")
 
 
-def _nearest(name: str, names: list[str]) -> str:
+def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 

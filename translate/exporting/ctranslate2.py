@@ -14,6 +14,8 @@ from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
 from translate.exporting.ctranslate2_runtime import import_ctranslate2
 from translate.model_directory import MANIFEST, MODEL, replaced_directory
+from translate.models.attention_kernels import Weighting
+from translate.models.config import ModelConfig
 from translate.models.layers import Activation, Norm, Positions, sinusoids
 from translate.models.transformer import NormOrder, TransformerConfig
 from translate.special_tokens import BOS, EOS, UNK
@@ -49,8 +51,10 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
             shutil.copyfile(loaded.directory / name, new / name)
 
 
-def _specification(specs: Any, config: TransformerConfig, weights: _Weights) -> Any:
+def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
     """The model in CTranslate2's terms; takes every weight out of `weights`."""
+    if not isinstance(config, TransformerConfig):
+        raise UserError(f"model.architecture={config.architecture}: CTranslate2 runs transformer only")
     _check(config)
     specification = specs.TransformerSpec.from_config(
         (config.encoder_layers, config.decoder_layers),
@@ -76,8 +80,8 @@ def _specification(specs: Any, config: TransformerConfig, weights: _Weights) -> 
 
 
 def _check(config: TransformerConfig) -> None:
-    if config.architecture != "transformer":
-        raise UserError(f"model.architecture={config.architecture}: CTranslate2 runs transformer only")
+    if config.attention is not Weighting.softmax:
+        raise UserError(f"model.attention={config.attention}: CTranslate2 runs softmax only")
     if config.positions not in (Positions.sinusoidal, Positions.learned):
         raise UserError(f"model.positions={config.positions}: CTranslate2 runs sinusoidal and learned positions only")
     if config.activation not in _ACTIVATIONS:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from translate.errors import UserError
+from translate.models.config import ModelConfig
+from translate.models.convolutional import Convolutional, ConvolutionalConfig
+from translate.models.recurrent import Recurrent, RecurrentConfig
 from translate.models.seq2seq import Seq2Seq
 from translate.models.transformer import Transformer, TransformerConfig
 from translate.models.vocabulary import Vocabularies
 
 # name -> (configuration, implementation)
-ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
+ARCHITECTURES: dict[str, tuple[type[ModelConfig], type[Any]]] = {
     "transformer": (TransformerConfig, Transformer),
+    "lstm": (RecurrentConfig, Recurrent),
+    "convolutional": (ConvolutionalConfig, Convolutional),
 }
-
-ModelConfig = TransformerConfig
 
 
 def build_model(config: ModelConfig, vocabularies: Vocabularies) -> Seq2Seq:

@@ -7,9 +7,12 @@ Letters: B sentences, T queries, S keys, D width, H heads, W = D / H; N tokens e
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from translate.models.attention_kernels import (
+    Weighting,
     attend_by_hand,
     attend_explicitly,
     attend_fused,
@@ -23,14 +26,18 @@ from translate.models.visibility import Visibility
 class _MultiHeadAttention(nn.Module):
     """What self- and cross-attention share: how queries, keys and values, once projected, become an output."""
 
-    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float):
+    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float, weighting: Weighting):
         super().__init__()
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
+        self.weighting = weighting
         self.output = nn.Linear(d_model, d_model)
 
     def attend_kept(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Queries (B, H, T, W) over kept keys and values (B, H, S, W), as they are split; (B, T, D)."""
+        if self.weighting is not Weighting.softmax:
+            heads, _ = attend_explicitly(query, key, value, bias, dropout_rate=0.0, weighting=self.weighting)
+            return self.output(_join(heads))
         return self.output(_join(attend_fused(query, key, value, bias, dropout_rate=0.0)))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -44,12 +51,20 @@ class _MultiHeadAttention(nn.Module):
         """Queries (B, T, D), keys and values (B, S, D), or (N, D) all; the result is like the queries."""
         query, key, value = (self._split(x) for x in (query, key, value))
         if visible.is_packed:
+            assert self.weighting is Weighting.softmax, "kernels of packed sentences know no other"
             kernel = attend_packed if query.is_cuda else attend_packed_reference
             return self.output(kernel(query, key, value, visible).flatten(-2)), None
-        if return_weights:
-            heads, weights = attend_explicitly(query, key, value, visible.bias, dropout_rate=self._rate)
+        if return_weights or self.weighting is not Weighting.softmax:
+            heads, weights = attend_explicitly(
+                query, key, value, visible.bias, dropout_rate=self._rate, weighting=self.weighting
+            )
             return self.output(_join(heads)), weights
         return self.output(_join(attend_fused(query, key, value, visible.bias, dropout_rate=self._rate))), None
+
+    @property
+    def _by_hand(self) -> bool:
+        """Whether the kernels for training on a CPU do what this attention does."""
+        return self.weighting is Weighting.softmax
 
     @property
     def _rate(self) -> float:
@@ -59,14 +74,14 @@ class _MultiHeadAttention(nn.Module):
 class SelfAttention(_MultiHeadAttention):
     """Every token attends to those of its own sentence that it may see."""
 
-    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float):
-        super().__init__(d_model=d_model, num_heads=num_heads, dropout_rate=dropout_rate)
+    def __init__(self, *, d_model: int, **settings: Any):
+        super().__init__(d_model=d_model, **settings)
         self.query_key_value = nn.Linear(d_model, 3 * d_model)
 
     def forward(self, x: Tensor, visible: Visibility) -> Tensor:
         """x (B, T, D) or (N, D); the result is like it."""
         projected = self.query_key_value(x)
-        if visible.is_packed or projected.is_cuda:
+        if visible.is_packed or projected.is_cuda or not self._by_hand:
             query, key, value = projected.chunk(3, dim=-1)
             return self._attend(query, key, value, visible)[0]
         heads = self_attend_by_hand(projected, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
@@ -81,8 +96,8 @@ class SelfAttention(_MultiHeadAttention):
 class CrossAttention(_MultiHeadAttention):
     """Every target token attends to the source tokens of its sentence."""
 
-    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float):
-        super().__init__(d_model=d_model, num_heads=num_heads, dropout_rate=dropout_rate)
+    def __init__(self, *, d_model: int, **settings: Any):
+        super().__init__(d_model=d_model, **settings)
         self.query = nn.Linear(d_model, d_model)
         self.key_value = nn.Linear(d_model, 2 * d_model)
 
@@ -91,7 +106,7 @@ class CrossAttention(_MultiHeadAttention):
     ) -> tuple[Tensor, Tensor | None]:
         """x (B, T, D) over memory (B, S, D), or (N, D) both; the result is like x. Also the weights (B, H, T, S)."""
         query, key_value = self.query(x), self.key_value(memory)
-        if return_weights or visible.is_packed or query.is_cuda:
+        if return_weights or visible.is_packed or query.is_cuda or not self._by_hand:
             key, value = key_value.chunk(2, dim=-1)
             return self._attend(query, key, value, visible, return_weights=return_weights)
         heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)

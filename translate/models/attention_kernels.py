@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from enum import StrEnum
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -21,18 +22,43 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.models.dropout import dropout, dropout_mask
-from translate.models.visibility import Visibility
+from translate.models.visibility import HIDDEN, Visibility
+
+
+class Weighting(StrEnum):
+    """How scores become weights: shares of one, or each by itself."""
+
+    softmax = "softmax"
+    sigmoid = "sigmoid"
 
 
 def attend_explicitly(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, dropout_rate: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    *,
+    dropout_rate: float,
+    weighting: Weighting = Weighting.softmax,
 ) -> tuple[Tensor, Tensor]:
-    """softmax(Q Kᵀ / √W + bias) V for (B, H, T, W) queries and (B, H, S, W) keys; also the weights (B, H, T, S)."""
+    """softmax(Q Kᵀ / √W + bias) V for (B, H, T, W) queries and (B, H, S, W) keys; also the weights (B, H, T, S).
+
+    With sigmoid in the place of softmax, scores are lowered by the logarithm of the number of visible keys, so that
+    weights begin with a sum of about one (Ramapuram et al. 2024, "Theory, Analysis, and Best Practices for Sigmoid
+    Self-Attention").
+    """
     scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-1, -2)
     if bias is not None:
         scores = scores + bias
-    weights = scores.softmax(-1)
+    weights = scores.softmax(-1) if weighting is Weighting.softmax else (scores - _log_visible(scores, bias)).sigmoid()
     return dropout(weights, dropout_rate) @ value, weights
+
+
+def _log_visible(scores: Tensor, bias: Tensor | None) -> Tensor | float:
+    """The logarithm of the number of keys that each query sees."""
+    if bias is None:
+        return math.log(scores.shape[-1])
+    return (bias > HIDDEN / 2).sum(-1, keepdim=True).clamp(min=1).log()
 
 
 def attend_fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, dropout_rate: float) -> Tensor:

@@ -24,8 +24,11 @@ class Activation(StrEnum):
 
 
 class Positions(StrEnum):
+    """How a model is told the order of tokens; none: by its structure alone, or not at all."""
+
     sinusoidal = "sinusoidal"
     learned = "learned"
+    none = "none"
 
 
 def make_norm(norm: Norm, d_model: int) -> nn.Module:
@@ -55,6 +58,8 @@ class FeedForward(nn.Module):
 class Embedding(nn.Module):
     """Token embeddings scaled by √D, plus positions; some tokens dropped whole, then single elements."""
 
+    positions: Tensor | None
+
     def __init__(
         self,
         tokens: nn.Embedding,
@@ -69,16 +74,17 @@ class Embedding(nn.Module):
         self.scale = math.sqrt(tokens.embedding_dim)
         self.token_dropout = token_dropout
         self.dropout = Dropout(dropout)
+        sizes = max_positions, tokens.embedding_dim
+        table = sinusoids(*sizes) if positions is Positions.sinusoidal else None
+        self.register_buffer("positions", table, persistent=False)
         if positions is Positions.learned:
-            self.positions = nn.Parameter(torch.randn(max_positions, tokens.embedding_dim) / self.scale)
-        else:
-            self.register_buffer("positions", sinusoids(max_positions, tokens.embedding_dim), persistent=False)
+            self.positions = nn.Parameter(torch.randn(sizes) / self.scale)
 
     def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         x = self.tokens(ids) * self.scale
         if self.training and self.token_dropout:
             x = x * (torch.rand(ids.shape, device=ids.device) >= self.token_dropout).unsqueeze(-1)
-        return self.dropout(x + F.embedding(positions, self.positions))
+        return self.dropout(x if self.positions is None else x + F.embedding(positions, self.positions))
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:

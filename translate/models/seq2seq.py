@@ -65,6 +65,9 @@ class Seq2Seq(nn.Module, ABC):
 
     max_length: int  # tokens of a sentence that it can read or write, BOS and EOS not counted
 
+    def at_update(self, step: int) -> None:
+        """Called before each update of the weights with its number, from 1: for what changes while a model learns."""
+
     @abstractmethod
     def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
         """Teacher-forced pass over a batch, padded or packed (attention maps: padded only)."""

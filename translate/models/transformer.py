@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
 from translate.models.attention import CrossAttention, SelfAttention
+from translate.models.attention_kernels import Weighting
+from translate.models.config import ModelConfig
 from translate.models.decoder_state import TransformerMemory, TransformerState
 from translate.models.dropout import Dropout
-from translate.models.layers import Activation, Embedding, FeedForward, Norm, Positions, make_norm
-from translate.models.seq2seq import Output, Seq2Seq
+from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
+from translate.models.layers import Activation, FeedForward, Norm, Positions, make_norm
+from translate.models.seq2seq import Output
 from translate.models.visibility import Visibility, visibility
 from translate.models.vocabulary import Vocabularies
 
@@ -28,18 +31,14 @@ class NormOrder(StrEnum):
     post = "post"
 
 
-class Tying(StrEnum):
-    """Which embedding matrices are one: none, the target's input and output, or the source's as well."""
-
-    none = "none"
-    target = "target"
-    all = "all"
-
-
 @dataclass(kw_only=True)
-class TransformerConfig:
+class TransformerConfig(ModelConfig):
+    """attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)"""
+
+    RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout", "activation_dropout")
+    SIZES: ClassVar = (*ModelConfig.SIZES, "ffn_dim", "num_heads", "encoder_layers", "decoder_layers")
+
     architecture: str = "transformer"
-    d_model: int = 512
     ffn_dim: int = 2048
     num_heads: int = 8
     encoder_layers: int = 6
@@ -48,32 +47,28 @@ class TransformerConfig:
     norm_order: NormOrder = NormOrder.pre
     activation: Activation = Activation.relu
     positions: Positions = Positions.sinusoidal
-    tying: Tying = Tying.all
-    dropout: float = 0.1
+    attention: Weighting = Weighting.softmax
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
-    token_dropout: float = 0.0
-    max_length: int = 256  # tokens of a sentence, on either side, EOS not counted
+
+    @property
+    def reads_packed(self) -> bool:
+        return self.attention is Weighting.softmax and self.attention_dropout == 0
+
+    def check(self, vocabularies: Vocabularies) -> None:
+        super().check(vocabularies)
+        if self.d_model % self.num_heads:
+            raise UserError(f"model.d_model ({self.d_model}) must be a multiple of model.num_heads ({self.num_heads})")
+        if self.d_model % 2:
+            raise UserError(f"model.d_model ({self.d_model}) must be even")
 
 
-class Transformer(Seq2Seq):
+class Transformer(EmbeddedSeq2Seq):
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
-        super().__init__()
-        _check(config, vocabularies)
-        self.max_length = config.max_length
-        target = nn.Embedding(vocabularies.target, config.d_model)
-        source = target if config.tying is Tying.all else nn.Embedding(vocabularies.source, config.d_model)
-        self.source_embedding = _embedding(source, config)
-        self.target_embedding = _embedding(target, config)
+        super().__init__(config, vocabularies, config.positions)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        tied = config.tying is not Tying.none
-        self.projection = nn.Linear(
-            config.d_model, vocabularies.target, bias=False, device="meta" if tied else None
-        )  # meta: nothing is drawn for what is replaced below
-        self.apply(_initialise)
-        if tied:
-            self.projection.weight = target.weight
+        self.initialise(_draw)
 
     def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
         memory, across = self._read(batch.source)
@@ -202,21 +197,12 @@ class DecoderLayer(nn.Module):
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 
-def _embedding(tokens: nn.Embedding, config: TransformerConfig) -> Embedding:
-    return Embedding(
-        tokens,
-        positions=config.positions,
-        max_positions=config.max_length + 1,  # EOS on the source side, BOS on the target side
-        dropout=config.dropout,
-        token_dropout=config.token_dropout,
-    )
-
-
 def _attention(config: TransformerConfig) -> dict[str, Any]:
     return {
         "d_model": config.d_model,
         "num_heads": config.num_heads,
         "dropout_rate": config.attention_dropout,
+        "weighting": config.attention,
     }
 
 
@@ -234,28 +220,10 @@ def _final_norm(config: TransformerConfig) -> nn.Module:
     return make_norm(config.norm, config.d_model) if config.norm_order is NormOrder.pre else nn.Identity()
 
 
-def _initialise(module: nn.Module) -> None:
-    """Xavier-uniform maps, zero biases, embeddings with variance 1 / D (so that √D brings them to 1)."""
+def _draw(module: nn.Module) -> None:
+    """Xavier-uniform maps, zero biases."""
+    draw_embedding(module)
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
-
-
-def _check(config: TransformerConfig, vocabularies: Vocabularies) -> None:
-    if config.d_model % config.num_heads:
-        raise UserError(f"model.d_model ({config.d_model}) must be a multiple of model.num_heads ({config.num_heads})")
-    if config.d_model % 2:
-        raise UserError(f"model.d_model ({config.d_model}) must be even")
-    for name in ("dropout", "attention_dropout", "activation_dropout", "token_dropout"):
-        if not 0 <= getattr(config, name) < 1:
-            raise UserError(f"model.{name} ({getattr(config, name)}) must be at least 0 and below 1")
-    for name in ("d_model", "ffn_dim", "num_heads", "encoder_layers", "decoder_layers", "max_length"):
-        if getattr(config, name) < 1:
-            raise UserError(f"model.{name} ({getattr(config, name)}) must be at least 1")
-    if config.tying is Tying.all and not vocabularies.shared:
-        raise UserError(
-            "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
-        )

@@ -90,6 +90,7 @@ def learn(run: Run, taken: Update) -> None:
     """One update; while the device works on it, the result of the one before is looked at."""
     config, progress = run.config, run.state.progress
     set_learning_rate(run)
+    run.trainee.model.at_update(progress.step + 1)
     launched = update(
         run.trainee,
         run.optimizer,

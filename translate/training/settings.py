@@ -10,8 +10,7 @@ from translate.data.preparation import DataConfig
 from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
-from translate.models import ModelConfig
-from translate.models.transformer import TransformerConfig
+from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig, TokenizerType
 from translate.training.optimizer import OptimizerConfig
 from translate.training.parallel import ComputeConfig
@@ -72,11 +71,13 @@ class RunConfig:
 
 @dataclass(kw_only=True)
 class TrainConfig:
+    """The train command: from text to a scored model in run.dir; the same command continues a run."""
+
     name: str = "default"
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    model: ModelConfig = field(default_factory=TransformerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

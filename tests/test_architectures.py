@@ -1,0 +1,211 @@
+"""What every architecture must do, whatever it is made of: over the table, so that a new one is covered."""
+
+import numpy as np
+import pytest
+import torch
+
+from translate.batch import Tokens
+from translate.data.loader import pad_batch
+from translate.decoding.engine import Device, Precision
+from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.native import NativeEngine
+from translate.distributed import World
+from translate.models import ARCHITECTURES, Vocabularies, build_model
+from translate.models.seq2seq import Seq2Seq, State
+from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.parallel import ComputeConfig, prepare_trainee
+from translate.training.step import update
+
+SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
+TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
+
+SIZES = {
+    "transformer": {"ffn_dim": 32, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 3},
+    "convolutional": {"encoder_layers": 2, "decoder_layers": 3},
+}
+VARIANTS = {
+    "transformer": [
+        {"norm_order": "post"},
+        {"norm": "rms_norm", "activation": "swiglu"},
+        {"positions": "learned", "activation": "gelu"},
+        {"positions": "none"},
+        {"attention": "sigmoid"},
+        {"num_heads": 1},
+        {"tying": "target"},
+        {"tying": "none"},
+    ],
+    "lstm": [
+        {"attention": "none"},
+        {"attention": "luong_dot", "tying": "none"},
+        {"attention": "luong_general", "input_feeding": False},
+        {"attention": "multi_head"},
+        {"encoder_layers": 1, "decoder_layers": 3},
+    ],
+    "convolutional": [{"kernel_size": 4}, {"tying": "target"}],
+}
+LEARNING = {"transformer": {"ffn_dim": 128, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 2}}
+MODELS = [(name, settings) for name in ARCHITECTURES for settings in ({}, *VARIANTS.get(name, []))]
+every_model = pytest.mark.parametrize(
+    ("name", "settings"), MODELS, ids=[" ".join([name, *map(str, settings.values())]) for name, settings in MODELS]
+)
+
+
+def make_model(name: str, **settings) -> Seq2Seq:
+    torch.manual_seed(0)
+    config = ARCHITECTURES[name][0](d_model=16, max_length=12)
+    for key, value in (SIZES.get(name, {}) | settings).items():
+        setattr(config, key, type(getattr(config, key))(value))
+    return build_model(config, Vocabularies(30, 30, shared=True)).double().eval()  # so that rounding hides nothing
+
+
+def arrays(sentences):
+    return [np.array(sentence) for sentence in sentences]
+
+
+def padded_batch():
+    return pad_batch(arrays(SOURCE), arrays(TARGET))
+
+
+@every_model
+def test_step_by_step_it_says_what_it_says_teacher_forced(name, settings):
+    model, batch = make_model(name, **settings), padded_batch()
+    with torch.no_grad():
+        expected = model(batch).logits()
+        state = model.start(model.encode(batch.source))
+        for place in range(batch.target.max_length):
+            logits, state = model.step(batch.target.ids[:, place], state)
+            real = batch.target.mask[:, place]
+            torch.testing.assert_close(logits[real], expected[real, place], rtol=1e-6, atol=1e-8)
+
+
+@every_model
+def test_padding_changes_nothing(name, settings):
+    model = make_model(name, **settings)
+    alone = pad_batch(arrays(SOURCE[1:2]), arrays(TARGET[1:2]))
+    with torch.no_grad():
+        torch.testing.assert_close(model(padded_batch()).hidden[1], model(alone).hidden[0], rtol=1e-6, atol=1e-8)
+
+
+@every_model
+def test_later_target_tokens_are_invisible(name, settings):
+    model = make_model(name, **settings)
+    changed = [[20, 21], [22, 23, 29, 29, 29], [27]]
+    with torch.no_grad():
+        first, second = (model(pad_batch(arrays(SOURCE), arrays(target))).hidden for target in (TARGET, changed))
+    torch.testing.assert_close(first[1, :3], second[1, :3])
+    assert not torch.allclose(first[1, 3], second[1, 3])
+
+
+def step_alone(model: Seq2Seq, sentence: list[int], tokens: list[int]) -> torch.Tensor:
+    """Logits after one hypothesis of one sentence has read these tokens."""
+    with torch.no_grad():
+        state = model.start(model.encode(Tokens.pad([[*sentence, 3]])))
+        for token in tokens:
+            logits, state = model.step(torch.tensor([token]), state)
+    return logits[0]
+
+
+@torch.no_grad()
+def begun(model: Seq2Seq, sentences: list[list[int]], *, steps: int) -> State:
+    """Two hypotheses of each sentence that have read BOS so many times: as one, until then."""
+    state = model.start(model.encode(Tokens.pad([[*sentence, 3] for sentence in sentences])))
+    for _ in range(steps):
+        _, state = model.step(torch.full((len(sentences),), 2), state)
+    return state.reorder(torch.zeros(len(sentences), 2, dtype=torch.long))
+
+
+@every_model
+def test_hypotheses_go_on_as_if_they_had_always_stood_there(name, settings):
+    """Two of each sentence: reordered; sentences leave, join, take others' places; and all that again."""
+    random = np.random.default_rng(1)
+    model = make_model(name, max_length=60, **settings)
+    sentences = [random.integers(4, 30, random.integers(1, 9)).tolist() for _ in range(60)]
+    waiting = list(range(60))
+    histories: dict[int, list[list[int]]] = {}
+    state = None
+    for step in range(60):
+        if step % 3 == 0 and waiting:
+            new, waiting = waiting[:3], waiting[3:]
+            fresh = begun(model, [sentences[i] for i in new], steps=step % 2)
+            state = fresh if state is None else state.join(fresh)
+            histories.update({i: [[2] * (step % 2) for _ in range(2)] for i in new})
+        tokens = torch.from_numpy(random.integers(4, 30, 2 * len(histories)))
+        with torch.no_grad():
+            logits, state = model.step(tokens, state)
+        for row, token in enumerate(tokens.tolist()):
+            list(histories.values())[row // 2][row % 2].append(token)
+        for row in random.integers(0, len(logits), 2).tolist():
+            sentence, history = list(histories.items())[row // 2]
+            expected = step_alone(model, sentences[sentence], history[row % 2])
+            torch.testing.assert_close(logits[row], expected, rtol=1e-6, atol=1e-8)
+        parents = torch.from_numpy(random.integers(0, 2, (len(histories), 2)))
+        state = state.reorder(parents)
+        for own, chosen in zip(histories.values(), parents.tolist(), strict=True):
+            own[:] = [list(own[k]) for k in chosen]
+        if step % 4 == 1 and waiting:
+            row = int(random.integers(len(histories)))
+            new, waiting = waiting[0], waiting[1:]
+            state = state.replace(torch.tensor([row]), begun(model, [sentences[new]], steps=1))
+            entries = list(histories.items())
+            entries[row] = (new, [[2], [2]])
+            histories = dict(entries)
+        if len(histories) > 8:
+            rows = sorted(random.permutation(len(histories))[:5].tolist())
+            state = state.keep(torch.tensor(rows))
+            histories = {i: h for row, (i, h) in enumerate(histories.items()) if row in rows}
+
+
+@every_model
+def test_asking_for_attention_changes_nothing_else(name, settings):
+    model, batch = make_model(name, **settings), padded_batch()
+    torch.testing.assert_close(model(batch).hidden, model(batch, return_attention=True).hidden)
+
+
+@every_model
+def test_attention_maps_are_distributions_over_real_source_tokens(name, settings):
+    batch = padded_batch()
+    attention = make_model(name, **settings)(batch, return_attention=True).attention
+    if attention is None:
+        assert settings["attention"] == "none"
+        return
+    assert attention.shape == (3, attention.shape[1], batch.target.max_length, batch.source.max_length)
+    assert attention[1, :, :, 3:].max() < 1e-6
+    assert attention.min() >= 0
+    if settings.get("attention") != "sigmoid":
+        sums = attention.sum(-1)
+        torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_one_parameter_serves_all_tied_embeddings(name):
+    model = make_model(name)
+    assert model.source_embedding.tokens.weight is model.target_embedding.tokens.weight
+    assert model(padded_batch()).weight is model.target_embedding.tokens.weight
+
+
+def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Sentences of two to five digits, and the same backwards."""
+    random = np.random.default_rng(seed)
+    source = [random.integers(4, 14, random.integers(2, 6)).tolist() for _ in range(count)]
+    return source, [sentence[::-1] for sentence in source]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_it_learns_to_reverse_digits(name):
+    torch.manual_seed(0)
+    config = ARCHITECTURES[name][0](d_model=64, dropout=0.0, max_length=12)
+    for key, value in LEARNING.get(name, {}).items():
+        setattr(config, key, value)
+    model = build_model(config, Vocabularies(14, 14, shared=True))
+    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=3e-3))
+    for number in range(200):
+        batch = pad_batch(*(arrays(sentences) for sentences in reversal(64, seed=number)))
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-3 * min(1.0, (number + 1) / 50, (200 - number) / 100)
+        update(trainee, optimizer, [batch], smoothing=0.0, clip_norm=1.0, world=World())
+    source, target = reversal(100, seed=1000)
+    engine = NativeEngine(model=model, device=torch.device("cpu"), precision=Precision.fp32, workers=1)
+    found = engine.search([tuple(sentence) for sentence in source], SearchConfig(beam_size=3))
+    right = [best.tokens == expected for [best], expected in zip(found, target, strict=True)]
+    assert np.mean(right) >= 0.9
