@@ -1,10 +1,16 @@
 """What every architecture must do, whatever it is made of: over the table, so that a new one is covered."""
 
+import sys
+import types
+from pathlib import Path
+
+import hydra
 import numpy as np
 import pytest
 import torch
 
 from translate.batch import Tokens
+from translate.config import CONFIGS, _register, to_settings
 from translate.data.loader import pad_batch
 from translate.decoding.engine import Device, Precision
 from translate.decoding.hypotheses import SearchConfig
@@ -12,8 +18,10 @@ from translate.decoding.native import NativeEngine
 from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
+from translate.special_tokens import BOS
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
+from translate.training.settings import TrainConfig
 from translate.training.step import update
 
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
@@ -43,8 +51,20 @@ VARIANTS = {
     ],
     "convolutional": [{"kernel_size": 4}, {"tying": "target"}],
 }
+
+
+def example_of_the_docs():
+    """The architecture that docs/models.md adds: its configuration and its implementation."""
+    text = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    module = types.ModuleType("example_of_the_docs")
+    sys.modules[module.__name__] = module  # where its dataclasses look for their names
+    exec(text.partition("```python\n")[2].partition("```")[0], module.__dict__)
+    return module.BagConfig, module.Bag
+
+
+ALL = ARCHITECTURES | {"bag": example_of_the_docs()}
 LEARNING = {"transformer": {"ffn_dim": 128, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 2}}
-MODELS = [(name, settings) for name in ARCHITECTURES for settings in ({}, *VARIANTS.get(name, []))]
+MODELS = [(name, settings) for name in ALL for settings in ({}, *VARIANTS.get(name, []))]
 every_model = pytest.mark.parametrize(
     ("name", "settings"), MODELS, ids=[" ".join([name, *map(str, settings.values())]) for name, settings in MODELS]
 )
@@ -52,10 +72,10 @@ every_model = pytest.mark.parametrize(
 
 def make_model(name: str, **settings) -> Seq2Seq:
     torch.manual_seed(0)
-    config = ARCHITECTURES[name][0](d_model=16, max_length=12)
+    config = ALL[name][0](d_model=16, max_length=12)
     for key, value in (SIZES.get(name, {}) | settings).items():
         setattr(config, key, type(getattr(config, key))(value))
-    return build_model(config, Vocabularies(30, 30, shared=True)).double().eval()  # so that rounding hides nothing
+    return ALL[name][1](config, Vocabularies(30, 30, shared=True)).double().eval()  # so that rounding hides nothing
 
 
 def arrays(sentences):
@@ -123,7 +143,7 @@ def test_hypotheses_go_on_as_if_they_had_always_stood_there(name, settings):
     waiting = list(range(60))
     histories: dict[int, list[list[int]]] = {}
     state = None
-    for step in range(60):
+    for step in range(40):
         if step % 3 == 0 and waiting:
             new, waiting = waiting[:3], waiting[3:]
             fresh = begun(model, [sentences[i] for i in new], steps=step % 2)
@@ -166,7 +186,7 @@ def test_attention_maps_are_distributions_over_real_source_tokens(name, settings
     batch = padded_batch()
     attention = make_model(name, **settings)(batch, return_attention=True).attention
     if attention is None:
-        assert settings["attention"] == "none"
+        assert name == "bag" or settings["attention"] == "none"
         return
     assert attention.shape == (3, attention.shape[1], batch.target.max_length, batch.source.max_length)
     assert attention[1, :, :, 3:].max() < 1e-6
@@ -176,11 +196,54 @@ def test_attention_maps_are_distributions_over_real_source_tokens(name, settings
         torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", ALL)
 def test_one_parameter_serves_all_tied_embeddings(name):
     model = make_model(name)
     assert model.source_embedding.tokens.weight is model.target_embedding.tokens.weight
     assert model(padded_batch()).weight is model.target_embedding.tokens.weight
+
+
+@every_model
+def test_in_bfloat16_it_says_nearly_the_same(name, settings):
+    model, batch = make_model(name, **settings).float(), padded_batch()
+    with torch.no_grad():
+        whole, expected = model(batch).hidden, model(batch).logits()[:, 0]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = model(batch).hidden
+            logits, _ = model.step(batch.target.ids[:, 0], model.start(model.encode(batch.source)))
+    for found, exact in ((half, whole), (logits, expected)):
+        assert 0 < (found.float() - exact).norm() < 0.05 * exact.norm()
+
+
+def test_the_decoder_reads_its_own_words_as_often_as_it_is_told():
+    model = make_model(
+        "lstm", dropout=0.0, teacher_forcing_ratio=1.0, teacher_forcing_end=0.0, teacher_forcing_steps=10
+    )
+    ratios = []
+    for step in (1, 6, 11, 50):
+        model.at_update(step)
+        ratios.append(model.teacher_forcing_ratio)
+    assert ratios == [1.0, 0.5, 0.0, 0.0]
+    own, batch = [torch.full((3,), BOS)], padded_batch()
+    with torch.no_grad():
+        state = model.start(model.encode(batch.source))
+        for place in range(batch.target.max_length):
+            logits, state = model.step(own[place], state)
+            own.append(logits.argmax(-1))
+        found = model.train()(batch)
+    torch.testing.assert_close(found.logits()[:, -1], logits)
+
+
+def choices():
+    return sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_each_choice_of_a_model_makes_one(choice):
+    _register("train", TrainConfig, {"model": {name: kind for name, (kind, _) in ARCHITECTURES.items()}})
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = hydra.compose("train", overrides=[f"model={choice}"])
+    build_model(to_settings(config, []).model, Vocabularies(50, 50, shared=True))
 
 
 def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:
@@ -193,7 +256,7 @@ def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_it_learns_to_reverse_digits(name):
     torch.manual_seed(0)
-    config = ARCHITECTURES[name][0](d_model=64, dropout=0.0, max_length=12)
+    config = ALL[name][0](d_model=64, dropout=0.0, max_length=12)
     for key, value in LEARNING.get(name, {}).items():
         setattr(config, key, value)
     model = build_model(config, Vocabularies(14, 14, shared=True))

@@ -11,6 +11,7 @@ vocabulary.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -175,10 +176,12 @@ class Recurrent(EmbeddedSeq2Seq):
         x = self.source_embedding(source.ids, source.positions)
         lengths = source.mask.sum(1).clamp(min=1).cpu()
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        outputs, (last, _) = self.encoder(packed)
+        with _full_precision_on_cpu():
+            outputs, (last, _) = self.encoder(packed)
         memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
         # the last layer's last states, of either direction
-        begin = self.bridge(last[-2:].transpose(0, 1).flatten(1)).tanh().unflatten(-1, (2, self.decoder.layers, -1))
+        begin = self.bridge(last[-2:].transpose(0, 1).flatten(1)).tanh().to(last.dtype)
+        begin = begin.unflatten(-1, (2, self.decoder.layers, -1))
         if self.decoder.attention is None:
             return RecurrentMemory(begin[:, 0], begin[:, 1])
         bias = visibility(source, source, causal=False).bias
@@ -226,7 +229,8 @@ class Decoder(nn.Module):
         """
         read = torch.cat([x, state.feed], dim=-1) if self.feeds else x
         begin = tuple(part.flatten(0, 1).transpose(0, 1).contiguous() for part in (state.hidden, state.cell))
-        outputs, after = self.lstm(read if together else read.flatten(0, 1)[:, None], begin)
+        with _full_precision_on_cpu():
+            outputs, after = self.lstm(read if together else read.flatten(0, 1)[:, None], begin)
         outputs = outputs if together else outputs.unflatten(0, x.shape[:2])[:, :, 0]
         vectors, weights = self._look(outputs, state.memory)
         hidden, cell = (part.transpose(0, 1).unflatten(0, state.hidden.shape[:2]) for part in after)
@@ -240,6 +244,11 @@ class Decoder(nn.Module):
         assert memory.bias is not None
         means, weights = attend(self.attention(outputs, memory.keys), memory.values, memory.bias)
         return self.dropout(self.combine(torch.cat([means, outputs], dim=-1)).tanh()), weights
+
+
+def _full_precision_on_cpu() -> AbstractContextManager[object]:
+    """Inside, autocast leaves LSTMs on a CPU alone: few processors have what PyTorch makes of them in bfloat16."""
+    return torch.autocast("cpu", enabled=False)
 
 
 def _draw(module: nn.Module) -> None:
