@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from translate import train
 from translate.batch import Tokens
-from translate.config import CONFIGS, _register, to_settings
+from translate.config import CONFIGS, register, to_settings
 from translate.data.loader import pad_batch
 from translate.decoding.engine import Device, Precision
 from translate.decoding.hypotheses import SearchConfig
@@ -240,7 +241,7 @@ def choices():
 
 @pytest.mark.parametrize("choice", choices())
 def test_each_choice_of_a_model_makes_one(choice):
-    _register("train", TrainConfig, {"model": {name: kind for name, (kind, _) in ARCHITECTURES.items()}})
+    register("train", TrainConfig, train.VARIANTS, train.ADDITIONS)
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = hydra.compose("train", overrides=[f"model={choice}"])
     build_model(to_settings(config, []).model, Vocabularies(50, 50, shared=True))

@@ -31,16 +31,25 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 Variants = Mapping[str, Mapping[str, type[Any]]]
 
 
-def run_command(name: str, schema: type[Any], run: Callable[[Any], None], *, variants: Variants | None = None) -> None:
+def run_command(
+    name: str,
+    schema: type[Any],
+    run: Callable[[Any], None],
+    *,
+    variants: Variants | None = None,
+    additions: Variants | None = None,
+) -> None:
     """Run a command with the settings that configs/NAME.yaml and the command line make.
 
-    variants: group -> name -> dataclass, of groups whose choices have settings of their own. What the person can mend
-    is printed on stderr as one message, and the exit status is 1.
+    variants and additions: group -> name -> dataclass, of groups whose choices have settings of their own. Of variants
+    one is chosen, which fills in GROUP; of additions any number, each of which fills in GROUP.NAME. What the person can
+    mend is printed on stderr as one message, and the exit status is 1.
     """
-    _register(name, schema, variants or {})
+    variants, additions = variants or {}, additions or {}
+    register(name, schema, variants, additions)
     # Hydra would print errors in its own words and end the process; with this they arrive here
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    own, known = _take_own_options(schema), known_keys(schema, variants or {})
+    own, known = _take_own_options(schema), known_keys(schema, variants, additions)
 
     def task(config: DictConfig) -> None:
         config.merge_with(own)
@@ -83,9 +92,9 @@ def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
 def explain(error: HydraException, known: Sequence[str]) -> str:
     """What a mistake on the command line was, with the nearest name there is."""
     message = str(error).strip()
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        options = [option for option in error.options if not option.startswith("schema_")]
+        options = _choices(group)
         return f"{group}={choice}: there is no such choice{_nearest(choice, options)}; choices: {', '.join(options)}"
     cause = error.__cause__
     if message.startswith("Could not override"):
@@ -97,18 +106,19 @@ def explain(error: HydraException, known: Sequence[str]) -> str:
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
-    group, _, last = key.rpartition(".")
+    last = key.rpartition(".")[2]
     if key in known:
-        return f"{key}: there is no such option for the {group} that was chosen"
+        return f"{key}: nothing that was chosen for {key.partition('.')[0]} has such an option"
     # the right name in the wrong place helps more than a similar spelling
     same_name = [name for name in known if name.rpartition(".")[2] == last]
     return f"{key}: there is no such option" + (_nearest(key, same_name or known) if known else "")
 
 
-def known_keys(schema: type[Any], variants: Variants) -> list[str]:
+def known_keys(schema: type[Any], variants: Variants, additions: Variants) -> list[str]:
     """All option names of a command, dotted, whatever is chosen."""
-    of_variants = (flat_keys(kind, f"{group}.") for group, kinds in variants.items() for kind in kinds.values())
-    return list(dict.fromkeys(chain(flat_keys(schema), *of_variants)))
+    others = [(kind, f"{group}.") for group, kinds in variants.items() for kind in kinds.values()]
+    others += [(kind, f"{group}.{name}.") for group, kinds in additions.items() for name, kind in kinds.items()]
+    return list(dict.fromkeys(chain(flat_keys(schema), *(flat_keys(*other) for other in others))))
 
 
 def flat_keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
@@ -180,8 +190,8 @@ def _take_own_options(schema: type[Any]) -> dict[str, str]:
     return own
 
 
-def _register(name: str, schema: type[Any], variants: Variants) -> None:
-    """schema_NAME for the command, schema_GROUP for what a group of its choices fills in, schema_VARIANT."""
+def register(name: str, schema: type[Any], variants: Variants, additions: Variants) -> None:
+    """Tell Hydra of schema_NAME for the command, and of schema_… for what each group of choices fills in."""
     store = ConfigStore.instance()
     store.store(name=f"schema_{name}", node=schema)
     defaults = schema()
@@ -192,6 +202,9 @@ def _register(name: str, schema: type[Any], variants: Variants) -> None:
     for group, kinds in variants.items():
         for variant, kind in kinds.items():
             store.store(group=group, name=f"schema_{variant}", node=kind)
+    for group, kinds in additions.items():
+        for addition, kind in kinds.items():
+            store.store(group=group, name=f"schema_{addition}", node=kind, package=f"{group}.{addition}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,10 +1,13 @@
 """python -m translate.train: train a model, or continue a run, and score it."""
 
 from translate.config import run_command
+from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.training.run import train
 from translate.training.settings import TrainConfig
 
+VARIANTS = {"model": {name: config for name, (config, _) in ARCHITECTURES.items()}}
+ADDITIONS = {"auxiliary": {name: config for name, (config, _) in AUXILIARY_LOSSES.items()}}
+
 if __name__ == "__main__":
-    architectures = {name: kind for name, (kind, _) in ARCHITECTURES.items()}
-    run_command("train", TrainConfig, train, variants={"model": architectures})
+    run_command("train", TrainConfig, train, variants=VARIANTS, additions=ADDITIONS)

@@ -24,26 +24,28 @@ ROWS_AT_ONCE = 1024  # rows of logits that exist at one time
 
 
 def label_smoothed_cross_entropy(
-    hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float
+    hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float, shares: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Sums of the label-smoothed and of the plain cross entropy, in nats, over all real labels.
 
     hidden (..., D), weight (V, D), labels (...) with NO_TARGET where there is no token. The plain one has no gradient.
+    shares (...) multiply the losses of the tokens; all 1 if there are none.
     PyTorch's own fused operation on a GPU, from 2.13 on; elsewhere ours. (PyTorch's refuses smoothing where it works
     piecewise; on the CPU it is slower as well, and returns bfloat16 sums.)
     """
     hidden, labels = hidden.flatten(0, -2), labels.flatten()
+    shares = (labels != NO_TARGET).float() if shares is None else shares.flatten() * (labels != NO_TARGET)
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
         if hidden.is_cuda and hasattr(F, "linear_cross_entropy"):
-            return _fused(hidden, weight, labels, smoothing)
-        loss, plain = _ChunkedCrossEntropy.apply(hidden, weight, labels, smoothing)
+            return _fused(hidden, weight, labels, shares, smoothing)
+        loss, plain = _ChunkedCrossEntropy.apply(hidden, weight, labels, shares, smoothing)
         return loss, plain
 
 
-def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, shares: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     losses = F.linear_cross_entropy(
         hidden,
         weight,
@@ -52,13 +54,13 @@ def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> 
         ignore_index=NO_TARGET,
         options=torch.nn.LinearCrossEntropyOptions(),
     )
-    plain = losses.float().sum()
+    plain = (losses.float() * shares).sum()
     if smoothing == 0.0:
         return plain, plain.detach()
     # s_y - mean s is one dot product, h · (w_y - mean w)
     direction = F.embedding(labels.clamp(min=0), weight) - weight.mean(0)
     margin = (hidden.float() * direction).sum(-1)
-    return plain + smoothing * (margin * (labels != NO_TARGET)).sum(), plain.detach()
+    return plain + smoothing * (margin * shares).sum(), plain.detach()
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -69,9 +71,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-        real = (labels != NO_TARGET).unsqueeze(-1)
-        labels = labels.clamp(min=0).unsqueeze(-1)
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, shares: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        shares, labels = shares.unsqueeze(-1), labels.clamp(min=0).unsqueeze(-1)
         mean_weight = weight.float().mean(0)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
@@ -79,18 +82,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         sums = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         for start in range(0, len(hidden), ROWS_AT_ONCE):
             piece = slice(start, start + ROWS_AT_ONCE)
-            rows, label = hidden[piece] * real[piece], labels[piece]
+            rows, label, share = hidden[piece], labels[piece], shares[piece].to(hidden.dtype)
             logits = F.linear(rows, weight)
             probabilities = logits.softmax(-1)
             of_label = probabilities.gather(1, label).float()
             plain = -of_label.clamp(min=torch.finfo(torch.float32).tiny).log()
             margin = logits.gather(1, label).float() - rows.float() @ mean_weight.unsqueeze(-1)
-            sums += (torch.cat([plain + smoothing * margin, plain], dim=1) * real[piece]).sum(0)
+            sums += (torch.cat([plain + smoothing * margin, plain], dim=1) * shares[piece]).sum(0)
             # of the gradient by the logits, the constant -ε / V is left to the end
             gradient = probabilities.scatter_(1, label, (of_label - (1 - smoothing)).to(probabilities.dtype))
-            hidden_gradient[piece] = (gradient @ weight - smoothing * mean_weight) * real[piece]
-            weight_gradient += gradient.T @ rows
-            hidden_sum += rows.sum(0, dtype=torch.float32)
+            hidden_gradient[piece] = (gradient @ weight - smoothing * mean_weight) * share
+            counted = rows * share
+            weight_gradient += gradient.T @ counted
+            hidden_sum += counted.sum(0, dtype=torch.float32)
         weight_gradient -= smoothing / len(weight) * hidden_sum
         ctx.save_for_backward(hidden_gradient, weight_gradient.to(weight.dtype))
         loss, plain = sums.unbind()
@@ -98,11 +102,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return loss, plain
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return (
             hidden_gradient * scale.to(hidden_gradient.dtype),
             weight_gradient * scale.to(weight_gradient.dtype),
+            None,
             None,
             None,
         )

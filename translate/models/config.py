@@ -44,6 +44,11 @@ class ModelConfig:
         """Whether the model can be trained on sentences laid end to end."""
         return False
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the model tells what its decoder attends to."""
+        return True
+
     def check(self, vocabularies: Vocabularies) -> None:
         """Raise UserError for values that make no model."""
         for name in self.RATES:

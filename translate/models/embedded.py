@@ -13,10 +13,13 @@ from translate.models.vocabulary import Vocabularies
 
 
 class EmbeddedSeq2Seq(Seq2Seq):
-    """A model between the embeddings of its tokens and the projection of its hidden states, D wide both.
+    """A model between the embeddings of its tokens and the projection of its hidden states, all D wide.
 
     Raises UserError for a configuration that makes no model.
     """
+
+    source_embedding: Embedding
+    target_embedding: Embedding
 
     def __init__(self, config: ModelConfig, vocabularies: Vocabularies, positions: Positions):
         super().__init__()

@@ -56,6 +56,10 @@ class RecurrentConfig(ModelConfig):
     teacher_forcing_end: float = 1.0
     teacher_forcing_steps: int = 0
 
+    @property
+    def has_attention(self) -> bool:
+        return self.attention is not RecurrentAttention.none
+
     def check(self, vocabularies: Vocabularies) -> None:
         super().check(vocabularies)
         if self.d_model % 2:
@@ -203,9 +207,8 @@ class Decoder(nn.Module):
     def __init__(self, config: RecurrentConfig):
         super().__init__()
         d_model = config.d_model
-        has_attention = config.attention is not RecurrentAttention.none
         self.layers = config.decoder_layers
-        self.feeds = config.input_feeding and has_attention
+        self.feeds = config.input_feeding and config.has_attention
         self.lstm = nn.LSTM(
             d_model * (2 if self.feeds else 1),
             d_model,
@@ -214,9 +217,11 @@ class Decoder(nn.Module):
             dropout=config.dropout if config.decoder_layers > 1 else 0.0,
         )
         self.attention = (
-            make_attention(config.attention, d_model=d_model, num_heads=config.num_heads) if has_attention else None
+            make_attention(config.attention, d_model=d_model, num_heads=config.num_heads)
+            if config.has_attention
+            else None
         )
-        self.combine = nn.Linear(2 * d_model, d_model) if has_attention else None
+        self.combine = nn.Linear(2 * d_model, d_model) if config.has_attention else None
         self.dropout = Dropout(config.dropout)
 
     def forward(

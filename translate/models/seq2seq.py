@@ -64,6 +64,8 @@ class Seq2Seq(nn.Module, ABC):
     """A model that turns source sentences into target sentences, one token at a time."""
 
     max_length: int  # tokens of a sentence that it can read or write, BOS and EOS not counted
+    source_embedding: nn.Module  # what losses disturb that read a batch again
+    target_embedding: nn.Module
 
     def at_update(self, step: int) -> None:
         """Called before each update of the weights with its number, from 1: for what changes while a model learns."""

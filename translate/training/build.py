@@ -166,7 +166,9 @@ def _describe(config: TrainConfig, data: Prepared, folder: RunFolder, world: Wor
 def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
     on_gpu = trainee.device.type == "cuda"
     # variable-length attention is a kernel for bfloat16 on a GPU, and knows no dropout of attention weights
-    packed = on_gpu and trainee.precision == Precision.bf16 and config.model.reads_packed
+    # auxiliary losses look at padded attention weights
+    reads_packed = config.model.reads_packed and not config.auxiliary
+    packed = on_gpu and trainee.precision == Precision.bf16 and reads_packed
     return Loader(
         data.train,
         _encoder(config, data),

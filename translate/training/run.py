@@ -98,6 +98,7 @@ def learn(run: Run, taken: Update) -> None:
         smoothing=config.loss.label_smoothing,
         clip_norm=config.optimizer.clip_norm,
         world=run.world,
+        auxiliary=config.auxiliary,
     )
     progress.step += 1
     progress.place, progress.epochs = taken.after, taken.epochs

@@ -10,6 +10,7 @@ from translate.data.preparation import DataConfig
 from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
+from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig, TokenizerType
 from translate.training.optimizer import OptimizerConfig
@@ -80,6 +81,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    auxiliary: dict[str, AuxiliaryConfig] = field(default_factory=dict)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
@@ -136,6 +138,9 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in METRICS:
         raise UserError(f"validation.metric={config.validation.metric} is none of {', '.join(METRICS)}")
+    for name, auxiliary in config.auxiliary.items():
+        if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
+            raise UserError(f"auxiliary={name} looks at attention, and the model has none")
     run = config.run
     if not (run.max_steps or run.max_epochs or run.max_minutes or run.patience):
         raise UserError("the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from translate.batch import Batch
 from translate.distributed import World
-from translate.losses import label_smoothed_cross_entropy
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryConfig, label_smoothed_cross_entropy
 from translate.training.parallel import Trainee
 
 
@@ -19,12 +19,13 @@ from translate.training.parallel import Trainee
 class Result:
     """What an update did, over all its batches on all processes.
 
-    loss and cross_entropy are means per target token, in nats, with and without label smoothing. When the
-    gradient was not finite, the update was skipped.
+    loss and cross_entropy are means per target token, in nats, with and without label smoothing; auxiliary are the
+    other losses, before they were weighted. When the gradient was not finite, the update was skipped.
     """
 
     loss: float
     cross_entropy: float
+    auxiliary: dict[str, float]
     gradient_norm: float
     target_tokens: int
     source_tokens: int
@@ -39,10 +40,11 @@ class Result:
 class Launched:
     """An update that the device may still be working on.
 
-    sums  (2,): the summed losses, with and without label smoothing, of all processes
+    sums  (2 + A,): the summed losses, with and without label smoothing, then the auxiliary ones, of all processes
     """
 
     sums: torch.Tensor
+    auxiliary: tuple[str, ...]
     gradient_norm: torch.Tensor
     target_tokens: int
     source_tokens: int
@@ -50,10 +52,11 @@ class Launched:
 
     def result(self) -> Result:
         """Waits for the device."""
-        loss, cross_entropy = (self.sums / self.target_tokens).tolist()
+        loss, cross_entropy, *others = (self.sums / self.target_tokens).tolist()
         return Result(
             loss=loss,
             cross_entropy=cross_entropy,
+            auxiliary=dict(zip(self.auxiliary, others, strict=True)),
             gradient_norm=float(self.gradient_norm),
             target_tokens=self.target_tokens,
             source_tokens=self.source_tokens,
@@ -69,31 +72,43 @@ def update(
     smoothing: float,
     clip_norm: float,
     world: World,
+    auxiliary: Mapping[str, AuxiliaryConfig] | None = None,
 ) -> Launched:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
+
+    auxiliary names losses that are added to the main one, each multiplied by its weight.
 
     1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
     waits for a GPU: the optimiser has to be a fused one, which skips by itself a step whose gradient is not finite.
     """
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
-    sums = torch.zeros(2, dtype=torch.float32, device=trainee.device)
+    auxiliary = auxiliary or {}
+    sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=trainee.device)
     for number, batch in enumerate(batches):
         with trainee.accumulating(last=number == len(batches) - 1):
             with trainee.computing():
-                moved = batch.to(trainee.device)
-                output = trainee.module(moved)
-                loss, plain = label_smoothed_cross_entropy(
-                    output.hidden, output.weight, moved.labels, smoothing=smoothing
-                )
+                total, losses = _losses(trainee, batch.to(trainee.device), smoothing, auxiliary)
             # DDP averages over ranks; multiply back so that every token counts once
-            (loss * (world.size / target_tokens)).backward()
-        sums += torch.stack([loss.detach(), plain])
+            (total * (world.size / target_tokens)).backward()
+        sums += losses
     norm = _clip(trainee.model, clip_norm)
     optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return Launched(world.sum(sums), norm, *counts)
+    return Launched(world.sum(sums), tuple(auxiliary), norm, *counts)
+
+
+def _losses(
+    trainee: Trainee, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryConfig]
+) -> tuple[Tensor, Tensor]:
+    """What is to be minimised, and (2 + A,) what it is made of, without gradients."""
+    wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
+    output = trainee.module(batch, return_attention=True) if wants_attention else trainee.module(batch)
+    loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)
+    others = [AUXILIARY_LOSSES[name][1](config, trainee.model, batch, output) for name, config in auxiliary.items()]
+    weighted = [config.weight * other for config, other in zip(auxiliary.values(), others, strict=True)]
+    return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])
 
 
 def _counts(batch: Batch) -> list[int]:

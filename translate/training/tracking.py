@@ -48,6 +48,7 @@ class Meter:
             "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
             "train/learning_rate": learning_rate,
             "train/skipped_updates": skipped,
+            **{f"train/auxiliary/{name}": _mean_auxiliary(results, name) for name in results[0].auxiliary},
             "speed/target_tokens_per_second": target / seconds,
             "speed/updates_per_second": len(results) / seconds,
             "train/target_tokens_per_update": target / len(results),
@@ -62,6 +63,11 @@ def _mean(results: Sequence[Result], name: str) -> float:
     """Per target token."""
     tokens = sum(result.target_tokens for result in results)
     return sum(getattr(result, name) * result.target_tokens for result in results) / tokens
+
+
+def _mean_auxiliary(results: Sequence[Result], name: str) -> float:
+    tokens = sum(result.target_tokens for result in results)
+    return sum(result.auxiliary[name] * result.target_tokens for result in results) / tokens
 
 
 def peak_memory() -> float:
@@ -92,6 +98,7 @@ class Tracker:
                 "valid/loss": validation.loss,
                 "valid/cross_entropy": validation.cross_entropy,
                 "valid/perplexity": validation.perplexity,
+                **({} if validation.uncovered is None else {"valid/uncovered_source_tokens": validation.uncovered}),
                 "valid/brevity_penalty": bleu.details["brevity_penalty"],
                 "speed/valid_sentences_per_second": len(evaluation.source) / max(evaluation.seconds, 1e-9),
             },

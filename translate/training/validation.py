@@ -20,6 +20,7 @@ from translate.distributed import World
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric
 from translate.losses import label_smoothed_cross_entropy
+from translate.losses.attention import uncovered
 from translate.tokenizer import Tokenizer
 from translate.training.parallel import Trainee
 
@@ -28,11 +29,13 @@ from translate.training.parallel import Trainee
 class Validation:
     """One validation: means per target token in nats, and the decoded validation set.
 
-    loss is label-smoothed, cross_entropy is not; perplexity is its exponential.
+    loss is label-smoothed, cross_entropy is not; perplexity is its exponential. uncovered is the share of source tokens
+    that their reference translation hardly attends to; None: the model has no attention.
     """
 
     loss: float
     cross_entropy: float
+    uncovered: float | None
     evaluation: Evaluation
 
     @property
@@ -59,26 +62,29 @@ class Validator:
     world: World
 
     def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
-        loss, plain = self._losses(trainee)
+        loss, plain, uncovered = self._losses(trainee)
         translator = ShardedTranslator(self.translator, self.world)
         evaluation = evaluate_corpus(translator, self.text, tokenize=self.tokenize, progress=progress)
-        return Validation(loss, plain, evaluation)
+        return Validation(loss, plain, uncovered, evaluation)
 
     @torch.no_grad()
-    def _losses(self, trainee: Trainee) -> tuple[float, float]:
-        sums = torch.zeros(3, dtype=torch.float64)
+    def _losses(self, trainee: Trainee) -> tuple[float, float, float | None]:
+        sums, has_attention = torch.zeros(5, dtype=torch.float64), True
         trainee.model.eval()
         for batch in self.batches[self.world.rank :: self.world.size]:
             with trainee.computing():
                 moved = batch.to(trainee.device)
-                output = trainee.model(moved)
+                output = trainee.model(moved, return_attention=True)
                 losses = label_smoothed_cross_entropy(
                     output.hidden, output.weight, moved.labels, smoothing=self.smoothing
                 )
-            sums += torch.tensor([*(float(loss) for loss in losses), batch.num_target_tokens], dtype=torch.float64)
+            has_attention = output.attention is not None
+            missed = float(uncovered(moved, output)) if has_attention else 0.0
+            counts = batch.num_target_tokens, missed, batch.num_source_tokens
+            sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
         trainee.model.train()
-        loss, plain, tokens = self.world.sum(sums).tolist()
-        return loss / tokens, plain / tokens
+        loss, plain, target_tokens, missed, source_tokens = self.world.sum(sums).tolist()
+        return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,190 @@
+"""Auxiliary losses: what they are by hand, and that each can be learned from."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from translate.batch import NO_TARGET
+from translate.data.loader import pad_batch
+from translate.decoding.engine import Device, Precision
+from translate.distributed import World
+from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
+from translate.losses.attention import Over, SelfAttentionLossConfig, received_shares, uncovered
+from translate.losses.divergence import kullback_leibler
+from translate.models import ARCHITECTURES, Vocabularies, build_model
+from translate.models.attention_kernels import Weighting
+from translate.models.seq2seq import Output
+from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.parallel import ComputeConfig, prepare_trainee
+from translate.training.step import update
+
+every_loss = pytest.mark.parametrize("name", AUXILIARY_LOSSES)
+
+
+def make_batch():
+    random = np.random.default_rng(0)
+    source, target = ([random.integers(4, 30, random.integers(1, 9)) for _ in range(6)] for _ in range(2))
+    return pad_batch(source, target)
+
+
+def make_model(architecture="transformer", **settings):
+    torch.manual_seed(0)
+    sizes = {"transformer": {"ffn_dim": 32, "num_heads": 4}}.get(architecture, {})
+    config = ARCHITECTURES[architecture][0](
+        d_model=16, encoder_layers=2, decoder_layers=2, max_length=20, **sizes | settings
+    )
+    return build_model(config, Vocabularies(30, 30, shared=True)).train()
+
+
+def value(name, model, batch, **settings):
+    config, function = AUXILIARY_LOSSES[name]
+    torch.manual_seed(1)
+    return function(config(**settings), model, batch, model(batch, return_attention=True))
+
+
+def real_attention(model, batch):
+    """Mean weights of each sentence without padding: arrays (T, S)."""
+    weights = model(batch, return_attention=True).attention.mean(1)
+    lengths = zip((batch.labels != NO_TARGET).sum(1).tolist(), batch.source.mask.sum(1).tolist(), strict=True)
+    return [weights[row, :t, :s] for row, (t, s) in enumerate(lengths)]
+
+
+def test_over_the_keys_of_a_softmax_there_is_nothing_to_lose():
+    model, batch = make_model(dropout=0.0), make_batch()
+    assert value("self_attention_loss", model, batch, over=Over.keys).item() < 1e-10
+    sigmoid = make_model(dropout=0.0, attention=Weighting.sigmoid)
+    assert value("self_attention_loss", sigmoid, batch, over=Over.keys).item() > 0.1
+
+
+def test_over_queries_every_source_token_wants_attention_once():
+    model, batch = make_model(dropout=0.0), make_batch()
+    expected = sum(((weights.sum(0) - 1) ** 2).sum().item() for weights in real_attention(model, batch))
+    assert value("self_attention_loss", model, batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_uncovered_tokens_are_those_that_nobody_looks_at():
+    model, batch = make_model(dropout=0.0), make_batch()
+    expected = sum(int((weights.sum(0) < 0.2).sum()) for weights in real_attention(model, batch))
+    assert int(uncovered(batch, model(batch, return_attention=True))) == expected > 0
+
+
+def test_uniform_attention_weighs_all_tokens_alike():
+    """Then the attention-weighted cross entropy is the plain one, exactly."""
+    batch, model = make_batch(), make_model(dropout=0.0)
+    output = model(batch, return_attention=True)
+    lengths = batch.source.mask.sum(1).float()
+    uniform = (batch.source.mask / lengths[:, None])[:, None, None].expand_as(output.attention)
+    config, function = AUXILIARY_LOSSES["attention_weighted_cross_entropy"]
+    found = function(config(), model, batch, Output(output.hidden, output.weight, uniform))
+    plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=0.0)[0]
+    torch.testing.assert_close(found, plain)
+
+
+def test_attention_received_is_shared_out_among_the_tokens_of_a_sentence():
+    weights = torch.tensor([[[0.9, 0.1], [0.8, 0.2], [0.0, 0.0]]])
+    target = torch.tensor([[1.0, 1.0, 0.0]])
+    received = torch.tensor([1.7, 0.3])
+    raw = torch.stack([weights[0, 0] @ received, weights[0, 1] @ received, torch.tensor(0.0)])
+    torch.testing.assert_close(received_shares(weights, target)[0], raw * 2 / raw.sum())
+
+
+def test_weighted_cross_entropy_has_the_value_and_gradients_of_the_formula():
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(7, 5, generator=generator), torch.randn(11, 5, generator=generator)
+    labels = torch.tensor([1, 2, NO_TARGET, 4, 10, 0, 3])
+    shares = torch.rand(7, generator=generator)
+    results = []
+    for kind in ("ours", "formula"):
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        if kind == "ours":
+            loss, _ = label_smoothed_cross_entropy(h, w, labels, smoothing=0.1, shares=shares)
+        else:
+            losses = F.cross_entropy(h @ w.T, labels, reduction="none", label_smoothing=0.1, ignore_index=NO_TARGET)
+            loss = (losses * shares).sum()
+        results.append((loss, *torch.autograd.grad(loss, (h, w))))
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_divergence_has_the_value_and_gradients_of_the_formula(monkeypatch):
+    monkeypatch.setattr("translate.losses.divergence.ROWS_AT_ONCE", 3)
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 7, 5, generator=generator)
+    weight = torch.randn(11, 5, generator=generator)
+    labels = torch.tensor([1, 2, NO_TARGET, 4, 10, 0, 3])
+    results = []
+    for kind in ("ours", "formula"):
+        p, q, w = (x.clone().requires_grad_() for x in (first, second, weight))
+        if kind == "ours":
+            loss = kullback_leibler(p, q, w, labels)
+        else:
+            log_p, log_q = ((x @ w.T).log_softmax(-1)[labels != NO_TARGET] for x in (p, q))
+            loss = F.kl_div(log_q, log_p, log_target=True, reduction="sum")
+        results.append((loss, *torch.autograd.grad(loss, (p, q, w))))
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_entropy_and_the_diagonal_by_hand():
+    model, batch = make_model(dropout=0.0, num_heads=1), make_batch()
+    entropy = guided = 0.0
+    for weights in real_attention(model, batch):
+        t, s = (torch.arange(length) / length for length in weights.shape)
+        entropy -= (weights * weights.log()).sum().item()
+        guided += (weights * (1 - torch.exp(-((t[:, None] - s) ** 2) / (2 * 0.2**2)))).sum().item()
+    assert value("attention_entropy", model, batch).item() == pytest.approx(entropy, rel=1e-5)
+    assert value("guided_attention", model, batch).item() == pytest.approx(guided, rel=1e-5)
+
+
+def test_without_dropout_and_cuts_two_passes_agree():
+    model, batch = make_model(dropout=0.0), make_batch()
+    plain = label_smoothed_cross_entropy(*_hidden(model, batch), batch.labels, smoothing=0.0)[0].item()
+    assert value("r_drop", model, batch).item() == pytest.approx(plain, rel=1e-5)
+    assert value("sim_cut", model, batch, cut=0.0).item() == pytest.approx(0, abs=1e-4)
+    assert value("sim_cut", model, batch, cut=0.5).item() > 0.1
+    noisy = make_model(dropout=0.3)
+    again = label_smoothed_cross_entropy(*_hidden(noisy, batch), batch.labels, smoothing=0.0)[0].item()
+    assert value("r_drop", noisy, batch, alpha=100.0).item() > again + 1
+
+
+def _hidden(model, batch):
+    output = model(batch)
+    return output.hidden, output.weight
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_adversarial_moves_raise_the_loss(architecture):
+    model, batch = make_model(architecture, dropout=0.0), make_batch()
+    plain = value("adversarial", model, batch, distance=0.0).item()
+    assert value("adversarial", model, batch, distance=0.1).item() > plain + 0.05
+    against = value("adversarial", model, batch, distance=-0.1).item()
+    assert against < plain
+
+
+@every_loss
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture):
+    def learned(auxiliary):
+        torch.manual_seed(0)
+        model = make_model(architecture)
+        trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+        optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
+        torch.manual_seed(2)
+        for _ in range(2):
+            launched = update(
+                trainee, optimizer, [make_batch()], smoothing=0.1, clip_norm=1.0, world=World(), auxiliary=auxiliary
+            )
+        return launched.result(), [parameter.detach().clone() for parameter in model.parameters()]
+
+    config = AUXILIARY_LOSSES[name][0](weight=1.0)
+    if isinstance(config, SelfAttentionLossConfig):
+        config.over = Over.queries
+    result, weights = learned({name: config})
+    plain, expected = learned({})
+    assert result.auxiliary.keys() == {name}
+    assert math.isfinite(result.auxiliary[name])
+    assert plain.auxiliary == {}
+    assert any(not torch.equal(*pair) for pair in zip(weights, expected, strict=True))

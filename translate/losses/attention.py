@@ -1,0 +1,115 @@
+"""Losses on what the decoder attends to: cross-attention of its last layer, averaged over heads.
+
+Letters: B sentences, H heads, T and S target and source tokens; a_ts the weight of source token s for target token t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from translate.batch import NO_TARGET, Batch
+from translate.losses.auxiliary_config import AuxiliaryConfig
+from translate.losses.cross_entropy import label_smoothed_cross_entropy
+from translate.models.seq2seq import Output, Seq2Seq
+
+UNCOVERED = 0.2  # a source token whose attention sums to less was not looked at
+
+
+class Over(StrEnum):
+    keys = "keys"
+    queries = "queries"
+
+
+@dataclass(kw_only=True)
+class SelfAttentionLossConfig(AuxiliaryConfig):
+    """‖Σ a - 1‖², summed over the keys of each query, or over the queries of each key.
+
+    Over keys it is zero wherever weights are a softmax. Over queries it asks every source token to be attended to
+    once: doubly stochastic attention (Xu et al. 2015, section 4.2.1).
+    """
+
+    NEEDS_ATTENTION = True
+
+    over: Over = Over.queries
+
+
+@dataclass(kw_only=True)
+class AttentionWeightedConfig(AuxiliaryConfig):
+    """-Σ w_t log p_t, where w_t is the attention that the source tokens which t looks at receive from all of T.
+
+    Weights of a sentence sum to its number of target tokens; they are not learned from.
+    """
+
+    NEEDS_ATTENTION = True
+
+
+@dataclass(kw_only=True)
+class AttentionEntropyConfig(AuxiliaryConfig):
+    """-Σ a log a, in nats: a positive weight sharpens attention, a negative one spreads it."""
+
+    NEEDS_ATTENTION = True
+
+
+@dataclass(kw_only=True)
+class GuidedAttentionConfig(AuxiliaryConfig):
+    """Σ a_ts (1 - exp(-(s/S - t/T)² / 2 g²)): attention far from the diagonal costs (Tachibana et al. 2018).
+
+    width  g
+    """
+
+    NEEDS_ATTENTION = True
+
+    width: float = 0.2
+
+
+def self_attention_loss(config: SelfAttentionLossConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
+    weights, target, source = _weights(batch, output)
+    if config.over is Over.keys:
+        return ((weights.sum(2) - 1).square() * target).sum()
+    return ((weights.sum(1) - 1).square() * source).sum()
+
+
+def attention_weighted_cross_entropy(
+    config: AttentionWeightedConfig, model: Seq2Seq, batch: Batch, output: Output
+) -> Tensor:
+    weights, target, _ = _weights(batch, output)
+    shares = received_shares(weights.detach(), target)
+    return label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=0.0, shares=shares)[0]
+
+
+def received_shares(weights: Tensor, target: Tensor) -> Tensor:
+    """w (B, T) of weights (B, T, S): Σ_s a_ts Σ_t' a_t's, scaled to sum to each sentence's number of target tokens."""
+    received = (weights @ weights.sum(1).unsqueeze(-1)).squeeze(-1) * target
+    return received * target.sum(1, keepdim=True) / received.sum(1, keepdim=True).clamp(min=1e-9)
+
+
+def attention_entropy(config: AttentionEntropyConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
+    assert output.attention is not None
+    entropies = -(output.attention.float() * output.attention.float().clamp(min=1e-9).log()).sum(-1).mean(1)
+    return (entropies * (batch.labels != NO_TARGET)).sum()
+
+
+def guided_attention(config: GuidedAttentionConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
+    weights, target, source = _weights(batch, output)
+    place_of_target = batch.target.positions / target.sum(1, keepdim=True)
+    place_of_source = batch.source.positions / source.sum(1, keepdim=True)
+    distance = place_of_target[:, :, None] - place_of_source[:, None]
+    return (weights * (1 - torch.exp(-distance.square() / (2 * config.width**2)))).sum()
+
+
+def uncovered(batch: Batch, output: Output) -> Tensor:
+    """The number of source tokens, EOS included, that the whole translation attends to with less than UNCOVERED."""
+    weights, _, source = _weights(batch, output)
+    return ((weights.sum(1) < UNCOVERED) * source).sum()
+
+
+def _weights(batch: Batch, output: Output) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (B, T, S), zero where target or source is padding, and where they are not, (B, T) and (B, S)."""
+    assert output.attention is not None
+    assert batch.source.mask is not None
+    target, source = (batch.labels != NO_TARGET).float(), batch.source.mask.float()
+    return output.attention.float().mean(1) * target[:, :, None] * source[:, None], target, source
