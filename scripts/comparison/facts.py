@@ -1,0 +1,95 @@
+"""What a finished run has to show."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
+
+from translate.checkpoint import load_model
+from translate.data.preparation import ParallelText
+from translate.losses.attention import uncovered
+from translate.text import read_lines
+from translate.training.validation import encode_validation
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """uncovered: share of the test set's source tokens that the reference translation hardly attends to."""
+
+    folder: Path
+    bleu: float
+    interval: float
+    chrf: float
+    by_length: dict[str, float]
+    parameters: int
+    updates: int
+    minutes: float
+    tokens_per_second: float
+    uncovered: float | None
+
+    @classmethod
+    def of(cls, folder: Path) -> Facts:
+        report = _json(folder / "evaluation" / "report.json")
+        progress = _json(max(folder.glob("state/step-*")) / "progress.json")
+        model = load_model(folder, device=torch.device("cpu"))
+        return cls(
+            folder=folder,
+            bleu=report["scores"]["bleu"]["value"],
+            interval=report["scores"]["bleu"]["interval"],
+            chrf=report["scores"]["chrf"]["value"],
+            by_length={group["name"]: group["bleu"] for group in report["by_length"]},
+            parameters=sum(parameter.numel() for parameter in model.model.parameters()),
+            updates=progress["step"],
+            minutes=progress["seconds"] / 60,
+            tokens_per_second=progress["target_tokens"] / progress["seconds"],
+            uncovered=_uncovered(folder),
+        )
+
+    @property
+    def hypotheses(self) -> list[str]:
+        return list(read_lines(self.folder / "evaluation" / "hypotheses.txt"))
+
+
+def test_set(folder: Path) -> ParallelText:
+    """That a run was scored on."""
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]["test"]
+    return ParallelText("test", list(read_lines(config["source"])), list(read_lines(config["target"])), None, "")
+
+
+@torch.no_grad()
+def _uncovered(folder: Path) -> float | None:
+    loaded = load_model(folder, device=torch.device("cpu"))
+    missed = tokens = 0
+    for batch in encode_validation(test_set(folder), loaded.tokenizer, tokens=2048, max_length=loaded.model.max_length):
+        output = loaded.model(batch, return_attention=True)
+        if output.attention is None:
+            return None
+        missed, tokens = missed + int(uncovered(batch, output)), tokens + batch.num_source_tokens
+    return missed / tokens
+
+
+def p_value(facts: Facts, baseline: Facts) -> float:
+    """Of the difference in BLEU, by paired bootstrap resampling (Koehn 2004)."""
+    if facts.hypotheses == baseline.hypotheses:  # sacreBLEU finds no difference there highly significant
+        return 1.0
+    systems: list[tuple[str, Sequence[str]]] = [("baseline", baseline.hypotheses), ("system", facts.hypotheses)]
+    references = [test_set(facts.folder).target]
+    _, results = PairedTest(systems, {"BLEU": BLEU()}, references, test_type="bs", n_samples=RESAMPLES)()
+    result = results["BLEU"][1]
+    assert not isinstance(result, str)
+    return math.nan if result.p_value is None else float(result.p_value)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,106 @@
+"""The comparison as Markdown: tables, and what they say of the claims that the articles make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from benchmarks.report import markdown_table
+from comparison.facts import Facts, p_value
+from comparison.runs import BASELINE, LOSSES, MODELS, Contestant
+
+Found = Mapping[str, Facts]
+
+
+def document(models: Found, losses: Found, conditions: Sequence[str]) -> str:
+    """conditions: what a reader must know of how the figures were made."""
+    parts = ["# Models and losses compared", "", *conditions]
+    if models:
+        parts += ["", "## Models", "", *_results(models, MODELS), "", *_by_length(models), "", *claims(models)]
+    if losses:
+        parts += ["", "## Auxiliary losses", "", *_results(losses, LOSSES)]
+    return "\n".join(parts) + "\n"
+
+
+def _results(found: Found, contestants: Mapping[str, Contestant]) -> list[str]:
+    headings = (
+        "",
+        "BLEU",
+        "chrF",
+        "p",
+        "million parameters",
+        "updates",
+        "target tokens/s",
+        "uncovered source tokens",
+    )
+    rows = []
+    for name, facts in found.items():
+        p = "–" if name == BASELINE or BASELINE not in found else f"{p_value(facts, found[BASELINE]):.3f}"
+        missed = "–" if facts.uncovered is None else f"{facts.uncovered:.1%}"
+        rows.append(
+            (
+                contestants[name].title,
+                f"{facts.bleu:.1f} ± {facts.interval:.1f}",
+                f"{facts.chrf:.1f}",
+                p,
+                f"{facts.parameters / 1e6:.1f}",
+                f"{facts.updates:,}",
+                f"{facts.tokens_per_second:,.0f}",
+                missed,
+            )
+        )
+    return markdown_table(headings, rows)
+
+
+def _by_length(found: Found) -> list[str]:
+    lengths = list(next(iter(found.values())).by_length)
+    rows = [
+        (MODELS[name].title, *(f"{facts.by_length.get(length, math.nan):.1f}" for length in lengths))
+        for name, facts in found.items()
+    ]
+    return ["BLEU by source length:", "", *markdown_table(("", *lengths), rows)]
+
+
+def claims(found: Found) -> list[str]:
+    """What the articles say, and whether it is so here."""
+    said = []
+    if {"lstm_bahdanau", "lstm_plain"} <= found.keys():
+        said.append(_attention_helps_long_sentences(found["lstm_bahdanau"], found["lstm_plain"]))
+    if {BASELINE, "lstm_bahdanau"} <= found.keys():
+        said.append(_trains_faster(found[BASELINE], found["lstm_bahdanau"]))
+    if {BASELINE, "no_positions"} <= found.keys():
+        said.append(_better("Order must be told", found[BASELINE], found["no_positions"], "with positions"))
+    if {BASELINE, "single_head"} <= found.keys():
+        said.append(_better("Several heads see more than one", found[BASELINE], found["single_head"], "with four"))
+    if {"lstm_multi_head", "lstm_bahdanau"} <= found.keys():
+        claim = "Several heads help an LSTM, too"
+        said.append(_better(claim, found["lstm_multi_head"], found["lstm_bahdanau"], "with four"))
+    return ["What the articles say, and what was measured:", "", *said] if said else []
+
+
+def _attention_helps_long_sentences(attention: Facts, plain: Facts) -> str:
+    lengths = [length for length in attention.by_length if length in plain.by_length]
+    gains = [attention.by_length[length] - plain.by_length[length] for length in lengths]
+    verdict = _verdict(gains[-1] > gains[0] and gains[-1] > 0)
+    return (
+        f"- *Attention was invented for long sentences.* It is worth {gains[0]:+.1f} BLEU on {lengths[0]} source "
+        f"words and {gains[-1]:+.1f} on {lengths[-1]}: {verdict}."
+    )
+
+
+def _trains_faster(transformer: Facts, lstm: Facts) -> str:
+    ratio = transformer.tokens_per_second / lstm.tokens_per_second
+    return (
+        f"- *Self-attention trains faster than recurrence.* {ratio:.2f} times as many target tokens a second, "
+        f"{transformer.bleu - lstm.bleu:+.1f} BLEU after the same time: {_verdict(ratio > 1)}."
+    )
+
+
+def _better(claim: str, one: Facts, other: Facts, which: str) -> str:
+    p = p_value(one, other)
+    verdict = "not significant" if p >= 0.05 else _verdict(one.bleu > other.bleu)
+    return f"- *{claim}.* {one.bleu - other.bleu:+.1f} BLEU {which} (p = {p:.3f}): {verdict}."
+
+
+def _verdict(holds: bool) -> str:
+    return "it holds here" if holds else "**it does not hold here**"
