@@ -179,6 +179,7 @@ def test_hypotheses_go_on_as_if_they_had_always_stood_there(name, settings):
 @every_model
 def test_asking_for_attention_changes_nothing_else(name, settings):
     model, batch = make_model(name, **settings), padded_batch()
+    assert model(batch).attention is None
     torch.testing.assert_close(model(batch).hidden, model(batch, return_attention=True).hidden)
 
 

@@ -58,7 +58,7 @@ class _MultiHeadAttention(nn.Module):
             heads, weights = attend_explicitly(
                 query, key, value, visible.bias, dropout_rate=self._rate, weighting=self.weighting
             )
-            return self.output(_join(heads)), weights
+            return self.output(_join(heads)), weights if return_weights else None
         return self.output(_join(attend_fused(query, key, value, visible.bias, dropout_rate=self._rate))), None
 
     @property
