@@ -264,10 +264,10 @@ def test_it_learns_to_reverse_digits(name):
     model = build_model(config, Vocabularies(14, 14, shared=True))
     trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=3e-3))
-    for number in range(200):
+    for number in range(150):
         batch = pad_batch(*(arrays(sentences) for sentences in reversal(64, seed=number)))
         for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * min(1.0, (number + 1) / 50, (200 - number) / 100)
+            group["lr"] = 3e-3 * min(1.0, (number + 1) / 50, (150 - number) / 75)
         update(trainee, optimizer, [batch], smoothing=0.0, clip_norm=1.0, world=World())
     source, target = reversal(100, seed=1000)
     engine = NativeEngine(model=model, device=torch.device("cpu"), precision=Precision.fp32, workers=1)

@@ -33,7 +33,8 @@ from translate.errors import UserError
 from translate.exporting.ctranslate2 import export_ctranslate2
 from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
 from translate.exporting.ctranslate2_model import KEPT, converted_model
-from translate.models import build_model
+from translate.models import ARCHITECTURES, build_model
+from translate.models.attention_kernels import Weighting
 from translate.models.config import Tying
 from translate.models.layers import Activation, Norm, Positions
 from translate.models.transformer import NormOrder, Transformer, TransformerConfig
@@ -151,8 +152,29 @@ def assert_equal(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]
     assert scores == pytest.approx([h.score for hypotheses in expected for h in hypotheses], abs=2e-5)
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [{"positions": Positions.none}, {"attention": Weighting.sigmoid}],
+    ids=lambda choices: next(iter(choices)),
+)
+def test_a_transformer_that_the_runtime_cannot_run_is_refused_by_name(tmp_path, joint, choices):
+    model, config = random_model(joint, **choices)
+    loaded = load_model(save(model, config, joint, tmp_path / "model"), device=CPU)
+    with pytest.raises(UserError, match=f"model.{next(iter(choices))}=.*: CTranslate2 runs"):
+        export_ctranslate2(loaded, tmp_path / "converted")
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "convolutional"])
+def test_an_architecture_that_the_runtime_does_not_know_is_refused(tmp_path, joint, architecture):
+    config = ARCHITECTURES[architecture][0](d_model=16, encoder_layers=1, decoder_layers=1)
+    model = build_model(config, vocabularies_of(joint))
+    loaded = load_model(save(model, config, joint, tmp_path / "model"), device=CPU)
+    with pytest.raises(UserError, match=f"model.architecture={architecture}: CTranslate2 runs transformer only"):
+        export_ctranslate2(loaded, tmp_path / "converted")
+
+
 @pytest.mark.parametrize("tying", list(Tying))
-@pytest.mark.parametrize("positions", list(Positions))
+@pytest.mark.parametrize("positions", [Positions.sinusoidal, Positions.learned])
 @pytest.mark.parametrize("activation", list(Activation))
 @pytest.mark.parametrize("norm_order", list(NormOrder))
 @pytest.mark.parametrize("norm", list(Norm))

@@ -149,12 +149,15 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(finished, corpu
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, tmp_path, number):
-    folder = tmp_path / "run"
-    process = start(corpus, folder, run__save_every=1000)
-    wait_for_log(folder, process, "step 5 ")
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
+    for attempt in range(5):
+        folder = tmp_path / f"run {attempt}"
+        process = start(corpus, folder, run__save_every=1000)
+        wait_for_log(folder, process, "step 5 ")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors.decode()
+        if b"stopped at step 120" not in errors:  # on a busy machine the run may be over before the signal comes
+            break
     assert b"the same command continues the run" in errors
     assert b"Traceback" not in errors
     result = call("train", *options(corpus, folder, run__save_every=1000))

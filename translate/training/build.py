@@ -208,7 +208,7 @@ def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: Wor
     )
     engine = NativeEngine(model=trainee.model, device=trainee.device, batch_tokens=config.validation.batch_tokens)
     translator = Translator(engine, data.tokenizer, config.search)
-    tokenize = bleu_tokenizer(config.data.target_language)
+    tokenize = config.validation.tokenize or bleu_tokenizer(config.data.target_language)
     return Validator(data.valid, batches, translator, tokenize, config.loss.label_smoothing, world)
 
 

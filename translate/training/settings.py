@@ -10,6 +10,7 @@ from translate.data.preparation import DataConfig
 from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
+from translate.evaluation.metrics import TOKENIZERS
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig, TokenizerType
@@ -42,10 +43,14 @@ class AveragingConfig:
 
 @dataclass(kw_only=True)
 class ValidationConfig:
-    """every counts updates; metric chooses the best checkpoint and is what patience watches."""
+    """every counts updates; metric chooses the best checkpoint and is what patience watches.
+
+    tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language
+    """
 
     every: int = 1000
     metric: str = "bleu"
+    tokenize: str = ""
     batch_tokens: int = 0  # of the source side, while decoding; 0: as many as are fast
     samples: int = 6
     attention_maps: int = 3
@@ -138,6 +143,8 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in METRICS:
         raise UserError(f"validation.metric={config.validation.metric} is none of {', '.join(METRICS)}")
+    if config.validation.tokenize not in ("", *TOKENIZERS):
+        raise UserError(f"validation.tokenize={config.validation.tokenize} is none of {', '.join(TOKENIZERS)}")
     for name, auxiliary in config.auxiliary.items():
         if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
             raise UserError(f"auxiliary={name} looks at attention, and the model has none")
