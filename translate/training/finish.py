@@ -25,6 +25,7 @@ logger = logging.getLogger("translate")
 # what people compare runs by: TensorBoard's HParams tab shows the first few in order of name, and grows unreadable
 COMPARED = (
     "model.architecture",
+    "model.attention",
     "model.d_model",
     "model.ffn_dim",
     "model.num_heads",
@@ -138,7 +139,8 @@ def _reference(run: Run, evaluation: Evaluation) -> str:
 
 def _settings(run: Run) -> dict[str, Any]:
     values = flatten(plain(run.config))
-    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values}
+    auxiliary = {"auxiliary": " ".join(run.config.auxiliary) or "none"}
+    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | auxiliary
 
 
 def _finished(run: Run, result_file: Path) -> bool:
