@@ -149,6 +149,9 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["model.norm=batch_norm"], "layer_norm, rms_norm"),
         (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
         (["validation.metric=meteor"], "validation.metric=meteor is none of bleu, chrf, loss"),
+        (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
+        (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),
+        (["auxiliary=[rdrop]"], "auxiliary=rdrop: there is no such choice; did you mean r_drop?"),
         (["run.max_steps=0", "run.patience=0"], "the run would never end"),
         (["compute.device=cuda"], "finds no GPU"),
     ],
@@ -159,6 +162,12 @@ def test_mistaken_options_are_answered(corpus, tmp_path, arguments, expected):
     if "compute.device=cuda" in arguments and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert expected in refused(*options(corpus, tmp_path / "run"), *arguments)
+
+
+def test_a_loss_on_attention_needs_a_model_that_has_it(corpus, tmp_path):
+    changes = {"model": "lstm_plain", "model__ffn_dim": None, "model__num_heads": None}
+    message = refused(*options(corpus, tmp_path / "run", **changes), "auxiliary=[guided_attention]")
+    assert "auxiliary=guided_attention looks at attention, and the model has none" in message
 
 
 def test_a_vocabulary_larger_than_the_text_supports_is_explained(corpus, tmp_path):

@@ -43,14 +43,15 @@ class _Chunked(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=weight.device)
         for start in range(0, len(first), ROWS_AT_ONCE):
             piece = slice(start, start + ROWS_AT_ONCE)
-            log_p, log_q = (F.linear(x[piece], weight).float().log_softmax(-1) for x in (first, second))
-            p, distance = log_p.exp(), log_p - log_q
-            divergence = (p * distance).sum(-1, keepdim=True)
-            total += (divergence * real[piece]).sum()
-            for_p = (p * (distance - divergence) * real[piece]).to(weight.dtype)
-            for_q = ((log_q.exp() - p) * real[piece]).to(weight.dtype)
-            first_gradient[piece], second_gradient[piece] = for_p @ weight, for_q @ weight
-            weight_gradient += for_p.T @ first[piece] + for_q.T @ second[piece]
+            log_p, log_q = (F.linear(x[piece], weight).log_softmax(-1, dtype=torch.float32) for x in (first, second))
+            p, q, counted = log_p.exp(), log_q.exp(), real[piece].to(weight.dtype)
+            distance = log_p.sub_(log_q)  # in place from here on: passes over (T, V) are what takes the time
+            divergence = torch.linalg.vecdot(p, distance).unsqueeze(-1)
+            total += (divergence * counted).sum()
+            for_q = q.sub_(p).to(weight.dtype)
+            for_p = distance.sub_(divergence).mul_(p).to(weight.dtype)
+            first_gradient[piece], second_gradient[piece] = for_p @ weight * counted, for_q @ weight * counted
+            weight_gradient += for_p.T @ (first[piece] * counted) + for_q.T @ (second[piece] * counted)
         ctx.save_for_backward(first_gradient, second_gradient, weight_gradient.to(weight.dtype))
         return total
 
