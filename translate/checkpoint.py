@@ -40,9 +40,13 @@ def weights_of(model: nn.Module) -> Weights:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def copy_of(weights: Weights) -> Weights:
-    """As they are now, on the CPU."""
-    return {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
+def copy_of(state: Any) -> Any:
+    """Tensors, or weights or other dictionaries and lists of them, as they are now, on the CPU."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: copy_of(value) for key, value in state.items()}
+    return [copy_of(value) for value in state] if isinstance(state, list) else state
 
 
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ import yaml
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
-from translate.checkpoint import load_model
+from translate.checkpoint import LoadedModel, load_model
 from translate.data.preparation import ParallelText
 from translate.losses.attention import uncovered
 from translate.text import read_lines
@@ -42,18 +42,18 @@ class Facts:
     def of(cls, folder: Path) -> Facts:
         report = _json(folder / "evaluation" / "report.json")
         progress = _json(max(folder.glob("state/step-*")) / "progress.json")
-        model = load_model(folder, device=torch.device("cpu"))
+        loaded = load_model(folder, device=torch.device("cpu"))
         return cls(
             folder=folder,
             bleu=report["scores"]["bleu"]["value"],
             interval=report["scores"]["bleu"]["interval"],
             chrf=report["scores"]["chrf"]["value"],
             by_length={group["name"]: group["bleu"] for group in report["by_length"]},
-            parameters=sum(parameter.numel() for parameter in model.model.parameters()),
+            parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
             updates=progress["step"],
             minutes=progress["seconds"] / 60,
             tokens_per_second=progress["target_tokens"] / progress["seconds"],
-            uncovered=_uncovered(folder),
+            uncovered=_uncovered(loaded, test_set(folder)),
         )
 
     @property
@@ -68,10 +68,9 @@ def test_set(folder: Path) -> ParallelText:
 
 
 @torch.no_grad()
-def _uncovered(folder: Path) -> float | None:
-    loaded = load_model(folder, device=torch.device("cpu"))
+def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
     missed = tokens = 0
-    for batch in encode_validation(test_set(folder), loaded.tokenizer, tokens=2048, max_length=loaded.model.max_length):
+    for batch in encode_validation(text, loaded.tokenizer, tokens=2048, max_length=loaded.model.max_length):
         output = loaded.model(batch, return_attention=True)
         if output.attention is None:
             return None

@@ -54,11 +54,6 @@ class ConvolutionalMemory(Rows):
     values: Tensor
     bias: Tensor
 
-    def keep(self, sentences: Tensor) -> ConvolutionalMemory:
-        kept = super().keep(sentences)
-        longest = int((kept.bias == 0).sum(-1).max())
-        return ConvolutionalMemory(kept.keys[:, :longest], kept.values[:, :longest], kept.bias[..., :longest])
-
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionalState(Rows):

@@ -12,7 +12,7 @@ vocabulary.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -95,15 +95,6 @@ class RecurrentMemory(Rows):
     keys: Tensor | None = None
     values: Tensor | None = None
     bias: Tensor | None = None
-
-    def keep(self, sentences: Tensor) -> RecurrentMemory:
-        kept = super().keep(sentences)
-        if kept.keys is None or kept.values is None or kept.bias is None:
-            return kept
-        longest = int((kept.bias == 0).sum(-1).max())
-        return replace(
-            kept, keys=kept.keys[:, :longest], values=kept.values[:, :longest], bias=kept.bias[..., :longest]
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,21 @@ from torch import Tensor
 class Rows:
     """A dataclass whose fields are tensors (B, …), such dataclasses themselves, or None.
 
-    LENGTHS  of fields that are as long as the longest sentence: name -> (dimension, what fills the shorter ones)
+    LENGTHS  of fields that are as long as the longest sentence: name -> (dimension, what fills the shorter ones). One
+             of them is bias, 0 where there is no padding
     """
 
     LENGTHS: ClassVar[dict[str, tuple[int, float]]] = {}
 
     def keep(self, sentences: Tensor) -> Self:
-        """Only these sentences, (B',)."""
-        return self._each(lambda rows: rows.index_select(0, sentences))
+        """Only these sentences, (B',), and no more places than the longest of them needs."""
+        kept = self._each(lambda rows: rows.index_select(0, sentences))
+        present = [name for name in self.LENGTHS if getattr(kept, name) is not None]
+        if not present:
+            return kept
+        longest = int((cast(Any, kept).bias == 0).sum(-1).max())
+        shorter = {name: getattr(kept, name).narrow(self.LENGTHS[name][0], 0, longest) for name in present}
+        return dataclasses.replace(cast(Any, kept), **shorter)
 
     def join(self, other: Self) -> Self:
         """These sentences, then the other's."""

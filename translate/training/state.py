@@ -107,7 +107,7 @@ class RunState:
             snapshot = _Snapshot(
                 copy_of(weights_of(self.trainee.model)),
                 copy_of(self.average.weights) if self.average is not None else None,
-                {"optimizer": _on_cpu(self.optimizer.state_dict()), "random": random},
+                {"optimizer": copy_of(self.optimizer.state_dict()), "random": random},
                 copy.deepcopy(self.progress),
             )
             writer.write(partial(_write, snapshot, self.directory, keep))
@@ -124,15 +124,6 @@ def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
         (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
     for old in saved_states(directory)[:-keep]:
         shutil.rmtree(old)
-
-
-def _on_cpu(state: Any) -> Any:
-    """An optimiser's state with copies of its tensors."""
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, dict):
-        return {key: _on_cpu(value) for key, value in state.items()}
-    return [_on_cpu(value) for value in state] if isinstance(state, list) else state
 
 
 def saved_states(directory: Path) -> list[Path]:

@@ -104,7 +104,7 @@ def _losses(
 ) -> tuple[Tensor, Tensor]:
     """What is to be minimised, and (2 + A,) what it is made of, without gradients."""
     wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
-    output = trainee.module(batch, return_attention=True) if wants_attention else trainee.module(batch)
+    output = trainee.module(batch, return_attention=wants_attention)
     loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)
     others = [AUXILIARY_LOSSES[name][1](config, trainee.model, batch, output) for name, config in auxiliary.items()]
     weighted = [config.weight * other for config, other in zip(auxiliary.values(), others, strict=True)]

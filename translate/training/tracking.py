@@ -6,7 +6,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ class Meter:
         source = sum(result.source_tokens for result in results)
         places = sum(result.places for result in results)
         values = {
-            "train/loss": _mean(results, "loss"),
-            "train/cross_entropy": _mean(results, "cross_entropy"),
+            "train/loss": _mean(results, lambda result: result.loss),
+            "train/cross_entropy": _mean(results, lambda result: result.cross_entropy),
             "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
             "train/learning_rate": learning_rate,
             "train/skipped_updates": skipped,
-            **{f"train/auxiliary/{name}": _mean_auxiliary(results, name) for name in results[0].auxiliary},
+            **{f"train/auxiliary/{name}": _mean(results, _auxiliary(name)) for name in results[0].auxiliary},
             "speed/target_tokens_per_second": target / seconds,
             "speed/updates_per_second": len(results) / seconds,
             "train/target_tokens_per_update": target / len(results),
@@ -59,15 +59,14 @@ class Meter:
         return values
 
 
-def _mean(results: Sequence[Result], name: str) -> float:
+def _mean(results: Sequence[Result], loss_of: Callable[[Result], float]) -> float:
     """Per target token."""
     tokens = sum(result.target_tokens for result in results)
-    return sum(getattr(result, name) * result.target_tokens for result in results) / tokens
+    return sum(loss_of(result) * result.target_tokens for result in results) / tokens
 
 
-def _mean_auxiliary(results: Sequence[Result], name: str) -> float:
-    tokens = sum(result.target_tokens for result in results)
-    return sum(result.auxiliary[name] * result.target_tokens for result in results) / tokens
+def _auxiliary(name: str) -> Callable[[Result], float]:
+    return lambda result: result.auxiliary[name]
 
 
 def peak_memory() -> float:
