@@ -144,7 +144,7 @@ def test_maximum_length_follows_the_sentence_alone():
 def test_batch_never_changes_a_translation(method):
     model = random_model(vocabulary_size=12, end=1.0)
     sources = [[4 + (i * j) % 8 for j in range(1 + i % 6)] for i in range(20)]
-    config = SearchConfig(method=method, beam_size=4, n_best=1 if method == SearchMethod.greedy else 4)
+    config = SearchConfig(method=method, beam_size=4, n_best=4 if method is SearchMethod.beam else 1)
     alone = [search(model, [source], config)[0] for source in sources]
     assert search(model, sources, config) == alone
     assert search(model, sources[::-1], config) == alone[::-1]
@@ -223,6 +223,31 @@ def test_equal_scores_go_to_the_earlier_hypothesis_and_the_lower_token():
         assert [h.tokens for h in found] == [[A], [B]]
 
 
+def test_sampling_draws_each_translation_as_often_as_the_model_finds_it_likely():
+    model = table_model(
+        {(): {A: 0.5, B: 0.3, EOS: 0.2}, (A,): {EOS: 0.6, C: 0.4}, (B,): {EOS: 1.0}, (A, C): {EOS: 1.0}},
+        vocabulary_size=7,
+    )
+    config = SearchConfig(method=SearchMethod.sampling, length_penalty=0.0)
+    draws = [search(model, [[4]], replace(config, seed=seed))[0][0] for seed in range(1000)]
+    for tokens, probability in (((A,), 0.3), ((A, C), 0.2), ((B,), 0.3), ((), 0.2)):
+        scores = [draw.score for draw in draws if draw.tokens == list(tokens)]
+        assert len(scores) / 1000 == pytest.approx(probability, abs=4 * math.sqrt(0.25 / 1000))
+        assert scores == pytest.approx([math.log(probability)] * len(scores), abs=1e-5)
+
+
+def test_sampling_is_repeatable_and_bounded_by_top_k_and_temperature():
+    model = random_model(vocabulary_size=9, seed=2, end=0.5)
+    sources = [[4 + i % 5, 4 + i // 5] for i in range(25)]
+    config = SearchConfig(method=SearchMethod.sampling, max_length=6)
+    by_greedy = tokens_of(search(model, sources, greedy(max_length=6)))
+    assert search(model, sources, config) == search(model, sources, config, batch_sentences=3)
+    assert search(model, sources, config) != search(model, sources, replace(config, seed=2))
+    assert tokens_of(search(model, sources, config)) != by_greedy
+    for strict in ({"top_k": 1}, {"temperature": 1e-4}):
+        assert tokens_of(search(model, sources, replace(config, **strict))) == by_greedy
+
+
 @pytest.mark.parametrize("method", list(SearchMethod))
 def test_a_model_that_has_diverged_is_an_error(method):
     model = FakeModel(lambda source, history: [math.nan] * 9)
@@ -276,6 +301,9 @@ def test_a_worker_that_is_killed_is_named():
         {"beam_size": 0},
         {"n_best": 6},
         {"method": SearchMethod.greedy, "n_best": 2},
+        {"method": SearchMethod.sampling, "n_best": 2},
+        {"temperature": 0.0},
+        {"top_k": -1},
         {"length_penalty": -1.0},
         {"min_length": 5, "max_length": 3},
         {"max_length_ratio": 0.0, "max_length_offset": 0},

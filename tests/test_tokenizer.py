@@ -19,6 +19,7 @@ WORDS = [first + second + third for first in SYLLABLES for second in SYLLABLES f
 SOURCE = [" ".join(WORDS[start : start + 7]) + " ." for start in range(0, len(WORDS) - 7, 3)]
 TARGET = [f"Übermäßig {line.upper()}" for line in reversed(SOURCE)]
 SMALL = 400
+HARD = "badorken漢字 <bt>ken"
 
 
 def train(**options) -> Tokenizer:
@@ -95,15 +96,15 @@ def test_sampling_depends_on_lines_strength_and_seed_alone(unigram: Tokenizer):
     assert unigram.encode_source(["", " "], sampling=0.2, seed=5) == [[], []]
 
 
-def test_sampling_repeats_in_another_process(unigram: Tokenizer, tmp_path: Path):
-    unigram.save(tmp_path)
+def test_sampling_repeats_in_another_process(tokenizer: Tokenizer, tmp_path: Path):
+    tokenizer.save(tmp_path)
     program = (
         "import sys; from translate.tokenizer import Tokenizer; "
         f"print(Tokenizer.load({str(tmp_path)!r}).encode_source({SOURCE!r}, sampling=0.2, seed=5))"
     )
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-    assert result.stdout.strip() == str(unigram.encode_source(SOURCE, sampling=0.2, seed=5))
+    assert result.stdout.strip() == str(tokenizer.encode_source(SOURCE, sampling=0.2, seed=5))
 
 
 def test_sampling_prefers_likely_segmentations_the_more_the_stronger(unigram: Tokenizer):
@@ -116,9 +117,19 @@ def test_sampling_prefers_likely_segmentations_the_more_the_stronger(unigram: To
     assert shares[2] > 0.9 * 20 * len(SOURCE)
 
 
-def test_sampling_needs_a_unigram_tokenizer():
-    with pytest.raises(UserError, match=r"tokenizer\.type=unigram"):
-        train(type=TokenizerType.bpe).encode_source(SOURCE, sampling=0.2, seed=5)
+def test_bpe_dropout_splits_words_the_more_the_higher_it_is_and_nothing_else():
+    bpe = train(type=TokenizerType.bpe, user_symbols=["<bt>"])
+    lines = [*SOURCE, "<bt> " + SOURCE[0], HARD, "", "  ba  ba"]
+    plain = bpe.encode_source(lines)
+    assert bpe.encode_source(lines, sampling=1e-12, seed=5) == plain
+    lengths = []
+    for rate in (0.1, 0.5, 1 - 1e-12):
+        drawn = bpe.encode_source(lines, sampling=rate, seed=5)
+        assert bpe.decode_target(drawn) == bpe.decode_target(plain)
+        lengths.append(sum(map(len, drawn)))
+    assert sum(map(len, plain)) < lengths[0] < lengths[1] < lengths[2]
+    letters = bpe.source_pieces(drawn[lines.index(HARD)])
+    assert letters == [*"▁badorken", *(f"<0x{byte:02X}>" for byte in "漢字".encode()), "▁", "<bt>", *"ken"]
 
 
 def test_the_same_text_gives_the_same_model():

@@ -182,10 +182,10 @@ def test_a_longer_bound_continues_a_finished_run(corpus, tmp_path):
     assert (tmp_path / "run" / "state" / "step-00000030").is_dir()
 
 
-def test_sampled_subwords_resume_exactly_too(corpus, tmp_path):
+def test_sampled_subwords_and_muon_resume_exactly_too(corpus, tmp_path):
     # a schedule that does not look at the run's end, which differs between the two parts
     sampling = {"sampling__source": 0.3, "sampling__target": 0.3}
-    settings = {**sampling, "schedule__name": "inverse_sqrt", "run__max_steps": 20}
+    settings = {**sampling, "optimizer__name": "muon", "schedule__name": "inverse_sqrt", "run__max_steps": 20}
     call("train", *options(corpus, tmp_path / "whole", **settings))
     call("train", *options(corpus, tmp_path / "parts", **settings | {"run__max_steps": 10}))
     call("train", *options(corpus, tmp_path / "parts", **settings))

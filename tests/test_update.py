@@ -10,7 +10,7 @@ from translate.decoding.engine import Device, Precision
 from translate.distributed import World, join_world, leave_world
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
-from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
 from translate.training.step import update
 
@@ -103,9 +103,10 @@ def test_two_processes_are_one_large_batch():
     assert_same((result, {name: torch.from_numpy(x) for name, x in weights.items()}), step(batches_of(8)))
 
 
-def test_a_gradient_that_is_not_finite_changes_nothing():
+@pytest.mark.parametrize("name", OptimizerName)
+def test_a_gradient_that_is_not_finite_changes_nothing(name):
     trainee = make_trainee()
-    optimizer = make_optimizer(trainee.model, OptimizerConfig(learning_rate=0.1))
+    optimizer = make_optimizer(trainee.model, OptimizerConfig(name=name, learning_rate=0.1))
     with torch.no_grad():
         next(trainee.model.parameters())[5] = float("nan")
     before = {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
@@ -119,3 +120,23 @@ def test_clipping_limits_the_update_and_reports_the_norm_before():
     free, clipped = (step(batches_of(8), clip_norm=norm)[0] for norm in (0.0, 1e-3))
     assert clipped.gradient_norm == pytest.approx(free.gradient_norm)
     assert clipped.gradient_norm > 1e-3
+
+
+def test_muon_moves_hidden_matrices_by_orthogonal_steps_and_leaves_the_rest_to_adamw():
+    trainee = make_trainee()
+    settings = {"learning_rate": 0.01, "weight_decay": 0.0}
+    before = {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
+    moved = {}
+    for name in OptimizerName:
+        trainee = make_trainee()
+        optimizer = make_optimizer(trainee.model, OptimizerConfig(name=name, **settings))
+        update(trainee, optimizer, batches_of(8), smoothing=0.1, clip_norm=0.0, world=ALONE).result()
+        moved[name] = {key: x.detach() - before[key] for key, x in trainee.model.named_parameters()}
+    for key, change in moved[OptimizerName.muon].items():
+        if change.dim() == 2 and "embedding" not in key:
+            # five Newton-Schulz iterations bring all but the smallest singular values near to 1
+            values = torch.linalg.svdvals(change) / (0.01 * 0.2 * max(change.shape) ** 0.5)
+            assert values.median() > 0.6, key
+            assert values.max() < 1.3, key
+        else:
+            assert torch.equal(change, moved[OptimizerName.adamw][key]), key

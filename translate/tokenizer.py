@@ -1,6 +1,6 @@
 """SentencePiece wrapped once: sentences to token ids and back, jointly or with one vocabulary per side.
 
-SentencePiece: Kudo and Richardson 2018; subword sampling: Kudo 2018.
+SentencePiece: Kudo and Richardson 2018.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import sentencepiece
 
 from translate.errors import UserError
 from translate.special_tokens import BOS, EOS, PAD, UNK
+from translate.subword_sampling import sample_segmentations
 from translate.text import normalise
 
 _JOINT_FILE = "tokenizer.model"
@@ -36,7 +35,6 @@ _MAX_TRAINING_BYTES = 1 << 14
 _MIN_CANDIDATES = 40_000
 _CANDIDATES_PER_PIECE = 5
 _QUIET = 2
-_CANDIDATES = 32  # segmentations of a sentence that sampling chooses from
 _LINE_BREAKS = re.compile("[\x00\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -110,8 +108,9 @@ class Tokenizer:
     def encode_source(self, lines: Sequence[str], *, sampling: float = 0.0, seed: int = 0) -> list[list[int]]:
         """Ids of each line, normalised first; with sampling above 0, of a segmentation drawn at random.
 
-        sampling is the unigram model's smoothing: small is wild, 0.1 to 0.5 are usual. The result is a
-        function of (lines, sampling, seed) alone.
+        sampling: unigram: how sharply likely segmentations are preferred, small is wild, 0.1 to 0.5 are usual;
+        BPE: the share of merges that are dropped, 0.1 is usual. The result is a function of (lines, sampling, seed)
+        alone.
         """
         return _encode(self._source, lines, sampling=sampling, seed=seed)
 
@@ -224,39 +223,7 @@ def _encode(
         return []
     if not sampling:
         return processor.encode(texts, out_type=int, num_threads=_num_threads(len(texts)))
-    return _sample(processor, texts, strength=sampling, seed=seed)
-
-
-def _sample(
-    processor: sentencepiece.SentencePieceProcessor, texts: Sequence[str], *, strength: float, seed: int
-) -> list[list[int]]:
-    """One of each text's best segmentations, drawn with probabilities proportional to p ** strength.
-
-    Kudo 2018, section 3.2. Drawn here, because SentencePiece's own generator mixes the seed with values that
-    differ from process to process, and a continued run has to draw what the uninterrupted one drew.
-    """
-    random = np.random.default_rng(seed)
-    log_probs = _log_probs(processor)
-    try:
-        found = processor.nbest_encode(list(texts), nbest_size=_CANDIDATES, out_type=int)
-    except RuntimeError:
-        raise UserError("subword sampling needs a unigram tokenizer (tokenizer.type=unigram)") from None
-    chosen: list[list[int]] = []
-    for candidates in found:
-        if not candidates:
-            chosen.append([])
-            continue
-        scores = np.array([strength * sum(log_probs[token] for token in ids) for ids in candidates])
-        cumulative = np.exp(scores - scores.max()).cumsum()
-        place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
-        chosen.append(candidates[min(place, len(candidates) - 1)])
-    return chosen
-
-
-@cache
-def _log_probs(processor: sentencepiece.SentencePieceProcessor) -> list[float]:
-    """Of each piece: asked for once, and not for every batch."""
-    return [processor.get_score(token) for token in range(processor.get_piece_size())]
+    return sample_segmentations(processor, texts, strength=sampling, seed=seed)
 
 
 def _num_threads(num_lines: int) -> int:

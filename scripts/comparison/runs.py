@@ -20,10 +20,10 @@ class Contestant:
 
 
 MODELS = {
-    BASELINE: Contestant("Transformer", ("model=mini",)),
-    "single_head": Contestant("Transformer, one head", ("model=single_head",)),
-    "no_positions": Contestant("Transformer without positions", ("model=no_positions",)),
-    "sigmoid": Contestant("Transformer, sigmoid attention", ("model=sigmoid",)),
+    BASELINE: Contestant("Transformer"),
+    "single_head": Contestant("Transformer, one head", ("model.num_heads=1",)),
+    "no_positions": Contestant("Transformer without positions", ("model.positions=none",)),
+    "sigmoid": Contestant("Transformer, sigmoid attention", ("model.attention=sigmoid",)),
     "lstm_bahdanau": Contestant("LSTM, Bahdanau attention", ("model=lstm_attention",)),
     "lstm_luong_dot": Contestant("LSTM, Luong dot", ("model=lstm_attention", "model.attention=luong_dot")),
     "lstm_luong_general": Contestant("LSTM, Luong general", ("model=lstm_attention", "model.attention=luong_general")),
@@ -39,7 +39,7 @@ LOSSES = {
     ),
     "self_attention_loss_sigmoid": Contestant(
         "self_attention_loss over keys, sigmoid attention",
-        ("model=sigmoid", "auxiliary=[self_attention_loss]", "auxiliary.self_attention_loss.over=keys"),
+        ("model.attention=sigmoid", "auxiliary=[self_attention_loss]", "auxiliary.self_attention_loss.over=keys"),
     ),
     "attention_weighted": Contestant(
         "attention_weighted_cross_entropy", ("auxiliary=[attention_weighted_cross_entropy]",)

@@ -47,19 +47,15 @@ class BeamSearch(Search):
     ended_count: Tensor
 
     @classmethod
-    def start(cls, limits: Tensor, config: SearchConfig) -> BeamSearch:
+    def start(cls, sentences: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> BeamSearch:
         device, places = limits.device, (len(limits), config.beam_size)
-        zero = torch.zeros_like(limits)
         return cls(
-            config=config,
-            lengths=zero,
-            limits=limits,
-            done=zero.bool(),
+            **cls.beginning(limits, config),
             tokens=torch.full((len(limits), 1, 1), BOS, device=device),
             log_probs=torch.zeros(len(limits), 1, device=device),
             ended=torch.full((*places, 1), PAD, device=device),
             ended_scores=torch.full(places, -torch.inf, device=device),
-            ended_count=zero,
+            ended_count=torch.zeros_like(limits),
         )
 
     @property

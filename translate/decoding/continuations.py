@@ -24,19 +24,27 @@ def best_continuations(
     hypothesis at its limit may only end: whatever is returned has been ended by the model's own probability, so
     that one that merely ran on cannot win. Equal probabilities go to the lower token.
     """
-    log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-    of_sentences = (len(lengths), -1)
-    end = log_probs[:, EOS].view(of_sentences).clone()
-    log_probs[:, :EOS] = -torch.inf  # NEVER_SAID: they stand before EOS
-    if config.min_length:
-        may_end = lengths[:, None] > config.min_length
-        log_probs[:, EOS] = torch.where(may_end, end, -torch.inf).flatten()
-    best, tokens = (x.view(*of_sentences, x.shape[-1]) for x in highest(log_probs, count))
+    log_probs, end = permitted(logits, lengths=lengths, config=config)
+    best, tokens = (x.view(len(lengths), -1, x.shape[-1]) for x in highest(log_probs, count))
     must_end = (lengths >= limits)[:, None]
     best.masked_fill_(must_end[:, :, None], -torch.inf)
     best[:, :, 0] = torch.where(must_end, end, best[:, :, 0])
     tokens[:, :, 0].masked_fill_(must_end, EOS)
     return best, tokens
+
+
+def permitted(logits: Tensor, *, lengths: Tensor, config: SearchConfig) -> tuple[Tensor, Tensor]:
+    """Log probabilities (N, V), minus infinity for what may not come now, and EOS's own, (B, K).
+
+    logits (N, V); lengths (B,) as above.
+    """
+    log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+    end = log_probs[:, EOS].view(len(lengths), -1).clone()
+    log_probs[:, :EOS] = -torch.inf  # NEVER_SAID: they stand before EOS
+    if config.min_length:
+        may_end = lengths[:, None] > config.min_length
+        log_probs[:, EOS] = torch.where(may_end, end, -torch.inf).flatten()
+    return log_probs, end
 
 
 def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -31,35 +32,39 @@ class GreedySearch(Search):
     ended: Tensor
 
     @classmethod
-    def start(cls, limits: Tensor, config: SearchConfig) -> GreedySearch:
-        zero = torch.zeros_like(limits)
-        return cls(
-            config=config,
-            lengths=zero,
-            limits=limits,
-            done=zero.bool(),
-            tokens=torch.full((len(limits), 1), BOS, device=limits.device),
-            log_probs=torch.zeros(len(limits), device=limits.device),
-            ended=zero,
-        )
+    def start(cls, sentences: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> Self:
+        return cls(**cls.beginning(limits, config))
+
+    @classmethod
+    def beginning(cls, limits: Tensor, config: SearchConfig) -> dict[str, Any]:
+        return super().beginning(limits, config) | {
+            "tokens": torch.full((len(limits), 1), BOS, device=limits.device),
+            "log_probs": torch.zeros(len(limits), device=limits.device),
+            "ended": torch.zeros_like(limits),
+        }
 
     @property
     def last_tokens(self) -> Tensor:
         return self.tokens[:, -1]
 
-    def extend(self, logits: Tensor) -> tuple[GreedySearch, None]:
+    def extend(self, logits: Tensor) -> tuple[Self, None]:
         lengths = self.lengths + 1
-        best = best_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
-        log_probs, chosen = (x[:, 0] for x in best)
+        log_probs, chosen = self.choose(logits, lengths)
         extended = replace(
             self,
-            tokens=torch.cat([self.tokens, chosen], dim=1),
-            log_probs=torch.where(self.done, self.log_probs, self.log_probs + log_probs[:, 0]),
+            tokens=torch.cat([self.tokens, chosen[:, None]], dim=1),
+            log_probs=torch.where(self.done, self.log_probs, self.log_probs + log_probs),
             ended=torch.where(self.done, self.ended, lengths),
             lengths=lengths,
-            done=self.done | (chosen[:, 0] == EOS),
+            done=self.done | (chosen == EOS),
         )
         return extended, None
+
+    def choose(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The next token of each sentence and its log probability, (B,) both; lengths count it."""
+        best = best_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
+        log_probs, chosen = (x[:, 0, 0] for x in best)
+        return log_probs, chosen
 
     def collect(self, sentences: Sequence[int]) -> list[list[Hypothesis]]:
         rows = torch.tensor(sentences, device=self.tokens.device)

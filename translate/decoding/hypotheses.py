@@ -16,6 +16,7 @@ DIVERGED = "the model's scores are not finite: its training has diverged, it can
 class SearchMethod(StrEnum):
     beam = "beam"
     greedy = "greedy"
+    sampling = "sampling"
 
 
 @dataclass(kw_only=True)
@@ -27,6 +28,9 @@ class SearchConfig:
     max_length      likewise; 0: as many as the model allows
     max_length_ratio, max_length_offset   a second bound: ratio * source tokens + offset
     n_best          how many translations of one sentence are returned
+    temperature     sampling: what log probabilities are divided by; below 1 the likely becomes likelier
+    top_k           sampling: among so many of the likeliest tokens; 0: among all
+    seed            sampling: another draw
     """
 
     method: SearchMethod = SearchMethod.beam
@@ -37,10 +41,13 @@ class SearchConfig:
     max_length_ratio: float = 2.0
     max_length_offset: int = 10
     n_best: int = 1
+    temperature: float = 1.0
+    top_k: int = 0
+    seed: int = 1
 
     def check(self) -> None:
         """Raise UserError for settings that make no search."""
-        hypotheses = 1 if self.method == SearchMethod.greedy else self.beam_size
+        hypotheses = self.beam_size if self.method is SearchMethod.beam else 1
         if self.beam_size < 1:
             raise UserError(f"search.beam_size ({self.beam_size}) must be at least 1")
         if not 1 <= self.n_best <= hypotheses:
@@ -50,6 +57,10 @@ class SearchConfig:
             )
         if self.length_penalty < 0:
             raise UserError(f"search.length_penalty ({self.length_penalty}) must not be negative")
+        if self.temperature <= 0 or self.top_k < 0:
+            raise UserError(
+                f"search.temperature ({self.temperature}) must be above 0, search.top_k ({self.top_k}) not negative"
+            )
         if self.min_length < 0 or self.max_length < 0:
             raise UserError("search.min_length and search.max_length must not be negative")
         if self.max_length and self.max_length < self.min_length:

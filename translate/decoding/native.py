@@ -163,7 +163,8 @@ class _Work:
             return None
         chosen = [[*self.sentences[place], EOS] for place in places]
         limits = length_limits([len(sentence) for sentence in chosen], self.config, self.model.max_length)
-        search = SEARCHES[self.config.method].start(torch.tensor(limits, device=self.device) + 1, self.config)
+        limit = torch.tensor(limits, device=self.device) + 1
+        search = SEARCHES[self.config.method].start(chosen, limit, self.config)
         state = self.model.start(self.model.encode(Tokens.pad(chosen).to(self.device)))
         new = _UnderWay(state, search, places)
         new.step(self.model)

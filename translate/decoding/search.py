@@ -39,8 +39,14 @@ class Search(ABC):
 
     @classmethod
     @abstractmethod
-    def start(cls, limits: Tensor, config: SearchConfig) -> Self:
-        """One empty hypothesis per sentence."""
+    def start(cls, sentences: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> Self:
+        """One empty hypothesis of each source sentence."""
+
+    @classmethod
+    def beginning(cls, limits: Tensor, config: SearchConfig) -> dict[str, Any]:
+        """The fields of sentences that have not begun."""
+        zero = torch.zeros_like(limits)
+        return {"config": config, "lengths": zero, "limits": limits, "done": zero.bool()}
 
     @property
     @abstractmethod

@@ -105,7 +105,9 @@ class CTranslate2Engine:
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:
-        """The n_best hypotheses of each sentence, best first."""
+        """The n_best hypotheses of each sentence, best first. Raises UserError for a search that it cannot do."""
+        if config.method is SearchMethod.sampling:
+            raise UserError("search.method=sampling: CTranslate2 never draws the same again; use engine=native")
         workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
         work = _Input(
             [[self._source_pieces[token] for token in sentence] for sentence in sentences],

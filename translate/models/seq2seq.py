@@ -66,6 +66,7 @@ class Seq2Seq(nn.Module, ABC):
     max_length: int  # tokens of a sentence that it can read or write, BOS and EOS not counted
     source_embedding: nn.Module  # what losses disturb that read a batch again
     target_embedding: nn.Module
+    projection: nn.Linear  # hidden states to logits
 
     def at_update(self, step: int) -> None:
         """Called before each update of the weights with its number, from 1: for what changes while a model learns."""

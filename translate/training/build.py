@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from translate.checkpoint import Weights, copy_of, save_model, vocabularies_of, weights_of
-from translate.data.loader import Encoder, Loader
-from translate.data.plan import Indices, padding_share
+from translate.data.encoders import make_encoder
+from translate.data.loader import Loader
+from translate.data.plan import padding_share
 from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.engine import Precision
@@ -169,37 +169,22 @@ def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World)
     # auxiliary losses look at padded attention weights
     reads_packed = config.model.reads_packed and not config.auxiliary
     packed = on_gpu and trainee.precision == Precision.bf16 and reads_packed
+    encode = make_encoder(
+        data.train,
+        data.tokenizer,
+        sampling=config.sampling,
+        switch_out=config.switch_out,
+        longest=config.model.max_length,
+    )
     return Loader(
         data.train,
-        _encoder(config, data),
+        encode,
         config.batch,
         seed=config.run.seed,
         packed=packed,
         world=world,
         pinned=on_gpu,
     )
-
-
-def _encoder(config: TrainConfig, data: Prepared) -> Encoder:
-    """How batches get their ids: from the prepared corpus, or each time by sampling subwords."""
-    sampling, corpus, tokenizer = config.sampling, data.train, data.tokenizer
-    if not (sampling.source or sampling.target):
-        return lambda pairs, seed: corpus.pairs(pairs)
-    longest = config.model.max_length
-
-    def sample(pairs: Indices, seed: int) -> Any:
-        source, target = corpus.texts(pairs)
-        sides = (
-            tokenizer.encode_source(source, sampling=sampling.source, seed=seed),
-            tokenizer.encode_target(target, sampling=sampling.target, seed=seed),
-        )
-        # a wild segmentation may not fit into the model; the plain one does
-        return [
-            [np.array(ids) if len(ids) <= longest else known for ids, known in zip(side, plain_side, strict=True)]
-            for side, plain_side in zip(sides, corpus.pairs(pairs), strict=True)
-        ]
-
-    return sample
 
 
 def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Validator:

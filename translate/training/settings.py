@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig
 from translate.decoding.engine import Precision
@@ -13,7 +14,7 @@ from translate.errors import UserError
 from translate.evaluation.metrics import TOKENIZERS
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
-from translate.tokenizer import TokenizerConfig, TokenizerType
+from translate.tokenizer import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.schedule import ScheduleConfig, check_schedule
@@ -22,14 +23,6 @@ from translate.training.schedule import ScheduleConfig, check_schedule
 @dataclass(kw_only=True)
 class LossConfig:
     label_smoothing: float = 0.1
-
-
-@dataclass(kw_only=True)
-class SamplingConfig:
-    """Subword sampling while training, of unigram tokenizers: 0 is off; else small is wild, 0.1 to 0.5 usual."""
-
-    source: float = 0.0
-    target: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -83,6 +76,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    switch_out: SwitchOutConfig = field(default_factory=SwitchOutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -123,6 +117,8 @@ def check(config: TrainConfig) -> None:
         "averaging.last": (config.averaging.last, 0),
         "optimizer.learning_rate": (config.optimizer.learning_rate, 0),
         "optimizer.clip_norm": (config.optimizer.clip_norm, 0),
+        "switch_out.source": (config.switch_out.source, 0),
+        "switch_out.target": (config.switch_out.target, 0),
     }
     for key, (value, least) in at_least.items():
         if value < least or math.isnan(value):
@@ -135,8 +131,6 @@ def check(config: TrainConfig) -> None:
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
-    if (config.sampling.source or config.sampling.target) and config.tokenizer.type is not TokenizerType.unigram:
-        raise UserError("sampling.source and sampling.target need tokenizer.type=unigram")
     if config.compute.precision in (Precision.fp16, Precision.int8):
         raise UserError(f"compute.precision={config.compute.precision} is for decoding: train in bf16 or fp32")
     if len(config.optimizer.betas) != 2:

@@ -1,0 +1,93 @@
+"""How batches get their token ids: as they were prepared, or disturbed anew each time, against overfitting.
+
+What is drawn is a function of the batch's seed alone, so that a continued run draws what the uninterrupted one drew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.data.encoded import EncodedCorpus
+from translate.data.loader import Encoder, Side
+from translate.data.plan import Indices
+from translate.special_tokens import EOS
+from translate.tokenizer import Tokenizer
+
+
+@dataclass(kw_only=True)
+class SamplingConfig:
+    """Subword sampling while training; 0 is off.
+
+    unigram tokenizers: small is wild, 0.1 to 0.5 usual; BPE: the share of merges that are dropped, 0.1 usual
+    """
+
+    source: float = 0.0
+    target: float = 0.0
+
+
+@dataclass(kw_only=True)
+class SwitchOutConfig:
+    """Tokens replaced by any others while training: n of a sentence with probability proportional to exp(-n / source)
+    or exp(-n / target); 0 is off, 1 usual (Wang et al. 2018, "SwitchOut")."""
+
+    source: float = 0.0
+    target: float = 0.0
+
+
+def make_encoder(
+    corpus: EncodedCorpus, tokenizer: Tokenizer, *, sampling: SamplingConfig, switch_out: SwitchOutConfig, longest: int
+) -> Encoder:
+    """The ids of pairs of a corpus; longest is what a model can read."""
+    samples, switches = sampling.source or sampling.target, switch_out.source or switch_out.target
+    sizes = tokenizer.source_vocab_size, tokenizer.target_vocab_size
+
+    def encode(pairs: Indices, seed: int) -> tuple[Side, Side]:
+        sides = _sample(corpus, tokenizer, pairs, sampling, longest, seed) if samples else corpus.pairs(pairs)
+        if not switches:
+            return sides
+        random, temperatures = np.random.default_rng(seed), (switch_out.source, switch_out.target)
+        source, target = (
+            [_switch(ids, temperature, size, random) for ids in side] if temperature else side
+            for side, temperature, size in zip(sides, temperatures, sizes, strict=True)
+        )
+        return source, target
+
+    return encode
+
+
+def _sample(
+    corpus: EncodedCorpus, tokenizer: Tokenizer, pairs: Indices, sampling: SamplingConfig, longest: int, seed: int
+) -> tuple[Side, Side]:
+    source, target = corpus.texts(pairs)
+    plain_source, plain_target = corpus.pairs(pairs)
+    return (
+        _fitting(tokenizer.encode_source(source, sampling=sampling.source, seed=seed), plain_source, longest),
+        _fitting(tokenizer.encode_target(target, sampling=sampling.target, seed=seed), plain_target, longest),
+    )
+
+
+def _fitting(sampled: Sequence[Sequence[int]], plain: Side, longest: int) -> Side:
+    """A wild segmentation may be too long for the model; the plain one is not."""
+    return [np.array(ids) if len(ids) <= longest else known for ids, known in zip(sampled, plain, strict=True)]
+
+
+def _switch(
+    ids: NDArray[np.integer], temperature: float, vocabulary_size: int, random: np.random.Generator
+) -> NDArray[np.integer]:
+    count = int(random.choice(len(ids) + 1, p=_shares(len(ids), temperature)))
+    if not count:
+        return ids
+    switched = ids.astype(np.int64)  # not in place: what was prepared is read-only
+    places = random.choice(len(ids), count, replace=False)
+    switched[places] = random.integers(EOS + 1, vocabulary_size, count)
+    return switched
+
+
+def _shares(length: int, temperature: float) -> NDArray[np.float64]:
+    """How likely 0, 1, ..., length switched tokens are."""
+    weights = np.exp(-np.arange(length + 1) / temperature)
+    return weights / weights.sum()
