@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import safetensors.torch
 import torch
@@ -23,6 +23,7 @@ from translate.models.vocabulary import Vocabularies
 from translate.tokenizer import Tokenizer
 
 Weights = dict[str, Tensor]
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +37,8 @@ class LoadedModel:
 
 
 def weights_of(model: nn.Module) -> Weights:
-    """The parameters by name, each shared one once; detached, not copied."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    """The parameters that are trained, by name, each shared one once; detached, not copied."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def copy_of(state: Any) -> Any:
@@ -51,9 +52,8 @@ def copy_of(state: Any) -> Any:
 
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy weights, as weights_of names them, into a model."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
+    for name, parameter in weights_of(model).items():
+        parameter.copy_(weights[name])
 
 
 def save_model(
@@ -86,7 +86,7 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     directory = find_model(Path(path))
     tokenizer, manifest = read_origin(directory)
     model = build_model(read_config(directory / MODEL), vocabularies_of(tokenizer))
-    set_weights(model, _read_weights(directory / WEIGHTS, model))
+    set_weights(model, read_weights(directory / WEIGHTS, model))
     return LoadedModel(model.to(device).eval(), tokenizer, manifest, directory)
 
 
@@ -100,16 +100,24 @@ def _plain(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """A model's configuration, checked field by field: the file may come from anybody. UserError says what is wrong."""
+    """A model's configuration; UserError says what is wrong."""
+    return read_fields(path, "architecture", {name: kind for name, (kind, _) in ARCHITECTURES.items()})
+
+
+def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) -> Settings:
+    """The dataclass that the field `choice` names, filled in from a file of YAML; UserError says what is wrong.
+
+    Checked field by field: the file may come from anybody.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a model configuration: {error}") from None
-    name = values.get("architecture") if isinstance(values, dict) else None
-    if name not in ARCHITECTURES:
-        raise UserError(f"{path}: architecture {name!r} is none of {', '.join(ARCHITECTURES)}")
-    kind = ARCHITECTURES[name][0]
-    defaults = dataclasses.asdict(kind())
+        raise UserError(f"{path}: not a configuration: {error}") from None
+    name = values.get(choice) if isinstance(values, dict) else None
+    if not isinstance(name, str) or name not in kinds:
+        raise UserError(f"{path}: {choice} {name!r} is none of {', '.join(kinds)}")
+    kind = kinds[name]
+    defaults = {field.name: getattr(kind(), field.name) for field in dataclasses.fields(cast(Any, kind))}
     try:
         return kind(**{key: type(defaults[key])(value) for key, value in values.items()})
     except KeyError as error:
@@ -118,12 +126,13 @@ def read_config(path: Path) -> ModelConfig:
         raise UserError(f"{path}: {error}") from None
 
 
-def _read_weights(path: Path, model: nn.Module) -> Weights:
+def read_weights(path: Path, model: nn.Module) -> Weights:
+    """The weights in a file, which are those that weights_of would give; UserError says what is wrong."""
     try:
         weights = safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: the weights cannot be read: {error}") from None
-    expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    expected = {name: tuple(weight.shape) for name, weight in weights_of(model).items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if expected != found:
         names = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))

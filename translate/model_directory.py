@@ -17,12 +17,15 @@ from translate.errors import UserError
 from translate.tokenizer import Tokenizer
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
+ADAPTER = "adapter.yaml"
 
 
 def find_model(path: Path) -> Path:
     """The model directory that a user's path means: itself, or best/ of a run's folder."""
     candidates = [path, path / "best"]
     for directory in candidates:
+        if (directory / ADAPTER).exists():
+            raise UserError(f"model={path} is an adapter of a model: set model= to that, and adapter={path}")
         if any((directory / name).exists() for name in (WEIGHTS, MODEL)):
             missing = [name for name in (WEIGHTS, MODEL, MANIFEST) if not (directory / name).is_file()]
             if missing:
@@ -32,9 +35,20 @@ def find_model(path: Path) -> Path:
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
 
+def find_adapter(path: Path) -> Path:
+    """The adapter's directory that a user's path means: itself, or best/ of a run's folder."""
+    for directory in (path, path / "best"):
+        if (directory / ADAPTER).exists():
+            missing = [name for name in (WEIGHTS, MANIFEST) if not (directory / name).is_file()]
+            if missing:
+                raise UserError(f"{directory}: not a complete adapter, it lacks {', '.join(missing)}")
+            return directory
+    raise UserError(f"adapter={path}: no adapter is there (looked for {ADAPTER} in {path} and {path / 'best'})")
+
+
 def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
-    manifest = _read_json(directory / MANIFEST)
+    manifest = read_json(directory / MANIFEST)
     tokenizer = Tokenizer.load(directory)
     if manifest.get("tokenizer") != tokenizer.hash:
         raise UserError(
@@ -85,7 +99,8 @@ def _flush_to_disk(directory: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of JSON; UserError where there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -120,9 +120,11 @@ class Tokenizer:
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each sequence of ids, special ones left out; never holds a line break of any kind."""
-        plain = [[int(token) for token in sentence if token >= _NUM_SPECIAL] for sentence in ids]
-        texts = self._target.decode(plain, num_threads=_num_threads(len(plain))) if plain else []
-        return [_LINE_BREAKS.sub(" ", text) for text in texts]
+        return _decode(self._target, ids)
+
+    def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Like decode_target, for the other side."""
+        return _decode(self._source, ids)
 
     def source_pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces as SentencePiece writes them, a space being "▁": for attention maps."""
@@ -224,6 +226,12 @@ def _encode(
     if not sampling:
         return processor.encode(texts, out_type=int, num_threads=_num_threads(len(texts)))
     return sample_segmentations(processor, texts, strength=sampling, seed=seed)
+
+
+def _decode(processor: sentencepiece.SentencePieceProcessor, ids: Sequence[Sequence[int]]) -> list[str]:
+    plain = [[int(token) for token in sentence if token >= _NUM_SPECIAL] for sentence in ids]
+    texts = processor.decode(plain, num_threads=_num_threads(len(plain))) if plain else []
+    return [_LINE_BREAKS.sub(" ", text) for text in texts]
 
 
 def _num_threads(num_lines: int) -> int:

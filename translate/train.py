@@ -1,12 +1,16 @@
 """python -m translate.train: train a model, or continue a run, and score it."""
 
-from translate.config import run_command
+from translate.adaptation import ADAPTATIONS
+from translate.config import Variants, run_command
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.training.run import train
 from translate.training.settings import TrainConfig
 
-VARIANTS = {"model": {name: config for name, (config, _) in ARCHITECTURES.items()}}
+VARIANTS: Variants = {
+    "model": {name: config for name, (config, _) in ARCHITECTURES.items()},
+    "adapt": {name: config for name, (config, _) in ADAPTATIONS.items()},
+}
 ADDITIONS = {"auxiliary": {name: config for name, (config, _) in AUXILIARY_LOSSES.items()}}
 
 if __name__ == "__main__":

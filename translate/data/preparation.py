@@ -78,8 +78,8 @@ class Prepared:
     cleaning: CleaningReport
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig) -> Prepared:
-    """Clean and encode the training text, build its tokenizer, read validation and test sets.
+def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepared:
+    """Clean and encode the training text, build its tokenizer unless there is one, read validation and test sets.
 
     What was made before from the same content and settings is taken from data.cache. Raises UserError for
     whatever is wrong with the files or the configuration.
@@ -91,7 +91,11 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig) -> Prepared:
 
     clean_key = digest([_FORMAT_VERSION, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
     text = _clean_text(data, clean_key)
-    built = _tokenizer(data, _with_tags(tokenizer, corpora), text, clean_key)
+    if isinstance(tokenizer, Tokenizer):
+        built = tokenizer
+        _require_tags(built, corpora)
+    else:
+        built = _tokenizer(data, _with_tags(tokenizer, corpora), text, clean_key)
     encoded_key = digest([clean_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
@@ -200,6 +204,13 @@ def _lines(text: Ragged, rows: np.ndarray) -> Iterator[str]:
 def _with_tags(config: TokenizerConfig, corpora: list[tuple[str, CorpusConfig]]) -> TokenizerConfig:
     tags = [corpus.tag for _, corpus in corpora if corpus.tag]
     return replace(config, user_symbols=list(dict.fromkeys([*config.user_symbols, *tags])))
+
+
+def _require_tags(tokenizer: Tokenizer, corpora: list[tuple[str, CorpusConfig]]) -> None:
+    known = set(tokenizer.source_pieces(range(tokenizer.source_vocab_size)))
+    for key, corpus in corpora:
+        if corpus.tag and corpus.tag not in known:
+            raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol")
 
 
 def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str]]) -> list[Any]:

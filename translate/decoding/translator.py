@@ -20,6 +20,7 @@ WINDOW = 2000  # lines that are read, sorted by length and translated together
 class DecodingConfig:
     """How lines are translated; the configurations of the commands that decode add to it.
 
+    adapter            what adapt=lora, adapter or prefix has trained for the model: a run's folder; "" for none
     batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses. 0: as
                        many as the engine finds fast
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
@@ -30,6 +31,7 @@ class DecodingConfig:
 
     search: SearchConfig = field(default_factory=SearchConfig)
     engine: EngineName = EngineName.native
+    adapter: str = ""
     batch_tokens: int = 0
     batch_sentences: int = 0
     max_source_length: int = 0

@@ -23,7 +23,8 @@ class EvaluateConfig(DecodingConfig):
     model              a run's folder or a model directory
     source, reference  files of equally many lines
     labels             a file with a line of TAB-separated labels for each of them; "" for none
-    output             the report's folder; "": evaluation/NAME in the model's, NAME being the source file's
+    output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
+                       file's
     target_language    its code, such as zh: chooses what BLEU counts as words, unless tokenize says so
     tokenize           sacreBLEU's -tok; "": by target_language
     bootstrap          resamples for the confidence intervals; 0: none
@@ -79,4 +80,5 @@ def evaluate_files(translator: Translator, text: ParallelText, config: EvaluateC
 
 def report_directory(config: EvaluateConfig) -> Path:
     """Where the report goes."""
-    return Path(config.output) if config.output else Path(config.model) / "evaluation" / Path(config.source).name
+    folder = Path(config.adapter or config.model)
+    return Path(config.output) if config.output else folder / "evaluation" / Path(config.source).name

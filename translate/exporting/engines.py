@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translate.decoding.engine import Engine, EngineName, choose_device
 from translate.decoding.translator import DecodingConfig, Translator
+from translate.errors import UserError
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
+
+if TYPE_CHECKING:
+    from translate.checkpoint import LoadedModel
+    from translate.decoding.native import NativeEngine
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +39,18 @@ def open_model(path: str, config: DecodingConfig) -> OpenedModel:
     return OpenedModel(translator, manifest)
 
 
-def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeEngine]:
+    """The model itself, with the engine of this package."""
     tune_process(config.threads)
     from translate.checkpoint import load_model
     from translate.decoding.native import NativeEngine
 
     device = choose_device(config.device)
     loaded = load_model(path, device=device)
+    if config.adapter:
+        from translate.adaptation.files import with_adapter
+
+        loaded = with_adapter(loaded, config.adapter)
     engine = NativeEngine(
         model=loaded.model,
         device=device,
@@ -49,10 +59,17 @@ def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[
         precision=config.precision,
         workers=config.workers,
     )
+    return loaded, engine
+
+
+def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+    loaded, engine = open_native(path, config)
     return engine, loaded.tokenizer, loaded.manifest
 
 
 def _ctranslate2(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+    if config.adapter:
+        raise UserError(f"adapter={config.adapter}: CTranslate2 has no place for it; use engine=native")
     keep_memory()
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.ctranslate2_model import converted_model

@@ -7,8 +7,11 @@ Letters: B sentences, T queries, S keys, D width, H heads, W = D / H; N tokens e
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from translate.models.attention_kernels import (
@@ -23,8 +26,43 @@ from translate.models.attention_kernels import (
 from translate.models.visibility import Visibility
 
 
-class _MultiHeadAttention(nn.Module):
-    """What self- and cross-attention share: how queries, keys and values, once projected, become an output."""
+class Prefix(nn.Module):
+    """Keys and values that every query sees before those of its sentence (Li and Liang 2021).
+
+    A bias for each head begins by giving all of them together the weight of a single key that nobody asked for.
+    """
+
+    def __init__(self, *, d_model: int, num_heads: int, length: int):
+        super().__init__()
+        width = d_model // num_heads
+        self.key = nn.Parameter(torch.randn(num_heads, length, width) / math.sqrt(width))
+        self.value = nn.Parameter(torch.zeros(num_heads, length, width))
+        self.bias = nn.Parameter(torch.full((num_heads, 1, 1), -math.log(length)))
+
+    @property
+    def length(self) -> int:
+        return self.key.shape[1]
+
+    def before(self, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values (B, H, S, W) with P more, and their bias (B, 1, 1 or T, S) as (B, H, 1 or T, P + S)."""
+        sentences, heads, queries = len(key), len(self.bias), bias.shape[2]
+        own = self.bias.expand(sentences, heads, queries, self.length).to(bias.dtype)
+        return (
+            torch.cat([self.key.to(key.dtype).expand(sentences, -1, -1, -1), key], dim=2),
+            torch.cat([self.value.to(value.dtype).expand(sentences, -1, -1, -1), value], dim=2),
+            torch.cat([own, bias.expand(-1, heads, -1, -1)], dim=3),
+        )
+
+
+class MultiHeadAttention(nn.Module):
+    """What self- and cross-attention share: how queries, keys and values, once projected, become an output.
+
+    prefix   what adaptation may add
+    watcher  is told the weights (B, H, T, S) of every pass, while somebody looks
+    """
+
+    prefix: Prefix | None
+    watcher: Callable[[Tensor], None] | None
 
     def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float, weighting: Weighting):
         super().__init__()
@@ -32,9 +70,13 @@ class _MultiHeadAttention(nn.Module):
         self.dropout_rate = dropout_rate
         self.weighting = weighting
         self.output = nn.Linear(d_model, d_model)
+        self.prefix = None
+        self.watcher = None
 
     def attend_kept(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Queries (B, H, T, W) over kept keys and values (B, H, S, W), as they are split; (B, T, D)."""
+        if self.prefix is not None:
+            key, value, bias = self.prefix.before(key, value, bias)
         if self.weighting is not Weighting.softmax:
             heads, _ = attend_explicitly(query, key, value, bias, dropout_rate=0.0, weighting=self.weighting)
             return self.output(_join(heads))
@@ -52,26 +94,34 @@ class _MultiHeadAttention(nn.Module):
         query, key, value = (self._split(x) for x in (query, key, value))
         if visible.is_packed:
             assert self.weighting is Weighting.softmax, "kernels of packed sentences know no other"
+            assert self.prefix is None, "nor a prefix"
             kernel = attend_packed if query.is_cuda else attend_packed_reference
             return self.output(kernel(query, key, value, visible).flatten(-2)), None
-        if return_weights or self.weighting is not Weighting.softmax:
+        bias, keys = visible.bias, key.shape[2]
+        assert bias is not None
+        if self.prefix is not None:
+            key, value, bias = self.prefix.before(key, value, bias)
+        if return_weights or self.watcher or self.weighting is not Weighting.softmax:
             heads, weights = attend_explicitly(
-                query, key, value, visible.bias, dropout_rate=self._rate, weighting=self.weighting
+                query, key, value, bias, dropout_rate=self._rate, weighting=self.weighting
             )
+            weights = weights[..., -keys:]
+            if self.watcher:
+                self.watcher(weights)
             return self.output(_join(heads)), weights if return_weights else None
-        return self.output(_join(attend_fused(query, key, value, visible.bias, dropout_rate=self._rate))), None
+        return self.output(_join(attend_fused(query, key, value, bias, dropout_rate=self._rate))), None
 
     @property
     def _by_hand(self) -> bool:
         """Whether the kernels for training on a CPU do what this attention does."""
-        return self.weighting is Weighting.softmax
+        return self.weighting is Weighting.softmax and self.prefix is None and self.watcher is None
 
     @property
     def _rate(self) -> float:
         return self.dropout_rate if self.training else 0.0
 
 
-class SelfAttention(_MultiHeadAttention):
+class SelfAttention(MultiHeadAttention):
     """Every token attends to those of its own sentence that it may see."""
 
     def __init__(self, *, d_model: int, **settings: Any):
@@ -93,7 +143,7 @@ class SelfAttention(_MultiHeadAttention):
         return parts[0], parts[1:]
 
 
-class CrossAttention(_MultiHeadAttention):
+class CrossAttention(MultiHeadAttention):
     """Every target token attends to the source tokens of its sentence."""
 
     def __init__(self, *, d_model: int, **settings: Any):

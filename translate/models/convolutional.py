@@ -24,7 +24,7 @@ from translate.models.dropout import Dropout
 from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
 from translate.models.layers import Positions
 from translate.models.rows import Rows, of_parents
-from translate.models.seq2seq import Output
+from translate.models.seq2seq import Maps, Output
 from translate.models.visibility import HIDDEN, visibility
 from translate.models.vocabulary import Vocabularies
 
@@ -68,6 +68,8 @@ class ConvolutionalState(Rows):
 
 
 class Convolutional(EmbeddedSeq2Seq):
+    sublayer_ends = ("mean", "output")
+
     def __init__(self, config: ConvolutionalConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, Positions.learned)
         encoder = nn.ModuleList(GatedConvolution(config) for _ in range(config.encoder_layers))
@@ -79,13 +81,17 @@ class Convolutional(EmbeddedSeq2Seq):
         self.initialise(_draw)
 
     def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
+        output, _ = self.look(batch)
+        return output if return_attention else replace(output, attention=None)
+
+    def look(self, batch: Batch) -> tuple[Output, Maps]:
         memory = self.encode(batch.source)
         embedded = self.target_embedding(batch.target.ids, batch.target.positions)
-        x, weights = embedded, embedded
+        x, maps = embedded, []
         for layer in self.decoder:
             x, weights = layer(x, F.pad(layer.convolution.dropout(x), (0, 0, self.window, 0)), embedded, memory)
-        attention = weights.unsqueeze(1) if return_attention else None
-        return Output(self.dropout(self.output(x)), self.projection.weight, attention)
+            maps.append(weights.unsqueeze(1))
+        return Output(self.dropout(self.output(x)), self.projection.weight, maps[-1]), {"cross": maps}
 
     def encode(self, source: Tokens) -> ConvolutionalMemory:
         assert source.mask is not None, "convolutional models read padded sentences"

@@ -112,6 +112,8 @@ class RecurrentState(Rows):
 
 
 class Recurrent(EmbeddedSeq2Seq):
+    sublayer_ends = ("bridge", "combine")
+
     def __init__(self, config: RecurrentConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, Positions.none)
         self.config = config

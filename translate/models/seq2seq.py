@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -31,6 +31,9 @@ class Output:
 
     def logits(self) -> Tensor:
         return nn.functional.linear(self.hidden, self.weight)
+
+
+Maps = dict[str, list[Tensor]]
 
 
 class Memory(Protocol):
@@ -67,6 +70,7 @@ class Seq2Seq(nn.Module, ABC):
     source_embedding: nn.Module  # what losses disturb that read a batch again
     target_embedding: nn.Module
     projection: nn.Linear  # hidden states to logits
+    sublayer_ends: ClassVar[tuple[str, ...]]  # names of the linear maps that end a sublayer: adapters stand behind them
 
     def at_update(self, step: int) -> None:
         """Called before each update of the weights with its number, from 1: for what changes while a model learns."""
@@ -74,6 +78,14 @@ class Seq2Seq(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
         """Teacher-forced pass over a batch, padded or packed (attention maps: padded only)."""
+
+    def look(self, batch: Batch) -> tuple[Output, Maps]:
+        """Such a pass over a padded batch, and all attention there is: of each kind the layers, (B, H, T, S) each.
+
+        Kinds are "encoder", "decoder" and "cross"; a model has those that it has.
+        """
+        output = self(batch, return_attention=True)
+        return output, {} if output.attention is None else {"cross": [output.attention]}
 
     @abstractmethod
     def encode(self, source: Tokens) -> Memory:

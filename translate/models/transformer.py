@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
-from translate.models.attention import CrossAttention, SelfAttention
+from translate.models.attention import CrossAttention, MultiHeadAttention, SelfAttention
 from translate.models.attention_kernels import Weighting
 from translate.models.config import ModelConfig
 from translate.models.decoder_state import TransformerMemory, TransformerState
 from translate.models.dropout import Dropout
 from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
 from translate.models.layers import Activation, FeedForward, Norm, Positions, make_norm
-from translate.models.seq2seq import Output
+from translate.models.seq2seq import Maps, Output
 from translate.models.visibility import Visibility, visibility
 from translate.models.vocabulary import Vocabularies
 
@@ -64,6 +64,8 @@ class TransformerConfig(ModelConfig):
 
 
 class Transformer(EmbeddedSeq2Seq):
+    sublayer_ends = ("output", "outer")
+
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, config.positions)
         self.encoder = Encoder(config)
@@ -78,6 +80,21 @@ class Transformer(EmbeddedSeq2Seq):
         x = self.target_embedding(batch.target.ids, batch.target.positions)
         hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
         return Output(hidden, self.projection.weight, attention)
+
+    def look(self, batch: Batch) -> tuple[Output, Maps]:
+        watched: list[tuple[MultiHeadAttention, str]] = [
+            *((layer.self_attention, "encoder") for layer in self.encoder.layers),
+            *((layer.self_attention, "decoder") for layer in self.decoder.layers),
+            *((layer.cross_attention, "cross") for layer in self.decoder.layers),
+        ]
+        maps: Maps = {"encoder": [], "decoder": [], "cross": []}
+        try:
+            for attention, kind in watched:
+                attention.watcher = maps[kind].append
+            return self(batch, return_attention=True), maps
+        finally:
+            for attention, _ in watched:
+                attention.watcher = None
 
     def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
         """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""

@@ -14,7 +14,19 @@ from typing import Any
 
 import torch
 
-from translate.checkpoint import Weights, copy_of, save_model, vocabularies_of, weights_of
+from translate.adaptation import adapt
+from translate.adaptation.files import fingerprint, save_adapter
+from translate.checkpoint import (
+    LoadedModel,
+    Weights,
+    copy_of,
+    load_model,
+    read_config,
+    save_model,
+    set_weights,
+    vocabularies_of,
+    weights_of,
+)
 from translate.data.encoders import make_encoder
 from translate.data.loader import Loader
 from translate.data.plan import padding_share
@@ -25,7 +37,9 @@ from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator
 from translate.distributed import World
 from translate.evaluation.metrics import bleu_tokenizer
+from translate.model_directory import MODEL, find_model
 from translate.models import build_model
+from translate.models.seq2seq import Seq2Seq
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import make_optimizer
@@ -72,15 +86,17 @@ class Run:
         """Have weights of this step written as a model directory; averaged names the states they are the mean of."""
         if self.world.is_main:
             origin = {"averaged": list(averaged)} if averaged else {}
-            work = partial(
-                save_model,
-                directory,
-                weights=copy_of(weights),
-                config=self.config.model,
-                tokenizer=self.data.tokenizer,
-                manifest={**self.manifest, "step": self.state.progress.step, **origin},
+            manifest = {**self.manifest, "step": self.state.progress.step, **origin}
+            self.writer.write(partial(self._save, directory, copy_of(weights), manifest))
+
+    def _save(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
+        config = self.config
+        if config.adapt.adds_weights:
+            save_adapter(directory, weights=weights, config=config.adapt, manifest=manifest)
+        else:
+            save_model(
+                directory, weights=weights, config=config.model, tokenizer=self.data.tokenizer, manifest=manifest
             )
-            self.writer.write(work)
 
     def wait_for_files(self) -> None:
         """Until every process can read what has been kept and saved."""
@@ -88,12 +104,24 @@ class Run:
         self.world.wait()
 
 
+def with_model_of_base(config: TrainConfig) -> TrainConfig:
+    """With the model's settings taken from the one that is to be adapted, if there is one."""
+    config.adapt.check()
+    if config.adapt.begins_anew:
+        return config
+    model = read_config(find_model(Path(config.adapt.model)) / MODEL)
+    if config.adapt.dropout is not None:
+        model = dataclasses.replace(model, dropout=config.adapt.dropout)
+    return dataclasses.replace(config, model=model)
+
+
 def build(config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine) -> Run:
     """Prepare the data, make the model, and restore what an earlier session saved."""
-    data = _prepare_data(config, world)
-    manifest = _describe(config, data, folder, world)
+    base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
+    data = _prepare_data(config, world, base)
+    manifest = _describe(config, data, folder, world, base)
     torch.manual_seed(config.run.seed)
-    model = build_model(config.model, vocabularies_of(data.tokenizer))
+    model = _make_model(config, data, base)
     trainee = prepare_trainee(model, config.compute, world)
     # dropout differs between processes, weights do not
     torch.manual_seed(config.run.seed + world.rank)
@@ -136,18 +164,28 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _prepare_data(config: TrainConfig, world: World) -> Prepared:
+def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
+    model = build_model(config.model, vocabularies_of(data.tokenizer))
+    if base is not None:
+        set_weights(model, weights_of(base.model))
+        adapt(model, config.adapt)
+    return model
+
+
+def _prepare_data(config: TrainConfig, world: World, base: LoadedModel | None) -> Prepared:
     """On the main process first; the others then find everything in the cache."""
     if not world.is_main:
         world.wait()
-    data = prepare(config.data, config.tokenizer)
+    data = prepare(config.data, base.tokenizer if base else config.tokenizer)
     if world.is_main:
         world.wait()
         logger.info(data.cleaning.table())
     return data
 
 
-def _describe(config: TrainConfig, data: Prepared, folder: RunFolder, world: World) -> dict[str, Any]:
+def _describe(
+    config: TrainConfig, data: Prepared, folder: RunFolder, world: World, base: LoadedModel | None
+) -> dict[str, Any]:
     manifest = {
         **provenance(),
         "seed": config.run.seed,
@@ -156,6 +194,8 @@ def _describe(config: TrainConfig, data: Prepared, folder: RunFolder, world: Wor
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
     }
+    if base is not None:
+        manifest["base"] = fingerprint(base.directory)
     if world.is_main:
         manifest = folder.describe(plain(config), manifest)
         data.tokenizer.save(folder.path)
@@ -166,8 +206,8 @@ def _describe(config: TrainConfig, data: Prepared, folder: RunFolder, world: Wor
 def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
     on_gpu = trainee.device.type == "cuda"
     # variable-length attention is a kernel for bfloat16 on a GPU, and knows no dropout of attention weights
-    # auxiliary losses look at padded attention weights
-    reads_packed = config.model.reads_packed and not config.auxiliary
+    # auxiliary losses look at padded attention weights, and prefixes have their own keys for every sentence
+    reads_packed = config.model.reads_packed and not config.auxiliary and not config.adapt.adds_weights
     packed = on_gpu and trainee.precision == Precision.bf16 and reads_packed
     encode = make_encoder(
         data.train,
@@ -201,6 +241,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
     """What a person wants to know before the first update."""
     config, data, loader = run.config, run.data, run.loader
     parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
+    trained = sum(weight.numel() for weight in weights_of(run.trainee.model).values())
+    share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
     plan = loader.plan(0)
     padding = (
         "packed"
@@ -209,7 +251,7 @@ def _introduce(run: Run, *, resumed: bool) -> None:
     )
     logger.info(
         f"{config.name}: {len(data.train):,} pairs, {len(plan):,} batches an epoch ({padding}); "
-        f"{config.model.architecture} with {parameters:,} parameters; {run.trainee.device}, "
+        f"{config.model.architecture} with {parameters:,} parameters{share}; {run.trainee.device}, "
         f"{run.trainee.precision.value}" + (f", {run.world.size} processes" if run.world.size > 1 else "")
     )
     if config.run.max_minutes:

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from translate.checkpoint import load_model, set_weights
+from translate.checkpoint import read_weights, set_weights
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import terminal_text, write_report
@@ -49,8 +49,7 @@ def finish(run: Run) -> None:
         logger.info(json.loads(result_file.read_text(encoding="utf-8"))["summary"])
         return
     average_checkpoints(run)
-    chosen = load_model(run.folder.best, device=run.trainee.device)
-    set_weights(run.trainee.model, dict(chosen.model.named_parameters()))
+    set_weights(run.trainee.model, read_weights(run.folder.best / WEIGHTS, run.trainee.model))
     evaluation = _evaluate(run)
     if run.world.is_main:
         summary = report(run, evaluation)
@@ -139,8 +138,8 @@ def _reference(run: Run, evaluation: Evaluation) -> str:
 
 def _settings(run: Run) -> dict[str, Any]:
     values = flatten(plain(run.config))
-    auxiliary = {"auxiliary": " ".join(run.config.auxiliary) or "none"}
-    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | auxiliary
+    chosen = {"auxiliary": " ".join(run.config.auxiliary) or "none", "adapt": run.config.adapt.method}
+    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | chosen
 
 
 def _finished(run: Run, result_file: Path) -> bool:

@@ -103,11 +103,11 @@ class RunFolder:
         """Write what the run is, or check that it is what it was; the manifest. Raises UserError."""
         if self.manifest.exists():
             before = json.loads(self.manifest.read_text(encoding="utf-8"))
-            for key, what in (("data", "data"), ("tokenizer", "tokenizer")):
-                if before.get(key) != manifest[key]:
+            for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
+                if before.get(key) != manifest.get(key):
                     raise UserError(
                         f"run.dir={self.path} belongs to a run on other {what} (hash {str(before.get(key))[:12]}, "
-                        f"now {manifest[key][:12]}): choose another run.dir, or bring the old files back"
+                        f"now {str(manifest.get(key))[:12]}): choose another run.dir, or bring the old files back"
                     )
             return before
         self.config.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")

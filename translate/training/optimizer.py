@@ -33,11 +33,12 @@ class OptimizerConfig:
 
 def make_optimizer(model: Seq2Seq, config: OptimizerConfig) -> torch.optim.Optimizer:
     """An optimiser that skips a step by itself when its found_inf is 1, so that nobody waits for a GPU to know."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.name is OptimizerName.adamw:
-        return _adamw(list(model.parameters()), config)
+        return _adamw(trained, config)
     hidden = list(_hidden_matrices(model))
     chosen = {id(parameter) for parameter in hidden}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    others = [parameter for parameter in trained if id(parameter) not in chosen]
     muon = torch.optim.Muon(
         hidden,
         lr=config.learning_rate,
@@ -61,7 +62,7 @@ def _hidden_matrices(model: Seq2Seq) -> Iterator[torch.nn.Parameter]:
     """What maps hidden states to hidden states: rows of embeddings and of the output stand for tokens instead."""
     edges = (model.source_embedding, model.target_embedding, model.projection)
     tokens = {id(parameter) for module in edges for parameter in module.parameters()}
-    return (x for x in model.parameters() if x.dim() == 2 and id(x) not in tokens)
+    return (x for x in model.parameters() if x.requires_grad and x.dim() == 2 and id(x) not in tokens)
 
 
 class MuonAndAdamW(torch.optim.Optimizer):

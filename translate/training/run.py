@@ -15,7 +15,7 @@ from translate.distributed import join_world, leave_world
 from translate.errors import UserError
 from translate.training.attention_maps import attention_maps
 from translate.training.bounds import Interruption, reason_to_stop, share_done
-from translate.training.build import Run, build, plain
+from translate.training.build import Run, build, plain, with_model_of_base
 from translate.training.finish import finish
 from translate.training.folder import RunFolder
 from translate.training.schedule import learning_rate_factor
@@ -34,6 +34,7 @@ def train(config: TrainConfig) -> None:
     Raises UserError for settings, files or folders that do not go together, before the work starts, and when
     the gradient stays non-finite.
     """
+    config = with_model_of_base(config)
     check(config)
     tune_process(config.compute.threads)
     world = join_world(choose_device(config.compute.device))
@@ -160,14 +161,9 @@ def validate(run: Run) -> None:
         validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
         if run.tracker is not None:
             pairs = list(zip(validation.evaluation.source, validation.evaluation.hypotheses, strict=True))
-            wanted = pairs[: 10 * config.validation.attention_maps]
-            maps = attention_maps(run.trainee.model, run.data.tokenizer, wanted, run.trainee.device)
-            run.tracker.validation(
-                validation,
-                maps[: config.validation.attention_maps],
-                samples=config.validation.samples,
-                step=progress.step,
-            )
+            count = config.validation.attention_maps
+            maps = attention_maps(run.trainee.model, run.data.tokenizer, pairs[: 10 * count], count)
+            run.tracker.validation(validation, maps, samples=config.validation.samples, step=progress.step)
     progress.validated = progress.step
     value = validation.metric(config.validation.metric)
     better = is_better(config.validation.metric, value, progress.best)

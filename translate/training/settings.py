@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from translate.adaptation.config import AdaptConfig
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig
@@ -79,6 +80,7 @@ class TrainConfig:
     switch_out: SwitchOutConfig = field(default_factory=SwitchOutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     auxiliary: dict[str, AuxiliaryConfig] = field(default_factory=dict)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -152,3 +154,4 @@ def check(config: TrainConfig) -> None:
         )
     check_schedule(config.schedule)
     config.search.check()
+    config.adapt.check()

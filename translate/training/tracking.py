@@ -16,7 +16,8 @@ from torch.utils.tensorboard.summary import hparams
 
 from translate.evaluation.evaluation import Group
 from translate.evaluation.metrics import Metric
-from translate.training.attention_maps import AttentionMap, draw
+from translate.explaining.explanation import Explanation
+from translate.explaining.picture import Picture, draw_alignment, draw_heads
 from translate.training.state import Progress
 from translate.training.step import Result
 from translate.training.validation import Validation
@@ -87,7 +88,7 @@ class Tracker:
         for tag, value in values.items():
             self.writer.add_scalar(tag, value, step)
 
-    def validation(self, validation: Validation, maps: Sequence[AttentionMap], *, samples: int, step: int) -> None:
+    def validation(self, validation: Validation, maps: Sequence[Explanation], *, samples: int, step: int) -> None:
         evaluation = validation.evaluation
         scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
         bleu = evaluation.scores[Metric.bleu]
@@ -105,9 +106,14 @@ class Tracker:
         )
         self.groups("valid_bleu_by_length", evaluation.by_length, step)
         self.writer.add_text("valid_translations", _samples(validation, samples), step)
-        for number, attention in enumerate(maps, start=1):
-            self.writer.add_image(f"valid_cross_attention/{number}", draw(attention), step, dataformats="HWC")
+        for number, explanation in enumerate(maps, start=1):
+            self.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
+            for heads in explanation.heads:
+                self.picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
         self.writer.flush()
+
+    def picture(self, tag: str, picture: Picture, step: int) -> None:
+        self.writer.add_image(tag, picture, step, dataformats="HWC")
 
     def groups(self, tag: str, groups: Sequence[Group], step: int) -> None:
         for group in groups:

@@ -1,0 +1,61 @@
+"""Adapters in their directories: the added weights, what they were added to, and how.
+
+weights.safetensors  adapter.yaml  manifest.json
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from translate.adaptation import ADAPTATIONS, adapt
+from translate.adaptation.config import AdaptConfig
+from translate.checkpoint import LoadedModel, Weights, read_fields, read_weights, set_weights, write_weights
+from translate.errors import UserError
+from translate.model_directory import ADAPTER, MANIFEST, WEIGHTS, find_adapter, read_json, replaced_directory
+
+_OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
+
+
+def save_adapter(directory: Path, *, weights: Weights, config: AdaptConfig, manifest: Mapping[str, Any]) -> None:
+    """Write an adapter's directory; manifest["base"] is the fingerprint of the model that it belongs to."""
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in _OF_THE_RUN}
+    with replaced_directory(directory) as new:
+        write_weights(weights, new / WEIGHTS)
+        (new / ADAPTER).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        (new / MANIFEST).write_text(json.dumps(dict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
+    """A loaded model, changed by the adapter in a directory or in best/ of a run's folder.
+
+    Raises UserError when a file is missing or damaged, or the adapter belongs to another model.
+    """
+    directory = find_adapter(Path(path))
+    manifest = read_json(directory / MANIFEST)
+    if manifest.get("base") != fingerprint(base.directory):
+        raise UserError(
+            f"adapter={path} was trained for another model than {base.directory}: for one whose weights have the "
+            f"fingerprint {str(manifest.get('base'))[:12]}"
+        )
+    adapt(base.model, _read_settings(directory / ADAPTER))
+    set_weights(base.model, read_weights(directory / WEIGHTS, base.model))
+    device = next(base.model.parameters()).device
+    return dataclasses.replace(base, model=base.model.to(device).eval(), manifest=manifest)
+
+
+def fingerprint(directory: Path) -> str:
+    """SHA-256 of a model's weights, which its adapters remember."""
+    with open(directory / WEIGHTS, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_settings(path: Path) -> AdaptConfig:
+    kinds = {name: kind for name, (kind, add) in ADAPTATIONS.items() if add is not None}
+    return read_fields(path, "method", kinds)

@@ -1,0 +1,1 @@
+"""A look inside: what a model attended to and how sure it was, sentence by sentence."""

@@ -1,0 +1,89 @@
+"""Explanations of the lines of a file, as pages and pictures in a folder."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate.checkpoint import LoadedModel
+from translate.decoding.native import NativeEngine
+from translate.decoding.progress import Progress
+from translate.decoding.translator import DecodingConfig
+from translate.errors import UserError
+from translate.explaining.explanation import Explanation, explain
+from translate.explaining.page import index_page, page_name, sentence_page
+from translate.explaining.picture import save_picture
+from translate.text import normalise, read_lines
+
+logger = logging.getLogger("translate")
+
+
+@dataclass(kw_only=True)
+class ExplainConfig(DecodingConfig):
+    """The explain command: a page and a picture for every line, of what the model attends to and how sure it is.
+
+    model       a run's folder or a model directory
+    input       a file of source sentences
+    target      a file of translations to be explained in the place of the model's own; "" for none
+    output      the folder of the pages, index.html among them
+    lines       how many lines of the input; 0: all
+    max_pieces  longer sentences are left out: nobody can read their maps
+    """
+
+    model: str = "???"
+    input: str = "???"
+    target: str = ""
+    output: str = "explanations"
+    lines: int = 50
+    max_pieces: int = 60
+
+
+def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[Explanation]:
+    """Write the pages. Raises UserError for files or a model that have nothing to be explained."""
+    pairs = _pairs(loaded, engine, config)
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress(sys.stderr, total=len(pairs))
+    explanations = []
+    for number, (source, target) in enumerate(pairs, start=1):
+        explanation = explain(loaded.model, loaded.tokenizer, source, target)
+        if explanation is None:
+            raise UserError(f"model={config.model} has no attention to look at")
+        picture = Path(page_name(number)).with_suffix(".png")
+        save_picture(explanation, folder / picture)
+        page = sentence_page(explanation, number=number, count=len(pairs), picture=picture.name)
+        (folder / page_name(number)).write_text(page, encoding="utf-8")
+        explanations.append(explanation)
+        progress.show(number)
+    progress.finish(len(pairs))
+    (folder / "index.html").write_text(index_page(explanations), encoding="utf-8")
+    return explanations
+
+
+def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
+    """Token ids of each line and of its translation, those apart that are blank or too long."""
+    lines = _first_lines(config.input, config.lines)
+    sources = loaded.tokenizer.encode_source([normalise(line).strip() for line in lines])
+    if config.target:
+        texts = _first_lines(config.target, config.lines)
+        if len(texts) != len(lines):
+            raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(texts):,}")
+        targets = loaded.tokenizer.encode_target([normalise(text).strip() for text in texts])
+        pairs = list(zip(sources, targets, strict=True))
+    else:
+        readable = [source for source in sources if 0 < len(source) <= min(config.max_pieces, engine.max_length)]
+        found = engine.search([tuple(source) for source in readable], config.search)
+        pairs = [(source, hypotheses[0].tokens) for source, hypotheses in zip(readable, found, strict=True)]
+    chosen = [pair for pair in pairs if pair[0] and max(map(len, pair)) <= min(config.max_pieces, engine.max_length)]
+    if left_out := len(lines) - len(chosen):
+        logger.info(f"{left_out:,} of {len(lines):,} lines are left out: blank, or over {config.max_pieces} pieces")
+    if not chosen:
+        raise UserError(f"{config.input} has no line to explain")
+    return chosen
+
+
+def _first_lines(path: str, count: int) -> list[str]:
+    lines = list(read_lines(path))
+    return lines[:count] if count else lines

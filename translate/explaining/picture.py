@@ -1,0 +1,110 @@
+"""Explanations drawn by matplotlib: for TensorBoard, and as PNG files."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.explaining.explanation import Explanation, Heads
+from translate.losses.attention import UNCOVERED
+
+# matplotlib's own, then what systems have for the letters that it lacks
+FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Droid Sans Fallback", "Arial Unicode MS")
+IGNORED, RECEIVED, SURE, DOUBT = "#c62828", "#90a4ae", "#5c6bc0", "#ffb74d"
+
+Picture = NDArray[np.uint8]
+
+
+def draw_alignment(explanation: Explanation) -> Picture:
+    """The mean cross-attention of the last layer, (height, width, 3)."""
+    rows, columns = explanation.alignment.shape
+
+    def fill(figure: Any) -> None:
+        _map(figure.add_subplot(), explanation)
+
+    return _drawn((1.8 + 0.3 * columns, 1.5 + 0.26 * rows), fill)
+
+
+def draw_heads(heads: Heads) -> Picture:
+    """A small map for each head, a row of them for each layer, (height, width, 3)."""
+    count = len(heads.layers[0])
+
+    def fill(figure: Any) -> None:
+        axes = figure.subplots(len(heads.layers), count, squeeze=False)
+        for number, (layer, row) in enumerate(zip(heads.layers, axes, strict=True), start=1):
+            for head, (weights, place) in enumerate(zip(layer, row, strict=True), start=1):
+                place.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+                place.set_xticks(range(len(heads.keys)), heads.keys, rotation=90, fontsize=6)
+                place.set_yticks(range(len(heads.queries)), heads.queries, fontsize=6)
+                place.set_title(f"layer {number}, head {head}", fontsize=8)
+
+    width, height = 0.8 + 0.13 * len(heads.keys), 0.9 + 0.13 * len(heads.queries)
+    return _drawn((count * width, len(heads.layers) * height), fill)
+
+
+def save_picture(explanation: Explanation, path: Path) -> None:
+    """A PNG file: the alignment, above it what each source token receives, beside it how sure the model was."""
+    rows, columns = explanation.alignment.shape
+
+    def fill(figure: Any) -> None:
+        grid = figure.add_gridspec(2, 2, width_ratios=[columns, 8], height_ratios=[5, rows])
+        _map(figure.add_subplot(grid[1, 0]), explanation)
+        _coverage(figure.add_subplot(grid[0, 0]), explanation)
+        _certainty(figure.add_subplot(grid[1, 1]), explanation)
+
+    from matplotlib.image import imsave
+
+    imsave(path, _drawn((4.5 + 0.34 * columns, 3.2 + 0.28 * rows), fill))
+
+
+def _map(axes: Any, explanation: Explanation) -> None:
+    rows, columns = explanation.alignment.shape
+    axes.imshow(explanation.alignment, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(columns), explanation.source, rotation=60, ha="left", rotation_mode="anchor", fontsize=12)
+    axes.set_yticks(range(rows), [word.piece for word in explanation.words], fontsize=12)
+    axes.xaxis.tick_top()
+
+
+def _coverage(axes: Any, explanation: Explanation) -> None:
+    colours = [IGNORED if place in explanation.ignored else RECEIVED for place in range(len(explanation.source))]
+    axes.bar(range(len(explanation.source)), explanation.coverage, color=colours)
+    axes.axhline(UNCOVERED, color=IGNORED, linewidth=0.8, linestyle=":")
+    axes.set_xlim(-0.5, len(explanation.source) - 0.5)
+    axes.set_xticks([])
+    axes.set_title("attention received", fontsize=10)
+
+
+def _certainty(axes: Any, explanation: Explanation) -> None:
+    places = range(len(explanation.words))
+    axes.barh(places, [word.probability for word in explanation.words], color=SURE, height=0.4, align="edge")
+    most = max([1.0, *(word.entropy for word in explanation.words)])
+    axes.barh(places, [-word.entropy / most for word in explanation.words], color=DOUBT, height=0.4, align="edge")
+    axes.set_ylim(len(explanation.words) - 0.5, -0.5)
+    axes.set_xlim(-1, 1)
+    axes.set_yticks([])
+    axes.set_xticks([-1, 0, 1], [f"{most:.1f}", "0", "1"], fontsize=8)
+    axes.set_title("entropy | probability", fontsize=10)
+
+
+def _drawn(size: tuple[float, float], fill: Callable[[Any], None]) -> Picture:
+    # here and not above: it takes long to import, and most commands draw nothing
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["font.family"] = [*FONTS]
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    fill(figure)
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        # letters that no installed font has are drawn as boxes; a warning for each would bury the log
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
