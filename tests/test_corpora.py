@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow
@@ -211,3 +212,49 @@ def test_content_decides_the_hash_and_the_name_does_not(tmp_path: Path):
 
     assert hashes("a", "b") == hashes("b", "a")
     assert hashes("a", "b") != hashes("a", "c")
+
+
+SQUAD = {
+    "data": [
+        {
+            "paragraphs": [
+                {
+                    "context": "Rome is\nold.",
+                    "qas": [
+                        {"question": "What is old?", "answers": [{"text": "Rome"}, {"text": "Rome"}, {"text": "it"}]},
+                        {"question": "Why?", "answers": []},
+                    ],
+                }
+            ]
+        }
+    ]
+}
+
+
+def test_squad_gives_questions_with_passages_and_their_answers(tmp_path: Path):
+    (tmp_path / "squad.json").write_text(json.dumps(SQUAD))
+    config = CorpusConfig(format=CorpusFormat.squad, path=str(tmp_path / "squad.json"))
+    sources = ["What is old? <sep> Rome is old.", "Why? <sep> Rome is old."]
+    assert list(read_pairs(config, key="data.train")) == list(zip(sources, ["Rome", ""], strict=True))
+    config = replace(config, every_answer=True)
+    assert [answers for _, answers in read_pairs(config, key="data.test")] == ["Rome\tit", ""]
+    (tmp_path / "squad.json").write_text(json.dumps({"data": [{"paragraphs": 3}]}))
+    with pytest.raises(UserError, match=r"data\.train: .*squad\.json: cannot be read as SQuAD's JSON: TypeError"):
+        list(read_pairs(config, key="data.train"))
+
+
+def test_a_part_of_a_corpus_is_read_by_its_numbers(tmp_path: Path):
+    for side in ("a", "b"):
+        (tmp_path / side).write_text("".join(f"{side}{number}\n" for number in range(6)))
+    config = CorpusConfig(source=str(tmp_path / "a"), target=str(tmp_path / "b"))
+
+    def numbers(**part: int) -> list[str]:
+        return [source[1:] for source, _ in read_pairs(replace(config, **part), key="data.train")]
+
+    assert numbers(take=2) == ["0", "1"]
+    assert numbers(skip=4) == ["4", "5"]
+    assert numbers(skip=1, take=3) == ["1", "2", "3"]
+    with pytest.raises(UserError, match="the corpus is empty"):
+        numbers(skip=6)
+    with pytest.raises(UserError, match=r"data\.train\.take \(-1\) must not be negative"):
+        numbers(take=-1)

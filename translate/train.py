@@ -4,6 +4,7 @@ from translate.adaptation import ADAPTATIONS
 from translate.config import Variants, run_command
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
+from translate.recipes.back_translation import back_translate
 from translate.training.run import train
 from translate.training.settings import TrainConfig
 
@@ -13,5 +14,13 @@ VARIANTS: Variants = {
 }
 ADDITIONS = {"auxiliary": {name: config for name, (config, _) in AUXILIARY_LOSSES.items()}}
 
+
+def run(config: TrainConfig) -> None:
+    if config.back_translation.monolingual:
+        back_translate(config)
+    else:
+        train(config)
+
+
 if __name__ == "__main__":
-    run_command("train", TrainConfig, train, variants=VARIANTS, additions=ADDITIONS)
+    run_command("train", TrainConfig, run, variants=VARIANTS, additions=ADDITIONS)

@@ -1,4 +1,4 @@
-"""Where sentence pairs come from: text files, tables, JSON lines, Parquet and the Hugging Face hub.
+"""Where sentence pairs come from: text files, tables, JSON lines, Parquet, SQuAD and the Hugging Face hub.
 
 Every reader is a lazy function from a CorpusConfig to pairs of lines, in order; a "\\n" inside a value of
 JSON, Parquet or the hub becomes a space, so that a sentence is a line in whatever form it came.
@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from translate.errors import UserError
 from translate.text import open_bytes, read_lines
 
 Pair = tuple[str, str]
+
+SEPARATOR = "<sep>"  # between a question and its passage
 
 _BATCH_ROWS = 10_000
 
@@ -29,6 +31,7 @@ class CorpusFormat(StrEnum):
     tsv = "tsv"
     jsonl = "jsonl"
     parquet = "parquet"
+    squad = "squad"
     hub = "hub"
 
 
@@ -38,8 +41,10 @@ class CorpusConfig:
 
     source, target  text: one file each. Otherwise the column: a name, or for TSV without a header a number
                     from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de
-    path            tsv, jsonl, parquet: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
+    path            tsv, jsonl, parquet, squad: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
     name, subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
+    skip, take      pairs left out at the beginning, and how many are read after them; 0: all
+    every_answer    squad: all right answers, separated by TAB, as a test set wants them; else the first
     weight          how many times an epoch sees each pair of a training corpus
     tag             a symbol such as <bt> to put in front of every source sentence; "" for none
     labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
@@ -53,9 +58,21 @@ class CorpusConfig:
     subset: str = ""
     split: str = "train"
     revision: str = ""
+    skip: int = 0
+    take: int = 0
+    every_answer: bool = False
     weight: float = 1.0
     tag: str = ""
     labels: str = ""
+
+    @property
+    def last(self) -> int | None:
+        """The number of the pair after the last that is read; None: to the end."""
+        return self.skip + self.take if self.take else None
+
+    @property
+    def is_part(self) -> bool:
+        return bool(self.skip or self.take)
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
@@ -67,7 +84,7 @@ def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
     empty = True
     try:
         _check_names(config, key)
-        for pair in CORPORA[config.format](config):
+        for pair in islice(CORPORA[config.format](config), config.skip, config.last):
             yield pair
             empty = False
         if empty:
@@ -146,6 +163,24 @@ def read_parquet(config: CorpusConfig) -> Iterator[Pair]:
             raise UserError(f"{path}: cannot be read as Parquet: {error}") from None
 
 
+def read_squad(config: CorpusConfig) -> Iterator[Pair]:
+    """Questions with their passages, "question <sep> passage", and their answers (Rajpurkar et al. 2016).
+
+    A question without an answer (SQuAD 2) has an empty one.
+    """
+    for path in _paths(config):
+        try:
+            with open_bytes(path) as stream:
+                articles = json.load(stream)["data"]
+            for passage in (passage for article in articles for passage in article["paragraphs"]):
+                for question in passage["qas"]:
+                    answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
+                    source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
+                    yield source, "\t".join(answers if config.every_answer else answers[:1])
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: cannot be read as SQuAD's JSON: {type(error).__name__}: {error}") from None
+
+
 def read_hub(config: CorpusConfig) -> Iterator[Pair]:
     """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
     for batch in _hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS):
@@ -157,12 +192,15 @@ CORPORA: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Pair]]] = {
     CorpusFormat.tsv: read_tsv,
     CorpusFormat.jsonl: read_jsonl,
     CorpusFormat.parquet: read_parquet,
+    CorpusFormat.squad: read_squad,
     CorpusFormat.hub: read_hub,
 }
 
 
 def _check_names(config: CorpusConfig, key: str) -> None:
-    needed = ["source", "target"]
+    if config.skip < 0 or config.take < 0:
+        raise UserError(f"{key}.skip ({config.skip}) and {key}.take ({config.take}) must not be negative")
+    needed = [] if config.format is CorpusFormat.squad else ["source", "target"]
     if config.format is CorpusFormat.hub:
         needed.append("name")
     elif config.format is not CorpusFormat.text:
@@ -219,8 +257,12 @@ def _value(record: Any, key: str, place: str) -> str:
         value = value[part]
     if not isinstance(value, str):
         raise UserError(f"{place}: {key!r} should be text, but is {value!r:.40}")
-    # JSON can spell half of a surrogate pair, which is no character and cannot be written as UTF-8.
-    return value.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+    return _line(value)
+
+
+def _line(text: str) -> str:
+    """Text on one line; JSON can spell half of a surrogate pair, which cannot be written as UTF-8."""
+    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 def _hub_dataset(config: CorpusConfig) -> Any:

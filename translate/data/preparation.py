@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class DataConfig:
     root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
     cache       the folder for everything that prepare() makes
     additional  more training corpora, mixed in by their weight
-    test        absent when its source is empty
+    test        absent when nothing says where it is
     """
 
     source_language: str = ""
@@ -120,7 +121,7 @@ def evaluation_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def has_test(data: DataConfig) -> bool:
-    return bool(data.test.source)
+    return bool(data.test.source or data.test.path)
 
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
@@ -129,12 +130,13 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     prefix = f"{config.tag} " if config.tag else ""
     labels = None
     if config.labels:
-        labels = [line.split("\t") if line else [] for line in read_lines(config.labels)]
+        lines = islice(read_lines(config.labels), config.skip, config.last)
+        labels = [line.split("\t") if line else [] for line in lines]
         if len(labels) != len(pairs):
             raise UserError(
                 f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(pairs):,} sentence pairs"
             )
-    is_plain = config.format is CorpusFormat.text and not config.target.endswith(".gz")
+    is_plain = config.format is CorpusFormat.text and not config.target.endswith(".gz") and not config.is_part
     return ParallelText(
         name=key.removeprefix("data."),
         source=[prefix + source for source, _ in pairs],
@@ -219,7 +221,8 @@ def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str
     for key, corpus in corpora:
         is_text = corpus.format is CorpusFormat.text
         columns = [] if is_text else [corpus.source, corpus.target]
-        content.append([corpus.format.value, hashes[key], columns, corpus.tag])
+        part = [corpus.skip, corpus.take, corpus.every_answer] if corpus.is_part or corpus.every_answer else []
+        content.append([corpus.format.value, hashes[key], columns, corpus.tag, *part])
     return content
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from translate.decoding.translator import Translation
 from translate.evaluation.metrics import DEFAULT_TOKENIZER, Metric, Scores, score
 
+GROUP_METRICS = 2  # so many of an evaluation's metrics are told of its groups, too
 _LENGTH_EDGES = (10, 20, 30, 40, 60)
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
@@ -89,7 +90,7 @@ def evaluate_corpus(
 
     def group(name: str, places: Sequence[int]) -> Group:
         chosen = [hypotheses[i] for i in places], [references[i] for i in places]
-        scores = score(*chosen, metrics=(Metric.bleu, Metric.chrf), tokenize=tokenize)
+        scores = score(*chosen, metrics=metrics[:GROUP_METRICS], tokenize=tokenize)
         return Group(name=name, size=len(places), scores=scores, exact=_exact(*chosen))
 
     return Evaluation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.data.preparation import ParallelText
@@ -11,7 +11,7 @@ from translate.decoding.progress import Progress
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import Metric, bleu_tokenizer
+from translate.evaluation.metrics import SACREBLEU, Metric, bleu_tokenizer
 from translate.evaluation.report import write_report
 from translate.text import read_lines
 
@@ -26,6 +26,7 @@ class EvaluateConfig(DecodingConfig):
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
     target_language    its code, such as zh: chooses what BLEU counts as words, unless tokenize says so
+    metrics            what is told; groups are scored by the first two
     tokenize           sacreBLEU's -tok; "": by target_language
     bootstrap          resamples for the confidence intervals; 0: none
     examples           lines shown in the report, worst and best
@@ -37,6 +38,7 @@ class EvaluateConfig(DecodingConfig):
     labels: str = ""
     output: str = ""
     target_language: str = ""
+    metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
     tokenize: str = ""
     bootstrap: int = 1000
     examples: int = 20
@@ -67,7 +69,7 @@ def evaluate_files(translator: Translator, text: ParallelText, config: EvaluateC
     evaluation = evaluate_corpus(
         translator,
         text,
-        metrics=list(Metric),
+        metrics=config.metrics,
         tokenize=config.tokenize or bleu_tokenizer(config.target_language),
         bootstrap=config.bootstrap,
         progress=(lambda share: progress.show(share * len(text))) if progress else None,

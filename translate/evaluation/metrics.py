@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER as sacreBLEU defines them, each with the signature that makes it comparable.
+"""BLEU, chrF and TER as sacreBLEU defines them, and others, each with the signature that makes it comparable.
 
 BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
 from files by translate.text, the values are those that `sacrebleu REFERENCE -i HYPOTHESES` prints.
@@ -16,6 +16,7 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from translate.errors import UserError
+from translate.evaluation.line_metrics import LineScorer, exact_match, rouge, rouge_signature, token_f1
 from translate.evaluation.significance import confidence_interval
 
 
@@ -23,7 +24,15 @@ class Metric(StrEnum):
     bleu = "bleu"
     chrf = "chrf"
     ter = "ter"
+    rouge1 = "rouge1"
+    rouge2 = "rouge2"
+    rougeL = "rougeL"  # noqa: N815 - what everybody calls it
+    exact_match = "exact_match"
+    f1 = "f1"
 
+
+SACREBLEU = (Metric.bleu, Metric.chrf, Metric.ter)
+ERRORS = (Metric.ter,)  # of which less is better
 
 DEFAULT_TOKENIZER = "13a"
 # How BLEU finds words; those after "char" need extra packages or a download.
@@ -49,7 +58,7 @@ _WITHOUT_SPACES = ("zh", "char", "ja-mecab")
 class Score:
     """A corpus's score.
 
-    name       as sacreBLEU writes it: BLEU, chrF2, TER
+    name       as it is printed: BLEU, chrF2, TER, ROUGE-1, …
     value      0 to 100; more is better, except for TER, an error rate in percent
     interval   half the width of its 95 % confidence interval; None if there was no bootstrap
     signature  how it was computed
@@ -107,7 +116,10 @@ def bleu_tokenizer(language: str) -> str:
 
 
 def command(metrics: Sequence[Metric], tokenize: str, *, reference: str, hypotheses: str) -> str:
-    """The sacrebleu command that prints the same numbers."""
+    """The sacrebleu command that prints the same numbers, those of its metrics; "" if there are none."""
+    metrics = [metric for metric in metrics if metric in SACREBLEU]
+    if not metrics:
+        return ""
     options = "" if tokenize == DEFAULT_TOKENIZER else f" -tok {tokenize}"
     if Metric.ter in metrics and tokenize in _WITHOUT_SPACES:
         options += " --ter-normalized --ter-asian-support"
@@ -126,6 +138,8 @@ def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[
 def _score(
     metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str, bootstrap: int
 ) -> Score:
+    if metric not in SACREBLEU:
+        return _mean_of_lines(metric, hypotheses, references, bootstrap)
     scorer = _scorer(metric, tokenize)
     result = scorer.corpus_score(hypotheses, [references])
     details = {"brevity_penalty": result.bp, "length_ratio": result.ratio} if metric == Metric.bleu else {}
@@ -136,6 +150,31 @@ def _score(
         signature=str(scorer.get_signature()),
         details=details,
     )
+
+
+def _mean_of_lines(metric: Metric, hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
+    name, scorer, signature = _line_metric(metric)
+    values = np.array([[scorer(*pair)] for pair in zip(hypotheses, references, strict=True)], dtype=np.float32)
+    count = len(values)
+    return Score(
+        name=name,
+        value=float(100 * values.mean(dtype=np.float64)),
+        interval=(
+            confidence_interval(values, lambda total: 100 * float(total[0]) / count, resamples=bootstrap)
+            if bootstrap > 1
+            else None
+        ),
+        signature=signature,
+    )
+
+
+def _line_metric(metric: Metric) -> tuple[str, LineScorer, str]:
+    """What it is called, how it is computed, and its signature."""
+    if metric is Metric.exact_match:
+        return "EM", exact_match, "squad:1.1"
+    if metric is Metric.f1:
+        return "F1", token_f1, "squad:1.1"
+    return f"ROUGE-{metric.value[-1]}", rouge(metric.value), rouge_signature()
 
 
 def _interval(scorer: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, Group
-from translate.evaluation.metrics import Metric, Score, command, sentence_chrf
+from translate.evaluation.metrics import Score, command, sentence_chrf
 
 _HYPOTHESES = "hypotheses.txt"
 
@@ -46,8 +46,8 @@ def terminal_text(evaluation: Evaluation) -> str:
     lines = [f"{evaluation.name}: {_counts(evaluation)}"]
     lines += _aligned([[score.name, _value(score), score.signature] for score in evaluation.scores.values()])
     for title, groups in _tables(evaluation):
-        rows = [[title, "lines", "BLEU", "chrF", "exact"], *map(_row, groups)]
-        lines += ["", *_aligned(rows, right=(1, 2, 3, 4))]
+        rows = [_heading(title, groups), *map(_row, groups)]
+        lines += ["", *_aligned(rows, right=range(1, len(rows[0])))]
     return "\n".join(lines)
 
 
@@ -113,10 +113,10 @@ def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[
         f"# Evaluation of {evaluation.name}",
         _counts(evaluation) + ".",
         _table(["metric", "value", "signature"], scores),
-        f"The same numbers: `{again}`",
+        *([f"The same numbers: `{again}`"] if again else []),
     ]
     for title, groups in _tables(evaluation):
-        table = _table([title, "lines", "BLEU", "chrF", "exact"], [_row(group) for group in groups])
+        table = _table(_heading(title, groups), [_row(group) for group in groups])
         parts += [f"## By {title}", table]
     for title, chosen in examples.items():
         if chosen:
@@ -147,8 +147,12 @@ def _value(score: Score) -> str:
     return f"{score.value:.1f}" + ("" if score.interval is None else f" ± {score.interval:.1f}")
 
 
+def _heading(title: str, groups: Sequence[Group]) -> list[str]:
+    return [title, "lines", *(score.name for score in groups[0].scores.values()), "exact"]
+
+
 def _row(group: Group) -> list[str]:
-    values = [f"{group.scores[metric].value:.1f}" for metric in (Metric.bleu, Metric.chrf)]
+    values = [f"{score.value:.1f}" for score in group.scores.values()]
     return [group.name, f"{group.size:,}", *values, f"{group.exact:.1%}"]
 
 

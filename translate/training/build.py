@@ -234,7 +234,15 @@ def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: Wor
     engine = NativeEngine(model=trainee.model, device=trainee.device, batch_tokens=config.validation.batch_tokens)
     translator = Translator(engine, data.tokenizer, config.search)
     tokenize = config.validation.tokenize or bleu_tokenizer(config.data.target_language)
-    return Validator(data.valid, batches, translator, tokenize, config.loss.label_smoothing, world)
+    return Validator(
+        text=data.valid,
+        batches=batches,
+        translator=translator,
+        metrics=config.validation.metrics,
+        tokenize=tokenize,
+        smoothing=config.loss.label_smoothing,
+        world=world,
+    )
 
 
 def _introduce(run: Run, *, resumed: bool) -> None:

@@ -16,7 +16,7 @@ from translate.text import write_lines
 from translate.training.averages import average_weights
 from translate.training.build import Run, plain
 from translate.training.folder import flatten
-from translate.training.settings import is_better
+from translate.training.settings import LOSS, is_better
 from translate.training.state import saved_states
 from translate.training.validation import ShardedTranslator
 
@@ -102,14 +102,14 @@ def report(run: Run, evaluation: Evaluation) -> str:
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
         f"curves: tensorboard --logdir {folder.path.parent}"
     )
-    bleu = evaluation.scores[Metric.bleu]
+    metric = next(iter(evaluation.scores)) if run.config.validation.metric == LOSS else run.config.validation.metric
     again = command(
-        [Metric.bleu],
+        [Metric(metric)],
         evaluation.tokenize,
         reference=reference,
         hypotheses=str(folder.evaluation / "hypotheses.txt"),
     )
-    summary = f"{evaluation.name} {bleu}  ({again})"
+    summary = f"{evaluation.name} {evaluation.scores[Metric(metric)]}" + (f"  ({again})" if again else "")
     logger.info(summary)
     return summary
 
@@ -119,6 +119,7 @@ def _evaluate(run: Run) -> Evaluation:
     return evaluate_corpus(
         ShardedTranslator(run.validator.translator, run.world),
         run.data.test or run.data.valid,
+        metrics=run.validator.metrics,
         tokenize=run.validator.tokenize,
         bootstrap=1000,
         progress=lambda share: run.line.busy("translating", share),

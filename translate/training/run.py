@@ -28,8 +28,10 @@ from translate.tuning import tune_process
 logger = logging.getLogger("translate")
 
 
-def train(config: TrainConfig) -> None:
+def train(config: TrainConfig) -> bool:
     """Train a model as configured, or continue the run in run.dir; then score the best one on the test set.
+
+    False when a signal ended the run early.
 
     Raises UserError for settings, files or folders that do not go together, before the work starts, and when
     the gradient stays non-finite.
@@ -45,8 +47,10 @@ def train(config: TrainConfig) -> None:
             folder.open(plain(config))
         start_log(line, path=folder.log, silent=not world.is_main)
         run = build(config, folder=folder, world=world, line=line)
-        if train_until_over(run, interruption):
+        over = train_until_over(run, interruption)
+        if over:
             finish(run)
+        return over
     finally:
         line.clear()
         interruption.forget()

@@ -12,7 +12,7 @@ from translate.data.preparation import DataConfig
 from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
-from translate.evaluation.metrics import TOKENIZERS
+from translate.evaluation.metrics import ERRORS, TOKENIZERS, Metric
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig
@@ -39,11 +39,13 @@ class AveragingConfig:
 class ValidationConfig:
     """every counts updates; metric chooses the best checkpoint and is what patience watches.
 
+    metrics   what is told, of the final test as well; groups are scored by the first two
     tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language
     """
 
     every: int = 1000
-    metric: str = "bleu"
+    metrics: list[Metric] = field(default_factory=lambda: [Metric.bleu, Metric.chrf])
+    metric: str = "bleu"  # one of those, or loss
     tokenize: str = ""
     batch_tokens: int = 0  # of the source side, while decoding; 0: as many as are fast
     samples: int = 6
@@ -70,6 +72,24 @@ class RunConfig:
 
 
 @dataclass(kw_only=True)
+class BackTranslationConfig:
+    """Training pairs made of text in the target language, by a model that is trained for it first.
+
+    monolingual  a file of sentences; "": no back-translation
+    search       how they are translated; search.method=sampling gives more varied sources
+    keep         share of the translations that is used, the most confident ones
+    tag          what stands before a synthetic source
+    weight       how many times an epoch sees each synthetic pair
+    """
+
+    monolingual: str = ""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    keep: float = 1.0
+    tag: str = "<bt>"
+    weight: float = 1.0
+
+
+@dataclass(kw_only=True)
 class TrainConfig:
     """The train command: from text to a scored model in run.dir; the same command continues a run."""
 
@@ -88,16 +108,19 @@ class TrainConfig:
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
 
-METRICS = {"bleu": 1, "chrf": 1, "loss": -1}  # name -> whether more or less of it is better
+LOSS = "loss"
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:
     """Whether a value of the metric beats the best so far; None: there is none yet."""
-    return best is None or METRICS[metric] * value > METRICS[metric] * best
+    if best is None:
+        return True
+    return value < best if metric in (LOSS, *ERRORS) else value > best
 
 
 def check(config: TrainConfig) -> None:
@@ -137,8 +160,10 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"compute.precision={config.compute.precision} is for decoding: train in bf16 or fp32")
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
-    if config.validation.metric not in METRICS:
-        raise UserError(f"validation.metric={config.validation.metric} is none of {', '.join(METRICS)}")
+    if config.validation.metric not in (choices := [*config.validation.metrics, LOSS]):
+        raise UserError(
+            f"validation.metric={config.validation.metric} is none of validation.metrics and loss: {', '.join(choices)}"
+        )
     if config.validation.tokenize not in ("", *TOKENIZERS):
         raise UserError(f"validation.tokenize={config.validation.tokenize} is none of {', '.join(TOKENIZERS)}")
     for name, auxiliary in config.auxiliary.items():

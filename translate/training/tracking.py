@@ -14,8 +14,6 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from translate.evaluation.evaluation import Group
-from translate.evaluation.metrics import Metric
 from translate.explaining.explanation import Explanation
 from translate.explaining.picture import Picture, draw_alignment, draw_heads
 from translate.training.state import Progress
@@ -91,20 +89,22 @@ class Tracker:
     def validation(self, validation: Validation, maps: Sequence[Explanation], *, samples: int, step: int) -> None:
         evaluation = validation.evaluation
         scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
-        bleu = evaluation.scores[Metric.bleu]
+        details = {f"valid/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
         self.scalars(
             {
                 **scores,
+                **details,
                 "valid/loss": validation.loss,
                 "valid/cross_entropy": validation.cross_entropy,
                 "valid/perplexity": validation.perplexity,
                 **({} if validation.uncovered is None else {"valid/uncovered_source_tokens": validation.uncovered}),
-                "valid/brevity_penalty": bleu.details["brevity_penalty"],
                 "speed/valid_sentences_per_second": len(evaluation.source) / max(evaluation.seconds, 1e-9),
             },
             step,
         )
-        self.groups("valid_bleu_by_length", evaluation.by_length, step)
+        for group in evaluation.by_length:
+            metric, score = next(iter(group.scores.items()))
+            self.writer.add_scalar(f"valid_{metric}_by_length/{group.name}", score.value, step)
         self.writer.add_text("valid_translations", _samples(validation, samples), step)
         for number, explanation in enumerate(maps, start=1):
             self.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
@@ -114,10 +114,6 @@ class Tracker:
 
     def picture(self, tag: str, picture: Picture, step: int) -> None:
         self.writer.add_image(tag, picture, step, dataformats="HWC")
-
-    def groups(self, tag: str, groups: Sequence[Group], step: int) -> None:
-        for group in groups:
-            self.writer.add_scalar(f"{tag}/{group.name}", group.scores[Metric.bleu].value, step)
 
     def text(self, tag: str, text: str, step: int = 0) -> None:
         self.writer.add_text(tag, text, step)

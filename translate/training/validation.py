@@ -57,6 +57,7 @@ class Validator:
     text: ParallelText
     batches: list[Batch]
     translator: Translator
+    metrics: list[Metric]
     tokenize: str
     smoothing: float
     world: World
@@ -64,7 +65,9 @@ class Validator:
     def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
         loss, plain, uncovered = self._losses(trainee)
         translator = ShardedTranslator(self.translator, self.world)
-        evaluation = evaluate_corpus(translator, self.text, tokenize=self.tokenize, progress=progress)
+        evaluation = evaluate_corpus(
+            translator, self.text, metrics=self.metrics, tokenize=self.tokenize, progress=progress
+        )
         return Validation(loss, plain, uncovered, evaluation)
 
     @torch.no_grad()

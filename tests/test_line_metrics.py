@@ -1,0 +1,51 @@
+"""Metrics of summaries and answers, against values worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from translate.evaluation.line_metrics import exact_match, rouge, token_f1
+from translate.evaluation.metrics import Metric, score
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "reference", "exact", "f1"),
+    [
+        ("The  Denver Broncos!", "denver broncos", 1, 1),
+        ("Denver", "the Denver Broncos", 0, 2 / 3),
+        ("in the year 1990", "1990", 0, 2 / 4),
+        ("a b b c", "b b b", 0, 2 * 2 / 6),  # "a" is an article, of three b in the reference two are matched
+        ("Paris", "London\tparis", 1, 1),
+        ("", "", 1, 1),
+        ("", "yes", 0, 0),
+        ("no", "yes", 0, 0),
+    ],
+)
+def test_answers_by_hand(hypothesis, reference, exact, f1):
+    assert exact_match(hypothesis, reference) == exact
+    assert token_f1(hypothesis, reference) == pytest.approx(f1)
+
+
+def test_rouge_by_hand():
+    pytest.importorskip("rouge_score")
+    hypothesis, reference = "the cats sat here", "the cat was sitting here"  # without endings: cat, sat, sit
+    assert rouge("rouge1")(hypothesis, reference) == pytest.approx(2 * 3 / 9)
+    assert rouge("rouge2")(hypothesis, reference) == pytest.approx(2 * 1 / 7)
+    assert rouge("rougeL")("here the cat", reference) == pytest.approx(2 * 2 / 8)
+
+
+def test_a_corpus_has_the_mean_of_its_lines_and_an_interval():
+    hypotheses, references = ["Rome", "in Rome", "London", "Oslo"], ["Rome"] * 4
+    found = score(hypotheses, references, metrics=[Metric.exact_match, Metric.f1], bootstrap=200)
+    assert found[Metric.exact_match].value == pytest.approx(25)
+    assert found[Metric.f1].value == pytest.approx(100 * (1 + 2 / 3) / 4)
+    assert str(found[Metric.f1]).startswith("F1 = 41.7 ± ")
+    assert found[Metric.exact_match].interval > 10
+    assert found[Metric.exact_match].signature == "squad:1.1"
+
+
+def test_rouge_names_its_package_in_its_signature():
+    pytest.importorskip("rouge_score")
+    [found] = score(["a cat"], ["a cat"], metrics=[Metric.rougeL]).values()
+    assert (found.name, found.value) == ("ROUGE-L", 100)
+    assert "stemmer:porter|version:rouge-score 0." in found.signature

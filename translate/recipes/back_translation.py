@@ -1,0 +1,191 @@
+"""Back-translation (Sennrich, Haddow and Birch 2016): more training pairs out of text in the target language alone.
+
+    reverse/    a run from target to source language
+    synthetic/  its translations of the monolingual text, the most confident of which become training pairs
+    .           the run itself, on the parallel text and those, tagged (Caswell, Chelba and Grangier 2019)
+
+Each stage that is over is not made again while nothing that it was made from has changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from translate.adaptation.files import fingerprint
+from translate.checkpoint import load_model
+from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes
+from translate.data.preparation import DataConfig
+from translate.data.storage import digest
+from translate.decoding.engine import choose_device
+from translate.decoding.native import NativeEngine
+from translate.decoding.progress import Progress
+from translate.decoding.translator import WINDOW, Translator
+from translate.distributed import World, join_world, leave_world
+from translate.errors import UserError
+from translate.text import count_lines, read_lines, write_lines
+from translate.training.run import train
+from translate.training.settings import BackTranslationConfig, TrainConfig
+from translate.training.validation import ShardedTranslator
+
+logger = logging.getLogger("translate")
+
+
+def back_translate(config: TrainConfig) -> None:
+    """All stages, or what is left of them. Raises UserError where a file or a setting is at fault."""
+    folder = Path(config.run.dir)
+    _check(config)
+    if train(reverse_of(config, folder / "reverse")):
+        translate_monolingual(config, folder / "reverse", folder / "synthetic")
+        train(with_synthetic(config, folder / "synthetic"))
+
+
+def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The run in the other direction, on the same parallel text."""
+    tokenizer = replace(
+        config.tokenizer,
+        source_vocab_size=config.tokenizer.target_vocab_size,
+        target_vocab_size=config.tokenizer.source_vocab_size,
+    )
+    return replace(
+        config,
+        name=f"{config.name} reverse",
+        data=_reversed(config.data),
+        tokenizer=tokenizer,
+        run=replace(config.run, dir=str(folder)),
+        back_translation=BackTranslationConfig(),
+    )
+
+
+def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> None:
+    """Write the synthetic pairs, source.txt and target.txt; continue where an earlier session was killed."""
+    settings, world = config.back_translation, join_world(choose_device(config.compute.device))
+    try:
+        key = digest([fingerprint(reverse / "best"), _hash(settings), dataclasses.asdict(settings.search)])
+        if world.is_main:
+            _clear_if_outdated(folder, key)
+        world.wait()
+        lines, done = count_lines(settings.monolingual), _lines_done(folder)
+        if done < lines:
+            logger.info(f"translating {lines - done:,} of {lines:,} lines of {settings.monolingual}")
+            _translate_from(done, lines, config, reverse, folder, world)
+        if world.is_main:
+            _choose(settings, folder)
+        world.wait()
+    finally:
+        leave_world()
+
+
+def with_synthetic(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The run itself, with the synthetic pairs beside the parallel text."""
+    settings = config.back_translation
+    synthetic = CorpusConfig(
+        source=str(folder / "source.txt"),
+        target=str(folder / "target.txt"),
+        tag=settings.tag,
+        weight=settings.weight,
+    )
+    return replace(config, data=replace(config.data, additional=[*config.data.additional, synthetic]))
+
+
+def _check(config: TrainConfig) -> None:
+    settings = config.back_translation
+    count_lines(settings.monolingual)  # for its errors
+    settings.search.check()
+    if not 0 < settings.keep <= 1:
+        raise UserError(f"back_translation.keep ({settings.keep}) must be above 0 and at most 1")
+    if not config.adapt.begins_anew:
+        raise UserError("back-translation trains two models from the beginning: adapt= has no place there")
+
+
+def _reversed(data: DataConfig) -> DataConfig:
+    return replace(
+        data,
+        source_language=data.target_language,
+        target_language=data.source_language,
+        train=_swapped(data.train),
+        additional=[_swapped(corpus) for corpus in data.additional],
+        valid=_swapped(data.valid),
+        test=_swapped(data.test),
+    )
+
+
+def _swapped(corpus: CorpusConfig) -> CorpusConfig:
+    if corpus.format is CorpusFormat.squad:
+        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are no sentences")
+    return replace(corpus, source=corpus.target, target=corpus.source)
+
+
+def _hash(settings: BackTranslationConfig) -> str:
+    text = CorpusConfig(source=settings.monolingual, target=settings.monolingual)
+    return content_hashes(text, key="back_translation.monolingual")[0]
+
+
+def _clear_if_outdated(folder: Path, key: str) -> None:
+    """Translations by another model, of other text or by another search are of no use."""
+    marker = folder / "key"
+    if not marker.exists() or marker.read_text() != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        marker.write_text(key)
+
+
+def _lines_done(folder: Path) -> int:
+    """How many translations there are; a line that a killed process has left without its end is cut off."""
+    path = folder / "translations.tsv"
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with open(path, "r+b") as file:
+            file.truncate(whole)
+    return content.count(b"\n")
+
+
+def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, folder: Path, world: World) -> None:
+    settings = config.back_translation
+    device = choose_device(config.compute.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", world.local_rank)
+    loaded = load_model(reverse, device=device)
+    engine = NativeEngine(model=loaded.model, device=device, workers=1 if world.size > 1 else 0)
+    translator = ShardedTranslator(Translator(engine, loaded.tokenizer, settings.search), world)
+    progress = Progress(sys.stderr, total=lines) if world.is_main else None
+    remaining = islice(read_lines(settings.monolingual), done, None)
+    while window := list(islice(remaining, WINDOW)):
+        translations = translator.translate(window)
+        done += len(window)
+        if world.is_main and progress:
+            with open(folder / "translations.tsv", "a", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{found.score:.6f}\t{found.text}\n" for found in translations)
+            progress.show(done)
+    if progress:
+        progress.finish(lines)
+
+
+def _choose(settings: BackTranslationConfig, folder: Path) -> None:
+    """The most confident translations, in their order, opposite the lines that they are translations of."""
+    found = list(_translations(folder / "translations.tsv"))
+    scores = np.array([score if text else -np.inf for score, text in found])
+    best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])
+    chosen = set(best[np.isfinite(scores[best])].tolist())
+    monolingual = read_lines(settings.monolingual)
+    write_lines(folder / "source.txt", [text for place, (_, text) in enumerate(found) if place in chosen])
+    write_lines(folder / "target.txt", [line for place, line in enumerate(monolingual) if place in chosen])
+    logger.info(f"{len(chosen):,} of {len(found):,} back-translations become training pairs")
+
+
+def _translations(path: Path) -> Iterator[tuple[float, str]]:
+    for line in read_lines(path):
+        score, _, text = line.partition("\t")
+        yield float(score), text
