@@ -1,0 +1,92 @@
+"""The recipe from one language's text to more training pairs, killed and continued in its stages."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from small_runs import REPOSITORY, call, command, environment, options, write_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parallel text, and further lines of the target language, some of them blank."""
+    folder = write_corpus(tmp_path_factory.mktemp("corpus"), pairs=300)
+    more = (write_corpus(folder / "more", pairs=3000, seed=7) / "train.tgt").read_text().splitlines()
+    (folder / "mono.tgt").write_text("".join(f"{line}\n" for line in ["", *more, ""]))
+    return folder
+
+
+def recipe(corpus: Path, folder: Path, **changes: object) -> list[str]:
+    settings = {"experiment": "back_translation", "back_translation__monolingual": corpus / "mono.tgt"}
+    return options(corpus, folder, **settings, run__max_steps=40, **changes)
+
+
+def end_when(arguments: list[str], moment, number: signal.Signals) -> str:
+    """Start the recipe and send it a signal at a moment; what it has said."""
+    process = subprocess.Popen(
+        command("train", *arguments), stderr=subprocess.PIPE, cwd=REPOSITORY, env=environment(), text=True
+    )
+    limit = time.monotonic() + 120
+    while not moment() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(number)
+    return process.communicate(timeout=60)[1]
+
+
+def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    result = call("train", *recipe(corpus, whole, back_translation__keep=0.5))
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"1,500 of 3,002 back-translations become training pairs" in result.stderr
+    assert b"3,002 of 3,002 lines" in result.stderr
+
+    arguments = recipe(corpus, parts, back_translation__keep=0.5)
+    said = end_when(arguments, lambda: any((parts / "reverse").glob("state/step-*")), signal.SIGTERM)
+    assert not (parts / "synthetic").exists(), said
+    translations = parts / "synthetic" / "translations.tsv"
+    end_when(arguments, translations.exists, signal.SIGKILL)
+    # as when it is killed in the middle of a line
+    content = translations.read_bytes()[:20_000]
+    translations.write_bytes(content)
+    assert not content.endswith(b"\n")
+    said = end_when(arguments, lambda: any(parts.glob("state/step-*")), signal.SIGKILL)
+    left = 3002 - content.count(b"\n")
+    assert f"translating {left:,} of 3,002 lines" in said
+    result = call("train", *arguments)
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"translating" not in result.stderr
+    for name in (
+        "synthetic/source.txt",
+        "synthetic/target.txt",
+        "best/weights.safetensors",
+        "evaluation/hypotheses.txt",
+    ):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
+
+    sources = (whole / "synthetic" / "source.txt").read_text().splitlines()
+    assert len(sources) == 1500
+    assert all(sources)
+    [synthetic] = yaml.safe_load((whole / "config.yaml").read_text())["data"]["additional"]
+    assert synthetic["tag"] == "<bt>"
+    assert b"target_language" in (whole / "reverse" / "manifest.json").read_bytes()
+
+
+def test_mistakes_are_answered_before_the_work(corpus, tmp_path):
+    for changes, message in (
+        ({"back_translation__monolingual": tmp_path / "nowhere"}, b"nowhere"),
+        ({"back_translation__keep": 0}, b"back_translation.keep (0.0) must be above 0"),
+        ({"adapt": "full", "adapt__model": "x"}, b"adapt= has no place there"),
+    ):
+        result = call(
+            "train",
+            *options(corpus, tmp_path / "run", **{"back_translation__monolingual": corpus / "mono.tgt"} | changes),
+        )
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert not (tmp_path / "run").exists()
