@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from small_runs import call
 from translate.errors import UserError
-from translate.evaluation.metrics import Metric, bleu_tokenizer, command, score
+from translate.evaluation.metrics import Metric, bleu_tokenizer, command, p_value, score
 from translate.text import read_lines, write_lines
 
 REFERENCES = [
@@ -103,3 +104,35 @@ def test_what_cannot_be_scored_is_refused():
         score([], [])
     with pytest.raises(UserError, match="tokenize=zhh"):
         score(["a"], ["a"], tokenize="zhh")
+
+
+def test_the_paired_bootstrap_is_sacrebleus():
+    from sacrebleu.metrics import BLEU
+    from sacrebleu.significance import PairedTest
+
+    references = [f"the {word} of number {number} is here ." for number in range(40) for word in ("cat", "dog")]
+    baseline = [line.replace("is", "was") if place % 3 else line for place, line in enumerate(references)]
+    system = [line.replace("number", "no") if place % 4 else line for place, line in enumerate(references)]
+    test = PairedTest([("a", baseline), ("b", system)], {"BLEU": BLEU()}, [references], test_type="bs", n_samples=300)
+    expected = test()[1]["BLEU"][1].p_value
+    assert 0.01 < expected < 0.99
+    found = p_value(Metric.bleu, system, baseline, references, resamples=300)
+    assert found == pytest.approx(expected, abs=2 / 300)
+    assert p_value(Metric.bleu, baseline, baseline, references, resamples=100) == 1
+
+
+def test_systems_are_compared_by_any_metric(tmp_path):
+    for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 28 + ["x", "y"]}.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    paths = [f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'a'}", f"systems=[{tmp_path / 'b'}]"]
+    result = call("compare", *paths, "metrics=[exact_match]", "bootstrap=200")
+    assert result.returncode == 0, result.stderr.decode()
+    lines = result.stdout.decode().splitlines()
+    assert "50.0 ± " in lines[1]
+    assert "93.3 ± " in lines[2]
+    assert "p = 0.005" in lines[2]
+    assert lines[-1] == "EM: squad:1.1"
+    (tmp_path / "b").write_text("Rome\n")
+    result = call("compare", *paths)
+    assert result.returncode == 1
+    assert b"ref has 30 lines, but" in result.stderr

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from sacrebleu.metrics import BLEU
-from sacrebleu.significance import PairedTest
 
 from translate.checkpoint import LoadedModel, load_model
 from translate.data.preparation import ParallelText
+from translate.evaluation import metrics
+from translate.evaluation.metrics import Metric
 from translate.losses.attention import uncovered
 from translate.text import read_lines
 from translate.training.validation import encode_validation
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -79,15 +75,8 @@ def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
 
 
 def p_value(facts: Facts, baseline: Facts) -> float:
-    """Of the difference in BLEU, by paired bootstrap resampling (Koehn 2004)."""
-    if facts.hypotheses == baseline.hypotheses:  # sacreBLEU finds no difference there highly significant
-        return 1.0
-    systems: list[tuple[str, Sequence[str]]] = [("baseline", baseline.hypotheses), ("system", facts.hypotheses)]
-    references = [test_set(facts.folder).target]
-    _, results = PairedTest(systems, {"BLEU": BLEU()}, references, test_type="bs", n_samples=RESAMPLES)()
-    result = results["BLEU"][1]
-    assert not isinstance(result, str)
-    return math.nan if result.p_value is None else float(result.p_value)
+    """Of the difference in BLEU, by paired bootstrap."""
+    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, test_set(facts.folder).target)
 
 
 def _json(path: Path) -> Any:

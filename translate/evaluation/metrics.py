@@ -6,7 +6,7 @@ from files by translate.text, the values are those that `sacrebleu REFERENCE -i 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from shlex import quote
@@ -17,7 +17,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from translate.errors import UserError
 from translate.evaluation.line_metrics import LineScorer, exact_match, rouge, rouge_signature, token_f1
-from translate.evaluation.significance import confidence_interval
+from translate.evaluation.significance import Statistics, confidence_interval, paired_p_value
 
 
 class Metric(StrEnum):
@@ -135,37 +135,53 @@ def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[
     ]
 
 
+def p_value(
+    metric: Metric,
+    hypotheses: Sequence[str],
+    baseline: Sequence[str],
+    references: Sequence[str],
+    *,
+    tokenize: str = DEFAULT_TOKENIZER,
+    resamples: int = 1000,
+) -> float:
+    """That of the difference between two systems' scores, by paired bootstrap."""
+    sides = [[line.rstrip() for line in side] for side in (hypotheses, baseline)]
+    ours, theirs = (_statistics(metric, side, [line.rstrip() for line in references], tokenize) for side in sides)
+    return paired_p_value(ours[0], theirs[0], ours[1], resamples=resamples)
+
+
 def _score(
     metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str, bootstrap: int
 ) -> Score:
+    statistics, compute = _statistics(metric, hypotheses, references, tokenize)
+    interval = confidence_interval(statistics, compute, resamples=bootstrap) if bootstrap > 1 else None
     if metric not in SACREBLEU:
-        return _mean_of_lines(metric, hypotheses, references, bootstrap)
+        name, _, signature = _line_metric(metric)
+        value = 100 * float(statistics[:, 0].mean(dtype=np.float64))
+        return Score(name=name, value=value, interval=interval, signature=signature)
     scorer = _scorer(metric, tokenize)
     result = scorer.corpus_score(hypotheses, [references])
     details = {"brevity_penalty": result.bp, "length_ratio": result.ratio} if metric == Metric.bleu else {}
     return Score(
         name=result.name,
         value=result.score,
-        interval=_interval(scorer, hypotheses, references, bootstrap) if bootstrap > 1 else None,
+        interval=interval,
         signature=str(scorer.get_signature()),
         details=details,
     )
 
 
-def _mean_of_lines(metric: Metric, hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
-    name, scorer, signature = _line_metric(metric)
-    values = np.array([[scorer(*pair)] for pair in zip(hypotheses, references, strict=True)], dtype=np.float32)
-    count = len(values)
-    return Score(
-        name=name,
-        value=float(100 * values.mean(dtype=np.float64)),
-        interval=(
-            confidence_interval(values, lambda total: 100 * float(total[0]) / count, resamples=bootstrap)
-            if bootstrap > 1
-            else None
-        ),
-        signature=signature,
-    )
+def _statistics(
+    metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str
+) -> tuple[Statistics, Callable[[Statistics], float]]:
+    """Counts (sentences, n) that add up over a corpus, and what makes a score of their sum."""
+    if metric in SACREBLEU:
+        scorer = _scorer(metric, tokenize)
+        statistics = np.array(scorer._extract_corpus_statistics(hypotheses, [references]), dtype=np.float32)
+        return statistics, lambda total: float(scorer._compute_score_from_stats(total).score)
+    _, of_line, _ = _line_metric(metric)
+    values = [[of_line(*pair), 1.0] for pair in zip(hypotheses, references, strict=True)]
+    return np.array(values, dtype=np.float32), lambda total: 100 * float(total[0] / total[1])
 
 
 def _line_metric(metric: Metric) -> tuple[str, LineScorer, str]:
@@ -175,14 +191,6 @@ def _line_metric(metric: Metric) -> tuple[str, LineScorer, str]:
     if metric is Metric.f1:
         return "F1", token_f1, "squad:1.1"
     return f"ROUGE-{metric.value[-1]}", rouge(metric.value), rouge_signature()
-
-
-def _interval(scorer: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int) -> float:
-    """From sacreBLEU's own statistics of each sentence; its own bootstrap holds all resamples in memory."""
-    statistics = np.array(scorer._extract_corpus_statistics(hypotheses, [references]), dtype=np.float32)
-    return confidence_interval(
-        statistics, lambda total: scorer._compute_score_from_stats(total).score, resamples=resamples
-    )
 
 
 def _scorer(metric: Metric, tokenize: str) -> Any:

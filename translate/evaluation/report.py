@@ -44,10 +44,10 @@ def write_report(evaluation: Evaluation, directory: str | Path, *, examples: int
 def terminal_text(evaluation: Evaluation) -> str:
     """Scores with signatures, then the groups as an aligned table."""
     lines = [f"{evaluation.name}: {_counts(evaluation)}"]
-    lines += _aligned([[score.name, _value(score), score.signature] for score in evaluation.scores.values()])
+    lines += aligned([[score.name, _value(score), score.signature] for score in evaluation.scores.values()])
     for title, groups in _tables(evaluation):
         rows = [_heading(title, groups), *map(_row, groups)]
-        lines += ["", *_aligned(rows, right=range(1, len(rows[0])))]
+        lines += ["", *aligned(rows, right=range(1, len(rows[0])))]
     return "\n".join(lines)
 
 
@@ -169,7 +169,7 @@ def _cell(text: str) -> str:
     return visible
 
 
-def _aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -1,8 +1,12 @@
-"""How far a score would move on another test set of the same kind: bootstrap resampling (Koehn 2004)."""
+"""How far scores, and the difference of two, would move on another test set of the same kind (Koehn 2004).
+
+Statistics (sentences, counts) add up over a corpus; compute makes a score of such a sum. One resample at a time:
+memory does not grow with their number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +14,31 @@ from numpy.typing import NDArray
 SEED = 12345  # sacreBLEU's own, so that the intervals are those of `sacrebleu --confidence`
 
 
-def confidence_interval(
-    statistics: NDArray[np.float32], compute: Callable[[NDArray[np.float32]], float], *, resamples: int
-) -> float:
-    """Half the width of a score's 95 % confidence interval.
+Statistics = NDArray[np.float32]
+Compute = Callable[[Statistics], float]
 
-    statistics (sentences, counts) add up over a corpus; compute makes a score of such a sum. One resample at a
-    time: memory does not grow with their number.
-    """
-    random = np.random.default_rng(SEED)
-    count = len(statistics)
-    scores = sorted(
-        float(compute(statistics[random.choice(count, size=count, replace=True)].sum(0))) for _ in range(resamples)
-    )
+
+def confidence_interval(statistics: Statistics, compute: Compute, *, resamples: int) -> float:
+    """Half the width of a score's 95 % confidence interval."""
+    scores = sorted(compute(statistics[chosen].sum(0)) for chosen in _resamples(len(statistics), resamples))
     tail = resamples // 40
     return (scores[-1 - tail] - scores[tail]) / 2
+
+
+def paired_p_value(first: Statistics, second: Statistics, compute: Compute, *, resamples: int) -> float:
+    """How likely a difference like that between two systems is where there is none, two-sided.
+
+    Both are resampled alike; the differences, less their mean, are what chance makes of no difference (Riezler and
+    Maxwell 2005). Of equal systems it is 1.
+    """
+    observed = compute(first.sum(0)) - compute(second.sum(0))
+    found = np.array(
+        [compute(first[chosen].sum(0)) - compute(second[chosen].sum(0)) for chosen in _resamples(len(first), resamples)]
+    )
+    by_chance = np.abs(found - found.mean()) >= abs(observed)
+    return float((by_chance.sum() + 1) / (resamples + 1))
+
+
+def _resamples(sentences: int, count: int) -> Iterator[NDArray[np.int64]]:
+    random = np.random.default_rng(SEED)
+    return (random.choice(sentences, size=sentences, replace=True) for _ in range(count))

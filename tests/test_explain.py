@@ -1,0 +1,140 @@
+"""What explain says of a sentence, against numbers worked out otherwise, and what it writes."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from small_runs import call, options, write_corpus
+from translate.data.loader import pad_batch
+from translate.explaining.explanation import explain
+from translate.explaining.page import sentence_page
+from translate.models import ARCHITECTURES, Vocabularies, build_model
+from translate.special_tokens import EOS
+from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+
+SMALL = {
+    "transformer": {"ffn_dim": 64, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 3},
+    "lstm": {"encoder_layers": 1, "decoder_layers": 1},
+    "convolutional": {"encoder_layers": 2, "decoder_layers": 2},
+}
+SOURCE, TARGET = [5, 6, 7, 8], [9, 10, 11]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    lines = [" ".join("abcdefghij<"[place:]) for place in range(9)] * 3
+    return train_tokenizer(TokenizerConfig(vocab_size=24, byte_fallback=False), lines, lines)
+
+
+def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
+    torch.manual_seed(0)
+    config = ARCHITECTURES[architecture][0](d_model=32, max_length=20, **SMALL[architecture] | settings)
+    size = tokenizer.source_vocab_size
+    return build_model(config, Vocabularies(size, size, shared=True))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, architecture):
+    model = make_model(architecture, tokenizer)
+    found = explain(model, tokenizer, SOURCE, TARGET)
+    with torch.no_grad():
+        output = model.eval()(pad_batch([np.array(SOURCE)], [np.array(TARGET)]), return_attention=True)
+    probabilities = output.logits()[0].softmax(-1)
+    for place, (word, label) in enumerate(zip(found.words, [*TARGET, EOS], strict=True)):
+        p = probabilities[place]
+        assert word.probability == pytest.approx(float(p[label]), rel=1e-4)
+        assert word.entropy == pytest.approx(float(-(p * p.log()).sum()), rel=1e-4)
+        assert word.alternatives[0][1] == pytest.approx(float(p.max()), rel=1e-4)
+        assert word.aligned == int(output.attention[0, :, place].mean(0).argmax())
+    np.testing.assert_allclose(found.alignment, output.attention[0].mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.coverage.sum(), len(TARGET) + 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_head_that_there_is_is_shown(tokenizer, architecture):
+    heads = {each.kind: each for each in explain(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET).heads}
+    shapes = {kind: [layer.shape for layer in each.layers] for kind, each in heads.items()}
+    assert (
+        shapes
+        == {
+            "transformer": {"encoder": [(2, 5, 5)] * 2, "decoder": [(2, 4, 4)] * 3, "cross": [(2, 4, 5)] * 3},
+            "lstm": {"cross": [(1, 4, 5)]},
+            "convolutional": {"cross": [(1, 4, 5)] * 2},
+        }[architecture]
+    )
+    for each in heads.values():
+        for layer in each.layers:
+            np.testing.assert_allclose(layer.sum(-1), 1, rtol=1e-4)
+            assert layer.shape[1:] == (len(each.queries), len(each.keys))
+    if "decoder" in heads:
+        assert all(np.triu(head, 1).max() == 0 for layer in heads["decoder"].layers for head in layer)
+        assert heads["decoder"].keys[0] == "<s>"
+
+
+def test_looking_changes_nothing(tokenizer):
+    model = make_model("transformer", tokenizer).eval()
+    batch = pad_batch([np.array(SOURCE)], [np.array(TARGET)])
+    with torch.no_grad():
+        before = model(batch).logits()
+        looked, _ = model.look(batch)
+        torch.testing.assert_close(looked.logits(), before)
+        assert torch.equal(model(batch).logits(), before)
+
+
+def test_a_model_without_attention_has_nothing_to_show(tokenizer):
+    assert explain(make_model("lstm", tokenizer, attention="none"), tokenizer, SOURCE, TARGET) is None
+
+
+def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):
+    found = explain(make_model("transformer", tokenizer), tokenizer, SOURCE, TARGET)
+    weights = np.full_like(found.alignment, 0.25)
+    weights[:, 1] = 0.01
+    object.__setattr__(found, "alignment", weights)
+    object.__setattr__(found, "source_text", "<script>alert(1)</script>")
+    assert found.ignored == [1]
+    page = sentence_page(found, number=1, count=2, picture="0001.png")
+    assert f"Ignored source tokens: {html.escape(found.source[1])}" in page
+    assert "<script" not in page
+    assert "0002.html" in page
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    result = call("train", *options(write_corpus(folder / "corpus"), folder / "run", run__max_steps=30))
+    assert result.returncode == 0, result.stderr.decode()
+    return folder
+
+
+def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_path):
+    (tmp_path / "input").write_text("1 2 3\n\n4 5\n" + "6 " * 100 + "\n")
+    common = [f"model={trained / 'run'}", f"input={tmp_path / 'input'}", "threads=1"]
+    result = call("explain", *common, f"output={tmp_path / 'pages'}")
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"2 of 4 lines are left out" in result.stderr
+    names = sorted(path.name for path in (tmp_path / "pages").iterdir())
+    assert names == ["0001.html", "0001.png", "0002.html", "0002.png", "index.html"]
+    index = (tmp_path / "pages" / "index.html").read_text()
+    assert re.findall(r'href="(\d+\.html)"', index) == ["0001.html", "0002.html"]
+    (tmp_path / "target").write_text("3 2 1\n\n5 4\n1\n")
+    result = call("explain", *common, f"output={tmp_path / 'given'}", f"target={tmp_path / 'target'}")
+    assert "<p>5 4</p>" in (tmp_path / "given" / "0002.html").read_text(), result.stderr.decode()
+
+
+def test_mistakes_are_answered(trained, tmp_path):
+    (tmp_path / "blank").write_text("\n")
+    (tmp_path / "two").write_text("1\n2\n")
+    for arguments, message in (
+        ([f"input={tmp_path / 'blank'}"], b"has no line to explain"),
+        ([f"input={tmp_path / 'two'}", f"target={tmp_path / 'blank'}"], b"has 2 lines, but"),
+        ([f"input={tmp_path / 'two'}", "engine=ctranslate2"], b"only engine=native shows its attention"),
+    ):
+        result = call("explain", f"model={trained / 'run'}", *arguments, f"output={tmp_path / 'pages'}")
+        assert result.returncode == 1
+        assert message in result.stderr
