@@ -23,7 +23,7 @@ train: install  ## train on the shipped corpus, decode its test set, score it (A
 	$(BIN)/python -m translate.train experiment=shipped $(ARGS)
 
 test: install  ## the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: install  ## style and types
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A made-up corpus for question answering, in SQuAD's JSON: who owns, likes and lives where, in sentences of four kinds.
+"""A made-up corpus for question answering, in SQuAD's JSON: who owns what, and who lives where.
 
     python scripts/make_questions.py data/questions
 

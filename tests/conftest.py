@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # as many test processes as cores: more threads than one each would wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 _REPOSITORY = Path(__file__).parent.parent
 
 

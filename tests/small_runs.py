@@ -22,6 +22,12 @@ def write_corpus(folder: Path, *, pairs: int = 600, seed: int = 0) -> Path:
     return folder
 
 
+def syllables() -> list[str]:
+    """Lines of words for a tokenizer of some dozen pieces."""
+    parts = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun")
+    return [" ".join(first + second for second in parts) for first in parts]
+
+
 def options(corpus: Path, run: Path, **changes: object) -> list[str]:
     """The command line of a small run; changes name options with __ for a dot, None leaves one out."""
     settings = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from small_runs import call, options, write_corpus
+from small_runs import call, options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.config import AdaptConfig, AdapterConfig, LoraConfig, PrefixConfig
 from translate.adaptation.files import fingerprint, save_adapter, with_adapter
@@ -32,8 +32,7 @@ PLACES += [(name, method) for name in ARCHITECTURES for method in METHODS if met
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    lines = [" ".join("abcdefghij"[place:]) for place in range(9)] * 3
-    return train_tokenizer(TokenizerConfig(vocab_size=24, byte_fallback=False), lines, lines)
+    return train_tokenizer(TokenizerConfig(vocab_size=35, byte_fallback=False), syllables(), syllables())
 
 
 def make_config(architecture: str):

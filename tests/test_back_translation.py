@@ -24,7 +24,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(corpus: Path, folder: Path, **changes: object) -> list[str]:
     settings = {"experiment": "back_translation", "back_translation__monolingual": corpus / "mono.tgt"}
-    return options(corpus, folder, **settings, run__max_steps=40, **changes)
+    return options(corpus, folder, **settings, run__max_steps=120, **changes)
 
 
 def end_when(arguments: list[str], moment, number: signal.Signals) -> str:

@@ -148,7 +148,10 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["run.max_steps=many"], "run.max_steps=many"),
         (["model.norm=batch_norm"], "layer_norm, rms_norm"),
         (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
-        (["validation.metric=meteor"], "validation.metric=meteor is none of bleu, chrf, loss"),
+        (
+            ["validation.metric=meteor"],
+            "validation.metric=meteor is none of validation.metrics and loss: bleu, chrf, loss",
+        ),
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
         (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),
         (["auxiliary=[rdrop]"], "auxiliary=rdrop: there is no such choice; did you mean r_drop?"),

@@ -81,10 +81,11 @@ def _hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 def test_every_format_has_a_test():
-    assert set(WRITERS) == set(CORPORA) == set(CorpusFormat)
+    # SQuAD's sources are made of two parts each: it has a test of its own
+    assert {*WRITERS, CorpusFormat.squad} == set(CORPORA) == set(CorpusFormat)
 
 
-@pytest.mark.parametrize("kind", list(CorpusFormat))
+@pytest.mark.parametrize("kind", WRITERS)
 def test_all_formats_give_the_same_hostile_pairs(kind: CorpusFormat, tmp_path: Path):
     config = WRITERS[kind](tmp_path)
     assert read(config) == PAIRS

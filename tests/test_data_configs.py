@@ -32,7 +32,10 @@ def names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", [name for name in names("data") if name != "text_files"])
+TASKS = ("dialogsum", "squad", "squad_questions")  # within one language
+
+
+@pytest.mark.parametrize("name", [name for name in names("data") if name not in ("text_files", *TASKS)])
 def test_each_data_choice_is_complete(name: str):
     data = compose("data", name)
     assert isinstance(data, DataConfig)
@@ -74,6 +77,19 @@ def test_own_files_must_all_be_named_but_for_the_test_set(tmp_path: Path):
     data = compose("data", "text_files", *(option.replace("=", f"={tmp_path}/") for option in given))
     with pytest.raises(UserError, match=r"^data\.valid: nothing says .* set data\.valid\.target=…$"):
         prepare(data, TokenizerConfig())
+
+
+def test_other_tasks_have_parts_of_their_corpora_that_do_not_overlap(corpora_root: Path, tmp_path: Path):
+    for name, folder, sizes in (
+        ("dialogsum", "dialogsum", (11_960, 500, 500)),
+        ("squad_questions", "squad-question-generation", (9_000, 570, 1_000)),
+    ):
+        data = compose("data", name, f"data.root={corpora_root / folder}", f"data.cache={tmp_path}")
+        prepared = prepare(data, TokenizerConfig(max_sentences=2000, vocab_size=2000))
+        assert prepared.test is not None
+        assert (prepared.cleaning.total, len(prepared.valid), len(prepared.test)) == sizes
+        ends = [corpus.last for corpus in (data.train, data.valid) if corpus.source == data.valid.source]
+        assert ends[0] == data.valid.skip
 
 
 def test_multi30k_and_iwslt_are_where_their_choices_look(corpora_root: Path, tmp_path: Path):

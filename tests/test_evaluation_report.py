@@ -37,7 +37,7 @@ def parallel(**changes) -> ParallelText:
 def test_corpus_is_translated_and_scored_against_the_raw_references():
     evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric))
     assert evaluation.hypotheses == SOURCE
-    assert evaluation.scores == score(SOURCE, TARGET)
+    assert evaluation.scores == score(SOURCE, TARGET, metrics=list(Metric))
     assert evaluation.exact == 4 / 5
     assert evaluation.length_ratio == 1.0
 

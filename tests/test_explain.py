@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from small_runs import call, options, write_corpus
+from small_runs import call, options, syllables, write_corpus
 from translate.data.loader import pad_batch
 from translate.explaining.explanation import explain
 from translate.explaining.page import sentence_page
 from translate.models import ARCHITECTURES, Vocabularies, build_model
+from translate.models.recurrent_attention import RecurrentAttention
 from translate.special_tokens import EOS
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
@@ -28,8 +29,7 @@ SOURCE, TARGET = [5, 6, 7, 8], [9, 10, 11]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    lines = [" ".join("abcdefghij<"[place:]) for place in range(9)] * 3
-    return train_tokenizer(TokenizerConfig(vocab_size=24, byte_fallback=False), lines, lines)
+    return train_tokenizer(TokenizerConfig(vocab_size=35, byte_fallback=False), syllables(), syllables())
 
 
 def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
@@ -88,7 +88,7 @@ def test_looking_changes_nothing(tokenizer):
 
 
 def test_a_model_without_attention_has_nothing_to_show(tokenizer):
-    assert explain(make_model("lstm", tokenizer, attention="none"), tokenizer, SOURCE, TARGET) is None
+    assert explain(make_model("lstm", tokenizer, attention=RecurrentAttention.none), tokenizer, SOURCE, TARGET) is None
 
 
 def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):

@@ -12,15 +12,17 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors", "special_tokens"},
     {"text", "batch", "distributed", "tuning"},
+    {"subword_sampling"},
     {"tokenizer"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
+    {"adaptation"},
     {"decoding"},
-    {"evaluation"},
+    {"evaluation", "explaining"},
     {"training"},
-    {"exporting"},
+    {"recipes", "exporting"},
     {"config"},
-    {"train", "decode", "evaluate", "prepare"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain"},
 ]
 ORDER = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 

@@ -179,6 +179,10 @@ def _choose(settings: BackTranslationConfig, folder: Path) -> None:
     scores = np.array([score if text else -np.inf for score, text in found])
     best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])
     chosen = set(best[np.isfinite(scores[best])].tolist())
+    if not chosen:
+        raise UserError(
+            "no line of back_translation.monolingual has a translation: the reverse model has not learned enough"
+        )
     monolingual = read_lines(settings.monolingual)
     write_lines(folder / "source.txt", [text for place, (_, text) in enumerate(found) if place in chosen])
     write_lines(folder / "target.txt", [line for place, line in enumerate(monolingual) if place in chosen])
