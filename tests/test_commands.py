@@ -150,7 +150,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
         (
             ["validation.metric=meteor"],
-            "validation.metric=meteor is none of validation.metrics and loss: bleu, chrf, loss",
+            "meteor is none of validation.metrics and loss: bleu, chrf, loss",
         ),
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
         (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),

@@ -18,10 +18,16 @@ from translate.losses.attention import uncovered
 from translate.text import read_lines
 from translate.training.validation import encode_validation
 
+ENOUGH_LINES = 20  # of one length, for a BLEU that says anything
+
 
 @dataclass(frozen=True)
 class Facts:
-    """uncovered: share of the test set's source tokens that the reference translation hardly attends to."""
+    """What the tables show.
+
+    by_length  BLEU of the sentences of each length, where there are enough of them
+    uncovered  share of the test set's source tokens that the reference translation hardly attends to
+    """
 
     folder: Path
     bleu: float
@@ -44,7 +50,7 @@ class Facts:
             bleu=report["scores"]["bleu"]["value"],
             interval=report["scores"]["bleu"]["interval"],
             chrf=report["scores"]["chrf"]["value"],
-            by_length={group["name"]: group["bleu"] for group in report["by_length"]},
+            by_length={group["name"]: group["bleu"] for group in report["by_length"] if group["lines"] >= ENOUGH_LINES},
             parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
             updates=progress["step"],
             minutes=progress["seconds"] / 60,

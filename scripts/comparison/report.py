@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from benchmarks.report import markdown_table
-from comparison.facts import Facts, p_value
+from comparison.facts import ENOUGH_LINES, Facts, p_value
 from comparison.runs import BASELINE, LOSSES, MODELS, Contestant
 
 Found = Mapping[str, Facts]
@@ -58,7 +58,11 @@ def _by_length(found: Found) -> list[str]:
         (MODELS[name].title, *(f"{facts.by_length.get(length, math.nan):.1f}" for length in lengths))
         for name, facts in found.items()
     ]
-    return ["BLEU by source length:", "", *markdown_table(("", *lengths), rows)]
+    return [
+        f"BLEU by source words, of lengths with at least {ENOUGH_LINES} sentences:",
+        "",
+        *markdown_table(("", *lengths), rows),
+    ]
 
 
 def claims(found: Found) -> list[str]:
@@ -79,12 +83,14 @@ def claims(found: Found) -> list[str]:
 
 
 def _attention_helps_long_sentences(attention: Facts, plain: Facts) -> str:
-    lengths = [length for length in attention.by_length if length in plain.by_length]
-    gains = [attention.by_length[length] - plain.by_length[length] for length in lengths]
-    verdict = _verdict(gains[-1] > gains[0] and gains[-1] > 0)
+    short, *_, long = (length for length in attention.by_length if length in plain.by_length)
+    gains = {length: attention.by_length[length] - plain.by_length[length] for length in (short, long)}
+    kept = [facts.by_length[long] / facts.by_length[short] for facts in (attention, plain)]
+    verdict = _verdict(gains[long] > 0 and kept[0] > kept[1])
     return (
-        f"- *Attention was invented for long sentences.* It is worth {gains[0]:+.1f} BLEU on {lengths[0]} source "
-        f"words and {gains[-1]:+.1f} on {lengths[-1]}: {verdict}."
+        f"- *Attention was invented for long sentences.* It is worth {gains[short]:+.1f} BLEU on {short} source words "
+        f"and {gains[long]:+.1f} on {long}; of its BLEU on the short ones the LSTM keeps {kept[0]:.0%} on the long ones "
+        f"with attention, {kept[1]:.0%} without: {verdict}."
     )
 
 
