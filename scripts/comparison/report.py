@@ -89,8 +89,8 @@ def _attention_helps_long_sentences(attention: Facts, plain: Facts) -> str:
     verdict = _verdict(gains[long] > 0 and kept[0] > kept[1])
     return (
         f"- *Attention was invented for long sentences.* It is worth {gains[short]:+.1f} BLEU on {short} source words "
-        f"and {gains[long]:+.1f} on {long}; of its BLEU on the short ones the LSTM keeps {kept[0]:.0%} on the long ones "
-        f"with attention, {kept[1]:.0%} without: {verdict}."
+        f"and {gains[long]:+.1f} on {long}; of its BLEU on the short ones the LSTM keeps {kept[0]:.0%} on the long "
+        f"ones with attention, {kept[1]:.0%} without: {verdict}."
     )
 
 
