@@ -43,7 +43,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     result = call("train", *recipe(corpus, whole, back_translation__keep=0.5))
     assert result.returncode == 0, result.stderr.decode()
-    assert b"1,500 of 3,002 back-translations become training pairs" in result.stderr
+    assert b"1,501 of 3,002 back-translations become training pairs" in result.stderr
     assert b"3,002 of 3,002 lines" in result.stderr
 
     arguments = recipe(corpus, parts, back_translation__keep=0.5)
@@ -70,7 +70,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
         assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
 
     sources = (whole / "synthetic" / "source.txt").read_text().splitlines()
-    assert len(sources) == 1500
+    assert len(sources) == 1501
     assert all(sources)
     [synthetic] = yaml.safe_load((whole / "config.yaml").read_text())["data"]["additional"]
     assert synthetic["tag"] == "<bt>"

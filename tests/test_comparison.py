@@ -64,7 +64,7 @@ def test_the_document_has_a_row_for_each_run():
             rows.setdefault(first, cells)
     assert rows["LSTM without attention"][:3] == ["20.0 ± 1.0", "40.0", "0.010"]
     assert rows["Transformer"][-1] == "25.0%"
-    assert "BLEU by source length" in text
+    assert "BLEU by source words" in text
 
 
 def test_every_architecture_and_every_loss_takes_part():

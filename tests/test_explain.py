@@ -45,7 +45,7 @@ def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, archite
     found = explain(model, tokenizer, SOURCE, TARGET)
     with torch.no_grad():
         output = model.eval()(pad_batch([np.array(SOURCE)], [np.array(TARGET)]), return_attention=True)
-    probabilities = output.logits()[0].softmax(-1)
+        probabilities = output.logits()[0].softmax(-1)
     for place, (word, label) in enumerate(zip(found.words, [*TARGET, EOS], strict=True)):
         p = probabilities[place]
         assert word.probability == pytest.approx(float(p[label]), rel=1e-4)
