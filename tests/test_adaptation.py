@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from small_runs import call, options, syllables, write_corpus
+from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.config import AdaptConfig, AdapterConfig, LoraConfig, PrefixConfig
 from translate.adaptation.files import fingerprint, save_adapter, with_adapter
@@ -20,11 +20,6 @@ from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
 CPU = torch.device("cpu")
 SENTENCES = [[5, 6, 7, 8], [9, 10], [11, 5, 12]]
-SMALL = {
-    "transformer": {"ffn_dim": 64, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 2},
-    "lstm": {"encoder_layers": 1, "decoder_layers": 1},
-    "convolutional": {"encoder_layers": 2, "decoder_layers": 2},
-}
 METHODS = [name for name, (_, add) in ADAPTATIONS.items() if add is not None]
 PLACES = [(name, method) for name in ARCHITECTURES for method in METHODS if (name, method) == ("transformer", "prefix")]
 PLACES += [(name, method) for name in ARCHITECTURES for method in METHODS if method != "prefix"]
@@ -36,7 +31,7 @@ def tokenizer() -> Tokenizer:
 
 
 def make_config(architecture: str):
-    return ARCHITECTURES[architecture][0](d_model=32, dropout=0.0, max_length=20, **SMALL[architecture])
+    return ARCHITECTURES[architecture][0](d_model=32, dropout=0.0, max_length=20, **SMALL_SIZES[architecture])
 
 
 def make_base(folder: Path, tokenizer: Tokenizer, architecture: str, *, seed: int = 0):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from small_runs import call, options, syllables, write_corpus
+from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.data.loader import pad_batch
 from translate.explaining.explanation import explain
 from translate.explaining.page import sentence_page
@@ -19,11 +19,6 @@ from translate.models.recurrent_attention import RecurrentAttention
 from translate.special_tokens import EOS
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
-SMALL = {
-    "transformer": {"ffn_dim": 64, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 3},
-    "lstm": {"encoder_layers": 1, "decoder_layers": 1},
-    "convolutional": {"encoder_layers": 2, "decoder_layers": 2},
-}
 SOURCE, TARGET = [5, 6, 7, 8], [9, 10, 11]
 
 
@@ -34,7 +29,7 @@ def tokenizer() -> Tokenizer:
 
 def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
     torch.manual_seed(0)
-    config = ARCHITECTURES[architecture][0](d_model=32, max_length=20, **SMALL[architecture] | settings)
+    config = ARCHITECTURES[architecture][0](d_model=32, max_length=20, **SMALL_SIZES[architecture] | settings)
     size = tokenizer.source_vocab_size
     return build_model(config, Vocabularies(size, size, shared=True))
 
