@@ -37,7 +37,10 @@ def main() -> None:
     for name, contestant in (MODELS | LOSSES).items():
         if not arguments.only or name in arguments.only:
             train(contestant, arguments.runs / name, common)
-    machine = describe_machine(threads=arguments.threads)
+    models, losses = _finished(MODELS, arguments.runs), _finished(LOSSES, arguments.runs)
+    commits = {facts.commit for facts in (models | losses).values()}
+    machine = describe_machine(threads=arguments.threads) | {"commit of the runs": ", ".join(sorted(commits))}
+    del machine["commit"]
     conditions = [
         f"Multi30k English–German, `test_2016_flickr`, raw and cased; each trained for {arguments.minutes:g} minutes",
         f"with `experiment=comparison`, seed {arguments.seed}. ± is the 95 % bootstrap interval over sentences, p",
@@ -48,7 +51,7 @@ def main() -> None:
         "",
         f"`python scripts/compare_models.py --data PATH --minutes {arguments.minutes:g} --seed {arguments.seed}`",
     ]
-    text = document(_finished(MODELS, arguments.runs), _finished(LOSSES, arguments.runs), conditions)
+    text = document(models, losses, conditions)
     arguments.report.write_text(text, encoding="utf-8")
     print(text)
 

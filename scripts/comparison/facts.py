@@ -39,6 +39,7 @@ class Facts:
     minutes: float
     tokens_per_second: float
     uncovered: float | None
+    commit: str
 
     @classmethod
     def of(cls, folder: Path) -> Facts:
@@ -56,6 +57,7 @@ class Facts:
             minutes=progress["seconds"] / 60,
             tokens_per_second=progress["target_tokens"] / progress["seconds"],
             uncovered=_uncovered(loaded, test_set(folder)),
+            commit=str(_json(folder / "manifest.json")["commit"]),
         )
 
     @property

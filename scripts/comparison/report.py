@@ -17,7 +17,7 @@ def document(models: Found, losses: Found, conditions: Sequence[str]) -> str:
     parts = ["# Models and losses compared", "", *conditions]
     if models:
         parts += ["", "## Models", "", *_results(models, MODELS), "", *_by_length(models), "", *claims(models)]
-    if losses:
+    if losses.keys() - {BASELINE}:
         parts += ["", "## Auxiliary losses", "", *_results(losses, LOSSES)]
     return "\n".join(parts) + "\n"
 
