@@ -147,17 +147,19 @@ def _large(explanation: Explanation) -> str:
 
 
 def _heads(heads: Heads) -> str:
-    figures = []
+    """A row of small maps for each layer."""
+    width, height = _SMALL * len(heads.keys), _SMALL * len(heads.queries)
+    frame = f'<rect width="{width}" height="{height}" fill="none" stroke="#ccd"/>'
+    rows = []
     for number, layer in enumerate(heads.layers, start=1):
-        for head, weights in enumerate(layer, start=1):
-            width, height = _SMALL * len(heads.keys), _SMALL * len(heads.queries)
-            frame = f'<rect width="{width}" height="{height}" fill="none" stroke="#ccd"/>'
-            cells = _cells(weights, heads.queries, heads.keys, size=_SMALL, left=0, top=0)
-            figures.append(
-                f"<figure><figcaption>layer {number}, head {head}</figcaption>"
-                f"{_svg(width, height, [frame, cells])}</figure>"
-            )
-    return f"<h2>{_TITLES[heads.kind]}, every head</h2><div class=heads>{''.join(figures)}</div>"
+        figures = [
+            f"<figure><figcaption>layer {number}, head {head}</figcaption>"
+            f"{_svg(width, height, [frame, _cells(weights, heads.queries, heads.keys, size=_SMALL, left=0, top=0)])}"
+            "</figure>"
+            for head, weights in enumerate(layer, start=1)
+        ]
+        rows.append(f"<div class=heads>{''.join(figures)}</div>")
+    return f"<h2>{_TITLES[heads.kind]}, every head</h2>{''.join(rows)}"
 
 
 def _cells(weights: Map, queries: Sequence[str], keys: Sequence[str], *, size: int, left: float, top: float) -> str:
