@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from translate.config import run_command
 from translate.errors import UserError
 from translate.evaluation.metrics import SACREBLEU, Metric, bleu_tokenizer, p_value, score
-from translate.evaluation.report import aligned
+from translate.evaluation.report import aligned, rounded
 from translate.text import read_lines
 
 
@@ -42,7 +42,7 @@ def compare(config: CompareConfig) -> None:
         scores = score(hypotheses, references, metrics=config.metrics, tokenize=tokenize, bootstrap=config.bootstrap)
         cells = []
         for metric, found in scores.items():
-            cell = f"{found.value:.1f}" + ("" if found.interval is None else f" ± {found.interval:.1f}")
+            cell = rounded(found)
             if path != config.baseline:
                 p = p_value(metric, hypotheses, baseline, references, tokenize=tokenize, resamples=config.bootstrap)
                 cell += f"  p = {p:.3f}"

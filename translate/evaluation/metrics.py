@@ -153,8 +153,10 @@ def p_value(
 def _score(
     metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str, bootstrap: int
 ) -> Score:
-    statistics, compute = _statistics(metric, hypotheses, references, tokenize)
-    interval = confidence_interval(statistics, compute, resamples=bootstrap) if bootstrap > 1 else None
+    interval = None
+    if bootstrap > 1 or metric not in SACREBLEU:
+        statistics, compute = _statistics(metric, hypotheses, references, tokenize)
+        interval = confidence_interval(statistics, compute, resamples=bootstrap) if bootstrap > 1 else None
     if metric not in SACREBLEU:
         name, _, signature = _line_metric(metric)
         value = 100 * float(statistics[:, 0].mean(dtype=np.float64))

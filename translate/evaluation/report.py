@@ -44,7 +44,7 @@ def write_report(evaluation: Evaluation, directory: str | Path, *, examples: int
 def terminal_text(evaluation: Evaluation) -> str:
     """Scores with signatures, then the groups as an aligned table."""
     lines = [f"{evaluation.name}: {_counts(evaluation)}"]
-    lines += aligned([[score.name, _value(score), score.signature] for score in evaluation.scores.values()])
+    lines += aligned([[score.name, rounded(score), score.signature] for score in evaluation.scores.values()])
     for title, groups in _tables(evaluation):
         rows = [_heading(title, groups), *map(_row, groups)]
         lines += ["", *aligned(rows, right=range(1, len(rows[0])))]
@@ -108,7 +108,7 @@ def _examples(evaluation: Evaluation, count: int) -> dict[str, list[dict[str, An
 
 
 def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[str, Any]]]) -> str:
-    scores = [[score.name, _value(score), score.signature] for score in evaluation.scores.values()]
+    scores = [[score.name, rounded(score), score.signature] for score in evaluation.scores.values()]
     parts = [
         f"# Evaluation of {evaluation.name}",
         _counts(evaluation) + ".",
@@ -143,7 +143,7 @@ def _tables(evaluation: Evaluation) -> list[tuple[str, list[Group]]]:
     return [(title, groups) for title, groups in tables if groups]
 
 
-def _value(score: Score) -> str:
+def rounded(score: Score) -> str:
     return f"{score.value:.1f}" + ("" if score.interval is None else f" ± {score.interval:.1f}")
 
 

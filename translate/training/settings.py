@@ -179,4 +179,3 @@ def check(config: TrainConfig) -> None:
         )
     check_schedule(config.schedule)
     config.search.check()
-    config.adapt.check()
