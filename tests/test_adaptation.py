@@ -12,6 +12,7 @@ from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.config import AdaptConfig, AdapterConfig, LoraConfig, PrefixConfig
 from translate.adaptation.files import fingerprint, save_adapter, with_adapter
+from translate.adaptation.modules import Lora
 from translate.checkpoint import load_model, save_model, weights_of
 from translate.data.loader import pad_batch
 from translate.errors import UserError
@@ -69,7 +70,7 @@ def test_what_is_added_is_trained_alone_and_comes_back_from_its_file(tmp_path, t
     manifest = {"base": fingerprint(base.directory)}
     save_adapter(tmp_path / "run" / "best", weights=weights_of(base.model), config=config, manifest=manifest)
     again = with_adapter(load_model(tmp_path / "base", device=CPU), tmp_path / "run")
-    assert torch.equal(logits(again.model), changed)
+    torch.testing.assert_close(logits(again.model), changed)
     files = sum(path.stat().st_size for path in (tmp_path / "run" / "best").iterdir())
     assert files < sum(weight.numel() * 4 for weight in weights_of(base.model).values()) + 8000
 
@@ -108,6 +109,17 @@ def test_lora_is_the_low_rank_change_of_its_formula(tmp_path, tokenizer):
     lora, x = model.encoder.layers[0].feed_forward.inner, torch.randn(5, 32)
     weight = lora.linear.weight + 6.0 / 2 * lora.up.weight @ lora.down.weight
     torch.testing.assert_close(lora(x), torch.nn.functional.linear(x, weight, lora.linear.bias))
+
+
+def test_a_lora_is_merged_for_use(tmp_path, tokenizer):
+    base = make_base(tmp_path / "base", tokenizer, "transformer")
+    adapt(base.model, LoraConfig(model="base"))
+    change_what_is_trained(base.model)
+    manifest = {"base": fingerprint(base.directory)}
+    save_adapter(tmp_path / "run", weights=weights_of(base.model), config=LoraConfig(model="base"), manifest=manifest)
+    used = with_adapter(load_model(tmp_path / "base", device=CPU), tmp_path / "run").model
+    assert not any(isinstance(module, Lora) for module in used.modules())
+    torch.testing.assert_close(logits(used), logits(base.model))
 
 
 def test_mistakes_are_answered(tmp_path, tokenizer):

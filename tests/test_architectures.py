@@ -11,7 +11,8 @@ import torch
 
 from translate import train
 from translate.batch import Tokens
-from translate.config import CONFIGS, register, to_settings
+from translate.config.command import register, to_settings
+from translate.config.groups import BEHAVIOUR, CONFIGS
 from translate.data.loader import pad_batch
 from translate.decoding.engine import Device, Precision
 from translate.decoding.hypotheses import SearchConfig
@@ -243,7 +244,7 @@ def choices():
 @pytest.mark.parametrize("choice", choices())
 def test_each_choice_of_a_model_makes_one(choice):
     register("train", TrainConfig, train.VARIANTS, train.ADDITIONS)
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with hydra.initialize_config_dir(str(CONFIGS), **BEHAVIOUR):
         config = hydra.compose("train", overrides=[f"model={choice}"])
     build_model(to_settings(config, []).model, Vocabularies(50, 50, shared=True))
 

@@ -54,6 +54,21 @@ def test_each_claim_is_judged_by_the_figures():
     assert "**it does not hold here**" in report.claims(turned)[2]
 
 
+def test_losses_are_judged_by_coverage_and_by_what_their_time_gives():
+    baseline = replace(PLAIN, bleu=30.0, uncovered=0.05, updates=1000)
+    found = {
+        "transformer": baseline,
+        "self_attention_loss": replace(baseline, bleu=30.5, uncovered=0.01),
+        "sigmoid": replace(baseline, uncovered=0.01),
+        "self_attention_loss_sigmoid": replace(baseline, uncovered=0.02),
+        "sim_cut": replace(baseline, bleu=25.0, updates=400),
+    }
+    softmax, sigmoid, sim_cut = report.loss_claims(found)[2:]
+    assert "1.00% with it, 5.00% without: it holds here. +0.5 BLEU (p = 0.300)" in softmax
+    assert "2.00% with it, 1.00% without: **it does not hold here**" in sigmoid
+    assert "400 updates in the time of 1,000, -5.0 BLEU (p = 0.010): **it does not hold here**" in sim_cut
+
+
 def test_the_document_has_a_row_for_each_run():
     models = {"transformer": replace(PLAIN, bleu=30.0, uncovered=0.25), "lstm_plain": PLAIN}
     text = report.document(models, {"transformer": models["transformer"]}, ["Conditions."])

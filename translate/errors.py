@@ -1,4 +1,4 @@
-"""The one kind of error that speaks to the person who runs a command."""
+"""Errors that speak to the person who runs a command."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     Commands print it without a traceback and exit with status 1; any other exception is a bug.
     """
+
+
+class DivergedError(UserError):
+    """Training has run into numbers that are not finite: with other settings it may go well."""

@@ -11,6 +11,8 @@ from comparison.runs import BASELINE, LOSSES, MODELS, Contestant
 
 Found = Mapping[str, Facts]
 
+TWO_PASSES = ("r_drop", "sim_cut", "adversarial")  # or more, over every batch
+
 
 def document(models: Found, losses: Found, conditions: Sequence[str]) -> str:
     """conditions: what a reader must know of how the figures were made."""
@@ -18,7 +20,7 @@ def document(models: Found, losses: Found, conditions: Sequence[str]) -> str:
     if models:
         parts += ["", "## Models", "", *_results(models, MODELS), "", *_by_length(models), "", *claims(models)]
     if losses.keys() - {BASELINE}:
-        parts += ["", "## Auxiliary losses", "", *_results(losses, LOSSES)]
+        parts += ["", "## Auxiliary losses", "", *_results(losses, LOSSES), "", *loss_claims(losses)]
     return "\n".join(parts) + "\n"
 
 
@@ -80,6 +82,41 @@ def claims(found: Found) -> list[str]:
         claim = "Several heads help an LSTM, too"
         said.append(_better(claim, found["lstm_multi_head"], found["lstm_bahdanau"], "with four"))
     return ["What the articles say, and what was measured:", "", *said] if said else []
+
+
+def loss_claims(found: Found) -> list[str]:
+    """What the losses are for, and whether it came about."""
+    said = []
+    for loss, without, attention in (
+        ("self_attention_loss", BASELINE, "softmax, over queries"),
+        ("self_attention_loss_sigmoid", "sigmoid", "sigmoid, over keys"),
+    ):
+        if {loss, without} <= found.keys():
+            said.append(_covers_more(found[loss], found[without], attention))
+    if BASELINE in found:
+        costly = [name for name in TWO_PASSES if name in found]
+        said += [_is_worth_its_passes(LOSSES[name].title, found[name], found[BASELINE]) for name in costly]
+    return ["What the losses are for, and what was measured:", "", *said] if said else []
+
+
+def _covers_more(loss: Facts, without: Facts, attention: str) -> str:
+    assert loss.uncovered is not None
+    assert without.uncovered is not None
+    verdict = _verdict(loss.uncovered < without.uncovered)
+    return (
+        f"- *self_attention_loss keeps source tokens from being ignored* ({attention}). Uncovered are "
+        f"{loss.uncovered:.2%} with it, {without.uncovered:.2%} without: {verdict}. "
+        f"{loss.bleu - without.bleu:+.1f} BLEU (p = {p_value(loss, without):.3f})."
+    )
+
+
+def _is_worth_its_passes(name: str, loss: Facts, without: Facts) -> str:
+    p = p_value(loss, without)
+    verdict = "not significant" if p >= 0.05 else _verdict(loss.bleu > without.bleu)
+    return (
+        f"- *{name} generalises better.* {loss.updates:,} updates in the time of {without.updates:,}, "
+        f"{loss.bleu - without.bleu:+.1f} BLEU (p = {p:.3f}): {verdict}."
+    )
 
 
 def _attention_helps_long_sentences(attention: Facts, plain: Facts) -> str:

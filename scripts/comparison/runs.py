@@ -37,6 +37,7 @@ LOSSES = {
     "self_attention_loss_keys": Contestant(
         "self_attention_loss over keys", ("auxiliary=[self_attention_loss]", "auxiliary.self_attention_loss.over=keys")
     ),
+    "sigmoid": MODELS["sigmoid"],
     "self_attention_loss_sigmoid": Contestant(
         "self_attention_loss over keys, sigmoid attention",
         ("model.attention=sigmoid", "auxiliary=[self_attention_loss]", "auxiliary.self_attention_loss.over=keys"),

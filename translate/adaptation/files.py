@@ -16,6 +16,7 @@ import yaml
 
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.config import AdaptConfig
+from translate.adaptation.modules import merge_lora
 from translate.checkpoint import LoadedModel, Weights, read_fields, read_weights, set_weights, write_weights
 from translate.errors import UserError
 from translate.model_directory import ADAPTER, MANIFEST, WEIGHTS, find_adapter, read_json, replaced_directory
@@ -33,7 +34,7 @@ def save_adapter(directory: Path, *, weights: Weights, config: AdaptConfig, mani
 
 
 def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
-    """A loaded model, changed by the adapter in a directory or in best/ of a run's folder.
+    """A loaded model, changed by the adapter in a directory or in best/ of a run's folder; LoRA's is merged into it.
 
     Raises UserError when a file is missing or damaged, or the adapter belongs to another model.
     """
@@ -46,6 +47,7 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
         )
     adapt(base.model, _read_settings(directory / ADAPTER))
     set_weights(base.model, read_weights(directory / WEIGHTS, base.model))
+    merge_lora(base.model)
     device = next(base.model.parameters()).device
     return dataclasses.replace(base, model=base.model.to(device).eval(), manifest=manifest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,6 +45,16 @@ class Adapter(nn.Module):
 def add_lora(config: LoraConfig, model: Seq2Seq) -> None:
     """To every linear map but the output layer, which is the embeddings' as a rule."""
     _wrap(model, lambda name: True, lambda linear: Lora(linear, config))
+
+
+@torch.no_grad()
+def merge_lora(model: Seq2Seq) -> None:
+    """Fold the changes into the maps that they stand beside: the model then costs what it did before."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Lora):
+                child.linear.weight += child.scale * child.up.weight @ child.down.weight
+                setattr(parent, name, child.linear)
 
 
 def add_adapters(config: AdapterConfig, model: Seq2Seq) -> None:

@@ -35,18 +35,23 @@ from translate.errors import UserError
 from translate.text import count_lines, read_lines, write_lines
 from translate.training.run import train
 from translate.training.settings import BackTranslationConfig, TrainConfig
+from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
 
 logger = logging.getLogger("translate")
 
 
-def back_translate(config: TrainConfig) -> None:
-    """All stages, or what is left of them. Raises UserError where a file or a setting is at fault."""
+def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | None:
+    """All stages, or what is left of them; what train returns of the last one.
+
+    Raises UserError where a file or a setting is at fault.
+    """
     folder = Path(config.run.dir)
     _check(config)
-    if train(reverse_of(config, folder / "reverse")):
-        translate_monolingual(config, folder / "reverse", folder / "synthetic")
-        train(with_synthetic(config, folder / "synthetic"))
+    if train(reverse_of(config, folder / "reverse")) is None:
+        return None
+    translate_monolingual(config, folder / "reverse", folder / "synthetic")
+    return train(with_synthetic(config, folder / "synthetic"), trial)
 
 
 def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:

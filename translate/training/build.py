@@ -48,6 +48,7 @@ from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
 from translate.training.tracking import Meter, ProgressLine, Tracker
+from translate.training.trial import Trial
 from translate.training.validation import Validator, encode_validation
 from translate.training.writer import Writer
 
@@ -71,6 +72,7 @@ class Run:
     validator: Validator
     tracker: Tracker | None
     line: ProgressLine
+    trial: Trial | None = None
     writer: Writer = field(default_factory=Writer)
     meter: Meter = field(default_factory=Meter)
     launched: Launched | None = None
@@ -115,7 +117,9 @@ def with_model_of_base(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, model=model)
 
 
-def build(config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine) -> Run:
+def build(
+    config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine, trial: Trial | None = None
+) -> Run:
     """Prepare the data, make the model, and restore what an earlier session saved."""
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
     data = _prepare_data(config, world, base)
@@ -144,6 +148,7 @@ def build(config: TrainConfig, *, folder: RunFolder, world: World, line: Progres
         validator=_validator(config, data, trainee, world),
         tracker=Tracker(folder.tensorboard, step=state.progress.step) if world.is_main else None,
         line=line,
+        trial=trial,
         seconds_before=state.progress.seconds,
     )
     if world.is_main:

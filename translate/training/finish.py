@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,8 @@ def report(run: Run, evaluation: Evaluation) -> str:
     text = terminal_text(evaluation)
     logger.info(text)
     assert run.tracker is not None
-    scores = {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()}
-    if run.state.progress.best is not None:
-        scores[f"valid_{run.config.validation.metric}"] = run.state.progress.best
-    scores["minutes"] = run.state.progress.seconds / 60
-    scores["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
-    run.tracker.summary(_settings(run), scores, run.state.progress.step)
     run.tracker.text("result", f"```\n{text}\n```", run.state.progress.step)
-    run.tracker.close()
+    record_settings(run, {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()})
     folder = run.folder
     logger.info(
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
@@ -112,6 +107,19 @@ def report(run: Run, evaluation: Evaluation) -> str:
     summary = f"{evaluation.name} {evaluation.scores[Metric(metric)]}" + (f"  ({again})" if again else "")
     logger.info(summary)
     return summary
+
+
+def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None:
+    """The run's row in TensorBoard's HParams tab, and the end of its events; scores: of the test set."""
+    if run.tracker is None:
+        return
+    results = dict(scores or {})
+    if run.state.progress.best is not None:
+        results[f"valid_{run.config.validation.metric}"] = run.state.progress.best
+    results["minutes"] = run.state.progress.seconds / 60
+    results["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
+    run.tracker.summary(_settings(run), results, run.state.progress.step)
+    run.tracker.close()
 
 
 def _evaluate(run: Run) -> Evaluation:
@@ -138,7 +146,10 @@ def _reference(run: Run, evaluation: Evaluation) -> str:
 
 
 def _settings(run: Run) -> dict[str, Any]:
+    """What to tell this run from others by: in a sweep, what it varies."""
     values = flatten(plain(run.config))
+    if run.trial is not None:
+        return {option: values.get(option, text) for option, text in run.trial.varied.items()}
     chosen = {"auxiliary": " ".join(run.config.auxiliary) or "none", "adapt": run.config.adapt.method}
     return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | chosen
 

@@ -42,6 +42,7 @@ FREE_KEYS = (
     "run.max_skipped",
     "validation.samples",
     "validation.attention_maps",
+    "pruning",
 )
 
 

@@ -12,29 +12,32 @@ import torch
 from translate.data.loader import Update
 from translate.decoding.engine import choose_device
 from translate.distributed import join_world, leave_world
-from translate.errors import UserError
+from translate.errors import DivergedError
 from translate.training.attention_maps import attention_maps
 from translate.training.bounds import Interruption, reason_to_stop, share_done
 from translate.training.build import Run, build, plain, with_model_of_base
-from translate.training.finish import finish
+from translate.training.finish import finish, record_settings
 from translate.training.folder import RunFolder
 from translate.training.schedule import learning_rate_factor
 from translate.training.settings import TrainConfig, check, is_better
 from translate.training.step import update
 from translate.training.tracking import ProgressLine, start_log
+from translate.training.trial import Trial
 from translate.training.validation import weights_for_a_while
 from translate.tuning import tune_process
 
 logger = logging.getLogger("translate")
 
 
-def train(config: TrainConfig) -> bool:
+def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """Train a model as configured, or continue the run in run.dir; then score the best one on the test set.
 
-    False when a signal ended the run early.
+    trial: the run is one of a sweep, which may end it early; it is not scored on the test set then.
 
-    Raises UserError for settings, files or folders that do not go together, before the work starts, and when
-    the gradient stays non-finite.
+    Returns the best validation's metric; None when a signal ended the run early.
+
+    Raises UserError for settings, files or folders that do not go together, before the work starts, and
+    DivergedError when the gradient stays non-finite.
     """
     config = with_model_of_base(config)
     check(config)
@@ -46,11 +49,16 @@ def train(config: TrainConfig) -> bool:
         if world.is_main:
             folder.open(plain(config))
         start_log(line, path=folder.log, silent=not world.is_main)
-        run = build(config, folder=folder, world=world, line=line)
-        over = train_until_over(run, interruption)
-        if over:
+        if trial is not None:
+            logger.info(trial.introduce())
+        run = build(config, folder=folder, world=world, line=line, trial=trial)
+        if not train_until_over(run, interruption):
+            return None
+        if trial is not None and trial.hopeless:
+            record_settings(run)
+        else:
             finish(run)
-        return over
+        return run.state.progress.best
     finally:
         line.clear()
         interruption.forget()
@@ -88,7 +96,11 @@ def why_stop(run: Run, interruption: Interruption) -> str:
     control = run.world.sum(torch.tensor([float(interruption.wished), seconds], dtype=torch.float64))
     wished, run.state.progress.seconds = control.tolist()
     interruption.wished = bool(wished)
-    return "interrupted" if wished else reason_to_stop(run.config.run, run.state.progress)
+    if wished:
+        return "interrupted"
+    if run.trial is not None and run.trial.hopeless:
+        return "other trials were better at this step (pruning)"
+    return reason_to_stop(run.config.run, run.state.progress)
 
 
 def learn(run: Run, taken: Update) -> None:
@@ -115,7 +127,7 @@ def learn(run: Run, taken: Update) -> None:
 
 
 def settle(run: Run) -> None:
-    """Wait for the last update and count it. Raises UserError after too many non-finite gradients in a row."""
+    """Wait for the last update and count it. Raises DivergedError after too many non-finite gradients in a row."""
     if run.launched is None:
         return
     progress, most = run.state.progress, run.config.run.max_skipped
@@ -127,7 +139,7 @@ def settle(run: Run) -> None:
     progress.skipped += 1
     progress.skipped_in_a_row += 1
     if progress.skipped_in_a_row >= most:
-        raise UserError(
+        raise DivergedError(
             f"the gradient was not finite in {most} updates in a row (run.max_skipped), the last one about step "
             f"{progress.step:,}: lower optimizer.learning_rate or lengthen schedule.warmup_steps; the last state "
             f"before is in {run.folder.states}"
@@ -176,6 +188,8 @@ def validate(run: Run) -> None:
         run.keep(run.weights, run.folder.best)
     else:
         progress.stale += 1
+    if run.trial is not None:
+        run.trial.validated(progress.step, value)
     logger.info(f"step {progress.step:,}  valid {validation.summary()}" + ("  best so far" if better else ""))
 
 

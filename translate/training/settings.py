@@ -90,6 +90,18 @@ class BackTranslationConfig:
 
 
 @dataclass(kw_only=True)
+class PruningConfig:
+    """A trial of a sweep with Optuna ends early when its best validation is worse than the others' median at that step.
+
+    trials       how many others must be over (0: no trial ends early)
+    validations  how many a trial has at least
+    """
+
+    trials: int = 4
+    validations: int = 2
+
+
+@dataclass(kw_only=True)
 class TrainConfig:
     """The train command: from text to a scored model in run.dir; the same command continues a run."""
 
@@ -111,16 +123,21 @@ class TrainConfig:
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
 
 
 LOSS = "loss"
+
+
+def is_minimised(metric: str) -> bool:
+    return metric in (LOSS, *ERRORS)
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:
     """Whether a value of the metric beats the best so far; None: there is none yet."""
     if best is None:
         return True
-    return value < best if metric in (LOSS, *ERRORS) else value > best
+    return value < best if is_minimised(metric) else value > best
 
 
 def check(config: TrainConfig) -> None:
@@ -144,6 +161,8 @@ def check(config: TrainConfig) -> None:
         "optimizer.clip_norm": (config.optimizer.clip_norm, 0),
         "switch_out.source": (config.switch_out.source, 0),
         "switch_out.target": (config.switch_out.target, 0),
+        "pruning.trials": (config.pruning.trials, 0),
+        "pruning.validations": (config.pruning.validations, 1),
     }
     for key, (value, least) in at_least.items():
         if value < least or math.isnan(value):

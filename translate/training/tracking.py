@@ -208,6 +208,8 @@ def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = Fa
     """Log to the terminal, and with times to a file that later sessions append to; silent: nowhere."""
     logger.setLevel(logging.CRITICAL if silent else logging.DEBUG)
     logger.propagate = False
+    for before in logger.handlers:
+        before.close()
     logger.handlers = [_TerminalHandler(line)]
     if path is not None and not silent:
         file = logging.FileHandler(path, encoding="utf-8")

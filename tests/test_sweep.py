@@ -1,0 +1,140 @@
+"""Sweeps: a grid without extras, and a search by Optuna that ends bad trials early."""
+
+import math
+
+import pytest
+from hydra.errors import MissingConfigException
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from small_runs import call, options, write_corpus
+from translate import train
+from translate.config.mistakes import explain
+from translate.errors import DivergedError
+from translate.training.settings import TrainConfig
+from translate.training.trial import Trial, read_trials
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def sweep(corpus, folder, *arguments, **changes):
+    changes = {"run__max_steps": 10, "validation__every": 5, "run__save_every": 10, **changes}
+    return call("train", "--multirun", *options(corpus, folder, **changes), *arguments)
+
+
+def hyperparameters(folder):
+    """Names in the run's row of TensorBoard's HParams tab."""
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    row = HParamsPluginData.FromString(events.summary_metadata["_hparams_/session_start_info"].plugin_data.content)
+    return set(row.session_start_info.hparams)
+
+
+def test_a_grid_trains_every_combination_and_goes_on_where_it_was(corpus, tmp_path):
+    result = sweep(corpus, tmp_path / "grid", model__dropout="0.0,0.1", optimizer__learning_rate="5e-3,1e-3")
+    assert result.returncode == 0, result.stderr.decode()
+    rows = read_trials(tmp_path / "grid")
+    assert {(row["model.dropout"], row["optimizer.learning_rate"]) for row in rows} == {
+        ("0.0", "0.005"),
+        ("0.0", "0.001"),
+        ("0.1", "0.005"),
+        ("0.1", "0.001"),
+    }
+    assert {row["outcome"] for row in rows} == {"over"}
+    assert hyperparameters(tmp_path / "grid" / "trial-000") == {"model.dropout", "optimizer.learning_rate"}
+    results = sorted((tmp_path / "grid").glob("trial-00?/result.json"))
+    assert len(results) == 4
+    times = [path.stat().st_mtime_ns for path in results]
+    again = sweep(corpus, tmp_path / "grid", model__dropout="0.0,0.1", optimizer__learning_rate="5e-3,1e-3")
+    assert again.returncode == 0
+    assert [path.stat().st_mtime_ns for path in results] == times
+    assert read_trials(tmp_path / "grid") == rows
+    best = max(rows, key=lambda row: float(row["bleu"]))
+    assert f"best of 4: trial {best['trial']}, bleu" in again.stderr.decode()
+
+
+def test_a_mistake_in_a_setting_ends_the_sweep(corpus, tmp_path):
+    result = sweep(corpus, tmp_path / "sweep", model__num_heads="3,2")
+    assert result.returncode == 1
+    assert "num_heads" in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+    assert read_trials(tmp_path / "sweep") == []
+
+
+def test_several_processes_are_refused(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = sweep(corpus, tmp_path / "sweep", model__dropout="0.0,0.1")
+    assert result.returncode == 1
+    assert "without torchrun" in result.stderr.decode()
+
+
+def trial(folder, number, **changes):
+    return Trial(sweep=folder, number=number, metric="bleu", varied={"model.dropout": f"0.{number}"}, **changes)
+
+
+def test_a_trial_that_diverges_has_failed_and_others_go_on(tmp_path, monkeypatch):
+    def diverge(config, trial):
+        raise DivergedError("the gradient was not finite")
+
+    monkeypatch.setattr(train, "train", diverge)
+    assert math.isnan(train.run_trial(TrainConfig(), trial(tmp_path, 0)))
+    monkeypatch.setattr(train, "train", lambda config, trial: 20.0)
+    assert train.run_trial(TrainConfig(), trial(tmp_path, 1)) == 20.0
+    assert [row["outcome"] for row in read_trials(tmp_path)] == ["failed", "over"]
+    assert "best of 3: trial 1, bleu 20.00" in trial(tmp_path, 2).record(10.0)
+
+
+def test_a_signal_ends_the_sweep(tmp_path, monkeypatch):
+    abandoned = []
+    monkeypatch.setattr(train, "train", lambda config, trial: None)
+    with pytest.raises(SystemExit) as left:
+        train.run_trial(TrainConfig(), trial(tmp_path, 0, abandon=lambda: abandoned.append(True)))
+    assert left.value.code == 0
+    assert abandoned == [True]
+    assert read_trials(tmp_path) == []
+
+
+def test_a_missing_extra_is_named():
+    error = MissingConfigException("not there", "hydra/sweeper/optuna")
+    assert "pip install 'translate-seq2seq[sweep]'" in explain(error, [])
+
+
+def test_a_search_is_not_taken_for_a_single_run(corpus, tmp_path):
+    pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    result = call("train", *options(corpus, tmp_path / "run"), "sweep=optuna")
+    assert result.returncode == 1
+    assert "add --multirun" in result.stderr.decode()
+    assert not (tmp_path / "run").exists()
+
+
+def test_optuna_ends_bad_trials_early_and_goes_on_with_its_study(corpus, tmp_path):
+    optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    arguments = [
+        "sweep=optuna",
+        "hydra.sweeper.direction=minimize",
+        "pruning.trials=1",
+        "pruning.validations=1",
+        # nothing is learned with the second
+        "optimizer.learning_rate=choice(5e-3,1e-9)",
+        "hydra.sweeper.sampler.seed=3",
+    ]
+    changes = {"validation__metric": "loss", "optimizer__learning_rate": None, "run__max_steps": 20}
+    result = sweep(corpus, tmp_path / "search", *arguments, "hydra.sweeper.n_trials=4", name="search", **changes)
+    assert result.returncode == 0, result.stderr.decode()
+    rows = read_trials(tmp_path / "search")
+    rates = [float(row["optimizer.learning_rate"]) for row in rows]
+    first_good = rates.index(5e-3)
+    assert set(rates[first_good:]) == {5e-3, 1e-9}
+    for rate, row in list(zip(rates, rows, strict=True))[first_good:]:
+        if rate == 1e-9:
+            assert row["outcome"] == "ended early"
+            assert not (tmp_path / "search" / f"trial-{int(row['trial']):03}" / "evaluation").exists()
+    more = sweep(corpus, tmp_path / "search", *arguments, "hydra.sweeper.n_trials=1", name="search", **changes)
+    assert more.returncode == 0, more.stderr.decode()
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path}/search/study.db")
+    assert [one.state.name for one in study.trials] == ["COMPLETE"] * 5
+    assert list(study.trials[first_good].intermediate_values) == [5, 10, 15, 20]
+    for one, row in zip(study.trials, read_trials(tmp_path / "search"), strict=True):
+        assert one.value == pytest.approx(float(row["loss"]), abs=1e-4)

@@ -1,0 +1,130 @@
+"""Commands get their settings, and mistakes in them get an answer.
+
+Hydra reads configs/NAME.yaml and the command line; the dataclasses beside the code give names, types and
+defaults. Nothing in a configuration can name code to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from translate.config.groups import BEHAVIOUR, CONFIGS, IS_HYDRA_1_3, Variants
+from translate.config.help import help_text
+from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
+from translate.errors import UserError
+
+
+def run_command(
+    name: str,
+    schema: type[Any],
+    run: Callable[[Any], float | None],
+    *,
+    variants: Variants | None = None,
+    additions: Variants | None = None,
+) -> None:
+    """Run a command with the settings that configs/NAME.yaml and the command line make.
+
+    variants and additions: group -> name -> dataclass, of groups whose choices have settings of their own. Of variants
+    one is chosen, which fills in GROUP; of additions any number, each of which fills in GROUP.NAME. What run returns is
+    how good these settings are, for sweeps. What the person can mend is printed on stderr as one message, and the exit
+    status is 1.
+    """
+    variants, additions = variants or {}, additions or {}
+    register(name, schema, variants, additions)
+    # Hydra would print errors in its own words and end the process; with this they arrive here
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if not OmegaConf.has_resolver("made_folder"):
+        add_resolver = OmegaConf.register_new_resolver if IS_HYDRA_1_3 else OmegaConf.register_resolver
+        add_resolver("made_folder", _made_folder)
+    own, known = _take_own_options(schema), known_keys(schema, variants, additions)
+
+    def task(config: DictConfig) -> float | None:
+        config.merge_with(own)
+        return with_answers(lambda: run(to_settings(config, known)))
+
+    command = hydra.main(**BEHAVIOUR, config_path=str(CONFIGS), config_name=name)(task)
+    try:
+        if {"--help", "-h"} & set(sys.argv):
+            print(help_text(name, schema))
+        else:
+            command()
+    except HydraException as error:
+        _fail(explain(error, known))
+
+
+def with_answers(work: Callable[[], float | None]) -> float | None:
+    """Do the work; end the process with a message and status 1 where the person can mend what went wrong."""
+    try:
+        return work()
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
+    """The dataclass that a composed configuration fills in; UserError for what is missing or unknown."""
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
+    for key in unknown_keys(config):
+        raise UserError(unknown_key(key, known))
+    try:
+        return OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).split("\n")[0]) from None
+
+
+def _take_own_options(schema: type[Any]) -> dict[str, str]:
+    """Options of the command line that Hydra must not see, because a group has the same name.
+
+    model= chooses an architecture when training, and is a folder for the commands that decode.
+    """
+    texts = {field.name for field in dataclasses.fields(schema) if field.type in ("str", str)}
+    own = {}
+    for word in list(sys.argv[1:]):
+        key, equals, value = word.partition("=")
+        if equals and key in texts and (CONFIGS / key).is_dir():
+            own[key] = value
+            sys.argv.remove(word)
+    return own
+
+
+def register(name: str, schema: type[Any], variants: Variants, additions: Variants) -> None:
+    """Tell Hydra of schema_NAME for the command, and of schema_… for what each group of choices fills in."""
+    store = ConfigStore.instance()
+    store.store(name=f"schema_{name}", node=schema)
+    defaults = schema()
+    for field in dataclasses.fields(schema):
+        value = getattr(defaults, field.name)
+        if dataclasses.is_dataclass(value) and field.name not in variants:
+            store.store(group=field.name, name=f"schema_{field.name}", node=type(value))
+    for group, kinds in variants.items():
+        for variant, kind in kinds.items():
+            store.store(group=group, name=f"schema_{variant}", node=kind)
+    for group, kinds in additions.items():
+        for addition, kind in kinds.items():
+            store.store(group=group, name=f"schema_{addition}", node=kind, package=f"{group}.{addition}")
+
+
+def _made_folder(path: str) -> str:
+    """The path, of a folder that is there by then: a sweep's database is opened before any trial has made it."""
+    Path(path).mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)

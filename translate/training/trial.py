@@ -1,0 +1,88 @@
+"""A run as one of many: what it is told apart by, how good it is, and whether it is worth going on with."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from translate.text import write_lines
+from translate.training.settings import is_better
+
+Row = dict[str, str]
+
+
+@dataclass(eq=False)
+class Trial:
+    """One run of a sweep, in sweep/trial-NUMBER.
+
+    varied       option -> value, of the options that the sweep varies
+    is_hopeless  told a validation's step and metric, whether to end the trial there
+    abandon      called when a signal ends the trial
+    """
+
+    sweep: Path
+    number: int
+    metric: str
+    varied: Mapping[str, str]
+    is_hopeless: Callable[[int, float], bool] = lambda step, value: False
+    abandon: Callable[[], None] = lambda: None
+    hopeless: bool = field(default=False, init=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.sweep / f"trial-{self.number:03}"
+
+    def introduce(self) -> str:
+        return f"trial {self.number}: {_settings(self.varied)}"
+
+    def validated(self, step: int, value: float) -> None:
+        self.hopeless = self.is_hopeless(step, value)
+
+    def record(self, value: float) -> str:
+        """Write how good it was into sweep/trials.tsv, where the trials of all sessions are; which is the best so far.
+
+        value: the metric; not a number where the run has failed.
+        """
+        outcome = "failed" if math.isnan(value) else "ended early" if self.hopeless else "over"
+        own = {"trial": str(self.number), self.metric: f"{value:.4f}", "outcome": outcome, **self.varied}
+        rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        table = [[row.get(column, "") for column in columns] for row in sorted(rows, key=lambda row: int(row["trial"]))]
+        write_lines(self.sweep / "trials.tsv", ["\t".join(cells) for cells in [columns, *table]])
+        best = self._best(rows)
+        return f"trial {self.number} {outcome}, {self.metric} {value:.2f}; best of {len(rows)}: {best}"
+
+    def _best(self, rows: list[Row]) -> str:
+        best: Row | None = None
+        for row in rows:
+            value = float(row.get(self.metric) or math.nan)
+            if not math.isnan(value) and is_better(self.metric, value, float(best[self.metric]) if best else None):
+                best = row
+        if best is None:
+            return "none"
+        settings = _settings({option: best.get(option, "") for option in self.varied})
+        return f"trial {best['trial']}, {self.metric} {float(best[self.metric]):.2f} ({settings})"
+
+
+def _settings(varied: Mapping[str, str]) -> str:
+    """For people: Optuna draws numbers of 17 digits."""
+    return "  ".join(f"{option}={_short(value)}" for option, value in varied.items())
+
+
+def _short(value: str) -> str:
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
+
+
+def read_trials(sweep: Path) -> list[Row]:
+    """The rows of trials.tsv; none where no trial is over."""
+    path = sweep / "trials.tsv"
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
