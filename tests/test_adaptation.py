@@ -171,3 +171,10 @@ def test_a_run_adapts_a_model_and_decode_uses_the_result(trained, tmp_path, meth
         ).stat().st_size
         refused = call("decode", *model, f"input={corpus / 'test.src'}", "engine=ctranslate2")
         assert b"use engine=native" in refused.stderr
+    merged = call("merge", *model, f"output={tmp_path / 'merged'}") if method != "full" else None
+    if method == "lora":
+        alone = call("decode", f"model={tmp_path / 'merged'}", f"input={corpus / 'test.src'}", "search=greedy")
+        assert alone.stdout == decoded.stdout, alone.stderr.decode()
+    elif merged is not None:
+        assert merged.returncode == 1
+        assert b"only what adapt=lora made can be merged" in merged.stderr

@@ -190,7 +190,7 @@ def test_decode_and_evaluate_need_a_model(tmp_path):
     assert "there is no such folder" in refused(f"model={tmp_path / 'nowhere'}", module="decode")
 
 
-@pytest.mark.parametrize("module", ["train", "decode", "evaluate", "prepare"])
+@pytest.mark.parametrize("module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge"])
 def test_help_names_options_and_choices(module):
     result = call(module, "--help")
     assert result.returncode == 0

@@ -22,7 +22,7 @@ LAYERS = [
     {"training"},
     {"recipes", "exporting"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
 ]
 ORDER = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 

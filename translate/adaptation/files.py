@@ -17,9 +17,19 @@ import yaml
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.config import AdaptConfig
 from translate.adaptation.modules import merge_lora
-from translate.checkpoint import LoadedModel, Weights, read_fields, read_weights, set_weights, write_weights
+from translate.checkpoint import (
+    LoadedModel,
+    Weights,
+    read_config,
+    read_fields,
+    read_weights,
+    save_model,
+    set_weights,
+    weights_of,
+    write_weights,
+)
 from translate.errors import UserError
-from translate.model_directory import ADAPTER, MANIFEST, WEIGHTS, find_adapter, read_json, replaced_directory
+from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, find_adapter, read_json, replaced_directory
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
 
@@ -50,6 +60,25 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
     merge_lora(base.model)
     device = next(base.model.parameters()).device
     return dataclasses.replace(base, model=base.model.to(device).eval(), manifest=manifest)
+
+
+def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
+    """Write a model directory in which an adapter has become part of the model. Changes base.
+
+    Raises UserError for what with_adapter refuses, and for adapters that cannot be merged.
+    """
+    before = {name for name, _ in base.model.named_parameters()}
+    merged = with_adapter(base, path)
+    if before != {name for name, _ in merged.model.named_parameters()}:
+        raise UserError(f"adapter={path} works beside the model's own weights: only what adapt=lora made can be merged")
+    merged.model.requires_grad_(True)  # which is what tells the weights of a model
+    save_model(
+        output,
+        weights=weights_of(merged.model),
+        config=read_config(base.directory / MODEL),
+        tokenizer=base.tokenizer,
+        manifest={**merged.manifest, "merged": fingerprint(find_adapter(Path(path)))},
+    )
 
 
 def fingerprint(directory: Path) -> str:

@@ -69,7 +69,10 @@ def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[
 
 def _ctranslate2(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
     if config.adapter:
-        raise UserError(f"adapter={config.adapter}: CTranslate2 has no place for it; use engine=native")
+        raise UserError(
+            f"adapter={config.adapter}: CTranslate2 has no place for it; use engine=native, or merge a LoRA into its "
+            "model (python -m translate.merge)"
+        )
     keep_memory()
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.ctranslate2_model import converted_model
