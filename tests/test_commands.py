@@ -155,6 +155,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
         (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),
         (["auxiliary=[rdrop]"], "auxiliary=rdrop: there is no such choice; did you mean r_drop?"),
+        (["auxiliary=[sim_cut]", "auxiliary.sim_cut.start=1"], "auxiliary.sim_cut.start (1.0) must be at least 0"),
         (["run.max_steps=0", "run.patience=0"], "the run would never end"),
         (["compute.device=cuda"], "finds no GPU"),
     ],

@@ -10,6 +10,7 @@ import time
 import pytest
 import safetensors.torch
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from small_runs import REPOSITORY, call, command, environment, options, write_corpus
 from translate.text import read_lines
@@ -190,6 +191,18 @@ def test_sampled_subwords_and_muon_resume_exactly_too(corpus, tmp_path):
     call("train", *options(corpus, tmp_path / "parts", **settings | {"run__max_steps": 10}))
     call("train", *options(corpus, tmp_path / "parts", **settings))
     assert_identical(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_an_auxiliary_loss_starts_when_it_is_told_to(corpus, tmp_path):
+    losses = ["auxiliary=[guided_attention,sim_cut]", "auxiliary.sim_cut.start=0.5"]
+    result = call("train", *options(corpus, tmp_path / "run", run__max_steps=40), *losses)
+    assert result.returncode == 0, result.stderr.decode()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    curves = {
+        name: [event.step for event in events.Scalars(f"train/auxiliary/{name}")]
+        for name in ("guided_attention", "sim_cut")
+    }
+    assert curves == {"guided_attention": [5, 10, 15, 20, 25, 30, 35, 40], "sim_cut": [25, 30, 35, 40]}
 
 
 def test_another_configuration_is_refused_and_the_difference_named(finished, corpus):

@@ -13,6 +13,7 @@ from translate.data.loader import Update
 from translate.decoding.engine import choose_device
 from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
+from translate.losses import AuxiliaryConfig
 from translate.training.attention_maps import attention_maps
 from translate.training.bounds import Interruption, reason_to_stop, share_done
 from translate.training.build import Run, build, plain, with_model_of_base
@@ -20,6 +21,7 @@ from translate.training.finish import finish, record_settings
 from translate.training.folder import RunFolder
 from translate.training.schedule import learning_rate_factor
 from translate.training.settings import TrainConfig, check, is_better
+from translate.training.state import Progress
 from translate.training.step import update
 from translate.training.tracking import ProgressLine, start_log
 from translate.training.trial import Trial
@@ -115,7 +117,7 @@ def learn(run: Run, taken: Update) -> None:
         smoothing=config.loss.label_smoothing,
         clip_norm=config.optimizer.clip_norm,
         world=run.world,
-        auxiliary=config.auxiliary,
+        auxiliary=auxiliary_losses(config, progress),
     )
     progress.step += 1
     progress.place, progress.epochs = taken.after, taken.epochs
@@ -124,6 +126,12 @@ def learn(run: Run, taken: Update) -> None:
         run.average.update(run.trainee.model, progress.step)
     settle(run)
     run.launched = launched
+
+
+def auxiliary_losses(config: TrainConfig, progress: Progress) -> dict[str, AuxiliaryConfig]:
+    """Those that take part at this point of the run."""
+    share = share_done(config.run, progress)
+    return {name: loss for name, loss in config.auxiliary.items() if share >= loss.start}
 
 
 def settle(run: Run) -> None:

@@ -186,6 +186,8 @@ def check(config: TrainConfig) -> None:
     if config.validation.tokenize not in ("", *TOKENIZERS):
         raise UserError(f"validation.tokenize={config.validation.tokenize} is none of {', '.join(TOKENIZERS)}")
     for name, auxiliary in config.auxiliary.items():
+        if not 0 <= auxiliary.start < 1:
+            raise UserError(f"auxiliary.{name}.start ({auxiliary.start}) must be at least 0 and below 1")
         if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
             raise UserError(f"auxiliary={name} looks at attention, and the model has none")
     run = config.run
