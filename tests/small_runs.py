@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
@@ -79,6 +80,24 @@ def call(module: str, *arguments: str, stdin: bytes = b"") -> subprocess.Complet
     return subprocess.run(
         command(module, *arguments), input=stdin, capture_output=True, cwd=REPOSITORY, env=environment(), timeout=300
     )
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Begin a command, for a test that will disturb it."""
+    return subprocess.Popen(
+        command(module, *arguments),
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for_log(run: Path, process: subprocess.Popen[bytes], text: str) -> None:
+    """Until the run's log has the text; the process may end sooner."""
+    log = run / "train.log"
+    while process.poll() is None and not (log.exists() and text in log.read_text(encoding="utf-8")):
+        time.sleep(0.02)
 
 
 def environment() -> dict[str, str]:

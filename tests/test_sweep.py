@@ -1,13 +1,14 @@
 """Sweeps: a grid without extras, and a search by Optuna that ends bad trials early."""
 
 import math
+import signal
 
 import pytest
 from hydra.errors import MissingConfigException
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from small_runs import call, options, write_corpus
+from small_runs import call, options, start, wait_for_log, write_corpus
 from translate import train
 from translate.config.mistakes import explain
 from translate.errors import DivergedError
@@ -138,3 +139,22 @@ def test_optuna_ends_bad_trials_early_and_goes_on_with_its_study(corpus, tmp_pat
     assert list(study.trials[first_good].intermediate_values) == [5, 10, 15, 20]
     for one, row in zip(study.trials, read_trials(tmp_path / "search"), strict=True):
         assert one.value == pytest.approx(float(row["loss"]), abs=1e-4)
+
+
+def test_a_search_that_is_ended_begins_its_trial_anew(corpus, tmp_path):
+    optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    folder = tmp_path / "search"
+    arguments = ["--multirun", "sweep=optuna", "hydra.sweeper.n_trials=1", "model.d_model=32"]
+    changes = {"name": "search", "optimizer__learning_rate": None, "validation__every": 5}
+    process = start("train", *options(corpus, folder, run__max_steps=100_000, **changes), *arguments)
+    wait_for_log(folder / "trial-000", process, "step 5 ")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors.decode()
+    assert b"Traceback" not in errors
+    result = call("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
+    assert result.returncode == 0, result.stderr.decode()
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db")
+    assert [one.state.name for one in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[0].params == study.trials[1].params
+    assert [row["trial"] for row in read_trials(folder)] == ["1"]

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from small_runs import REPOSITORY, call, command, environment, options, write_corpus
+from small_runs import REPOSITORY, call, command, environment, options, start, wait_for_log, write_corpus
 from translate.text import read_lines
 
 
@@ -46,25 +46,9 @@ def assert_identical(folder, expected):
         assert torch.equal(ours[key], theirs[key]), key
 
 
-def start(corpus, folder, **changes):
-    return subprocess.Popen(
-        command("train", *options(corpus, folder, **changes)),
-        cwd=REPOSITORY,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
 def wait_for_step(folder, process):
     """Until the first state is on disk; the run may end sooner."""
     while process.poll() is None and not list((folder / "state").glob("step-????????")):
-        time.sleep(0.02)
-
-
-def wait_for_log(folder, process, text):
-    log = folder / "train.log"
-    while process.poll() is None and not (log.exists() and text in log.read_text(encoding="utf-8")):
         time.sleep(0.02)
 
 
@@ -135,7 +119,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(finished, corpu
     """scripts/kill_test.py does the same to a longer run, ten times and more."""
     folder, moments = tmp_path / "run", random.Random(0)
     for _ in range(3):
-        process = start(corpus, folder)
+        process = start("train", *options(corpus, folder))
         wait_for_step(folder, process)
         time.sleep(moments.uniform(0.0, 0.6))
         process.kill()
@@ -152,7 +136,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(finished, corpu
 def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, tmp_path, number):
     for attempt in range(5):
         folder = tmp_path / f"run {attempt}"
-        process = start(corpus, folder, run__save_every=1000)
+        process = start("train", *options(corpus, folder, run__save_every=1000))
         wait_for_log(folder, process, "step 5 ")
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)

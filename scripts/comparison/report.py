@@ -114,8 +114,8 @@ def _is_worth_its_passes(name: str, loss: Facts, without: Facts) -> str:
     p = p_value(loss, without)
     verdict = "not significant" if p >= 0.05 else _verdict(loss.bleu > without.bleu)
     return (
-        f"- *{name} generalises better.* {loss.updates:,} updates in the time of {without.updates:,}, "
-        f"{loss.bleu - without.bleu:+.1f} BLEU (p = {p:.3f}): {verdict}."
+        f"- *{name} is worth its further passes in so short a time.* {loss.updates:,} updates in the time of "
+        f"{without.updates:,}, {loss.bleu - without.bleu:+.1f} BLEU (p = {p:.3f}): {verdict}."
     )
 
 
