@@ -6,14 +6,18 @@ import itertools
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from fake_models import FakeModel, copy_model, random_model, table_model
+from small_runs import environment
 from translate.decoding.continuations import highest
 from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native import NativeEngine
@@ -293,6 +297,39 @@ def test_a_worker_that_is_killed_is_named():
     with pytest.raises(UserError, match="ended from outside"):
         search(FakeModel(next_logits), [[5, 5]] * 20 + [[4]] * 20, SearchConfig(), workers=2)
     assert time.monotonic() - started < 30
+
+
+ENDLESS = """
+import os
+from translate.decoding.workers import work_in_processes
+
+def work(queue, report):
+    print(os.getpid(), flush=True)
+    while True:
+        report([(0, [])] * 1000)
+
+work_in_processes(work, 2, 2, lambda found: None)
+"""
+
+
+def goes_on(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere one process translates")
+def test_workers_end_with_a_process_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+    end = time.monotonic() + 20
+    while any(map(goes_on, workers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(goes_on, workers))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -67,7 +67,7 @@ def work_in_processes(work: Callable[[Queue, Report], None], size: int, workers:
     try:
         for _ in range(workers):
             reader, writer = context.Pipe(duplex=False)
-            process = context.Process(target=_run, args=(work, queue, writer), daemon=True)
+            process = context.Process(target=_run, args=(work, queue, writer, [*readers, reader]), daemon=True)
             process.start()
             writer.close()  # no later process has it: the end of this one is the end of its pipe
             processes.append(process)
@@ -81,8 +81,12 @@ def work_in_processes(work: Callable[[Queue, Report], None], size: int, workers:
             reader.close()
 
 
-def _run(work: Callable[[Queue, Report], None], queue: Queue, writer: Connection) -> None:
+def _run(
+    work: Callable[[Queue, Report], None], queue: Queue, writer: Connection, readers: Sequence[Connection]
+) -> None:
     """What a worker does; an interruption is for the parent to handle."""
+    for reader in readers:
+        reader.close()  # so that a parent that was killed leaves nobody to report to, which ends this process as well
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
