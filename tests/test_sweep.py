@@ -87,6 +87,14 @@ def test_a_trial_that_diverges_has_failed_and_others_go_on(tmp_path, monkeypatch
     assert "best of 3: trial 1, bleu 20.00" in trial(tmp_path, 2).record(10.0)
 
 
+def test_a_bad_trial_at_its_end_is_over_and_not_ended_early(tmp_path):
+    bad = trial(tmp_path, 0, is_hopeless=lambda step, value: True)
+    bad.validated(10, 1.0, over=False)
+    assert bad.hopeless
+    bad.validated(20, 1.0, over=True)
+    assert "trial 0 over" in bad.record(1.0)
+
+
 def test_a_signal_ends_the_sweep(tmp_path, monkeypatch):
     abandoned = []
     monkeypatch.setattr(train, "train", lambda config, trial: None)

@@ -61,10 +61,7 @@ def _in_study(trial: Trial, sweeper: Any, config: TrainConfig) -> Trial:
 
     def is_hopeless(step: int, value: float) -> bool:
         own.report(value, step)
-        hopeless = pruning.trials > 0 and own.should_prune()
-        if hopeless:
-            own.set_user_attr("ended_early", True)
-        return hopeless
+        return pruning.trials > 0 and own.should_prune()
 
     def abandon() -> None:
         study.tell(own, state=optuna.trial.TrialState.FAIL)

@@ -197,7 +197,7 @@ def validate(run: Run) -> None:
     else:
         progress.stale += 1
     if run.trial is not None:
-        run.trial.validated(progress.step, value)
+        run.trial.validated(progress.step, value, over=bool(reason_to_stop(config.run, progress)))
     logger.info(f"step {progress.step:,}  valid {validation.summary()}" + ("  best so far" if better else ""))
 
 

@@ -38,8 +38,9 @@ class Trial:
     def introduce(self) -> str:
         return f"trial {self.number}: {_settings(self.varied)}"
 
-    def validated(self, step: int, value: float) -> None:
-        self.hopeless = self.is_hopeless(step, value)
+    def validated(self, step: int, value: float, *, over: bool) -> None:
+        """over: the run has reached its end, so that nothing can be ended early."""
+        self.hopeless = self.is_hopeless(step, value) and not over
 
     def record(self, value: float) -> str:
         """Write how good it was into sweep/trials.tsv, where the trials of all sessions are; which is the best so far.
