@@ -241,9 +241,14 @@ def choices():
     return sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 
 
+@pytest.fixture(scope="module")
+def schemas():
+    register("train", TrainConfig, train.VARIANTS, train.ADDITIONS)
+
+
+@pytest.mark.usefixtures("schemas")
 @pytest.mark.parametrize("choice", choices())
 def test_each_choice_of_a_model_makes_one(choice):
-    register("train", TrainConfig, train.VARIANTS, train.ADDITIONS)
     with hydra.initialize_config_dir(str(CONFIGS), **BEHAVIOUR):
         config = hydra.compose("train", overrides=[f"model={choice}"])
     build_model(to_settings(config, []).model, Vocabularies(50, 50, shared=True))
