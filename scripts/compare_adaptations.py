@@ -6,12 +6,10 @@ Runs that are over are not made again: the command can be killed and repeated.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 
@@ -19,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from benchmarks.machine import describe_machine
 from benchmarks.report import markdown_table
-from translate.model_directory import WEIGHTS
+from comparison.facts import progress_of
+from comparison.runs import Contestant, train
+from translate.model_directory import WEIGHTS, read_json
 from translate.text import read_lines, write_lines
 
 # sizes at which each adds at most 5 % to a model of width 128
@@ -80,23 +80,18 @@ def main() -> None:
     arguments.runs.mkdir(parents=True, exist_ok=True)
     corpora, base = Corpora(arguments.general, arguments.domain, arguments.runs), arguments.runs / "general"
     common = ["experiment=comparison", f"run.seed={arguments.seed}", f"compute.threads={arguments.threads}"]
-    _train(base, [*common, *corpora.general_options(), f"run.max_minutes={arguments.minutes}"])
+    train(Contestant("general"), base, [*common, *corpora.general_options(), f"run.max_minutes={arguments.minutes}"])
     rows = [_row("not adapted", base, None, corpora)]
     short = [*common, *corpora.domain_options(), f"run.max_minutes={arguments.adapt_minutes}"]
     for method, options in METHODS.items():
         folder = arguments.runs / method
-        _train(folder, [*short, f"adapt={method}", f"adapt.model={base}", *options])
+        train(Contestant(method, (f"adapt={method}", f"adapt.model={base}", *options)), folder, short)
         rows.append(_row(method, base, folder, corpora))
-    _train(arguments.runs / "anew", short)
+    train(Contestant("anew"), arguments.runs / "anew", short)
     rows.append(_row("trained anew", arguments.runs / "anew", None, corpora))
     text = _document(rows, arguments)
     arguments.report.write_text(text, encoding="utf-8")
     print(text)
-
-
-def _train(folder: Path, options: list[str]) -> None:
-    if not (folder / "result.json").exists():
-        _call("train", *options, f"run.dir={folder}")
 
 
 def _row(name: str, base: Path, adapted: Path | None, corpora: Corpora) -> tuple[str, ...]:
@@ -106,7 +101,7 @@ def _row(name: str, base: Path, adapted: Path | None, corpora: Corpora) -> tuple
     used = [f"model={folder}"] if is_model else [f"model={base}", f"adapter={adapted}"]
     trained = _parameters(folder)
     all_of_them = trained if is_model else trained + _parameters(base)
-    progress = _json(max(folder.glob("state/step-*")) / "progress.json")
+    progress = progress_of(folder)
     scores = [
         _bleu(used, test, folder / "scores" / domain)
         for domain, test in (("general", corpora.general_test), ("domain", corpora.domain_test))
@@ -131,8 +126,9 @@ def _parameters(folder: Path) -> int:
 
 def _bleu(used: list[str], test: dict[str, Path], output: Path) -> str:
     if not (output / "report.json").exists():
-        _call("evaluate", *used, f"source={test['en']}", f"reference={test['de']}", f"output={output}")
-    score = _json(output / "report.json")["scores"]["bleu"]
+        files = [f"source={test['en']}", f"reference={test['de']}", f"output={output}"]
+        subprocess.run([sys.executable, "-m", "translate.evaluate", *used, *files], check=True)
+    score = read_json(output / "report.json")["scores"]["bleu"]
     return f"{score['value']:.1f} ± {score['interval']:.1f}"
 
 
@@ -166,15 +162,6 @@ def _document(rows: list[tuple[str, ...]], arguments: argparse.Namespace) -> str
         *markdown_table(headings, rows),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _call(command: str, *options: str) -> None:
-    print(f"translate.{command}", *options, flush=True)
-    subprocess.run([sys.executable, "-m", f"translate.{command}", *options], check=True)
 
 
 if __name__ == "__main__":

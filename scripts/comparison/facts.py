@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from translate.data.preparation import ParallelText
 from translate.evaluation import metrics
 from translate.evaluation.metrics import Metric
 from translate.losses.attention import uncovered
+from translate.model_directory import read_json
 from translate.text import read_lines
 from translate.training.validation import encode_validation
 
@@ -43,8 +43,8 @@ class Facts:
 
     @classmethod
     def of(cls, folder: Path) -> Facts:
-        report = _json(folder / "evaluation" / "report.json")
-        progress = _json(max(folder.glob("state/step-*")) / "progress.json")
+        report = read_json(folder / "evaluation" / "report.json")
+        progress = progress_of(folder)
         loaded = load_model(folder, device=torch.device("cpu"))
         return cls(
             folder=folder,
@@ -57,12 +57,17 @@ class Facts:
             minutes=progress["seconds"] / 60,
             tokens_per_second=progress["target_tokens"] / progress["seconds"],
             uncovered=_uncovered(loaded, test_set(folder)),
-            commit=str(_json(folder / "manifest.json")["commit"]),
+            commit=str(read_json(folder / "manifest.json")["commit"]),
         )
 
     @property
     def hypotheses(self) -> list[str]:
         return list(read_lines(self.folder / "evaluation" / "hypotheses.txt"))
+
+
+def progress_of(folder: Path) -> dict[str, Any]:
+    """How far a run has come: steps, seconds of training, target tokens."""
+    return read_json(max(folder.glob("state/step-*")) / "progress.json")
 
 
 def test_set(folder: Path) -> ParallelText:
@@ -85,7 +90,3 @@ def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
 def p_value(facts: Facts, baseline: Facts) -> float:
     """Of the difference in BLEU, by paired bootstrap."""
     return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, test_set(facts.folder).target)
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -111,8 +111,7 @@ def report(run: Run, evaluation: Evaluation) -> str:
 
 def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None:
     """The run's row in TensorBoard's HParams tab, and the end of its events; scores: of the test set."""
-    if run.tracker is None:
-        return
+    assert run.tracker is not None
     results = dict(scores or {})
     if run.state.progress.best is not None:
         results[f"valid_{run.config.validation.metric}"] = run.state.progress.best

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.text import write_lines
-from translate.training.settings import is_better
+from translate.training.settings import is_minimised
 
 Row = dict[str, str]
 
@@ -57,13 +57,11 @@ class Trial:
         return f"trial {self.number} {outcome}, {self.metric} {value:.2f}; best of {len(rows)}: {best}"
 
     def _best(self, rows: list[Row]) -> str:
-        best: Row | None = None
-        for row in rows:
-            value = float(row.get(self.metric) or math.nan)
-            if not math.isnan(value) and is_better(self.metric, value, float(best[self.metric]) if best else None):
-                best = row
-        if best is None:
+        scored = [row for row in rows if row.get(self.metric, "") not in ("", "nan")]
+        if not scored:
             return "none"
+        choose = min if is_minimised(self.metric) else max
+        best = choose(scored, key=lambda row: float(row[self.metric]))
         settings = _settings({option: best.get(option, "") for option in self.varied})
         return f"trial {best['trial']}, {self.metric} {float(best[self.metric]):.2f} ({settings})"
 
