@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -19,8 +20,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: install  ## train on the shipped corpus, decode its test set, score it (ARGS='data=… run.dir=…')
-	$(BIN)/python -m translate.train experiment=shipped $(ARGS)
+train: install  ## train on the shipped corpus, decode its test set, score it (EXPERIMENT=name, ARGS='data.root=…')
+	$(BIN)/python -m translate.train experiment=$(EXPERIMENT) $(ARGS)
 
 test: install  ## the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)

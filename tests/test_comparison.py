@@ -59,13 +59,17 @@ def test_losses_are_judged_by_coverage_and_by_what_their_time_gives():
     found = {
         "transformer": baseline,
         "self_attention_loss": replace(baseline, bleu=30.5, uncovered=0.01),
+        "self_attention_loss_keys": replace(baseline, bleu=29.5),
+        "attention_weighted": replace(baseline, bleu=33.0),
         "sigmoid": replace(baseline, uncovered=0.01),
         "self_attention_loss_sigmoid": replace(baseline, uncovered=0.02),
         "sim_cut": replace(baseline, bleu=25.0, updates=400),
     }
-    softmax, sigmoid, sim_cut = report.loss_claims(found)[2:]
+    softmax, sigmoid, keys, weighted, sim_cut = report.loss_claims(found)[2:]
     assert "1.00% with it, 5.00% without: it holds here. +0.5 BLEU (p = 0.300)" in softmax
     assert "2.00% with it, 1.00% without: **it does not hold here**" in sigmoid
+    assert "another of the same settings: -0.5 BLEU (p = 0.300)." in keys
+    assert "+3.0 BLEU so weighted (p = 0.010): it holds here" in weighted
     assert "400 updates in the time of 1,000, -5.0 BLEU (p = 0.010): **it does not hold here**" in sim_cut
 
 

@@ -93,6 +93,11 @@ def loss_claims(found: Found) -> list[str]:
     ):
         if {loss, without} <= found.keys():
             said.append(_covers_more(found[loss], found[without], attention))
+    if {"self_attention_loss_keys", BASELINE} <= found.keys():
+        said.append(_is_nothing(found["self_attention_loss_keys"], found[BASELINE]))
+    if {"attention_weighted", BASELINE} <= found.keys():
+        claim = "What receives attention should weigh more (attention_weighted_cross_entropy)"
+        said.append(_better(claim, found["attention_weighted"], found[BASELINE], "so weighted"))
     if BASELINE in found:
         costly = [name for name in TWO_PASSES if name in found]
         said += [_is_worth_its_passes(LOSSES[name].title, found[name], found[BASELINE]) for name in costly]
@@ -107,6 +112,14 @@ def _covers_more(loss: Facts, without: Facts, attention: str) -> str:
         f"- *self_attention_loss keeps source tokens from being ignored* ({attention}). Uncovered are "
         f"{loss.uncovered:.2%} with it, {without.uncovered:.2%} without: {verdict}. "
         f"{loss.bleu - without.bleu:+.1f} BLEU (p = {p_value(loss, without):.3f})."
+    )
+
+
+def _is_nothing(zero: Facts, without: Facts) -> str:
+    """The loss is zero by its formula, so that the two differ as any runs do that end by the clock."""
+    return (
+        "- *self_attention_loss asks for nothing over the keys of a softmax.* What it makes of a run is another of the "
+        f"same settings: {zero.bleu - without.bleu:+.1f} BLEU (p = {p_value(zero, without):.3f})."
     )
 
 
