@@ -137,7 +137,7 @@ def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, t
     for attempt in range(5):
         folder = tmp_path / f"run {attempt}"
         process = start("train", *options(corpus, folder, run__save_every=1000))
-        wait_for_log(folder, process, "step 5 ")
+        wait_for_log(folder, process, "step 30 ")
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors.decode()
@@ -145,6 +145,9 @@ def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, t
             break
     assert b"the same command continues the run" in errors
     assert b"Traceback" not in errors
+    (saved,) = (int(state.name.removeprefix("step-")) for state in (folder / "state").glob("step-*"))
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert events.Scalars("train/loss")[-1].step == saved // 5 * 5
     result = call("train", *options(corpus, folder, run__save_every=1000))
     assert b"continuing from step" in result.stderr
     assert_identical(folder, finished[0])

@@ -110,7 +110,7 @@ def report(run: Run, evaluation: Evaluation) -> str:
 
 
 def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None:
-    """The run's row in TensorBoard's HParams tab, and the end of its events; scores: of the test set."""
+    """The run's row in TensorBoard's HParams tab; scores: of the test set."""
     assert run.tracker is not None
     results = dict(scores or {})
     if run.state.progress.best is not None:
@@ -118,7 +118,6 @@ def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None
     results["minutes"] = run.state.progress.seconds / 60
     results["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
     run.tracker.summary(_settings(run), results, run.state.progress.step)
-    run.tracker.close()
 
 
 def _evaluate(run: Run) -> Evaluation:

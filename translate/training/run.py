@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import torch
@@ -54,12 +54,13 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if trial is not None:
             logger.info(trial.introduce())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
-        if not train_until_over(run, interruption):
-            return None
-        if trial is not None and trial.hopeless:
-            record_settings(run)
-        else:
-            finish(run)
+        with run.tracker or nullcontext():
+            if not train_until_over(run, interruption):
+                return None
+            if trial is not None and trial.hopeless:
+                record_settings(run)
+            else:
+                finish(run)
         return run.state.progress.best
     finally:
         line.clear()

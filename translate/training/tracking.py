@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -77,7 +77,10 @@ def peak_memory() -> float:
 
 
 class Tracker:
-    """TensorBoard's files of one run; events after the step that a run continues from are dropped."""
+    """TensorBoard's files of one run; events after the step that a run continues from are dropped.
+
+    A context: however the run ends, nothing is left to the thread that writes them, which would end in mid-sentence.
+    """
 
     def __init__(self, directory: Path, *, step: int):
         self.writer = SummaryWriter(str(directory), purge_step=step + 1 if step else None, max_queue=100)
@@ -125,7 +128,10 @@ class Tracker:
         self.scalars({f"result/{name}": value for name, value in results.items()}, step)
         self.writer.flush()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.writer.close()
 
 

@@ -1,0 +1,49 @@
+"""What README and docs tell people to type is understood."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import sys
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from small_runs import REPOSITORY
+
+TYPED = re.compile(
+    r"^    (?:.*\| )?"
+    r"(?:python -m translate\.(?P<module>\w+)|make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
+    r"(?P<rest>.*)$",
+    re.MULTILINE,
+)
+
+
+def documented():
+    """Module and options of the commands in the pages' blocks, but for what a reader has to fill in (…)."""
+    for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
+        for typed in TYPED.finditer(re.sub(r" *\\\n +", " ", page.read_text(encoding="utf-8"))):
+            words = [word for word in shlex.split(typed["rest"], comments=True) if "…" not in word]
+            if typed["experiment"]:
+                words = [f"experiment={typed['experiment']}", *shlex.split(words[0]), *words[1:]]
+            module = typed["module"] or "train"
+            yield pytest.param(module, words, id=f"{page.stem}: {module} {' '.join(words)}"[:90])
+
+
+@pytest.mark.filterwarnings("ignore:ConfigStore config")  # each command registers its schemas, here in one process
+@pytest.mark.parametrize(("module", "words"), list(documented()))
+def test_it_is_understood(module, words, monkeypatch, capsys):
+    options = [word for word in words if not word.startswith("-")]
+    if "--multirun" in words:  # which is no single configuration: what has several values is read, and left out
+        parsed = OverridesParser.create().parse_overrides(options)
+        options = [word for word, override in zip(options, parsed, strict=True) if not override.is_sweep_override()]
+    monkeypatch.setattr(sys, "argv", [module, *options, "--help"])
+    runpy.run_module(f"translate.{module}", run_name="__main__", alter_sys=True)
+    assert capsys.readouterr().out.startswith(f"usage: python -m translate.{module}")
+
+
+def test_there_are_some_of_every_kind():
+    modules = {parameter.values[0] for parameter in documented()}
+    assert modules >= {"train", "decode", "evaluate", "compare", "explain"}
+    assert any("experiment=summarisation" in parameter.values[1] for parameter in documented())
