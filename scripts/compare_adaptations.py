@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from benchmarks.machine import describe_machine
 from benchmarks.report import markdown_table
-from comparison.facts import progress_of
+from comparison.facts import machine_and_commits, progress_of
 from comparison.runs import Contestant, train
 from translate.model_directory import WEIGHTS, read_json
 from translate.text import read_lines, write_lines
@@ -152,16 +151,16 @@ def _document(rows: list[tuple[str, ...]], arguments: argparse.Namespace) -> str
         "BLEU, general domain",
         "BLEU, new domain",
     )
-    machine = describe_machine(threads=arguments.threads)
+    folders = [arguments.runs / name for name in ("general", *METHODS, "anew")]
     lines = [
         "# Adaptation compared",
         "",
         f"A model trained for {arguments.minutes:g} minutes on Tatoeba, English–German, then adapted to Multi30k for",
-        f"{arguments.adapt_minutes:g} minutes by each method; tested on {TEST_LINES:,} sentences of Tatoeba (the end",
-        "of its validation set) and on `test_2016_flickr`. `experiment=comparison` (width 128); seed "
-        f"{arguments.seed}; ± is the 95 % bootstrap interval. Seconds are those of training alone.",
+        f"{arguments.adapt_minutes:g} minutes by each method, with `experiment=comparison` (width 128), seed",
+        f"{arguments.seed}; tested on {TEST_LINES:,} sentences of Tatoeba (the end of its validation set) and on",
+        "`test_2016_flickr`. ± is the 95 % bootstrap interval; seconds are those of training alone.",
         "",
-        "; ".join(f"{key}: {value}" for key, value in machine.items()),
+        machine_and_commits(folders, threads=arguments.threads),
         "",
         f"`python scripts/compare_adaptations.py --general PATH --domain PATH --minutes {arguments.minutes:g} "
         f"--adapt-minutes {arguments.adapt_minutes:g} --seed {arguments.seed}`",

@@ -11,8 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from benchmarks.machine import describe_machine
-from comparison.facts import Facts
+from comparison.facts import Facts, machine_and_commits
 from comparison.report import document
 from comparison.runs import LOSSES, MODELS, Contestant, train
 
@@ -38,16 +37,14 @@ def main() -> None:
         if not arguments.only or name in arguments.only:
             train(contestant, arguments.runs / name, common)
     models, losses = _finished(MODELS, arguments.runs), _finished(LOSSES, arguments.runs)
-    commits = {facts.commit for facts in (models | losses).values()}
-    machine = describe_machine(threads=arguments.threads) | {"commit of the runs": ", ".join(sorted(commits))}
-    del machine["commit"]
+    folders = [facts.folder for facts in (models | losses).values()]
     conditions = [
         f"Multi30k English–German, `test_2016_flickr`, raw and cased; each trained for {arguments.minutes:g} minutes",
         f"with `experiment=comparison`, seed {arguments.seed}. ± is the 95 % bootstrap interval over sentences, p",
         "that of a paired bootstrap against the Transformer. A source token is uncovered whose attention from the",
         "whole reference sums to less than 0.2.",
         "",
-        "; ".join(f"{key}: {value}" for key, value in machine.items()),
+        machine_and_commits(folders, threads=arguments.threads),
         "",
         f"`python scripts/compare_models.py --data PATH --minutes {arguments.minutes:g} --seed {arguments.seed}`",
     ]

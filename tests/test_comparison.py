@@ -25,7 +25,6 @@ PLAIN = Facts(
     minutes=10.0,
     tokens_per_second=1000.0,
     uncovered=None,
-    commit="abc",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks.machine import describe_machine
 from translate.checkpoint import LoadedModel, load_model
 from translate.data.preparation import ParallelText
 from translate.evaluation import metrics
@@ -39,7 +41,6 @@ class Facts:
     minutes: float
     tokens_per_second: float
     uncovered: float | None
-    commit: str
 
     @classmethod
     def of(cls, folder: Path) -> Facts:
@@ -57,12 +58,19 @@ class Facts:
             minutes=progress["seconds"] / 60,
             tokens_per_second=progress["target_tokens"] / progress["seconds"],
             uncovered=_uncovered(loaded, test_set(folder)),
-            commit=str(read_json(folder / "manifest.json")["commit"]),
         )
 
     @property
     def hypotheses(self) -> list[str]:
         return list(read_lines(self.folder / "evaluation" / "hypotheses.txt"))
+
+
+def machine_and_commits(folders: Iterable[Path], *, threads: int) -> str:
+    """Where the runs in these folders were made, and from what code; one line."""
+    commits = {str(read_json(folder / "manifest.json")["commit"]) for folder in folders}
+    machine = describe_machine(threads=threads) | {"commit of the runs": ", ".join(sorted(commits))}
+    del machine["commit"]  # that of the report
+    return "; ".join(f"{key}: {value}" for key, value in machine.items())
 
 
 def progress_of(folder: Path) -> dict[str, Any]:
