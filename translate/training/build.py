@@ -42,8 +42,8 @@ from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
-from translate.training.optimizer import make_optimizer
-from translate.training.parallel import Trainee, prepare_trainee
+from translate.training.optimizer import OptimizerName, make_optimizer
+from translate.training.parallel import Trainee, multiplies_bfloat16, prepare_trainee
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
@@ -271,6 +271,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
         logger.info(
             f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"
         )
+    if config.optimizer.name is OptimizerName.muon and not multiplies_bfloat16(run.trainee.device):
+        logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
     if resumed:
         progress = run.state.progress
         logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")

@@ -75,10 +75,10 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """What auto means on this device."""
     if precision != Precision.auto:
         return precision
-    return Precision.bf16 if device.type == "cuda" or _multiplies_bfloat16() else Precision.fp32
+    return Precision.bf16 if multiplies_bfloat16(device) else Precision.fp32
 
 
-def _multiplies_bfloat16() -> bool:
-    """Whether this CPU has matrix units for bfloat16 (Intel's AMX): without, it would be slower than fp32."""
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether it has matrix units for bfloat16, as GPUs and CPUs with Intel's AMX: without, it is slower than fp32."""
     check = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(check and check())
+    return device.type == "cuda" or bool(check and check())
