@@ -79,7 +79,7 @@ def peak_memory() -> float:
 class Tracker:
     """TensorBoard's files of one run; events after the step that a run continues from are dropped.
 
-    A context: however the run ends, nothing is left to the thread that writes them, which would end in mid-sentence.
+    A context, which ends with all events in the files, however the run ends.
     """
 
     def __init__(self, directory: Path, *, step: int):
