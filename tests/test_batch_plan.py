@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from translate.data.plan import BatchConfig, epoch_pairs, padding_share, plan_packed, plan_padded
+from translate.data.plan import (
+    BATCHES_OF_A_GROUP,
+    GROUPS_AT_ONCE,
+    BatchConfig,
+    epoch_pairs,
+    padding_share,
+    plan_grouped,
+    plan_packed,
+    plan_padded,
+)
 from translate.text import read_lines
+
+KINDS = [plan_padded, plan_packed, plan_grouped]
 
 
 def some_lengths(count=2000):
@@ -19,7 +30,7 @@ def plan(kind=plan_padded, *, seed=1, epoch=0, repeats=None, tokens=512, lengths
     return kind(source, target, repeats, config=BatchConfig(tokens=tokens), seed=seed, epoch=epoch)
 
 
-@pytest.mark.parametrize("kind", [plan_padded, plan_packed])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_pair_stands_in_one_batch(kind):
     pairs = np.concatenate([batch.pairs for batch in plan(kind)])
     assert sorted(pairs) == list(range(2000))
@@ -40,7 +51,7 @@ def test_packed_batches_stay_within_the_budget_and_leave_a_place():
         assert (target[batch.pairs] + 1).sum() < 512
 
 
-@pytest.mark.parametrize("kind", [plan_padded, plan_packed])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_pair_longer_than_the_budget_stands_alone(kind):
     lengths = np.array([5, 900, 7], np.int32), np.array([6, 4, 8], np.int32)
     batches = plan(kind, lengths=lengths)
@@ -48,7 +59,7 @@ def test_a_pair_longer_than_the_budget_stands_alone(kind):
     assert sorted(np.concatenate([batch.pairs for batch in batches])) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("kind", [plan_padded, plan_packed])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_plan_is_a_function_of_seed_and_epoch(kind):
     def order(**where):
         return [batch.pairs.tolist() for batch in plan(kind, **where)]
@@ -56,6 +67,24 @@ def test_the_plan_is_a_function_of_seed_and_epoch(kind):
     assert order(seed=3, epoch=5) == order(seed=3, epoch=5)
     assert order(seed=3, epoch=5) != order(seed=3, epoch=6)
     assert order(seed=3, epoch=5) != order(seed=4, epoch=5)
+
+
+def test_the_batches_of_a_group_are_all_its_pairs():
+    batches = plan(plan_grouped)
+    groups = {id(batch.group): batch.group for batch in batches}.values()
+    assert sorted(np.concatenate([group.pairs for group in groups])) == list(range(2000))
+    assert all(len(group.pairs) == sum(group.sizes) for group in groups)
+    places = [(batch.group.number, batch.place) for batch in batches]
+    assert sorted(places) == sorted((group.number, place) for group in groups for place in range(len(group.sizes)))
+
+
+def test_a_few_groups_at_a_time_are_mixed():
+    numbers = [batch.group.number for batch in plan(plan_grouped, tokens=64)]
+    assert len(set(numbers)) > 3 * GROUPS_AT_ONCE
+    spans = [(numbers.index(number), len(numbers) - numbers[::-1].index(number)) for number in set(numbers)]
+    begun = [sum(first <= place < end for first, end in spans) for place in range(len(numbers))]
+    assert max(begun) == GROUPS_AT_ONCE
+    assert len(set(numbers[:BATCHES_OF_A_GROUP])) > 2
 
 
 def test_weights_are_how_often_an_epoch_sees_a_pair():

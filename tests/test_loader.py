@@ -40,10 +40,10 @@ class Pairs:
 ALONE = World()
 
 
-def make_loader(*, world=ALONE, accumulation=1, packed=False, encode=None):
+def make_loader(*, world=ALONE, accumulation=1, packed=False, regrouped=False, encode=None):
     pairs = Pairs()
     config = BatchConfig(tokens=64, accumulation=accumulation, sentence_multiple=1)
-    return Loader(pairs, encode or pairs.encode, config, seed=1, packed=packed, world=world)
+    return Loader(pairs, encode or pairs.encode, config, seed=1, packed=packed, world=world, regrouped=regrouped)
 
 
 def take(loader, place, count):
@@ -92,28 +92,30 @@ def test_packed_batches_all_have_one_shape():
     assert len(shapes) == 1
 
 
-def test_an_epoch_holds_every_pair_once():
-    loader = make_loader()
+@pytest.mark.parametrize("regrouped", [False, True])
+def test_an_epoch_holds_every_pair_once(regrouped):
+    loader = make_loader(regrouped=regrouped)
     updates = take(loader, Place(), len(loader.plan(0)))
     assert sorted(pairs_of(updates)) == list(range(60))
     assert updates[-1].after == Place(epoch=1)
     assert updates[-1].epochs == 1.0
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_it_can_start_in_the_middle_of_an_epoch(packed):
-    loader = make_loader(packed=packed)
+@pytest.mark.parametrize("kind", [{}, {"packed": True}, {"regrouped": True}])
+def test_it_can_start_in_the_middle_of_an_epoch(kind):
+    loader = make_loader(**kind)
     whole = take(loader, Place(), 25)
     rest = take(loader, whole[9].after, 15)
     assert pairs_of(rest) == pairs_of(whole[10:])
     assert [update.after for update in rest] == [update.after for update in whole[10:]]
 
 
+@pytest.mark.parametrize("regrouped", [False, True])
 @pytest.mark.parametrize("size", [2, 3])
-def test_processes_share_an_epoch_without_loss_or_overlap(size):
+def test_processes_share_an_epoch_without_loss_or_overlap(size, regrouped):
     shares = []
     for rank in range(size):
-        loader = make_loader(world=World(rank, size), accumulation=2)
+        loader = make_loader(world=World(rank, size), accumulation=2, regrouped=regrouped)
         updates = -(-len(loader.plan(0)) // (2 * size))
         shares.append(take(loader, Place(), updates))
     assert sorted(pair for share in shares for pair in pairs_of(share)) == list(range(60))
@@ -140,6 +142,37 @@ def test_each_batch_has_its_own_seed_for_sampling_whatever_came_before():
     take(make_loader(encode=encode), whole[5].after, 3)
     assert seeds[:3] == from_start[6:9]
     assert len(set(from_start)) == 12
+
+
+def drawn_longer(indices, seed):
+    """As subword sampling makes them: by up to as much again."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        [np.append(ids, np.full(random.integers(len(ids) + 1), 9)) for ids in side]
+        for side in Pairs().encode(indices, seed)
+    )
+
+
+def test_pairs_are_regrouped_by_the_lengths_that_were_drawn():
+    def places(regrouped):
+        loader = make_loader(encode=drawn_longer, regrouped=regrouped)
+        loader.config = BatchConfig(tokens=128)
+        updates = take(loader, Place(), len(loader.plan(0)))
+        return sum(update.batches[0].source.ids.numel() + update.batches[0].target.ids.numel() for update in updates)
+
+    assert places(regrouped=True) < 0.9 * places(regrouped=False)
+
+
+def test_a_group_is_drawn_once():
+    drawn = []
+
+    def encode(indices, seed):
+        drawn.extend(indices)
+        return drawn_longer(indices, seed)
+
+    loader = make_loader(encode=encode, regrouped=True)
+    assert len(list(islice(loader._updates(Place()), len(loader.plan(0)))))
+    assert sorted(drawn) == list(range(60))
 
 
 def test_an_error_in_the_thread_reaches_the_training_loop():

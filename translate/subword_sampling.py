@@ -8,9 +8,9 @@ run has to draw what the uninterrupted one drew.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from itertools import groupby
+from functools import cache, lru_cache
+from itertools import groupby, pairwise
+from random import Random
 
 import numpy as np
 from sentencepiece import SentencePieceProcessor
@@ -19,6 +19,10 @@ from translate.special_tokens import EOS
 
 _CANDIDATES = 32  # segmentations of a sentence that are chosen from
 _SPACE = "▁"
+_REMEMBERED = 2**17  # words in part merged, some 500 bytes each
+
+_Segments = tuple[int, ...]
+_Stages = list[_Segments]
 
 
 def sample_segmentations(
@@ -29,13 +33,13 @@ def sample_segmentations(
     unigram  one of the best segmentations, with probabilities proportional to p ** strength
     BPE      what is left when every possible merge is passed over with that probability, each time it could be made
     """
-    random = np.random.default_rng(seed)
     if _has_merges(processor):
-        merges = _merges(processor)
+        merges, random = _merges(processor), Random(seed)
         return [_with_dropout(ids, merges, strength, random) for ids in processor.encode(list(texts), out_type=int)]
+    generator = np.random.default_rng(seed)
     log_probs = _log_probs(processor)
     found = processor.nbest_encode(list(texts), nbest_size=_CANDIDATES, out_type=int)
-    return [_draw(candidates, log_probs, strength, random) for candidates in found]
+    return [_draw(candidates, log_probs, strength, generator) for candidates in found]
 
 
 def _draw(
@@ -64,40 +68,57 @@ def _log_probs(processor: SentencePieceProcessor) -> list[float]:
     return [processor.get_score(token) for token in range(processor.get_piece_size())]
 
 
-@dataclass(frozen=True)
 class _Merges:
-    """What BPE has learned: the pieces by id, their ids, and how early each was merged (more is earlier).
+    """What BPE has learned.
 
-    whole  ids of pieces that are never split: bytes, the unknown token, and tags
+    pieces    by id
+    whole     ids of pieces that are never split: bytes, the unknown token, and tags
+    possible  what a word can become by one merge, the merge that was learned first before others
+    stages    a word, and what it becomes merge by merge when none is passed over
+    word      the stages of a word of which no characters are merged yet
     """
 
-    pieces: list[str]
-    ids: dict[str, int]
-    ranks: list[float]
-    whole: frozenset[int]
+    def __init__(self, processor: SentencePieceProcessor) -> None:
+        size = processor.get_piece_size()
+        self.pieces = [processor.id_to_piece(token) for token in range(size)]
+        self._ranks = [processor.get_score(token) for token in range(size)]  # the earlier merged, the higher
+        special = {token for token in range(size) if token <= EOS or processor.is_byte(token)}
+        # tags and the first merge have rank 0, and what was learned stands behind the tags
+        unranked = [token for token in range(size) if self._ranks[token] == 0 and token not in special]
+        self.whole = frozenset(special.union(unranked[:-1]))
+        self._ids = {piece: token for token, piece in enumerate(self.pieces) if token not in self.whole}
+        # remembered: what the loader's thread spends in Python, the training loop waits
+        self.possible = lru_cache(_REMEMBERED)(self._possible)
+        self.stages = lru_cache(_REMEMBERED)(self._stages)
+        self.word = lru_cache(_REMEMBERED)(self._word)
+
+    def _possible(self, word: _Segments) -> list[_Segments]:
+        pairs = (self.pieces[left] + self.pieces[right] for left, right in pairwise(word))
+        merges = [(place, self._ids[pair]) for place, pair in enumerate(pairs) if pair in self._ids]
+        merges.sort(key=lambda merge: -self._ranks[merge[1]])
+        return [(*word[:place], merged, *word[place + 2 :]) for place, merged in merges]
+
+    def _stages(self, word: _Segments) -> _Stages:
+        stages = [word]
+        while possible := self.possible(stages[-1]):
+            stages.append(possible[0])
+        return stages
+
+    def _word(self, characters: str) -> _Stages:
+        return self.stages(tuple(self._ids[character] for character in characters))
 
 
-@cache
-def _merges(processor: SentencePieceProcessor) -> _Merges:
-    size = processor.get_piece_size()
-    pieces = [processor.id_to_piece(token) for token in range(size)]
-    ranks = [processor.get_score(token) for token in range(size)]
-    special = {token for token in range(size) if token <= EOS or processor.is_byte(token)}
-    # tags and the first merge have rank 0, and what was learned stands behind the tags
-    unranked = [token for token in range(size) if ranks[token] == 0 and token not in special]
-    whole = special.union(unranked[:-1])
-    ids = {piece: token for token, piece in enumerate(pieces) if token not in whole}
-    return _Merges(pieces, ids, ranks, frozenset(whole))
+_merges = cache(_Merges)
 
 
-def _with_dropout(ids: Sequence[int], merges: _Merges, rate: float, random: np.random.Generator) -> list[int]:
+def _with_dropout(ids: Sequence[int], merges: _Merges, rate: float, random: Random) -> list[int]:
     result: list[int] = []
     for whole, run in groupby(ids, key=merges.whole.__contains__):
         if whole:
             result += run
         else:
             for word in _words("".join(merges.pieces[token] for token in run)):
-                result += _merged([merges.ids[character] for character in word], merges, rate, random)
+                result += _merged(merges.word(word), merges, rate, random)
     return result
 
 
@@ -109,17 +130,15 @@ def _words(text: str) -> Iterator[str]:
     yield from (_SPACE + word for word in others)
 
 
-def _merged(word: list[int], merges: _Merges, rate: float, random: np.random.Generator) -> list[int]:
+def _merged(stages: _Stages, merges: _Merges, rate: float, random: Random) -> _Segments:
     """Provilkov et al. 2020, algorithm 1: the earliest of the merges that are not passed over, until none is left."""
-    pieces, ids, ranks = merges.pieces, merges.ids, merges.ranks
-    while len(word) > 1:
-        kept = random.random(len(word) - 1) >= rate
-        best, where = None, 0
-        for place, keep in enumerate(kept):
-            merged = ids.get(pieces[word[place]] + pieces[word[place + 1]]) if keep else None
-            if merged is not None and (best is None or ranks[merged] > ranks[best]):
-                best, where = merged, place
-        if best is None:
-            break
-        word[where : where + 2] = [best]
-    return word
+    while True:
+        made = 0
+        while made < len(stages) - 1 and random.random() >= rate:
+            made += 1
+        possible, passed_over = merges.possible(stages[made]), 1
+        while passed_over < len(possible) and random.random() < rate:
+            passed_over += 1
+        if passed_over >= len(possible):
+            return stages[made]
+        stages = merges.stages(possible[passed_over])

@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch, Tokens
-from translate.data.plan import BatchConfig, Indices, Lengths, PlannedBatch, plan_packed, plan_padded
+from translate.data.plan import (
+    GROUPS_AT_ONCE,
+    BatchConfig,
+    Group,
+    Indices,
+    Lengths,
+    PlannedBatch,
+    plan_grouped,
+    plan_packed,
+    plan_padded,
+)
 from translate.distributed import World
 from translate.special_tokens import BOS, EOS
 
@@ -61,7 +72,8 @@ class Update:
 class Loader:
     """Updates of a corpus from any place on: each holds `accumulation` batches for each process of the world.
 
-    pinned  whether batches lie in memory from which a GPU can read while the CPU goes on
+    regrouped  whether padded batches are made when the subwords of their pairs, and so their lengths, have been drawn
+    pinned     whether batches lie in memory from which a GPU can read while the CPU goes on
     """
 
     def __init__(
@@ -73,13 +85,16 @@ class Loader:
         seed: int,
         packed: bool,
         world: World,
+        regrouped: bool = False,
         pinned: bool = False,
     ):
         self.corpus, self.encode, self.config = corpus, encode, config
         self.seed, self.packed, self.world, self.pinned = seed, packed, world, pinned
+        self.regrouped = regrouped
+        self._draw = lru_cache(GROUPS_AT_ONCE)(self._encode_group)
 
     def plan(self, epoch: int) -> list[PlannedBatch]:
-        plan = plan_packed if self.packed else plan_padded
+        plan = plan_packed if self.packed else plan_grouped if self.regrouped else plan_padded
         corpus = self.corpus
         return plan(
             corpus.source_lengths,
@@ -110,22 +125,39 @@ class Loader:
         """This rank's batches of an update. An epoch's last may have none for it: then one without labels."""
         own = range(start + self.world.rank, stop, self.world.size)
         if not own:
-            return [_without_labels(self._make(plan[start], [self.seed, epoch, start]))]
-        return [self._make(plan[number], [self.seed, epoch, number]) for number in own]
+            return [_without_labels(self._make(plan[start], epoch, start))]
+        return [self._make(plan[number], epoch, number) for number in own]
 
-    def _make(self, planned: PlannedBatch, entropy: list[int]) -> Batch:
-        source, target = self.encode(planned.pairs, int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-        batch = pack_batch(source, target, self.config.tokens) if self.packed else pad_batch(source, target, planned)
+    def _make(self, planned: PlannedBatch, epoch: int, number: int) -> Batch:
+        if planned.group is not None:
+            source, target = self._draw(planned.group, epoch)[planned.place]
+        else:
+            source, target = self._encode(planned.pairs, epoch, number)
+        if self.packed:
+            batch = pack_batch(source, target, self.config.tokens)
+        else:
+            batch = pad_batch(source, target, self.config.length_multiple)
         return batch.pin_memory() if self.pinned else batch
 
+    def _encode_group(self, group: Group, epoch: int) -> list[tuple[Side, Side]]:
+        """The ids of all its batches."""
+        source, target = self._encode(group.pairs, epoch, group.number)
+        lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
+        order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))
+        pieces = np.split(order, np.cumsum(group.sizes)[:-1])
+        return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
-def pad_batch(source: Side, target: Side, planned: PlannedBatch | None = None) -> Batch:
-    """Pairs as rows: EOS ends the source and the labels, BOS starts what the decoder reads."""
+    def _encode(self, pairs: Indices, epoch: int, number: int) -> tuple[Side, Side]:
+        return self.encode(pairs, int(np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0]))
+
+
+def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:
+    """Pairs as rows: EOS ends the source and the labels, BOS starts what the decoder reads.
+
+    multiple  what lengths are rounded up to
+    """
     sources, targets = _framed(source, target)
-    lengths = [max(map(len, side)) for side in (sources, targets)]
-    if planned is not None:
-        # sampled subwords may be longer than planned
-        lengths = [max(lengths[0], planned.source_length), max(lengths[1], planned.target_length)]
+    lengths = [-(-max(map(len, side)) // multiple) * multiple for side in (sources, targets)]
     source_tokens, target_tokens = (
         Tokens.pad(sources, length=lengths[0]),
         Tokens.pad(targets, length=lengths[1]),

@@ -6,11 +6,16 @@ A pure function of (lengths, seed, epoch), so that a resumed run and every rank 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+BATCHES_OF_A_GROUP = 8
+GROUPS_AT_ONCE = 16
+
+Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
 
@@ -24,12 +29,30 @@ class BatchConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class Group:
+    """Pairs of similar length for several batches: once their subwords are drawn, they are divided by what they got.
+
+    number  of the group in its epoch
+    sizes   how many pairs the batches have, that of the shortest pairs first
+    """
+
+    number: int
+    pairs: Indices
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class PlannedBatch:
-    """Pairs that stand together, and the padded lengths (EOS and BOS included) of the two sides."""
+    """Pairs that stand together, and the padded lengths (EOS and BOS included) of the two sides.
+
+    group, place  where subwords are drawn: the batch is this one of a group's instead, and the rest an estimate
+    """
 
     pairs: Indices
     source_length: int
     target_length: int
+    group: Group | None = None
+    place: int = 0
 
 
 def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indices:
@@ -53,17 +76,33 @@ def plan_padded(
 
     Lengths are those of the tokens alone; both sides gain one (EOS, or BOS).
     """
-    pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
-    source = _round_up(source_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
-    target = _round_up(target_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
-    order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
-    pairs, source, target = pairs[order], source[order], target[order]
-    batches = [
-        PlannedBatch(pairs[piece], int(source[piece].max()), int(target[piece].max()))
-        for piece in _fill(source, target, config)
+    batches = _by_length(source_lengths, target_lengths, epoch_pairs(repeats, seed=seed, epoch=epoch), config)
+    return _shuffled(batches, np.random.default_rng([seed, epoch, 1]))
+
+
+def plan_grouped(
+    source_lengths: Lengths,
+    target_lengths: Lengths,
+    repeats: NDArray[np.float32],
+    *,
+    config: BatchConfig,
+    seed: int,
+    epoch: int,
+) -> list[PlannedBatch]:
+    """As many batches as `plan_padded`, but of groups whose pairs are divided when their subwords have been drawn.
+
+    Pairs of one length may come out of subword sampling with very different ones: on Multi30k with BPE-dropout of 0.1,
+    28 % of all places were padding when the batches were those of `plan_padded`, and 12 % with these.
+    The batches of a few groups at a time stand in random order, so that no more of them have to be kept.
+    """
+    batches = _by_length(source_lengths, target_lengths, epoch_pairs(repeats, seed=seed, epoch=epoch), config)
+    random = np.random.default_rng([seed, epoch, 1])
+    groups = [_group(number, piece) for number, piece in enumerate(_cut(batches, BATCHES_OF_A_GROUP))]
+    return [
+        batch
+        for at_once in _cut(_shuffled(groups, random), GROUPS_AT_ONCE)
+        for batch in _shuffled([batch for group in at_once for batch in group], random)
     ]
-    shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(batches))
-    return [batches[i] for i in shuffled]
 
 
 def plan_packed(
@@ -93,6 +132,34 @@ def padding_share(batches: list[PlannedBatch], source_lengths: Lengths, target_l
     places = sum(len(b.pairs) * (b.source_length + b.target_length) for b in batches)
     tokens = sum(int((source_lengths[b.pairs] + target_lengths[b.pairs] + 2).sum()) for b in batches)
     return 1 - tokens / places if places else 0.0
+
+
+def _by_length(
+    source_lengths: Lengths, target_lengths: Lengths, pairs: Indices, config: BatchConfig
+) -> list[PlannedBatch]:
+    """From the shortest to the longest."""
+    source = _round_up(source_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
+    target = _round_up(target_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
+    order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
+    pairs, source, target = pairs[order], source[order], target[order]
+    return [
+        PlannedBatch(pairs[piece], int(source[piece].max()), int(target[piece].max()))
+        for piece in _fill(source, target, config)
+    ]
+
+
+def _group(number: int, batches: list[PlannedBatch]) -> list[PlannedBatch]:
+    pairs = np.concatenate([batch.pairs for batch in batches])
+    group = Group(number, pairs, tuple(len(batch.pairs) for batch in batches))
+    return [replace(batch, group=group, place=place) for place, batch in enumerate(batches)]
+
+
+def _cut(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _shuffled(items: list[Item], random: np.random.Generator) -> list[Item]:
+    return [items[i] for i in random.permutation(len(items))]
 
 
 def _fill(source: Indices, target: Indices, config: BatchConfig) -> Iterator[slice]:

@@ -228,6 +228,7 @@ def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World)
         seed=config.run.seed,
         packed=packed,
         world=world,
+        regrouped=bool(config.sampling.source or config.sampling.target),
         pinned=on_gpu,
     )
 

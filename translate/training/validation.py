@@ -114,16 +114,17 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
         if all(0 < len(ids) <= max_length for ids in pair)
     ]
     source, target = [source[number] for number in fitting], [target[number] for number in fitting]
+    config = BatchConfig(tokens=tokens)
     plan = plan_padded(
         np.array([len(ids) for ids in source], dtype=np.int32),
         np.array([len(ids) for ids in target], dtype=np.int32),
         np.ones(len(fitting), dtype=np.float32),
-        config=BatchConfig(tokens=tokens),
+        config=config,
         seed=0,
         epoch=0,
     )
     return [
-        pad_batch([source[pair] for pair in planned.pairs], [target[pair] for pair in planned.pairs], planned)
+        pad_batch([source[i] for i in planned.pairs], [target[i] for i in planned.pairs], config.length_multiple)
         for planned in plan
     ]
 
