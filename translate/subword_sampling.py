@@ -19,10 +19,11 @@ from translate.special_tokens import EOS
 
 _CANDIDATES = 32  # segmentations of a sentence that are chosen from
 _SPACE = "▁"
-_REMEMBERED = 2**17  # words in part merged, some 500 bytes each
+_REMEMBERED = 2**16  # words in part merged, most of them under a kilobyte
+_LONGEST = 24  # segments of such a word: a sentence without spaces is one word, which never comes again
 
 _Segments = tuple[int, ...]
-_Stages = list[_Segments]
+_Merge = tuple[int, int]  # the place of the two segments, and what they become
 
 
 def sample_segmentations(
@@ -71,11 +72,8 @@ def _log_probs(processor: SentencePieceProcessor) -> list[float]:
 class _Merges:
     """What BPE has learned.
 
-    pieces    by id
-    whole     ids of pieces that are never split: bytes, the unknown token, and tags
-    possible  what a word can become by one merge, the merge that was learned first before others
-    stages    a word, and what it becomes merge by merge when none is passed over
-    word      the stages of a word of which no characters are merged yet
+    pieces  by id
+    whole   ids of pieces that are never split: bytes, the unknown token, and tags
     """
 
     def __init__(self, processor: SentencePieceProcessor) -> None:
@@ -87,25 +85,36 @@ class _Merges:
         unranked = [token for token in range(size) if self._ranks[token] == 0 and token not in special]
         self.whole = frozenset(special.union(unranked[:-1]))
         self._ids = {piece: token for token, piece in enumerate(self.pieces) if token not in self.whole}
-        # remembered: what the loader's thread spends in Python, the training loop waits
-        self.possible = lru_cache(_REMEMBERED)(self._possible)
-        self.stages = lru_cache(_REMEMBERED)(self._stages)
-        self.word = lru_cache(_REMEMBERED)(self._word)
+        # what the loader's thread spends in Python, the training loop waits
+        self._remembered_spelled = lru_cache(_REMEMBERED)(self._spell)
+        self._remembered_stages = lru_cache(_REMEMBERED)(self._make)
+        self._remembered_possible = lru_cache(_REMEMBERED)(self._find)
 
-    def _possible(self, word: _Segments) -> list[_Segments]:
-        pairs = (self.pieces[left] + self.pieces[right] for left, right in pairwise(word))
-        merges = [(place, self._ids[pair]) for place, pair in enumerate(pairs) if pair in self._ids]
-        merges.sort(key=lambda merge: -self._ranks[merge[1]])
-        return [(*word[:place], merged, *word[place + 2 :]) for place, merged in merges]
+    def spelled(self, word: str) -> list[_Segments]:
+        """The stages of a word whose characters are all apart."""
+        return self._remembered_spelled(word) if len(word) <= _LONGEST else self._spell(word)
 
-    def _stages(self, word: _Segments) -> _Stages:
+    def stages(self, word: _Segments) -> list[_Segments]:
+        """The word, and what it becomes merge by merge when none is passed over; of a long one, itself alone."""
+        return self._remembered_stages(word) if len(word) <= _LONGEST else [word]
+
+    def possible(self, word: _Segments) -> list[_Merge]:
+        """The merges that could come next, that which was learned first before others."""
+        return self._remembered_possible(word) if len(word) <= _LONGEST else self._find(word)
+
+    def _spell(self, word: str) -> list[_Segments]:
+        return self.stages(tuple(self._ids[character] for character in word))
+
+    def _make(self, word: _Segments) -> list[_Segments]:
         stages = [word]
         while possible := self.possible(stages[-1]):
-            stages.append(possible[0])
+            stages.append(_after(stages[-1], possible[0]))
         return stages
 
-    def _word(self, characters: str) -> _Stages:
-        return self.stages(tuple(self._ids[character] for character in characters))
+    def _find(self, word: _Segments) -> list[_Merge]:
+        pairs = (self.pieces[left] + self.pieces[right] for left, right in pairwise(word))
+        merges = [(place, self._ids[pair]) for place, pair in enumerate(pairs) if pair in self._ids]
+        return sorted(merges, key=lambda merge: -self._ranks[merge[1]])
 
 
 _merges = cache(_Merges)
@@ -118,7 +127,7 @@ def _with_dropout(ids: Sequence[int], merges: _Merges, rate: float, random: Rand
             result += run
         else:
             for word in _words("".join(merges.pieces[token] for token in run)):
-                result += _merged(merges.word(word), merges, rate, random)
+                result += _merged(merges.spelled(word), merges, rate, random)
     return result
 
 
@@ -130,15 +139,20 @@ def _words(text: str) -> Iterator[str]:
     yield from (_SPACE + word for word in others)
 
 
-def _merged(stages: _Stages, merges: _Merges, rate: float, random: Random) -> _Segments:
+def _merged(stages: list[_Segments], merges: _Merges, rate: float, random: Random) -> _Segments:
     """Provilkov et al. 2020, algorithm 1: the earliest of the merges that are not passed over, until none is left."""
     while True:
         made = 0
         while made < len(stages) - 1 and random.random() >= rate:
             made += 1
-        possible, passed_over = merges.possible(stages[made]), 1
+        possible, passed_over = merges.possible(stages[made]), int(made < len(stages) - 1)
         while passed_over < len(possible) and random.random() < rate:
             passed_over += 1
-        if passed_over >= len(possible):
+        if passed_over == len(possible):
             return stages[made]
-        stages = merges.stages(possible[passed_over])
+        stages = merges.stages(_after(stages[made], possible[passed_over]))
+
+
+def _after(word: _Segments, merge: _Merge) -> _Segments:
+    place, merged = merge
+    return (*word[:place], merged, *word[place + 2 :])
