@@ -7,10 +7,11 @@ run has to draw what the uninterrupted one drew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import groupby, pairwise
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 from sentencepiece import SentencePieceProcessor
@@ -24,6 +25,8 @@ _LONGEST = 24  # segments of such a word: a sentence without spaces is one word,
 
 _Segments = tuple[int, ...]
 _Merge = tuple[int, int]  # the place of the two segments, and what they become
+_Word = TypeVar("_Word", str, _Segments)
+_Of = TypeVar("_Of")
 
 
 def sample_segmentations(
@@ -85,36 +88,32 @@ class _Merges:
         unranked = [token for token in range(size) if self._ranks[token] == 0 and token not in special]
         self.whole = frozenset(special.union(unranked[:-1]))
         self._ids = {piece: token for token, piece in enumerate(self.pieces) if token not in self.whole}
-        # what the loader's thread spends in Python, the training loop waits
-        self._remembered_spelled = lru_cache(_REMEMBERED)(self._spell)
-        self._remembered_stages = lru_cache(_REMEMBERED)(self._make)
-        self._remembered_possible = lru_cache(_REMEMBERED)(self._find)
+        self.spelled = _remembering(self._spelled)
+        self.stages = _remembering(self._stages)
+        self.possible = _remembering(self._possible)
 
-    def spelled(self, word: str) -> list[_Segments]:
+    def _spelled(self, word: str) -> list[_Segments]:
         """The stages of a word whose characters are all apart."""
-        return self._remembered_spelled(word) if len(word) <= _LONGEST else self._spell(word)
-
-    def stages(self, word: _Segments) -> list[_Segments]:
-        """The word, and what it becomes merge by merge when none is passed over; of a long one, itself alone."""
-        return self._remembered_stages(word) if len(word) <= _LONGEST else [word]
-
-    def possible(self, word: _Segments) -> list[_Merge]:
-        """The merges that could come next, that which was learned first before others."""
-        return self._remembered_possible(word) if len(word) <= _LONGEST else self._find(word)
-
-    def _spell(self, word: str) -> list[_Segments]:
         return self.stages(tuple(self._ids[character] for character in word))
 
-    def _make(self, word: _Segments) -> list[_Segments]:
+    def _stages(self, word: _Segments) -> list[_Segments]:
+        """The word, and what it becomes merge by merge when none is passed over; of a long one, itself alone."""
         stages = [word]
-        while possible := self.possible(stages[-1]):
+        while len(word) <= _LONGEST and (possible := self.possible(stages[-1])):
             stages.append(_after(stages[-1], possible[0]))
         return stages
 
-    def _find(self, word: _Segments) -> list[_Merge]:
+    def _possible(self, word: _Segments) -> list[_Merge]:
+        """The merges that could come next, that which was learned first before others."""
         pairs = (self.pieces[left] + self.pieces[right] for left, right in pairwise(word))
         merges = [(place, self._ids[pair]) for place, pair in enumerate(pairs) if pair in self._ids]
         return sorted(merges, key=lambda merge: -self._ranks[merge[1]])
+
+
+def _remembering(function: Callable[[_Word], list[_Of]]) -> Callable[[_Word], list[_Of]]:
+    """The same, but what a short word gave is not worked out again: the training loop waits for the loader's Python."""
+    known = lru_cache(_REMEMBERED)(function)
+    return lambda word: known(word) if len(word) <= _LONGEST else function(word)
 
 
 _merges = cache(_Merges)
@@ -142,10 +141,10 @@ def _words(text: str) -> Iterator[str]:
 def _merged(stages: list[_Segments], merges: _Merges, rate: float, random: Random) -> _Segments:
     """Provilkov et al. 2020, algorithm 1: the earliest of the merges that are not passed over, until none is left."""
     while True:
-        made = 0
-        while made < len(stages) - 1 and random.random() >= rate:
+        made, last = 0, len(stages) - 1
+        while made < last and random.random() >= rate:
             made += 1
-        possible, passed_over = merges.possible(stages[made]), int(made < len(stages) - 1)
+        possible, passed_over = merges.possible(stages[made]), int(made < last)
         while passed_over < len(possible) and random.random() < rate:
             passed_over += 1
         if passed_over == len(possible):
