@@ -68,6 +68,12 @@ def test_files_and_pipes_give_the_same(model, tmp_path):
     assert not (tmp_path / "out.partial").exists()
 
 
+@pytest.mark.parametrize("name", ["Wörter (1)", "a=b#c", "it's; 50% {done}", "<back\\slash\\", "x, ÿ"])
+def test_file_names_need_no_quotes_of_their_own(model, tmp_path, name):
+    (tmp_path / name).write_bytes(b"1 2 3\n")
+    assert decode(model, f"input={tmp_path / name}") == decode(model, stdin=b"1 2 3\n")
+
+
 def test_nothing_in_is_nothing_out(model):
     assert decode(model, stdin=b"") == b""
 
@@ -146,6 +152,8 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["+model.d_modl=3"], "model.d_modl: there is no such option; did you mean model.d_model?"),
         (["model=bsae"], "did you mean base?"),
         (["run.max_steps=many"], "run.max_steps=many"),
+        (["run.max_steps"], "run.max_steps: an option is written name=value"),
+        (["data.additional=[{tag: <bt>}]"], "text in it needs quotes"),
         (["model.norm=batch_norm"], "layer_norm, rms_norm"),
         (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
         (

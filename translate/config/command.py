@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from translate.config.command_line import quote_texts, take_own_options
 from translate.config.groups import BEHAVIOUR, CONFIGS, IS_HYDRA_1_3, Variants
 from translate.config.help import help_text
 from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
@@ -47,7 +48,8 @@ def run_command(
     if not OmegaConf.has_resolver("made_folder"):
         add_resolver = OmegaConf.register_new_resolver if IS_HYDRA_1_3 else OmegaConf.register_resolver
         add_resolver("made_folder", _made_folder)
-    own, known = _take_own_options(schema), known_keys(schema, variants, additions)
+    own, known = take_own_options(schema), known_keys(schema, variants, additions)
+    quote_texts()
 
     def task(config: DictConfig) -> float | None:
         config.merge_with(own)
@@ -85,21 +87,6 @@ def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(str(error).split("\n")[0]) from None
-
-
-def _take_own_options(schema: type[Any]) -> dict[str, str]:
-    """Options of the command line that Hydra must not see, because a group has the same name.
-
-    model= chooses an architecture when training, and is a folder for the commands that decode.
-    """
-    texts = {field.name for field in dataclasses.fields(schema) if field.type in ("str", str)}
-    own = {}
-    for word in list(sys.argv[1:]):
-        key, equals, value = word.partition("=")
-        if equals and key in texts and (CONFIGS / key).is_dir():
-            own[key] = value
-            sys.argv.remove(word)
-    return own
 
 
 def register(name: str, schema: type[Any], variants: Variants, additions: Variants) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,6 +24,8 @@ def explain(error: HydraException, known: Sequence[str]) -> str:
             return f"a sweep with {choice} needs an extra: pip install 'translate-seq2seq[sweep]'"
         options = choices(group)
         return f"{group}={choice}: there is no such choice{_nearest(choice, options)}; choices: {', '.join(options)}"
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
     cause = error.__cause__
     if message.startswith("Could not override"):
         return unknown_key(message.split("'")[1], known)
@@ -31,6 +33,12 @@ def explain(error: HydraException, known: Sequence[str]) -> str:
         override = message.removeprefix("Error merging override ").split("\n")[0]
         return f"{override}: {str(cause.msg or cause).split(chr(10))[0]}"
     return message.split("\nSee https://hydra.cc")[0]
+
+
+def _unreadable(override: str) -> str:
+    if "=" not in override:
+        return f"{override}: an option is written name=value; --help lists them"
+    return f"{override}: a bracket or quote is not closed, or text in it needs quotes, as in [{{tag: '<bt>'}}]"
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:

@@ -1,0 +1,54 @@
+"""The words of a command line, made fit for Hydra."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+from translate.config.groups import CONFIGS
+
+
+def take_own_options(schema: type[Any]) -> dict[str, str]:
+    """Options of the command line that Hydra must not see, because a group has the same name.
+
+    model= chooses an architecture when training, and is a folder for the commands that decode.
+    """
+    texts = {field.name for field in dataclasses.fields(schema) if field.type in ("str", str)}
+    own = {}
+    for word in list(sys.argv[1:]):
+        key, equals, value = word.partition("=")
+        if equals and key in texts and (CONFIGS / key).is_dir():
+            own[key] = value
+            sys.argv.remove(word)
+    return own
+
+
+def quote_texts() -> None:
+    """Put quotes around values on the command line that Hydra's grammar has no place for.
+
+    It refuses file names with umlauts, brackets, "=" or "#". What begins a list, a dictionary or a quotation stays as
+    it is: there a refusal is of use.
+    """
+    parser = OverridesParser.create()
+    sys.argv[1:] = [_quoted(word) if _is_refused(word, parser) else word for word in sys.argv[1:]]
+
+
+def _is_refused(word: str, parser: OverridesParser) -> bool:
+    _, equals, value = word.partition("=")
+    if not equals or word.startswith("-") or value.startswith(("[", "{", "'", '"')):
+        return False
+    try:
+        parser.parse_override(word)
+    except HydraException:
+        return True
+    return False
+
+
+def _quoted(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
