@@ -165,6 +165,11 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["auxiliary=[rdrop]"], "auxiliary=rdrop: there is no such choice; did you mean r_drop?"),
         (["auxiliary=[sim_cut]", "auxiliary.sim_cut.start=1"], "auxiliary.sim_cut.start (1.0) must be at least 0"),
         (["run.max_steps=0", "run.patience=0"], "the run would never end"),
+        (["run.max_steps=0", "run.patience=1", "data.train.end=0.5"], "no training corpus takes part after 50%"),
+        (
+            ["run.max_steps=0", "run.patience=1", "auxiliary=[sim_cut]", "auxiliary.sim_cut.start=0.5"],
+            "auxiliary.sim_cut.start is a share of the run: set run.max_steps",
+        ),
         (["compute.device=cuda"], "finds no GPU"),
     ],
 )

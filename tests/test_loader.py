@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from translate.batch import NO_TARGET
-from translate.data.loader import Loader, Place, pack_batch, pad_batch
+from translate.data.loader import Curriculum, Loader, Place, pack_batch, pad_batch
 from translate.data.plan import BatchConfig
 from translate.distributed import World
 from translate.special_tokens import BOS, EOS
@@ -29,9 +29,12 @@ class Pairs:
     def target_lengths(self):
         return np.array([len(ids) for ids in self.target], dtype=np.int32)
 
-    @property
-    def repeats(self):
-        return np.ones(len(self.source), dtype=np.float32)
+    phase_starts = (0.0, 0.5)
+
+    def repeats(self, phase):
+        """The second half of the pairs takes part in the first phase only."""
+        numbers = np.arange(len(self.source))
+        return np.where((phase == 0) | (numbers < len(numbers) // 2), 1.0, 0.0).astype(np.float32)
 
     def encode(self, indices, seed):
         return [self.source[i] for i in indices], [self.target[i] for i in indices]
@@ -186,3 +189,37 @@ def test_an_error_in_the_thread_reaches_the_training_loop():
 def test_masks_tell_real_tokens():
     batch = pad_batch([np.array([5]), np.array([6, 7, 8])], [np.array([8]), np.array([9])])
     assert torch.equal(batch.source.mask.sum(1), torch.tensor([2, 4]))
+
+
+def follow(curriculum, shares):
+    try:
+        return [curriculum.next(share) for share in shares]
+    finally:
+        curriculum.close()
+
+
+def test_a_phase_begins_with_an_epoch_of_its_own_corpora():
+    loader = make_loader()
+    epoch = len(loader.plan(0))
+    early = follow(Curriculum(loader, Place()), [0.0, 0.3, 0.49])
+    assert [update.after for update in early] == [Place(0, 1), Place(0, 2), Place(0, 3)]
+    late = follow(Curriculum(loader, early[-1].after), [0.5] * len(loader.plan(1, phase=1)))
+    assert late[0].after == Place(1, 1, phase=1)
+    assert late[-1].after == Place(2, 0, phase=1)
+    assert sorted(pairs_of(late)) == list(range(30))
+    assert len(late) < epoch
+
+
+def test_a_phase_at_the_end_of_an_epoch_skips_none():
+    loader = make_loader()
+    first = follow(Curriculum(loader, Place()), [0.0] * len(loader.plan(0)))
+    assert follow(Curriculum(loader, first[-1].after), [0.5])[0].after == Place(1, 1, phase=1)
+
+
+def test_a_run_resumed_within_a_phase_stays_in_it():
+    shares = [0.2, 0.4, 0.5, 0.6, 0.7]
+    whole = follow(Curriculum(make_loader(), Place()), shares)
+    for stop in range(1, len(shares)):
+        again = follow(Curriculum(make_loader(), whole[stop - 1].after), shares[stop:])
+        assert pairs_of(again) == pairs_of(whole[stop:])
+        assert [update.after for update in again] == [update.after for update in whole[stop:]]

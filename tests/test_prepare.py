@@ -127,19 +127,54 @@ def test_weights_and_tags_of_mixed_corpora(data: DataConfig, tmp_path: Path):
     data.additional = [extra]
     prepared = prepare(data, TOKENIZER)
     train = prepared.train
-    assert train.repeats.dtype == np.float32
-    assert train.repeats.tolist() == [1.0] * len(SOURCE) + [2.5] * 3
+    assert train.repeats(0).dtype == np.float32
+    assert train.repeats(0).tolist() == [1.0] * len(SOURCE) + [2.5] * 3
     assert train.texts(np.array([len(SOURCE)])) == (["<bt> mu li."], ["MU LI."])
     assert "<bt>" in prepared.tokenizer.source_pieces(train.pairs(np.array([len(SOURCE)]))[0][0])
 
     before = cache_state(data)
     extra.weight = 0.5
     again = prepare(data, TOKENIZER)
-    assert again.train.repeats[-1] == 0.5
+    assert again.train.repeats(0)[-1] == 0.5
     assert cache_state(data) == before, "weights need no new preparation"
     assert again.fingerprint != prepared.fingerprint
     extra.weight = 0
     with pytest.raises(UserError, match=r"data\.additional\[0\]\.weight \(0\) must be above 0"):
+        prepare(data, TOKENIZER)
+
+
+def test_corpora_come_and_go_during_a_run(data: DataConfig, tmp_path: Path):
+    early = write_pairs(tmp_path / "early", ["mu li."], ["MU LI."])
+    late = write_pairs(tmp_path / "late", ["so so."], ["SO SO."])
+    permanent = prepare(data, TOKENIZER)
+    assert permanent.train.phase_starts == [0.0]
+    data.additional = [early, late]
+    before = prepare(data, TOKENIZER)
+    early.end, late.start, late.weight = 0.6, 0.25, 0.5
+    prepared = prepare(data, TOKENIZER)
+    train, own = prepared.train, [1.0] * len(SOURCE)
+    assert train.phase_starts == [0.0, 0.25, 0.6]
+    assert [train.repeats(phase).tolist() for phase in range(3)] == [
+        [*own, 1.0, 0.0],
+        [*own, 1.0, 0.5],
+        [*own, 0.0, 0.5],
+    ]
+    assert prepared.fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (0.5, 0.5, r"data\.train\.start \(0\.5\) must be below data\.train\.end \(0\.5\)"),
+        (0.0, 1.5, "both from 0 to 1"),
+        (float("nan"), 1.0, "both from 0 to 1"),
+        (0.0, 0.6, r"no training corpus takes part after 60% of the run"),
+        (0.1, 1.0, r"no training corpus takes part after 0% of the run"),
+    ],
+)
+def test_a_time_without_any_corpus_is_refused(data: DataConfig, start: float, end: float, message: str):
+    data.train.start, data.train.end = start, end
+    with pytest.raises(UserError, match=message):
         prepare(data, TOKENIZER)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, zip_longest
@@ -46,6 +46,7 @@ class CorpusConfig:
     skip, take      pairs left out at the beginning, and how many are read after them; 0: all
     every_answer    squad: all right answers, separated by TAB, as a test set wants them; else the first
     weight          how many times an epoch sees each pair of a training corpus
+    start, end      the shares of a run between which a training corpus takes part
     tag             a symbol such as <bt> to put in front of every source sentence; "" for none
     labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
     """
@@ -62,8 +63,15 @@ class CorpusConfig:
     take: int = 0
     every_answer: bool = False
     weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
     tag: str = ""
     labels: str = ""
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether it takes part from a run's first update to its last."""
+        return self.start <= 0 and self.end >= 1
 
     @property
     def last(self) -> int | None:
@@ -73,6 +81,11 @@ class CorpusConfig:
     @property
     def is_part(self) -> bool:
         return bool(self.skip or self.take)
+
+
+def phase_starts(corpora: Sequence[CorpusConfig]) -> list[float]:
+    """The shares of a run at which corpora come or go, in order, 0 the first."""
+    return sorted({0.0, *(share for corpus in corpora for share in (corpus.start, corpus.end) if share < 1)})
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:

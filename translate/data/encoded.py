@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, add_examples, load_report, log_progress, save_report
 from translate.data.cleaning import NO_TOKENS, TOO_MANY_TOKENS, CleaningReport, add_counts
+from translate.data.corpora import CorpusConfig, phase_starts
 from translate.data.storage import Ragged, RaggedWriter
 from translate.tokenizer import Tokenizer
 
@@ -21,10 +22,12 @@ class EncodedCorpus:
     """All training pairs.
 
     source_lengths, target_lengths  (N,) int32: tokens of each pair, without BOS and EOS
-    repeats                         (N,) float32: how often an epoch sees each pair
+    phase_starts                    the shares of a run at which another mix of corpora begins, 0 the first
     """
 
-    def __init__(self, directory: Path, text: CleanText, *, tokenizer: Tokenizer, weights: Sequence[float]) -> None:
+    def __init__(
+        self, directory: Path, text: CleanText, *, tokenizer: Tokenizer, corpora: Sequence[CorpusConfig]
+    ) -> None:
         self._source = Ragged(directory, "source", _id_type(tokenizer.source_vocab_size))
         self._target = Ragged(directory, "target", _id_type(tokenizer.target_vocab_size))
         self._rows: NDArray[np.int64] = np.load(directory / "rows.npy", mmap_mode="r")
@@ -32,10 +35,18 @@ class EncodedCorpus:
         self.report = load_report(directory)
         self.source_lengths = self._source.lengths()
         self.target_lengths = self._target.lengths()
-        self.repeats = np.array(weights, np.float32)[text.corpus[self._rows]]
+        self.phase_starts = phase_starts(corpora)
+        self._corpora = corpora
+        self._corpus = text.corpus[self._rows]
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def repeats(self, phase: int) -> NDArray[np.float32]:
+        """(N,): how often an epoch of this phase of the run sees each pair."""
+        share = self.phase_starts[phase]
+        weights = [corpus.weight if corpus.start <= share < corpus.end else 0.0 for corpus in self._corpora]
+        return np.array(weights, np.float32)[self._corpus]
 
     def pairs(self, indices: Ids) -> tuple[list[Ids], list[Ids]]:
         """Source and target ids of the pairs, as views of the files; without BOS and EOS."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import queue
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -31,6 +33,8 @@ from translate.data.plan import (
 from translate.distributed import World
 from translate.special_tokens import BOS, EOS
 
+logger = logging.getLogger("translate")
+
 UPDATES_AHEAD = 4
 
 Side = Sequence[NDArray[np.integer]]
@@ -39,22 +43,29 @@ Encoder = Callable[[Indices, int], tuple[Side, Side]]
 
 
 class Lengthed(Protocol):
-    """What the plan needs of a corpus: tokens per sentence, and how often an epoch holds each pair."""
+    """What the plan needs of a corpus: tokens per sentence, and how often an epoch of a phase holds each pair."""
 
     @property
     def source_lengths(self) -> Lengths: ...
     @property
     def target_lengths(self) -> Lengths: ...
     @property
-    def repeats(self) -> NDArray[np.float32]: ...
+    def phase_starts(self) -> Sequence[float]: ...
+    def repeats(self, phase: int) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the run's sequence of updates: the epoch, and how many of its updates are over."""
+    """A place in the run's sequence of updates.
+
+    epoch    the number of the epoch
+    updates  how many of its updates are over
+    phase    which of the run's mixes of corpora the epoch is made of
+    """
 
     epoch: int = 0
     updates: int = 0
+    phase: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,32 +104,32 @@ class Loader:
         self.regrouped = regrouped
         self._draw = lru_cache(GROUPS_AT_ONCE)(self._encode_group)
 
-    def plan(self, epoch: int) -> list[PlannedBatch]:
+    def plan(self, epoch: int, phase: int = 0) -> list[PlannedBatch]:
         plan = plan_packed if self.packed else plan_grouped if self.regrouped else plan_padded
         corpus = self.corpus
         return plan(
             corpus.source_lengths,
             corpus.target_lengths,
-            corpus.repeats,
+            corpus.repeats(phase),
             config=self.config,
             seed=self.seed,
             epoch=epoch,
         )
 
     def updates(self, place: Place) -> Generator[Update, None, None]:
-        """Endlessly, epoch after epoch, prepared ahead in a thread that ends with the iterator."""
+        """Endlessly, epoch after epoch of its phase, prepared ahead in a thread that ends with the iterator."""
         return _ahead(self._updates(place))
 
     def _updates(self, place: Place) -> Iterator[Update]:
         first = place.updates
         for epoch in itertools.count(place.epoch):
-            plan = self.plan(epoch)
+            plan = self.plan(epoch, place.phase)
             size = self.config.accumulation * self.world.size
             count = -(-len(plan) // size)
             for number in range(first, count):
                 batches = self._share(plan, number * size, min((number + 1) * size, len(plan)), epoch)
-                after = Place(epoch, number + 1) if number + 1 < count else Place(epoch + 1)
-                yield Update(batches, after, epoch + (number + 1) / count)
+                after = (epoch, number + 1) if number + 1 < count else (epoch + 1, 0)
+                yield Update(batches, Place(*after, place.phase), epoch + (number + 1) / count)
             first = 0
 
     def _share(self, plan: list[PlannedBatch], start: int, stop: int, epoch: int) -> list[Batch]:
@@ -149,6 +160,33 @@ class Loader:
 
     def _encode(self, pairs: Indices, epoch: int, number: int) -> tuple[Side, Side]:
         return self.encode(pairs, int(np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0]))
+
+
+class Curriculum:
+    """The updates of a run from a place on. Each phase of the run begins an epoch of its own mix of corpora."""
+
+    def __init__(self, loader: Loader, place: Place):
+        self._loader, self._place = loader, place
+        self._updates = loader.updates(place)
+
+    def next(self, share: float) -> Update:
+        """The next update of a run of which the share (0 to 1) is over."""
+        phase = bisect_right(self._loader.corpus.phase_starts, share) - 1
+        if phase > self._place.phase:
+            self._begin(phase)
+        update = next(self._updates)
+        self._place = update.after
+        return update
+
+    def close(self) -> None:
+        """End the thread that prepares updates."""
+        self._updates.close()
+
+    def _begin(self, phase: int) -> None:
+        self.close()
+        self._place = Place(self._place.epoch + bool(self._place.updates), phase=phase)
+        self._updates = self._loader.updates(self._place)
+        logger.info(f"epoch {self._place.epoch}: from here on another mix of corpora")
 
 
 def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:

@@ -15,7 +15,7 @@ import sentencepiece
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, read_pairs
+from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts, read_pairs
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
@@ -100,8 +100,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     encoded_key = digest([clean_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
-    weights = [corpus.weight for _, corpus in corpora]
-    fingerprint = digest([encoded_key, weights, *_content(evaluation_corpora(data), hashes)])
+    fingerprint = digest([encoded_key, _mix(corpora), *_content(evaluation_corpora(data), hashes)])
     return Prepared(built, train, valid, test, fingerprint, train.report)
 
 
@@ -112,6 +111,12 @@ def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
     for key, corpus in corpora:
         if not corpus.weight > 0:
             raise UserError(f"{key}.weight ({corpus.weight}) must be above 0; leave the corpus out instead")
+        if not 0 <= corpus.start < corpus.end <= 1:
+            raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
+    configs = [corpus for _, corpus in corpora]
+    for share in phase_starts(configs):
+        if not any(corpus.start <= share < corpus.end for corpus in configs):
+            raise UserError(f"no training corpus takes part after {share:.0%} of the run: see data.train.end")
     return corpora
 
 
@@ -185,7 +190,7 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
                 names=[name for name, _ in corpora],
             )
             _log_time("encoded", len(text.kept), started)
-    encoded = EncodedCorpus(directory, text, tokenizer=tokenizer, weights=[corpus.weight for _, corpus in corpora])
+    encoded = EncodedCorpus(directory, text, tokenizer=tokenizer, corpora=[corpus for _, corpus in corpora])
     _require_pairs(encoded.report)
     return encoded
 
@@ -224,6 +229,13 @@ def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str
         part = [corpus.skip, corpus.take, corpus.every_answer] if corpus.is_part or corpus.every_answer else []
         content.append([corpus.format.value, hashes[key], columns, corpus.tag, *part])
     return content
+
+
+def _mix(corpora: list[tuple[str, CorpusConfig]]) -> list[Any]:
+    """How much of each corpus an epoch sees, and when."""
+    return [
+        corpus.weight if corpus.is_permanent else [corpus.weight, corpus.start, corpus.end] for _, corpus in corpora
+    ]
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:

@@ -257,7 +257,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
     parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
     trained = sum(weight.numel() for weight in weights_of(run.trainee.model).values())
     share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
-    plan = loader.plan(0)
+    place = run.state.progress.place
+    plan = loader.plan(place.epoch, place.phase)
     padding = (
         "packed"
         if loader.packed

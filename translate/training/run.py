@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from translate.data.loader import Update
+from translate.data.loader import Curriculum, Update
 from translate.decoding.engine import choose_device
 from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
@@ -71,9 +71,9 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 def train_until_over(run: Run, interruption: Interruption) -> bool:
     """The loop; False when a signal ended it early."""
     config, state = run.config, run.state
-    with closing(run.loader.updates(state.progress.place)) as updates:
+    with closing(Curriculum(run.loader, state.progress.place)) as curriculum:
         while not (reason := why_stop(run, interruption)):
-            learn(run, next(updates))
+            learn(run, curriculum.next(share_done(config.run, state.progress)))
             if state.progress.step % config.run.log_every == 0:
                 record(run)
             if state.progress.step % config.validation.every == 0:

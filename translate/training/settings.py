@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from translate.adaptation.config import AdaptConfig
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
-from translate.data.preparation import DataConfig
+from translate.data.preparation import DataConfig, training_corpora
 from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.errors import UserError
@@ -193,6 +194,8 @@ def check(config: TrainConfig) -> None:
     run = config.run
     if not (run.max_steps or run.max_epochs or run.max_minutes or run.patience):
         raise UserError("the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience")
+    if not (run.max_steps or run.max_epochs or run.max_minutes) and (timed := next(_timed_parts(config), "")):
+        raise UserError(f"{timed} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")
     if not 0 < config.data.cleaning.max_tokens <= config.model.max_length:
         raise UserError(
             f"data.cleaning.max_tokens ({config.data.cleaning.max_tokens}) must lie between 1 and "
@@ -200,3 +203,9 @@ def check(config: TrainConfig) -> None:
         )
     check_schedule(config.schedule)
     config.search.check()
+
+
+def _timed_parts(config: TrainConfig) -> Iterator[str]:
+    """The names of settings that say when something begins or ends."""
+    yield from (f"auxiliary.{name}.start" for name, loss in config.auxiliary.items() if loss.start)
+    yield from (f"start or end of {key}" for key, corpus in training_corpora(config.data) if not corpus.is_permanent)
