@@ -45,12 +45,12 @@ class _PooledDropout(torch.autograd.Function):
 def dropout_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:
     """Which elements to keep, drawn with PyTorch's default CPU generator, and the factor for those."""
     threshold = round(rate * 256)
-    size, pool = shape.numel(), _pool(threshold)
+    size = shape.numel()
     if size > _POOL_SIZE // 2:
         keep = _random_bytes(size, generator=None) >= threshold
     else:
         start = _ALIGNMENT * int(torch.randint((_POOL_SIZE - size) // _ALIGNMENT, ()))
-        keep = pool[start : start + size]
+        keep = _pool(threshold)[start : start + size]
     return keep.view(shape), 256 / (256 - threshold)
 
 
