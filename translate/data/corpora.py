@@ -73,6 +73,10 @@ class CorpusConfig:
         """Whether it takes part from a run's first update to its last."""
         return self.start <= 0 and self.end >= 1
 
+    def takes_part(self, share: float) -> bool:
+        """Whether it is trained on when that share of a run is over."""
+        return self.start <= share < self.end
+
     @property
     def last(self) -> int | None:
         """The number of the pair after the last that is read; None: to the end."""

@@ -45,7 +45,7 @@ class EncodedCorpus:
     def repeats(self, phase: int) -> NDArray[np.float32]:
         """(N,): how often an epoch of this phase of the run sees each pair."""
         share = self.phase_starts[phase]
-        weights = [corpus.weight if corpus.start <= share < corpus.end else 0.0 for corpus in self._corpora]
+        weights = [corpus.weight if corpus.takes_part(share) else 0.0 for corpus in self._corpora]
         return np.array(weights, np.float32)[self._corpus]
 
     def pairs(self, indices: Ids) -> tuple[list[Ids], list[Ids]]:

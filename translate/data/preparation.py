@@ -115,7 +115,7 @@ def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
             raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
     configs = [corpus for _, corpus in corpora]
     for share in phase_starts(configs):
-        if not any(corpus.start <= share < corpus.end for corpus in configs):
+        if not any(corpus.takes_part(share) for corpus in configs):
             raise UserError(f"no training corpus takes part after {share:.0%} of the run: see data.train.end")
     return corpora
 

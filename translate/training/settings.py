@@ -192,9 +192,10 @@ def check(config: TrainConfig) -> None:
         if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
             raise UserError(f"auxiliary={name} looks at attention, and the model has none")
     run = config.run
-    if not (run.max_steps or run.max_epochs or run.max_minutes or run.patience):
+    bounded = run.max_steps or run.max_epochs or run.max_minutes
+    if not (bounded or run.patience):
         raise UserError("the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience")
-    if not (run.max_steps or run.max_epochs or run.max_minutes) and (timed := next(_timed_parts(config), "")):
+    if not bounded and (timed := next(_timed_parts(config), "")):
         raise UserError(f"{timed} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")
     if not 0 < config.data.cleaning.max_tokens <= config.model.max_length:
         raise UserError(
