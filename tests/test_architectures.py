@@ -39,6 +39,7 @@ VARIANTS = {
         {"norm": "rms_norm", "activation": "swiglu"},
         {"positions": "learned", "activation": "gelu"},
         {"positions": "none"},
+        {"positions": "rotary", "activation": "swiglu"},
         {"attention": "sigmoid"},
         {"num_heads": 1},
         {"tying": "target"},

@@ -176,7 +176,7 @@ def test_an_architecture_that_the_runtime_does_not_know_is_refused(tmp_path, joi
 
 
 @pytest.mark.parametrize("tying", list(Tying))
-@pytest.mark.parametrize("positions", [Positions.sinusoidal, Positions.learned])
+@pytest.mark.parametrize("positions", [Positions.sinusoidal, Positions.learned, Positions.rotary])
 @pytest.mark.parametrize("activation", list(Activation))
 @pytest.mark.parametrize("norm_order", list(NormOrder))
 @pytest.mark.parametrize("norm", list(Norm))

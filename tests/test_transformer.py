@@ -97,6 +97,7 @@ VARIANTS = [
     {"norm_order": "post"},
     {"norm": "rms_norm", "activation": "swiglu"},
     {"positions": "learned", "activation": "gelu"},
+    {"positions": "rotary"},
     {"tying": "target"},
     {"tying": "none"},
 ]
@@ -131,6 +132,7 @@ def test_the_cache_grows_past_its_first_room():
         ({"d_model": 18}, r"model.d_model \(18\) must be a multiple of model.num_heads \(4\)"),
         ({"dropout": 1.0}, r"model.dropout \(1.0\)"),
         ({"encoder_layers": 0}, r"model.encoder_layers \(0\)"),
+        ({"num_heads": 16, "positions": "rotary"}, r"rotary: the width of a head \(1\) must be even"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(settings, message):

@@ -56,13 +56,18 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
     if not isinstance(config, TransformerConfig):
         raise UserError(f"model.architecture={config.architecture}: CTranslate2 runs transformer only")
     _check(config)
-    specification = specs.TransformerSpec.from_config(
-        (config.encoder_layers, config.decoder_layers),
-        config.num_heads,
-        pre_norm=config.norm_order is NormOrder.pre,
-        activation=specs.Activation[_ACTIVATIONS[config.activation]],
-        ffn_glu=config.activation is Activation.swiglu,
-        rms_norm=config.norm is Norm.rms_norm,
+    common = {
+        "num_heads": config.num_heads,
+        "pre_norm": config.norm_order is NormOrder.pre,
+        "activation": specs.Activation[_ACTIVATIONS[config.activation]],
+        "ffn_glu": config.activation is Activation.swiglu,
+        "rms_norm": config.norm is Norm.rms_norm,
+        "rotary_dim": config.head_width if config.positions is Positions.rotary else None,
+        "rotary_interleave": False,
+    }
+    specification = specs.TransformerSpec(
+        specs.TransformerEncoderSpec(config.encoder_layers, **common),
+        specs.TransformerDecoderSpec(config.decoder_layers, **common),
     )
     specification.config.layer_norm_epsilon = _EPSILONS[config.norm]
     specification.config.add_source_eos = True
@@ -82,8 +87,8 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
 def _check(config: TransformerConfig) -> None:
     if config.attention is not Weighting.softmax:
         raise UserError(f"model.attention={config.attention}: CTranslate2 runs softmax only")
-    if config.positions not in (Positions.sinusoidal, Positions.learned):
-        raise UserError(f"model.positions={config.positions}: CTranslate2 runs sinusoidal and learned positions only")
+    if config.positions is Positions.none:
+        raise UserError(f"model.positions={config.positions}: CTranslate2 runs models with positions only")
     if config.activation not in _ACTIVATIONS:
         raise UserError(f"model.activation={config.activation}: CTranslate2 runs {', '.join(_ACTIVATIONS)} only")
     if config.norm not in _EPSILONS:
@@ -99,10 +104,16 @@ def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Wei
     decoder.projection.weight = weights.pop("projection.weight", target)
     for side, spec in (("source", encoder), ("target", decoder)):
         spec.scale_embeddings = True
-        if config.positions is Positions.learned:
-            spec.position_encodings.encodings = weights.pop(f"{side}_embedding.positions")
-        else:
-            spec.position_encodings.encodings = sinusoids(config.max_length + 1, config.d_model).numpy()
+        if hasattr(spec, "position_encodings"):  # a decoder with rotary positions has none
+            spec.position_encodings.encodings = _encodings(config, side, weights)
+
+
+def _encodings(config: TransformerConfig, side: str, weights: _Weights) -> NDArray[np.float32]:
+    """(L, D): what is added to the embeddings; an encoder with rotary positions would add sinusoids of its own."""
+    if config.positions is Positions.learned:
+        return weights.pop(f"{side}_embedding.positions")
+    shape = config.max_length + 1, config.d_model
+    return np.zeros(shape, np.float32) if config.positions is Positions.rotary else sinusoids(*shape).numpy()
 
 
 def _set_encoder_layer(spec: Any, name: str, weights: _Weights) -> None:

@@ -23,6 +23,7 @@ from translate.models.attention_kernels import (
     attend_packed_reference,
     self_attend_by_hand,
 )
+from translate.models.rotary import Rotation
 from translate.models.visibility import Visibility
 
 
@@ -88,10 +89,19 @@ class MultiHeadAttention(nn.Module):
         return heads.transpose(1, 2) if x.dim() == 3 else heads
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, *, return_weights: bool = False
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        visible: Visibility,
+        rotation: Rotation | None = None,
+        *,
+        return_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Queries (B, T, D), keys and values (B, S, D), or (N, D) all; the result is like the queries."""
         query, key, value = (self._split(x) for x in (query, key, value))
+        if rotation is not None:
+            query, key = rotation.turn(query), rotation.turn(key)
         if visible.is_packed:
             assert self.weighting is Weighting.softmax, "kernels of packed sentences know no other"
             assert self.prefix is None, "nor a prefix"
@@ -128,18 +138,22 @@ class SelfAttention(MultiHeadAttention):
         super().__init__(d_model=d_model, **settings)
         self.query_key_value = nn.Linear(d_model, 3 * d_model)
 
-    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
+    def forward(self, x: Tensor, visible: Visibility, rotation: Rotation | None) -> Tensor:
         """x (B, T, D) or (N, D); the result is like it."""
         projected = self.query_key_value(x)
         if visible.is_packed or projected.is_cuda or not self._by_hand:
             query, key, value = projected.chunk(3, dim=-1)
-            return self._attend(query, key, value, visible)[0]
-        heads = self_attend_by_hand(projected, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
+            return self._attend(query, key, value, visible, rotation)[0]
+        heads = self_attend_by_hand(
+            projected, visible.bias, rotation, num_heads=self.num_heads, dropout_rate=self._rate
+        )
         return self.output(heads)
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor]:
         """The query (B, H, T, W), and key and value (2, B, H, T, W), of x (B, T, D)."""
         parts = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            parts = torch.cat([rotation.turn(parts[:2]), parts[2:]])
         return parts[0], parts[1:]
 
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.models.dropout import dropout, dropout_mask
+from translate.models.rotary import Rotation
 from translate.models.visibility import HIDDEN, Visibility
 
 
@@ -123,9 +124,11 @@ def attend_by_hand(
     return _CrossByHand.apply(query, key_value, bias, num_heads, dropout_rate)
 
 
-def self_attend_by_hand(query_key_value: Tensor, bias: Tensor | None, *, num_heads: int, dropout_rate: float) -> Tensor:
+def self_attend_by_hand(
+    query_key_value: Tensor, bias: Tensor | None, rotation: Rotation | None, *, num_heads: int, dropout_rate: float
+) -> Tensor:
     """The same for queries, keys and values (B, T, 3 D) of one projection."""
-    return _SelfByHand.apply(query_key_value, bias, num_heads, dropout_rate)
+    return _SelfByHand.apply(query_key_value, bias, rotation, num_heads, dropout_rate)
 
 
 class _CrossByHand(torch.autograd.Function):
@@ -146,16 +149,27 @@ class _CrossByHand(torch.autograd.Function):
 
 class _SelfByHand(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query_key_value: Tensor, bias: Tensor | None, num_heads: int, dropout_rate: float) -> Tensor:
-        q, k, v = _by_head(query_key_value, 3, num_heads)
+    def forward(
+        ctx: Any,
+        query_key_value: Tensor,
+        bias: Tensor | None,
+        rotation: Rotation | None,
+        num_heads: int,
+        dropout_rate: float,
+    ) -> Tensor:
+        parts = _by_head(query_key_value, 3, num_heads)
+        ctx.rotation = rotation
+        (q, k), v = parts[:2] if rotation is None else rotation.turn(parts[:2]), parts[2]
         return _forward_by_hand(ctx, q, k, v, bias, dropout_rate)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         query, *_ = ctx.saved_tensors
         for_all = query.new_empty((3, *query.shape))
         _backward_by_hand(ctx, gradient, *for_all)
-        return _from_heads(for_all), None, None, None
+        if ctx.rotation is not None:
+            for_all[:2] = ctx.rotation.turn_back(for_all[:2])
+        return _from_heads(for_all), None, None, None, None
 
 
 def _forward_by_hand(

@@ -24,10 +24,14 @@ class Activation(StrEnum):
 
 
 class Positions(StrEnum):
-    """How a model is told the order of tokens; none: by its structure alone, or not at all."""
+    """How a model is told the order of tokens: by its embeddings, or, rotary, by turning queries and keys.
+
+    none: by its structure alone, or not at all.
+    """
 
     sinusoidal = "sinusoidal"
     learned = "learned"
+    rotary = "rotary"
     none = "none"
 
 
@@ -92,6 +96,11 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 
     Vaswani et al. 2017, section 3.5, with the two interleaved halves side by side.
     """
-    wavelengths = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10_000) / d_model))
-    angles = torch.arange(length)[:, None] * wavelengths
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :d_model]
+    table = angles(length, d_model)
+    return torch.cat([table.sin(), table.cos()], dim=-1)[:, :d_model]
+
+
+def angles(length: int, width: int) -> Tensor:
+    """(length, width / 2, rounded up): place n times frequencies from 1 down to nearly 1 / 10,000."""
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
+    return torch.arange(length)[:, None] * frequencies

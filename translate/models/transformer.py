@@ -21,6 +21,7 @@ from translate.models.decoder_state import TransformerMemory, TransformerState
 from translate.models.dropout import Dropout
 from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
 from translate.models.layers import Activation, FeedForward, Norm, Positions, make_norm
+from translate.models.rotary import Rotary, Rotation
 from translate.models.seq2seq import Maps, Output
 from translate.models.visibility import Visibility, visibility
 from translate.models.vocabulary import Vocabularies
@@ -52,6 +53,10 @@ class TransformerConfig(ModelConfig):
     activation_dropout: float = 0.0
 
     @property
+    def head_width(self) -> int:
+        return self.d_model // self.num_heads
+
+    @property
     def reads_packed(self) -> bool:
         return self.attention is Weighting.softmax and self.attention_dropout == 0
 
@@ -61,6 +66,8 @@ class TransformerConfig(ModelConfig):
             raise UserError(f"model.d_model ({self.d_model}) must be a multiple of model.num_heads ({self.num_heads})")
         if self.d_model % 2:
             raise UserError(f"model.d_model ({self.d_model}) must be even")
+        if self.positions is Positions.rotary and self.head_width % 2:
+            raise UserError(f"model.positions=rotary: the width of a head ({self.head_width}) must be even")
 
 
 class Transformer(EmbeddedSeq2Seq):
@@ -68,6 +75,7 @@ class Transformer(EmbeddedSeq2Seq):
 
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, config.positions)
+        self.rotary = _rotary(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.initialise(_draw)
@@ -78,7 +86,8 @@ class Transformer(EmbeddedSeq2Seq):
             across = visibility(batch.target, batch.source, causal=False)
         own = visibility(batch.target, batch.target, causal=True)
         x = self.target_embedding(batch.target.ids, batch.target.positions)
-        hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
+        rotation = self._rotation(batch.target.positions)
+        hidden, attention = self.decoder(x, memory, own, across, rotation, return_attention=return_attention)
         return Output(hidden, self.projection.weight, attention)
 
     def look(self, batch: Batch) -> tuple[Output, Maps]:
@@ -99,7 +108,11 @@ class Transformer(EmbeddedSeq2Seq):
     def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
         """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""
         visible = visibility(source, source, causal=False)
-        return self.encoder(self.source_embedding(source.ids, source.positions), visible), visible
+        x = self.source_embedding(source.ids, source.positions)
+        return self.encoder(x, visible, self._rotation(source.positions)), visible
+
+    def _rotation(self, positions: Tensor) -> Rotation | None:
+        return None if self.rotary is None else self.rotary(positions)
 
     def encode(self, source: Tokens) -> TransformerMemory:
         memory, visible = self._read(source)
@@ -112,11 +125,13 @@ class Transformer(EmbeddedSeq2Seq):
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
         # a sentence that is over may be stepped on until it leaves: its positions must exist, that is all
-        positions = state.positions.clamp(max=self.max_length).repeat_interleave(state.num_hypotheses)
-        x = self.target_embedding(tokens, positions).unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
+        positions = state.positions.clamp(max=self.max_length)
+        x = self.target_embedding(tokens, positions.repeat_interleave(state.num_hypotheses))
+        x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
+        rotation = self._rotation(positions[:, None])
         state.advance()
         for index, layer in enumerate(self.decoder.layers):
-            x = layer.step(x, state, index)
+            x = layer.step(x, state, index, rotation)
         return self.projection(self.decoder.norm(x).flatten(0, 1)), state
 
 
@@ -127,9 +142,9 @@ class Encoder(nn.Module):
         self.layers = cast(Sequence[EncoderLayer], layers)
         self.norm = _final_norm(config)
 
-    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
+    def forward(self, x: Tensor, visible: Visibility, rotation: Rotation | None) -> Tensor:
         for layer in self.layers:
-            x = layer(x, visible)
+            x = layer(x, visible, rotation)
         return self.norm(x)
 
 
@@ -141,12 +156,19 @@ class Decoder(nn.Module):
         self.norm = _final_norm(config)
 
     def forward(
-        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
+        self,
+        x: Tensor,
+        memory: Tensor,
+        own: Visibility,
+        across: Visibility,
+        rotation: Rotation | None,
+        *,
+        return_attention: bool,
     ) -> tuple[Tensor, Tensor | None]:
         attention = None
         for layer in self.layers:
             last = layer is self.layers[-1]
-            x, attention = layer(x, memory, own, across, return_attention=return_attention and last)
+            x, attention = layer(x, memory, own, across, rotation, return_attention=return_attention and last)
         return self.norm(x), attention
 
 
@@ -175,9 +197,9 @@ class EncoderLayer(nn.Module):
         self.around_attention = Residual(config)
         self.around_feed_forward = Residual(config)
 
-    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
+    def forward(self, x: Tensor, visible: Visibility, rotation: Rotation | None) -> Tensor:
         y = self.around_attention.enter(x)
-        x = self.around_attention.leave(x, self.self_attention(y, visible))
+        x = self.around_attention.leave(x, self.self_attention(y, visible, rotation))
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 
@@ -192,19 +214,26 @@ class DecoderLayer(nn.Module):
         self.around_feed_forward = Residual(config)
 
     def forward(
-        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
+        self,
+        x: Tensor,
+        memory: Tensor,
+        own: Visibility,
+        across: Visibility,
+        rotation: Rotation | None,
+        *,
+        return_attention: bool,
     ) -> tuple[Tensor, Tensor | None]:
         y = self.around_self_attention.enter(x)
-        x = self.around_self_attention.leave(x, self.self_attention(y, own))
+        x = self.around_self_attention.leave(x, self.self_attention(y, own, rotation))
         change, weights = self.cross_attention(
             self.around_cross_attention.enter(x), memory, across, return_weights=return_attention
         )
         x = self.around_cross_attention.leave(x, change)
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x))), weights
 
-    def step(self, x: Tensor, state: TransformerState, index: int) -> Tensor:
+    def step(self, x: Tensor, state: TransformerState, index: int, rotation: Rotation | None) -> Tensor:
         """One more position (B, K, D) of every hypothesis: queries over what is kept of its sentence."""
-        query, key_and_value = self.self_attention.project(self.around_self_attention.enter(x))
+        query, key_and_value = self.self_attention.project(self.around_self_attention.enter(x), rotation)
         key, value = state.extend(index, key_and_value)
         x = self.around_self_attention.leave(x, self.self_attention.attend_kept(query, key, value, state.bias))
         query = self.cross_attention.project(self.around_cross_attention.enter(x))
@@ -212,6 +241,12 @@ class DecoderLayer(nn.Module):
         change = self.cross_attention.attend_kept(query, memory.keys[index], memory.values[index], memory.bias)
         x = self.around_cross_attention.leave(x, change)
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
+
+
+def _rotary(config: TransformerConfig) -> Rotary | None:
+    if config.positions is not Positions.rotary:
+        return None
+    return Rotary(width=config.head_width, max_positions=config.max_length + 1)
 
 
 def _attention(config: TransformerConfig) -> dict[str, Any]:
