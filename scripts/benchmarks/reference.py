@@ -11,7 +11,7 @@ from torch import Tensor
 
 from translate.batch import NO_TARGET
 from translate.models import attention
-from translate.models.attention_kernels import attend_explicitly
+from translate.models.attention_kernels import attend_explicitly, join_heads, split_heads
 from translate.models.rotary import Rotation
 from translate.training import step
 
@@ -32,24 +32,15 @@ def reference_paths() -> Iterator[None]:
 def _self_attend(
     projected: Tensor, bias: Tensor | None, rotation: Rotation | None, *, num_heads: int, dropout_rate: float
 ) -> Tensor:
-    q, k, v = (_split(x, num_heads) for x in projected.chunk(3, dim=-1))
+    q, k, v = (split_heads(x, num_heads) for x in projected.chunk(3, dim=-1))
     if rotation is not None:
         q, k = rotation.turn(q), rotation.turn(k)
-    return _join(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
+    return join_heads(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
 
 
 def _attend(query: Tensor, key_value: Tensor, bias: Tensor | None, *, num_heads: int, dropout_rate: float) -> Tensor:
-    q, k, v = (_split(x, num_heads) for x in (query, *key_value.chunk(2, dim=-1)))
-    return _join(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
-
-
-def _split(x: Tensor, num_heads: int) -> Tensor:
-    """(B, T, D) as (B, H, T, W)."""
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
-
-
-def _join(heads: Tensor) -> Tensor:
-    return heads.transpose(1, 2).flatten(-2)
+    q, k, v = (split_heads(x, num_heads) for x in (query, *key_value.chunk(2, dim=-1)))
+    return join_heads(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
 
 
 def _cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:

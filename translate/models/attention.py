@@ -21,7 +21,9 @@ from translate.models.attention_kernels import (
     attend_fused,
     attend_packed,
     attend_packed_reference,
+    join_heads,
     self_attend_by_hand,
+    split_heads,
 )
 from translate.models.rotary import Rotation
 from translate.models.visibility import Visibility
@@ -80,28 +82,16 @@ class MultiHeadAttention(nn.Module):
             key, value, bias = self.prefix.before(key, value, bias)
         if self.weighting is not Weighting.softmax:
             heads, _ = attend_explicitly(query, key, value, bias, dropout_rate=0.0, weighting=self.weighting)
-            return self.output(_join(heads))
-        return self.output(_join(attend_fused(query, key, value, bias, dropout_rate=0.0)))
+            return self.output(join_heads(heads))
+        return self.output(join_heads(attend_fused(query, key, value, bias, dropout_rate=0.0)))
 
     def _split(self, x: Tensor) -> Tensor:
-        """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
-        heads = x.unflatten(-1, (self.num_heads, -1))
-        return heads.transpose(1, 2) if x.dim() == 3 else heads
+        return split_heads(x, self.num_heads)
 
     def _attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        visible: Visibility,
-        rotation: Rotation | None = None,
-        *,
-        return_weights: bool = False,
+        self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Queries (B, T, D), keys and values (B, S, D), or (N, D) all; the result is like the queries."""
-        query, key, value = (self._split(x) for x in (query, key, value))
-        if rotation is not None:
-            query, key = rotation.turn(query), rotation.turn(key)
+        """Queries (B, H, T, W), keys and values (B, H, S, W), or (N, H, W) all; the result is (B, T, D) or (N, D)."""
         if visible.is_packed:
             assert self.weighting is Weighting.softmax, "kernels of packed sentences know no other"
             assert self.prefix is None, "nor a prefix"
@@ -118,8 +108,8 @@ class MultiHeadAttention(nn.Module):
             weights = weights[..., -keys:]
             if self.watcher:
                 self.watcher(weights)
-            return self.output(_join(heads)), weights if return_weights else None
-        return self.output(_join(attend_fused(query, key, value, bias, dropout_rate=self._rate))), None
+            return self.output(join_heads(heads)), weights if return_weights else None
+        return self.output(join_heads(attend_fused(query, key, value, bias, dropout_rate=self._rate))), None
 
     @property
     def _by_hand(self) -> bool:
@@ -138,14 +128,16 @@ class SelfAttention(MultiHeadAttention):
         super().__init__(d_model=d_model, **settings)
         self.query_key_value = nn.Linear(d_model, 3 * d_model)
 
-    def forward(self, x: Tensor, visible: Visibility, rotation: Rotation | None) -> Tensor:
+    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
         """x (B, T, D) or (N, D); the result is like it."""
         projected = self.query_key_value(x)
         if visible.is_packed or projected.is_cuda or not self._by_hand:
-            query, key, value = projected.chunk(3, dim=-1)
-            return self._attend(query, key, value, visible, rotation)[0]
+            query, key, value = (self._split(part) for part in projected.chunk(3, dim=-1))
+            if visible.rotation is not None:
+                query, key = visible.rotation.turn(query), visible.rotation.turn(key)
+            return self._attend(query, key, value, visible)[0]
         heads = self_attend_by_hand(
-            projected, visible.bias, rotation, num_heads=self.num_heads, dropout_rate=self._rate
+            projected, visible.bias, visible.rotation, num_heads=self.num_heads, dropout_rate=self._rate
         )
         return self.output(heads)
 
@@ -171,7 +163,7 @@ class CrossAttention(MultiHeadAttention):
         """x (B, T, D) over memory (B, S, D), or (N, D) both; the result is like x. Also the weights (B, H, T, S)."""
         query, key_value = self.query(x), self.key_value(memory)
         if return_weights or visible.is_packed or query.is_cuda or not self._by_hand:
-            key, value = key_value.chunk(2, dim=-1)
+            query, key, value = (self._split(part) for part in (query, *key_value.chunk(2, dim=-1)))
             return self._attend(query, key, value, visible, return_weights=return_weights)
         heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
         return self.output(heads), None
@@ -184,8 +176,3 @@ class CrossAttention(MultiHeadAttention):
         """Keys and values (B, H, S, W) of memory (B, S, D), to be kept while hypotheses grow."""
         key, value = (self._split(part).contiguous() for part in self.key_value(memory).chunk(2, dim=-1))
         return key, value
-
-
-def _join(heads: Tensor) -> Tensor:
-    """(B, H, T, W) as (B, T, D)."""
-    return heads.transpose(1, 2).flatten(-2)

@@ -33,6 +33,17 @@ class Weighting(StrEnum):
     sigmoid = "sigmoid"
 
 
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
+    heads = x.unflatten(-1, (num_heads, -1))
+    return heads.transpose(1, 2) if x.dim() == 3 else heads
+
+
+def join_heads(heads: Tensor) -> Tensor:
+    """(B, H, T, W) as (B, T, D)."""
+    return heads.transpose(1, 2).flatten(-2)
+
+
 def attend_explicitly(
     query: Tensor,
     key: Tensor,

@@ -84,10 +84,10 @@ class Transformer(EmbeddedSeq2Seq):
         memory, across = self._read(batch.source)
         if batch.source.is_packed:
             across = visibility(batch.target, batch.source, causal=False)
-        own = visibility(batch.target, batch.target, causal=True)
-        x = self.target_embedding(batch.target.ids, batch.target.positions)
         rotation = self._rotation(batch.target.positions)
-        hidden, attention = self.decoder(x, memory, own, across, rotation, return_attention=return_attention)
+        own = visibility(batch.target, batch.target, causal=True, rotation=rotation)
+        x = self.target_embedding(batch.target.ids, batch.target.positions)
+        hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
         return Output(hidden, self.projection.weight, attention)
 
     def look(self, batch: Batch) -> tuple[Output, Maps]:
@@ -107,9 +107,8 @@ class Transformer(EmbeddedSeq2Seq):
 
     def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
         """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""
-        visible = visibility(source, source, causal=False)
-        x = self.source_embedding(source.ids, source.positions)
-        return self.encoder(x, visible, self._rotation(source.positions)), visible
+        visible = visibility(source, source, causal=False, rotation=self._rotation(source.positions))
+        return self.encoder(self.source_embedding(source.ids, source.positions), visible), visible
 
     def _rotation(self, positions: Tensor) -> Rotation | None:
         return None if self.rotary is None else self.rotary(positions)
@@ -142,9 +141,9 @@ class Encoder(nn.Module):
         self.layers = cast(Sequence[EncoderLayer], layers)
         self.norm = _final_norm(config)
 
-    def forward(self, x: Tensor, visible: Visibility, rotation: Rotation | None) -> Tensor:
+    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
         for layer in self.layers:
-            x = layer(x, visible, rotation)
+            x = layer(x, visible)
         return self.norm(x)
 
 
@@ -156,19 +155,12 @@ class Decoder(nn.Module):
         self.norm = _final_norm(config)
 
     def forward(
-        self,
-        x: Tensor,
-        memory: Tensor,
-        own: Visibility,
-        across: Visibility,
-        rotation: Rotation | None,
-        *,
-        return_attention: bool,
+        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
     ) -> tuple[Tensor, Tensor | None]:
         attention = None
         for layer in self.layers:
             last = layer is self.layers[-1]
-            x, attention = layer(x, memory, own, across, rotation, return_attention=return_attention and last)
+            x, attention = layer(x, memory, own, across, return_attention=return_attention and last)
         return self.norm(x), attention
 
 
@@ -197,9 +189,9 @@ class EncoderLayer(nn.Module):
         self.around_attention = Residual(config)
         self.around_feed_forward = Residual(config)
 
-    def forward(self, x: Tensor, visible: Visibility, rotation: Rotation | None) -> Tensor:
+    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
         y = self.around_attention.enter(x)
-        x = self.around_attention.leave(x, self.self_attention(y, visible, rotation))
+        x = self.around_attention.leave(x, self.self_attention(y, visible))
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
 
 
@@ -214,17 +206,10 @@ class DecoderLayer(nn.Module):
         self.around_feed_forward = Residual(config)
 
     def forward(
-        self,
-        x: Tensor,
-        memory: Tensor,
-        own: Visibility,
-        across: Visibility,
-        rotation: Rotation | None,
-        *,
-        return_attention: bool,
+        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
     ) -> tuple[Tensor, Tensor | None]:
         y = self.around_self_attention.enter(x)
-        x = self.around_self_attention.leave(x, self.self_attention(y, own, rotation))
+        x = self.around_self_attention.leave(x, self.self_attention(y, own))
         change, weights = self.cross_attention(
             self.around_cross_attention.enter(x), memory, across, return_weights=return_attention
         )

@@ -1,4 +1,4 @@
-"""Which keys a query may attend to."""
+"""Which keys a query may attend to, and how their places are told apart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from translate.batch import Tokens
+from translate.models.rotary import Rotation
 
 HIDDEN = -1e30  # fits bfloat16, and leaves room to add a score
 
@@ -19,6 +20,7 @@ class Visibility:
     bias           (B, 1, 1 or T, S), to be added to the scores: 0 where visible, a large negative number
                    elsewhere (not minus infinity: a row with nothing visible must not become NaN)
     query_offsets, key_offsets   of the packed sentences, as in Tokens; bias is None then
+    rotation       of queries and keys, where self-attention learns their places from it
     """
 
     causal: bool
@@ -27,13 +29,14 @@ class Visibility:
     key_offsets: Tensor | None = None
     max_queries: int = 0
     max_keys: int = 0
+    rotation: Rotation | None = None
 
     @property
     def is_packed(self) -> bool:
         return self.query_offsets is not None
 
 
-def visibility(queries: Tokens, keys: Tokens, *, causal: bool) -> Visibility:
+def visibility(queries: Tokens, keys: Tokens, *, causal: bool, rotation: Rotation | None = None) -> Visibility:
     """Real tokens of the same sentence, and with causal=True only those up to the query's own place."""
     if queries.is_packed:
         return Visibility(
@@ -42,13 +45,15 @@ def visibility(queries: Tokens, keys: Tokens, *, causal: bool) -> Visibility:
             key_offsets=keys.offsets,
             max_queries=queries.max_length,
             max_keys=keys.max_length,
+            rotation=rotation,
         )
     assert keys.mask is not None
     visible = keys.mask[:, None, None, :]
     if causal:
         length = keys.mask.shape[1]
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
-    return Visibility(causal, bias=torch.where(visible, 0.0, HIDDEN).to(_score_dtype(visible.device)))
+    bias = torch.where(visible, 0.0, HIDDEN).to(_score_dtype(visible.device))
+    return Visibility(causal, bias=bias, rotation=rotation)
 
 
 def _score_dtype(device: torch.device) -> torch.dtype:
