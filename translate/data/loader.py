@@ -246,7 +246,8 @@ def _ahead(updates: Iterator[Update]) -> Generator[Update, None, None]:
         except BaseException as error:
             _put(ready, error, stopped)
 
-    threading.Thread(target=work, name="loader", daemon=True).start()
+    thread = threading.Thread(target=work, name="loader", daemon=True)
+    thread.start()
     try:
         while True:
             item = ready.get()
@@ -255,6 +256,7 @@ def _ahead(updates: Iterator[Update]) -> Generator[Update, None, None]:
             yield item
     finally:
         stopped.set()
+        thread.join(timeout=60)  # the interpreter, when it ends, aborts if a thread is still inside of C++
 
 
 def _put(ready: queue.Queue[Update | BaseException], item: Update | BaseException, stopped: threading.Event) -> None:
