@@ -15,6 +15,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from translate.models.attention_kernels import join_heads
+
 
 class RecurrentAttention(StrEnum):
     none = "none"
@@ -74,4 +76,4 @@ def attend(scores: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor
     """
     weights = (scores + bias).softmax(-1)
     parts = values.unflatten(-1, (weights.shape[1], -1)).transpose(1, 2)
-    return (weights @ parts).transpose(1, 2).flatten(-2), weights
+    return join_heads(weights @ parts), weights
