@@ -1,5 +1,7 @@
 """The loader: what an update holds, whose it is, and that it can start anywhere."""
 
+import threading
+import time
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -184,6 +186,15 @@ def test_an_error_in_the_thread_reaches_the_training_loop():
 
     with pytest.raises(OSError, match="the disk is gone"):
         take(make_loader(encode=encode), Place(), 1)
+
+
+def test_no_thread_is_left_at_work_when_updates_are_closed():
+    def encode(indices, seed):
+        time.sleep(0.2)
+        return Pairs().encode(indices, seed)
+
+    take(make_loader(encode=encode), Place(), 1)
+    assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
 
 
 def test_masks_tell_real_tokens():
