@@ -40,7 +40,6 @@ VARIANTS = {
         {"positions": "learned", "activation": "gelu"},
         {"positions": "none"},
         {"positions": "rotary", "activation": "swiglu"},
-        {"positions": "rotary", "rotary_across": True},
         {"attention": "sigmoid"},
         {"num_heads": 1},
         {"tying": "target"},

@@ -156,11 +156,7 @@ def assert_equal(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]
 
 @pytest.mark.parametrize(
     "choices",
-    [
-        {"positions": Positions.none},
-        {"rotary_across": True, "positions": Positions.rotary},
-        {"attention": Weighting.sigmoid},
-    ],
+    [{"positions": Positions.none}, {"attention": Weighting.sigmoid}],
     ids=lambda choices: next(iter(choices)),
 )
 def test_a_transformer_that_the_runtime_cannot_run_is_refused_by_name(tmp_path, joint, choices):

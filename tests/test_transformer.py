@@ -98,7 +98,6 @@ VARIANTS = [
     {"norm": "rms_norm", "activation": "swiglu"},
     {"positions": "learned", "activation": "gelu"},
     {"positions": "rotary"},
-    {"positions": "rotary", "rotary_across": True},
     {"tying": "target"},
     {"tying": "none"},
 ]
@@ -133,7 +132,6 @@ def test_the_cache_grows_past_its_first_room():
         ({"d_model": 18}, r"model.d_model \(18\) must be a multiple of model.num_heads \(4\)"),
         ({"dropout": 1.0}, r"model.dropout \(1.0\)"),
         ({"encoder_layers": 0}, r"model.encoder_layers \(0\)"),
-        ({"rotary_across": True}, "rotary_across is for model.positions=rotary, not sinusoidal"),
         ({"num_heads": 16, "positions": "rotary"}, r"rotary: the width of a head \(1\) must be even"),
     ],
 )

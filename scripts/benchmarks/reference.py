@@ -12,8 +12,7 @@ from torch import Tensor
 from translate.batch import NO_TARGET
 from translate.models import attention
 from translate.models.attention_kernels import attend_explicitly, join_heads, split_heads
-from translate.models.rotary import turned
-from translate.models.visibility import Visibility
+from translate.models.rotary import Rotation
 from translate.training import step
 
 
@@ -30,15 +29,18 @@ def reference_paths() -> Iterator[None]:
         yield
 
 
-def _self_attend(projected: Tensor, visible: Visibility, *, num_heads: int, dropout_rate: float) -> Tensor:
-    query, key_value = projected.tensor_split([projected.shape[-1] // 3], dim=-1)
-    return _attend(query, key_value, visible, num_heads=num_heads, dropout_rate=dropout_rate)
+def _self_attend(
+    projected: Tensor, bias: Tensor | None, rotation: Rotation | None, *, num_heads: int, dropout_rate: float
+) -> Tensor:
+    q, k, v = (split_heads(x, num_heads) for x in projected.chunk(3, dim=-1))
+    if rotation is not None:
+        q, k = rotation.turn(q), rotation.turn(k)
+    return join_heads(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
 
 
-def _attend(query: Tensor, key_value: Tensor, visible: Visibility, *, num_heads: int, dropout_rate: float) -> Tensor:
+def _attend(query: Tensor, key_value: Tensor, bias: Tensor | None, *, num_heads: int, dropout_rate: float) -> Tensor:
     q, k, v = (split_heads(x, num_heads) for x in (query, *key_value.chunk(2, dim=-1)))
-    q, k = turned(q, visible.query_rotation), turned(k, visible.key_rotation)
-    return join_heads(attend_explicitly(q, k, v, visible.bias, dropout_rate=dropout_rate)[0])
+    return join_heads(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
 
 
 def _cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:

@@ -89,8 +89,6 @@ def _check(config: TransformerConfig) -> None:
         raise UserError(f"model.attention={config.attention}: CTranslate2 runs softmax only")
     if config.positions is Positions.none:
         raise UserError(f"model.positions={config.positions}: CTranslate2 runs models with positions only")
-    if config.rotary_across:
-        raise UserError("model.rotary_across=true: CTranslate2 runs cross-attention without positions only")
     if config.activation not in _ACTIVATIONS:
         raise UserError(f"model.activation={config.activation}: CTranslate2 runs {', '.join(_ACTIVATIONS)} only")
     if config.norm not in _EPSILONS:

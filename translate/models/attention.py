@@ -25,7 +25,7 @@ from translate.models.attention_kernels import (
     self_attend_by_hand,
     split_heads,
 )
-from translate.models.rotary import Rotation, turned
+from translate.models.rotary import Rotation
 from translate.models.visibility import Visibility
 
 
@@ -92,7 +92,6 @@ class MultiHeadAttention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Queries (B, H, T, W), keys and values (B, H, S, W), or (N, H, W) all; the result is (B, T, D) or (N, D)."""
-        query, key = turned(query, visible.query_rotation), turned(key, visible.key_rotation)
         if visible.is_packed:
             assert self.weighting is Weighting.softmax, "kernels of packed sentences know no other"
             assert self.prefix is None, "nor a prefix"
@@ -134,8 +133,13 @@ class SelfAttention(MultiHeadAttention):
         projected = self.query_key_value(x)
         if visible.is_packed or projected.is_cuda or not self._by_hand:
             query, key, value = (self._split(part) for part in projected.chunk(3, dim=-1))
+            if visible.rotation is not None:
+                query, key = visible.rotation.turn(query), visible.rotation.turn(key)
             return self._attend(query, key, value, visible)[0]
-        return self.output(self_attend_by_hand(projected, visible, num_heads=self.num_heads, dropout_rate=self._rate))
+        heads = self_attend_by_hand(
+            projected, visible.bias, visible.rotation, num_heads=self.num_heads, dropout_rate=self._rate
+        )
+        return self.output(heads)
 
     def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor]:
         """The query (B, H, T, W), and key and value (2, B, H, T, W), of x (B, T, D)."""
@@ -161,14 +165,14 @@ class CrossAttention(MultiHeadAttention):
         if return_weights or visible.is_packed or query.is_cuda or not self._by_hand:
             query, key, value = (self._split(part) for part in (query, *key_value.chunk(2, dim=-1)))
             return self._attend(query, key, value, visible, return_weights=return_weights)
-        heads = attend_by_hand(query, key_value, visible, num_heads=self.num_heads, dropout_rate=self._rate)
+        heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
         return self.output(heads), None
 
-    def project(self, x: Tensor, rotation: Rotation | None) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         """The query (B, H, T, W) of x (B, T, D)."""
-        return turned(self._split(self.query(x)), rotation)
+        return self._split(self.query(x))
 
-    def keys_and_values(self, memory: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, W) of memory (B, S, D), to be kept while hypotheses grow."""
-        key, value = (self._split(part) for part in self.key_value(memory).chunk(2, dim=-1))
-        return turned(key, rotation).contiguous(), value.contiguous()
+        key, value = (self._split(part).contiguous() for part in self.key_value(memory).chunk(2, dim=-1))
+        return key, value

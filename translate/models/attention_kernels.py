@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.models.dropout import dropout, dropout_mask
-from translate.models.rotary import turned
+from translate.models.rotary import Rotation
 from translate.models.visibility import HIDDEN, Visibility
 
 
@@ -125,28 +125,30 @@ def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, visible: 
 
 
 def attend_by_hand(
-    query: Tensor, key_value: Tensor, visible: Visibility, *, num_heads: int, dropout_rate: float
+    query: Tensor, key_value: Tensor, bias: Tensor | None, *, num_heads: int, dropout_rate: float
 ) -> Tensor:
     """attend_explicitly for queries (B, T, D) and keys and values (B, S, 2 D) as projected; the result is (B, T, D).
 
     Autograd would copy each of queries, keys, values and their gradients between layouts several times, which on a
     CPU takes longer than the products; here each is copied once.
     """
-    return _CrossByHand.apply(query, key_value, visible, num_heads, dropout_rate)
+    return _CrossByHand.apply(query, key_value, bias, num_heads, dropout_rate)
 
 
-def self_attend_by_hand(query_key_value: Tensor, visible: Visibility, *, num_heads: int, dropout_rate: float) -> Tensor:
+def self_attend_by_hand(
+    query_key_value: Tensor, bias: Tensor | None, rotation: Rotation | None, *, num_heads: int, dropout_rate: float
+) -> Tensor:
     """The same for queries, keys and values (B, T, 3 D) of one projection."""
-    return _SelfByHand.apply(query_key_value, visible, num_heads, dropout_rate)
+    return _SelfByHand.apply(query_key_value, bias, rotation, num_heads, dropout_rate)
 
 
 class _CrossByHand(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key_value: Tensor, visible: Visibility, num_heads: int, dropout_rate: float
+        ctx: Any, query: Tensor, key_value: Tensor, bias: Tensor | None, num_heads: int, dropout_rate: float
     ) -> Tensor:
         q, (k, v) = _by_head(query, 1, num_heads)[0], _by_head(key_value, 2, num_heads)
-        return _forward_by_hand(ctx, q, k, v, visible, dropout_rate)
+        return _forward_by_hand(ctx, q, k, v, bias, dropout_rate)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
@@ -158,24 +160,33 @@ class _CrossByHand(torch.autograd.Function):
 
 class _SelfByHand(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query_key_value: Tensor, visible: Visibility, num_heads: int, dropout_rate: float) -> Tensor:
-        q, k, v = _by_head(query_key_value, 3, num_heads)
-        return _forward_by_hand(ctx, q, k, v, visible, dropout_rate)
+    def forward(
+        ctx: Any,
+        query_key_value: Tensor,
+        bias: Tensor | None,
+        rotation: Rotation | None,
+        num_heads: int,
+        dropout_rate: float,
+    ) -> Tensor:
+        parts = _by_head(query_key_value, 3, num_heads)
+        ctx.rotation = rotation
+        (q, k), v = parts[:2] if rotation is None else rotation.turn(parts[:2]), parts[2]
+        return _forward_by_hand(ctx, q, k, v, bias, dropout_rate)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         query, *_ = ctx.saved_tensors
         for_all = query.new_empty((3, *query.shape))
         _backward_by_hand(ctx, gradient, *for_all)
-        return _from_heads(for_all), None, None, None
+        if ctx.rotation is not None:
+            for_all[:2] = ctx.rotation.turn_back(for_all[:2])
+        return _from_heads(for_all), None, None, None, None
 
 
 def _forward_by_hand(
-    ctx: Any, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, dropout_rate: float
+    ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout_rate: float
 ) -> Tensor:
     """(B, H, T, W) queries, (B, H, S, W) keys and values, contiguous; (B, T, D)."""
-    query, key = turned(query, visible.query_rotation), turned(key, visible.key_rotation)
-    ctx.visible, bias = visible, visible.bias
     batch_heads = query.shape[:2]
     ctx.scale = 1 / math.sqrt(query.shape[-1])
     scores = torch.bmm(query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)).unflatten(0, batch_heads)
@@ -199,9 +210,6 @@ def _backward_by_hand(ctx: Any, gradient: Tensor, for_query: Tensor, for_key: Te
     for_scores = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype).mul_(ctx.scale)
     torch.bmm(for_scores, key, out=for_query.flatten(0, 1))
     torch.bmm(for_scores.transpose(1, 2), query, out=for_key.flatten(0, 1))
-    for part, rotation in (for_query, ctx.visible.query_rotation), (for_key, ctx.visible.key_rotation):
-        if rotation is not None:
-            part.copy_(rotation.turn_back(part))
 
 
 def _drop(x: Tensor, keep: Tensor | None, scale: float) -> Tensor:

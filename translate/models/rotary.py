@@ -34,11 +34,6 @@ class Rotation:
         return Rotation(self.cosines, -self.sines).turn(x)
 
 
-def turned(x: Tensor, rotation: Rotation | None) -> Tensor:
-    """x as the rotation turns it, if there is one."""
-    return x if rotation is None else rotation.turn(x)
-
-
 class Rotary(nn.Module):
     """The rotations of places 0 to max_positions - 1, for heads of the given width."""
 

@@ -6,7 +6,7 @@ Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, cast
 
@@ -34,11 +34,7 @@ class NormOrder(StrEnum):
 
 @dataclass(kw_only=True)
 class TransformerConfig(ModelConfig):
-    """attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)
-
-    rotary_across  with rotary positions, those of cross-attention as well: it begins by looking for what stands in
-                   the same place
-    """
+    """attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)"""
 
     RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout", "activation_dropout")
     SIZES: ClassVar = (*ModelConfig.SIZES, "ffn_dim", "num_heads", "encoder_layers", "decoder_layers")
@@ -52,7 +48,6 @@ class TransformerConfig(ModelConfig):
     norm_order: NormOrder = NormOrder.pre
     activation: Activation = Activation.relu
     positions: Positions = Positions.sinusoidal
-    rotary_across: bool = False
     attention: Weighting = Weighting.softmax
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
@@ -73,8 +68,6 @@ class TransformerConfig(ModelConfig):
             raise UserError(f"model.d_model ({self.d_model}) must be even")
         if self.positions is Positions.rotary and self.head_width % 2:
             raise UserError(f"model.positions=rotary: the width of a head ({self.head_width}) must be even")
-        if self.rotary_across and self.positions is not Positions.rotary:
-            raise UserError(f"model.rotary_across is for model.positions=rotary, not {self.positions}")
 
 
 class Transformer(EmbeddedSeq2Seq):
@@ -83,16 +76,16 @@ class Transformer(EmbeddedSeq2Seq):
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, config.positions)
         self.rotary = _rotary(config)
-        self.rotary_across = config.rotary_across
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.initialise(_draw)
 
     def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
-        memory, encoded = self._read(batch.source)
+        memory, across = self._read(batch.source)
+        if batch.source.is_packed:
+            across = visibility(batch.target, batch.source, causal=False)
         rotation = self._rotation(batch.target.positions)
-        own = visibility(batch.target, batch.target, causal=True, query_rotation=rotation, key_rotation=rotation)
-        across = self._across(batch, encoded, rotation)
+        own = visibility(batch.target, batch.target, causal=True, rotation=rotation)
         x = self.target_embedding(batch.target.ids, batch.target.positions)
         hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
         return Output(hidden, self.projection.weight, attention)
@@ -114,16 +107,8 @@ class Transformer(EmbeddedSeq2Seq):
 
     def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
         """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""
-        rotation = self._rotation(source.positions)
-        visible = visibility(source, source, causal=False, query_rotation=rotation, key_rotation=rotation)
+        visible = visibility(source, source, causal=False, rotation=self._rotation(source.positions))
         return self.encoder(self.source_embedding(source.ids, source.positions), visible), visible
-
-    def _across(self, batch: Batch, encoded: Visibility, rotation: Rotation | None) -> Visibility:
-        """What cross-attention may see of what the encoder has read; rotation: of the target's tokens."""
-        rotations = (rotation, encoded.key_rotation) if self.rotary_across else (None, None)
-        if batch.source.is_packed:
-            encoded = visibility(batch.target, batch.source, causal=False)
-        return replace(encoded, query_rotation=rotations[0], key_rotation=rotations[1])
 
     def _rotation(self, positions: Tensor) -> Rotation | None:
         return None if self.rotary is None else self.rotary(positions)
@@ -131,8 +116,7 @@ class Transformer(EmbeddedSeq2Seq):
     def encode(self, source: Tokens) -> TransformerMemory:
         memory, visible = self._read(source)
         assert visible.bias is not None, "search reads padded sentences"
-        rotation = visible.key_rotation if self.rotary_across else None
-        pairs = [layer.cross_attention.keys_and_values(memory, rotation) for layer in self.decoder.layers]
+        pairs = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder.layers]
         return TransformerMemory([key for key, _ in pairs], [value for _, value in pairs], visible.bias)
 
     def start(self, memory: TransformerMemory) -> TransformerState:  # type: ignore[override]
@@ -144,10 +128,9 @@ class Transformer(EmbeddedSeq2Seq):
         x = self.target_embedding(tokens, positions.repeat_interleave(state.num_hypotheses))
         x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
         rotation = self._rotation(positions[:, None])
-        across = rotation if self.rotary_across else None
         state.advance()
         for index, layer in enumerate(self.decoder.layers):
-            x = layer.step(x, state, index, rotation, across)
+            x = layer.step(x, state, index, rotation)
         return self.projection(self.decoder.norm(x).flatten(0, 1)), state
 
 
@@ -233,14 +216,12 @@ class DecoderLayer(nn.Module):
         x = self.around_cross_attention.leave(x, change)
         return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x))), weights
 
-    def step(
-        self, x: Tensor, state: TransformerState, index: int, rotation: Rotation | None, across: Rotation | None
-    ) -> Tensor:
+    def step(self, x: Tensor, state: TransformerState, index: int, rotation: Rotation | None) -> Tensor:
         """One more position (B, K, D) of every hypothesis: queries over what is kept of its sentence."""
         query, key_and_value = self.self_attention.project(self.around_self_attention.enter(x), rotation)
         key, value = state.extend(index, key_and_value)
         x = self.around_self_attention.leave(x, self.self_attention.attend_kept(query, key, value, state.bias))
-        query = self.cross_attention.project(self.around_cross_attention.enter(x), across)
+        query = self.cross_attention.project(self.around_cross_attention.enter(x))
         memory = state.memory
         change = self.cross_attention.attend_kept(query, memory.keys[index], memory.values[index], memory.bias)
         x = self.around_cross_attention.leave(x, change)

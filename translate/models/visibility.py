@@ -20,7 +20,7 @@ class Visibility:
     bias           (B, 1, 1 or T, S), to be added to the scores: 0 where visible, a large negative number
                    elsewhere (not minus infinity: a row with nothing visible must not become NaN)
     query_offsets, key_offsets   of the packed sentences, as in Tokens; bias is None then
-    query_rotation, key_rotation   where attention learns from them where tokens stand
+    rotation       of queries and keys, where self-attention learns their places from it
     """
 
     causal: bool
@@ -29,22 +29,14 @@ class Visibility:
     key_offsets: Tensor | None = None
     max_queries: int = 0
     max_keys: int = 0
-    query_rotation: Rotation | None = None
-    key_rotation: Rotation | None = None
+    rotation: Rotation | None = None
 
     @property
     def is_packed(self) -> bool:
         return self.query_offsets is not None
 
 
-def visibility(
-    queries: Tokens,
-    keys: Tokens,
-    *,
-    causal: bool,
-    query_rotation: Rotation | None = None,
-    key_rotation: Rotation | None = None,
-) -> Visibility:
+def visibility(queries: Tokens, keys: Tokens, *, causal: bool, rotation: Rotation | None = None) -> Visibility:
     """Real tokens of the same sentence, and with causal=True only those up to the query's own place."""
     if queries.is_packed:
         return Visibility(
@@ -53,8 +45,7 @@ def visibility(
             key_offsets=keys.offsets,
             max_queries=queries.max_length,
             max_keys=keys.max_length,
-            query_rotation=query_rotation,
-            key_rotation=key_rotation,
+            rotation=rotation,
         )
     assert keys.mask is not None
     visible = keys.mask[:, None, None, :]
@@ -62,7 +53,7 @@ def visibility(
         length = keys.mask.shape[1]
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
     bias = torch.where(visible, 0.0, HIDDEN).to(_score_dtype(visible.device))
-    return Visibility(causal, bias=bias, query_rotation=query_rotation, key_rotation=key_rotation)
+    return Visibility(causal, bias=bias, rotation=rotation)
 
 
 def _score_dtype(device: torch.device) -> torch.dtype:
