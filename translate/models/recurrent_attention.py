@@ -15,7 +15,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
-from translate.models.attention_kernels import join_heads
+from translate.models.attention_kernels import join_heads, split_heads
 
 
 class RecurrentAttention(StrEnum):
@@ -75,5 +75,4 @@ def attend(scores: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor
     scores (B, H, T, S); bias (B, 1, 1, S) hides padding.
     """
     weights = (scores + bias).softmax(-1)
-    parts = values.unflatten(-1, (weights.shape[1], -1)).transpose(1, 2)
-    return join_heads(weights @ parts), weights
+    return join_heads(weights @ split_heads(values, weights.shape[1])), weights
