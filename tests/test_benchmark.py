@@ -36,7 +36,7 @@ from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E
 from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
 from translate import special_tokens  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
-from translate.data.loader import Loader, Place, pad_batch  # noqa: E402
+from translate.data.loader import Encoding, Loader, Place, pad_batch  # noqa: E402
 from translate.data.plan import BatchConfig  # noqa: E402
 from translate.distributed import World  # noqa: E402
 from translate.errors import UserError  # noqa: E402
@@ -130,7 +130,7 @@ def test_every_way_of_batching_counts_the_tokens_of_the_corpus(data: dict[str, s
 
     loader = Loader(
         found.train,
-        lambda pairs, seed: found.train.pairs(pairs),
+        [Encoding(lambda pairs, seed: found.train.pairs(pairs))],
         BatchConfig(tokens=SMALL.tokens),
         seed=1,
         packed=False,

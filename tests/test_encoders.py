@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from small_runs import syllables
-from translate.data.encoders import SamplingConfig, SwitchOutConfig, make_encoder
+from translate.data.encoders import SamplingConfig, SwitchOutConfig, make_encodings
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
 SOURCE = syllables()
@@ -36,14 +36,14 @@ def tokenizer() -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, seed: int, *, longest: int = 100, sampling=None, switch_out=None):
-    encoder = make_encoder(
+    *_, last = make_encodings(
         Corpus(tokenizer),
         tokenizer,
         sampling=SamplingConfig(**sampling or {}),
         switch_out=SwitchOutConfig(**switch_out or {}),
         longest=longest,
     )
-    return [[ids.tolist() for ids in side] for side in encoder(PAIRS, seed)]
+    return [[ids.tolist() for ids in side] for side in last.encode(PAIRS, seed)]
 
 
 def test_nothing_is_disturbed_unless_asked_for(tokenizer: Tokenizer):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from translate.batch import NO_TARGET
-from translate.data.loader import Curriculum, Loader, Place, pack_batch, pad_batch
+from translate.data.loader import Curriculum, Encoding, Loader, Place, pack_batch, pad_batch
 from translate.data.plan import BatchConfig
 from translate.distributed import World
 from translate.special_tokens import BOS, EOS
@@ -33,10 +33,10 @@ class Pairs:
 
     phase_starts = (0.0, 0.5)
 
-    def repeats(self, phase):
-        """The second half of the pairs takes part in the first phase only."""
+    def repeats(self, share):
+        """The second half of the pairs takes part in the first half of the run only."""
         numbers = np.arange(len(self.source))
-        return np.where((phase == 0) | (numbers < len(numbers) // 2), 1.0, 0.0).astype(np.float32)
+        return np.where((share < 0.5) | (numbers < len(numbers) // 2), 1.0, 0.0).astype(np.float32)
 
     def encode(self, indices, seed):
         return [self.source[i] for i in indices], [self.target[i] for i in indices]
@@ -45,10 +45,13 @@ class Pairs:
 ALONE = World()
 
 
-def make_loader(*, world=ALONE, accumulation=1, packed=False, regrouped=False, encode=None):
+def make_loader(*, world=ALONE, accumulation=1, packed=False, regrouped=False, encode=None, sampled_from=None):
     pairs = Pairs()
     config = BatchConfig(tokens=64, accumulation=accumulation, sentence_multiple=1)
-    return Loader(pairs, encode or pairs.encode, config, seed=1, packed=packed, world=world, regrouped=regrouped)
+    encodings = [Encoding(encode or pairs.encode, lengths_vary=regrouped)]
+    if sampled_from is not None:
+        encodings.append(Encoding(drawn_longer, lengths_vary=True, start=sampled_from))
+    return Loader(pairs, encodings, config, seed=1, packed=packed, world=world)
 
 
 def take(loader, place, count):

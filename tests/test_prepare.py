@@ -154,7 +154,7 @@ def test_corpora_come_and_go_during_a_run(data: DataConfig, tmp_path: Path):
     prepared = prepare(data, TOKENIZER)
     train, own = prepared.train, [1.0] * len(SOURCE)
     assert train.phase_starts == [0.0, 0.25, 0.6]
-    assert [train.repeats(phase).tolist() for phase in range(3)] == [
+    assert [train.repeats(share).tolist() for share in train.phase_starts] == [
         [*own, 1.0, 0.0],
         [*own, 1.0, 0.5],
         [*own, 0.0, 0.5],

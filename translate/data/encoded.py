@@ -42,9 +42,8 @@ class EncodedCorpus:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def repeats(self, phase: int) -> NDArray[np.float32]:
-        """(N,): how often an epoch of this phase of the run sees each pair."""
-        share = self.phase_starts[phase]
+    def repeats(self, share: float) -> NDArray[np.float32]:
+        """(N,): how often an epoch sees each pair when that share of the run is over."""
         weights = [corpus.weight if corpus.takes_part(share) else 0.0 for corpus in self._corpora]
         return np.array(weights, np.float32)[self._corpus]
 

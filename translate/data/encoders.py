@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.encoded import EncodedCorpus
-from translate.data.loader import Encoder, Side
+from translate.data.loader import Encoder, Encoding, Side
 from translate.data.plan import Indices
 from translate.special_tokens import EOS
 from translate.tokenizer import Tokenizer
@@ -22,11 +23,18 @@ from translate.tokenizer import Tokenizer
 class SamplingConfig:
     """Subword sampling while training; 0 is off.
 
-    unigram tokenizers: small is wild, 0.1 to 0.5 usual; BPE: the share of merges that are dropped, 0.1 usual
+    source, target  unigram tokenizers: small is wild, 0.1 to 0.5 usual; BPE: the share of merges that are dropped, 0.1
+                    usual
+    start           the share of the run that goes by before
     """
 
     source: float = 0.0
     target: float = 0.0
+    start: float = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.source or self.target)
 
 
 @dataclass(kw_only=True)
@@ -38,15 +46,24 @@ class SwitchOutConfig:
     target: float = 0.0
 
 
-def make_encoder(
+def make_encodings(
     corpus: EncodedCorpus, tokenizer: Tokenizer, *, sampling: SamplingConfig, switch_out: SwitchOutConfig, longest: int
+) -> list[Encoding]:
+    """The ids of pairs of a corpus from the run's beginning to its end; longest is what a model can read."""
+    encoder = partial(_make_encoder, corpus, tokenizer, switch_out=switch_out, longest=longest)
+    plain = Encoding(encoder(SamplingConfig()))
+    sampled = Encoding(encoder(sampling), lengths_vary=True, start=sampling.start)
+    return [plain, sampled] if sampling.is_on else [plain]
+
+
+def _make_encoder(
+    corpus: EncodedCorpus, tokenizer: Tokenizer, sampling: SamplingConfig, *, switch_out: SwitchOutConfig, longest: int
 ) -> Encoder:
-    """The ids of pairs of a corpus; longest is what a model can read."""
-    samples, switches = sampling.source or sampling.target, switch_out.source or switch_out.target
+    switches = switch_out.source or switch_out.target
     sizes = tokenizer.source_vocab_size, tokenizer.target_vocab_size
 
     def encode(pairs: Indices, seed: int) -> tuple[Side, Side]:
-        sides = _sample(corpus, tokenizer, pairs, sampling, longest, seed) if samples else corpus.pairs(pairs)
+        sides = _sample(corpus, tokenizer, pairs, sampling, longest, seed) if sampling.is_on else corpus.pairs(pairs)
         if not switches:
             return sides
         random, temperatures = np.random.default_rng(seed), (switch_out.source, switch_out.target)

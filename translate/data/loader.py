@@ -42,8 +42,20 @@ Side = Sequence[NDArray[np.integer]]
 Encoder = Callable[[Indices, int], tuple[Side, Side]]
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How pairs get their token ids from a share of the run on.
+
+    lengths_vary  whether subwords are drawn, and with them lengths: then padded batches are made after that
+    """
+
+    encode: Encoder
+    lengths_vary: bool = False
+    start: float = 0.0
+
+
 class Lengthed(Protocol):
-    """What the plan needs of a corpus: tokens per sentence, and how often an epoch of a phase holds each pair."""
+    """What the plan needs of a corpus: tokens per sentence, and how often each pair is seen at a share of the run."""
 
     @property
     def source_lengths(self) -> Lengths: ...
@@ -51,7 +63,7 @@ class Lengthed(Protocol):
     def target_lengths(self) -> Lengths: ...
     @property
     def phase_starts(self) -> Sequence[float]: ...
-    def repeats(self, phase: int) -> NDArray[np.float32]: ...
+    def repeats(self, share: float) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Place:
 
     epoch    the number of the epoch
     updates  how many of its updates are over
-    phase    which of the run's mixes of corpora the epoch is made of
+    phase    which part of the run, with its own mix of corpora and its own encoding, the epoch belongs to
     """
 
     epoch: int = 0
@@ -83,34 +95,34 @@ class Update:
 class Loader:
     """Updates of a corpus from any place on: each holds `accumulation` batches for each process of the world.
 
-    regrouped  whether padded batches are made when the subwords of their pairs, and so their lengths, have been drawn
-    pinned     whether batches lie in memory from which a GPU can read while the CPU goes on
+    encodings     in the order of their starts, the first from the run's beginning on
+    pinned        whether batches lie in memory from which a GPU can read while the CPU goes on
+    phase_starts  the shares of a run at which other corpora or another encoding begin, 0 the first
     """
 
     def __init__(
         self,
         corpus: Lengthed,
-        encode: Encoder,
+        encodings: Sequence[Encoding],
         config: BatchConfig,
         *,
         seed: int,
         packed: bool,
         world: World,
-        regrouped: bool = False,
         pinned: bool = False,
     ):
-        self.corpus, self.encode, self.config = corpus, encode, config
+        self.corpus, self.encodings, self.config = corpus, encodings, config
         self.seed, self.packed, self.world, self.pinned = seed, packed, world, pinned
-        self.regrouped = regrouped
+        self.phase_starts = sorted({*corpus.phase_starts, *(encoding.start for encoding in encodings)})
         self._draw = lru_cache(GROUPS_AT_ONCE)(self._encode_group)
 
     def plan(self, epoch: int, phase: int = 0) -> list[PlannedBatch]:
-        plan = plan_packed if self.packed else plan_grouped if self.regrouped else plan_padded
+        plan = plan_packed if self.packed else plan_grouped if self._encoding(phase).lengths_vary else plan_padded
         corpus = self.corpus
         return plan(
             corpus.source_lengths,
             corpus.target_lengths,
-            corpus.repeats(phase),
+            corpus.repeats(self.phase_starts[phase]),
             config=self.config,
             seed=self.seed,
             epoch=epoch,
@@ -127,43 +139,48 @@ class Loader:
             size = self.config.accumulation * self.world.size
             count = -(-len(plan) // size)
             for number in range(first, count):
-                batches = self._share(plan, number * size, min((number + 1) * size, len(plan)), epoch)
+                batches = self._share(plan, number * size, min((number + 1) * size, len(plan)), epoch, place.phase)
                 after = (epoch, number + 1) if number + 1 < count else (epoch + 1, 0)
                 yield Update(batches, Place(*after, place.phase), epoch + (number + 1) / count)
             first = 0
 
-    def _share(self, plan: list[PlannedBatch], start: int, stop: int, epoch: int) -> list[Batch]:
+    def _share(self, plan: list[PlannedBatch], start: int, stop: int, epoch: int, phase: int) -> list[Batch]:
         """This rank's batches of an update. An epoch's last may have none for it: then one without labels."""
         own = range(start + self.world.rank, stop, self.world.size)
         if not own:
-            return [_without_labels(self._make(plan[start], epoch, start))]
-        return [self._make(plan[number], epoch, number) for number in own]
+            return [_without_labels(self._make(plan[start], epoch, phase, start))]
+        return [self._make(plan[number], epoch, phase, number) for number in own]
 
-    def _make(self, planned: PlannedBatch, epoch: int, number: int) -> Batch:
+    def _make(self, planned: PlannedBatch, epoch: int, phase: int, number: int) -> Batch:
         if planned.group is not None:
-            source, target = self._draw(planned.group, epoch)[planned.place]
+            source, target = self._draw(planned.group, epoch, phase)[planned.place]
         else:
-            source, target = self._encode(planned.pairs, epoch, number)
+            source, target = self._encode(planned.pairs, epoch, phase, number)
         if self.packed:
             batch = pack_batch(source, target, self.config.tokens)
         else:
             batch = pad_batch(source, target, self.config.length_multiple)
         return batch.pin_memory() if self.pinned else batch
 
-    def _encode_group(self, group: Group, epoch: int) -> list[tuple[Side, Side]]:
+    def _encode_group(self, group: Group, epoch: int, phase: int) -> list[tuple[Side, Side]]:
         """The ids of all its batches."""
-        source, target = self._encode(group.pairs, epoch, group.number)
+        source, target = self._encode(group.pairs, epoch, phase, group.number)
         lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
         order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))
         pieces = np.split(order, np.cumsum(group.sizes)[:-1])
         return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
-    def _encode(self, pairs: Indices, epoch: int, number: int) -> tuple[Side, Side]:
-        return self.encode(pairs, int(np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0]))
+    def _encode(self, pairs: Indices, epoch: int, phase: int, number: int) -> tuple[Side, Side]:
+        seed = int(np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0])
+        return self._encoding(phase).encode(pairs, seed)
+
+    def _encoding(self, phase: int) -> Encoding:
+        start = self.phase_starts[phase]
+        return [encoding for encoding in self.encodings if encoding.start <= start][-1]
 
 
 class Curriculum:
-    """The updates of a run from a place on. Each phase of the run begins an epoch of its own mix of corpora."""
+    """The updates of a run from a place on. Each phase of the run begins an epoch of its own."""
 
     def __init__(self, loader: Loader, place: Place):
         self._loader, self._place = loader, place
@@ -171,7 +188,7 @@ class Curriculum:
 
     def next(self, share: float) -> Update:
         """The next update of a run of which the share (0 to 1) is over."""
-        phase = bisect_right(self._loader.corpus.phase_starts, share) - 1
+        phase = bisect_right(self._loader.phase_starts, share) - 1
         if phase > self._place.phase:
             self._begin(phase)
         update = next(self._updates)
@@ -186,7 +203,7 @@ class Curriculum:
         self.close()
         self._place = Place(self._place.epoch + bool(self._place.updates), phase=phase)
         self._updates = self._loader.updates(self._place)
-        logger.info(f"epoch {self._place.epoch}: from here on another mix of corpora")
+        logger.info(f"epoch {self._place.epoch}: from here on another mix of corpora, or subwords drawn anew")
 
 
 def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:

@@ -27,7 +27,7 @@ from translate.checkpoint import (
     vocabularies_of,
     weights_of,
 )
-from translate.data.encoders import make_encoder
+from translate.data.encoders import make_encodings
 from translate.data.loader import Loader
 from translate.data.plan import padding_share
 from translate.data.preparation import Prepared, prepare
@@ -214,7 +214,7 @@ def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World)
     # auxiliary losses look at padded attention weights, and prefixes have their own keys for every sentence
     reads_packed = config.model.reads_packed and not config.auxiliary and not config.adapt.adds_weights
     packed = on_gpu and trainee.precision == Precision.bf16 and reads_packed
-    encode = make_encoder(
+    encodings = make_encodings(
         data.train,
         data.tokenizer,
         sampling=config.sampling,
@@ -223,12 +223,11 @@ def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World)
     )
     return Loader(
         data.train,
-        encode,
+        encodings,
         config.batch,
         seed=config.run.seed,
         packed=packed,
         world=world,
-        regrouped=bool(config.sampling.source or config.sampling.target),
         pinned=on_gpu,
     )
 

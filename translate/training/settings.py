@@ -173,6 +173,7 @@ def check(config: TrainConfig) -> None:
         "averaging.ema_decay": config.averaging.ema_decay,
         "sampling.source": config.sampling.source,
         "sampling.target": config.sampling.target,
+        "sampling.start": config.sampling.start,
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
@@ -208,5 +209,7 @@ def check(config: TrainConfig) -> None:
 
 def _timed_parts(config: TrainConfig) -> Iterator[str]:
     """The names of settings that say when something begins or ends."""
+    if config.sampling.start:
+        yield "sampling.start"
     yield from (f"auxiliary.{name}.start" for name, loss in config.auxiliary.items() if loss.start)
     yield from (f"start or end of {key}" for key, corpus in training_corpora(config.data) if not corpus.is_permanent)

@@ -18,7 +18,7 @@ from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
 from translate.batch import Batch
 from translate.data.corpora import CorpusConfig
-from translate.data.loader import Loader, Place, pad_batch
+from translate.data.loader import Encoding, Loader, Place, pad_batch
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig, Prepared, prepare
 from translate.decoding.engine import Device, choose_device
@@ -96,7 +96,12 @@ def batch_pairs(settings: Settings) -> dict[str, float]:
     """The plan of an epoch and all its batches, of a corpus that prepare_pairs left; which is then removed."""
     corpus = _prepared(Path(settings["folder"])).train
     loader = Loader(
-        corpus, lambda pairs, seed: corpus.pairs(pairs), BatchConfig(), seed=_SEED, packed=False, world=World()
+        corpus,
+        [Encoding(lambda pairs, seed: corpus.pairs(pairs))],
+        BatchConfig(),
+        seed=_SEED,
+        packed=False,
+        world=World(),
     )
 
     def work() -> None:

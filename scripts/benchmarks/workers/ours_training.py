@@ -17,7 +17,7 @@ from benchmarks.protocol import Channel, Message, version_of
 from benchmarks.reference import reference_paths
 from benchmarks.work import TrainingWork
 from translate.checkpoint import vocabularies_of
-from translate.data.loader import Loader, Place, Update
+from translate.data.loader import Encoding, Loader, Place, Update
 from translate.data.plan import BatchConfig
 from translate.decoding.engine import Device, Precision
 from translate.distributed import World
@@ -51,7 +51,7 @@ class Trainer:
         trainee = prepare_trainee(model, compute, World())
         loader = Loader(
             corpus.train,
-            lambda pairs, seed: corpus.train.pairs(pairs),
+            [Encoding(lambda pairs, seed: corpus.train.pairs(pairs))],
             BatchConfig(tokens=work.tokens),
             seed=work.seed,
             packed=work.device == "cuda" and work.precision == "bf16" and work.attention_dropout == 0,
