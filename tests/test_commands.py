@@ -170,6 +170,11 @@ def test_a_missing_file_is_named(corpus, tmp_path):
             ["run.max_steps=0", "run.patience=1", "auxiliary=[sim_cut]", "auxiliary.sim_cut.start=0.5"],
             "auxiliary.sim_cut.start is a share of the run: set run.max_steps",
         ),
+        (["sampling.source=0.1", "sampling.start=1"], "sampling.start (1.0) must be at least 0 and below 1"),
+        (
+            ["run.max_steps=0", "run.patience=1", "sampling.source=0.1", "sampling.start=0.5"],
+            "sampling.start is a share of the run: set run.max_steps",
+        ),
         (["compute.device=cuda"], "finds no GPU"),
     ],
 )

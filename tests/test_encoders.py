@@ -35,14 +35,18 @@ def tokenizer() -> Tokenizer:
     return train_tokenizer(TokenizerConfig(vocab_size=50, byte_fallback=False), SOURCE, TARGET)
 
 
-def encode(tokenizer: Tokenizer, seed: int, *, longest: int = 100, sampling=None, switch_out=None):
-    *_, last = make_encodings(
+def encodings(tokenizer: Tokenizer, *, longest: int = 100, sampling=None, switch_out=None):
+    return make_encodings(
         Corpus(tokenizer),
         tokenizer,
         sampling=SamplingConfig(**sampling or {}),
         switch_out=SwitchOutConfig(**switch_out or {}),
         longest=longest,
     )
+
+
+def encode(tokenizer: Tokenizer, seed: int, **options):
+    *_, last = encodings(tokenizer, **options)
     return [[ids.tolist() for ids in side] for side in last.encode(PAIRS, seed)]
 
 
@@ -57,6 +61,14 @@ def test_a_seed_decides_and_only_the_side_asked_for_changes(tokenizer: Tokenizer
     assert encode(tokenizer, 2, **options)[0] != source
     assert source != tokenizer.encode_source(SOURCE)
     assert target == tokenizer.encode_target(TARGET)
+
+
+def test_sampling_begins_when_it_is_told_to(tokenizer: Tokenizer):
+    plain, sampled = encodings(tokenizer, sampling={"source": 0.1, "start": 0.6})
+    assert (plain.start, plain.lengths_vary) == (0.0, False)
+    assert (sampled.start, sampled.lengths_vary) == (0.6, True)
+    assert [list(ids) for ids in plain.encode(PAIRS, 1)[0]] == tokenizer.encode_source(SOURCE)
+    assert [list(ids) for ids in sampled.encode(PAIRS, 1)[0]] != tokenizer.encode_source(SOURCE)
 
 
 def test_a_segmentation_that_is_too_long_for_the_model_is_not_taken(tokenizer: Tokenizer):

@@ -161,6 +161,10 @@ def drawn_longer(indices, seed):
     )
 
 
+def has_drawn(update):
+    return any((batch.source.ids == 9).any() for batch in update.batches)
+
+
 def test_pairs_are_regrouped_by_the_lengths_that_were_drawn():
     def places(regrouped):
         loader = make_loader(encode=drawn_longer, regrouped=regrouped)
@@ -230,10 +234,25 @@ def test_a_phase_at_the_end_of_an_epoch_skips_none():
     assert follow(Curriculum(loader, first[-1].after), [0.5])[0].after == Place(1, 1, phase=1)
 
 
-def test_a_run_resumed_within_a_phase_stays_in_it():
+def test_sampling_begins_with_an_epoch_of_its_own():
+    loader = make_loader(sampled_from=0.25)
+    assert loader.phase_starts == [0.0, 0.25, 0.5]
+    updates = follow(Curriculum(loader, Place()), [0.0, 0.24, 0.25, 0.5])
+    assert [update.after for update in updates] == [Place(0, 1), Place(0, 2), Place(1, 1, 1), Place(2, 1, 2)]
+    assert [has_drawn(update) for update in updates] == [False, False, True, True]
+
+
+def test_sampling_from_the_beginning_is_no_phase_of_its_own():
+    loader = make_loader(sampled_from=0.0)
+    assert loader.phase_starts == [0.0, 0.5]
+    assert all(map(has_drawn, take(loader, Place(), 3)))
+
+
+@pytest.mark.parametrize("sampled_from", [None, 0.3])
+def test_a_run_resumed_within_a_phase_stays_in_it(sampled_from):
     shares = [0.2, 0.4, 0.5, 0.6, 0.7]
-    whole = follow(Curriculum(make_loader(), Place()), shares)
+    whole = follow(Curriculum(make_loader(sampled_from=sampled_from), Place()), shares)
     for stop in range(1, len(shares)):
-        again = follow(Curriculum(make_loader(), whole[stop - 1].after), shares[stop:])
+        again = follow(Curriculum(make_loader(sampled_from=sampled_from), whole[stop - 1].after), shares[stop:])
         assert pairs_of(again) == pairs_of(whole[stop:])
         assert [update.after for update in again] == [update.after for update in whole[stop:]]

@@ -34,6 +34,7 @@ class SamplingConfig:
 
     @property
     def is_on(self) -> bool:
+        """Whether the run samples at all."""
         return bool(self.source or self.target)
 
 

@@ -209,7 +209,7 @@ def check(config: TrainConfig) -> None:
 
 def _timed_parts(config: TrainConfig) -> Iterator[str]:
     """The names of settings that say when something begins or ends."""
-    if config.sampling.start:
+    if config.sampling.is_on and config.sampling.start:
         yield "sampling.start"
     yield from (f"auxiliary.{name}.start" for name, loss in config.auxiliary.items() if loss.start)
     yield from (f"start or end of {key}" for key, corpus in training_corpora(config.data) if not corpus.is_permanent)
