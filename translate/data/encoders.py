@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.encoded import EncodedCorpus
+from translate.data.encoded import EncodedCorpus, Ids
 from translate.data.loader import Encoder, Encoding, Side
 from translate.data.plan import Indices
 from translate.special_tokens import EOS
@@ -80,15 +80,16 @@ def _make_encoder(
 def _sample(
     corpus: EncodedCorpus, tokenizer: Tokenizer, pairs: Indices, sampling: SamplingConfig, longest: int, seed: int
 ) -> tuple[Side, Side]:
-    source, target = corpus.texts(pairs)
-    plain_source, plain_target = corpus.pairs(pairs)
-    return (
-        _fitting(tokenizer.encode_source(source, sampling=sampling.source, seed=seed), plain_source, longest),
-        _fitting(tokenizer.encode_target(target, sampling=sampling.target, seed=seed), plain_target, longest),
-    )
+    source_texts, target_texts = corpus.texts(pairs)
+    source, target = corpus.pairs(pairs)
+    if sampling.source:
+        source = _fitting(tokenizer.encode_source(source_texts, sampling=sampling.source, seed=seed), source, longest)
+    if sampling.target:
+        target = _fitting(tokenizer.encode_target(target_texts, sampling=sampling.target, seed=seed), target, longest)
+    return source, target
 
 
-def _fitting(sampled: Sequence[Sequence[int]], plain: Side, longest: int) -> Side:
+def _fitting(sampled: Sequence[Sequence[int]], plain: list[Ids], longest: int) -> list[Ids]:
     """A wild segmentation may be too long for the model; the plain one is not."""
     return [np.array(ids) if len(ids) <= longest else known for ids, known in zip(sampled, plain, strict=True)]
 
