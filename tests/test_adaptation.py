@@ -14,7 +14,7 @@ from translate.adaptation.config import AdaptConfig, AdapterConfig, LoraConfig, 
 from translate.adaptation.files import fingerprint, save_adapter, with_adapter
 from translate.adaptation.modules import Lora
 from translate.checkpoint import load_model, save_model, weights_of
-from translate.data.loader import pad_batch
+from translate.data.collate import pad_batch
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer

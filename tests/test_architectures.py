@@ -13,7 +13,7 @@ from translate import train
 from translate.batch import Tokens
 from translate.config.command import register, to_settings
 from translate.config.groups import BEHAVIOUR, CONFIGS
-from translate.data.loader import pad_batch
+from translate.data.collate import pad_batch
 from translate.decoding.engine import Device, Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from translate.batch import NO_TARGET
-from translate.data.loader import pad_batch
+from translate.data.collate import pad_batch
 from translate.decoding.engine import Device, Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy

@@ -36,7 +36,8 @@ from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E
 from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
 from translate import special_tokens  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
-from translate.data.loader import Encoding, Loader, Place, pad_batch  # noqa: E402
+from translate.data.collate import pad_batch  # noqa: E402
+from translate.data.loader import Encoding, Loader, Place  # noqa: E402
 from translate.data.plan import BatchConfig  # noqa: E402
 from translate.distributed import World  # noqa: E402
 from translate.errors import UserError  # noqa: E402

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from translate.data.loader import pad_batch
+from translate.data.collate import pad_batch
 from translate.decoding.engine import Device, Precision
 from translate.distributed import World, join_world, leave_world
 from translate.models import Vocabularies, build_model

@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from translate.batch import NO_TARGET, Batch, Tokens
+from translate.batch import NO_TARGET, Batch
+from translate.data.collate import Side, pack_batch, pad_batch
 from translate.data.plan import (
     GROUPS_AT_ONCE,
     BatchConfig,
@@ -31,13 +31,11 @@ from translate.data.plan import (
     plan_padded,
 )
 from translate.distributed import World
-from translate.special_tokens import BOS, EOS
 
 logger = logging.getLogger("translate")
 
 UPDATES_AHEAD = 4
 
-Side = Sequence[NDArray[np.integer]]
 # the ids of the pairs at these indices: looked up, or sampled anew with this seed
 Encoder = Callable[[Indices, int], tuple[Side, Side]]
 
@@ -114,7 +112,6 @@ class Loader:
         self.corpus, self.encodings, self.config = corpus, encodings, config
         self.seed, self.packed, self.world, self.pinned = seed, packed, world, pinned
         self.phase_starts = sorted({*corpus.phase_starts, *(encoding.start for encoding in encodings)})
-        self._draw = lru_cache(GROUPS_AT_ONCE)(self._encode_group)
 
     def plan(self, epoch: int, phase: int = 0) -> list[PlannedBatch]:
         plan = plan_packed if self.packed else plan_grouped if self._encoding(phase).lengths_vary else plan_padded
@@ -134,49 +131,58 @@ class Loader:
 
     def _updates(self, place: Place) -> Iterator[Update]:
         first = place.updates
-        for epoch in itertools.count(place.epoch):
-            plan = self.plan(epoch, place.phase)
+        for number in itertools.count(place.epoch):
+            epoch = _Epoch(self.plan(number, place.phase), self._encoding(place.phase).encode, (self.seed, number))
             size = self.config.accumulation * self.world.size
-            count = -(-len(plan) // size)
-            for number in range(first, count):
-                batches = self._share(plan, number * size, min((number + 1) * size, len(plan)), epoch, place.phase)
-                after = (epoch, number + 1) if number + 1 < count else (epoch + 1, 0)
-                yield Update(batches, Place(*after, place.phase), epoch + (number + 1) / count)
+            count = -(-len(epoch.plan) // size)
+            for update in range(first, count):
+                after = (number, update + 1) if update + 1 < count else (number + 1, 0)
+                batches = self._share(epoch, update * size, min((update + 1) * size, len(epoch.plan)))
+                yield Update(batches, Place(*after, place.phase), number + (update + 1) / count)
             first = 0
 
-    def _share(self, plan: list[PlannedBatch], start: int, stop: int, epoch: int, phase: int) -> list[Batch]:
+    def _share(self, epoch: _Epoch, start: int, stop: int) -> list[Batch]:
         """This rank's batches of an update. An epoch's last may have none for it: then one without labels."""
         own = range(start + self.world.rank, stop, self.world.size)
         if not own:
-            return [_without_labels(self._make(plan[start], epoch, phase, start))]
-        return [self._make(plan[number], epoch, phase, number) for number in own]
+            return [_without_labels(self._collate(*epoch.pairs(start)))]
+        return [self._collate(*epoch.pairs(number)) for number in own]
 
-    def _make(self, planned: PlannedBatch, epoch: int, phase: int, number: int) -> Batch:
-        if planned.group is not None:
-            source, target = self._draw(planned.group, epoch, phase)[planned.place]
-        else:
-            source, target = self._encode(planned.pairs, epoch, phase, number)
+    def _collate(self, source: Side, target: Side) -> Batch:
         if self.packed:
             batch = pack_batch(source, target, self.config.tokens)
         else:
             batch = pad_batch(source, target, self.config.length_multiple)
         return batch.pin_memory() if self.pinned else batch
 
-    def _encode_group(self, group: Group, epoch: int, phase: int) -> list[tuple[Side, Side]]:
-        """The ids of all its batches."""
-        source, target = self._encode(group.pairs, epoch, phase, group.number)
+    def _encoding(self, phase: int) -> Encoding:
+        start = self.phase_starts[phase]
+        return [encoding for encoding in self.encodings if encoding.start <= start][-1]
+
+
+class _Epoch:
+    """The token ids of the pairs of each planned batch, drawn with seeds of the run, the epoch and the batch."""
+
+    def __init__(self, plan: Sequence[PlannedBatch], encode: Encoder, seeds: tuple[int, int]):
+        self.plan, self._encode, self._seeds = plan, encode, seeds
+        self._divided = lru_cache(GROUPS_AT_ONCE)(self._divide)
+
+    def pairs(self, number: int) -> tuple[Side, Side]:
+        planned = self.plan[number]
+        if planned.group is not None:
+            return self._divided(planned.group)[planned.place]
+        return self._draw(planned.pairs, number)
+
+    def _divide(self, group: Group) -> list[tuple[Side, Side]]:
+        """The pairs of a group among its batches, by the lengths that were drawn."""
+        source, target = self._draw(group.pairs, group.number)
         lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
         order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))
         pieces = np.split(order, np.cumsum(group.sizes)[:-1])
         return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
-    def _encode(self, pairs: Indices, epoch: int, phase: int, number: int) -> tuple[Side, Side]:
-        seed = int(np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0])
-        return self._encoding(phase).encode(pairs, seed)
-
-    def _encoding(self, phase: int) -> Encoding:
-        start = self.phase_starts[phase]
-        return [encoding for encoding in self.encodings if encoding.start <= start][-1]
+    def _draw(self, pairs: Indices, number: int) -> tuple[Side, Side]:
+        return self._encode(pairs, int(np.random.SeedSequence([*self._seeds, number]).generate_state(1)[0]))
 
 
 class Curriculum:
@@ -204,45 +210,6 @@ class Curriculum:
         self._place = Place(self._place.epoch + bool(self._place.updates), phase=phase)
         self._updates = self._loader.updates(self._place)
         logger.info(f"epoch {self._place.epoch}: from here on another mix of corpora, or subwords drawn anew")
-
-
-def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:
-    """Pairs as rows: EOS ends the source and the labels, BOS starts what the decoder reads.
-
-    multiple  what lengths are rounded up to
-    """
-    sources, targets = _framed(source, target)
-    lengths = [-(-max(map(len, side)) // multiple) * multiple for side in (sources, targets)]
-    source_tokens, target_tokens = (
-        Tokens.pad(sources, length=lengths[0]),
-        Tokens.pad(targets, length=lengths[1]),
-    )
-    ends = np.arange(len(targets)) * lengths[1] + np.array([len(ids) - 1 for ids in targets])
-    assert target_tokens.mask is not None
-    return _labelled(source_tokens, target_tokens, ends, target_tokens.mask, sources)
-
-
-def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
-    """Pairs end to end, `tokens` places on either side (more only when the pairs need them): shapes never change."""
-    sources, targets = _framed(source, target)
-    used = [sum(map(len, side)) for side in (sources, targets)]
-    # one free place at least, so that the padding at the end always has a key to attend to
-    total = max(tokens, *(count + 1 for count in used))
-    source_tokens, target_tokens = (Tokens.pack(side, total=total, room=total // 2 + 2) for side in (sources, targets))
-    ends = np.cumsum([len(ids) for ids in targets]) - 1
-    return _labelled(source_tokens, target_tokens, ends, torch.arange(total) < used[1], sources)
-
-
-def _framed(source: Side, target: Side) -> tuple[Side, Side]:
-    return [np.append(ids, EOS) for ids in source], [np.insert(ids, 0, BOS) for ids in target]
-
-
-def _labelled(source: Tokens, target: Tokens, ends: NDArray[np.int64], real: Tensor, sources: Side) -> Batch:
-    """The label of each place is the next place's token; of a sentence's last place (among ends), EOS."""
-    labels = target.ids.flatten().roll(-1)
-    labels[torch.from_numpy(ends)] = EOS
-    labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
-    return Batch(source, target, labels, int(real.sum()), sum(map(len, sources)))
 
 
 def _without_labels(batch: Batch) -> Batch:

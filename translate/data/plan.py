@@ -18,6 +18,7 @@ GROUPS_AT_ONCE = 16
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
+Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
 @dataclass(kw_only=True)
@@ -134,12 +135,17 @@ def padding_share(batches: list[PlannedBatch], source_lengths: Lengths, target_l
     return 1 - tokens / places if places else 0.0
 
 
+def round_up(lengths: Numbers, multiple: int) -> Numbers:
+    """To the next multiple."""
+    return -(-lengths // multiple) * multiple
+
+
 def _by_length(
     source_lengths: Lengths, target_lengths: Lengths, pairs: Indices, config: BatchConfig
 ) -> list[PlannedBatch]:
     """From the shortest to the longest."""
-    source = _round_up(source_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
-    target = _round_up(target_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
+    source = round_up(source_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
+    target = round_up(target_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
     order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
     pairs, source, target = pairs[order], source[order], target[order]
     return [
@@ -183,7 +189,3 @@ def _capacity(source_length: int, target_length: int, config: BatchConfig) -> in
     if sentences > config.sentence_multiple:
         sentences -= sentences % config.sentence_multiple
     return max(1, sentences)
-
-
-def _round_up(lengths: Indices, multiple: int) -> Indices:
-    return -(-lengths // multiple) * multiple

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.data.loader import pad_batch
+from translate.data.collate import pad_batch
 from translate.losses.attention import UNCOVERED
 from translate.models.seq2seq import Seq2Seq
 from translate.special_tokens import BOS, EOS

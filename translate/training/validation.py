@@ -12,7 +12,7 @@ import torch
 
 from translate.batch import Batch
 from translate.checkpoint import Weights, set_weights, weights_of
-from translate.data.loader import pad_batch
+from translate.data.collate import pad_batch
 from translate.data.plan import BatchConfig, plan_padded
 from translate.data.preparation import ParallelText
 from translate.decoding.translator import Translation, Translator

@@ -17,8 +17,9 @@ from benchmark_data import write_corpus
 from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
 from translate.batch import Batch
+from translate.data.collate import pad_batch
 from translate.data.corpora import CorpusConfig
-from translate.data.loader import Encoding, Loader, Place, pad_batch
+from translate.data.loader import Encoding, Loader, Place
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig, Prepared, prepare
 from translate.decoding.engine import Device, choose_device
