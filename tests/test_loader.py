@@ -249,6 +249,23 @@ def test_sampling_from_the_beginning_is_no_phase_of_its_own():
     assert all(map(has_drawn, take(loader, Place(), 3)))
 
 
+@pytest.mark.parametrize(
+    ("sampled_from", "shares", "news"),
+    [
+        (None, [0.4, 0.6], ["epoch 1: from here on another mix of corpora"]),
+        (0.5, [0.4, 0.6], ["epoch 1: from here on another mix of corpora and subwords drawn anew"]),
+        (0.3, [0.2, 0.4], ["epoch 1: from here on subwords drawn anew"]),
+        (0.3, [0.2, 0.6], ["epoch 1: from here on another mix of corpora and subwords drawn anew"]),
+        (0.3, [0.6, 0.7], ["epoch 0: from here on another mix of corpora and subwords drawn anew"]),
+        (0.3, [0.1, 0.2], []),
+    ],
+)
+def test_the_log_tells_what_a_phase_brings(sampled_from, shares, news, caplog):
+    with caplog.at_level("INFO", logger="translate"):
+        follow(Curriculum(make_loader(sampled_from=sampled_from), Place()), shares)
+    assert caplog.messages == news
+
+
 @pytest.mark.parametrize("sampled_from", [None, 0.3])
 def test_a_run_resumed_within_a_phase_stays_in_it(sampled_from):
     shares = [0.2, 0.4, 0.5, 0.6, 0.7]

@@ -125,6 +125,12 @@ class Loader:
             epoch=epoch,
         )
 
+    def news(self, before: int, phase: int) -> str:
+        """What a phase has that an earlier one did not, for a person to read."""
+        starts = set(self.phase_starts[before + 1 : phase + 1])
+        corpora, drawn = (starts & set(of) for of in (self.corpus.phase_starts, (e.start for e in self.encodings)))
+        return " and ".join(["another mix of corpora"] * bool(corpora) + ["subwords drawn anew"] * bool(drawn))
+
     def updates(self, place: Place) -> Generator[Update, None, None]:
         """Endlessly, epoch after epoch of its phase, prepared ahead in a thread that ends with the iterator."""
         return _ahead(self._updates(place))
@@ -207,9 +213,10 @@ class Curriculum:
 
     def _begin(self, phase: int) -> None:
         self.close()
+        news = self._loader.news(self._place.phase, phase)
         self._place = Place(self._place.epoch + bool(self._place.updates), phase=phase)
         self._updates = self._loader.updates(self._place)
-        logger.info(f"epoch {self._place.epoch}: from here on another mix of corpora, or subwords drawn anew")
+        logger.info(f"epoch {self._place.epoch}: from here on {news}")
 
 
 def _without_labels(batch: Batch) -> Batch:
