@@ -1,14 +1,11 @@
 """What every architecture must do, whatever it is made of: over the table, so that a new one is covered."""
 
-import sys
-import types
-from pathlib import Path
-
 import hydra
 import numpy as np
 import pytest
 import torch
 
+from documented_code import example_of
 from translate import train
 from translate.batch import Tokens
 from translate.config.command import register, to_settings
@@ -56,16 +53,8 @@ VARIANTS = {
 }
 
 
-def example_of_the_docs():
-    """The architecture that docs/models.md adds: its configuration and its implementation."""
-    text = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
-    module = types.ModuleType("example_of_the_docs")
-    sys.modules[module.__name__] = module  # where its dataclasses look for their names
-    exec(text.partition("```python\n")[2].partition("```")[0], module.__dict__)
-    return module.BagConfig, module.Bag
-
-
-ALL = ARCHITECTURES | {"bag": example_of_the_docs()}
+BAG = example_of("models.md")
+ALL = ARCHITECTURES | {"bag": (BAG.BagConfig, BAG.Bag)}
 LEARNING = {"transformer": {"ffn_dim": 128, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 2}}
 MODELS = [(name, settings) for name in ALL for settings in ({}, *VARIANTS.get(name, []))]
 every_model = pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from documented_code import example_of
 from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
 from translate.decoding.engine import Device, Precision
@@ -21,7 +22,9 @@ from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
 from translate.training.step import update
 
-every_loss = pytest.mark.parametrize("name", AUXILIARY_LOSSES)
+PENALTY = example_of("losses.md")
+ALL = AUXILIARY_LOSSES | {"confidence_penalty": (PENALTY.ConfidencePenaltyConfig, PENALTY.confidence_penalty)}
+every_loss = pytest.mark.parametrize("name", ALL)
 
 
 def make_batch():
@@ -40,7 +43,7 @@ def make_model(architecture="transformer", **settings):
 
 
 def value(name, model, batch, **settings):
-    config, function = AUXILIARY_LOSSES[name]
+    config, function = ALL[name]
     torch.manual_seed(1)
     return function(config(**settings), model, batch, model(batch, return_attention=True))
 
@@ -139,6 +142,15 @@ def test_entropy_and_the_diagonal_by_hand():
     assert value("guided_attention", model, batch).item() == pytest.approx(guided, rel=1e-5)
 
 
+def test_the_example_of_the_docs_is_least_when_all_words_are_equally_likely():
+    model, batch = make_model(dropout=0.0), make_batch()
+    tokens = int((batch.labels != NO_TARGET).sum())
+    distributions = torch.distributions.Categorical(logits=model(batch).logits()[batch.labels != NO_TARGET])
+    assert value("confidence_penalty", model, batch).item() == pytest.approx(-distributions.entropy().sum().item())
+    torch.nn.init.zeros_(model.projection.weight)
+    assert value("confidence_penalty", model, batch).item() == pytest.approx(-tokens * math.log(30))
+
+
 def test_without_dropout_and_cuts_two_passes_agree():
     model, batch = make_model(dropout=0.0), make_batch()
     plain = label_smoothed_cross_entropy(*_hidden(model, batch), batch.labels, smoothing=0.0)[0].item()
@@ -166,7 +178,9 @@ def test_adversarial_moves_raise_the_loss(architecture):
 
 @every_loss
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture):
+def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture, monkeypatch):
+    monkeypatch.setitem(AUXILIARY_LOSSES, name, ALL[name])
+
     def learned(auxiliary):
         torch.manual_seed(0)
         model = make_model(architecture)
@@ -179,7 +193,7 @@ def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture):
             )
         return launched.result(), [parameter.detach().clone() for parameter in model.parameters()]
 
-    config = AUXILIARY_LOSSES[name][0](weight=1.0)
+    config = ALL[name][0](weight=1.0)
     if isinstance(config, SelfAttentionLossConfig):
         config.over = Over.queries
     result, weights = learned({name: config})
