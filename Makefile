@@ -1,15 +1,16 @@
 # `make help` lists what can be made.
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST ?= .venv-oldest
 ARGS ?=
 EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check format tensorboard corpus clean
+.PHONY: help install train test test-oldest check format tensorboard corpus clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 install: $(VENV)/installed  ## a virtual environment with everything, in .venv
 
@@ -25,6 +26,13 @@ train: install  ## train on the shipped corpus, decode its test set, score it (E
 
 test: install  ## the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+test-oldest:  ## the tests with the oldest torch and sentencepiece that pyproject.toml allows (downloads gigabytes)
+	$(PYTHON) -m venv $(OLDEST)
+	grep -viE '^(torch|sentencepiece|setuptools)==' constraints.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable '.[dev]' \
+		torch==2.11.0 sentencepiece==0.2.2
+	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: install  ## style and types
 	$(BIN)/ruff check .
@@ -42,4 +50,4 @@ corpus: install  ## make the shipped corpus again
 	$(BIN)/python scripts/make_corpus.py
 
 clean:  ## remove the environment and caches; runs and data stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
