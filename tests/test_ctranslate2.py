@@ -23,7 +23,7 @@ import sentencepiece
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.checkpoint import load_model, save_model, vocabularies_of, weights_of
-from translate.decoding.engine import Device, Precision, Sentence
+from translate.decoding.engine import Sentence
 from translate.decoding.hypotheses import (
     NEVER_SAID,
     Hypothesis,
@@ -32,6 +32,7 @@ from translate.decoding.hypotheses import (
     length_limits,
 )
 from translate.decoding.native import NativeEngine
+from translate.device import Device, Precision
 from translate.errors import UserError
 from translate.exporting.ctranslate2 import _encodings, export_ctranslate2
 from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load

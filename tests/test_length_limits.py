@@ -13,7 +13,7 @@ from translate.data.collate import pack_batch, pad_batch
 from translate.decoding.hypotheses import SearchConfig, SearchMethod
 from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator
-from translate.decoding.engine import Precision
+from translate.device import Precision
 from translate.losses import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions
@@ -109,9 +109,7 @@ def test_attention_is_drawn_of_pairs_that_the_model_can_read():
 def test_every_search_reads_and_writes_as_much_as_the_model_can(name, positions, method):
     model = make_model(name, positions)
     never_ends(model)
-    engine = NativeEngine(
-        model=model, device=torch.device("cpu"), batch_tokens=30, precision=Precision.fp32, workers=1
-    )
+    engine = NativeEngine(model=model, device=torch.device("cpu"), batch_tokens=30, precision=Precision.fp32, workers=1)
     config = SearchConfig(method=method, beam_size=2)
     translator, letters = Translator(engine, Characters(), config), "abcdefghijklmnop"
     lengths = (*LENGTHS, LONGEST + 1, 2 * LONGEST)
