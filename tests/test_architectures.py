@@ -11,9 +11,9 @@ from translate.batch import Tokens
 from translate.config.command import register, to_settings
 from translate.config.groups import BEHAVIOUR, CONFIGS
 from translate.data.collate import pad_batch
-from translate.decoding.engine import Device, Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
+from translate.device import Device, Precision
 from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State

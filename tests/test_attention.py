@@ -6,7 +6,7 @@ from torch import Tensor
 
 from translate.models.attention_kernels import attend_by_hand, attend_explicitly, self_attend_by_hand
 from translate.models.rotary import Rotary, Rotation
-from translate.models.visibility import HIDDEN
+from translate.models.visibility import hidden_bias
 
 B, T, S, H, W = 3, 5, 7, 2, 4
 
@@ -30,7 +30,7 @@ def by_the_formula(
 
 def padding(keys: int) -> Tensor:
     bias = torch.zeros(B, 1, 1, keys, dtype=torch.float64)
-    bias[1, ..., 4:] = HIDDEN
+    bias[1, ..., 4:] = hidden_bias(bias.dtype)
     return bias
 
 
@@ -55,7 +55,7 @@ def test_self_attention_by_hand_has_the_values_and_gradients_of_the_formula(drop
     rotation = Rotary(width=W, max_positions=T).double()(torch.arange(T).expand(B, T)) if rotary else None
     projected = torch.randn(B, T, 3 * H * W, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     projected.requires_grad_()
-    bias = torch.zeros(T, T, dtype=torch.float64).masked_fill(torch.ones(T, T).triu(1).bool(), HIDDEN)
+    bias = torch.zeros(T, T, dtype=torch.float64).masked_fill(torch.ones(T, T).triu(1).bool(), -1e30)
     towards = torch.randn(B, T, H * W, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     torch.manual_seed(2)
     ours = self_attend_by_hand(projected, bias, rotation, num_heads=H, dropout_rate=dropout_rate)

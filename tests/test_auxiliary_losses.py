@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from documented_code import example_of
 from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
-from translate.decoding.engine import Device, Precision
+from translate.device import Device, Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
 from translate.losses.attention import Over, SelfAttentionLossConfig, received_shares, uncovered

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from tempfile import gettempdir
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ import sentencepiece
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.checkpoint import load_model, save_model, vocabularies_of, weights_of
-from translate.decoding.engine import Device, Precision, Sentence
+from translate.decoding.engine import Sentence
 from translate.decoding.hypotheses import (
     NEVER_SAID,
     Hypothesis,
@@ -31,8 +32,9 @@ from translate.decoding.hypotheses import (
     length_limits,
 )
 from translate.decoding.native import NativeEngine
+from translate.device import Device, Precision
 from translate.errors import UserError
-from translate.exporting.ctranslate2 import export_ctranslate2
+from translate.exporting.ctranslate2 import _encodings, export_ctranslate2
 from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
 from translate.exporting.ctranslate2_model import KEPT, converted_model
 from translate.models import ARCHITECTURES, build_model
@@ -442,3 +444,32 @@ def test_a_damaged_export_is_an_error(tmp_path, joint):
     (exported / "manifest.json").unlink()
     with pytest.raises(UserError, match=r"manifest\.json is missing"):
         engine_of(exported)
+
+
+@pytest.mark.parametrize("positions", [Positions.sinusoidal, Positions.learned, Positions.rotary])
+@pytest.mark.parametrize("longest", [15, 16, 17])
+def test_it_reads_and_writes_sentences_of_exactly_the_limit(tmp_path, joint, positions, longest):
+    sizes = {"positions": positions, "max_length": longest}
+    model, config = random_model(joint, **sizes)
+    favour(model, dict.fromkeys([*NEVER_SAID, EOS], -40.0))  # translations end at their limit
+    words = [4 + place % (joint.source_vocab_size - 4) for place in range(longest)]
+    sentences = [tuple(words[: longest - 1]), tuple(words)]
+    directory = save(model, config, joint, tmp_path / "model")
+    for beam_size in (1, 3):
+        search = SearchConfig(beam_size=beam_size)
+        found = engine_of(directory).search(sentences, search)
+        assert [len(hypotheses[0].tokens) for hypotheses in found] == [longest, longest]
+        for [mine], [theirs] in zip(found, native_of(model).search(sentences, search), strict=True):
+            assert mine.tokens == theirs.tokens
+            assert mine.score == pytest.approx(theirs.score, abs=1e-3)
+
+
+@pytest.mark.parametrize("positions", [Positions.sinusoidal, Positions.learned, Positions.rotary])
+def test_padding_to_multiples_of_eight_has_positions(positions):
+    """On a GPU the runtime pads batches in fp16 and bf16 so, and refuses positions that have no row."""
+    config = TransformerConfig(**SIZES | {"positions": positions, "max_length": 16})
+    learned = np.random.default_rng(0).normal(size=(17, 16)).astype(np.float32)
+    encodings = _encodings(config, "source", {"source_embedding.positions": learned})
+    assert encodings.shape == (24, 16)
+    if positions is Positions.learned:
+        assert (encodings[:17] == learned).all()

@@ -4,14 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
+from translate.device import Precision, capabilities
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
 from translate.models.half_weights import (
     HalfLinear,
-    has_half_weights,
     packed_as_object,
     packed_directly,
     with_half_weights,
@@ -21,7 +20,9 @@ from translate.models.transformer import Transformer, TransformerConfig
 CPU = torch.device("cpu")
 SENTENCES = [(5, 6, 7), (8,), (9, 10, 11, 12), (5, 6)]
 
-needs_half_weights = pytest.mark.skipif(not has_half_weights(), reason="PyTorch has no FBGEMM for this processor")
+needs_half_weights = pytest.mark.skipif(
+    not capabilities(CPU).half_weights, reason="PyTorch has no FBGEMM for this processor"
+)
 
 
 def small_model(seed: int = 0, **settings) -> Transformer:
@@ -88,7 +89,7 @@ def test_weights_that_have_changed_are_converted_again():
 
 
 def test_without_such_products_auto_is_fp32_and_fp16_an_error(monkeypatch):
-    monkeypatch.setattr("translate.decoding.native.has_half_weights", lambda: False)
+    monkeypatch.setattr("translate.device._has_half_weights", lambda: False)
     assert engine_of(small_model(), Precision.auto).precision is Precision.fp32
     with pytest.raises(UserError, match=r"precision=fp16: .* use precision=fp32"):
         engine_of(small_model(), Precision.fp16)

@@ -6,7 +6,7 @@ import torch
 import torch.multiprocessing as mp
 
 from translate.data.collate import pad_batch
-from translate.decoding.engine import Device, Precision
+from translate.device import Device, Precision
 from translate.distributed import World, join_world, leave_world
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from translate.decoding.engine import Device, Precision
+from translate.device import Device, Precision
 from translate.distributed import World
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig

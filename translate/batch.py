@@ -47,7 +47,8 @@ class Tokens(_Movable):
     Only attention asks which of the two it is: everything else acts on the last dimension.
 
     ids        (B, L) or (T,), int64
-    positions  like ids: the place of each token in its own sentence, from 0
+    positions  like ids: the place of each token in its own sentence, from 0; padding has positions of real tokens,
+               because a model's table of positions may end with the longest sentence
     mask       (B, L), True where a token is real; None when packed
     offsets    (B + 1,), int32: sentence b is ids[offsets[b]:offsets[b + 1]]; None when padded
     max_length the longest sentence's number of tokens, or an upper bound of it
@@ -76,7 +77,8 @@ class Tokens(_Movable):
         mask = np.arange(longest) < lengths[:, None]
         if len(sentences):
             ids[mask] = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
-        positions = torch.arange(longest).expand(len(sentences), longest)
+        positions = torch.arange(longest).clamp(max=int(lengths.max(initial=1)) - 1)
+        positions = positions.expand(len(sentences), longest)
         return cls(torch.from_numpy(ids), positions, torch.from_numpy(mask), None, longest)
 
     @classmethod

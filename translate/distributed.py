@@ -58,7 +58,7 @@ def join_world(device: torch.device) -> World:
     world = World(*(int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     if world.size > 1 and not dist.is_initialized():
         if device.type == "cuda":
-            torch.cuda.set_device(world.local_rank)
+            torch.cuda.set_device(device)
         # control values stay on the CPU, gradients travel between GPUs
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return world

@@ -16,12 +16,11 @@ from benchmarks.protocol import AbsentError, WorkerProcess
 from benchmarks.report import Report
 from benchmarks.rounds import summarise
 from benchmarks.session import OURS, Session, System, choose
-from translate.decoding.engine import Device, Precision, choose_device
+from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
 from translate.model_directory import find_model
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer import Tokenizer
-from translate.training.parallel import resolve_precision
 
 FP32, BF16 = {"precision": "fp32"}, {"precision": "bf16"}
 NATIVE, CTRANSLATE2 = {"engine": "native"}, {"engine": "ctranslate2"}
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace, session: Session) -> Report:
 
 def default_systems(device: str) -> list[str]:
     """All, less bf16 where the machine would only imitate it."""
-    has_bf16 = resolve_precision(Precision.auto, choose_device(Device(device))) is Precision.bf16
+    has_bf16 = capabilities(choose_device(Device(device))).bf16_matmul
     return [name for name, system in SYSTEMS.items() if has_bf16 or system.settings.get("precision") != "bf16"]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
+from translate.device import Device, Precision, choose_device
 from translate.errors import UserError
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["Device", "Engine", "EngineName", "Precision", "Sentence", "check_batching", "choose_device"]
 
 Sentence = tuple[int, ...]  # source tokens, without EOS
 
@@ -20,25 +20,6 @@ class EngineName(StrEnum):
 
     native = "native"
     ctranslate2 = "ctranslate2"
-
-
-class Precision(StrEnum):
-    """Arithmetic, or how the weights are kept: which of them there are depends on engine and device.
-
-    fp16, for decoding: on a GPU half-precision arithmetic, on a CPU half-precision weights and fp32 arithmetic
-    """
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class Engine(Protocol):
@@ -63,14 +44,3 @@ def check_batching(*, batch_tokens: int, batch_sentences: int, workers: int) -> 
     for name, value in values.items():
         if value < 0:
             raise UserError(f"{name} ({value}) must not be negative; 0 leaves the choice to the engine")
-
-
-def choose_device(device: Device) -> torch.device:
-    """The device asked for; auto: a GPU if there is one. Raises UserError if one is missing."""
-    import torch  # not needed by other engines, and it takes longer to import than all the rest
-
-    if device == Device.cuda and not torch.cuda.is_available():
-        raise UserError("device=cuda, but PyTorch finds no GPU here; use device=cpu or device=auto")
-    if device == Device.auto:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device.value)

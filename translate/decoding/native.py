@@ -7,19 +7,19 @@ their places, so that batches stay full until nothing waits any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from translate.batch import Tokens
-from translate.decoding.engine import Precision, Sentence, check_batching
+from translate.decoding.engine import Sentence, check_batching
 from translate.decoding.hypotheses import Hypothesis, SearchConfig, length_limits
 from translate.decoding.search import Search
 from translate.decoding.searches import SEARCHES
 from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
-from translate.errors import UserError
-from translate.models.half_weights import has_half_weights, with_half_weights
+from translate.device import Precision, capabilities, decoding_precision, without_tf32
+from translate.models.half_weights import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.special_tokens import EOS
 
@@ -38,7 +38,7 @@ class NativeEngine:
     batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses. 0: 1,024 on a
                      CPU, where more is no faster and takes more memory, 4,096 on a GPU
     batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
-    precision        auto: bf16 on a GPU, on a CPU fp16 where there is that, fp32 elsewhere
+    precision        auto: what the device is fastest in (translate.device); afterwards what was chosen
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
                      product; 0: as many as there are threads
     """
@@ -53,7 +53,7 @@ class NativeEngine:
     def __post_init__(self) -> None:
         check_batching(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences, workers=self.workers)
         self.batch_tokens = self.batch_tokens or _BATCH_TOKENS[self.device.type]
-        self.precision = _resolve(self.precision, self.device)
+        self.precision = decoding_precision(self.precision, capabilities(self.device))
         self._half: tuple[list[int], Seq2Seq] | None = None
 
     @property
@@ -73,7 +73,8 @@ class NativeEngine:
             if progress:
                 progress(len(found) / len(sentences))
 
-        with _evaluating(self.model):
+        exact = self.device.type == "cuda" and self.precision is Precision.fp32
+        with _evaluating(self.model), without_tf32() if exact else nullcontext():
             self._share_out(longest_first, config, report)
         return [found[index] for index in range(len(sentences))]
 
@@ -106,19 +107,6 @@ class NativeEngine:
         if self._half is None or self._half[0] != versions:
             self._half = versions, with_half_weights(self.model)
         return self._half[1]
-
-
-def _resolve(precision: Precision, device: torch.device) -> Precision:
-    """What auto means on this device. Raises UserError for what it cannot do."""
-    if precision is Precision.int8:
-        raise UserError("precision=int8 is for engine=ctranslate2")
-    if device.type != "cpu":
-        return Precision.bf16 if precision is Precision.auto else precision
-    if precision is Precision.fp16 and not has_half_weights():
-        raise UserError("precision=fp16: PyTorch has no such products for this processor; use precision=fp32")
-    if precision is Precision.auto:
-        return Precision.fp16 if has_half_weights() else Precision.fp32
-    return precision
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

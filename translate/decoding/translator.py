@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from translate.decoding.engine import Device, Engine, EngineName, Precision, Sentence
+from translate.decoding.engine import Engine, EngineName, Sentence
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
 from translate.decoding.segmentation import Segment, join_translations, split_line
+from translate.device import Device, Precision
 from translate.errors import UserError
 from translate.text import normalise
 

@@ -22,6 +22,7 @@ from translate.special_tokens import BOS, EOS, UNK
 from translate.tokenizer import Tokenizer
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
+_LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
 _EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}
 
 _Weights = dict[str, NDArray[np.float32]]
@@ -109,10 +110,15 @@ def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Wei
 
 
 def _encodings(config: TransformerConfig, side: str, weights: _Weights) -> NDArray[np.float32]:
-    """(L, D): what is added to the embeddings; an encoder with rotary positions would add sinusoids of its own."""
+    """(L, D): what is added to the embeddings; an encoder with rotary positions would add sinusoids of its own.
+
+    L is at least max_length + 1, rounded up as the runtime rounds up the lengths of its batches.
+    """
+    length = -(-(config.max_length + 1) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
     if config.positions is Positions.learned:
-        return weights.pop(f"{side}_embedding.positions")
-    shape = config.max_length + 1, config.d_model
+        learned = weights.pop(f"{side}_embedding.positions")
+        return np.pad(learned, ((0, length - len(learned)), (0, 0)))  # rows that only padding reads
+    shape = length, config.d_model
     return np.zeros(shape, np.float32) if config.positions is Positions.rotary else sinusoids(*shape).numpy()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from translate.decoding.engine import Device, Precision, Sentence, check_batching
+from translate.decoding.engine import Sentence, check_batching
 from translate.decoding.hypotheses import (
     DIVERGED,
     NEVER_SAID,
@@ -23,6 +23,7 @@ from translate.decoding.hypotheses import (
     SearchMethod,
     length_limits,
 )
+from translate.device import Device, Precision, gpu_of_process, runtime_precision
 from translate.errors import UserError
 from translate.exporting.ctranslate2_model import ConvertedModel
 from translate.exporting.ctranslate2_runtime import import_ctranslate2
@@ -89,13 +90,16 @@ class CTranslate2Engine:
         self._target_pieces = tokenizer.target_pieces(range(tokenizer.target_vocab_size))
         self._target_ids = {piece: token for token, piece in enumerate(self._target_pieces)}
         self._converted = converted
-        on_gpu = _is_gpu(device)
+        gpu = _gpu(device)
+        on_gpu = gpu is not None
         self._threads = threads
         self._workers = workers or (1 if on_gpu else threads)
         compute_type = _compute_type(precision, on_gpu=on_gpu)
         # products of int8 are too short to be shared: a sentence took ten times as long with two threads
         self._may_share_products = not workers and compute_type != "int8"
-        self._settings = {"device": "cuda" if on_gpu else "cpu", "compute_type": compute_type}
+        self._settings: dict[str, Any] = {"device": "cpu", "compute_type": compute_type}
+        if on_gpu:
+            self._settings |= {"device": "cuda", "device_index": gpu}
         self._runtimes: dict[int, Any] = {}  # by workers
 
     @property
@@ -263,23 +267,19 @@ def _best(hypotheses: list[Hypothesis], config: SearchConfig) -> list[Hypothesis
     return sorted(finite, key=lambda hypothesis: hypothesis.score, reverse=True)[: config.n_best]
 
 
-def _is_gpu(device: Device) -> bool:
+def _gpu(device: Device) -> int | None:
+    """The number of the GPU that this process works on; None: on the CPU."""
     found = import_ctranslate2().get_cuda_device_count()
     if device is Device.cuda and not found:
         raise UserError("device=cuda, but CTranslate2 finds no GPU here; use device=cpu or device=auto")
-    return bool(found) and device is not Device.cpu
+    return gpu_of_process(found) if found and device is not Device.cpu else None
 
 
 def _compute_type(precision: Precision, *, on_gpu: bool) -> str:
     """CTranslate2's name of it; UserError where it would be emulated by something else."""
-    supported = import_ctranslate2().get_supported_compute_types("cuda" if on_gpu else "cpu")
-    if precision is Precision.auto:
-        return "bfloat16" if on_gpu and "bfloat16" in supported else "float32"
-    name = _COMPUTE_TYPES[precision]
-    if name not in supported:
-        able = [str(other) for other, name in _COMPUTE_TYPES.items() if name in supported]
-        raise UserError(f"precision={precision}: CTranslate2 cannot do that on this machine; it can {', '.join(able)}")
-    return name
+    names = import_ctranslate2().get_supported_compute_types("cuda" if on_gpu else "cpu")
+    supported = [other for other, name in _COMPUTE_TYPES.items() if name in names]
+    return _COMPUTE_TYPES[runtime_precision(precision, supported, on_gpu=on_gpu)]
 
 
 def _load(converted: ConvertedModel, **settings: Any) -> Any:

@@ -19,7 +19,7 @@ from translate.exporting.ctranslate2_runtime import RUNTIME_MODEL, import_ctrans
 from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin
 from translate.tokenizer import Tokenizer
 
-CONVERTER_VERSION = 1  # to be raised whenever the same model is converted to something else
+CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
 KEPT = "ctranslate2"  # the folder of the conversion in a model directory
 _FINGERPRINT = "fingerprint"
 

@@ -6,12 +6,14 @@ rest of a start.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.decoding.engine import Engine, EngineName, choose_device
+from translate.decoding.engine import Engine, EngineName
 from translate.decoding.translator import DecodingConfig, Translator
+from translate.device import choose_device, unused_gpu
 from translate.errors import UserError
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
@@ -19,6 +21,9 @@ from translate.tuning import available_threads, keep_memory, tune_process
 if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
     from translate.decoding.native import NativeEngine
+
+
+logger = logging.getLogger("translate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,8 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
     from translate.decoding.native import NativeEngine
 
     device = choose_device(config.device)
+    if warning := unused_gpu(config.device):
+        logger.warning(warning)
     loaded = load_model(path, device=device)
     if config.adapter:
         from translate.adaptation.files import with_adapter

@@ -66,8 +66,9 @@ def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, shares: Tensor, smoot
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Some rows of logits at a time, their gradients worked out in the forward pass.
 
-    Logits and probabilities are of the products' type: nothing as large as they are is ever converted. What is one
-    number per row (a label's probability, its distance to one) is worked out in fp32.
+    Logits and probabilities are of the products' type: nothing as large as they are is ever converted, but for fp16,
+    where a probability below 6e-8 would be zero. What is one number per row (a label's probability, its distance to
+    one) is worked out in fp32.
     """
 
     @staticmethod
@@ -84,13 +85,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             piece = slice(start, start + ROWS_AT_ONCE)
             rows, label, share = hidden[piece], labels[piece], shares[piece].to(hidden.dtype)
             logits = F.linear(rows, weight)
-            probabilities = logits.softmax(-1)
+            probabilities = logits.softmax(-1, dtype=torch.float32 if logits.dtype is torch.float16 else None)
             of_label = probabilities.gather(1, label).float()
             plain = -of_label.clamp(min=torch.finfo(torch.float32).tiny).log()
             margin = logits.gather(1, label).float() - rows.float() @ mean_weight.unsqueeze(-1)
             sums += (torch.cat([plain + smoothing * margin, plain], dim=1) * shares[piece]).sum(0)
             # of the gradient by the logits, the constant -ε / V is left to the end
             gradient = probabilities.scatter_(1, label, (of_label - (1 - smoothing)).to(probabilities.dtype))
+            gradient = gradient.to(weight.dtype)
             hidden_gradient[piece] = (gradient @ weight - smoothing * mean_weight) * share
             counted = rows * share
             weight_gradient += gradient.T @ counted

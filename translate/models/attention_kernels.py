@@ -23,7 +23,7 @@ from torch import Tensor
 
 from translate.models.dropout import dropout, dropout_mask
 from translate.models.rotary import Rotation
-from translate.models.visibility import HIDDEN, Visibility
+from translate.models.visibility import Visibility, hidden_bias
 
 
 class Weighting(StrEnum):
@@ -70,7 +70,7 @@ def _log_visible(scores: Tensor, bias: Tensor | None) -> Tensor | float:
     """The logarithm of the number of keys that each query sees."""
     if bias is None:
         return math.log(scores.shape[-1])
-    return (bias > HIDDEN / 2).sum(-1, keepdim=True).clamp(min=1).log()
+    return (bias > hidden_bias(bias.dtype) / 2).sum(-1, keepdim=True).clamp(min=1).log()
 
 
 def attend_fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, dropout_rate: float) -> Tensor:

@@ -45,6 +45,11 @@ class ModelConfig:
         return False
 
     @property
+    def head_width(self) -> int:
+        """Width of a head of its self-attention; 0 without."""
+        return 0
+
+    @property
     def has_attention(self) -> bool:
         """Whether the model tells what its decoder attends to."""
         return True

@@ -25,7 +25,7 @@ from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
 from translate.models.layers import Positions
 from translate.models.rows import Rows, of_parents
 from translate.models.seq2seq import Maps, Output
-from translate.models.visibility import HIDDEN, visibility
+from translate.models.visibility import visibility
 from translate.models.vocabulary import Vocabularies
 
 _HALF = math.sqrt(0.5)  # of a sum of two, so that its variance stays
@@ -48,7 +48,7 @@ class ConvolutionalConfig(ModelConfig):
 class ConvolutionalMemory(Rows):
     """keys (B, S, D): what the encoder wrote; values (B, S, D): that and what it read; bias (B, 1, S) hides padding."""
 
-    LENGTHS: ClassVar = {"keys": (1, 0.0), "values": (1, 0.0), "bias": (2, HIDDEN)}
+    LENGTHS: ClassVar = {"keys": 1, "values": 1, "bias": 2}
 
     keys: Tensor
     values: Tensor

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.models.visibility import HIDDEN
+from translate.models.visibility import hidden_bias
 
 _STEPS_AHEAD = 16  # that a new cache has place for at least
 
@@ -59,7 +59,7 @@ class TransformerMemory:
         if more == 0:
             return self
         keys, values = ([F.pad(x, (0, 0, 0, more)) for x in xs] for xs in (self.keys, self.values))
-        return TransformerMemory(keys, values, F.pad(self.bias, (0, more), value=HIDDEN))
+        return TransformerMemory(keys, values, _with_slots(self.bias, length))
 
 
 @dataclass(eq=False)
@@ -179,7 +179,8 @@ class TransformerState:
 @functools.cache
 def _own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The bias (K, K) of slots that each belong to one hypothesis; made once, since it is needed in every step."""
-    return torch.full((num_hypotheses, num_hypotheses), HIDDEN, device=device, dtype=dtype).fill_diagonal_(0)
+    hidden = torch.full((num_hypotheses, num_hypotheses), hidden_bias(dtype), device=device, dtype=dtype)
+    return hidden.fill_diagonal_(0)
 
 
 def _with_room(cache: Tensor, slots: int, num_hypotheses: int) -> Tensor:
@@ -195,5 +196,5 @@ def _room(slots: int, num_hypotheses: int) -> int:
 
 
 def _with_slots(bias: Tensor, slots: int) -> Tensor:
-    """The bias with further slots that nobody sees."""
-    return F.pad(bias, (0, slots - bias.shape[-1]), value=HIDDEN)
+    """The bias with further slots or source tokens that nobody sees."""
+    return F.pad(bias, (0, slots - bias.shape[-1]), value=hidden_bias(bias.dtype))

@@ -52,11 +52,6 @@ def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], 
     return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
 
 
-def has_half_weights() -> bool:
-    """Whether PyTorch can multiply by them on this processor: with FBGEMM, which needs x86 with AVX2."""
-    return "fbgemm" in torch.backends.quantized.supported_engines
-
-
 def with_half_weights(module: Module) -> Module:
     """A twin of a module, with every nn.Linear in half precision; it shares all else with the original."""
     twin = copy.copy(module)

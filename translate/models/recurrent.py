@@ -28,7 +28,7 @@ from translate.models.layers import Positions
 from translate.models.recurrent_attention import RecurrentAttention, attend, make_attention
 from translate.models.rows import Rows, of_parents
 from translate.models.seq2seq import Output
-from translate.models.visibility import HIDDEN, visibility
+from translate.models.visibility import visibility
 from translate.models.vocabulary import Vocabularies
 
 
@@ -88,7 +88,7 @@ class RecurrentMemory(Rows):
     keys, values  (B, S, D), and bias (B, 1, 1, S), which hides padding; None without attention
     """
 
-    LENGTHS: ClassVar = {"keys": (1, 0.0), "values": (1, 0.0), "bias": (3, HIDDEN)}
+    LENGTHS: ClassVar = {"keys": 1, "values": 1, "bias": 3}
 
     hidden: Tensor
     cell: Tensor

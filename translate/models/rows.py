@@ -10,15 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.models.visibility import hidden_bias
+
 
 class Rows:
     """A dataclass whose fields are tensors (B, …), such dataclasses themselves, or None.
 
-    LENGTHS  of fields that are as long as the longest sentence: name -> (dimension, what fills the shorter ones). One
-             of them is bias, 0 where there is no padding
+    LENGTHS  of fields that are as long as the longest sentence: name -> dimension. One of them is bias, which is 0
+             where there is no padding and hides what is added to shorter ones; the others are filled with zeros
     """
 
-    LENGTHS: ClassVar[dict[str, tuple[int, float]]] = {}
+    LENGTHS: ClassVar[dict[str, int]] = {}
 
     def keep(self, sentences: Tensor) -> Self:
         """Only these sentences, (B',), and no more places than the longest of them needs."""
@@ -27,7 +29,7 @@ class Rows:
         if not present:
             return kept
         longest = int((cast(Any, kept).bias == 0).sum(-1).max())
-        shorter = {name: getattr(kept, name).narrow(self.LENGTHS[name][0], 0, longest) for name in present}
+        shorter = {name: getattr(kept, name).narrow(self.LENGTHS[name], 0, longest) for name in present}
         return dataclasses.replace(cast(Any, kept), **shorter)
 
     def join(self, other: Self) -> Self:
@@ -51,7 +53,8 @@ class Rows:
     def _equally_long(self, name: str, values: list[Tensor]) -> list[Tensor]:
         if name not in self.LENGTHS:
             return values
-        dimension, filling = self.LENGTHS[name]
+        dimension = self.LENGTHS[name]
+        filling = hidden_bias(values[0].dtype) if name == "bias" else 0.0
         length = max(value.shape[dimension] for value in values)
         return [_lengthened(value, dimension, length, filling) for value in values]
 

@@ -10,7 +10,10 @@ from torch import Tensor
 from translate.batch import Tokens
 from translate.models.rotary import Rotation
 
-HIDDEN = -1e30  # fits bfloat16, and leaves room to add a score
+
+def hidden_bias(dtype: torch.dtype) -> float:
+    """Bias of a key that must not be seen: no weight is left of it, and a score added to it stays finite."""
+    return max(-1e30, torch.finfo(dtype).min / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,8 @@ def visibility(queries: Tokens, keys: Tokens, *, causal: bool, rotation: Rotatio
     if causal:
         length = keys.mask.shape[1]
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
-    bias = torch.where(visible, 0.0, HIDDEN).to(_score_dtype(visible.device))
+    dtype = _score_dtype(visible.device)
+    bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, hidden_bias(dtype))
     return Visibility(causal, bias=bias, rotation=rotation)
 
 

@@ -19,17 +19,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
 from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes
 from translate.data.preparation import DataConfig
 from translate.data.storage import digest
-from translate.decoding.engine import choose_device
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
 from translate.decoding.translator import WINDOW, Translator
+from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
 from translate.errors import UserError
 from translate.text import count_lines, read_lines, write_lines
@@ -160,10 +159,14 @@ def _lines_done(folder: Path) -> int:
 def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, folder: Path, world: World) -> None:
     settings = config.back_translation
     device = choose_device(config.compute.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", world.local_rank)
+    can = capabilities(device)
     loaded = load_model(reverse, device=device)
-    engine = NativeEngine(model=loaded.model, device=device, workers=1 if world.size > 1 else 0)
+    engine = NativeEngine(
+        model=loaded.model,
+        device=device,
+        precision=validation_precision(training_precision(config.compute.precision, can), can),
+        workers=1 if world.size > 1 else 0,
+    )
     translator = ShardedTranslator(Translator(engine, loaded.tokenizer, settings.search), world)
     progress = Progress(sys.stderr, total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)

@@ -32,9 +32,9 @@ from translate.data.loader import Loader
 from translate.data.plan import padding_share
 from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
-from translate.decoding.engine import Precision
 from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator
+from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
 from translate.evaluation.metrics import bleu_tokenizer
 from translate.model_directory import MODEL, find_model
@@ -43,7 +43,7 @@ from translate.models.seq2seq import Seq2Seq
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
-from translate.training.parallel import Trainee, multiplies_bfloat16, prepare_trainee
+from translate.training.parallel import Trainee, prepare_trainee
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
@@ -60,6 +60,7 @@ class Run:
     """Everything a run is made of; launched is the update whose result nobody has looked at yet."""
 
     config: TrainConfig
+    decision: TrainingDecision
     folder: RunFolder
     manifest: dict[str, Any]
     data: Prepared
@@ -121,6 +122,7 @@ def build(
     config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine, trial: Trial | None = None
 ) -> Run:
     """Prepare the data, make the model, and restore what an earlier session saved."""
+    decision = _decide(config)
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
     data = _prepare_data(config, world, base)
     manifest = _describe(config, data, folder, world, base)
@@ -133,9 +135,10 @@ def build(
     average = RunningAverage(trainee.model, config.averaging.ema_decay) if config.averaging.ema_decay else None
     state = RunState(trainee, optimizer, average, folder.states, world)
     resumed = state.restore()
-    loader = _loader(config, data, trainee, world)
+    loader = _loader(config, data, world, packed=decision.packed, pinned=trainee.device.type == "cuda")
     run = Run(
         config=config,
+        decision=decision,
         folder=folder,
         manifest=manifest,
         data=data,
@@ -145,7 +148,7 @@ def build(
         average=average,
         state=state,
         loader=loader,
-        validator=_validator(config, data, trainee, world),
+        validator=_validator(config, data, trainee, world, decision),
         tracker=Tracker(folder.tensorboard, step=state.progress.step) if world.is_main else None,
         line=line,
         trial=trial,
@@ -208,12 +211,31 @@ def _describe(
     return world.from_main(manifest)
 
 
-def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
-    on_gpu = trainee.device.type == "cuda"
-    # variable-length attention is a kernel for bfloat16 on a GPU, and knows no dropout of attention weights
-    # auxiliary losses look at padded attention weights, and prefixes have their own keys for every sentence
-    reads_packed = config.model.reads_packed and not config.auxiliary and not config.adapt.adds_weights
-    packed = on_gpu and trainee.precision == Precision.bf16 and reads_packed
+def _decide(config: TrainConfig) -> TrainingDecision:
+    """Device, precision and layout of batches, before any work starts."""
+    device = choose_device(config.compute.device)
+    return decide_training(
+        device,
+        capabilities(device),
+        precision=config.compute.precision,
+        head_width=config.model.head_width,
+        padded_because=_needs_padding(config),
+        warnings=[warning] if (warning := unused_gpu(config.compute.device)) else [],
+    )
+
+
+def _needs_padding(config: TrainConfig) -> str:
+    """Why batches must be padded whatever the device can do; "" if nothing asks for it."""
+    if not config.model.reads_packed:
+        return "this model reads padded sentences only"
+    if config.auxiliary:
+        return "auxiliary losses look at padded attention weights"
+    if config.adapt.adds_weights:
+        return "prefixes have their own keys for every sentence"
+    return ""
+
+
+def _loader(config: TrainConfig, data: Prepared, world: World, *, packed: bool, pinned: bool) -> Loader:
     encodings = make_encodings(
         data.train,
         data.tokenizer,
@@ -228,15 +250,22 @@ def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World)
         seed=config.run.seed,
         packed=packed,
         world=world,
-        pinned=on_gpu,
+        pinned=pinned,
     )
 
 
-def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Validator:
+def _validator(
+    config: TrainConfig, data: Prepared, trainee: Trainee, world: World, decision: TrainingDecision
+) -> Validator:
     batches = encode_validation(
         data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
     )
-    engine = NativeEngine(model=trainee.model, device=trainee.device, batch_tokens=config.validation.batch_tokens)
+    engine = NativeEngine(
+        model=trainee.model,
+        device=trainee.device,
+        batch_tokens=config.validation.batch_tokens,
+        precision=decision.decoding_precision,
+    )
     translator = Translator(engine, data.tokenizer, config.search)
     tokenize = config.validation.tokenize or bleu_tokenizer(config.data.target_language)
     return Validator(
@@ -265,14 +294,17 @@ def _introduce(run: Run, *, resumed: bool) -> None:
     )
     logger.info(
         f"{config.name}: {len(data.train):,} pairs, {len(plan):,} batches an epoch ({padding}); "
-        f"{config.model.architecture} with {parameters:,} parameters{share}; {run.trainee.device}, "
-        f"{run.trainee.precision.value}" + (f", {run.world.size} processes" if run.world.size > 1 else "")
+        f"{config.model.architecture} with {parameters:,} parameters{share}"
+        + (f"; {run.world.size} processes" if run.world.size > 1 else "")
     )
+    logger.info(run.decision.line())
+    for warning in run.decision.warnings:
+        logger.warning(warning)
     if config.run.max_minutes:
         logger.info(
             f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"
         )
-    if config.optimizer.name is OptimizerName.muon and not multiplies_bfloat16(run.trainee.device):
+    if config.optimizer.name is OptimizerName.muon and not run.decision.capabilities.bf16_matmul:
         logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
     if resumed:
         progress = run.state.progress

@@ -10,17 +10,20 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from translate.decoding.engine import Device, Precision, choose_device
+from translate.device import Device, Precision, capabilities, choose_device, training_precision, use_tf32
 from translate.distributed import World
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.training.loss_scale import LossScale
+
+AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
 
 @dataclass(kw_only=True)
 class ComputeConfig:
     """Where and how a model is trained.
 
-    precision  auto is bf16 on a GPU, and on a CPU that multiplies bfloat16 matrices in hardware; weights and
-               sums stay in fp32 either way
+    precision  auto is bf16 on GPUs and CPUs with matrix units for it, fp16 on GPUs with units for that alone, fp32
+               elsewhere; weights and sums stay in fp32 in any case
     compile    let torch.compile fuse the model; pays on a GPU, whose packed batches never change shape
     threads    of the CPU; 0: as many as PyTorch takes by itself
     """
@@ -37,17 +40,19 @@ class Trainee:
 
     model   the plain model
     module  the same weights, compiled or wrapped for several processes
+    loss_scale  of training in fp16
     """
 
     model: Seq2Seq
     module: Callable[..., Output]
     device: torch.device
     precision: Precision
+    loss_scale: LossScale | None = None
 
     def computing(self) -> AbstractContextManager[object]:
         """Inside, matrix products are made in the run's precision."""
-        enabled = self.precision == Precision.bf16
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        dtype = AUTOCAST.get(self.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def accumulating(self, *, last: bool) -> AbstractContextManager[object]:
         """Gradients travel between processes only for the last batch of an update."""
@@ -59,26 +64,14 @@ class Trainee:
 def prepare_trainee(model: Seq2Seq, config: ComputeConfig, world: World) -> Trainee:
     """Put a model where it is to be trained."""
     device = choose_device(config.device)
+    precision = training_precision(config.precision, capabilities(device))
     if device.type == "cuda":
-        device = torch.device("cuda", world.local_rank)
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        use_tf32()
     model = model.to(device)
     if config.compile:
         model.compile()
     module: nn.Module = model
     if world.size > 1:
         module = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
-    return Trainee(model, module, device, resolve_precision(config.precision, device))
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """What auto means on this device."""
-    if precision != Precision.auto:
-        return precision
-    return Precision.bf16 if multiplies_bfloat16(device) else Precision.fp32
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether it has matrix units for bfloat16, as GPUs and CPUs with Intel's AMX: without, it is slower than fp32."""
-    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return device.type == "cuda" or bool(check and check())
+    loss_scale = LossScale(device) if precision is Precision.fp16 else None
+    return Trainee(model, module, device, precision, loss_scale)

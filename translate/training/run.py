@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from translate.data.loader import Curriculum, Update
-from translate.decoding.engine import choose_device
+from translate.device import choose_device
 from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
 from translate.losses import AuxiliaryConfig
@@ -146,6 +146,8 @@ def settle(run: Run) -> None:
         run.meter.add(result)
         return
     progress.skipped += 1
+    if not result.diverged:
+        return  # fp16: the loss scale was too large, and has been halved
     progress.skipped_in_a_row += 1
     if progress.skipped_in_a_row >= most:
         raise DivergedError(

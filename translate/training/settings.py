@@ -10,8 +10,8 @@ from translate.adaptation.config import AdaptConfig
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig, training_corpora
-from translate.decoding.engine import Precision
 from translate.decoding.hypotheses import SearchConfig
+from translate.device import Precision
 from translate.errors import UserError
 from translate.evaluation.metrics import ERRORS, TOKENIZERS, Metric
 from translate.losses import AuxiliaryConfig
@@ -177,8 +177,8 @@ def check(config: TrainConfig) -> None:
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
-    if config.compute.precision in (Precision.fp16, Precision.int8):
-        raise UserError(f"compute.precision={config.compute.precision} is for decoding: train in bf16 or fp32")
+    if config.compute.precision is Precision.int8:
+        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in (choices := [*config.validation.metrics, LOSS]):

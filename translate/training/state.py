@@ -54,7 +54,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """A run as it was after one update, on the CPU; training holds the optimiser and random states of all processes."""
+    """A run as it was after one update, on the CPU; training holds the optimiser and random states of all processes.
+
+    In fp16 it holds the loss scale as well.
+    """
 
     weights: Weights
     average: Weights | None
@@ -92,6 +95,8 @@ class RunState:
             self.average.restore(safetensors.torch.load_file(folder / AVERAGE))
         training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(training["optimizer"])
+        if self.trainee.loss_scale is not None and "loss_scale" in training:
+            self.trainee.loss_scale.load_state_dict(training["loss_scale"])
         # with another number of processes the run goes on, though no longer bit for bit
         _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
         values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
@@ -104,10 +109,15 @@ class RunState:
         random = self.world.gather(_random_state(self.trainee.device))
         self.saved = self.progress.step
         if self.world.is_main:
+            scale = self.trainee.loss_scale
             snapshot = _Snapshot(
                 copy_of(weights_of(self.trainee.model)),
                 copy_of(self.average.weights) if self.average is not None else None,
-                {"optimizer": copy_of(self.optimizer.state_dict()), "random": random},
+                {
+                    "optimizer": copy_of(self.optimizer.state_dict()),
+                    "random": random,
+                    **({"loss_scale": scale.state_dict()} if scale is not None else {}),
+                },
                 copy.deepcopy(self.progress),
             )
             writer.write(partial(_write, snapshot, self.directory, keep))

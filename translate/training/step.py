@@ -20,7 +20,8 @@ class Result:
     """What an update did, over all its batches on all processes.
 
     loss and cross_entropy are means per target token, in nats, with and without label smoothing; auxiliary are the
-    other losses, before they were weighted. When the gradient was not finite, the update was skipped.
+    other losses, before they were weighted. When the gradient was not finite, the update was skipped; loss_scale is
+    what fp16 gradients were multiplied by, 1 in other precisions.
     """
 
     loss: float
@@ -30,10 +31,16 @@ class Result:
     target_tokens: int
     source_tokens: int
     places: int  # tokens and padding, on both sides
+    loss_scale: float = 1.0
 
     @property
     def skipped(self) -> bool:
         return not math.isfinite(self.gradient_norm)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the gradient itself was not finite, not merely too large for fp16 after it was scaled up."""
+        return self.skipped and self.loss_scale <= 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +48,13 @@ class Launched:
     """An update that the device may still be working on.
 
     sums  (2 + A,): the summed losses, with and without label smoothing, then the auxiliary ones, of all processes
+    loss_scale  (): what it was in this update; None outside of fp16
     """
 
     sums: torch.Tensor
     auxiliary: tuple[str, ...]
     gradient_norm: torch.Tensor
+    loss_scale: torch.Tensor | None
     target_tokens: int
     source_tokens: int
     places: int
@@ -61,6 +70,7 @@ class Launched:
             target_tokens=self.target_tokens,
             source_tokens=self.source_tokens,
             places=self.places,
+            loss_scale=1.0 if self.loss_scale is None else float(self.loss_scale),
         )
 
 
@@ -84,19 +94,27 @@ def update(
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
     auxiliary = auxiliary or {}
+    scaling = trainee.loss_scale
+    loss_scale = None if scaling is None else scaling.factor
     sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=trainee.device)
     for number, batch in enumerate(batches):
         with trainee.accumulating(last=number == len(batches) - 1):
             with trainee.computing():
                 total, losses = _losses(trainee, batch.to(trainee.device), smoothing, auxiliary)
             # DDP averages over ranks; multiply back so that every token counts once
-            (total * (world.size / target_tokens)).backward()
+            mean = total * (world.size / target_tokens)
+            (mean if loss_scale is None else mean * loss_scale).backward()
         sums += losses
+    if scaling is not None:
+        scaling.unscale(trainee.model.parameters())  # before clipping, which looks at the true norm
     norm = _clip(trainee.model, clip_norm)
-    optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+    found_inf = (~norm.isfinite()).float()
+    optimizer.found_inf = found_inf  # type: ignore[attr-defined]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return Launched(world.sum(sums), tuple(auxiliary), norm, *counts)
+    if scaling is not None:
+        scaling.update(found_inf)
+    return Launched(world.sum(sums), tuple(auxiliary), norm, loss_scale, *counts)
 
 
 def _losses(

@@ -6,9 +6,10 @@ from functools import cache
 
 from benchmarks.protocol import Channel, version_of
 from benchmarks.workers.decoding import Ids, Setting, serve_decoding
-from translate.decoding.engine import Device, Engine, EngineName, Precision
+from translate.decoding.engine import Engine, EngineName
 from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.translator import DecodingConfig
+from translate.device import Device, Precision
 from translate.exporting.engines import open_model
 from translate.tuning import tune_process
 

@@ -22,9 +22,9 @@ from translate.data.corpora import CorpusConfig
 from translate.data.loader import Encoding, Loader, Place
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig, Prepared, prepare
-from translate.decoding.engine import Device, choose_device
 from translate.decoding.hypotheses import SearchConfig, SearchMethod
 from translate.decoding.native import NativeEngine
+from translate.device import Device, choose_device
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.models.seq2seq import Seq2Seq

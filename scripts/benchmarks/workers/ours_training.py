@@ -19,7 +19,7 @@ from benchmarks.work import TrainingWork
 from translate.checkpoint import vocabularies_of
 from translate.data.loader import Encoding, Loader, Place, Update
 from translate.data.plan import BatchConfig
-from translate.decoding.engine import Device, Precision
+from translate.device import Device, Precision
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.training import step

@@ -1,0 +1,63 @@
+"""Searches in fp16 and bf16, by autocast on the CPU: the same tensor types as on a GPU."""
+
+import numpy as np
+import pytest
+import torch
+
+from test_architectures import MODELS, make_model
+from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
+from translate.decoding.native import NativeEngine
+from translate.device import Precision
+from translate.models.seq2seq import Seq2Seq
+from translate.models.visibility import hidden_bias
+
+HALVES = {Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
+
+
+def sentences(count: int = 40) -> list[tuple[int, ...]]:
+    random = np.random.default_rng(0)
+    return [tuple(random.integers(4, 30, random.integers(1, 9)).tolist()) for _ in range(count)]
+
+
+def search(
+    model: Seq2Seq, precision: Precision, config: SearchConfig, *, batch_tokens: int = 60
+) -> list[list[Hypothesis]]:
+    """Few sentences at a time, so that others join, leave and take places."""
+    engine = NativeEngine(
+        model=model, device=torch.device("cpu"), batch_tokens=batch_tokens, precision=Precision.fp32, workers=1
+    )
+    engine.precision = precision
+    return engine.search(sentences(), config)
+
+
+@pytest.fixture(autouse=True)
+def autocast_as_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(NativeEngine, "_uses_autocast", property(lambda engine: engine.precision is not Precision.fp32))
+
+
+def decided_model(name: str, **settings) -> Seq2Seq:
+    """A model with large logits, so that few choices are near ties."""
+    model = make_model(name, max_length=20, **settings).float()
+    model.projection.weight = torch.nn.Parameter(model.projection.weight * 4)
+    return model
+
+
+@pytest.mark.parametrize("precision", HALVES)
+@pytest.mark.parametrize(("name", "settings"), MODELS, ids=str)
+@pytest.mark.parametrize("method", SearchMethod)
+def test_a_search_in_half_precision_finds_mostly_what_it_finds_in_fp32(name, settings, method, precision):
+    model, config = decided_model(name, **settings), SearchConfig(method=method, beam_size=3)
+    found, expected = search(model, precision, config), search(model, Precision.fp32, config)
+    scores = torch.tensor([best.score for best, *_ in found])
+    assert scores.isfinite().all()
+    same = np.mean([mine[0].tokens == theirs[0].tokens for mine, theirs in zip(found, expected, strict=True)])
+    print(name, settings, method, precision, same)
+    assert same >= (0.8 if precision is Precision.fp16 else 0.4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_hidden_key_gets_no_weight_and_a_score_added_to_it_stays_finite(dtype):
+    hidden = torch.tensor(hidden_bias(dtype), dtype=dtype)
+    assert (hidden - 1000).isfinite()
+    assert torch.stack([hidden + 100, torch.zeros((), dtype=dtype)]).softmax(0).tolist() == [0.0, 1.0]
+    assert torch.stack([hidden, hidden]).softmax(0).isfinite().all(), "a query that sees nothing"

@@ -1,0 +1,143 @@
+"""Sentences of exactly the model's maximum length, one token less and one more, wherever sentences are read."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from fake_models import CharacterTokenizer
+from small_runs import call, options, write_corpus
+from translate.data.collate import pack_batch, pad_batch
+from translate.decoding.hypotheses import SearchConfig, SearchMethod
+from translate.decoding.native import NativeEngine
+from translate.decoding.translator import Translator
+from translate.device import Precision
+from translate.losses import label_smoothed_cross_entropy
+from translate.models import ARCHITECTURES, Vocabularies, build_model
+from translate.models.layers import Positions
+from translate.models.seq2seq import Seq2Seq
+from translate.special_tokens import EOS
+from translate.training.attention_maps import attention_maps
+from translate.training.validation import encode_validation
+
+LONGEST = 9
+LENGTHS = (1, LONGEST - 1, LONGEST)
+KINDS = [(name, None) for name in ARCHITECTURES if name != "transformer"]
+KINDS += [("transformer", positions) for positions in Positions]
+every_kind = pytest.mark.parametrize(("name", "positions"), KINDS, ids=lambda value: str(value or ""))
+
+
+def make_model(name: str, positions: Positions | None) -> Seq2Seq:
+    torch.manual_seed(0)
+    config = ARCHITECTURES[name][0](d_model=16, max_length=LONGEST, dropout=0.0)
+    for key, value in {"num_heads": 2, "ffn_dim": 32, "encoder_layers": 1, "decoder_layers": 1}.items():
+        if hasattr(config, key):
+            setattr(config, key, value)
+    if positions is not None:
+        config.positions = positions
+    return build_model(config, Vocabularies(40, 40, shared=True))
+
+
+def sentence(length: int) -> np.ndarray:
+    return np.arange(length) % 30 + 4
+
+
+def pairs() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Every combination of the lengths on the two sides."""
+    source, target = zip(*itertools.product(LENGTHS, LENGTHS), strict=True)
+    return [sentence(length) for length in source], [sentence(length) for length in target]
+
+
+def loss_of(model: Seq2Seq, batch) -> torch.Tensor:
+    output = model(batch)
+    return label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=0.1)[0]
+
+
+@every_kind
+@pytest.mark.parametrize("multiple", [1, 2, 8])
+def test_padding_beyond_the_longest_sentence_changes_no_loss(name, positions, multiple):
+    model = make_model(name, positions).double()
+    source, target = pairs()
+    alone = sum(loss_of(model, pad_batch([s], [t])) for s, t in zip(source, target, strict=True))
+    together = loss_of(model, pad_batch(source, target, multiple))
+    torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6)
+    together.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("positions", Positions)
+def test_a_packed_batch_has_the_loss_of_its_pairs(positions):
+    model = make_model("transformer", positions).double()
+    source, target = pairs()
+    alone = sum(loss_of(model, pad_batch([s], [t])) for s, t in zip(source, target, strict=True))
+    for tokens in (1, 100):  # no more places than needed, and many that are padding
+        torch.testing.assert_close(loss_of(model, pack_batch(source, target, tokens)), alone, rtol=1e-6, atol=1e-6)
+
+
+class Characters(CharacterTokenizer):
+    encode_target = CharacterTokenizer.encode_source
+
+    def source_pieces(self, ids):
+        return [str(token) for token in ids]
+
+    target_pieces = source_pieces
+    decode_source = CharacterTokenizer.decode_target
+
+
+@every_kind
+def test_the_validation_loss_is_that_of_all_pairs_up_to_the_limit(name, positions):
+    model, letters = make_model(name, positions), "abcdefghijklmnop"
+    lines = [letters[:length] for length in (*LENGTHS, LONGEST + 1)]
+    text = SimpleNamespace(source=lines, target=lines)
+    batches = encode_validation(text, Characters(), tokens=100, max_length=LONGEST)
+    assert sum(batch.source.num_sentences for batch in batches) == len(LENGTHS)
+    assert sum(batch.num_target_tokens for batch in batches) == sum(length + 1 for length in LENGTHS)
+    assert all(loss_of(model, batch).isfinite() for batch in batches)
+
+
+def test_attention_is_drawn_of_pairs_that_the_model_can_read():
+    letters = "abcdefghijklmnop"
+    pairs = [(letters[:a], letters[:b]) for a in (LONGEST, LONGEST + 1) for b in (LONGEST, LONGEST + 1)]
+    [drawn] = attention_maps(make_model("transformer", Positions.learned), Characters(), pairs, 4)
+    assert drawn.source_text == drawn.target_text == letters[:LONGEST]
+
+
+@every_kind
+@pytest.mark.parametrize("method", SearchMethod)
+def test_every_search_reads_and_writes_as_much_as_the_model_can(name, positions, method):
+    model = make_model(name, positions)
+    never_ends(model)
+    engine = NativeEngine(model=model, device=torch.device("cpu"), batch_tokens=30, precision=Precision.fp32, workers=1)
+    config = SearchConfig(method=method, beam_size=2)
+    translator, letters = Translator(engine, Characters(), config), "abcdefghijklmnop"
+    lengths = (*LENGTHS, LONGEST + 1, 2 * LONGEST)
+    found = translator.translate([letters[:length] or "a" for length in lengths])
+    assert [translation.source_tokens for translation in found] == [1, 8, 9, 10, 16]
+    assert [translation.segments for translation in found[:4]] == [1, 1, 1, 2]
+    assert found[2].target_tokens == LONGEST, "a translation as long as the model can write"
+
+
+def never_ends(model: Seq2Seq) -> None:
+    """Let the model find EOS unlikely, so that a search ends at its limit."""
+    model.projection = torch.nn.Linear(model.projection.in_features, model.projection.out_features)
+    torch.nn.init.normal_(model.projection.weight)
+    model.projection.bias.data.zero_()[EOS] = -100.0
+
+
+def test_a_run_on_sentences_of_exactly_the_limit(tmp_path):
+    """Six digits and the mark before them are seven tokens, and lengths are rounded up to even ones."""
+    corpus = write_corpus(tmp_path / "corpus", pairs=200)
+    for longest in (6, 7, 8):
+        settings = options(
+            corpus,
+            tmp_path / f"run-{longest}",
+            model__max_length=longest,
+            data__cleaning__max_tokens=longest,
+            tokenizer__vocab_size=16,
+            run__max_steps=4,
+            validation__every=2,
+        )
+        result = call("train", *settings)
+        assert result.returncode == 0, result.stderr.decode()

@@ -1,0 +1,333 @@
+"""Device, precision and attention kernel: found out and decided here alone, for training and for every engine.
+
+What a device can do is found by `capabilities`; what follows from that is decided by functions of those facts, so that
+tests can decide for GPUs that are not there. PyTorch is imported inside functions: another engine needs none of it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from translate.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+_VOLTA, _AMPERE = (7, 0), (8, 0)  # the first compute capabilities with matrix units for fp16 and for bf16
+_WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
+_HIDING = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that leave no GPU
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """Arithmetic, or how the weights are kept: which of them there are depends on engine and device.
+
+    fp16  on a GPU half-precision arithmetic; on a CPU, for decoding, half-precision weights and fp32 arithmetic
+    """
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """Abilities of one device with this PyTorch.
+
+    name                as its maker calls it
+    compute_capability  of an NVIDIA GPU, such as (8, 0) of an A100; None elsewhere
+    memory              bytes of a GPU
+    bf16_matmul         matrix units for bf16: GPUs from Ampere on, CPUs with AMX; elsewhere it is emulated, and slow
+    fp16_matmul         matrix units for fp16: GPUs from Volta on
+    flash_attention     PyTorch's variable-length flash attention is there
+    half_weights        linear maps with fp16 weights on a CPU: with FBGEMM, which needs x86 with AVX2
+    """
+
+    on_gpu: bool
+    name: str = ""
+    compute_capability: tuple[int, int] | None = None
+    memory: int = 0
+    bf16_matmul: bool = False
+    fp16_matmul: bool = False
+    flash_attention: bool = False
+    half_weights: bool = False
+
+    def __str__(self) -> str:
+        facts = [self.name]
+        if self.compute_capability:
+            facts.append("compute capability {}.{}".format(*self.compute_capability))
+        if self.memory:
+            facts.append(f"{self.memory / 2**30:.0f} GiB")
+        return ", ".join(fact for fact in facts if fact)
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """Number of GPUs that PyTorch can use; obstacle: why it cannot use those that are there, "" where none are."""
+
+    count: int
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDecision:
+    """Device, precision and layout of batches of a training run, made once at its start and logged.
+
+    decoding_precision  of its validation and test sets
+
+    padded_because      why batches are padded; "" where they are packed
+    warnings            settings and faults of the machine that make the run slow
+    """
+
+    device: str
+    capabilities: Capabilities
+    precision: Precision
+    decoding_precision: Precision
+    padded_because: str
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def packed(self) -> bool:
+        return not self.padded_because
+
+    def line(self) -> str:
+        facts = f" ({self.capabilities})" if str(self.capabilities) else ""
+        scaled = " with loss scaling" if self.precision is Precision.fp16 else ""
+        batches = "packed batches" if self.packed else "padded batches"
+        if self.padded_because and self.capabilities.on_gpu:
+            batches += f" ({self.padded_because})"
+        decoding = self.decoding_precision.value
+        if self.decoding_precision is Precision.fp16 and not self.capabilities.on_gpu:
+            decoding += " weights"
+        return (
+            f"device: {self.device}{facts}; training in {self.precision.value}{scaled}, {batches}; "
+            f"validation decodes in {decoding}"
+        )
+
+
+def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
+    """The device asked for; auto: a GPU if there is one. Of several processes, each takes the GPU of its local rank.
+
+    gpus are found out when they are not given. Raises UserError where a GPU is asked for and missing.
+    """
+    import torch  # not needed by other engines, and it takes longer to import than all the rest
+
+    if device is Device.cpu:
+        return torch.device("cpu")
+    gpus = find_gpus() if gpus is None else gpus
+    if gpus.count:
+        return torch.device("cuda", gpu_of_process(gpus.count))
+    if device is Device.cuda:
+        cause = f": {gpus.obstacle}" if gpus.obstacle else ""
+        raise UserError(f"device=cuda, but PyTorch finds no GPU here{cause}; use device=cpu or device=auto")
+    return torch.device("cpu")
+
+
+def gpu_of_process(count: int) -> int:
+    """The number of the GPU of this process among those that torchrun started, one for each of `count` GPUs."""
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    if local_rank >= count:
+        raise UserError(
+            f"process {local_rank + 1} of this machine has no GPU of its own, there are {count}: start as many "
+            "processes as there are GPUs"
+        )
+    return local_rank
+
+
+def unused_gpu(device: Device, *, gpus: Gpus | None = None) -> str:
+    """A warning where auto takes the CPU of a machine that has a GPU; "" elsewhere."""
+    if device is not Device.auto:
+        return ""
+    obstacle = (find_gpus() if gpus is None else gpus).obstacle
+    return f"this machine has a GPU that PyTorch cannot use: {obstacle}; going on with the CPU" if obstacle else ""
+
+
+def find_gpus() -> Gpus:
+    """The GPUs that PyTorch can use, or why it cannot use those that are there."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a driver that is too old is told of below
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count or os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in _HIDING or not _has_gpu_driver():
+        return Gpus(count)
+    if torch.version.cuda is None and torch.version.hip is None:
+        return Gpus(0, f"this PyTorch ({torch.__version__}) is built for CPUs only")
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return Gpus(0, str(error).split("\n", 1)[0].split(". Please", 1)[0].rstrip("."))
+    return Gpus(0, "the CUDA runtime counts no device")
+
+
+def _has_gpu_driver() -> bool:
+    """Whether the system has a driver of a GPU, working or not."""
+    devices = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd")]
+    return bool(devices) or (platform.system() == "Windows" and shutil.which("nvidia-smi") is not None)
+
+
+def capabilities(device: torch.device) -> Capabilities:
+    """Ask PyTorch for the abilities of a device."""
+    import torch
+
+    if device.type == "cpu":
+        has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        return Capabilities(on_gpu=False, bf16_matmul=bool(has_amx and has_amx()), half_weights=_has_half_weights())
+    properties = torch.cuda.get_device_properties(device)
+    name, memory = properties.name, properties.total_memory
+    if torch.version.hip is not None:  # AMD: other numbers, and the packed kernel was never tried there
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Capabilities(on_gpu=True, name=name, memory=memory, bf16_matmul=has_bf16, fp16_matmul=True)
+    capability = (properties.major, properties.minor)
+    return Capabilities(
+        on_gpu=True,
+        name=name,
+        memory=memory,
+        compute_capability=capability,
+        bf16_matmul=capability >= _AMPERE,
+        fp16_matmul=capability >= _VOLTA,
+        flash_attention=capability >= _AMPERE and torch.backends.cuda.is_flash_attention_available(),
+    )
+
+
+def _has_half_weights() -> bool:
+    """Whether PyTorch can multiply by fp16 weights on this processor: with FBGEMM, which needs x86 with AVX2."""
+    import torch
+
+    return "fbgemm" in torch.backends.quantized.supported_engines
+
+
+def decide_training(
+    device: torch.device,
+    can: Capabilities,
+    *,
+    precision: Precision,
+    head_width: int,
+    padded_because: str = "",
+    warnings: Sequence[str] = (),
+) -> TrainingDecision:
+    """Choose precision and layout of batches for a training run. Raises UserError for what the device cannot do.
+
+    head_width      of its attention; 0 where it has none
+    padded_because  what about the run needs padded batches; "" if nothing does
+    """
+    chosen = training_precision(precision, can)
+    return TrainingDecision(
+        device=str(device),
+        capabilities=can,
+        precision=chosen,
+        decoding_precision=validation_precision(chosen, can),
+        padded_because=padded_because or _obstacle_to_packing(can, chosen, head_width),
+        warnings=[*warnings, *_training_warnings(chosen, can)],
+    )
+
+
+def training_precision(precision: Precision, can: Capabilities) -> Precision:
+    """Precision of the matrix products of training; weights and sums stay in fp32.
+
+    auto is bf16 where there are matrix units for it, else fp16 on a GPU that has those, else fp32.
+    """
+    if precision is Precision.int8:
+        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+    if precision is Precision.fp16 and not can.on_gpu:
+        raise UserError("compute.precision=fp16: training in fp16 needs a GPU; on a CPU use bf16 or fp32")
+    if precision is not Precision.auto:
+        return precision
+    if can.bf16_matmul:
+        return Precision.bf16
+    return Precision.fp16 if can.fp16_matmul else Precision.fp32
+
+
+def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
+    """Precision in which our own engine decodes; auto is the fastest that the device has units for."""
+    if precision is Precision.int8:
+        raise UserError("precision=int8 is for engine=ctranslate2")
+    if precision is Precision.fp16 and not (can.on_gpu or can.half_weights):
+        raise UserError("precision=fp16: PyTorch has no such products for this processor; use precision=fp32")
+    if precision is not Precision.auto:
+        return precision
+    if can.on_gpu:
+        return training_precision(Precision.auto, can)
+    return Precision.fp16 if can.half_weights else Precision.fp32
+
+
+def validation_precision(training: Precision, can: Capabilities) -> Precision:
+    """Precision in which a run decodes its validation and test sets: on a GPU that of training, on a CPU the fastest.
+
+    (On a CPU only weights are rounded, to 11 bits, and nothing is rounded in between.)
+    """
+    return training if can.on_gpu else decoding_precision(Precision.auto, can)
+
+
+def runtime_precision(precision: Precision, supported: Collection[Precision], *, on_gpu: bool) -> Precision:
+    """Precision in which CTranslate2 decodes. Raises UserError for one that it would silently replace by another."""
+    if precision is Precision.auto:
+        wished = (Precision.bf16, Precision.fp16) if on_gpu else ()
+        return next((wish for wish in wished if wish in supported), Precision.fp32)
+    if precision not in supported:
+        able = ", ".join(other for other in Precision if other in supported)
+        raise UserError(f"precision={precision}: CTranslate2 cannot do that on this machine; it can {able}")
+    return precision
+
+
+def _obstacle_to_packing(can: Capabilities, precision: Precision, head_width: int) -> str:
+    """Why variable-length flash attention cannot be used; "" if it can."""
+    if not can.on_gpu:
+        return "the packed attention kernel is for GPUs"
+    if not can.flash_attention:
+        older = can.compute_capability is not None and can.compute_capability < _AMPERE
+        where = "GPUs of compute capability 8.0 and above" if older else "other builds of PyTorch"
+        return f"the packed attention kernel is for {where}"
+    if precision is Precision.fp32:
+        return "the packed attention kernel is for bf16 and fp16"
+    widest = 256 if can.compute_capability in _WIDE_HEADS else 192
+    if head_width % 8 or not 0 < head_width <= widest:
+        return f"the packed attention kernel takes heads of a multiple of 8 wide, up to {widest}, not {head_width}"
+    return ""
+
+
+def _training_warnings(precision: Precision, can: Capabilities) -> list[str]:
+    if precision is not Precision.bf16 or can.bf16_matmul:
+        return []
+    best = training_precision(Precision.auto, can)
+    return [f"compute.precision=bf16 is emulated on this device, and slow: {best} is what compute.precision=auto takes"]
+
+
+def use_tf32() -> None:
+    """Let fp32 matrix products on a GPU round their factors to TF32.
+
+    By the older of PyTorch's two settings, which sets the newer one too: after the newer one alone, the older getters
+    raise RuntimeError, and torch.compile calls them.
+    """
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = True
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Disable TF32 for a while, so that a run's validation in fp32 gives what the decode command gives."""
+    import torch
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
