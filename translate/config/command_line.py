@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -26,6 +27,14 @@ def take_own_options(schema: type[Any]) -> dict[str, str]:
             own[key] = value
             sys.argv.remove(word)
     return own
+
+
+def given_options() -> list[str]:
+    """The names of the options and groups on the command line that Hydra has read; none outside a command."""
+    if not HydraConfig.initialized():
+        return []
+    overrides = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
+    return [override.key_or_group for override in overrides]
 
 
 def quote_texts() -> None:

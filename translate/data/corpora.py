@@ -10,7 +10,7 @@ import glob
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -40,7 +40,8 @@ class CorpusConfig:
     """One corpus of sentence pairs.
 
     source, target  text: one file each. Otherwise the column: a name, or for TSV without a header a number
-                    from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de
+                    from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de.
+                    Several references of a validation or test set: target=[FIRST,SECOND]
     path            tsv, jsonl, parquet, squad: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
     name, subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
     skip, take      pairs left out at the beginning, and how many are read after them; 0: all
@@ -53,7 +54,7 @@ class CorpusConfig:
 
     format: CorpusFormat = CorpusFormat.text
     source: str = ""
-    target: str = ""
+    target: Any = ""  # str, or list[str] of at least two
     path: str = ""
     name: str = ""
     subset: str = ""
@@ -67,6 +68,15 @@ class CorpusConfig:
     end: float = 1.0
     tag: str = ""
     labels: str = ""
+
+    def __post_init__(self) -> None:
+        targets = one_or_several(self.target, key="target")
+        self.target = targets[0] if len(targets) == 1 else targets
+
+    @property
+    def targets(self) -> list[str]:
+        """Every target: the first is what models learn from, all are references."""
+        return self.target if isinstance(self.target, list) else [self.target]
 
     @property
     def is_permanent(self) -> bool:
@@ -87,13 +97,26 @@ class CorpusConfig:
         return bool(self.skip or self.take)
 
 
+def one_or_several(value: Any, *, key: str) -> list[str]:
+    """The names in an option that is one name or a list of them; numbers (of columns) become text.
+
+    OmegaConf has no type for `str | list[str]`. Raises UserError for anything else, an empty list included.
+    """
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str | int | float | Path) for name in names):
+        raise UserError(f"{key}={value!r}: that is neither a name nor a list of names, as in {key}=[FIRST,SECOND]")
+    return [str(name) for name in names]
+
+
 def phase_starts(corpora: Sequence[CorpusConfig]) -> list[float]:
     """The shares of a run at which corpora come or go, in order, 0 the first."""
     return sorted({0.0, *(share for corpus in corpora for share in (corpus.start, corpus.end) if share < 1)})
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
-    """The corpus's pairs in order, untouched; key (such as data.train) is what errors call its configuration.
+    """The corpus's pairs in order, untouched; of several targets, the first.
+
+    key (such as data.train) is what errors call its configuration.
 
     Raises UserError when something is missing, unreadable or empty, when the two sides have different numbers
     of lines, or naming the line that lacks a column.
@@ -101,13 +124,33 @@ def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
     empty = True
     try:
         _check_names(config, key)
-        for pair in islice(CORPORA[config.format](config), config.skip, config.last):
+        one_target = replace(config, target=config.targets[0])
+        for pair in islice(CORPORA[config.format](one_target), config.skip, config.last):
             yield pair
             empty = False
         if empty:
             raise UserError("the corpus is empty")
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
+
+
+def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]]]:
+    """All source lines, and as many lines of each target. Raises UserError where they do not match."""
+    source: list[str] = []
+    references = []
+    for number, target in enumerate(config.targets):
+        pairs = list(read_pairs(replace(config, target=target), key=key))
+        sources = [line for line, _ in pairs]
+        if number and len(sources) != len(source):
+            raise UserError(
+                f"{key}.target: every reference needs as many lines, but {config.targets[0]} has {len(source):,} "
+                f"and {target} has {len(sources):,}"
+            )
+        if number and sources != source:
+            raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
+        source = sources
+        references.append([line for _, line in pairs])
+    return source, references
 
 
 def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
@@ -222,14 +265,15 @@ def _check_names(config: CorpusConfig, key: str) -> None:
         needed.append("name")
     elif config.format is not CorpusFormat.text:
         needed.append("path")
-    if missing := [name for name in needed if not getattr(config, name)]:
+    values = {**vars(config), "target": all(config.targets)}
+    if missing := [name for name in needed if not values[name]]:
         options = " ".join(f"{key}.{name}=…" for name in missing)
         raise UserError(f"nothing says where the {config.format} corpus is; set {options}")
 
 
 def _files(config: CorpusConfig) -> list[str]:
     if config.format is CorpusFormat.text:
-        return [config.source, config.target]
+        return [config.source, *config.targets]
     if config.format is CorpusFormat.hub:
         return [file["filename"] for file in _hub_dataset(config).cache_files]
     return _paths(config)

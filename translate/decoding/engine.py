@@ -42,10 +42,16 @@ class Device(StrEnum):
 
 
 class Engine(Protocol):
-    """max_length is what it can read or write of one sentence, in tokens, BOS and EOS not counted."""
+    """max_length is what it can read or write of one sentence, in tokens, BOS and EOS not counted.
+
+    precision is what it computes in, never auto.
+    """
 
     @property
     def max_length(self) -> int: ...
+
+    @property
+    def precision(self) -> Precision: ...
 
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None

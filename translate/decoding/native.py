@@ -53,7 +53,7 @@ class NativeEngine:
     def __post_init__(self) -> None:
         check_batching(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences, workers=self.workers)
         self.batch_tokens = self.batch_tokens or _BATCH_TOKENS[self.device.type]
-        self.precision = _resolve(self.precision, self.device)
+        self.precision = decoding_precision(self.precision, self.device)
         self._half: tuple[list[int], Seq2Seq] | None = None
 
     @property
@@ -108,7 +108,7 @@ class NativeEngine:
         return self._half[1]
 
 
-def _resolve(precision: Precision, device: torch.device) -> Precision:
+def decoding_precision(precision: Precision, device: torch.device) -> Precision:
     """What auto means on this device. Raises UserError for what it cannot do."""
     if precision is Precision.int8:
         raise UserError("precision=int8 is for engine=ctranslate2")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.decoding.engine import Engine, EngineName, choose_device
+from translate.decoding.engine import Device, Engine, EngineName, Precision, choose_device
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.tokenizer import Tokenizer
@@ -60,6 +60,19 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
         workers=config.workers,
     )
     return loaded, engine
+
+
+def can_decode_in(precision: Precision, device: Device) -> bool:
+    """Whether engine=native has that precision here, and does not emulate it slowly."""
+    from translate.decoding.native import decoding_precision
+    from translate.training.parallel import multiplies_bfloat16
+
+    chosen = choose_device(device)
+    try:
+        decoding_precision(precision, chosen)
+    except UserError:
+        return False
+    return precision is not Precision.bf16 or multiplies_bfloat16(chosen)
 
 
 def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:

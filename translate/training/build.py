@@ -36,7 +36,10 @@ from translate.decoding.engine import Precision
 from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator
 from translate.distributed import World
-from translate.evaluation.metrics import bleu_tokenizer
+from translate.errors import UserError
+from translate.evaluation.evaluation import scoring_notes
+from translate.evaluation.run_scoring import search_fields
+from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
@@ -84,11 +87,22 @@ class Run:
         """What is validated and kept: the running average if there is one."""
         return self.average.weights if self.average is not None else weights_of(self.trainee.model)
 
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """How this run scores its models, for their manifests: evaluate repeats it."""
+        translator = self.validator.translator
+        return {
+            "tag": self.config.data.valid.tag,
+            "bleu_tokenizer": self.validator.tokenize,
+            "decoding_precision": str(translator.engine.precision),
+            "search": search_fields(translator.search),
+        }
+
     def keep(self, weights: Weights, directory: Path, *, averaged: Sequence[str] = ()) -> None:
         """Have weights of this step written as a model directory; averaged names the states they are the mean of."""
         if self.world.is_main:
             origin = {"averaged": list(averaged)} if averaged else {}
-            manifest = {**self.manifest, "step": self.state.progress.step, **origin}
+            manifest = {**self.manifest, "step": self.state.progress.step, **self.scoring, **origin}
             self.writer.write(partial(self._save, directory, copy_of(weights), manifest))
 
     def _save(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
@@ -145,7 +159,7 @@ def build(
         average=average,
         state=state,
         loader=loader,
-        validator=_validator(config, data, trainee, world),
+        validator=_validator(config, data, trainee, world, manifest),
         tracker=Tracker(folder.tensorboard, step=state.progress.step) if world.is_main else None,
         line=line,
         trial=trial,
@@ -198,6 +212,7 @@ def _describe(
         "target_language": config.data.target_language,
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
+        "bleu_tokenizer": _choose_tokenizer(config, data).name,
     }
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
@@ -206,6 +221,27 @@ def _describe(
         data.tokenizer.save(folder.path)
         data_report(config.data, data).save(folder.path)
     return world.from_main(manifest)
+
+
+def _choose_tokenizer(config: TrainConfig, data: Prepared) -> TokenizerChoice:
+    if config.validation.tokenize:
+        return TokenizerChoice(config.validation.tokenize)
+    options = ("data.target_language", "validation.tokenize")
+    return choose_tokenizer(data.valid.references, language=config.data.target_language, options=options)
+
+
+def _tokenizer_of_run(config: TrainConfig, data: Prepared, manifest: dict[str, Any]) -> TokenizerChoice:
+    """The one that the run began with: another would make its best score worth nothing."""
+    choice = _choose_tokenizer(config, data)
+    if config.validation.tokenize:
+        return choice
+    begun = str(manifest.get("bleu_tokenizer") or tokenizer_of_language(config.data.target_language))
+    if reason := reason_missing(begun):
+        raise UserError(
+            f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
+            "another run.dir"
+        )
+    return choice if choice.name == begun else TokenizerChoice(begun)
 
 
 def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
@@ -232,21 +268,24 @@ def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World)
     )
 
 
-def _validator(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Validator:
+def _validator(
+    config: TrainConfig, data: Prepared, trainee: Trainee, world: World, manifest: dict[str, Any]
+) -> Validator:
     batches = encode_validation(
         data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
     )
     engine = NativeEngine(model=trainee.model, device=trainee.device, batch_tokens=config.validation.batch_tokens)
     translator = Translator(engine, data.tokenizer, config.search)
-    tokenize = config.validation.tokenize or bleu_tokenizer(config.data.target_language)
+    choice = _tokenizer_of_run(config, data, manifest)
     return Validator(
         text=data.valid,
         batches=batches,
         translator=translator,
         metrics=config.validation.metrics,
-        tokenize=tokenize,
+        tokenize=choice.name,
         smoothing=config.loss.label_smoothing,
         world=world,
+        notes=[choice.note] if choice.note else [],
     )
 
 
@@ -274,6 +313,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
         )
     if config.optimizer.name is OptimizerName.muon and not multiplies_bfloat16(run.trainee.device):
         logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
+    for note in [*run.validator.notes, *scoring_notes(data.valid.references, config.validation.metrics)]:
+        logger.warning(note)
     if resumed:
         progress = run.state.progress
         logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")
