@@ -30,14 +30,14 @@ def copier() -> Translator:
 
 
 def parallel(**changes) -> ParallelText:
-    fields = {"name": "demo", "source": SOURCE, "target": TARGET, "labels": LABELS, "reference_path": ""}
+    fields = {"name": "demo", "source": SOURCE, "target": TARGET, "labels": LABELS, "reference_paths": []}
     return ParallelText(**fields | changes)
 
 
 def test_corpus_is_translated_and_scored_against_the_raw_references():
     evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric))
     assert evaluation.hypotheses == SOURCE
-    assert evaluation.scores == score(SOURCE, TARGET, metrics=list(Metric))
+    assert evaluation.scores == score(SOURCE, [TARGET], metrics=list(Metric))
     assert evaluation.exact == 4 / 5
     assert evaluation.length_ratio == 1.0
 
@@ -50,7 +50,7 @@ def test_groups_hold_the_lines_of_their_label_and_length():
         ("short", 1, 1.0),
     ]
     assert [(g.name, g.size, g.exact) for g in evaluation.by_length] == [("0–10", 4, 0.75), ("11–20", 1, 1.0)]
-    letters = score([SOURCE[1], SOURCE[4]], [TARGET[1], TARGET[4]], metrics=[Metric.bleu, Metric.chrf])
+    letters = score([SOURCE[1], SOURCE[4]], [[TARGET[1], TARGET[4]]], metrics=[Metric.bleu, Metric.chrf])
     assert evaluation.by_label[0].scores == letters
 
 
@@ -60,7 +60,7 @@ def test_words_are_counted_in_scripts_with_and_without_spaces():
 
 def test_report_folder_holds_everything_and_nothing_half_written(tmp_path):
     evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric), bootstrap=50)
-    write_report(evaluation, tmp_path / "deep" / "report", examples=2, reference_path="test.en")
+    write_report(evaluation, tmp_path / "deep" / "report", examples=2, reference_paths=["test.en"])
     folder = tmp_path / "deep" / "report"
     assert sorted(path.name for path in folder.iterdir()) == ["hypotheses.txt", "report.json", "report.md"]
     assert list(read_lines(folder / "hypotheses.txt")) == SOURCE

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from translate.config import given_options, run_command
 from translate.decoding.engine import EngineName, Precision
+from translate.decoding.search_record import search_note
 from translate.evaluation.files import EvaluateConfig, evaluate_files, read_evaluation_text, report_directory
 from translate.evaluation.report import terminal_text
-from translate.evaluation.run_scoring import RunScoring, search_note
+from translate.evaluation.run_scoring import RunScoring
 from translate.exporting.engines import can_decode_in, open_model
 from translate.model_directory import read_manifest
 

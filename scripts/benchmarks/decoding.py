@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-
 from benchmarks.protocol import AbsentError, WorkerProcess
 from benchmarks.report import Report
 from benchmarks.rounds import summarise

@@ -40,8 +40,8 @@ def given_options() -> list[str]:
 def quote_texts() -> None:
     """Put quotes around values on the command line that Hydra's grammar has no place for.
 
-    It refuses file names with umlauts, brackets, "=" or "#". What begins a list, a dictionary or a quotation stays as
-    it is: there a refusal is of use.
+    It refuses file names with umlauts, brackets, "=" or "#", in plain lists as well. What begins a dictionary or a
+    quotation, or holds one in a list, stays as it is: there a refusal is of use.
     """
     parser = OverridesParser.create()
     sys.argv[1:] = [_quoted(word) if _is_refused(word, parser) else word for word in sys.argv[1:]]
@@ -49,7 +49,9 @@ def quote_texts() -> None:
 
 def _is_refused(word: str, parser: OverridesParser) -> bool:
     _, equals, value = word.partition("=")
-    if not equals or word.startswith("-") or value.startswith(("[", "{", "'", '"')):
+    if not equals or word.startswith("-") or value.startswith(("{", "'", '"')):
+        return False
+    if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
     try:
         parser.parse_override(word)
@@ -60,4 +62,10 @@ def _is_refused(word: str, parser: OverridesParser) -> bool:
 
 def _quoted(word: str) -> str:
     key, _, value = word.partition("=")
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    if not value.startswith("["):
+        return f"{key}={_in_quotes(value)}"
+    return f"{key}=[{','.join(_in_quotes(item.strip()) for item in value[1:-1].split(','))}]"
+
+
+def _in_quotes(text: str) -> str:
+    return str(QuotedString(text, Quote.single).with_quotes())

@@ -11,12 +11,13 @@ from typing import Any
 from translate.data.corpora import one_or_several
 from translate.data.preparation import ParallelText
 from translate.decoding.progress import Progress
+from translate.decoding.search_record import describe_search
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
 from translate.evaluation.report import write_report
-from translate.evaluation.run_scoring import RunScoring, describe_search
+from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.text import read_lines
 

@@ -135,7 +135,7 @@ def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[
         _counts(evaluation) + ".",
         _table(["metric", "value", "signature"], scores),
         *([f"The same numbers: `{again}`"] if again else []),
-        *(f"{_cell(remark)}." for remark in _remarks(evaluation)),
+        *(f"{_cell(remark[:1].upper() + remark[1:])}." for remark in _remarks(evaluation)),
     ]
     for title, groups in _tables(evaluation):
         table = _table(_heading(title, groups), [_row(group) for group in groups])

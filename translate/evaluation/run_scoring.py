@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from translate.decoding.engine import Precision
-from translate.decoding.hypotheses import SearchConfig, SearchMethod
+from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.search_record import search_of
 from translate.errors import UserError
 from translate.evaluation.tokenizers import (
     INSTALL_MECAB,
@@ -20,12 +21,6 @@ from translate.evaluation.tokenizers import (
 )
 
 _OPTIONS = ("target_language", "tokenize")
-# of a search, without effect on its best hypothesis: always, or unless it is done by that method
-_WITHOUT_EFFECT = {"n_best"}
-_OF_METHOD = {
-    SearchMethod.beam: {"beam_size", "length_penalty"},
-    SearchMethod.sampling: {"temperature", "top_k", "seed"},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +43,16 @@ class RunScoring:
     def of(cls, manifest: Mapping[str, Any]) -> RunScoring:
         """Raises UserError for values that no version of this program has written."""
         try:
-            precision, search = manifest.get("decoding_precision"), manifest.get("search")
+            precision = manifest.get("decoding_precision")
             return cls(
                 target_language=str(manifest.get("target_language", "")),
                 tokenize=str(manifest.get("bleu_tokenizer", "")),
                 tag=str(manifest.get("tag", "")),
                 tags=list(manifest.get("tags", [])),
                 precision=Precision(precision) if precision else None,
-                search=_read_search(search) if search else None,
+                search=search_of(manifest),
             )
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             raise UserError(f"the model's manifest.json is damaged: {error}") from None
 
     def tokenizer(self, references: Sequence[Sequence[str]]) -> TokenizerChoice:
@@ -86,39 +81,3 @@ class RunScoring:
             return list(source)
         known = tuple({self.tag, *self.tags})
         return [line if line.startswith(known) else f"{self.tag} {line}" for line in source]
-
-
-def search_fields(search: SearchConfig) -> dict[str, Any]:
-    """A search in JSON's own types, for manifests."""
-    return {name: value.value if isinstance(value, SearchMethod) else value for name, value in asdict(search).items()}
-
-
-def describe_search(search: SearchConfig) -> str:
-    """The method and whatever differs from the defaults, in one line."""
-    usual = SearchConfig()
-    shown = {
-        name: value
-        for name, value in _effective(search).items()
-        if name != "method" and (name == "beam_size" or value != getattr(usual, name))
-    }
-    return " ".join([search.method, *(f"{name}={value}" for name, value in shown.items())])
-
-
-def search_note(of_run: SearchConfig | None, search: SearchConfig) -> str:
-    """One line where a search finds other translations than the one that the run was scored with; else ""."""
-    if of_run is None or _effective(of_run) == _effective(search):
-        return ""
-    return f"search: {describe_search(search)}; the run's own scores were made with {describe_search(of_run)}"
-
-
-def _effective(search: SearchConfig) -> dict[str, Any]:
-    """The settings that decide the best hypothesis."""
-    others = set().union(*(names for method, names in _OF_METHOD.items() if method is not search.method))
-    return {name: value for name, value in asdict(search).items() if name not in others | _WITHOUT_EFFECT}
-
-
-def _read_search(values: Mapping[str, Any]) -> SearchConfig:
-    known = {field.name for field in fields(SearchConfig)}
-    search = SearchConfig(**{name: value for name, value in values.items() if name in known})
-    search.method = SearchMethod(search.method)
-    return search

@@ -34,11 +34,11 @@ from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.engine import Precision
 from translate.decoding.native import NativeEngine
+from translate.decoding.search_record import search_fields
 from translate.decoding.translator import Translator
 from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluation import scoring_notes
-from translate.evaluation.run_scoring import search_fields
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
