@@ -122,6 +122,26 @@ def test_a_difference_is_found_and_equality_is_none():
     assert p_value(Metric.bleu, REFERENCES * 3, baseline * 3, [REFERENCES * 3], resamples=100) < 0.05
 
 
+@pytest.mark.parametrize("bootstrap", [0, 1, 99])
+def test_fewer_than_100_resamples_give_no_p_value_and_no_interval(tmp_path, bootstrap):
+    for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 30}.items():
+        write_lines(tmp_path / name, lines)
+    paths = [f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'a'}", f"systems=[{tmp_path / 'b'}]"]
+    result = call("compare", *paths, "metrics=[exact_match]", f"bootstrap={bootstrap}")
+    assert result.returncode == 0, result.stderr.decode()
+    rows = [line.split() for line in result.stdout.decode().splitlines()]
+    assert (rows[1][1:], rows[2][1:]) == (["50.0"], ["100.0"])
+    assert f"bootstrap={bootstrap}: confidence intervals and p-values need at least 100" in result.stderr.decode()
+    assert score(["a b"], [["a b"]], bootstrap=bootstrap)[Metric.chrf].interval is None
+
+
+def test_100_resamples_are_enough_and_negative_ones_are_refused(tmp_path):
+    assert score(["a b"], [["a b"]], bootstrap=100)[Metric.chrf].interval == 0
+    assert p_value(Metric.chrf, ["a"] * 9, ["b"] * 9, [["a"] * 9], resamples=100) == pytest.approx(1 / 101)
+    with pytest.raises(UserError, match=r"bootstrap \(-1\) must not be negative"):
+        score(["a"], [["a"]], bootstrap=-1)
+
+
 def test_systems_are_compared_by_any_metric(tmp_path):
     for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 28 + ["x", "y"]}.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))

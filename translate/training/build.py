@@ -241,7 +241,11 @@ def _tokenizer_of_run(config: TrainConfig, data: Prepared, manifest: dict[str, A
             f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
             "another run.dir"
         )
-    return choice if choice.name == begun else TokenizerChoice(begun)
+    if choice.name == begun:
+        return choice
+    return TokenizerChoice(
+        begun, f"BLEU counts by tok:{begun}, as when this run began; a new run takes tok:{choice.name}"
+    )
 
 
 def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
