@@ -16,6 +16,7 @@ from translate.errors import UserError
 from translate.evaluate import with_precision
 from translate.evaluation.files import EvaluateConfig
 from translate.evaluation.run_scoring import RunScoring
+from translate.model_directory import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,19 @@ def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
     config, note = with_precision(config, RunScoring.of({"decoding_precision": "bf16"}))
     assert config.precision is Precision.auto
     assert note == "the run's own scores were decoded in bf16, which this machine cannot do, or only slowly"
+
+
+def test_the_manifest_is_that_of_the_adapter_or_of_the_model_that_is_opened(tmp_path):
+    files = {"run": [], "run/best": ["model.yaml"], "adapted/best": ["adapter.yaml"], "exported": ["model.yaml"]}
+    for folder, names in files.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for name in [*names, "manifest.json"]:
+            (tmp_path / folder / name).write_text(json.dumps({"of": folder}))
+    run, adapted = tmp_path / "run", tmp_path / "adapted"
+    assert read_manifest(run) == read_manifest(run / "best") == {"of": "run/best"}
+    assert read_manifest(run, adapted) == read_manifest(run, adapted / "best") == {"of": "adapted/best"}
+    assert read_manifest(tmp_path / "exported") == {"of": "exported"}
+    assert read_manifest(tmp_path / "nothing") == {}
 
 
 def test_a_damaged_manifest_is_an_error_of_the_user():

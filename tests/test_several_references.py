@@ -80,9 +80,16 @@ def run_command_line(line: str, *more: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     ("hypotheses", "references", "tokenize"),
-    [(HYPOTHESES, REFERENCES[:2], "13a"), (HYPOTHESES, REFERENCES, "13a"), (*CHINESE, "zh")],
+    [
+        (HYPOTHESES, REFERENCES[:2], "13a"),
+        (HYPOTHESES, REFERENCES, "13a"),
+        (*CHINESE, "zh"),
+        (["東京は日本の首都です。"], [["東京が日本の首都である。"], ["日本の首都は東京です。"]], "ja-mecab"),
+    ],
 )
 def test_scores_and_signatures_are_those_of_the_printed_command(tmp_path, hypotheses, references, tokenize):
+    if tokenize == "ja-mecab":
+        pytest.importorskip("MeCab")
     write_lines(tmp_path / "hyp", hypotheses)
     paths = write_references(tmp_path, references)
     line = command(list(SACREBLEU), tokenize, references=paths, hypotheses=str(tmp_path / "hyp"))

@@ -16,6 +16,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from translate.data.names import one_or_several
 from translate.errors import UserError
 from translate.text import open_bytes, read_lines
 
@@ -97,17 +98,6 @@ class CorpusConfig:
         return bool(self.skip or self.take)
 
 
-def one_or_several(value: Any, *, key: str) -> list[str]:
-    """The names in an option that is one name or a list of them; numbers (of columns) become text.
-
-    OmegaConf has no type for `str | list[str]`. Raises UserError for anything else, an empty list included.
-    """
-    names = value if isinstance(value, list) else [value]
-    if not names or not all(isinstance(name, str | int | float | Path) for name in names):
-        raise UserError(f"{key}={value!r}: that is neither a name nor a list of names, as in {key}=[FIRST,SECOND]")
-    return [str(name) for name in names]
-
-
 def phase_starts(corpora: Sequence[CorpusConfig]) -> list[float]:
     """The shares of a run at which corpora come or go, in order, 0 the first."""
     return sorted({0.0, *(share for corpus in corpora for share in (corpus.start, corpus.end) if share < 1)})
@@ -132,25 +122,6 @@ def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
             raise UserError("the corpus is empty")
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
-
-
-def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]]]:
-    """All source lines, and as many lines of each target. Raises UserError where they do not match."""
-    source: list[str] = []
-    references = []
-    for number, target in enumerate(config.targets):
-        pairs = list(read_pairs(replace(config, target=target), key=key))
-        sources = [line for line, _ in pairs]
-        if number and len(sources) != len(source):
-            raise UserError(
-                f"{key}.target: every reference needs as many lines, but {config.targets[0]} has {len(source):,} "
-                f"and {target} has {len(sources):,}"
-            )
-        if number and sources != source:
-            raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
-        source = sources
-        references.append([line for _, line in pairs])
-    return source, references
 
 
 def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:

@@ -15,8 +15,9 @@ import sentencepiece
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts, read_references
+from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
+from translate.data.references import read_references
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
 from translate.text import read_lines

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from translate.data.corpora import one_or_several
+from translate.data.names import one_or_several
 from translate.data.preparation import ParallelText
 from translate.decoding.progress import Progress
 from translate.decoding.search_record import describe_search
