@@ -15,6 +15,8 @@ from translate.evaluation.metrics import Metric, score
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import check_tokenizer, choose_tokenizer, tokenizer_of_language
 from translate.text import write_lines
+from translate.training.scoring import tokenizer_of_run
+from translate.training.settings import TrainConfig
 
 # A sentence each, as it stands in Wikipedia's main pages and phrase books.
 TEXTS = {
@@ -174,3 +176,15 @@ def test_a_run_records_its_choice_and_an_older_one_keeps_its_own(tmp_path):
     report = (older / "evaluation" / "report.md").read_text(encoding="utf-8")
     assert "tok:13a" in report
     assert "as when this run began; a new run takes tok:zh" in report
+
+
+def test_a_run_continues_only_where_its_tokenizer_is_installed(without_mecab, monkeypatch):
+    monkeypatch.setattr("translate.training.scoring.reason_missing", tokenizers.reason_missing)
+    references = [[TEXTS["Kana"]]]
+    config = TrainConfig()
+    with pytest.raises(UserError, match=r"began with BLEU by tok:ja-mecab, which is not installed here \(pip install"):
+        tokenizer_of_run(config, references, {"bleu_tokenizer": "ja-mecab"})
+    assert tokenizer_of_run(config, references, {"bleu_tokenizer": "char"}).name == "char"
+    assert tokenizer_of_run(config, references, {}).name == "13a"
+    config.validation.tokenize = "intl"
+    assert tokenizer_of_run(config, references, {"bleu_tokenizer": "char"}).name == "intl"

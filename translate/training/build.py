@@ -37,9 +37,7 @@ from translate.decoding.native import NativeEngine
 from translate.decoding.search_record import search_fields
 from translate.decoding.translator import Translator
 from translate.distributed import World
-from translate.errors import UserError
 from translate.evaluation.evaluation import scoring_notes
-from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
@@ -47,6 +45,7 @@ from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
 from translate.training.parallel import Trainee, multiplies_bfloat16, prepare_trainee
+from translate.training.scoring import tokenizer_of_new_run, tokenizer_of_run
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
@@ -212,7 +211,7 @@ def _describe(
         "target_language": config.data.target_language,
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
-        "bleu_tokenizer": _choose_tokenizer(config, data).name,
+        "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
     }
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
@@ -221,31 +220,6 @@ def _describe(
         data.tokenizer.save(folder.path)
         data_report(config.data, data).save(folder.path)
     return world.from_main(manifest)
-
-
-def _choose_tokenizer(config: TrainConfig, data: Prepared) -> TokenizerChoice:
-    if config.validation.tokenize:
-        return TokenizerChoice(config.validation.tokenize)
-    options = ("data.target_language", "validation.tokenize")
-    return choose_tokenizer(data.valid.references, language=config.data.target_language, options=options)
-
-
-def _tokenizer_of_run(config: TrainConfig, data: Prepared, manifest: dict[str, Any]) -> TokenizerChoice:
-    """The one that the run began with: another would make its best score worth nothing."""
-    choice = _choose_tokenizer(config, data)
-    if config.validation.tokenize:
-        return choice
-    begun = str(manifest.get("bleu_tokenizer") or tokenizer_of_language(config.data.target_language))
-    if reason := reason_missing(begun):
-        raise UserError(
-            f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
-            "another run.dir"
-        )
-    if choice.name == begun:
-        return choice
-    return TokenizerChoice(
-        begun, f"BLEU counts by tok:{begun}, as when this run began; a new run takes tok:{choice.name}"
-    )
 
 
 def _loader(config: TrainConfig, data: Prepared, trainee: Trainee, world: World) -> Loader:
@@ -280,7 +254,7 @@ def _validator(
     )
     engine = NativeEngine(model=trainee.model, device=trainee.device, batch_tokens=config.validation.batch_tokens)
     translator = Translator(engine, data.tokenizer, config.search)
-    choice = _tokenizer_of_run(config, data, manifest)
+    choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,
         batches=batches,
