@@ -14,7 +14,7 @@ from translate.evaluation import tokenizers
 from translate.evaluation.metrics import Metric, score
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import check_tokenizer, choose_tokenizer, tokenizer_of_language
-from translate.text import write_lines
+from translate.text import read_lines, write_lines
 from translate.training.scoring import tokenizer_of_run
 from translate.training.settings import TrainConfig
 
@@ -62,6 +62,11 @@ def test_a_few_foreign_words_do_not_decide():
     assert main_script(["He said 你好 to the whole crowd."]) == "Latin"
     assert main_script(["这是日本的の字，常见于中文广告，今天天气很好，我们明天见面"]) == "Han"
     assert main_script([]) == main_script([""]) == ""
+
+
+def test_documentation_full_of_code_is_of_its_own_script(corpora_root):
+    for language, script in {"en": "Latin", "zh": "Han"}.items():
+        assert main_script(read_lines(corpora_root / "pydocs-en-zh" / f"valid.{language}")) == script
 
 
 def test_without_a_language_the_script_chooses_and_says_so():

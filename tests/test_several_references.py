@@ -18,7 +18,7 @@ from translate.decoding.translator import BLANK
 from translate.errors import UserError
 from translate.evaluation.evaluation import evaluate_corpus, scoring_notes
 from translate.evaluation.metrics import SACREBLEU, Metric, command, p_value, score, sentence_chrf
-from translate.evaluation.report import write_report
+from translate.evaluation.report import reference_files, write_report
 from translate.recipes.back_translation import reverse_of
 from translate.text import read_lines, write_lines
 from translate.training.settings import TrainConfig
@@ -193,6 +193,19 @@ def test_compare_and_evaluate_take_one_reference_or_a_list(tmp_path):
     assert b"error: reference=a.txt,b.txt: a list is written reference=[a.txt,b.txt]" in refused.stderr
     refused = call("compare", "reference=[]", f"baseline={paths[1]}")
     assert b"reference=[]: that is neither a name nor a list of names" in refused.stderr
+
+
+def test_references_that_no_file_holds_as_they_are_are_written_out(tmp_path):
+    paths = write_references(tmp_path, REFERENCES)
+    assert reference_files(paths, REFERENCES, tmp_path / "report") == paths
+    assert not (tmp_path / "report").exists()
+    Path(paths[1]).write_bytes(b"\xef\xbb\xbf" + Path(paths[1]).read_bytes())
+    written = reference_files(paths, REFERENCES, tmp_path / "report")
+    assert [Path(path).name for path in written] == ["references.txt", "references.1.txt", "references.2.txt"]
+    assert [list(read_lines(path)) for path in written] == REFERENCES
+    compressed = str(tmp_path / "ref.gz")
+    write_lines(compressed, REFERENCES[0])
+    assert reference_files([compressed], REFERENCES[:1], tmp_path / "other") == [compressed]
 
 
 def table(path: Path, rows) -> Path:

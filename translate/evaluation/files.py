@@ -16,7 +16,7 @@ from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
-from translate.evaluation.report import write_report
+from translate.evaluation.report import reference_files, write_report
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.text import read_lines
@@ -110,7 +110,8 @@ def evaluate_files(
     )
     if progress:
         progress.finish(len(text))
-    write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=text.reference_paths)
+    references = reference_files(text.reference_paths, evaluation.references, report_directory(config))
+    write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=references)
     return evaluation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, Group
 from translate.evaluation.metrics import Score, command, sentence_chrf
 from translate.evaluation.unicode_form import NormalisedScores
+from translate.text import write_lines
 
 _HYPOTHESES = "hypotheses.txt"
 
@@ -42,6 +44,28 @@ def write_report(
         _write(directory / "report.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"{error.filename or directory}: the report cannot be written: {error.strerror}") from None
+
+
+def reference_files(paths: Sequence[str], references: Sequence[Sequence[str]], directory: str | Path) -> list[str]:
+    """Files from which the sacrebleu command reads these references: paths, if they hold them as they are.
+
+    Otherwise (a part of a file, a column, a file with a byte order mark) they are written into the directory, as
+    references.txt, references.1.txt and so on.
+    """
+    if paths and all(_holds(path, lines) for path, lines in zip(paths, references, strict=True)):
+        return list(paths)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    written = [directory / ("references.txt" if not n else f"references.{n}.txt") for n in range(len(references))]
+    for path, lines in zip(written, references, strict=True):
+        write_lines(path, lines)
+    return [str(path) for path in written]
+
+
+def _holds(path: str, lines: Sequence[str]) -> bool:
+    with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:  # as sacreBLEU opens it
+        content = "\n".join(lines).encode()
+        return file.read() in (content, content + b"\n")
 
 
 def terminal_text(evaluation: Evaluation) -> str:

@@ -14,9 +14,8 @@ from translate.decoding.engine import EngineName
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.files import describe_decoding
 from translate.evaluation.metrics import Metric, command
-from translate.evaluation.report import terminal_text, write_report
+from translate.evaluation.report import reference_files, terminal_text, write_report
 from translate.model_directory import WEIGHTS
-from translate.text import write_lines
 from translate.training.averages import average_weights
 from translate.training.build import Run, plain
 from translate.training.folder import flatten
@@ -88,7 +87,8 @@ def average_checkpoints(run: Run) -> None:
 
 def report(run: Run, evaluation: Evaluation) -> str:
     """Print and write the results; the summary that ends the log."""
-    references = _references(run, evaluation)
+    paths = (run.data.test or run.data.valid).reference_paths
+    references = reference_files(paths, evaluation.references, run.folder.evaluation)
     write_report(evaluation, run.folder.evaluation, examples=10, reference_paths=references)
     text = terminal_text(evaluation)
     logger.info(text)
@@ -141,19 +141,6 @@ def _evaluate(run: Run) -> Evaluation:
 
 def _corpus_of_evaluation(run: Run) -> CorpusConfig:
     return run.config.data.valid if run.data.test is None else run.config.data.test
-
-
-def _references(run: Run, evaluation: Evaluation) -> list[str]:
-    """The raw reference files; written out first when the lines did not come from some."""
-    text = run.data.test or run.data.valid
-    if text.reference_paths:
-        return text.reference_paths
-    folder = run.folder.evaluation
-    folder.mkdir(exist_ok=True)
-    names = ["references.txt", *(f"references.{number}.txt" for number in range(1, len(evaluation.references)))]
-    for name, lines in zip(names, evaluation.references, strict=True):
-        write_lines(folder / name, lines)
-    return [str(folder / name) for name in names]
 
 
 def _settings(run: Run) -> dict[str, Any]:
