@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from unicodedata import normalize
 
 import pytest
 import torch
 
 from fake_models import CharacterTokenizer, copy_model
+from small_runs import call
 from translate.data.preparation import ParallelText
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
-from translate.decoding.translator import Translator
+from translate.decoding.translator import BLANK, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import count_words, evaluate_corpus
 from translate.evaluation.files import EvaluateConfig, evaluate_files, read_evaluation_text
@@ -30,14 +33,14 @@ def copier() -> Translator:
 
 
 def parallel(**changes) -> ParallelText:
-    fields = {"name": "demo", "source": SOURCE, "target": TARGET, "labels": LABELS, "reference_path": ""}
+    fields = {"name": "demo", "source": SOURCE, "target": TARGET, "labels": LABELS, "reference_paths": []}
     return ParallelText(**fields | changes)
 
 
 def test_corpus_is_translated_and_scored_against_the_raw_references():
     evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric))
     assert evaluation.hypotheses == SOURCE
-    assert evaluation.scores == score(SOURCE, TARGET, metrics=list(Metric))
+    assert evaluation.scores == score(SOURCE, [TARGET], metrics=list(Metric))
     assert evaluation.exact == 4 / 5
     assert evaluation.length_ratio == 1.0
 
@@ -50,7 +53,7 @@ def test_groups_hold_the_lines_of_their_label_and_length():
         ("short", 1, 1.0),
     ]
     assert [(g.name, g.size, g.exact) for g in evaluation.by_length] == [("0–10", 4, 0.75), ("11–20", 1, 1.0)]
-    letters = score([SOURCE[1], SOURCE[4]], [TARGET[1], TARGET[4]], metrics=[Metric.bleu, Metric.chrf])
+    letters = score([SOURCE[1], SOURCE[4]], [[TARGET[1], TARGET[4]]], metrics=[Metric.bleu, Metric.chrf])
     assert evaluation.by_label[0].scores == letters
 
 
@@ -60,7 +63,7 @@ def test_words_are_counted_in_scripts_with_and_without_spaces():
 
 def test_report_folder_holds_everything_and_nothing_half_written(tmp_path):
     evaluation = evaluate_corpus(copier(), parallel(), metrics=list(Metric), bootstrap=50)
-    write_report(evaluation, tmp_path / "deep" / "report", examples=2, reference_path="test.en")
+    write_report(evaluation, tmp_path / "deep" / "report", examples=2, reference_paths=["test.en"])
     folder = tmp_path / "deep" / "report"
     assert sorted(path.name for path in folder.iterdir()) == ["hypotheses.txt", "report.json", "report.md"]
     assert list(read_lines(folder / "hypotheses.txt")) == SOURCE
@@ -87,6 +90,44 @@ def test_markdown_of_a_report_shows_what_lines_really_hold(tmp_path):
     text = parallel(source=["a|b\u2028*c*", "x"], target=["another", "x"], labels=None)
     write_report(evaluate_corpus(copier(), text), tmp_path, examples=1)
     assert r"- source: a\|b\\u2028\*c\*" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+YORUBA = ["Ojú ọjọ́ dára lónìí.", "Ẹ káàárọ̀, ṣé dáadáa ni?", "Mo fẹ́ràn ìwé yìí gan-an."]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_equal_text_in_another_unicode_form_scores_100_beside_the_raw_score(forms, tmp_path):
+    hypotheses, target = ([normalize(form, line) for line in [*YORUBA, "abc"]] for form in forms)
+    text = parallel(source=hypotheses, target=target, labels=None)
+    translator = copier()
+    translator.translate = lambda lines, progress=None: [replace(BLANK, text=line) for line in lines]
+    evaluation = evaluate_corpus(translator, text)
+    assert evaluation.scores[Metric.bleu].value < 50
+    assert evaluation.scores == score(hypotheses, [target], metrics=[Metric.bleu, Metric.chrf])
+    composed = evaluation.normalised
+    assert {name: round(found.value, 6) for name, found in composed.scores.items()} == {"bleu": 100, "chrf": 100}
+    assert (composed.hypotheses, composed.references) == ((0, 0.75) if forms[0] == "NFC" else (0.75, 0))
+    assert "with both sides in NFC: BLEU 100.0, chrF2 100.0" in terminal_text(evaluation)
+    write_report(evaluation, tmp_path, examples=1)
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["nfc"]["scores"] == {"bleu": pytest.approx(100), "chrf": pytest.approx(100)}
+    assert report["nfc"]["references_not_nfc"] == composed.references
+    assert "in NFC: BLEU 100.0" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_text_that_is_nfc_has_one_score():
+    evaluation = evaluate_corpus(copier(), parallel())
+    assert evaluation.normalised is None
+    assert "NFC" not in terminal_text(evaluation)
+
+
+def test_compare_says_the_score_with_both_sides_normalised(tmp_path):
+    write_lines(tmp_path / "ref", [normalize("NFD", line) for line in YORUBA])
+    write_lines(tmp_path / "hyp", YORUBA)
+    result = call("compare", f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'hyp'}", "metrics=[bleu]")
+    assert "100.0% of reference lines and 0.0% of translations are not Unicode NFC" in result.stderr.decode()
+    assert "hyp: " in result.stderr.decode()
+    assert "with both sides in NFC: BLEU 100.0" in result.stderr.decode()
 
 
 def test_files_are_read_evaluated_and_reported(tmp_path):

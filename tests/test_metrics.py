@@ -11,7 +11,7 @@ import pytest
 
 from small_runs import call
 from translate.errors import UserError
-from translate.evaluation.metrics import Metric, bleu_tokenizer, command, p_value, score
+from translate.evaluation.metrics import Metric, command, p_value, score
 from translate.evaluation.significance import paired_p_value
 from translate.text import read_lines, write_lines
 
@@ -58,9 +58,9 @@ def sacrebleu(arguments: list[str], *, stdin: bytes | None = None) -> list[dict]
 def test_scores_are_those_of_the_sacrebleu_command(tmp_path, references, hypotheses, tokenize):
     write_lines(tmp_path / "ref", references)
     write_lines(tmp_path / "hyp", hypotheses)
-    line = command(list(Metric), tokenize, reference=str(tmp_path / "ref"), hypotheses=str(tmp_path / "hyp"))
+    line = command(list(Metric), tokenize, references=[str(tmp_path / "ref")], hypotheses=str(tmp_path / "hyp"))
     theirs = sacrebleu([*line.split()[1:], "-w", "9"])
-    ours = score(list(read_lines(tmp_path / "hyp")), list(read_lines(tmp_path / "ref")), tokenize=tokenize)
+    ours = score(list(read_lines(tmp_path / "hyp")), [list(read_lines(tmp_path / "ref"))], tokenize=tokenize)
     assert {s.name: (round(s.value, 9), s.signature) for s in ours.values()} == {
         answer["name"]: (answer["score"], answer["signature"]) for answer in theirs
     }
@@ -71,7 +71,7 @@ def test_default_bleu_is_what_the_bare_command_prints(tmp_path):
     write_lines(tmp_path / "hyp", HYPOTHESES)
     [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp")])
     assert sacrebleu([str(tmp_path / "ref")], stdin=(tmp_path / "hyp").read_bytes()) == [answer]
-    bleu = score(HYPOTHESES, REFERENCES)[Metric.bleu]
+    bleu = score(HYPOTHESES, [REFERENCES])[Metric.bleu]
     assert f"{bleu.value:.1f}" == str(answer["score"])
     assert str(bleu) == f"BLEU = {answer['score']}  {answer['signature']}"
 
@@ -80,32 +80,27 @@ def test_confidence_interval_is_sacrebleus(tmp_path):
     write_lines(tmp_path / "ref", REFERENCES)
     write_lines(tmp_path / "hyp", HYPOTHESES)
     [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp"), "--confidence", "-w", "6"])
-    bleu = score(HYPOTHESES, REFERENCES, metrics=[Metric.bleu], bootstrap=1000)[Metric.bleu]
+    bleu = score(HYPOTHESES, [REFERENCES], metrics=[Metric.bleu], bootstrap=1000)[Metric.bleu]
     assert round(bleu.interval, 6) == answer["confidence_var"]
     # the settings of the bootstrap are no part of the signature that people compare
     assert bleu.signature == answer["signature"].replace("bs:1000|seed:12345|", "")
 
 
 def test_perfect_and_empty_translations():
-    perfect = score(["A small test of it."] * 2, ["A small test of it."] * 2)
+    perfect = score(["A small test of it."] * 2, [["A small test of it."] * 2])
     assert [round(s.value, 6) for s in perfect.values()] == [100.0, 100.0, 0.0]
-    nothing = score(["", ""], ["A small test of it."] * 2)
+    nothing = score(["", ""], [["A small test of it."] * 2])
     assert [s.value for s in nothing.values()] == [0.0, 0.0, 100.0]
     assert nothing[Metric.bleu].details["length_ratio"] == 0.0
 
 
-def test_target_language_chooses_what_a_word_is():
-    languages = ("zh", "zh-CN", "zh_Hans", "cmn", "ja", "de", "en-GB", "")
-    assert [bleu_tokenizer(language) for language in languages] == ["zh"] * 4 + ["char"] + ["13a"] * 3
-
-
 def test_what_cannot_be_scored_is_refused():
     with pytest.raises(UserError, match="2 hypotheses cannot be scored against 1 references"):
-        score(["a", "b"], ["a"])
+        score(["a", "b"], [["a"]])
     with pytest.raises(UserError, match="nothing to score"):
-        score([], [])
+        score([], [[]])
     with pytest.raises(UserError, match="tokenize=zhh"):
-        score(["a"], ["a"], tokenize="zhh")
+        score(["a"], [["a"]], tokenize="zhh")
 
 
 def test_the_paired_bootstrap_is_as_often_wrong_as_it_says():
@@ -123,8 +118,28 @@ def test_the_paired_bootstrap_is_as_often_wrong_as_it_says():
 
 def test_a_difference_is_found_and_equality_is_none():
     baseline = [line.replace("o", "0") for line in REFERENCES]
-    assert p_value(Metric.bleu, baseline * 3, baseline * 3, REFERENCES * 3, resamples=100) == 1
-    assert p_value(Metric.bleu, REFERENCES * 3, baseline * 3, REFERENCES * 3, resamples=100) < 0.05
+    assert p_value(Metric.bleu, baseline * 3, baseline * 3, [REFERENCES * 3], resamples=100) == 1
+    assert p_value(Metric.bleu, REFERENCES * 3, baseline * 3, [REFERENCES * 3], resamples=100) < 0.05
+
+
+@pytest.mark.parametrize("bootstrap", [0, 1, 99])
+def test_fewer_than_100_resamples_give_no_p_value_and_no_interval(tmp_path, bootstrap):
+    for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 30}.items():
+        write_lines(tmp_path / name, lines)
+    paths = [f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'a'}", f"systems=[{tmp_path / 'b'}]"]
+    result = call("compare", *paths, "metrics=[exact_match]", f"bootstrap={bootstrap}")
+    assert result.returncode == 0, result.stderr.decode()
+    rows = [line.split() for line in result.stdout.decode().splitlines()]
+    assert (rows[1][1:], rows[2][1:]) == (["50.0"], ["100.0"])
+    assert f"bootstrap={bootstrap}: confidence intervals and p-values need at least 100" in result.stderr.decode()
+    assert score(["a b"], [["a b"]], bootstrap=bootstrap)[Metric.chrf].interval is None
+
+
+def test_100_resamples_are_enough_and_negative_ones_are_refused(tmp_path):
+    assert score(["a b"], [["a b"]], bootstrap=100)[Metric.chrf].interval == 0
+    assert p_value(Metric.chrf, ["a"] * 9, ["b"] * 9, [["a"] * 9], resamples=100) == pytest.approx(1 / 101)
+    with pytest.raises(UserError, match=r"bootstrap \(-1\) must not be negative"):
+        score(["a"], [["a"]], bootstrap=-1)
 
 
 def test_systems_are_compared_by_any_metric(tmp_path):

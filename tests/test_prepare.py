@@ -301,8 +301,8 @@ def test_validation_and_test_sets_are_the_raw_lines(data: DataConfig, tmp_path: 
     assert prepared.test is not None
     assert (prepared.test.source, prepared.test.target) == (source, target)
     assert prepared.test.labels == [["short", "question"], [], ["long"], ["x"]]
-    assert prepared.test.reference_path == data.test.target
-    assert list(read_lines(prepared.test.reference_path)) == target
+    assert prepared.test.reference_paths == [data.test.target]
+    assert list(read_lines(data.test.target)) == target
     assert prepared.valid.labels is None
     assert len(prepared.valid) == 5
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from translate.config import run_command
+from translate.data.names import one_or_several
 from translate.errors import UserError
-from translate.evaluation.metrics import SACREBLEU, Metric, bleu_tokenizer, p_value, score
+from translate.evaluation.evaluation import scoring_notes
+from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap, p_value, score
 from translate.evaluation.report import aligned, rounded
+from translate.evaluation.significance import MIN_RESAMPLES
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
+from translate.evaluation.unicode_form import normalised_scores
 from translate.text import read_lines
+
+Lines = list[str]
 
 
 @dataclass(kw_only=True)
 class CompareConfig:
     """The compare command: scores with confidence intervals, and p of each difference from the baseline.
 
-    reference        a file
+    reference        a file; several references: reference=[FIRST,SECOND]
     baseline         a file of translations, line by line; a run's are in evaluation/hypotheses.txt
     systems          files of others: systems=[a.txt,b.txt]
-    target_language  its code: chooses what BLEU counts as words, unless tokenize says so
-    bootstrap        resamples, for intervals and for p (paired)
+    target_language  its code: chooses what BLEU counts as words, unless tokenize says so; "": the references' script
+                     does
+    bootstrap        resamples, for intervals and for p (paired), at least 100; 0: neither
     """
 
-    reference: str = "???"
+    reference: Any = "???"  # str | list[str]
     baseline: str = "???"
     systems: list[str] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
@@ -32,24 +43,57 @@ class CompareConfig:
 
 
 def compare(config: CompareConfig) -> None:
-    references, baseline = list(read_lines(config.reference)), list(read_lines(config.baseline))
-    tokenize = config.tokenize or bleu_tokenizer(config.target_language)
+    check_bootstrap(config.bootstrap)
+    paths = one_or_several(config.reference, key="reference")
+    references = [list(read_lines(path)) for path in paths]
+    systems = {path: list(read_lines(path)) for path in [config.baseline, *config.systems]}
+    for path, lines in [*zip(paths[1:], references[1:], strict=True), *systems.items()]:
+        if len(lines) != len(references[0]):
+            raise UserError(f"{paths[0]} has {len(references[0]):,} lines, but {path} has {len(lines):,}")
+    choice = _tokenizer(config, references)
     rows, signatures = [["", *config.metrics]], []
-    for path in [config.baseline, *config.systems]:
-        hypotheses = list(read_lines(path))
-        if len(hypotheses) != len(references):
-            raise UserError(f"{config.reference} has {len(references):,} lines, but {path} has {len(hypotheses):,}")
-        scores = score(hypotheses, references, metrics=config.metrics, tokenize=tokenize, bootstrap=config.bootstrap)
+    for path, hypotheses in systems.items():
+        scores = score(hypotheses, references, metrics=config.metrics, tokenize=choice.name, bootstrap=config.bootstrap)
         cells = []
         for metric, found in scores.items():
             cell = rounded(found)
-            if path != config.baseline:
-                p = p_value(metric, hypotheses, baseline, references, tokenize=tokenize, resamples=config.bootstrap)
+            if path != config.baseline and config.bootstrap >= MIN_RESAMPLES:
+                p = p_value(
+                    metric,
+                    hypotheses,
+                    systems[config.baseline],
+                    references,
+                    tokenize=choice.name,
+                    resamples=config.bootstrap,
+                )
                 cell += f"  p = {p:.3f}"
             cells.append(cell)
         rows.append([path, *cells])
         signatures = [f"{found.name}: {found.signature}" for found in scores.values()]
     print("\n".join([*aligned(rows), "", *signatures]))
+    for note in filter(None, [choice.note, *_notes(config, references, systems, choice.name)]):
+        print(note, file=sys.stderr)
+
+
+def _tokenizer(config: CompareConfig, references: Sequence[Lines]) -> TokenizerChoice:
+    if config.tokenize:
+        check_tokenizer(config.tokenize, key="tokenize")
+        return TokenizerChoice(config.tokenize)
+    return choose_tokenizer(references, language=config.target_language)
+
+
+def _notes(config: CompareConfig, references: Sequence[Lines], systems: dict[str, Lines], tokenize: str) -> list[str]:
+    """What to know besides the table, a line each."""
+    notes = []
+    if config.bootstrap < MIN_RESAMPLES:
+        wanted = f"confidence intervals and p-values need at least {MIN_RESAMPLES} resamples"
+        notes.append(f"bootstrap={config.bootstrap}: {wanted}")
+    every_line = [line for lines in systems.values() for line in lines]
+    notes += scoring_notes(references, config.metrics, hypotheses=every_line)
+    for path, lines in systems.items():
+        if found := normalised_scores(lines, references, metrics=config.metrics, tokenize=tokenize):
+            notes.append(f"{path}: {found}")
+    return notes
 
 
 if __name__ == "__main__":

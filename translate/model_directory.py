@@ -46,6 +46,18 @@ def find_adapter(path: Path) -> Path:
     raise UserError(f"adapter={path}: no adapter is there (looked for {ADAPTER} in {path} and {path / 'best'})")
 
 
+def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
+    """What the manifest of a model, or of the adapter for it, says; nothing where there is none to read.
+
+    model is what find_model takes, or a folder that was exported for another engine.
+    """
+    for directory in [adapter, adapter / "best"] if adapter else [model, model / "best"]:
+        is_whole = (directory / ADAPTER if adapter else directory / MODEL).is_file()
+        if is_whole and (directory / MANIFEST).is_file():
+            return read_json(directory / MANIFEST)
+    return {}
+
+
 def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
     manifest = read_json(directory / MANIFEST)

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import sacrebleu
-
 from benchmarks.protocol import AbsentError, WorkerProcess
 from benchmarks.report import Report
 from benchmarks.rounds import summarise
 from benchmarks.session import OURS, Session, System, choose
 from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
+from translate.evaluation.metrics import Metric, score
+from translate.evaluation.tokenizers import choose_tokenizer
 from translate.model_directory import find_model
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer import Tokenizer
@@ -48,7 +48,9 @@ class Text:
     references: list[str]
 
     def bleu(self, lines: Sequence[str]) -> float:
-        return float(sacrebleu.corpus_bleu(lines, [self.references[: len(lines)]]).score)
+        references = [self.references[: len(lines)]]
+        tokenize = choose_tokenizer([self.references], language="").name
+        return score(lines, references, metrics=[Metric.bleu], tokenize=tokenize)[Metric.bleu].value
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

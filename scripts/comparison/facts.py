@@ -12,9 +12,11 @@ import yaml
 
 from benchmarks.machine import describe_machine
 from translate.checkpoint import LoadedModel, load_model
+from translate.data.names import one_or_several
 from translate.data.preparation import ParallelText
 from translate.evaluation import metrics
 from translate.evaluation.metrics import Metric
+from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
 from translate.losses.attention import uncovered
 from translate.model_directory import read_json
 from translate.text import read_lines
@@ -81,7 +83,9 @@ def progress_of(folder: Path) -> dict[str, Any]:
 def test_set(folder: Path) -> ParallelText:
     """That a run was scored on."""
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]["test"]
-    return ParallelText("test", list(read_lines(config["source"])), list(read_lines(config["target"])), None, "")
+    references = one_or_several(config["target"], key="data.test.target")
+    first, *further = [list(read_lines(path)) for path in references]
+    return ParallelText("test", list(read_lines(config["source"])), first, None, references, further)
 
 
 @torch.no_grad()
@@ -97,4 +101,6 @@ def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
 
 def p_value(facts: Facts, baseline: Facts) -> float:
     """Of the difference in BLEU, by paired bootstrap."""
-    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, test_set(facts.folder).target)
+    references = test_set(facts.folder).references
+    tokenize = read_json(facts.folder / "evaluation" / "report.json").get("tokenize", DEFAULT_TOKENIZER)
+    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=tokenize)

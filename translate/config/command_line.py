@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -28,11 +29,19 @@ def take_own_options(schema: type[Any]) -> dict[str, str]:
     return own
 
 
+def given_options() -> list[str]:
+    """The names of the options and groups on the command line that Hydra has read; none outside a command."""
+    if not HydraConfig.initialized():
+        return []
+    overrides = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
+    return [override.key_or_group for override in overrides]
+
+
 def quote_texts() -> None:
     """Put quotes around values on the command line that Hydra's grammar has no place for.
 
-    It refuses file names with umlauts, brackets, "=" or "#". What begins a list, a dictionary or a quotation stays as
-    it is: there a refusal is of use.
+    It refuses file names with umlauts, brackets, "=" or "#", in plain lists as well. What begins a dictionary or a
+    quotation, or holds one in a list, stays as it is: there a refusal is of use.
     """
     parser = OverridesParser.create()
     sys.argv[1:] = [_quoted(word) if _is_refused(word, parser) else word for word in sys.argv[1:]]
@@ -40,7 +49,9 @@ def quote_texts() -> None:
 
 def _is_refused(word: str, parser: OverridesParser) -> bool:
     _, equals, value = word.partition("=")
-    if not equals or word.startswith("-") or value.startswith(("[", "{", "'", '"')):
+    if not equals or word.startswith("-") or value.startswith(("{", "'", '"')):
+        return False
+    if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
     try:
         parser.parse_override(word)
@@ -51,4 +62,10 @@ def _is_refused(word: str, parser: OverridesParser) -> bool:
 
 def _quoted(word: str) -> str:
     key, _, value = word.partition("=")
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    if not value.startswith("["):
+        return f"{key}={_in_quotes(value)}"
+    return f"{key}=[{','.join(_in_quotes(item.strip()) for item in value[1:-1].split(','))}]"
+
+
+def _in_quotes(text: str) -> str:
+    return str(QuotedString(text, Quote.single).with_quotes())

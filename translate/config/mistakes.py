@@ -26,6 +26,9 @@ def explain(error: HydraException, known: Sequence[str]) -> str:
         return f"{group}={choice}: there is no such choice{_nearest(choice, options)}; choices: {', '.join(options)}"
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
+    if message.startswith("Ambiguous value"):
+        key, _, values = message.split("'")[1].partition("=")
+        return f"{key}={values}: a list is written {key}=[{values}]; to try one value after the other, add --multirun"
     cause = error.__cause__
     if message.startswith("Could not override"):
         return unknown_key(message.split("'")[1], known)

@@ -10,12 +10,13 @@ import glob
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from translate.data.names import one_or_several
 from translate.errors import UserError
 from translate.text import open_bytes, read_lines
 
@@ -40,7 +41,8 @@ class CorpusConfig:
     """One corpus of sentence pairs.
 
     source, target  text: one file each. Otherwise the column: a name, or for TSV without a header a number
-                    from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de
+                    from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de.
+                    Several references of a validation or test set: target=[FIRST,SECOND]
     path            tsv, jsonl, parquet, squad: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
     name, subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
     skip, take      pairs left out at the beginning, and how many are read after them; 0: all
@@ -53,7 +55,7 @@ class CorpusConfig:
 
     format: CorpusFormat = CorpusFormat.text
     source: str = ""
-    target: str = ""
+    target: Any = ""  # str, or list[str] of at least two
     path: str = ""
     name: str = ""
     subset: str = ""
@@ -67,6 +69,15 @@ class CorpusConfig:
     end: float = 1.0
     tag: str = ""
     labels: str = ""
+
+    def __post_init__(self) -> None:
+        targets = one_or_several(self.target, key="target")
+        self.target = targets[0] if len(targets) == 1 else targets
+
+    @property
+    def targets(self) -> list[str]:
+        """Every target: the first is what models learn from, all are references."""
+        return self.target if isinstance(self.target, list) else [self.target]
 
     @property
     def is_permanent(self) -> bool:
@@ -93,7 +104,9 @@ def phase_starts(corpora: Sequence[CorpusConfig]) -> list[float]:
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
-    """The corpus's pairs in order, untouched; key (such as data.train) is what errors call its configuration.
+    """The corpus's pairs in order, untouched; of several targets, the first.
+
+    key (such as data.train) is what errors call its configuration.
 
     Raises UserError when something is missing, unreadable or empty, when the two sides have different numbers
     of lines, or naming the line that lacks a column.
@@ -101,7 +114,8 @@ def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
     empty = True
     try:
         _check_names(config, key)
-        for pair in islice(CORPORA[config.format](config), config.skip, config.last):
+        one_target = replace(config, target=config.targets[0])
+        for pair in islice(CORPORA[config.format](one_target), config.skip, config.last):
             yield pair
             empty = False
         if empty:
@@ -222,14 +236,15 @@ def _check_names(config: CorpusConfig, key: str) -> None:
         needed.append("name")
     elif config.format is not CorpusFormat.text:
         needed.append("path")
-    if missing := [name for name in needed if not getattr(config, name)]:
+    values = {**vars(config), "target": all(config.targets)}
+    if missing := [name for name in needed if not values[name]]:
         options = " ".join(f"{key}.{name}=…" for name in missing)
         raise UserError(f"nothing says where the {config.format} corpus is; set {options}")
 
 
 def _files(config: CorpusConfig) -> list[str]:
     if config.format is CorpusFormat.text:
-        return [config.source, config.target]
+        return [config.source, *config.targets]
     if config.format is CorpusFormat.hub:
         return [file["filename"] for file in _hub_dataset(config).cache_files]
     return _paths(config)

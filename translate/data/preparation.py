@@ -15,8 +15,9 @@ import sentencepiece
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts, read_pairs
+from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
+from translate.data.references import read_references
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
 from translate.text import read_lines
@@ -53,15 +54,22 @@ class DataConfig:
 class ParallelText:
     """A validation or test set as it is in its files; its tag, if it has one, stands before each source.
 
-    labels          of each pair, or None
-    reference_path  the file of the target side when that is plain text, else ""
+    target              the reference; of several, the first
+    further_references  the others, as many lines each
+    labels              of each pair, or None
+    reference_paths     the files of all references when those are plain text, else none
     """
 
     name: str
     source: list[str]
     target: list[str]
     labels: list[list[str]] | None
-    reference_path: str
+    reference_paths: list[str]
+    further_references: list[list[str]] = field(default_factory=list)
+
+    @property
+    def references(self) -> list[list[str]]:
+        return [self.target, *self.further_references]
 
     def __len__(self) -> int:
         return len(self.source)
@@ -111,6 +119,11 @@ def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
     for key, corpus in corpora:
         if not corpus.weight > 0:
             raise UserError(f"{key}.weight ({corpus.weight}) must be above 0; leave the corpus out instead")
+        if len(corpus.targets) > 1:
+            raise UserError(
+                f"{key}.target names {len(corpus.targets)}: {', '.join(corpus.targets)}; training text has one target, "
+                "several are references, which only data.valid and data.test can have"
+            )
         if not 0 <= corpus.start < corpus.end <= 1:
             raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
     configs = [corpus for _, corpus in corpora]
@@ -131,23 +144,25 @@ def has_test(data: DataConfig) -> bool:
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     """A whole validation or test set; UserError also when its labels are not as many as its pairs."""
-    pairs = list(read_pairs(config, key=key))
+    source, references = read_references(config, key=key)
     prefix = f"{config.tag} " if config.tag else ""
     labels = None
     if config.labels:
         lines = islice(read_lines(config.labels), config.skip, config.last)
         labels = [line.split("\t") if line else [] for line in lines]
-        if len(labels) != len(pairs):
+        if len(labels) != len(source):
             raise UserError(
-                f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(pairs):,} sentence pairs"
+                f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
             )
-    is_plain = config.format is CorpusFormat.text and not config.target.endswith(".gz") and not config.is_part
+    is_compressed = any(target.endswith(".gz") for target in config.targets)
+    is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
     return ParallelText(
         name=key.removeprefix("data."),
-        source=[prefix + source for source, _ in pairs],
-        target=[target for _, target in pairs],
+        source=[prefix + line for line in source],
+        target=references[0],
         labels=labels,
-        reference_path=config.target if is_plain else "",
+        reference_paths=config.targets if is_plain else [],
+        further_references=references[1:],
     )
 
 

@@ -6,7 +6,8 @@ Letters: N lines, C code points of all of them, S scripts.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -19,7 +20,10 @@ _NEWLINE = ord("\n")
 _MIN_LETTER_BYTES = 4
 _LAST_OF_BYTES = (0x7F, 0x7FF, 0xFFFF)  # the last code points that UTF-8 writes with 1, 2 and 3 bytes
 # The standard library knows no scripts, but a letter's name begins with its own. Japanese mixes three.
-_FAMILIES = {"CJK": "Han/Kana", "HIRAGANA": "Han/Kana", "KATAKANA": "Han/Kana", "IDEOGRAPHIC": "Han/Kana"}
+_HAN = ("CJK", "IDEOGRAPHIC")
+_KANA = ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA")
+_FAMILIES = dict.fromkeys([*_HAN, *_KANA], "Han/Kana")
+_KANA_SHARE = 0.1  # of the letters of Japanese, at least; Chinese has hardly any
 _WIDTHS = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "MATHEMATICAL", "DOUBLE-STRUCK", "FEMININE", "MASCULINE"}
 
 
@@ -108,7 +112,31 @@ def _count(line_of: NDArray[np.int64], num_lines: int) -> NDArray[np.int32]:
     return np.bincount(line_of, minlength=num_lines).astype(np.int32)
 
 
+def main_script(lines: Iterable[str]) -> str:
+    """The script of most letters in a text, such as "Latin", "Han", "Kana" or "Thai"; "" if it has no letters.
+
+    Letters count as in Profile. Text in Han and Kana is "Kana", that is Japanese, if a tenth of it is Kana.
+    """
+    characters: Counter[str] = Counter()
+    for line in lines:
+        characters.update(line)
+    weights: Counter[str] = Counter()
+    for character, count in characters.items():
+        if character.isalpha():
+            weights[_first_word(character)] += count * len(character.encode("utf-8", "surrogatepass"))
+    kana = sum(weights.pop(name, 0) for name in _KANA)
+    han = sum(weights.pop(name, 0) for name in _HAN)
+    weights["KANA" if kana > _KANA_SHARE * (kana + han) else "HAN"] = kana + han
+    script, weight = weights.most_common(1)[0]
+    return script.capitalize() if weight else ""
+
+
 def _script_name(character: str) -> str:
-    words = [word for word in unicodedata.name(character, "UNNAMED").split() if word not in _WIDTHS]
-    first = words[0] if words else "UNNAMED"
+    first = _first_word(character)
     return _FAMILIES.get(first, first.capitalize())
+
+
+def _first_word(character: str) -> str:
+    """The first word of a letter's Unicode name that says more than its width: its script."""
+    words = [word for word in unicodedata.name(character, "UNNAMED").split() if word not in _WIDTHS]
+    return words[0] if words else "UNNAMED"

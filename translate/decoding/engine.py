@@ -7,10 +7,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
-from translate.device import Device, Precision, choose_device
+from translate.device import Precision
 from translate.errors import UserError
-
-__all__ = ["Device", "Engine", "EngineName", "Precision", "Sentence", "check_batching", "choose_device"]
 
 Sentence = tuple[int, ...]  # source tokens, without EOS
 
@@ -23,10 +21,16 @@ class EngineName(StrEnum):
 
 
 class Engine(Protocol):
-    """max_length is what it can read or write of one sentence, in tokens, BOS and EOS not counted."""
+    """max_length is what it can read or write of one sentence, in tokens, BOS and EOS not counted.
+
+    precision is what it computes in, never auto.
+    """
 
     @property
     def max_length(self) -> int: ...
+
+    @property
+    def precision(self) -> Precision: ...
 
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from translate.decoding.translator import Translation
-from translate.evaluation.metrics import DEFAULT_TOKENIZER, Metric, Scores, score
+from translate.evaluation.metrics import ANSWERS, Metric, Scores, score
+from translate.evaluation.significance import MIN_RESAMPLES
+from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
+from translate.evaluation.unicode_form import NormalisedScores, normalised_scores
 
 GROUP_METRICS = 2  # so many of an evaluation's metrics are told of its groups, too
+_MOST = 0.5  # of the lines, from where on TABs look like separators of alternatives
 _LENGTH_EDGES = (10, 20, 30, 40, 60)
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
 class Parallel(Protocol):
-    """A test set: raw lines of both sides, and the labels of each pair if it has any."""
+    """A test set: raw lines of the source and of each reference, and the labels of each pair if it has any."""
 
     name: str
     source: list[str]
-    target: list[str]
     labels: list[list[str]] | None
+
+    @property
+    def references(self) -> list[list[str]]: ...
 
 
 class LinesTranslator(Protocol):
@@ -47,18 +54,21 @@ class Group:
 class Evaluation:
     """A test set's translations and what they are worth; lists are parallel, lines as they are in the files.
 
+    references    one list of lines or several
     scores        of the whole set
-    exact         share of hypotheses that equal their reference, 0 to 1
-    length_ratio  characters of hypotheses / of references
+    exact         share of hypotheses that equal a reference, 0 to 1
+    length_ratio  characters of hypotheses / of references; of several references, the closest in length
     by_length     groups by source length in words (characters of Chinese and Japanese)
     by_label      groups by label, largest first; a pair may be in several
     seconds       that translating took
+    decoding      how the translations were made, name -> value: engine, precision, search, tag
+    notes         what a reader of the scores should know besides, a line each
     """
 
     name: str
     source: list[str]
     hypotheses: list[str]
-    references: list[str]
+    references: list[list[str]]
     scores: Scores
     tokenize: str
     exact: float
@@ -66,6 +76,13 @@ class Evaluation:
     by_length: list[Group]
     by_label: list[Group]
     seconds: float
+    decoding: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def normalised(self) -> NormalisedScores | None:
+        """Scores with both sides in Unicode NFC; None where all lines are NFC as they are."""
+        return normalised_scores(self.hypotheses, self.references, metrics=list(self.scores), tokenize=self.tokenize)
 
 
 def evaluate_corpus(
@@ -76,20 +93,22 @@ def evaluate_corpus(
     tokenize: str = DEFAULT_TOKENIZER,
     bootstrap: int = 0,
     progress: Callable[[float], None] | None = None,
+    decoding: dict[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """Translate the raw source lines and score them against the raw references.
 
-    bootstrap and progress are those of metrics.score and Translator.translate. Raises UserError when the
-    sides differ in length or are empty.
+    bootstrap and progress are those of metrics.score and Translator.translate; decoding and notes are part of the
+    result, which adds what it finds. Raises UserError when the sides differ in length or are empty.
     """
     start = time.monotonic()
     hypotheses = [translation.text for translation in translator.translate(parallel.source, progress=progress)]
     seconds = time.monotonic() - start
-    references = parallel.target
-    characters = sum(map(len, hypotheses)), sum(map(len, references))
+    references = parallel.references
+    scores = score(hypotheses, references, metrics=metrics, tokenize=tokenize, bootstrap=bootstrap)
 
     def group(name: str, places: Sequence[int]) -> Group:
-        chosen = [hypotheses[i] for i in places], [references[i] for i in places]
+        chosen = [hypotheses[i] for i in places], [[reference[i] for i in places] for reference in references]
         scores = score(*chosen, metrics=metrics[:GROUP_METRICS], tokenize=tokenize)
         return Group(name=name, size=len(places), scores=scores, exact=_exact(*chosen))
 
@@ -98,14 +117,38 @@ def evaluate_corpus(
         source=parallel.source,
         hypotheses=hypotheses,
         references=references,
-        scores=score(hypotheses, references, metrics=metrics, tokenize=tokenize, bootstrap=bootstrap),
+        scores=scores,
         tokenize=tokenize,
         exact=_exact(hypotheses, references),
-        length_ratio=characters[0] / max(characters[1], 1),
+        length_ratio=_length_ratio(hypotheses, references),
         by_length=[group(name, places) for name, places in _length_groups(parallel.source).items()],
         by_label=[group(name, places) for name, places in _label_groups(parallel.labels or []).items()],
         seconds=seconds,
+        decoding=dict(decoding or {}),
+        notes=[*notes, *scoring_notes(references, metrics, bootstrap=bootstrap, hypotheses=hypotheses)],
     )
+
+
+def scoring_notes(
+    references: Sequence[Sequence[str]],
+    metrics: Sequence[Metric],
+    *,
+    bootstrap: int = 0,
+    hypotheses: Sequence[str] = (),
+) -> list[str]:
+    """What makes scores lower or emptier than the user may think, a line each."""
+    notes = []
+    if 0 < bootstrap < MIN_RESAMPLES:
+        notes.append(f"bootstrap={bootstrap}: confidence intervals need at least {MIN_RESAMPLES} resamples")
+    whole = [metric.value for metric in metrics if metric not in ANSWERS]
+    tabs = max(sum("\t" in line.strip() for line in reference) / max(len(reference), 1) for reference in references)
+    if whole and tabs > _MOST and not any("\t" in line for line in hypotheses):
+        notes.append(
+            f"{tabs:.0%} of the reference lines hold a TAB, which separates right answers for exact_match and f1 only: "
+            f"{', '.join(whole)} read each line as one long text; give several references as files of their own, "
+            "reference=[FIRST,SECOND] (data.valid.target, data.test.target in training)"
+        )
+    return notes
 
 
 def count_words(line: str) -> int:
@@ -113,9 +156,16 @@ def count_words(line: str) -> int:
     return len(_WORD.findall(line))
 
 
-def _exact(hypotheses: Iterable[str], references: Sequence[str]) -> float:
-    pairs = zip(hypotheses, references, strict=True)
-    return sum(hypothesis.strip() == reference.strip() for hypothesis, reference in pairs) / len(references)
+def _exact(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    sides = zip(hypotheses, *references, strict=True)
+    return sum(hypothesis.strip() in map(str.strip, lines) for hypothesis, *lines in sides) / len(hypotheses)
+
+
+def _length_ratio(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    closest = 0
+    for hypothesis, *lines in zip(hypotheses, *references, strict=True):
+        closest += min(map(len, lines), key=lambda length: (abs(length - len(hypothesis)), length))
+    return sum(map(len, hypotheses)) / max(closest, 1)
 
 
 def _length_groups(source: Sequence[str]) -> dict[str, list[int]]:

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from translate.data.names import one_or_several
 from translate.data.preparation import ParallelText
 from translate.decoding.progress import Progress
+from translate.decoding.search_record import describe_search
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import SACREBLEU, Metric, bleu_tokenizer
-from translate.evaluation.report import write_report
+from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
+from translate.evaluation.report import reference_files, write_report
+from translate.evaluation.run_scoring import RunScoring
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.text import read_lines
 
 
 @dataclass(kw_only=True)
 class EvaluateConfig(DecodingConfig):
-    """The evaluate command.
+    """The evaluate command: on the files that a run validated or tested on, it repeats the run's scores.
+
+    What is not given here is as in the run: search, precision, tag, and what BLEU counts as words.
 
     model              a run's folder or a model directory
-    source, reference  files of equally many lines
+    source, reference  files of equally many lines; several references: reference=[FIRST,SECOND]
     labels             a file with a line of TAB-separated labels for each of them; "" for none
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
     target_language    its code, such as zh: chooses what BLEU counts as words, unless tokenize says so
     metrics            what is told; groups are scored by the first two
-    tokenize           sacreBLEU's -tok; "": by target_language
-    bootstrap          resamples for the confidence intervals; 0: none
+    tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
+    bootstrap          resamples for the confidence intervals, at least 100; 0: none
     examples           lines shown in the report, worst and best
     """
 
     model: str = "???"
     source: str = "???"
-    reference: str = "???"
+    reference: Any = "???"  # str | list[str]
     labels: str = ""
     output: str = ""
     target_language: str = ""
@@ -44,12 +52,23 @@ class EvaluateConfig(DecodingConfig):
     examples: int = 20
     progress: bool = True
 
+    @property
+    def references(self) -> list[str]:
+        return one_or_several(self.reference, key="reference")
+
+    def check(self) -> None:
+        """Raise UserError for what would be found out only after everything has been translated."""
+        check_bootstrap(self.bootstrap)
+        if self.tokenize:
+            check_tokenizer(self.tokenize, key="tokenize")
+
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
     """The files to evaluate on; UserError, with both counts, when they differ in their number of lines."""
-    source, reference = list(read_lines(config.source)), list(read_lines(config.reference))
+    source = list(read_lines(config.source))
+    references = [list(read_lines(path)) for path in config.references]
     labels = [line.split("\t") for line in read_lines(config.labels)] if config.labels else None
-    for path, lines in ((config.reference, reference), (config.labels, labels)):
+    for path, lines in (*zip(config.references, references, strict=True), (config.labels, labels)):
         if lines is not None and len(lines) != len(source):
             raise UserError(f"{config.source} has {len(source):,} lines, but {path} has {len(lines):,}")
     if not source:
@@ -57,27 +76,61 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
     return ParallelText(
         name=Path(config.source).name,
         source=source,
-        target=reference,
+        target=references[0],
         labels=labels,
-        reference_path=config.reference,
+        reference_paths=config.references,
+        further_references=references[1:],
     )
 
 
-def evaluate_files(translator: Translator, text: ParallelText, config: EvaluateConfig) -> Evaluation:
-    """Translate and score what read_evaluation_text has read; the report goes to report_directory(config)."""
+def evaluate_files(
+    translator: Translator,
+    text: ParallelText,
+    config: EvaluateConfig,
+    *,
+    run: RunScoring | None = None,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Translate and score what read_evaluation_text has read; the report goes to report_directory(config).
+
+    run gives tag and tokenizer where config does not; notes become part of the result.
+    """
+    run = run or RunScoring.of({})
+    choice = _tokenizer(config, run, text)
     progress = Progress(sys.stderr, total=len(text)) if config.progress else None
     evaluation = evaluate_corpus(
         translator,
-        text,
+        replace(text, source=run.tagged(text.source)),
         metrics=config.metrics,
-        tokenize=config.tokenize or bleu_tokenizer(config.target_language),
+        tokenize=choice.name,
         bootstrap=config.bootstrap,
         progress=(lambda share: progress.show(share * len(text))) if progress else None,
+        decoding=describe_decoding(translator, engine=config.engine, tag=run.tag),
+        notes=[*notes, *filter(None, [choice.note])],
     )
     if progress:
         progress.finish(len(text))
-    write_report(evaluation, report_directory(config), examples=config.examples, reference_path=config.reference)
+    references = reference_files(text.reference_paths, evaluation.references, report_directory(config))
+    write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=references)
     return evaluation
+
+
+def _tokenizer(config: EvaluateConfig, run: RunScoring, text: ParallelText) -> TokenizerChoice:
+    if config.tokenize:
+        return TokenizerChoice(config.tokenize)
+    if config.target_language:
+        return choose_tokenizer(text.references, language=config.target_language)
+    return run.tokenizer(text.references)
+
+
+def describe_decoding(translator: Translator, *, engine: str, tag: str) -> dict[str, str]:
+    """How translations are made, as far as it can change them; what an Evaluation's report names."""
+    return {
+        "engine": str(engine),
+        "precision": str(translator.engine.precision),
+        "search": describe_search(translator.search),
+        "tag": tag or "none",
+    }
 
 
 def report_directory(config: EvaluateConfig) -> Path:

@@ -1,7 +1,8 @@
 """Metrics of other tasks than translation, each the mean of its values for single lines.
 
 ROUGE of summaries: Lin 2004, as the rouge-score package counts it. Exact match and F1 of answers: Rajpurkar et al.
-2016, section 6.1; of several right answers, separated by TAB in the reference, the best counts.
+2016, section 6.1; of several right answers, separated by TAB in the reference, the best counts. Of several references,
+the best counts as well.
 """
 
 from __future__ import annotations
@@ -41,8 +42,12 @@ def rouge(kind: str) -> LineScorer:
     return lambda hypothesis, reference: float(scorer.score(reference, hypothesis)[kind].fmeasure)
 
 
-def rouge_signature() -> str:
-    return f"nrefs:1|stemmer:porter|version:rouge-score {version('rouge-score')}"
+def squad_signature(num_references: int) -> str:
+    return "squad:1.1" if num_references == 1 else f"nrefs:{num_references}|squad:1.1"
+
+
+def rouge_signature(num_references: int) -> str:
+    return f"nrefs:{num_references}|stemmer:porter|version:rouge-score {version('rouge-score')}"
 
 
 @cache

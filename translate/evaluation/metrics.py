@@ -1,7 +1,7 @@
 """BLEU, chrF and TER as sacreBLEU defines them, and others, each with the signature that makes it comparable.
 
 BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
-from files by translate.text, the values are those that `sacrebleu REFERENCE -i HYPOTHESES` prints.
+from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints.
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from translate.errors import UserError
-from translate.evaluation.line_metrics import LineScorer, exact_match, rouge, rouge_signature, token_f1
-from translate.evaluation.significance import Statistics, confidence_interval, paired_p_value
+from translate.evaluation.line_metrics import (
+    LineScorer,
+    exact_match,
+    rouge,
+    rouge_signature,
+    squad_signature,
+    token_f1,
+)
+from translate.evaluation.significance import MIN_RESAMPLES, Statistics, confidence_interval, paired_p_value
+from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
 
 class Metric(StrEnum):
@@ -33,25 +41,7 @@ class Metric(StrEnum):
 
 SACREBLEU = (Metric.bleu, Metric.chrf, Metric.ter)
 ERRORS = (Metric.ter,)  # of which less is better
-
-DEFAULT_TOKENIZER = "13a"
-# How BLEU finds words; those after "char" need extra packages or a download.
-TOKENIZERS = (
-    DEFAULT_TOKENIZER,
-    "none",
-    "intl",
-    "zh",
-    "char",
-    "ja-mecab",
-    "ko-mecab",
-    "spm",
-    "flores101",
-    "flores200",
-)
-_BY_LANGUAGE = {"zh": "zh", "cmn": "zh", "zho": "zh", "yue": "zh"} | dict.fromkeys(
-    ["ja", "jpn", "ko", "kor", "th", "tha", "lo", "lao", "km", "khm", "my", "mya"], "char"
-)
-_WITHOUT_SPACES = ("zh", "char", "ja-mecab")
+ANSWERS = (Metric.exact_match, Metric.f1)  # of which a reference may have several, separated by TAB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,57 +71,54 @@ Scores = dict[Metric, Score]
 
 def score(
     hypotheses: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[Sequence[str]],
     *,
     metrics: Sequence[Metric] = (Metric.bleu, Metric.chrf, Metric.ter),
     tokenize: str = DEFAULT_TOKENIZER,
     bootstrap: int = 0,
 ) -> Scores:
-    """Scores of translations against one reference each, in the order of metrics.
+    """Scores of N translations against one or several references of N lines each, in the order of metrics.
 
     tokenize    what BLEU counts as words; its signature names it
-    bootstrap   resamples for the confidence interval (Koehn 2004, sacreBLEU's own seed); 0: none
+    bootstrap   resamples for the confidence interval (Koehn 2004, sacreBLEU's own seed); below 100 there is none
 
-    Raises UserError when there is nothing to score, the numbers of lines differ or tokenize is unknown.
+    Raises UserError when there is nothing to score, the numbers of lines differ, tokenize cannot be used or bootstrap
+    is negative.
     """
-    if tokenize not in TOKENIZERS:
-        raise UserError(f"tokenize={tokenize}: BLEU has no such tokenizer; choose one of {', '.join(TOKENIZERS)}")
-    if len(hypotheses) != len(references):
-        raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(references):,} references")
-    if not hypotheses:
-        raise UserError("there is nothing to score: no hypotheses and no references")
-    # What the sacrebleu command does with every line it has read.
-    hypotheses, references = ([line.rstrip() for line in side] for side in (hypotheses, references))
+    check_tokenizer(tokenize, key="tokenize")
+    check_bootstrap(bootstrap)
+    if not hypotheses or not references:
+        raise UserError("there is nothing to score: no hypotheses or no references")
+    for reference in references:
+        if len(hypotheses) != len(reference):
+            raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(reference):,} references")
+    hypotheses, references = _stripped(hypotheses), [_stripped(reference) for reference in references]
     return {metric: _score(metric, hypotheses, references, tokenize, bootstrap) for metric in metrics}
 
 
-def bleu_tokenizer(language: str) -> str:
-    """The tokenizer for a target language by its code ("zh", "pt-BR", "zh_Hans"), nothing extra installed.
-
-    Chinese has its own, Japanese, Korean and languages written without spaces count characters, the rest is
-    13a. For Japanese and Korean, sacreBLEU's ja-mecab and ko-mecab are better where they are installed.
-    """
-    code = language.lower().replace("_", "-").split("-")[0]
-    return _BY_LANGUAGE.get(code, DEFAULT_TOKENIZER)
+def check_bootstrap(resamples: int) -> None:
+    if resamples < 0:
+        raise UserError(f"bootstrap ({resamples}) must not be negative; 0: no confidence intervals")
 
 
-def command(metrics: Sequence[Metric], tokenize: str, *, reference: str, hypotheses: str) -> str:
+def command(metrics: Sequence[Metric], tokenize: str, *, references: Sequence[str], hypotheses: str) -> str:
     """The sacrebleu command that prints the same numbers, those of its metrics; "" if there are none."""
     metrics = [metric for metric in metrics if metric in SACREBLEU]
     if not metrics:
         return ""
     options = "" if tokenize == DEFAULT_TOKENIZER else f" -tok {tokenize}"
-    if Metric.ter in metrics and tokenize in _WITHOUT_SPACES:
+    if Metric.ter in metrics and tokenize in WITHOUT_SPACES:
         options += " --ter-normalized --ter-asian-support"
-    return f"sacrebleu {quote(reference)} -i {quote(hypotheses)} -m {' '.join(metrics)}{options}"
+    names = " ".join(map(quote, references))
+    return f"sacrebleu {names} -i {quote(hypotheses)} -m {' '.join(metrics)}{options}"
 
 
-def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
-    """chrF of each line, 0 to 100."""
+def sentence_chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """chrF of each line, 0 to 100; of several references the best counts."""
     metric = CHRF()
     return [
-        metric.sentence_score(hypothesis.rstrip(), [reference.rstrip()]).score
-        for hypothesis, reference in zip(hypotheses, references, strict=True)
+        metric.sentence_score(hypothesis, lines).score
+        for hypothesis, *lines in zip(_stripped(hypotheses), *map(_stripped, references), strict=True)
     ]
 
 
@@ -139,30 +126,36 @@ def p_value(
     metric: Metric,
     hypotheses: Sequence[str],
     baseline: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[Sequence[str]],
     *,
     tokenize: str = DEFAULT_TOKENIZER,
     resamples: int = 1000,
 ) -> float:
-    """That of the difference between two systems' scores, by paired bootstrap."""
-    sides = [[line.rstrip() for line in side] for side in (hypotheses, baseline)]
-    ours, theirs = (_statistics(metric, side, [line.rstrip() for line in references], tokenize) for side in sides)
+    """That of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
+    references = [_stripped(reference) for reference in references]
+    ours, theirs = (_statistics(metric, _stripped(side), references, tokenize) for side in (hypotheses, baseline))
     return paired_p_value(ours[0], theirs[0], ours[1], resamples=resamples)
 
 
+def _stripped(lines: Sequence[str]) -> list[str]:
+    """As the sacrebleu command strips every line that it has read."""
+    return [line.rstrip() for line in lines]
+
+
 def _score(
-    metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str, bootstrap: int
+    metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: str, bootstrap: int
 ) -> Score:
     interval = None
-    if bootstrap > 1 or metric not in SACREBLEU:
+    has_interval = bootstrap >= MIN_RESAMPLES
+    if has_interval or metric not in SACREBLEU:
         statistics, compute = _statistics(metric, hypotheses, references, tokenize)
-        interval = confidence_interval(statistics, compute, resamples=bootstrap) if bootstrap > 1 else None
+        interval = confidence_interval(statistics, compute, resamples=bootstrap) if has_interval else None
     if metric not in SACREBLEU:
-        name, _, signature = _line_metric(metric)
+        name, _, signature = _line_metric(metric, len(references))
         value = 100 * float(statistics[:, 0].mean(dtype=np.float64))
         return Score(name=name, value=value, interval=interval, signature=signature)
     scorer = _scorer(metric, tokenize)
-    result = scorer.corpus_score(hypotheses, [references])
+    result = scorer.corpus_score(hypotheses, references)
     details = {"brevity_penalty": result.bp, "length_ratio": result.ratio} if metric == Metric.bleu else {}
     return Score(
         name=result.name,
@@ -174,35 +167,35 @@ def _score(
 
 
 def _statistics(
-    metric: Metric, hypotheses: Sequence[str], references: Sequence[str], tokenize: str
+    metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: str
 ) -> tuple[Statistics, Callable[[Statistics], float]]:
     """Counts (sentences, n) that add up over a corpus, and what makes a score of their sum."""
     if metric in SACREBLEU:
         scorer = _scorer(metric, tokenize)
-        statistics = np.array(scorer._extract_corpus_statistics(hypotheses, [references]), dtype=np.float32)
+        statistics = np.array(scorer._extract_corpus_statistics(hypotheses, references), dtype=np.float32)
         return statistics, lambda total: float(scorer._compute_score_from_stats(total).score)
-    _, of_line, _ = _line_metric(metric)
-    values = [[of_line(*pair), 1.0] for pair in zip(hypotheses, references, strict=True)]
+    _, of_line, _ = _line_metric(metric, len(references))
+    values = [
+        [max(of_line(hypothesis, line) for line in lines), 1.0]
+        for hypothesis, *lines in zip(hypotheses, *references, strict=True)
+    ]
     return np.array(values, dtype=np.float32), lambda total: 100 * float(total[0] / total[1])
 
 
-def _line_metric(metric: Metric) -> tuple[str, LineScorer, str]:
+def _line_metric(metric: Metric, num_references: int) -> tuple[str, LineScorer, str]:
     """What it is called, how it is computed, and its signature."""
     if metric is Metric.exact_match:
-        return "EM", exact_match, "squad:1.1"
+        return "EM", exact_match, squad_signature(num_references)
     if metric is Metric.f1:
-        return "F1", token_f1, "squad:1.1"
-    return f"ROUGE-{metric.value[-1]}", rouge(metric.value), rouge_signature()
+        return "F1", token_f1, squad_signature(num_references)
+    return f"ROUGE-{metric.value[-1]}", rouge(metric.value), rouge_signature(num_references)
 
 
 def _scorer(metric: Metric, tokenize: str) -> Any:
     if metric == Metric.chrf:
         return CHRF()
     if metric == Metric.ter:
-        without_spaces = tokenize in _WITHOUT_SPACES
+        without_spaces = tokenize in WITHOUT_SPACES
         return TER(normalized=without_spaces, asian_support=without_spaces)
-    try:
-        # force: no warning about tokenized text, which is nothing a user of this application can change
-        return BLEU(tokenize=tokenize, force=True)
-    except (ImportError, RuntimeError) as error:
-        raise UserError(f"tokenize={tokenize} needs an extra package: {error}") from None
+    # force: no warning about tokenized text, which is nothing a user of this application can change
+    return BLEU(tokenize=tokenize, force=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Sequence
@@ -11,15 +12,19 @@ from typing import Any
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, Group
 from translate.evaluation.metrics import Score, command, sentence_chrf
+from translate.evaluation.unicode_form import NormalisedScores
+from translate.text import write_lines
 
 _HYPOTHESES = "hypotheses.txt"
 
 
-def write_report(evaluation: Evaluation, directory: str | Path, *, examples: int, reference_path: str = "") -> None:
+def write_report(
+    evaluation: Evaluation, directory: str | Path, *, examples: int, reference_paths: Sequence[str] = ()
+) -> None:
     """Write hypotheses.txt, report.md and report.json, the last of which stands for all; each appears whole.
 
-    examples        how many of the worst and of the best lines, by sentence chrF, are shown
-    reference_path  what the reports call the reference, for the sacrebleu command that repeats the scores
+    examples         how many of the worst and of the best lines, by sentence chrF, are shown
+    reference_paths  what the reports call the references, for the sacrebleu command that repeats the scores
 
     Raises UserError if the folder cannot be written.
     """
@@ -27,7 +32,7 @@ def write_report(evaluation: Evaluation, directory: str | Path, *, examples: int
     again = command(
         list(evaluation.scores),
         evaluation.tokenize,
-        reference=reference_path or "REFERENCE",
+        references=reference_paths or ["REFERENCE"] * len(evaluation.references),
         hypotheses=str(directory / _HYPOTHESES),
     )
     chosen = _examples(evaluation, examples)
@@ -41,10 +46,33 @@ def write_report(evaluation: Evaluation, directory: str | Path, *, examples: int
         raise UserError(f"{error.filename or directory}: the report cannot be written: {error.strerror}") from None
 
 
+def reference_files(paths: Sequence[str], references: Sequence[Sequence[str]], directory: str | Path) -> list[str]:
+    """Files from which the sacrebleu command reads these references: paths, if they hold them as they are.
+
+    Otherwise (a part of a file, a column, a file with a byte order mark) they are written into the directory, as
+    references.txt, references.1.txt and so on.
+    """
+    if paths and all(_holds(path, lines) for path, lines in zip(paths, references, strict=True)):
+        return list(paths)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    written = [directory / ("references.txt" if not n else f"references.{n}.txt") for n in range(len(references))]
+    for path, lines in zip(written, references, strict=True):
+        write_lines(path, lines)
+    return [str(path) for path in written]
+
+
+def _holds(path: str, lines: Sequence[str]) -> bool:
+    with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:  # as sacreBLEU opens it
+        content = "\n".join(lines).encode()
+        return file.read() in (content, content + b"\n")
+
+
 def terminal_text(evaluation: Evaluation) -> str:
-    """Scores with signatures, then the groups as an aligned table."""
+    """Scores with signatures, what there is to say of them, then the groups as an aligned table."""
     lines = [f"{evaluation.name}: {_counts(evaluation)}"]
     lines += aligned([[score.name, rounded(score), score.signature] for score in evaluation.scores.values()])
+    lines += _remarks(evaluation)
     for title, groups in _tables(evaluation):
         rows = [_heading(title, groups), *map(_row, groups)]
         lines += ["", *aligned(rows, right=range(1, len(rows[0])))]
@@ -59,8 +87,23 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
         "exact": evaluation.exact,
         "length_ratio": evaluation.length_ratio,
         "seconds": round(evaluation.seconds, 3),
+        "references": len(evaluation.references),
+        "tokenize": evaluation.tokenize,
+        "decoding": evaluation.decoding,
+        "notes": evaluation.notes,
+        "nfc": _normalised_fields(evaluation.normalised),
         "by_length": [_group_fields(group) for group in evaluation.by_length],
         "by_label": [_group_fields(group) for group in evaluation.by_label],
+    }
+
+
+def _normalised_fields(normalised: NormalisedScores | None) -> dict[str, Any] | None:
+    if normalised is None:
+        return None
+    return {
+        "hypotheses_not_nfc": normalised.hypotheses,
+        "references_not_nfc": normalised.references,
+        "scores": {metric.value: score.value for metric, score in normalised.scores.items()},
     }
 
 
@@ -82,13 +125,14 @@ def _group_fields(group: Group) -> dict[str, Any]:
 def _examples(evaluation: Evaluation, count: int) -> dict[str, list[dict[str, Any]]]:
     """The worst and the best lines by sentence chrF, none twice; line numbers count from 1.
 
-    A line that equals its reference is not among the worst: chrF gives two empty ones 0.
+    A line that equals a reference is not among the worst: chrF gives two empty ones 0.
     """
     if not count:
         return {"worst": [], "best": []}
     values = sentence_chrf(evaluation.hypotheses, evaluation.references)
     order = sorted(range(len(values)), key=lambda place: (values[place], place))
-    wrong = [place for place in order if evaluation.hypotheses[place] != evaluation.references[place]]
+    lines = list(zip(*evaluation.references, strict=True))
+    wrong = [place for place in order if evaluation.hypotheses[place] not in lines[place]]
     worst = wrong[:count]
     best = [place for place in order[::-1] if place not in worst][:count]
 
@@ -98,7 +142,8 @@ def _examples(evaluation: Evaluation, count: int) -> dict[str, list[dict[str, An
             "chrf": values[place],
             "source": evaluation.source[place],
             "hypothesis": evaluation.hypotheses[place],
-            "reference": evaluation.references[place],
+            "reference": lines[place][0],
+            **({"further_references": lines[place][1:]} if lines[place][1:] else {}),
         }
 
     return {
@@ -114,6 +159,7 @@ def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[
         _counts(evaluation) + ".",
         _table(["metric", "value", "signature"], scores),
         *([f"The same numbers: `{again}`"] if again else []),
+        *(f"{_cell(remark[:1].upper() + remark[1:])}." for remark in _remarks(evaluation)),
     ]
     for title, groups in _tables(evaluation):
         table = _table(_heading(title, groups), [_row(group) for group in groups])
@@ -126,16 +172,26 @@ def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[
 
 def _example(example: dict[str, Any]) -> str:
     texts = [f"- {side}: {_cell(example[side])}" for side in ("source", "hypothesis", "reference")]
+    texts += [f"- or: {_cell(line)}" for line in example.get("further_references", ())]
     return f"Line {example['line']}, chrF {example['chrf']:.1f}\n\n" + "\n".join(texts)
 
 
 def _counts(evaluation: Evaluation) -> str:
     lines = len(evaluation.source)
     speed = lines / max(evaluation.seconds, 1e-9)
+    several = len(evaluation.references) > 1
     return (
         f"{lines:,} lines in {evaluation.seconds:.1f} s ({speed:,.1f} lines/s), "
-        f"{evaluation.exact:.1%} exactly the reference, length ratio {evaluation.length_ratio:.3f}"
+        f"{evaluation.exact:.1%} exactly {'a' if several else 'the'} reference, "
+        f"length ratio {evaluation.length_ratio:.3f}{' to the closest reference' if several else ''}"
     )
+
+
+def _remarks(evaluation: Evaluation) -> list[str]:
+    """How the translations were made, and whatever else belongs to the scores; a line each."""
+    made = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items())
+    normalised = [] if evaluation.normalised is None else [str(evaluation.normalised)]
+    return [*([f"decoded with {made}"] if made else []), *normalised, *evaluation.notes]
 
 
 def _tables(evaluation: Evaluation) -> list[tuple[str, list[Group]]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+MIN_RESAMPLES = 100  # fewer say nothing of the tails: the least p of 99 is 0.01
 SEED = 12345  # sacreBLEU's own, so that the intervals are those of `sacrebleu --confidence`
 
 
@@ -20,6 +21,7 @@ Compute = Callable[[Statistics], float]
 
 def confidence_interval(statistics: Statistics, compute: Compute, *, resamples: int) -> float:
     """Half the width of a score's 95 % confidence interval."""
+    assert resamples >= MIN_RESAMPLES
     scores = sorted(compute(statistics[chosen].sum(0)) for chosen in _resamples(len(statistics), resamples))
     tail = resamples // 40
     return (scores[-1 - tail] - scores[tail]) / 2
@@ -31,6 +33,7 @@ def paired_p_value(first: Statistics, second: Statistics, compute: Compute, *, r
     Both are resampled alike; the differences, less their mean, are what chance makes of no difference (Riezler and
     Maxwell 2005). Of equal systems it is 1.
     """
+    assert resamples >= MIN_RESAMPLES
     observed = compute(first.sum(0)) - compute(second.sum(0))
     found = np.array(
         [compute(first[chosen].sum(0)) - compute(second[chosen].sum(0)) for chosen in _resamples(len(first), resamples)]

@@ -106,6 +106,11 @@ class CTranslate2Engine:
     def max_length(self) -> int:
         return self._converted.max_length
 
+    @property
+    def precision(self) -> Precision:
+        names = {name: precision for precision, name in _COMPUTE_TYPES.items()}
+        return names[self._settings["compute_type"]]
+
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.decoding.engine import Engine, EngineName
 from translate.decoding.translator import DecodingConfig, Translator
-from translate.device import choose_device, unused_gpu
+from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
@@ -67,6 +67,16 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
         workers=config.workers,
     )
     return loaded, engine
+
+
+def can_decode_in(precision: Precision, device: Device) -> bool:
+    """Whether engine=native has that precision here, and does not emulate it slowly."""
+    can = capabilities(choose_device(device))
+    try:
+        decoding_precision(precision, can)
+    except UserError:
+        return False
+    return precision is not Precision.bf16 or can.bf16_matmul
 
 
 def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:

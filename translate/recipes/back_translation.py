@@ -126,7 +126,7 @@ def _reversed(data: DataConfig) -> DataConfig:
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
         raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are no sentences")
-    return replace(corpus, source=corpus.target, target=corpus.source)
+    return replace(corpus, source=corpus.targets[0], target=corpus.source)
 
 
 def _hash(settings: BackTranslationConfig) -> str:

@@ -33,10 +33,11 @@ from translate.data.plan import padding_share
 from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.native import NativeEngine
+from translate.decoding.search_record import search_fields
 from translate.decoding.translator import Translator
 from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
-from translate.evaluation.metrics import bleu_tokenizer
+from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
@@ -44,6 +45,7 @@ from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
+from translate.training.scoring import tokenizer_of_new_run, tokenizer_of_run
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
@@ -85,11 +87,22 @@ class Run:
         """What is validated and kept: the running average if there is one."""
         return self.average.weights if self.average is not None else weights_of(self.trainee.model)
 
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """How this run scores its models, for their manifests: evaluate repeats it."""
+        translator = self.validator.translator
+        return {
+            "tag": self.config.data.valid.tag,
+            "bleu_tokenizer": self.validator.tokenize,
+            "decoding_precision": str(translator.engine.precision),
+            "search": search_fields(translator.search),
+        }
+
     def keep(self, weights: Weights, directory: Path, *, averaged: Sequence[str] = ()) -> None:
         """Have weights of this step written as a model directory; averaged names the states they are the mean of."""
         if self.world.is_main:
             origin = {"averaged": list(averaged)} if averaged else {}
-            manifest = {**self.manifest, "step": self.state.progress.step, **origin}
+            manifest = {**self.manifest, "step": self.state.progress.step, **self.scoring, **origin}
             self.writer.write(partial(self._save, directory, copy_of(weights), manifest))
 
     def _save(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
@@ -148,7 +161,7 @@ def build(
         average=average,
         state=state,
         loader=loader,
-        validator=_validator(config, data, trainee, world, decision),
+        validator=_validator(config, data, trainee, world, decision, manifest),
         tracker=Tracker(folder.tensorboard, step=state.progress.step) if world.is_main else None,
         line=line,
         trial=trial,
@@ -201,6 +214,7 @@ def _describe(
         "target_language": config.data.target_language,
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
+        "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
     }
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
@@ -255,7 +269,12 @@ def _loader(config: TrainConfig, data: Prepared, world: World, *, packed: bool, 
 
 
 def _validator(
-    config: TrainConfig, data: Prepared, trainee: Trainee, world: World, decision: TrainingDecision
+    config: TrainConfig,
+    data: Prepared,
+    trainee: Trainee,
+    world: World,
+    decision: TrainingDecision,
+    manifest: dict[str, Any],
 ) -> Validator:
     batches = encode_validation(
         data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
@@ -267,15 +286,16 @@ def _validator(
         precision=decision.decoding_precision,
     )
     translator = Translator(engine, data.tokenizer, config.search)
-    tokenize = config.validation.tokenize or bleu_tokenizer(config.data.target_language)
+    choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,
         batches=batches,
         translator=translator,
         metrics=config.validation.metrics,
-        tokenize=tokenize,
+        tokenize=choice.name,
         smoothing=config.loss.label_smoothing,
         world=world,
+        notes=[choice.note] if choice.note else [],
     )
 
 
@@ -306,6 +326,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
         )
     if config.optimizer.name is OptimizerName.muon and not run.decision.capabilities.bf16_matmul:
         logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
+    for note in [*run.validator.notes, *scoring_notes(data.valid.references, config.validation.metrics)]:
+        logger.warning(note)
     if resumed:
         progress = run.state.progress
         logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from translate.checkpoint import read_weights, set_weights
+from translate.data.corpora import CorpusConfig
+from translate.decoding.engine import EngineName
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
+from translate.evaluation.files import describe_decoding
 from translate.evaluation.metrics import Metric, command
-from translate.evaluation.report import terminal_text, write_report
+from translate.evaluation.report import reference_files, terminal_text, write_report
 from translate.model_directory import WEIGHTS
-from translate.text import write_lines
 from translate.training.averages import average_weights
 from translate.training.build import Run, plain
 from translate.training.folder import flatten
@@ -85,8 +87,9 @@ def average_checkpoints(run: Run) -> None:
 
 def report(run: Run, evaluation: Evaluation) -> str:
     """Print and write the results; the summary that ends the log."""
-    reference = _reference(run, evaluation)
-    write_report(evaluation, run.folder.evaluation, examples=10, reference_path=reference)
+    paths = (run.data.test or run.data.valid).reference_paths
+    references = reference_files(paths, evaluation.references, run.folder.evaluation)
+    write_report(evaluation, run.folder.evaluation, examples=10, reference_paths=references)
     text = terminal_text(evaluation)
     logger.info(text)
     assert run.tracker is not None
@@ -101,7 +104,7 @@ def report(run: Run, evaluation: Evaluation) -> str:
     again = command(
         [Metric(metric)],
         evaluation.tokenize,
-        reference=reference,
+        references=references,
         hypotheses=str(folder.evaluation / "hypotheses.txt"),
     )
     summary = f"{evaluation.name} {evaluation.scores[Metric(metric)]}" + (f"  ({again})" if again else "")
@@ -129,18 +132,15 @@ def _evaluate(run: Run) -> Evaluation:
         tokenize=run.validator.tokenize,
         bootstrap=1000,
         progress=lambda share: run.line.busy("translating", share),
+        decoding=describe_decoding(
+            run.validator.translator, engine=EngineName.native, tag=_corpus_of_evaluation(run).tag
+        ),
+        notes=run.validator.notes,
     )
 
 
-def _reference(run: Run, evaluation: Evaluation) -> str:
-    """The raw reference file; written out first when it did not come from one."""
-    text = run.data.test or run.data.valid
-    if text.reference_path:
-        return text.reference_path
-    path = run.folder.evaluation / "references.txt"
-    path.parent.mkdir(exist_ok=True)
-    write_lines(path, evaluation.references)
-    return str(path)
+def _corpus_of_evaluation(run: Run) -> CorpusConfig:
+    return run.config.data.valid if run.data.test is None else run.config.data.test
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from translate.data.preparation import DataConfig, training_corpora
 from translate.decoding.hypotheses import SearchConfig
 from translate.device import Precision
 from translate.errors import UserError
-from translate.evaluation.metrics import ERRORS, TOKENIZERS, Metric
+from translate.evaluation.metrics import ERRORS, Metric
+from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig
@@ -41,7 +42,8 @@ class ValidationConfig:
     """every counts updates; metric chooses the best checkpoint and is what patience watches.
 
     metrics   what is told, of the final test as well; groups are scored by the first two
-    tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language
+    tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language, or by the script of the
+              references where that is ""
     """
 
     every: int = 1000
@@ -185,8 +187,8 @@ def check(config: TrainConfig) -> None:
         raise UserError(
             f"validation.metric={config.validation.metric} is none of validation.metrics and loss: {', '.join(choices)}"
         )
-    if config.validation.tokenize not in ("", *TOKENIZERS):
-        raise UserError(f"validation.tokenize={config.validation.tokenize} is none of {', '.join(TOKENIZERS)}")
+    if config.validation.tokenize:
+        check_tokenizer(config.validation.tokenize, key="validation.tokenize")
     for name, auxiliary in config.auxiliary.items():
         if not 0 <= auxiliary.start < 1:
             raise UserError(f"auxiliary.{name}.start ({auxiliary.start}) must be at least 0 and below 1")

@@ -141,7 +141,9 @@ def _samples(validation: Validation, count: int) -> str:
     places = [number * len(evaluation.source) // count for number in range(min(count, len(evaluation.source)))]
     rows = [
         "| "
-        + " | ".join(_cell(side[place]) for side in (evaluation.source, evaluation.hypotheses, evaluation.references))
+        + " | ".join(
+            _cell(side[place]) for side in (evaluation.source, evaluation.hypotheses, evaluation.references[0])
+        )
         + " |"
         for place in places
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -52,7 +52,10 @@ class Validation:
 
 @dataclass(frozen=True, eq=False)
 class Validator:
-    """The validation set, encoded once, with what is needed to decode it."""
+    """The validation set, encoded once, with what is needed to decode it.
+
+    notes  what is known beforehand about its scores, a line each
+    """
 
     text: ParallelText
     batches: list[Batch]
@@ -61,6 +64,7 @@ class Validator:
     tokenize: str
     smoothing: float
     world: World
+    notes: list[str] = field(default_factory=list)
 
     def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
         loss, plain, uncovered = self._losses(trainee)
@@ -105,7 +109,7 @@ class ShardedTranslator:
 
 
 def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:
-    """Padded batches of the pairs that the model can read whole and that have two sides."""
+    """Padded batches of the pairs that the model can read whole and that have two sides; of the first reference."""
     source = [np.array(ids) for ids in tokenizer.encode_source(text.source)]
     target = [np.array(ids) for ids in tokenizer.encode_target(text.target)]
     fitting = [

@@ -1,0 +1,140 @@
+"""python -m translate.evaluate on a run's own files: the run's own numbers, without being told its settings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from small_runs import call, options, write_corpus
+from translate.decoding.engine import EngineName
+from translate.decoding.hypotheses import SearchConfig, SearchMethod
+from translate.decoding.search_record import describe_search, search_fields, search_note, search_of
+from translate.device import Device, Precision
+from translate.errors import UserError
+from translate.evaluate import with_precision
+from translate.evaluation.files import EvaluateConfig
+from translate.evaluation.run_scoring import RunScoring
+from translate.model_directory import read_manifest
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> tuple[Path, Path]:
+    """A run with a tag, decoded greedily, whose validation set is also its test set."""
+    corpus = write_corpus(tmp_path_factory.mktemp("corpus"))
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    tags = {f"data__{split}__tag": "<back>" for split in ("train", "valid")}
+    changes = {"data__test__source": None, "data__test__target": None, "tokenizer__vocab_size": 24}
+    result = call("train", *options(corpus, folder, run__max_steps=80, **tags, **changes))
+    assert result.returncode == 0, result.stderr.decode()
+    return corpus, folder
+
+
+def evaluate(run: tuple[Path, Path], *arguments: str) -> tuple[dict, str]:
+    corpus, folder = run
+    files = [f"source={corpus}/valid.src", f"reference={corpus}/valid.tgt", f"output={folder}/again"]
+    result = call("evaluate", f"model={folder}", *files, "threads=1", "progress=false", *arguments)
+    assert result.returncode == 0, result.stderr.decode()
+    return json.loads((folder / "again" / "report.json").read_text(encoding="utf-8")), result.stdout.decode()
+
+
+def test_tag_search_precision_and_tokenizer_are_the_runs(run):
+    before = json.loads((run[1] / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    after, printed = evaluate(run, "metrics=[bleu,chrf]")
+    assert after["scores"] == before["scores"]
+    assert after["decoding"] == before["decoding"]
+    assert after["decoding"]["tag"] == "<back>"
+    assert after["decoding"]["search"] == "greedy"
+    assert after["decoding"]["precision"] in ("fp32", "fp16", "bf16")
+    assert not after["notes"]
+    assert f"precision {after['decoding']['precision']}, search greedy, tag <back>" in printed
+    hypotheses = [(run[1] / folder / "hypotheses.txt").read_bytes() for folder in ("evaluation", "again")]
+    assert hypotheses[0] == hypotheses[1]
+
+
+def test_another_search_is_done_and_named(run):
+    report, printed = evaluate(run, "search=beam", "search.beam_size=3")
+    assert report["decoding"]["search"] == "beam beam_size=3"
+    assert report["notes"] == ["search: beam beam_size=3; the run's own scores were made with greedy"]
+    assert report["notes"][0] in printed
+
+
+def test_lines_that_bring_a_tag_keep_it():
+    run = RunScoring.of({"tag": "<de>", "tags": ["<de>", "<fr>"]})
+    assert run.tagged(["x", "<fr> y", "a <fr>", ""]) == ["<de> x", "<fr> y", "<de> a <fr>", "<de> "]
+    assert RunScoring.of({}).tagged(["x"]) == ["x"]
+
+
+def test_decode_says_that_its_default_is_not_the_search_of_the_run(run):
+    told = call("decode", f"model={run[1]}", "threads=1", "progress=false", stdin=b"1 2\n")
+    assert b"search: beam beam_size=5; the run's own scores were made with greedy" in told.stderr
+
+
+def test_models_of_before_are_evaluated_with_the_defaults(run, tmp_path):
+    older = shutil.copytree(run[1], tmp_path / "older")
+    manifest = json.loads((older / "best" / "manifest.json").read_text(encoding="utf-8"))
+    for key in ("tag", "bleu_tokenizer", "decoding_precision", "search"):
+        del manifest[key]
+    (older / "best" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    report, _ = evaluate((run[0], older))
+    assert report["decoding"]["search"] == "beam beam_size=5"
+    assert report["decoding"]["tag"] == "none"
+    assert "tok:13a" in report["scores"]["bleu"]["signature"]
+    assert not report["notes"]
+
+
+def test_a_search_survives_its_manifest():
+    search = SearchConfig(method=SearchMethod.sampling, top_k=3, seed=7, n_best=1)
+    assert search_of(json.loads(json.dumps({"search": search_fields(search)}))) == search
+    assert search_of({"search": {"method": "greedy", "of_a_later_version": 1}}) == SearchConfig(
+        method=SearchMethod.greedy
+    )
+    assert search_of({}) is None
+    for damaged in ({"search": "beam"}, {"search": {"method": "guess"}}):
+        with pytest.raises(UserError, match=r"manifest\.json"):
+            search_of(damaged)
+
+
+def test_only_what_changes_the_translation_counts_as_another_search():
+    beam, greedy = SearchConfig(), SearchConfig(method=SearchMethod.greedy)
+    assert describe_search(beam) == "beam beam_size=5"
+    assert describe_search(SearchConfig(length_penalty=0.6, n_best=5)) == "beam beam_size=5 length_penalty=0.6"
+    assert not search_note(beam, SearchConfig(n_best=5, seed=2))
+    assert not search_note(greedy, SearchConfig(method=SearchMethod.greedy, beam_size=9))
+    assert search_note(beam, SearchConfig(max_length=9))
+    assert search_note(beam, greedy) == "search: greedy; the run's own scores were made with beam beam_size=5"
+    assert not search_note(None, greedy)
+
+
+def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
+    run = RunScoring.of({"decoding_precision": "fp32"})
+    config = EvaluateConfig(device=Device.cpu)
+    assert with_precision(config, run) == (EvaluateConfig(device=Device.cpu, precision=Precision.fp32), "")
+    asked = EvaluateConfig(device=Device.cpu, precision=Precision.bf16)
+    assert with_precision(asked, run) == (asked, "")
+    other = EvaluateConfig(engine=EngineName.ctranslate2)
+    assert with_precision(other, run) == (other, "the run's own scores were decoded in fp32 by engine=native")
+    monkeypatch.setattr("translate.training.parallel.multiplies_bfloat16", lambda device: False)
+    config, note = with_precision(config, RunScoring.of({"decoding_precision": "bf16"}))
+    assert config.precision is Precision.auto
+    assert note == "the run's own scores were decoded in bf16, which this machine cannot do, or only slowly"
+
+
+def test_the_manifest_is_that_of_the_adapter_or_of_the_model_that_is_opened(tmp_path):
+    files = {"run": [], "run/best": ["model.yaml"], "adapted/best": ["adapter.yaml"], "exported": ["model.yaml"]}
+    for folder, names in files.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for name in [*names, "manifest.json"]:
+            (tmp_path / folder / name).write_text(json.dumps({"of": folder}))
+    run, adapted = tmp_path / "run", tmp_path / "adapted"
+    assert read_manifest(run) == read_manifest(run / "best") == {"of": "run/best"}
+    assert read_manifest(run, adapted) == read_manifest(run, adapted / "best") == {"of": "adapted/best"}
+    assert read_manifest(tmp_path / "exported") == {"of": "exported"}
+    assert read_manifest(tmp_path / "nothing") == {}
+
+
+def test_a_damaged_manifest_is_an_error_of_the_user():
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        RunScoring.of({"decoding_precision": "fp7"})

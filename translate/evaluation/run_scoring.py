@@ -1,0 +1,83 @@
+"""How a run scored its model, as the manifest records it, so that the evaluate command gives the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.search_record import search_of
+from translate.device import Precision
+from translate.errors import UserError
+from translate.evaluation.tokenizers import (
+    INSTALL_MECAB,
+    MECAB,
+    TokenizerChoice,
+    choose_tokenizer,
+    reason_missing,
+    script_note,
+    tokenizer_of_language,
+)
+
+_OPTIONS = ("target_language", "tokenize")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScoring:
+    """What decided the scores in a run's log and report; "" or None where an older run does not say.
+
+    tokenize   what BLEU counted as words
+    tag        the symbol before each source line of the validation set; tags are all that the model knows
+    precision  that validation and test were decoded in
+    """
+
+    target_language: str
+    tokenize: str
+    tag: str
+    tags: list[str]
+    precision: Precision | None
+    search: SearchConfig | None
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> RunScoring:
+        """Raises UserError for values that no version of this program has written."""
+        try:
+            precision = manifest.get("decoding_precision")
+            return cls(
+                target_language=str(manifest.get("target_language", "")),
+                tokenize=str(manifest.get("bleu_tokenizer", "")),
+                tag=str(manifest.get("tag", "")),
+                tags=list(manifest.get("tags", [])),
+                precision=Precision(precision) if precision else None,
+                search=search_of(manifest),
+            )
+        except (ValueError, TypeError) as error:
+            raise UserError(f"the model's manifest.json is damaged: {error}") from None
+
+    def tokenizer(self, references: Sequence[Sequence[str]]) -> TokenizerChoice:
+        """That of the run; where it cannot be had here, or the run did not record one, another, with a note."""
+        if self.tokenize and not reason_missing(self.tokenize):
+            because = f"the run's BLEU counts by tok:{self.tokenize}"
+            note = script_note(references, self.tokenize, because=because, options=_OPTIONS)
+            return TokenizerChoice(self.tokenize, note)
+        if self.tokenize:
+            fallback = "char" if self.tokenize == MECAB else choose_tokenizer(references, language="").name
+            remedy = f" ({INSTALL_MECAB})" if self.tokenize == MECAB else ""
+            note = (
+                f"the run's BLEU counts by tok:{self.tokenize}, which is not installed here{remedy}: this BLEU counts "
+                f"by tok:{fallback} and cannot be compared with the run's"
+            )
+            return TokenizerChoice(fallback, note)
+        if not self.target_language:
+            return choose_tokenizer(references, language="", options=_OPTIONS)
+        tokenize = tokenizer_of_language(self.target_language)
+        because = f"the model's target language is {self.target_language}"
+        return TokenizerChoice(tokenize, script_note(references, tokenize, because=because, options=_OPTIONS))
+
+    def tagged(self, source: Sequence[str]) -> list[str]:
+        """Source lines as the run's validation set has them; lines that begin with a tag of the model keep theirs."""
+        if not self.tag:
+            return list(source)
+        known = tuple({self.tag, *self.tags})
+        return [line if line.startswith(known) else f"{self.tag} {line}" for line in source]
