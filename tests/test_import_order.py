@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors", "special_tokens"},
-    {"text", "batch", "device", "distributed", "tuning"},
+    {"text", "sentences", "batch", "device", "distributed", "tuning"},
     {"subword_sampling"},
     {"tokenizer"},
     {"data", "models", "model_directory"},

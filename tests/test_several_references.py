@@ -59,6 +59,9 @@ class Echo:
     def __init__(self, hypotheses):
         self.hypotheses = hypotheses
 
+    def describe(self, splits):
+        return ""
+
     def translate(self, lines, *, progress=None):
         return [replace(BLANK, text=text) for text in self.hypotheses]
 

@@ -167,7 +167,7 @@ def pieces_of(line: str, *, max_tokens: int) -> tuple[list[str], list[Segment]]:
         ("第一句话在这里，不太长。第二句话在那里，也不长！第三句话没有了，就这样。好。",
          ["第一句话在这里，不太长。", "第二句话在那里，也不长！", "第三句话没有了，就这样。", "好。"]),
         ("x" * 70, ["x" * 23, "x" * 23, "x" * 24]),
-        ("On.  and on it goes, up to the end", ["On.  and on it goes,", "up to the end"]),
+        ("It is on.  And on it goes, up to the end", ["It is on.", "And on it goes, up to the end"]),
     ],
 )  # fmt: skip
 def test_lines_are_split_where_a_reader_would_pause(line, pieces):

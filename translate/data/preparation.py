@@ -18,6 +18,7 @@ from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.references import read_references
+from translate.data.sentence_counts import usual_limits
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
 from translate.text import read_lines
@@ -77,7 +78,10 @@ class ParallelText:
 
 @dataclass
 class Prepared:
-    """All that training needs to know of data; fingerprint changes with any of it, tokenizer included."""
+    """All that training needs to know of data; fingerprint changes with any of it, tokenizer included.
+
+    sentences_per_line, trained_tokens  the most that source lines usually have: see usual_limits
+    """
 
     tokenizer: Tokenizer
     train: EncodedCorpus
@@ -85,6 +89,8 @@ class Prepared:
     test: ParallelText | None
     fingerprint: str
     cleaning: CleaningReport
+    sentences_per_line: int
+    trained_tokens: int
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepared:
@@ -109,7 +115,8 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     train = _encoded(data, text, built, encoded_key)
 
     fingerprint = digest([encoded_key, _mix(corpora), *_content(evaluation_corpora(data), hashes)])
-    return Prepared(built, train, valid, test, fingerprint, train.report)
+    sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=encoded_key)
+    return Prepared(built, train, valid, test, fingerprint, train.report, sentences, tokens)
 
 
 def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:

@@ -1,23 +1,66 @@
-"""Lines that are too long for the model, cut where a reader would pause, and their translations rejoined."""
+"""Lines that hold more than the model was trained to read at once, cut where a reader would pause, and rejoined."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
+from typing import Any
+
+from translate.sentences import split_sentences
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 
 _CLOSING = "\"'’”»›)\\]」』）】》"
-# A lower-case letter after the mark means that the sentence goes on: "approx. ten". Looking behind keeps the
-# time linear in a line that is nothing but full stops.
-_SENTENCE = re.compile(
-    rf"(?<![.?!…])[.?!…]++[{_CLOSING}]*+\s++(?![a-zà-öø-ÿа-я])|[。！？｡]++[{_CLOSING}]*+\s*+|[।؟۔]++\s*+"
-)
 _CLAUSE = re.compile(rf"(?<![,;:–—])[,;:–—]++[{_CLOSING}]*+\s++|[，；：、､،؛]++[{_CLOSING}]*+\s*+")
 _SPACE = re.compile(r"\s+")
 _NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+
+
+class Split(StrEnum):
+    """Which lines are cut although the model can read them whole."""
+
+    auto = "auto"
+    never = "never"
+    sentences = "sentences"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """What a model can be given at once, beside the length that it can read.
+
+    sentences  lines with more are cut into segments of at most so many; 0: unknown
+    tokens     the most source tokens of a segment of several sentences; 0: as many as the model can read
+    only_long  only lines that are too long for the model are cut
+    language   of the source, an ISO 639 code; "": chosen by the script of each line
+    tags       symbols such as <2de>, one of which, in front of a line, stands before each of its segments
+    """
+
+    sentences: int = 0
+    tokens: int = 0
+    only_long: bool = False
+    language: str = ""
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of_model(cls, manifest: Mapping[str, Any], split: Split = Split.auto) -> Splitting:
+        """As the model was trained by its manifest; split, unless auto, replaces the manifest's choice."""
+        if split is Split.auto:
+            split = Split(manifest.get("split", Split.auto))
+        return cls(
+            sentences=1 if split is Split.sentences else manifest.get("sentences_per_line", 0),
+            tokens=manifest.get("trained_tokens", 0),
+            only_long=split is Split.never,
+            language=manifest.get("source_language", ""),
+            tags=tuple(manifest.get("tags", ())),
+        )
+
+    @property
+    def by_sentences(self) -> bool:
+        """Whether lines that the model can read are cut as well."""
+        return bool(self.sentences) and not self.only_long
 
 
 @dataclass(frozen=True)
@@ -28,14 +71,67 @@ class Segment:
     whole: bool = True
 
 
-def split_line(line: str, tokens: list[int], *, encode: Encode, max_tokens: int) -> list[Segment]:
+def split_line(
+    line: str, tokens: list[int], *, encode: Encode, max_tokens: int, splitting: Splitting | None = None
+) -> list[Segment]:
     """The segments, of at most max_tokens tokens each, of a line that has the given tokens.
 
-    It is cut at the ends of sentences; what is still too long at the marks between clauses, then at spaces,
-    and in the last resort anywhere. Clauses and words are put together again as far as there is room.
+    A line that is too long, or has more sentences than splitting allows, is cut at the ends of sentences; what is
+    still too long at the marks between clauses, then at spaces, and in the last resort anywhere. Sentences are put
+    together again as far as splitting allows, clauses and words as far as there is room.
     """
-    segments = _split(line, tokens, [_SENTENCE, _CLAUSE, _SPACE], encode=encode, max_tokens=max_tokens)
+    splitting = splitting or Splitting()
+    too_long = len(tokens) > max_tokens
+    if not too_long and not splitting.by_sentences:
+        return [Segment(tokens)]
+    tag, _, rest = line.partition(" ")
+    if tag in splitting.tags:
+        line, encode = rest, _with_tag(encode, tag)
+    sentences = split_sentences(line, splitting.language)
+    if not too_long and len(sentences) <= splitting.sentences:
+        return [Segment(tokens)]
+    runs = _runs(
+        sentences,
+        [len(ids) for ids in encode(sentences)],
+        max_sentences=splitting.sentences or 1,
+        max_tokens=min(splitting.tokens or max_tokens, max_tokens),
+    )
+    segments = [
+        segment
+        for run, ids in zip(runs, encode(runs), strict=True)
+        for segment in _split(run, ids, [_CLAUSE, _SPACE], encode=encode, max_tokens=max_tokens)
+    ]
     return [segment for segment in segments if segment.tokens]
+
+
+def _with_tag(encode: Encode, tag: str) -> Encode:
+    return lambda texts: encode([f"{tag} {text}" for text in texts])
+
+
+def _runs(sentences: list[str], lengths: list[int], *, max_sentences: int, max_tokens: int) -> list[str]:
+    """Neighbouring sentences joined: as few runs as possible, and of these the most even ones in tokens.
+
+    A sentence that is longer than max_tokens is a run of its own.
+    """
+    # the cost of the best runs for the first n sentences, and where the last of these runs begins
+    costs: list[tuple[int, int]] = [(0, 0)]
+    starts = [0]
+    for end in range(1, len(sentences) + 1):
+        length, best = 0, None
+        for start in range(end - 1, max(end - max_sentences, 0) - 1, -1):
+            length += lengths[start]
+            if length > max_tokens and start < end - 1:
+                break
+            runs, squares = costs[start]
+            cost = (runs + 1, squares + length * length), start
+            best = cost if best is None else min(best, cost)
+        assert best is not None, "a run of one sentence is always possible"
+        costs.append(best[0])
+        starts.append(best[1])
+    bounds = [len(sentences)]
+    while bounds[-1]:
+        bounds.append(starts[bounds[-1]])
+    return ["".join(sentences[start:end]) for start, end in pairwise(reversed(bounds))]
 
 
 def _split(
@@ -48,7 +144,7 @@ def _split(
         yield from _cut(text, tokens, encode=encode, max_tokens=max_tokens)
         return
     pieces = _pieces(text, marks[0])
-    if len(pieces) > 1 and marks[0] is not _SENTENCE:
+    if len(pieces) > 1:
         pieces = _packed(pieces, [len(ids) for ids in encode(pieces)], max_tokens)
     for piece, ids in zip(pieces, encode(pieces), strict=True):
         yield from _split(piece, ids, marks[1:], encode=encode, max_tokens=max_tokens)

@@ -82,6 +82,8 @@ def translate_files(translator: Translator, config: DecodeConfig) -> int:
         return 0
     if progress:
         progress.finish(done)
+    if note := translator.describe(translator.splits):
+        print(note, file=sys.stderr)
     return done
 
 

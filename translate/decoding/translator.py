@@ -9,7 +9,7 @@ from typing import Protocol
 
 from translate.decoding.engine import Engine, EngineName, Sentence
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
-from translate.decoding.segmentation import Segment, join_translations, split_line
+from translate.decoding.segmentation import Segment, Split, Splitting, join_translations, split_line
 from translate.device import Device, Precision
 from translate.errors import UserError
 from translate.text import normalise
@@ -26,6 +26,8 @@ class DecodingConfig:
                        many as the engine finds fast
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
     max_source_length  tokens beyond which a line is split; 0: what the model can read
+    split              which other lines are split. auto: those of more sentences than training lines usually had,
+                       unless the model was trained with split=never; never: none; sentences: at every sentence end
     threads            of the CPU; 0: as many as PyTorch takes by itself
     workers            processes on a CPU that share its threads and the sentences; 0: one for every thread
     """
@@ -36,6 +38,7 @@ class DecodingConfig:
     batch_tokens: int = 0
     batch_sentences: int = 0
     max_source_length: int = 0
+    split: Split = Split.auto
     precision: Precision = Precision.auto
     device: Device = Device.auto
     threads: int = 0
@@ -61,6 +64,24 @@ class Translation:
     segments: int
 
 
+@dataclass(frozen=True)
+class Splits:
+    """How many lines were translated in several parts, and in how many parts these were."""
+
+    lines: int = 0
+    split: int = 0
+    parts: int = 0
+
+    @classmethod
+    def of(cls, translations: Iterable[Translation]) -> Splits:
+        segments = [translation.segments for translation in translations]
+        several = [count for count in segments if count > 1]
+        return cls(len(segments), len(several), sum(several))
+
+    def __add__(self, other: Splits) -> Splits:
+        return Splits(self.lines + other.lines, self.split + other.split, self.parts + other.parts)
+
+
 BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, target_tokens=0, segments=0)
 
 
@@ -75,10 +96,20 @@ class SourceAndTarget(Protocol):
 class Translator:
     """An engine with the tokenizer of its model, and one way of searching.
 
+    splits counts what has been translated so far.
+
     Raises UserError for settings that make no search with it.
     """
 
-    def __init__(self, engine: Engine, tokenizer: SourceAndTarget, search: SearchConfig, *, max_source_length: int = 0):
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: SourceAndTarget,
+        search: SearchConfig,
+        *,
+        max_source_length: int = 0,
+        splitting: Splitting | None = None,
+    ):
         search.check()
         if max_source_length < 0:
             raise UserError(f"max_source_length ({max_source_length}) must not be negative; 0: the model's own")
@@ -90,18 +121,21 @@ class Translator:
         self.tokenizer = tokenizer
         self.search = search
         self.max_source_length = min(max_source_length or engine.max_length, engine.max_length)
+        self.splitting = splitting or Splitting()
+        self.splits = Splits()
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
         progress is told, now and then, the share of sentences that are done.
         """
-        line_segments = self._split(lines)
+        line_segments = self.split(lines)
         wanted = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
         found = dict(zip(wanted, self.engine.search(wanted, self.search, progress=progress), strict=True))
         texts = self._texts(found)
         translations = [_assemble(segments, found, texts) for segments in line_segments]
         assert len(translations) == len(lines), "every line has its translation"
+        self.splits += Splits.of(translations)
         return translations
 
     def stream(self, lines: Iterable[str], *, window: int = WINDOW) -> Iterator[Translation]:
@@ -110,14 +144,27 @@ class Translator:
         while some := list(islice(remaining, window)):
             yield from self.translate(some)
 
-    def _split(self, lines: Sequence[str]) -> list[list[Segment]]:
+    def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments; none if it is blank."""
         texts = [normalise(line).strip() for line in lines]
         encode = self.tokenizer.encode_source
         return [
-            split_line(text, tokens, encode=encode, max_tokens=self.max_source_length) if text and tokens else []
+            split_line(text, tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting)
+            if text and tokens
+            else []
             for text, tokens in zip(texts, encode(texts), strict=True)
         ]
+
+    def describe(self, splits: Splits) -> str:
+        """What the log says of split lines; empty if there are none."""
+        if not splits.split:
+            return ""
+        reasons = [f"were longer than {self.max_source_length:,} tokens"]
+        if self.splitting.by_sentences:
+            reasons.insert(0, f"had more sentences than {self.splitting.sentences}")
+        return (
+            f"{splits.split:,} of {splits.lines:,} lines {' or '.join(reasons)}: translated in {splits.parts:,} parts"
+        )
 
     def _texts(self, found: dict[Sentence, list[Hypothesis]]) -> dict[Sentence, list[str]]:
         every = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]

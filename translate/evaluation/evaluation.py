@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from translate.decoding.translator import Translation
+from translate.decoding.translator import Splits, Translation
 from translate.evaluation.metrics import ANSWERS, Metric, Scores, score
 from translate.evaluation.significance import MIN_RESAMPLES
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
@@ -39,6 +39,8 @@ class LinesTranslator(Protocol):
         self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None
     ) -> list[Translation]: ...
 
+    def describe(self, splits: Splits) -> str: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
@@ -63,6 +65,7 @@ class Evaluation:
     seconds       that translating took
     decoding      how the translations were made, name -> value: engine, precision, search, tag
     notes         what a reader of the scores should know besides, a line each
+    splits        how many lines were translated in parts
     """
 
     name: str
@@ -78,6 +81,7 @@ class Evaluation:
     seconds: float
     decoding: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    splits: Splits = field(default_factory=Splits)
 
     @cached_property
     def normalised(self) -> NormalisedScores | None:
@@ -102,8 +106,10 @@ def evaluate_corpus(
     result, which adds what it finds. Raises UserError when the sides differ in length or are empty.
     """
     start = time.monotonic()
-    hypotheses = [translation.text for translation in translator.translate(parallel.source, progress=progress)]
+    translations = translator.translate(parallel.source, progress=progress)
     seconds = time.monotonic() - start
+    hypotheses = [translation.text for translation in translations]
+    splits = Splits.of(translations)
     references = parallel.references
     scores = score(hypotheses, references, metrics=metrics, tokenize=tokenize, bootstrap=bootstrap)
 
@@ -125,7 +131,12 @@ def evaluate_corpus(
         by_label=[group(name, places) for name, places in _label_groups(parallel.labels or []).items()],
         seconds=seconds,
         decoding=dict(decoding or {}),
-        notes=[*notes, *scoring_notes(references, metrics, bootstrap=bootstrap, hypotheses=hypotheses)],
+        notes=[
+            *notes,
+            *filter(None, [translator.describe(splits)]),
+            *scoring_notes(references, metrics, bootstrap=bootstrap, hypotheses=hypotheses),
+        ],
+        splits=splits,
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from translate.checkpoint import LoadedModel
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
-from translate.decoding.translator import DecodingConfig
+from translate.decoding.segmentation import Segment, Splitting
+from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.explaining.explanation import Explanation, explain
 from translate.explaining.page import index_page, page_name, sentence_page
@@ -65,23 +66,36 @@ def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConf
 def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
     """Token ids of each line and of its translation, those apart that are blank or too long."""
     lines = _first_lines(config.input, config.lines)
-    sources = loaded.tokenizer.encode_source([normalise(line).strip() for line in lines])
     if config.target:
+        sources = loaded.tokenizer.encode_source([normalise(line).strip() for line in lines])
         texts = _first_lines(config.target, config.lines)
         if len(texts) != len(lines):
             raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(texts):,}")
         targets = loaded.tokenizer.encode_target([normalise(text).strip() for text in texts])
         pairs = list(zip(sources, targets, strict=True))
     else:
+        sources = _segments(lines, loaded, engine, config)
         readable = [source for source in sources if 0 < len(source) <= min(config.max_pieces, engine.max_length)]
         found = engine.search([tuple(source) for source in readable], config.search)
         pairs = [(source, hypotheses[0].tokens) for source, hypotheses in zip(readable, found, strict=True)]
     chosen = [pair for pair in pairs if pair[0] and max(map(len, pair)) <= min(config.max_pieces, engine.max_length)]
-    if left_out := len(lines) - len(chosen):
-        logger.info(f"{left_out:,} of {len(lines):,} lines are left out: blank, or over {config.max_pieces} pieces")
+    if left_out := len(sources) - len(chosen):
+        logger.info(f"{left_out:,} of {len(sources):,} lines are left out: blank, or over {config.max_pieces} pieces")
     if not chosen:
         raise UserError(f"{config.input} has no line to explain")
     return chosen
+
+
+def _segments(lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[list[int]]:
+    """Source tokens of what decoding would translate at once; a blank line has one segment without tokens."""
+    translator = Translator(
+        engine,
+        loaded.tokenizer,
+        config.search,
+        max_source_length=config.max_source_length,
+        splitting=Splitting.of_model(loaded.manifest, config.split),
+    )
+    return [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
 
 
 def _first_lines(path: str, count: int) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate.decoding.engine import Engine, EngineName
+from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
@@ -40,7 +41,13 @@ def open_model(path: str, config: DecodingConfig) -> OpenedModel:
     Raises UserError where it cannot be used.
     """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
-    translator = Translator(engine, tokenizer, config.search, max_source_length=config.max_source_length)
+    translator = Translator(
+        engine,
+        tokenizer,
+        config.search,
+        max_source_length=config.max_source_length,
+        splitting=Splitting.of_model(manifest, config.split),
+    )
     return OpenedModel(translator, manifest)
 
 

@@ -27,7 +27,8 @@ from translate.data.preparation import DataConfig
 from translate.data.storage import digest
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
-from translate.decoding.translator import WINDOW, Translator
+from translate.decoding.segmentation import Splitting
+from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
 from translate.errors import UserError
@@ -167,18 +168,23 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         precision=validation_precision(training_precision(config.compute.precision, can), can),
         workers=1 if world.size > 1 else 0,
     )
-    translator = ShardedTranslator(Translator(engine, loaded.tokenizer, settings.search), world)
+    splitting = Splitting.of_model(loaded.manifest)
+    own = Translator(engine, loaded.tokenizer, settings.search, splitting=splitting)
+    translator, splits = ShardedTranslator(own, world), Splits()
     progress = Progress(sys.stderr, total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)
     while window := list(islice(remaining, WINDOW)):
         translations = translator.translate(window)
         done += len(window)
+        splits += Splits.of(translations)
         if world.is_main and progress:
             with open(folder / "translations.tsv", "a", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{found.score:.6f}\t{found.text}\n" for found in translations)
             progress.show(done)
     if progress:
         progress.finish(lines)
+        if note := own.describe(splits):
+            logger.info(note)
 
 
 def _choose(settings: BackTranslationConfig, folder: Path) -> None:

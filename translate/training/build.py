@@ -34,6 +34,7 @@ from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.native import NativeEngine
 from translate.decoding.search_record import search_fields
+from translate.decoding.segmentation import Split, Splitting
 from translate.decoding.translator import Translator
 from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
@@ -215,11 +216,16 @@ def _describe(
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
         "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
+        "sentences_per_line": data.sentences_per_line,
+        "trained_tokens": data.trained_tokens,
     }
+    split = config.split.value
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
+        if config.split is Split.auto:
+            split = base.manifest.get("split", split)
     if world.is_main:
-        manifest = folder.describe(plain(config), manifest)
+        manifest = {**folder.describe(plain(config), {**manifest, "split": split}), "split": split}
         data.tokenizer.save(folder.path)
         data_report(config.data, data).save(folder.path)
     return world.from_main(manifest)
@@ -285,7 +291,7 @@ def _validator(
         batch_tokens=config.validation.batch_tokens,
         precision=decision.decoding_precision,
     )
-    translator = Translator(engine, data.tokenizer, config.search)
+    translator = Translator(engine, data.tokenizer, config.search, splitting=Splitting.of_model(manifest))
     choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,
@@ -328,6 +334,12 @@ def _introduce(run: Run, *, resumed: bool) -> None:
         logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
     for note in [*run.validator.notes, *scoring_notes(data.valid.references, config.validation.metrics)]:
         logger.warning(note)
+    splitting = run.validator.translator.splitting
+    if splitting.by_sentences:
+        logger.info(
+            f"sentences translated at once: at most {splitting.sentences}; lines with more are translated in parts "
+            "(split=never: only lines that are too long)"
+        )
     if resumed:
         progress = run.state.progress
         logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")

@@ -30,6 +30,7 @@ FREE_KEYS = (
     "data.additional",
     "data.valid",
     "data.test",
+    "split",
     "compute.device",
     "compute.threads",
     "run.dir",

@@ -191,6 +191,8 @@ def validate(run: Run) -> None:
             count = config.validation.attention_maps
             maps = attention_maps(run.trainee.model, run.data.tokenizer, pairs[: 10 * count], count)
             run.tracker.validation(validation, maps, samples=config.validation.samples, step=progress.step)
+    if not progress.validated and (note := run.validator.translator.describe(validation.evaluation.splits)):
+        logger.info(f"valid: {note}")
     progress.validated = progress.step
     value = validation.metric(config.validation.metric)
     better = is_better(config.validation.metric, value, progress.best)

@@ -11,6 +11,7 @@ from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig, training_corpora
 from translate.decoding.hypotheses import SearchConfig
+from translate.decoding.segmentation import Split
 from translate.device import Precision
 from translate.errors import UserError
 from translate.evaluation.metrics import ERRORS, Metric
@@ -106,7 +107,12 @@ class PruningConfig:
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """The train command: from text to a scored model in run.dir; the same command continues a run."""
+    """The train command: from text to a scored model in run.dir; the same command continues a run.
+
+    split  which lines are translated in parts, in validation and test, and later by the model. auto: those of more
+           sentences than training lines usually have; never: only those too long for the model, as for documents
+           with their summaries; sentences: at every sentence end
+    """
 
     name: str = "default"
     data: DataConfig = field(default_factory=DataConfig)
@@ -123,6 +129,7 @@ class TrainConfig:
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    split: Split = Split.auto
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)

@@ -15,7 +15,7 @@ from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.collate import pad_batch
 from translate.data.plan import BatchConfig, plan_padded
 from translate.data.preparation import ParallelText
-from translate.decoding.translator import Translation, Translator
+from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric
@@ -106,6 +106,9 @@ class ShardedTranslator:
         rank, size = self.world.rank, self.world.size
         shares = self.world.gather(self.translator.translate(lines[rank::size], progress=progress))
         return [shares[number % size][number // size] for number in range(len(lines))]
+
+    def describe(self, splits: Splits) -> str:
+        return self.translator.describe(splits)
 
 
 def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:

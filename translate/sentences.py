@@ -1,0 +1,157 @@
+"""Where the sentences of a line end: sentencex, and what it needs help with.
+
+sentencex knows the abbreviations and ordinals of some thirty languages ("Dr.", "z. B.", "3. Mai") and the sentence
+marks of all scripts. It never looks into quotations, follows capital letters where a text may have none, and takes
+quadratic time where nothing is separated by spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from itertools import accumulate, pairwise
+
+import sentencex
+
+_WINDOW = 2000  # characters given to sentencex at once
+
+# What sentencex does not look into: quotations, and brackets around more than a remark. Single quotation marks count
+# only where they are no apostrophes.
+_ENCLOSING = re.compile(r"[\"“”„‟«»‹›「」『』《》]|``|''|(?<!\w)['‘’]|['‘’](?!\w)|[(（<{\[](?=[^)\]}>）]{100})")
+_OPENING = frozenset("“„‟«‹「『《‘`([{<（")
+_SPACE = re.compile(r"\s")
+# Tokenised text has a space before the mark.
+_MARK_BETWEEN_SPACES = re.compile(r"(?<=\s)[.?!]+\s+")
+_FIRST_LETTER = re.compile(r"([.?!…][\"'”’»)\]]*\s+)([^\W\d_])")
+_LETTER = re.compile(r"[^\W\d_]")
+_WORD = re.compile(r"\w")
+
+_SCRIPT_LANGUAGES = {
+    "CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "DEVANAGARI": "hi",
+    "BENGALI": "bn", "GURMUKHI": "pa", "GUJARATI": "gu", "TAMIL": "ta", "TELUGU": "te",
+    "KANNADA": "kn", "MALAYALAM": "ml", "MYANMAR": "my", "THAI": "th", "ETHIOPIC": "am",
+    "ARABIC": "ar", "HEBREW": "he", "ARMENIAN": "hy", "GREEK": "el", "CYRILLIC": "ru",
+}  # fmt: skip
+# ISO 639-2 and 639-3 codes of the languages that sentencex has rules for, which it knows by their ISO 639-1 codes
+_SHORT_CODES = {
+    "amh": "am", "ara": "ar", "arb": "ar", "bul": "bg", "ben": "bn", "cat": "ca", "ces": "cs", "cze": "cs",
+    "dan": "da", "deu": "de", "ger": "de", "ell": "el", "gre": "el", "eng": "en", "spa": "es", "fin": "fi",
+    "fra": "fr", "fre": "fr", "guj": "gu", "hin": "hi", "hye": "hy", "arm": "hy", "ita": "it", "jpn": "ja",
+    "kan": "kn", "kaz": "kk", "mal": "ml", "mar": "mr", "mya": "my", "bur": "my", "nld": "nl", "dut": "nl",
+    "pan": "pa", "pol": "pl", "por": "pt", "rus": "ru", "slk": "sk", "slo": "sk", "tam": "ta", "tel": "te",
+    "ukr": "uk", "zho": "zh", "chi": "zh", "cmn": "zh",
+}  # fmt: skip
+_SCRIPT_SAMPLE = 200  # letters that decide the script of a text
+
+
+def split_sentences(text: str, language: str = "") -> list[str]:
+    """The sentences of a line, each with a letter or digit, which concatenate to the line; at least one.
+
+    language is an ISO 639 code, a region or script after it ignored; "": chosen by the script of the text.
+    """
+    ends = [*_sentence_ends(text, sentence_language(language, text)), len(text)]
+    starts, has_word = [0], False
+    for start, end in pairwise([0, *ends]):
+        # punctuation alone belongs to the sentence before it, or else to the first one
+        if _WORD.search(text, start, end):
+            if has_word:
+                starts.append(start)
+            has_word = True
+    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
+
+
+def sentence_language(code: str, text: str) -> str:
+    """The code of the language whose rules sentencex follows for a text."""
+    primary = re.split("[-_]", code.strip().lower())[0]
+    if 2 <= len(primary) <= 3 and primary.isalpha() and primary.isascii():
+        return _SHORT_CODES.get(primary, primary)
+    return _language_of_script(text)
+
+
+def _language_of_script(text: str) -> str:
+    if text.isascii():
+        return "en"
+    letters = _LETTER.findall(text[: 2 * _SCRIPT_SAMPLE])[:_SCRIPT_SAMPLE]
+    scripts = Counter(unicodedata.name(letter, "?").split()[0] for letter in letters)
+    if scripts["HIRAGANA"] + scripts["KATAKANA"]:  # Japanese has more Han than Kana
+        return "ja"
+    return _SCRIPT_LANGUAGES.get(max(scripts, key=scripts.__getitem__, default=""), "en")
+
+
+def _sentence_ends(text: str, language: str) -> list[int]:
+    """Positions inside the text where a sentence ends, white space after it included, in ascending order."""
+    if not text.strip():
+        return []
+    plain = _with_plain_spaces(text)
+    # Without capitals in the text, a small letter does not mean that the sentence goes on.
+    cased = _capitalised(plain) if plain.islower() else plain
+    ends = set(_ends(cased, language))
+    ends.update(cut for cut in _mark_ends(cased) if not _goes_on(cased, cut))
+    opened = _ENCLOSING.sub(lambda mark: " " * len(mark[0]), cased)
+    if opened != cased:
+        cuts = (_before_opening_quotes(cased, opened, cut) for cut in _ends(opened, language))
+        ends.update(cut for cut in cuts if not _goes_on(cased, cut))
+    return sorted(ends - {0, len(text)})
+
+
+def _ends(text: str, language: str) -> list[int]:
+    """What sentencex finds, window by window; the last sentence of a window is looked at again with the next one."""
+    ends: list[int] = []
+    start = 0
+    while start < len(text):
+        window = text[start : start + _WINDOW]
+        found = list(accumulate(map(len, _segment(window, language))))[:-1]
+        ends += [start + end for end in found]
+        is_last = start + _WINDOW >= len(text)
+        start = ends[-1] if found and not is_last else start + _WINDOW
+    return ends
+
+
+def _segment(text: str, language: str) -> list[str]:
+    """The text in pieces; in one piece if the library loses some of it."""
+    try:
+        pieces: list[str] = sentencex.segment(language, text)
+    except BaseException as error:
+        # a panic in Rust, such as for a full stop between two no-break spaces; not an Exception in Python
+        if type(error).__name__ != "PanicException":
+            raise
+        return [text]
+    pieces = [piece for piece in pieces if piece]
+    return pieces if "".join(pieces) == text else [text]
+
+
+def _mark_ends(text: str) -> list[int]:
+    return [match.end() for match in _MARK_BETWEEN_SPACES.finditer(text)]
+
+
+def _goes_on(text: str, cut: int) -> bool:
+    """Whether the first letter or digit after the cut is a small letter."""
+    following = next((character for character in text[cut : cut + 20] if character.isalnum()), "")
+    return following.islower()
+
+
+def _with_plain_spaces(text: str) -> str:
+    """The text with every white space character as a plain space: sentencex counts bytes wrongly at others."""
+    return _SPACE.sub(" ", text)
+
+
+def _capitalised(text: str) -> str:
+    """The text with a capital letter after each mark, as long as before."""
+    return _FIRST_LETTER.sub(lambda match: match[1] + _capital(match[2]), text)
+
+
+def _capital(letter: str) -> str:
+    capital = letter.upper()
+    return capital if len(capital) == 1 else letter
+
+
+def _before_opening_quotes(text: str, opened: str, cut: int) -> int:
+    """The cut, moved back to before the quotation marks that belong to the next sentence."""
+    before = opened[max(cut - 100, 0) : cut]
+    start = cut - len(before) + len(before.rstrip())
+    tail = text[start:cut]
+    space = _SPACE.search(tail)
+    if space is None:
+        return start + next((place for place, mark in enumerate(tail) if mark in _OPENING), len(tail))
+    return cut - len(tail[space.start() :].lstrip())
