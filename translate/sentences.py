@@ -26,6 +26,7 @@ _MARK_BETWEEN_SPACES = re.compile(r"(?<=\s)[.?!]+\s+")
 _FIRST_LETTER = re.compile(r"([.?!…][\"'”’»)\]]*\s+)([^\W\d_])")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\w")
+_INITIAL = re.compile(r"\W*(?:[^\W\d_]|\d{1,3})\.\W*")  # "M." or "1." alone
 
 _SCRIPT_LANGUAGES = {
     "CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "DEVANAGARI": "hi",
@@ -51,13 +52,13 @@ def split_sentences(text: str, language: str = "") -> list[str]:
     language is an ISO 639 code, a region or script after it ignored; "": chosen by the script of the text.
     """
     ends = [*_sentence_ends(text, sentence_language(language, text)), len(text)]
-    starts, has_word = [0], False
+    starts, is_begun = [0], False
     for start, end in pairwise([0, *ends]):
-        # punctuation alone belongs to the sentence before it, or else to the first one
+        # punctuation alone belongs to the sentence before it, an initial or a number to the one after it
         if _WORD.search(text, start, end):
-            if has_word:
+            if is_begun:
                 starts.append(start)
-            has_word = True
+            is_begun = not _INITIAL.fullmatch(text, start, end)
     return [text[start:end] for start, end in pairwise([*starts, len(text)])]
 
 
