@@ -53,6 +53,7 @@ def test_every_script_has_its_marks_whether_or_not_the_language_is_named(pieces)
     [
         ["ich bin hier . ", "du bist dort ? ", "am 3 . ", "20 leute ! ", "ja"],  # lower-cased and tokenised
         ["3 4 5 ! ", "6 7 . ", "8"],
+        ["ich weiß ... nicht . ", "so ist es."],
         ["ich bin hier. ", "du bist dort. ", "und wir gehen."],
         ['He said: "This is it. ', 'It is good." ', "Then he left."],
         ["„Ich gehe. ", "Du bleibst.“ ", "Er ging. ", "»Ja. ", "Nein.« ", "Gut."],

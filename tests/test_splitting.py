@@ -163,11 +163,11 @@ def test_the_log_says_how_many_lines_were_split():
     translations = translator.translate([FIVE, "One.", "", "One here. Two here."])
     assert translator.splits == Splits.of(translations) == Splits(lines=4, split=2, parts=7)
     assert translator.describe(translator.splits) == (
-        "2 of 4 lines had more sentences than 1 or were longer than 200 tokens: translated in 7 parts"
+        "2 of 4 lines had more than 1 sentence or more than 200 tokens: translated in 7 parts"
     )
     assert translator.describe(Splits(4, 0, 0)) == ""
     before, _ = translator_of({})
-    assert before.describe(Splits(4, 2, 7)) == "2 of 4 lines were longer than 200 tokens: translated in 7 parts"
+    assert before.describe(Splits(4, 2, 7)) == "2 of 4 lines had more than 200 tokens: translated in 7 parts"
 
 
 def test_a_value_is_usual_where_two_percent_reach_it():
@@ -248,7 +248,7 @@ def test_a_run_on_single_sentences_says_so_and_splits_its_test_set(run):
         manifest = json.loads((folder / "run" / directory / "manifest.json").read_text(encoding="utf-8"))
         assert (manifest["sentences_per_line"], manifest["split"]) == (1, "auto")
         assert 4 <= manifest["trained_tokens"] <= 9
-    assert "20 of 20 lines had more sentences than 1" in said
+    assert "20 of 20 lines had more than 1 sentence" in said
     assert "translated in 100 parts" in said
     hypotheses = list(read_lines(folder / "run" / "evaluation" / "hypotheses.txt"))
     assert [line.count(".") for line in hypotheses] == [5] * 20
@@ -272,7 +272,7 @@ def test_five_sentences_a_line_are_translated_as_five_lines(run, engine):
     whole, said = decode(lines)
     apart, said_apart = decode(single)
     assert whole == [" ".join(apart[start : start + 5]) for start in range(0, 100, 5)]
-    assert "20 of 20 lines had more sentences than 1 or were longer" in said
+    assert "20 of 20 lines had more than 1 sentence or more than" in said
     assert "translated in 100 parts" in said
     assert "parts" not in said_apart
     words = sum(len(line.split()) for line in read_lines(folder / "test.tgt"))
@@ -286,7 +286,7 @@ def test_evaluations_and_explanations_split_as_decoding_does(run):
     folder, _ = run
     files = [f"source={folder / 'test.src'}", f"reference={folder / 'test.tgt'}", "metrics=[bleu]", "bootstrap=0"]
     result = call("evaluate", f"model={folder / 'run'}", *files, f"output={folder / 'report'}", "progress=false")
-    assert b"20 of 20 lines had more sentences than 1" in result.stdout, result.stderr.decode()
+    assert b"20 of 20 lines had more than 1 sentence" in result.stdout, result.stderr.decode()
     result = call("explain", f"model={folder / 'run'}", f"input={folder / 'test.src'}", "lines=2",
                   f"output={folder / 'pages'}")  # fmt: skip
     assert result.stdout.startswith(b"10 sentences"), result.stderr.decode()

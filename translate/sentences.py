@@ -22,8 +22,8 @@ _ENCLOSING = re.compile(r"[\"“”„‟«»‹›「」『』《》]|``|''|(?<
 _OPENING = frozenset("“„‟«‹「『《‘`([{<（")
 _SPACE = re.compile(r"\s")
 # Tokenised text has a space before the mark.
-_MARK_BETWEEN_SPACES = re.compile(r"(?<=\s)[.?!]+\s+")
-_FIRST_LETTER = re.compile(r"([.?!…][\"'”’»)\]]*\s+)([^\W\d_])")
+_MARK_BETWEEN_SPACES = re.compile(r"(?<=\s)(?:\.|[?!]+)\s+")
+_FIRST_LETTER = re.compile(r"((?<!\.)[.?!][\"'”’»)\]]*\s+)([^\W\d_])")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\w")
 _INITIAL = re.compile(r"\W*(?:[^\W\d_]|\d{1,3})\.\W*")  # "M." or "1." alone
@@ -88,7 +88,8 @@ def _sentence_ends(text: str, language: str) -> list[int]:
     # Without capitals in the text, a small letter does not mean that the sentence goes on.
     cased = _capitalised(plain) if plain.islower() else plain
     ends = set(_ends(cased, language))
-    ends.update(cut for cut in _mark_ends(cased) if not _goes_on(cased, cut))
+    marks = (mark.end() for mark in _MARK_BETWEEN_SPACES.finditer(cased))
+    ends.update(cut for cut in marks if not _goes_on(cased, cut))
     opened = _ENCLOSING.sub(lambda mark: " " * len(mark[0]), cased)
     if opened != cased:
         cuts = (_before_opening_quotes(cased, opened, cut) for cut in _ends(opened, language))
@@ -120,10 +121,6 @@ def _segment(text: str, language: str) -> list[str]:
         return [text]
     pieces = [piece for piece in pieces if piece]
     return pieces if "".join(pieces) == text else [text]
-
-
-def _mark_ends(text: str) -> list[int]:
-    return [match.end() for match in _MARK_BETWEEN_SPACES.finditer(text)]
 
 
 def _goes_on(text: str, cut: int) -> bool:

@@ -159,12 +159,12 @@ class Translator:
         """What the log says of split lines; empty if there are none."""
         if not splits.split:
             return ""
-        reasons = [f"were longer than {self.max_source_length:,} tokens"]
+        limits = [f"{self.max_source_length:,} tokens"]
         if self.splitting.by_sentences:
-            reasons.insert(0, f"had more sentences than {self.splitting.sentences}")
-        return (
-            f"{splits.split:,} of {splits.lines:,} lines {' or '.join(reasons)}: translated in {splits.parts:,} parts"
-        )
+            count = self.splitting.sentences
+            limits.insert(0, f"{count} sentence{'s' if count > 1 else ''}")
+        more = " or ".join(f"more than {limit}" for limit in limits)
+        return f"{splits.split:,} of {splits.lines:,} lines had {more}: translated in {splits.parts:,} parts"
 
     def _texts(self, found: dict[Sentence, list[Hypothesis]]) -> dict[Sentence, list[str]]:
         every = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
