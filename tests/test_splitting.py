@@ -15,9 +15,15 @@ from small_runs import call, options
 from translate.data.corpora import CorpusConfig
 from translate.data.preparation import DataConfig, prepare
 from translate.data.sentence_counts import reached_by
+from translate.decoding.engine import EngineName, Precision
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
 from translate.decoding.segmentation import Split, Splitting, split_line
+from translate.decoding.streaming import DecodeConfig, translate_files
 from translate.decoding.translator import Splits, Translator
+from translate.evaluate import evaluate
+from translate.evaluation.files import EvaluateConfig
+from translate.explaining.files import ExplainConfig, explain_files
+from translate.exporting.engines import open_model, open_native
 from translate.text import read_lines, write_lines
 from translate.tokenizer import TokenizerConfig
 from translate.training.folder import RunFolder
@@ -255,41 +261,53 @@ def test_a_run_on_single_sentences_says_so_and_splits_its_test_set(run):
 
 
 @pytest.mark.parametrize("engine", ["native", "ctranslate2"])
-def test_five_sentences_a_line_are_translated_as_five_lines(run, engine):
+def test_five_sentences_a_line_are_translated_as_five_lines(run, engine, tmp_path, capsys):
     pytest.importorskip("ctranslate2" if engine == "ctranslate2" else "torch")
     folder, _ = run
     lines = list(read_lines(folder / "test.src"))
     single = [f"{sentence} ." for line in lines for sentence in line.removesuffix(" .").split(" . ")]
     assert len(single) == 100
 
-    def decode(lines: list[str], *arguments: str) -> tuple[list[str], str]:
-        stdin = "".join(f"{line}\n" for line in lines).encode()
-        settings = [f"model={folder / 'run'}", f"engine={engine}", "threads=1", "progress=false", "precision=fp32"]
-        result = call("decode", *settings, *arguments, stdin=stdin)
-        assert result.returncode == 0, result.stderr.decode()
-        return result.stdout.decode().split("\n")[:-1], result.stderr.decode()
+    def decode(lines: list[str], split: Split = Split.auto) -> tuple[list[str], str]:
+        write_lines(tmp_path / "in", lines)
+        config = DecodeConfig(
+            model=str(folder / "run"),
+            engine=EngineName(engine),
+            input=str(tmp_path / "in"),
+            output=str(tmp_path / "out"),
+            precision=Precision.fp32,
+            split=split,
+            workers=1,
+            progress=False,
+        )
+        translate_files(open_model(config.model, config).translator, config)
+        return list(read_lines(tmp_path / "out")), capsys.readouterr().err
 
     whole, said = decode(lines)
     apart, said_apart = decode(single)
     assert whole == [" ".join(apart[start : start + 5]) for start in range(0, 100, 5)]
-    assert "20 of 20 lines had more than 1 sentence or more than" in said
-    assert "translated in 100 parts" in said
-    assert "parts" not in said_apart
+    assert said.startswith("20 of 20 lines had more than 1 sentence or more than")
+    assert said.endswith("translated in 100 parts\n")
+    assert said_apart == ""
     words = sum(len(line.split()) for line in read_lines(folder / "test.tgt"))
     assert sum(len(line.split()) for line in whole) > 0.9 * words
-    unsplit, said = decode(lines, "split=never")
+    unsplit, said = decode(lines, Split.never)
     assert sum(len(line.split()) for line in unsplit) < 0.6 * words
-    assert "parts" not in said
+    assert said == ""
 
 
-def test_evaluations_and_explanations_split_as_decoding_does(run):
+def test_evaluations_and_explanations_split_as_decoding_does(run, tmp_path, capsys):
     folder, _ = run
-    files = [f"source={folder / 'test.src'}", f"reference={folder / 'test.tgt'}", "metrics=[bleu]", "bootstrap=0"]
-    result = call("evaluate", f"model={folder / 'run'}", *files, f"output={folder / 'report'}", "progress=false")
-    assert b"20 of 20 lines had more than 1 sentence" in result.stdout, result.stderr.decode()
-    result = call("explain", f"model={folder / 'run'}", f"input={folder / 'test.src'}", "lines=2",
-                  f"output={folder / 'pages'}")  # fmt: skip
-    assert result.stdout.startswith(b"10 sentences"), result.stderr.decode()
+    model, source, target = (str(folder / name) for name in ("run", "test.src", "test.tgt"))
+    evaluate(
+        EvaluateConfig(
+            model=model, source=source, reference=target, output=str(tmp_path), workers=1, bootstrap=0, progress=False
+        )
+    )
+    assert "20 of 20 lines had more than 1 sentence" in capsys.readouterr().out
+    config = ExplainConfig(model=model, input=source, output=str(tmp_path / "pages"), lines=2)
+    explanations = explain_files(*open_native(model, config), config)
+    assert [each.source_text.count(".") for each in explanations] == [1] * 10
 
 
 def test_back_translation_splits_monolingual_lines(run, tmp_path):
