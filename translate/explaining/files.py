@@ -65,12 +65,12 @@ def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConf
 def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
     """Token ids of each line and of its translation, those apart that are blank or too long."""
     lines = _first_lines(config.input, config.lines)
-    sources = loaded.tokenizer.encode_source([normalise(line).strip() for line in lines])
+    sources = loaded.tokenizer.encode_source(_normalised(lines, loaded))
     if config.target:
         texts = _first_lines(config.target, config.lines)
         if len(texts) != len(lines):
             raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(texts):,}")
-        targets = loaded.tokenizer.encode_target([normalise(text).strip() for text in texts])
+        targets = loaded.tokenizer.encode_target(_normalised(texts, loaded))
         pairs = list(zip(sources, targets, strict=True))
     else:
         readable = [source for source in sources if 0 < len(source) <= min(config.max_pieces, engine.max_length)]
@@ -82,6 +82,10 @@ def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> 
     if not chosen:
         raise UserError(f"{config.input} has no line to explain")
     return chosen
+
+
+def _normalised(lines: list[str], loaded: LoadedModel) -> list[str]:
+    return [normalise(line, loaded.tokenizer.text_form).strip() for line in lines]
 
 
 def _first_lines(path: str, count: int) -> list[str]:

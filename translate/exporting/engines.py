@@ -15,6 +15,7 @@ from translate.decoding.engine import Engine, EngineName
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
+from translate.target_unicode import TargetUnicode
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
 
@@ -40,7 +41,13 @@ def open_model(path: str, config: DecodingConfig) -> OpenedModel:
     Raises UserError where it cannot be used.
     """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
-    translator = Translator(engine, tokenizer, config.search, max_source_length=config.max_source_length)
+    translator = Translator(
+        engine,
+        tokenizer,
+        config.search,
+        max_source_length=config.max_source_length,
+        written=TargetUnicode.of_manifest(manifest),
+    )
     return OpenedModel(translator, manifest)
 
 

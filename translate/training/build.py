@@ -41,6 +41,7 @@ from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
+from translate.target_unicode import TargetUnicode
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
@@ -137,7 +138,7 @@ def build(
     """Prepare the data, make the model, and restore what an earlier session saved."""
     decision = _decide(config)
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
-    data = _prepare_data(config, world, base)
+    data = _prepare_data(config, folder, world, base)
     manifest = _describe(config, data, folder, world, base)
     torch.manual_seed(config.run.seed)
     model = _make_model(config, data, base)
@@ -193,11 +194,16 @@ def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -
     return model
 
 
-def _prepare_data(config: TrainConfig, world: World, base: LoadedModel | None) -> Prepared:
-    """On the main process first; the others then find everything in the cache."""
+def _prepare_data(config: TrainConfig, folder: RunFolder, world: World, base: LoadedModel | None) -> Prepared:
+    """On the main process first; the others then find everything in the cache.
+
+    A run that is continued keeps its tokenizer, and with it the form in which its model reads text: another version of
+    this program, or of SentencePiece, may make another one of the same text.
+    """
+    own = folder.tokenizer()  # before the wait, after which the main process writes one
     if not world.is_main:
         world.wait()
-    data = prepare(config.data, base.tokenizer if base else config.tokenizer)
+    data = prepare(config.data, base.tokenizer if base else own or config.tokenizer)
     if world.is_main:
         world.wait()
         logger.info(data.cleaning.table())
@@ -215,12 +221,14 @@ def _describe(
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
         "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
+        "text_form": data.tokenizer.text_form,
+        "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
+        "target_unicode": data.target_unicode.as_manifest(),
     }
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
     if world.is_main:
-        manifest = folder.describe(plain(config), manifest)
-        data.tokenizer.save(folder.path)
+        manifest = folder.describe(plain(config), manifest, data.tokenizer)
         data_report(config.data, data).save(folder.path)
     return world.from_main(manifest)
 
@@ -285,7 +293,8 @@ def _validator(
         batch_tokens=config.validation.batch_tokens,
         precision=decision.decoding_precision,
     )
-    translator = Translator(engine, data.tokenizer, config.search)
+    written = TargetUnicode.of_manifest(manifest)
+    translator = Translator(engine, data.tokenizer, config.search, written=written)
     choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,
