@@ -74,7 +74,7 @@ def _unicode(target: Values, lines: int) -> str:
         return "The training target is NFC, and so are the translations."
     changed = [f"{form} {_share(count, lines)}" for form, count in target["changed_lines"].items()]
     return (
-        "Models read and write NFC. Lines of the training target that change on the way to NFC and back to another form: "
+        "Models read and write NFC. Lines of the training target that change on the way to NFC and back to each form: "
         f"{', '.join(changed)}. Translations are written in the form {target['form']}."
     )
 
