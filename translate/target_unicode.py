@@ -43,8 +43,8 @@ class TargetUnicode:
     changed_lines: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        number = f" ({len(self.spellings):,} spellings)" if self.spellings else ""
-        return f"the form {self.form.value}{number}"
+        number = f" ({len(self.spellings):,} spellings of its own)" if self.spellings else ""
+        return f'Unicode form "{self.form.value}"{number}'
 
     def write(self, text: str) -> str:
         """The text in this form."""

@@ -21,7 +21,7 @@ from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.references import read_references
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
-from translate.target_unicode import Form, TargetUnicode
+from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
@@ -111,8 +111,6 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     # runs of text form 1 began when the cache's first format stood here: their fingerprints must not change
     text_key = digest([text_form, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
     text = _clean_text(data, text_form, text_key)
-    if text.target_unicode.form is not Form.nfc:
-        logger.info("the training target is not in Unicode NFC: translations are written in %s", text.target_unicode)
     if isinstance(tokenizer, Tokenizer):
         built = tokenizer
         _require_tags(built, corpora)

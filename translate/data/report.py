@@ -47,7 +47,7 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
 
     Made once for the same content and configuration, and kept in data.cache.
     """
-    key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data)])
+    key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data), prepared.target_unicode.as_manifest()])
     directory = Path(data.cache) / f"report-{key[:16]}"
     with building(directory) as folder:
         if folder is not None:

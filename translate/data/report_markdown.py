@@ -71,7 +71,7 @@ def _findings(splits: Values) -> str:
 
 def _unicode(target: Values, lines: int) -> str:
     if not any(target["changed_lines"].values()):
-        return "The training target is NFC, and so are the translations."
+        return f"Models read and write NFC. Translations are written in {target['form']}."
     changed = [f"{form} {_share(count, lines)}" for form, count in target["changed_lines"].items()]
     return (
         "Models read and write NFC. Lines of the training target that change on the way to NFC and back to each form: "

@@ -41,7 +41,7 @@ from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
-from translate.target_unicode import TargetUnicode
+from translate.target_unicode import Form, TargetUnicode
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
@@ -229,7 +229,8 @@ def _describe(
         manifest["base"] = fingerprint(base.directory)
     if world.is_main:
         manifest = folder.describe(plain(config), manifest, data.tokenizer)
-        data_report(config.data, data).save(folder.path)
+        written = TargetUnicode.of_manifest(manifest)
+        data_report(config.data, dataclasses.replace(data, target_unicode=written)).save(folder.path)
     return world.from_main(manifest)
 
 
@@ -329,6 +330,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
     logger.info(run.decision.line())
     for warning in run.decision.warnings:
         logger.warning(warning)
+    if (written := run.validator.translator.written).form is not Form.nfc:
+        logger.info(f"translations are written in {written}, as the training target is")
     if config.run.max_minutes:
         logger.info(
             f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"
