@@ -17,6 +17,7 @@ from torch import Tensor
 from translate.batch import Batch, Tokens
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.special_tokens import BOS, EOS
+from translate.text import TEXT_FORM
 
 NextLogits = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 
@@ -140,6 +141,7 @@ class CharacterTokenizer:
     """One token per character, spaces included: what a Tokenizer does, without SentencePiece."""
 
     FIRST = 4
+    text_form = TEXT_FORM
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}

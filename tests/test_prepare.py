@@ -132,12 +132,14 @@ def test_weights_and_tags_of_mixed_corpora(data: DataConfig, tmp_path: Path):
     assert train.texts(np.array([len(SOURCE)])) == (["<bt> mu li."], ["MU LI."])
     assert "<bt>" in prepared.tokenizer.source_pieces(train.pairs(np.array([len(SOURCE)]))[0][0])
 
-    before = cache_state(data)
     extra.weight = 0.5
-    again = prepare(data, TOKENIZER)
+    again = prepare(data, prepared.tokenizer)
     assert again.train.repeats(0)[-1] == 0.5
-    assert cache_state(data) == before, "weights need no new preparation"
     assert again.fingerprint != prepared.fingerprint
+    before = cache_state(data)
+    extra.weight = 0.6
+    prepare(data, prepared.tokenizer)
+    assert cache_state(data) == before, "only the tokenizer's sample follows the weights"
     extra.weight = 0
     with pytest.raises(UserError, match=r"data\.additional\[0\]\.weight \(0\) must be above 0"):
         prepare(data, TOKENIZER)
@@ -329,11 +331,51 @@ def test_cleaning_that_leaves_nothing_says_why(tmp_path: Path):
 
 
 def test_samples_are_ordered_distinct_and_repeatable():
-    rows = sample_rows(1000, 100, seed=1)
+    corpus = np.zeros(1000, np.uint16)
+    rows = sample_rows(corpus, [1.0], 100, seed=1)
     assert len(set(rows.tolist())) == 100
-    assert rows.tolist() == sorted(rows.tolist()) == sample_rows(1000, 100, seed=1).tolist()
-    assert rows.tolist() != sample_rows(1000, 100, seed=2).tolist()
-    assert sample_rows(5, 100, seed=1).tolist() == [0, 1, 2, 3, 4]
+    assert rows.tolist() == sorted(rows.tolist()) == sample_rows(corpus, [1.0], 100, seed=1).tolist()
+    assert rows.tolist() != sample_rows(corpus, [1.0], 100, seed=2).tolist()
+    assert sample_rows(corpus[:5], [1.0], 100, seed=1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_samples_follow_the_weights_of_the_corpora():
+    corpus = np.repeat(np.array([0, 1, 2], np.uint16), [1000, 1000, 500])
+    for size, scale in ((10_000, 1.0), (1050, 1 / 2)):
+        rows = sample_rows(corpus, [1.0, 0.1, 2.0], size, seed=3)
+        assert np.bincount(corpus[rows]).tolist() == [1000 * scale, 100 * scale, 1000 * scale]
+        assert len(set(rows[corpus[rows] == 1].tolist())) == 100 * scale
+    assert np.bincount(sample_rows(corpus, [1.0, 0.1, 2.0], 10_000, seed=3))[2000:].tolist() == [2] * 500
+
+
+def test_the_vocabulary_is_learned_from_text_in_proportion_to_its_weight(data: DataConfig, tmp_path: Path):
+    rare = [" ".join(f"qx{(n * 7 + k) % 50}yj" for k in range(8)) for n in range(400)]
+    data.additional = [write_pairs(tmp_path / "rare", rare, [line.upper() for line in rare])]
+    lengths = []
+    for weight in (4.0, 1.0, 0.02):
+        data.additional[0].weight = weight
+        lengths.append(sum(map(len, prepare(data, TokenizerConfig(vocab_size=420)).tokenizer.encode_source(rare))))
+    assert lengths[0] <= lengths[1] < lengths[2]
+
+
+def test_a_vocabulary_smaller_than_asked_for_is_said_each_time(data: DataConfig, caplog: pytest.LogCaptureFixture):
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            size = prepare(data, TokenizerConfig(vocab_size=20_000)).tokenizer.source_vocab_size
+        assert f"the vocabulary has {size:,} pieces, not 20,000: the training text supports no more" in caplog.text
+    caplog.clear()
+    prepare(data, TOKENIZER)
+    assert "supports no more" not in caplog.text
+
+
+def test_more_pieces_are_learned_from_more_text():
+    assert TokenizerConfig(vocab_size=8000).sample_size == 100_000
+    assert TokenizerConfig(vocab_size=32_000).sample_size == 192_000
+    assert TokenizerConfig(joint=False, target_vocab_size=50_000).sample_size == 300_000
+    assert TokenizerConfig(vocab_size=32_000, max_sentences=1000).sample_size == 1000
+    with pytest.raises(UserError, match=r"tokenizer\.max_sentences \(-1\)"):
+        TokenizerConfig(max_sentences=-1).check()
 
 
 def test_messy_documentation_is_cleaned_as_its_readme_says(corpora_root: Path, tmp_path: Path):

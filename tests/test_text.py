@@ -16,6 +16,7 @@ from translate.text import (
     normalise,
     read_ended_lines,
     read_lines,
+    text_form_of,
     write_lines,
 )
 
@@ -118,6 +119,35 @@ def test_normalising_keeps_punctuation_width_and_joiners():
     for line in ("全角，标点！", "a b", "ﬁ ½ ①", "👩‍👩‍👧", "«Guillemets»"):
         assert normalise(line) == line
     assert normalise("e\u0301") == "é"
+
+
+@pytest.mark.parametrize("space", [*" \xa0\u1680\u2000\u2003\u2007\u2009\u200a\u202f\u205f\u3000"])
+def test_every_unicode_space_becomes_a_plain_one(space: str):
+    assert normalise(f"10{space}€") == "10 €"
+
+
+def test_characters_that_only_allow_a_break_go():
+    for invisible in "\xad\u200b\u2060\ufeff":
+        assert normalise(f"Donau{invisible}schiff") == "Donauschiff"
+        assert normalise(f"{invisible}wort") == "wort"
+    assert normalise("e\xad\u0301") == "é"  # composed after the hyphen has gone
+
+
+def test_joiners_and_direction_marks_stay():
+    persian, urdu, hindi = "می\u200cخواهم", "کے\u200cلیے", "क्\u200dष"
+    for line in (persian, urdu, hindi, "👩\u200d👩\u200d👧", "a\u200eb\u200fc", "\u2067שלום\u2069 x"):
+        assert normalise(line) == line
+
+
+def test_the_first_text_form_is_what_it_was():
+    line = "10\xa0€\u3000a\u200bb c\xadd\ufeffe e\u0301\tf"
+    assert normalise(line, 1) == "10\xa0€\u3000a\u200bb c\xadd e é f"
+    assert normalise(line, 2) == "10 € ab cde é f"
+    assert text_form_of({}) == 1
+    assert text_form_of({"text_form": 2}) == 2
+    for unknown in (3, 0, "2", None):
+        with pytest.raises(UserError, match="text_form"):
+            text_form_of({"text_form": unknown})
 
 
 def test_the_first_control_character_is_found():

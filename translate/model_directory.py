@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
+from translate.text import text_form_of
 from translate.tokenizer import Tokenizer
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
@@ -61,7 +62,7 @@ def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
 def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
     manifest = read_json(directory / MANIFEST)
-    tokenizer = Tokenizer.load(directory)
+    tokenizer = Tokenizer.load(directory, text_form=text_form_of(manifest))
     if manifest.get("tokenizer") != tokenizer.hash:
         raise UserError(
             f"{directory}: this tokenizer is not the one that the model was trained with "

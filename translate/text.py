@@ -10,30 +10,53 @@ import gzip
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from translate.errors import UserError
 
 Source = str | Path | BinaryIO
 
+# The newest version of the text form. A model reads text in the version that it was trained with, which is in its
+# manifest as "text_form"; manifests without it are of version 1.
+TEXT_FORM = 2
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+# Form 2: every Unicode space is a plain one, and characters that only say where a line may break or a word be
+# hyphenated are dropped, as is the byte order mark. Joiners (U+200C, U+200D) and direction marks stay: Persian, Urdu,
+# Hindi, emoji and mixed Arabic and Latin text are spelled with them.
+_SPACES = re.compile("[\x00-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_INVISIBLE = re.compile("[\xad\u200b\u2060\ufeff]")
 _CHUNK_BYTES = 1 << 20
 
 
-def normalise(line: str) -> str:
-    """The form in which models see text: Unicode NFC, with every control character a space.
+def normalise(line: str, text_form: int = TEXT_FORM) -> str:
+    """Text as models see it, in one version of the text form.
 
-    Line and paragraph separators and the byte order mark count as control characters too.
+    1: Unicode NFC, with every control character, line separator and byte order mark a space.
+    2: also with every Unicode space a plain one, and without soft hyphens, zero-width spaces, word joiners and byte
+    order marks.
     """
-    line = _CONTROL.sub(" ", line)
-    return line if line.isascii() else unicodedata.normalize("NFC", line)
+    if line.isascii():
+        return _CONTROL.sub(" ", line)
+    line = _CONTROL.sub(" ", line) if text_form == 1 else _INVISIBLE.sub("", _SPACES.sub(" ", line))
+    return unicodedata.normalize("NFC", line)
+
+
+def text_form_of(manifest: Mapping[str, Any]) -> int:
+    """The version of the text form that a run or a model was trained with. UserError for one from the future."""
+    version = manifest.get("text_form", 1)
+    if version not in range(1, TEXT_FORM + 1):
+        raise UserError(
+            f"text_form is {version!r} in the manifest, and this version of the program knows 1 to {TEXT_FORM}"
+        )
+    return int(version)
 
 
 def find_control(line: str) -> int:
-    """Where the first character that normalise() makes a space stands; -1 if there is none."""
+    """Where the first control character, line separator or byte order mark stands; -1 if there is none."""
     found = _CONTROL.search(line)
     return found.start() if found else -1
 

@@ -18,7 +18,7 @@ from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
 from translate.evaluation.metrics import Metric, score
 from translate.evaluation.tokenizers import choose_tokenizer
-from translate.model_directory import find_model
+from translate.model_directory import find_model, read_origin
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer import Tokenizer
 
@@ -94,11 +94,11 @@ def default_systems(device: str) -> list[str]:
 
 def read_text(arguments: argparse.Namespace) -> Text:
     """Raises UserError for files that do not fit each other."""
-    tokenizer = Tokenizer.load(find_model(arguments.model))
+    tokenizer, _ = read_origin(find_model(arguments.model))
     source, references = list(read_lines(arguments.source)), list(read_lines(arguments.reference))
     if len(source) != len(references):
         raise UserError(f"{arguments.source} has {len(source)} lines, {arguments.reference} has {len(references)}")
-    sentences = tokenizer.encode_source([normalise(line).strip() for line in source])
+    sentences = tokenizer.encode_source([normalise(line, tokenizer.text_form).strip() for line in source])
     for number, sentence in enumerate(sentences, start=1):
         if not sentence:
             raise UserError(f"{arguments.source}, line {number}: blank; the benchmark wants sentences only")

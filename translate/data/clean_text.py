@@ -26,6 +26,7 @@ from translate.data.cleaning import (
 )
 from translate.data.corpora import CorpusConfig, Pair, read_pairs
 from translate.data.storage import Ragged, RaggedWriter
+from translate.target_unicode import LineForms, TargetUnicode, choose_form
 from translate.text import normalise
 
 Item = TypeVar("Item")
@@ -41,6 +42,7 @@ class CleanText:
     """Normalised source and target text with its origin; only the rows `kept` are for training.
 
     corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line from 1.
+    target_unicode is the form of the target side as its files hold it.
     """
 
     source: Ragged
@@ -49,6 +51,7 @@ class CleanText:
     line: NDArray[np.uint32]
     kept: NDArray[np.int64]
     report: CleaningReport
+    target_unicode: TargetUnicode
 
     @classmethod
     def load(cls, directory: Path) -> CleanText:
@@ -59,6 +62,7 @@ class CleanText:
             line=np.load(directory / "line.npy", mmap_mode="r"),
             kept=np.load(directory / "kept.npy", mmap_mode="r"),
             report=load_report(directory),
+            target_unicode=_load_target_unicode(directory),
         )
 
     def texts(self, rows: NDArray[np.integer]) -> tuple[list[str], list[str]]:
@@ -72,9 +76,10 @@ class CleanText:
 class _Writer:
     """Takes raw pairs chunk by chunk; keeps on disk those that pass, and in memory a few numbers of each."""
 
-    def __init__(self, directory: Path, config: CleaningConfig) -> None:
+    def __init__(self, directory: Path, config: CleaningConfig, text_form: int) -> None:
         self._directory = directory
         self._config = config
+        self._text_form = text_form
         self._source = RaggedWriter(directory, "source")
         self._target = RaggedWriter(directory, "target")
         self._corpora: list[NDArray[np.uint16]] = []
@@ -86,7 +91,7 @@ class _Writer:
         sources, targets, lines = [], [], []
         prefix = f"{tag} " if tag else ""
         for line, pair in enumerate(pairs, start=first_line):
-            source, target = normalise(pair[0]), normalise(pair[1])
+            source, target = (normalise(side, self._text_form) for side in pair)
             if reason := reason_to_drop(source, target, self._config):
                 self.report.drop(reason, example(name, line, source, target))
                 continue
@@ -117,20 +122,34 @@ class _Writer:
 
 
 def write_clean_text(
-    directory: Path, corpora: Sequence[tuple[str, CorpusConfig]], config: CleaningConfig
+    directory: Path, corpora: Sequence[tuple[str, CorpusConfig]], config: CleaningConfig, *, text_form: int
 ) -> CleaningReport:
     """Read, normalise and clean the named corpora into a folder that CleanText.load understands."""
-    writer = _Writer(directory, config)
+    writer = _Writer(directory, config, text_form)
+    target_forms = LineForms()
     for index, (name, corpus) in enumerate(corpora):
         first_line = 1
         for chunk in chunks(read_pairs(corpus, key=name), CHUNK_PAIRS):
             writer.add(chunk, corpus=index, name=name, tag=corpus.tag, first_line=first_line)
+            target_forms.add(target for _, target in chunk)
             first_line += len(chunk)
             log_progress("cleaned", writer.report.total)
     writer.close()
+    _save_target_unicode(directory, choose_form(target_forms, _RawTargets(corpora)))
     save_report(directory, writer.report)
     _add_duplicate_examples(directory, [name for name, _ in corpora])
     return writer.report
+
+
+@dataclass(frozen=True)
+class _RawTargets:
+    """The target lines as their files hold them, which can be read again and again."""
+
+    corpora: Sequence[tuple[str, CorpusConfig]]
+
+    def __iter__(self) -> Iterator[str]:
+        for name, corpus in self.corpora:
+            yield from (target for _, target in read_pairs(corpus, key=name))
 
 
 def log_progress(done: str, pairs: int) -> None:
@@ -155,6 +174,16 @@ def load_report(directory: Path) -> CleaningReport:
     stored = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     examples = {reason: [Example(**entry) for entry in entries] for reason, entries in stored["examples"].items()}
     return CleaningReport(total=stored["total"], dropped=stored["dropped"], examples=examples)
+
+
+def _save_target_unicode(directory: Path, target_unicode: TargetUnicode) -> None:
+    text = json.dumps({"target_unicode": target_unicode.as_manifest()}, ensure_ascii=False, indent=1)
+    (directory / "target_unicode.json").write_text(text, encoding="utf-8")
+
+
+def _load_target_unicode(directory: Path) -> TargetUnicode:
+    text = (directory / "target_unicode.json").read_text(encoding="utf-8")
+    return TargetUnicode.of_manifest(json.loads(text))
 
 
 def add_examples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
@@ -21,10 +22,11 @@ from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
-from translate.text import read_lines
+from translate.target_unicode import TargetUnicode
+from translate.text import TEXT_FORM, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
-_FORMAT_VERSION = 1  # of everything in the cache: raise it when the same input gives other files
+_FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Prepared:
     """All that training needs to know of data; fingerprint changes with any of it, tokenizer included.
 
     sentences_per_line, trained_tokens  the most that source lines usually have: see usual_limits
+    target_unicode  the form of the training target, which translations are written in
     """
 
     tokenizer: Tokenizer
@@ -91,32 +94,40 @@ class Prepared:
     cleaning: CleaningReport
     sentences_per_line: int
     trained_tokens: int
+    target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepared:
     """Clean and encode the training text, build its tokenizer unless there is one, read validation and test sets.
 
-    What was made before from the same content and settings is taken from data.cache. Raises UserError for
-    whatever is wrong with the files or the configuration.
+    A tokenizer that is given reads text in the form that it was trained with. What was made before from the same
+    content and settings is taken from data.cache. Raises UserError for whatever is wrong with the files or the
+    configuration.
     """
+    if isinstance(tokenizer, TokenizerConfig):
+        tokenizer.check()
     corpora = training_corpora(data)
     hashes = {name: content_hashes(corpus, key=name) for name, corpus in evaluation_corpora(data) + corpora}
     valid = read_parallel_text(data.valid, key="data.valid")
     test = read_parallel_text(data.test, key="data.test") if has_test(data) else None
 
-    clean_key = digest([_FORMAT_VERSION, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
-    text = _clean_text(data, clean_key)
+    text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
+    # runs of text form 1 began when the cache's first format stood here: their fingerprints must not change
+    text_key = digest([text_form, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
+    text = _clean_text(data, text_form, text_key)
     if isinstance(tokenizer, Tokenizer):
         built = tokenizer
         _require_tags(built, corpora)
     else:
-        built = _tokenizer(data, _with_tags(tokenizer, corpora), text, clean_key)
-    encoded_key = digest([clean_key, built.hash, data.cleaning.max_tokens])
+        built = _tokenizer(data, _with_tags(tokenizer, corpora), text, text_key)
+    encoded_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
     fingerprint = digest([encoded_key, _mix(corpora), *_content(evaluation_corpora(data), hashes)])
     sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=encoded_key)
-    return Prepared(built, train, valid, test, fingerprint, train.report, sentences, tokens)
+    return Prepared(
+        built, train, valid, test, fingerprint, train.report, sentences, tokens, target_unicode=text.target_unicode
+    )
 
 
 def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
@@ -173,34 +184,57 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     )
 
 
-def _clean_text(data: DataConfig, key: str) -> CleanText:
-    directory = Path(data.cache) / f"text-{key[:16]}"
+def _cached(data: DataConfig, kind: str, key: str) -> Path:
+    """The folder in the cache for something made from what the key stands for."""
+    return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
+
+
+def _clean_text(data: DataConfig, text_form: int, key: str) -> CleanText:
+    directory = _cached(data, "text", key)
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
-            report = write_clean_text(folder, training_corpora(data), data.cleaning)
+            report = write_clean_text(folder, training_corpora(data), data.cleaning, text_form=text_form)
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
     _require_pairs(text.report)
     return text
 
 
-def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, clean_key: str) -> Tokenizer:
-    key = digest([clean_key, asdict(config), sentencepiece.__version__])
-    directory = Path(data.cache) / f"tokenizer-{key[:16]}"
+def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
+    weights = _sampling_weights(training_corpora(data))
+    key = digest([text_key, asdict(config), weights, sentencepiece.__version__])
+    directory = _cached(data, "tokenizer", key)
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
-            rows = sample_rows(len(text.kept), config.max_sentences, config.seed)
-            rows = text.kept[rows]
-            train_tokenizer(config, _lines(text.source, rows), _lines(text.target, rows)).save(folder)
+            rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
+            train_tokenizer(config, _Lines(text.source, rows), _Lines(text.target, rows)).save(folder)
             _log_time("learned the vocabulary from", len(rows), started)
-    return Tokenizer.load(directory)
+    tokenizer = Tokenizer.load(directory)
+    _report_size(tokenizer, config)
+    return tokenizer
+
+
+def _sampling_weights(corpora: list[tuple[str, CorpusConfig]]) -> list[float]:
+    """How often a pair of each corpus stands in the tokenizer's sample where there is room for all."""
+    weights = [corpus.weight for _, corpus in corpora]
+    if min(weights) == max(weights):
+        return [1.0] * len(weights)
+    return [weight / min(1.0, max(weights)) for weight in weights]
+
+
+def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
+    sizes = tokenizer.source_vocab_size, tokenizer.target_vocab_size
+    names = ("the vocabulary",) if config.joint else ("the source vocabulary", "the target vocabulary")
+    for name, size, asked in zip(names, sizes, config.sizes, strict=False):
+        if size < asked:
+            logger.info("%s has %s pieces, not %s: the training text supports no more", name, f"{size:,}", f"{asked:,}")
 
 
 def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> EncodedCorpus:
     corpora = training_corpora(data)
-    directory = Path(data.cache) / f"tokens-{key[:16]}"
+    directory = _cached(data, "tokens", key)
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
@@ -217,17 +251,34 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
     return encoded
 
 
-def sample_rows(count: int, size: int, seed: int) -> np.ndarray:
-    """`size` of the numbers below `count`, in order, drawn with the seed; all if there are no more."""
-    if size >= count:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+def sample_rows(corpus: NDArray[np.integer], weights: Sequence[float], size: int, seed: int) -> NDArray[np.int64]:
+    """About `size` row numbers in order, drawn with the seed; corpus (N,) says which corpus each row is of.
+
+    Where there is room for all rows by their corpora's weights, one of weight 2 stands there twice, and of weight 0.1
+    every tenth.
+    """
+    random = np.random.default_rng(seed)
+    wanted = np.bincount(corpus, minlength=len(weights)) @ np.array(weights)
+    times = np.zeros(len(corpus), np.int32)
+    for number, weight in enumerate(weights):
+        rows = np.flatnonzero(corpus == number)
+        copies, share = divmod(weight * min(1.0, size / wanted), 1)
+        times[rows] = int(copies)
+        times[random.choice(rows, round(share * len(rows)), replace=False)] += 1
+    return np.repeat(np.arange(len(corpus)), times)
 
 
-def _lines(text: Ragged, rows: np.ndarray) -> Iterator[str]:
-    for start in range(0, len(rows), CHUNK_PAIRS):
-        yield from text.texts(rows[start : start + CHUNK_PAIRS])
-        text.release()
+@dataclass(frozen=True)
+class _Lines:
+    """The texts of some rows, which can be read again and again."""
+
+    text: Ragged
+    rows: NDArray[np.int64]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self.rows), CHUNK_PAIRS):
+            yield from self.text.texts(self.rows[start : start + CHUNK_PAIRS])
+            self.text.release()
 
 
 def _with_tags(config: TokenizerConfig, corpora: list[tuple[str, CorpusConfig]]) -> TokenizerConfig:

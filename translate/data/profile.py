@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.text import normalise
+from translate.text import find_control
 
 _UNSEEN, _OTHER, _SPACE, _CONTROL = range(4)
 _NEWLINE = ord("\n")
@@ -84,10 +84,10 @@ class Profiler:
         return classes
 
     def _class(self, character: str) -> int:
-        if character.isspace() and normalise(character) == character:
-            return _SPACE
-        if normalise(character) == " ":
+        if find_control(character) == 0:
             return _CONTROL
+        if character.isspace():
+            return _SPACE
         if not character.isalpha():
             return _OTHER
         script = _script_name(character)

@@ -16,7 +16,7 @@ from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
 from translate.data.storage import building, digest
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _NUM_EXAMPLES = 3
 
 Values = dict[str, Any]
@@ -47,7 +47,7 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
 
     Made once for the same content and configuration, and kept in data.cache.
     """
-    key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data)])
+    key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data), prepared.target_unicode.as_manifest()])
     directory = Path(data.cache) / f"report-{key[:16]}"
     with building(directory) as folder:
         if folder is not None:
@@ -75,6 +75,7 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
             "target": prepared.tokenizer.target_vocab_size,
             "shared": prepared.tokenizer.shared,
         },
+        "target_unicode": prepared.target_unicode.as_manifest(),
         "cleaning": asdict(prepared.cleaning) | {"kept": prepared.cleaning.kept, "table": prepared.cleaning.table()},
     }
 
@@ -122,6 +123,7 @@ def _findings(split: Split) -> dict[str, Values]:
     rows = {"blank side": np.flatnonzero(_blank(split)), "source = target": np.flatnonzero(split.copies)}
     for name, side in split.sides.items():
         rows[f"control characters in {name}"] = np.flatnonzero(side.profile.controls)
+        rows[f"{name} not in Unicode NFC"] = np.flatnonzero(side.not_nfc)
         rows[f"{name} not in {side.script or 'any'} script"] = np.flatnonzero(side.wrong_script)
         rows[f"{name} far longer than most"] = far_lengths(side.profile)
     rows["lengths far from the usual ratio"] = far_ratios(split)

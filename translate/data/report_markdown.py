@@ -23,6 +23,7 @@ def as_markdown(values: Values) -> str:
         "## Lengths\n\n" + _lengths(splits),
         "## Cleaning of the training text\n\n```\n" + values["cleaning"]["table"] + "\n```",
         "## What stands out\n\n" + _findings(splits),
+        "## Unicode\n\n" + _unicode(values["target_unicode"], splits["train"]["pairs"]),
         "## Overlap with the training text\n\n" + _overlap(splits),
         "## Examples\n\n" + _examples(splits),
     ]
@@ -66,6 +67,16 @@ def _findings(splits: Values) -> str:
             shares = zip(counts, splits.values(), strict=True)
             rows.append((name, *(_share(count, split["pairs"]) for count, split in shares)))
     return _table(("pairs with", *splits), rows) if rows else "Nothing."
+
+
+def _unicode(target: Values, lines: int) -> str:
+    if not any(target["changed_lines"].values()):
+        return f"Models read and write NFC. Translations are written in {target['form']}."
+    changed = [f"{form} {_share(count, lines)}" for form, count in target["changed_lines"].items()]
+    return (
+        "Models read and write NFC. Lines of the training target that change on the way to NFC and back to each form: "
+        f"{', '.join(changed)}. Translations are written in the form {target['form']}."
+    )
 
 
 def _overlap(splits: Values) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,10 +26,12 @@ Corpora = Sequence[tuple[str, CorpusConfig]]
 
 @dataclass
 class Side:
-    """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, and the usual script."""
+    """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, which lines (N,) are not Unicode NFC,
+    and the usual script."""
 
     profile: Profile
     hashes: NDArray[np.uint64]
+    not_nfc: NDArray[np.bool_]
     script: str
     wrong_script: NDArray[np.bool_]
 
@@ -82,6 +85,7 @@ def gather(name: str, corpora: Corpora) -> Split:
     profilers = Profiler(), Profiler()
     profiles: tuple[list[Profile], list[Profile]] = ([], [])
     hashes: tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]]] = ([], [])
+    not_nfc: tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]] = ([], [])
     copies, sizes = [], []
     for key, corpus in corpora:
         size = 0
@@ -92,8 +96,9 @@ def gather(name: str, corpora: Corpora) -> Split:
                 lines = [pair[side] for pair in chunk]
                 profiles[side].append(profilers[side](lines))
                 hashes[side].append(hash_lines([normalise(line) for line in lines]))
+                not_nfc[side].append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
         sizes.append(size)
-    source, target = (_side(profiles[side], hashes[side], profilers[side]) for side in (0, 1))
+    source, target = (_side(profiles[side], hashes[side], not_nfc[side], profilers[side]) for side in (0, 1))
     return Split(name, corpora, sizes, source, target, np.concatenate(copies))
 
 
@@ -129,10 +134,15 @@ def shared_with(hashes: NDArray[np.uint64], train: NDArray[np.uint64]) -> NDArra
     return np.flatnonzero(train[places] == hashes)
 
 
-def _side(profiles: Sequence[Profile], hashes: Sequence[NDArray[np.uint64]], profiler: Profiler) -> Side:
+def _side(
+    profiles: Sequence[Profile],
+    hashes: Sequence[NDArray[np.uint64]],
+    not_nfc: Sequence[NDArray[np.bool_]],
+    profiler: Profiler,
+) -> Side:
     profile = Profile.concatenate(profiles)
     counts = np.bincount(profile.script, minlength=2)
     counts[0] = 0
     usual = int(counts.argmax()) if counts.any() else 0
     wrong = (profile.script != 0) & (profile.script != usual)
-    return Side(profile, np.concatenate(hashes), profiler.script_names()[usual], wrong)
+    return Side(profile, np.concatenate(hashes), np.concatenate(not_nfc), profiler.script_names()[usual], wrong)

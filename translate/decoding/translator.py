@@ -12,6 +12,7 @@ from translate.decoding.hypotheses import Hypothesis, SearchConfig
 from translate.decoding.segmentation import Segment, Split, Splitting, join_translations, split_line
 from translate.device import Device, Precision
 from translate.errors import UserError
+from translate.target_unicode import TargetUnicode
 from translate.text import normalise
 
 WINDOW = 2000  # lines that are read, sorted by length and translated together
@@ -86,7 +87,10 @@ BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, tar
 
 
 class SourceAndTarget(Protocol):
-    """What a translator asks of a tokenizer."""
+    """What a translator asks of a tokenizer; text_form is the version of normalise() that its model reads."""
+
+    @property
+    def text_form(self) -> int: ...
 
     def encode_source(self, lines: Sequence[str]) -> list[list[int]]: ...
 
@@ -94,7 +98,7 @@ class SourceAndTarget(Protocol):
 
 
 class Translator:
-    """An engine with the tokenizer of its model, and one way of searching.
+    """An engine with the tokenizer of its model, and one way of searching; written is how translations are spelled.
 
     splits counts what has been translated so far.
 
@@ -109,6 +113,7 @@ class Translator:
         *,
         max_source_length: int = 0,
         splitting: Splitting | None = None,
+        written: TargetUnicode | None = None,
     ):
         search.check()
         if max_source_length < 0:
@@ -120,6 +125,7 @@ class Translator:
         self.engine = engine
         self.tokenizer = tokenizer
         self.search = search
+        self.written = written or TargetUnicode()
         self.max_source_length = min(max_source_length or engine.max_length, engine.max_length)
         self.splitting = splitting or Splitting()
         self.splits = Splits()
@@ -133,7 +139,7 @@ class Translator:
         wanted = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
         found = dict(zip(wanted, self.engine.search(wanted, self.search, progress=progress), strict=True))
         texts = self._texts(found)
-        translations = [_assemble(segments, found, texts) for segments in line_segments]
+        translations = [_assemble(segments, found, texts, self.written) for segments in line_segments]
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
@@ -146,7 +152,7 @@ class Translator:
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments; none if it is blank."""
-        texts = [normalise(line).strip() for line in lines]
+        texts = [normalise(line, self.tokenizer.text_form).strip() for line in lines]
         encode = self.tokenizer.encode_source
         return [
             split_line(text, tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting)
@@ -173,7 +179,10 @@ class Translator:
 
 
 def _assemble(
-    segments: list[Segment], found: dict[Sentence, list[Hypothesis]], texts: dict[Sentence, list[str]]
+    segments: list[Segment],
+    found: dict[Sentence, list[Hypothesis]],
+    texts: dict[Sentence, list[str]],
+    written: TargetUnicode,
 ) -> Translation:
     """A line's translation; its k-th best joins the k-th best of its segments."""
     if not segments:
@@ -184,7 +193,8 @@ def _assemble(
         parts = [found[sentence][place] for sentence in sentences]
         weights = [len(part.tokens) + 1 for part in parts]
         score = sum(part.score * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
-        n_best.append((join_translations([texts[sentence][place] for sentence in sentences], segments), score))
+        text = join_translations([texts[sentence][place] for sentence in sentences], segments)
+        n_best.append((written.write(text), score))
     return Translation(
         text=n_best[0][0],
         score=n_best[0][1],

@@ -67,11 +67,11 @@ def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> 
     """Token ids of each line and of its translation, those apart that are blank or too long."""
     lines = _first_lines(config.input, config.lines)
     if config.target:
-        sources = loaded.tokenizer.encode_source([normalise(line).strip() for line in lines])
+        sources = loaded.tokenizer.encode_source(_normalised(lines, loaded))
         texts = _first_lines(config.target, config.lines)
         if len(texts) != len(lines):
             raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(texts):,}")
-        targets = loaded.tokenizer.encode_target([normalise(text).strip() for text in texts])
+        targets = loaded.tokenizer.encode_target(_normalised(texts, loaded))
         pairs = list(zip(sources, targets, strict=True))
     else:
         sources = _segments(lines, loaded, engine, config)
@@ -96,6 +96,10 @@ def _segments(lines: list[str], loaded: LoadedModel, engine: NativeEngine, confi
         splitting=Splitting.of_model(loaded.manifest, config.split),
     )
     return [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
+
+
+def _normalised(lines: list[str], loaded: LoadedModel) -> list[str]:
+    return [normalise(line, loaded.tokenizer.text_form).strip() for line in lines]
 
 
 def _first_lines(path: str, count: int) -> list[str]:

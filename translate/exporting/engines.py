@@ -16,6 +16,7 @@ from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
+from translate.target_unicode import TargetUnicode
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
 
@@ -47,6 +48,7 @@ def open_model(path: str, config: DecodingConfig) -> OpenedModel:
         config.search,
         max_source_length=config.max_source_length,
         splitting=Splitting.of_model(manifest, config.split),
+        written=TargetUnicode.of_manifest(manifest),
     )
     return OpenedModel(translator, manifest)
 

@@ -32,6 +32,7 @@ from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
 from translate.errors import UserError
+from translate.target_unicode import TargetUnicode
 from translate.text import count_lines, read_lines, write_lines
 from translate.training.run import train
 from translate.training.settings import BackTranslationConfig, TrainConfig
@@ -168,8 +169,13 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         precision=validation_precision(training_precision(config.compute.precision, can), can),
         workers=1 if world.size > 1 else 0,
     )
-    splitting = Splitting.of_model(loaded.manifest)
-    own = Translator(engine, loaded.tokenizer, settings.search, splitting=splitting)
+    own = Translator(
+        engine,
+        loaded.tokenizer,
+        settings.search,
+        splitting=Splitting.of_model(loaded.manifest),
+        written=TargetUnicode.of_manifest(loaded.manifest),
+    )
     translator, splits = ShardedTranslator(own, world), Splits()
     progress = Progress(sys.stderr, total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)

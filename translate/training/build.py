@@ -42,6 +42,7 @@ from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
+from translate.target_unicode import Form, TargetUnicode
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
@@ -138,7 +139,7 @@ def build(
     """Prepare the data, make the model, and restore what an earlier session saved."""
     decision = _decide(config)
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
-    data = _prepare_data(config, world, base)
+    data = _prepare_data(config, folder, world, base)
     manifest = _describe(config, data, folder, world, base)
     torch.manual_seed(config.run.seed)
     model = _make_model(config, data, base)
@@ -194,11 +195,16 @@ def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -
     return model
 
 
-def _prepare_data(config: TrainConfig, world: World, base: LoadedModel | None) -> Prepared:
-    """On the main process first; the others then find everything in the cache."""
+def _prepare_data(config: TrainConfig, folder: RunFolder, world: World, base: LoadedModel | None) -> Prepared:
+    """On the main process first; the others then find everything in the cache.
+
+    A run that is continued keeps its tokenizer, and with it the form in which its model reads text: another version of
+    this program, or of SentencePiece, may make another one of the same text.
+    """
+    own = folder.tokenizer()  # before the wait, after which the main process writes one
     if not world.is_main:
         world.wait()
-    data = prepare(config.data, base.tokenizer if base else config.tokenizer)
+    data = prepare(config.data, base.tokenizer if base else own or config.tokenizer)
     if world.is_main:
         world.wait()
         logger.info(data.cleaning.table())
@@ -218,6 +224,9 @@ def _describe(
         "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
         "sentences_per_line": data.sentences_per_line,
         "trained_tokens": data.trained_tokens,
+        "text_form": data.tokenizer.text_form,
+        "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
+        "target_unicode": data.target_unicode.as_manifest(),
     }
     split = config.split.value
     if base is not None:
@@ -225,9 +234,10 @@ def _describe(
         if config.split is Split.auto:
             split = base.manifest.get("split", split)
     if world.is_main:
-        manifest = {**folder.describe(plain(config), {**manifest, "split": split}), "split": split}
-        data.tokenizer.save(folder.path)
-        data_report(config.data, data).save(folder.path)
+        described = folder.describe(plain(config), {**manifest, "split": split}, data.tokenizer)
+        manifest = {**described, "split": split}
+        written = TargetUnicode.of_manifest(manifest)
+        data_report(config.data, dataclasses.replace(data, target_unicode=written)).save(folder.path)
     return world.from_main(manifest)
 
 
@@ -291,7 +301,13 @@ def _validator(
         batch_tokens=config.validation.batch_tokens,
         precision=decision.decoding_precision,
     )
-    translator = Translator(engine, data.tokenizer, config.search, splitting=Splitting.of_model(manifest))
+    translator = Translator(
+        engine,
+        data.tokenizer,
+        config.search,
+        splitting=Splitting.of_model(manifest),
+        written=TargetUnicode.of_manifest(manifest),
+    )
     choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,
@@ -326,6 +342,8 @@ def _introduce(run: Run, *, resumed: bool) -> None:
     logger.info(run.decision.line())
     for warning in run.decision.warnings:
         logger.warning(warning)
+    if (written := run.validator.translator.written).form is not Form.nfc:
+        logger.info(f"translations are written in {written}, as the training target is")
     if config.run.max_minutes:
         logger.info(
             f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"

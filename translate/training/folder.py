@@ -18,7 +18,9 @@ import yaml
 
 import translate
 from translate.errors import UserError
-from translate.model_directory import restore_directory
+from translate.model_directory import read_json, restore_directory
+from translate.text import text_form_of
+from translate.tokenizer import Tokenizer
 
 # decided by their content, which the data's fingerprint covers, or without effect on the result
 FREE_KEYS = (
@@ -31,6 +33,7 @@ FREE_KEYS = (
     "data.valid",
     "data.test",
     "split",
+    "tokenizer.max_sentences",  # a run that has begun has its tokenizer
     "compute.device",
     "compute.threads",
     "run.dir",
@@ -101,20 +104,50 @@ class RunFolder:
         for directory in (self.best, self.last, self.average):
             restore_directory(directory)
 
-    def describe(self, config: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer of the run in this folder; None where no run has begun or its tokenizer was removed.
+
+        Raises UserError for another one than the run began with.
+        """
+        if not self.manifest.exists() or not any(self.path.glob("*tokenizer.model")):
+            return None
+        manifest = read_json(self.manifest)
+        tokenizer = Tokenizer.load(self.path, text_form=text_form_of(manifest))
+        if tokenizer.hash != manifest.get("tokenizer"):
+            raise UserError(
+                f"run.dir={self.path}: the tokenizer there (hash {tokenizer.hash[:12]}) is not the one that the run "
+                f"began with ({str(manifest.get('tokenizer'))[:12]}): bring it back; {self.best} may have a copy"
+            )
+        return tokenizer
+
+    def describe(self, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
         """Write what the run is, or check that it is what it was; the manifest. Raises UserError."""
         if self.manifest.exists():
-            before = json.loads(self.manifest.read_text(encoding="utf-8"))
+            before = read_json(self.manifest)
             for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
                 if before.get(key) != manifest.get(key):
-                    raise UserError(
-                        f"run.dir={self.path} belongs to a run on other {what} (hash {str(before.get(key))[:12]}, "
-                        f"now {str(manifest.get(key))[:12]}): choose another run.dir, or bring the old files back"
-                    )
+                    raise UserError(self._other_run(key, what, before, manifest))
+            if not any(self.path.glob("*tokenizer.model")):
+                tokenizer.save(self.path)
             return before
+        tokenizer.save(self.path)  # before the manifest, which says that a run has begun
         self.config.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         self.manifest.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return manifest
+
+    def _other_run(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+        hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
+        older = "text_form" not in before or before.get("translate") != now["translate"]
+        if older and key != "base":
+            return (
+                f"run.dir={self.path} was made by an older version of this program ({before.get('translate')}, commit "
+                f"{before.get('commit') or 'unknown'}), and this one does not get the same {what} ({hashes}): continue "
+                "it with that version, or choose another run.dir; if the files have changed, bring the old ones back"
+            )
+        return (
+            f"run.dir={self.path} belongs to a run on other {what} ({hashes}): choose another run.dir, or bring the "
+            "old files back"
+        )
 
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         old, new = flatten(before), flatten(now)

@@ -1,0 +1,106 @@
+"""A run that an older version of the program began goes on with its own tokenizer and its own form of text."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from small_runs import call
+from translate.model_directory import read_origin
+from translate.text import normalise, write_lines
+
+FIXTURE = Path(__file__).parent / "fixtures" / "older_run"
+# what the older version printed when it continued the run of the fixture from step 20
+LOSSES = {25: 3.593, 30: 3.571, 35: 3.534, 40: 3.523}
+VALIDATION_LOSS = 3.525
+OPTIONS = {
+    "data": "text_files",
+    "data.source_language": "xx",
+    "data.target_language": "yy",
+    "data.cleaning.max_tokens": 40,
+    "tokenizer.vocab_size": 60,
+    "tokenizer.byte_fallback": "false",
+    "tokenizer.character_coverage": 1.0,
+    "model.d_model": 16,
+    "model.ffn_dim": 32,
+    "model.num_heads": 2,
+    "model.encoder_layers": 1,
+    "model.decoder_layers": 1,
+    "model.max_length": 40,
+    "model.dropout": 0.1,
+    "batch.tokens": 300,
+    "optimizer.learning_rate": 5e-3,
+    "schedule.warmup_steps": 3,
+    "search": "greedy",
+    "validation.every": 20,
+    "validation.attention_maps": 0,
+    "averaging.ema_decay": 0,
+    "averaging.last": 0,
+    "run.log_every": 5,
+    "run.save_every": 20,
+    "run.max_steps": 40,
+    "run.keep": 2,
+    "run.patience": 0,
+    "compute.threads": 1,
+    "compute.device": "cpu",
+    "compute.precision": "fp32",
+}
+
+
+@pytest.fixture
+def older_run(tmp_path: Path) -> Path:
+    shutil.copytree(FIXTURE, tmp_path / "older")
+    return tmp_path / "older"
+
+
+def options(folder: Path) -> list[str]:
+    corpus = {
+        f"data.{split}.{side}": folder / "corpus" / f"{split}.{end}"
+        for split in ("train", "valid", "test")
+        for side, end in (("source", "src"), ("target", "tgt"))
+    }
+    places = {"data.cache": folder / "cache", "run.dir": folder / "run"}
+    return [f"{key}={value}" for key, value in (OPTIONS | corpus | places).items()]
+
+
+def test_an_older_run_continues_as_its_own_version_continued_it(older_run: Path):
+    tokenizer = (older_run / "run" / "tokenizer.model").read_bytes()
+    process = call("train", *options(older_run))
+    assert process.returncode == 0, process.stderr.decode()
+    log = (older_run / "run" / "train.log").read_text(encoding="utf-8")
+    assert "continuing from step 20" in log
+    losses = {int(step): float(loss) for step, loss in re.findall(r"step (\d+)  epoch \S+  loss (\S+)", log)}
+    assert losses == pytest.approx(LOSSES, abs=2e-3)
+    assert float(re.findall(r"step 40  valid .* loss (\S+)", log)[0]) == pytest.approx(VALIDATION_LOSS, abs=2e-3)
+    assert (older_run / "run" / "tokenizer.model").read_bytes() == tokenizer
+    assert "text_form" not in json.loads((older_run / "run" / "manifest.json").read_text(encoding="utf-8"))
+
+
+def test_an_older_model_reads_text_as_it_was_trained_to(older_run: Path):
+    tokenizer, _ = read_origin(older_run / "run" / "best")
+    line = "abc\u00a0de\u200bf"
+    assert tokenizer.text_form == 1
+    pieces = "".join(tokenizer.source_pieces(tokenizer.encode_source([line])[0]))
+    assert pieces == "▁" + line
+    assert normalise(line) == "abc def"
+
+
+def test_an_older_run_whose_data_comes_out_differently_is_said_to_be_older(older_run: Path):
+    write_lines(older_run / "corpus" / "train.src", ["another line"] * 220)
+    process = call("train", *options(older_run))
+    assert process.returncode == 1
+    message = process.stderr.decode()
+    assert "was made by an older version of this program (0.1.0" in message
+    assert "other data" not in message
+
+
+def test_a_tokenizer_that_was_exchanged_is_refused(older_run: Path):
+    path = older_run / "run" / "tokenizer.model"
+    path.write_bytes(path.read_bytes() + b"\x12\x00")
+    process = call("train", *options(older_run))
+    assert process.returncode == 1
+    assert "is not the one that the run began with" in process.stderr.decode()
