@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from translate.data.cleaning import (
     DUPLICATE,
+    HELD_OUT,
     CleaningConfig,
     CleaningReport,
     Example,
@@ -24,14 +25,17 @@ from translate.data.cleaning import (
     hash_pairs,
     reason_to_drop,
 )
-from translate.data.corpora import CorpusConfig, Pair, read_pairs
+from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
+from translate.data.held_out import HeldOut, PairKeys
 from translate.data.storage import Ragged, RaggedWriter
-from translate.text import normalise
+from translate.text import normalise, write_lines
 
 Item = TypeVar("Item")
 
 CHUNK_PAIRS = 50_000
 _PAIRS_PER_MESSAGE = 1_000_000
+_HELD_OUT_FILE = "held_out.json"
+_LEFT_OUT_FILE = "left_out.npy"
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ logger = logging.getLogger(__name__)
 class CleanText:
     """Normalised source and target text with its origin; only the rows `kept` are for training.
 
-    corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line from 1.
+    corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line in its file.
     """
 
     source: Ragged
@@ -72,7 +76,7 @@ class CleanText:
 class _Writer:
     """Takes raw pairs chunk by chunk; keeps on disk those that pass, and in memory a few numbers of each."""
 
-    def __init__(self, directory: Path, config: CleaningConfig) -> None:
+    def __init__(self, directory: Path, config: CleaningConfig, *, keys: PairKeys | None) -> None:
         self._directory = directory
         self._config = config
         self._source = RaggedWriter(directory, "source")
@@ -80,57 +84,121 @@ class _Writer:
         self._corpora: list[NDArray[np.uint16]] = []
         self._lines: list[NDArray[np.uint32]] = []
         self._hashes: list[NDArray[np.uint64]] = []
+        self._passed: list[NDArray[np.bool_]] = []
+        self._keys = keys
         self.report = CleaningReport()
 
-    def add(self, pairs: Sequence[Pair], *, corpus: int, name: str, tag: str, first_line: int) -> None:
-        sources, targets, lines = [], [], []
-        prefix = f"{tag} " if tag else ""
-        for line, pair in enumerate(pairs, start=first_line):
-            source, target = normalise(pair[0]), normalise(pair[1])
-            if reason := reason_to_drop(source, target, self._config):
-                self.report.drop(reason, example(name, line, source, target))
+    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
+        # the carriage return of a CRLF line end is no text
+        all_sources = [normalise(row.source.removesuffix("\r")) for row in rows]
+        all_targets = [normalise(row.target.removesuffix("\r")) for row in rows]
+        sources, targets, lines, passed = [], [], [], []
+        prefix = f"{config.tag} " if config.tag else ""
+        for row, source, target in zip(rows, all_sources, all_targets, strict=True):
+            reason = reason_to_drop(source, target, self._config)
+            passed.append(reason is None)
+            if reason:
+                self.report.drop(reason, example(name_in_reports(key, config, row), row.line, source, target))
                 continue
             sources.append(prefix + source)
             targets.append(target)
-            lines.append(line)
-        self.report.total += len(pairs)
+            lines.append(row.line)
+        self.report.total += len(rows)
         self._corpora.append(np.full(len(lines), corpus, np.uint16))
         self._lines.append(np.array(lines, np.uint32))
         if self._config.drop_duplicates:
             self._hashes.append(hash_pairs(sources, targets))
+        if self._keys is not None:
+            self._passed.append(np.array(passed, bool))
+            texts = zip(passed, all_sources, all_targets, strict=True)
+            self._keys.add(all_sources, all_targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in texts])
         _append_texts(self._source, sources)
         _append_texts(self._target, targets)
 
-    def close(self) -> None:
+    def close(self, left_out: NDArray[np.bool_] | None) -> dict[str, NDArray[np.int64]]:
+        """The rows on disk that are not kept, by reason; left_out (P,): True for pairs read that are held out."""
         self._source.close()
         self._target.close()
         corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
         kept = np.ones(len(line), dtype=bool)
+        dropped = {}
         if self._config.drop_duplicates:
             hashes = np.concatenate(self._hashes)
             self._hashes.clear()
             kept = first_occurrences(hashes)
+            dropped[DUPLICATE] = np.flatnonzero(~kept)
+        if left_out is not None:
+            held_out = left_out[np.concatenate(self._passed)]
+            dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
+            kept &= ~held_out
         np.save(self._directory / "kept.npy", np.flatnonzero(kept))
-        add_counts(self.report, DUPLICATE, int((~kept).sum()))
+        for reason, rows in dropped.items():
+            add_counts(self.report, reason, len(rows))
+        return dropped
 
 
 def write_clean_text(
-    directory: Path, corpora: Sequence[tuple[str, CorpusConfig]], config: CleaningConfig
+    directory: Path,
+    corpora: Sequence[tuple[str, CorpusConfig]],
+    config: CleaningConfig,
+    *,
+    hold_out: Sequence[str] = (),
 ) -> CleaningReport:
-    """Read, normalise and clean the named corpora into a folder that CleanText.load understands."""
-    writer = _Writer(directory, config)
+    """Read, normalise and clean the named corpora into a folder that CleanText.load understands.
+
+    hold_out: the sets (valid, test) that are taken from the first corpus, for load_held_out.
+    """
+    keys = PairKeys() if hold_out else None
+    writer = _Writer(directory, config, keys=keys)
+    sizes = []
     for index, (name, corpus) in enumerate(corpora):
-        first_line = 1
-        for chunk in chunks(read_pairs(corpus, key=name), CHUNK_PAIRS):
-            writer.add(chunk, corpus=index, name=name, tag=corpus.tag, first_line=first_line)
-            first_line += len(chunk)
+        before = writer.report.total
+        for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
+            writer.add(chunk, corpus=index, key=name, config=corpus)
             log_progress("cleaned", writer.report.total)
-    writer.close()
+        sizes.append(writer.report.total - before)
+    left_out = None
+    if keys is not None:
+        chosen, left_out = keys.choose(hold_out, sizes[0])
+        _write_held_out(directory, corpora[0], chosen, left_out)
+    dropped = writer.close(left_out)
     save_report(directory, writer.report)
-    _add_duplicate_examples(directory, [name for name, _ in corpora])
+    _add_dropped_examples(directory, dropped, [name for name, _ in corpora])
     return writer.report
+
+
+def load_held_out(directory: Path) -> HeldOut:
+    """What write_clean_text has held out."""
+    stored = json.loads((directory / _HELD_OUT_FILE).read_text(encoding="utf-8"))
+    return HeldOut(directory, **stored)
+
+
+def pairs_left_out(directory: Path) -> NDArray[np.int64]:
+    """Places, among all pairs of all training corpora, of those held out or like them, in order."""
+    places: NDArray[np.int64] = np.load(directory / _LEFT_OUT_FILE)
+    return places
+
+
+def _write_held_out(
+    directory: Path,
+    corpus: tuple[str, CorpusConfig],
+    chosen: dict[str, NDArray[np.int64]],
+    left_out: NDArray[np.bool_],
+) -> None:
+    """Write the raw lines of the chosen pairs as text files, in the order of their hashes."""
+    key, config = corpus
+    wanted = {place for places in chosen.values() for place in places.tolist()}
+    pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
+    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
+    for name, places in chosen.items():
+        for index, side in enumerate(("source", "target")):
+            write_lines(directory / f"{name}.{side}", [raw[place][index] for place in places.tolist()])
+    sizes = {name: len(places) for name, places in chosen.items()}
+    stored = {"sizes": sizes, "left_out": int(left_out.sum()) - sum(sizes.values())}
+    (directory / _HELD_OUT_FILE).write_text(json.dumps(stored), encoding="utf-8")
+    np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 def log_progress(done: str, pairs: int) -> None:
@@ -169,10 +237,10 @@ def add_examples(
         report.examples.setdefault(reason, []).append(shown)
 
 
-def _add_duplicate_examples(directory: Path, names: Sequence[str]) -> None:
+def _add_dropped_examples(directory: Path, dropped: dict[str, NDArray[np.int64]], names: Sequence[str]) -> None:
     text = CleanText.load(directory)
-    duplicates = np.setdiff1d(np.arange(len(text.source)), text.kept, assume_unique=True)
-    add_examples(text.report, DUPLICATE, text, duplicates, names)
+    for reason, rows in dropped.items():
+        add_examples(text.report, reason, text, rows, names)
     save_report(directory, text.report)
 
 

@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
-from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
+from translate.data.clean_text import CHUNK_PAIRS, CleanText, load_held_out, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
+from translate.data.held_out import VERSION as HELD_OUT_VERSION
+from translate.data.held_out import HeldOut
 from translate.data.references import read_references
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
-from translate.text import read_lines
+from translate.text import has_byte_order_mark, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
-_FORMAT_VERSION = 1  # of everything in the cache: raise it when the same input gives other files
+_FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,8 @@ class DataConfig:
     root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
     cache       the folder for everything that prepare() makes
     additional  more training corpora, mixed in by their weight
-    test        absent when nothing says where it is
+    valid       held out from train when nothing says where it is, and so is test then
+    test        absent when valid is given and nothing says where test is
     """
 
     source_language: str = ""
@@ -57,6 +60,7 @@ class ParallelText:
     target              the reference; of several, the first
     further_references  the others, as many lines each
     labels              of each pair, or None
+    tag                 what stands before each source; "" for none
     reference_paths     the files of all references when those are plain text, else none
     """
 
@@ -66,6 +70,7 @@ class ParallelText:
     labels: list[list[str]] | None
     reference_paths: list[str]
     further_references: list[list[str]] = field(default_factory=list)
+    tag: str = ""
 
     @property
     def references(self) -> list[list[str]]:
@@ -77,7 +82,11 @@ class ParallelText:
 
 @dataclass
 class Prepared:
-    """All that training needs to know of data; fingerprint changes with any of it, tokenizer included."""
+    """All that training needs to know of data; fingerprint changes with any of it, tokenizer included.
+
+    evaluation  where valid and test come from, each with the key of its configuration
+    held_out    the sets taken from the training text, None if valid is given
+    """
 
     tokenizer: Tokenizer
     train: EncodedCorpus
@@ -85,6 +94,8 @@ class Prepared:
     test: ParallelText | None
     fingerprint: str
     cleaning: CleaningReport
+    evaluation: list[tuple[str, CorpusConfig]]
+    held_out: HeldOut | None = None
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepared:
@@ -93,13 +104,17 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     What was made before from the same content and settings is taken from data.cache. Raises UserError for
     whatever is wrong with the files or the configuration.
     """
-    corpora = training_corpora(data)
-    hashes = {name: content_hashes(corpus, key=name) for name, corpus in evaluation_corpora(data) + corpora}
-    valid = read_parallel_text(data.valid, key="data.valid")
-    test = read_parallel_text(data.test, key="data.test") if has_test(data) else None
+    corpora, given = training_corpora(data), evaluation_corpora(data)
+    hashes = {name: content_hashes(corpus, key=name) for name, corpus in given + corpora}
+    texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
 
-    clean_key = digest([_FORMAT_VERSION, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
-    text = _clean_text(data, clean_key)
+    hold_out = sets_to_hold_out(data)
+    choice = [["held out", HELD_OUT_VERSION, hold_out]] if hold_out else []
+    clean_key = digest([_FORMAT_VERSION, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning), *choice])
+    text = _clean_text(data, clean_key, hold_out)
+    held_out = load_held_out(_text_directory(data, clean_key)) if hold_out else None
+    evaluation = [*(_held_out_corpora(data, held_out) if held_out else []), *given]
+    texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in evaluation if name not in texts}
     if isinstance(tokenizer, Tokenizer):
         built = tokenizer
         _require_tags(built, corpora)
@@ -108,8 +123,18 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     encoded_key = digest([clean_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
-    fingerprint = digest([encoded_key, _mix(corpora), *_content(evaluation_corpora(data), hashes)])
-    return Prepared(built, train, valid, test, fingerprint, train.report)
+    tags = [[name, corpus.tag] for name, corpus in evaluation if (name, corpus) not in given]
+    fingerprint = digest([encoded_key, _mix(corpora), *_content(given, hashes), *tags])
+    return Prepared(
+        tokenizer=built,
+        train=train,
+        valid=texts["data.valid"],
+        test=texts.get("data.test"),
+        fingerprint=fingerprint,
+        cleaning=train.report,
+        evaluation=evaluation,
+        held_out=held_out,
+    )
 
 
 def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
@@ -134,8 +159,16 @@ def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def evaluation_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """Validation set and, if there is one, test set, each with the key of its configuration."""
-    return [("data.valid", data.valid)] + ([("data.test", data.test)] if has_test(data) else [])
+    """The validation and test sets that are given, each with the key of its configuration."""
+    valid = [("data.valid", data.valid)] if data.valid.is_given else []
+    return valid + ([("data.test", data.test)] if has_test(data) else [])
+
+
+def sets_to_hold_out(data: DataConfig) -> list[str]:
+    """The sets that the training text has to give; a test set only beside a validation set."""
+    if data.valid.is_given:
+        return []
+    return ["valid"] if has_test(data) else ["valid", "test"]
 
 
 def has_test(data: DataConfig) -> bool:
@@ -154,8 +187,12 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
             raise UserError(
                 f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
             )
+    if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
+        raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
     is_compressed = any(target.endswith(".gz") for target in config.targets)
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
+    # other programs take the mark for text
+    is_plain = is_plain and not any(map(has_byte_order_mark, config.targets))
     return ParallelText(
         name=key.removeprefix("data."),
         source=[prefix + line for line in source],
@@ -163,15 +200,25 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
         labels=labels,
         reference_paths=config.targets if is_plain else [],
         further_references=references[1:],
+        tag=config.tag,
     )
 
 
-def _clean_text(data: DataConfig, key: str) -> CleanText:
-    directory = Path(data.cache) / f"text-{key[:16]}"
+def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> list[tuple[str, CorpusConfig]]:
+    tags = {"valid": data.valid.tag, "test": data.test.tag}
+    return [(f"data.{name}", held_out.corpus(name, tag=tags[name] or data.train.tag)) for name in held_out.sizes]
+
+
+def _text_directory(data: DataConfig, key: str) -> Path:
+    return Path(data.cache) / f"text-{key[:16]}"
+
+
+def _clean_text(data: DataConfig, key: str, hold_out: list[str]) -> CleanText:
+    directory = _text_directory(data, key)
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
-            report = write_clean_text(folder, training_corpora(data), data.cleaning)
+            report = write_clean_text(folder, training_corpora(data), data.cleaning, hold_out=hold_out)
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
     _require_pairs(text.report)

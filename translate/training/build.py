@@ -139,6 +139,7 @@ def build(
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
     data = _prepare_data(config, world, base)
     manifest = _describe(config, data, folder, world, base)
+    data = _with_held_out_files(data, folder, world)
     torch.manual_seed(config.run.seed)
     model = _make_model(config, data, base)
     trainee = prepare_trainee(model, config.compute, world)
@@ -204,6 +205,22 @@ def _prepare_data(config: TrainConfig, world: World, base: LoadedModel | None) -
     return data
 
 
+def _with_held_out_files(data: Prepared, folder: RunFolder, world: World) -> Prepared:
+    """With held-out sets in the run's folder, as the files that its scores are computed on."""
+    if data.held_out is None:
+        return data
+    if world.is_main:
+        logger.info(data.held_out.copy(folder.held_out).describe())
+    texts = {name: getattr(data, name) for name in data.held_out.sizes}
+    return dataclasses.replace(
+        data,
+        **{
+            name: dataclasses.replace(text, reference_paths=[str(folder.held_out / f"{name}.target")])
+            for name, text in texts.items()
+        },
+    )
+
+
 def _describe(
     config: TrainConfig, data: Prepared, folder: RunFolder, world: World, base: LoadedModel | None
 ) -> dict[str, Any]:
@@ -221,7 +238,10 @@ def _describe(
     if world.is_main:
         manifest = folder.describe(plain(config), manifest)
         data.tokenizer.save(folder.path)
-        data_report(config.data, data).save(folder.path)
+        report = data_report(config.data, data)
+        report.save(folder.path)
+        for warning in report.warnings:
+            logger.warning(warning)
     return world.from_main(manifest)
 
 
