@@ -1,10 +1,10 @@
 """Validation and test pairs out of the training text, for corpora that come without such sets.
 
-A pair has two keys, one for each side: the hash of its text without case, digits and punctuation. Pairs with the lowest
-hashes are the validation set, pairs with the highest the test set, so that the choice depends on nothing but the text:
-not on order, file names or direction, and a pair that was held out stays so while the corpus grows, as far as the
-share allows. Training text with a key of a held-out pair on either side, in whichever corpus, is left out: neither
-near-equal sentences, reversed corpora nor back-translations give away what validation asks for.
+A pair has two keys, one for each side: the hash of its text without case, digits and punctuation. Pairs with a key
+below a threshold are the validation set, pairs with one above another the test set. So the choice depends on nothing
+but the text, not on order, file names or direction; and what was held out stays so while the corpus grows, until the
+sets have their full size. Training text with a key of a held-out pair on either side, in whichever corpus, is left out:
+neither near-equal sentences, reversed corpora nor back-translations give away what validation asks for.
 
 Letters: N pairs.
 """
@@ -28,7 +28,8 @@ from translate.errors import UserError
 
 VERSION = 1  # of the choice: raise it when the same text gives other pairs
 
-_SHARE = 0.02
+_SHARE = 0.02  # of the pairs for each set, on average
+_LEAST_SHARE = 0.01  # in a small corpus by chance fewer hashes than expected may be beyond the threshold
 _MOST_PAIRS = 1000
 _FEWEST_USABLE = 20
 # A sentence that many pairs share stays in the training text, all of which would have to go with it
@@ -115,49 +116,65 @@ class PairKeys:
                 f"data.train: of {len(rows)} different usable pairs none can be held out for validation "
                 f"({_FEWEST_USABLE} are needed): set data.valid.source=… data.valid.target=…"
             )
-        wanted = min(_MOST_PAIRS, max(1, round(_SHARE * len(rows))))
-        most_alike = min(_MOST_ALIKE, max(2, len(rows) // 20))
-        sides = source[rows], target[rows]
-        # each end of the range of hashes belongs to one set, so that neither moves where the other is not needed
-        order = {"valid": np.argsort(np.minimum(*sides)), "test": np.argsort(np.maximum(*sides))[::-1]}
-        taken: set[int] = set()
-        chosen = {}
-        for name in names:
-            found = _take(order[name], *sides, taken=taken, wanted=wanted, most_alike=most_alike)
-            if not found:
-                raise UserError(
-                    f"data.train: its pairs are too much alike, apart from case, digits and punctuation, to hold some "
-                    f"out as data.{name}: set data.{name}.source=… data.{name}.target=…"
-                )
-            chosen[name] = rows[found]
-        keys = np.fromiter(taken, np.uint64, len(taken))
+        chooser = _Chooser(source[rows], target[rows])
+        chosen = {name: rows[chooser.take(name)] for name in names}
+        keys = np.fromiter(chooser.taken, np.uint64, len(chooser.taken))
         return chosen, np.isin(source, keys) | np.isin(target, keys)
+
+
+class _Chooser:
+    """Chooses among N different pairs by the hashes of their sides; taken: the keys of those chosen."""
+
+    def __init__(self, source: Hashes, target: Hashes) -> None:
+        self._source = source
+        self._target = target
+        self._least = min(_MOST_PAIRS, max(1, round(_LEAST_SHARE * len(source))))
+        self._most_alike = min(_MOST_ALIKE, max(2, len(source) // 20))
+        self.taken: set[int] = set()
+
+    def take(self, name: str) -> list[int]:
+        """Pairs for the set called valid or test. Raises UserError if all are too much alike."""
+        found = self._beyond_threshold(name, self._source, self._target, most=_MOST_PAIRS)
+        if len(found) < self._least:
+            # answers and labels are shared by many pairs: there, rare sources have to do
+            found += self._beyond_threshold(name, self._source, most=_MOST_PAIRS - len(found))
+        if not found:
+            raise UserError(
+                f"data.train: its pairs are too much alike, apart from case, digits and punctuation, to hold some "
+                f"out as data.{name}: set data.{name}.source=… data.{name}.target=…"
+            )
+        return found
+
+    def _beyond_threshold(self, name: str, *sides: Hashes, most: int) -> list[int]:
+        """Pairs of which one of these sides is beyond the threshold, and all are rare and not taken yet."""
+        # each end of the range of hashes belongs to one set, so that neither moves where the other is not needed
+        distance = np.min(sides, axis=0) if name == "valid" else ~np.max(sides, axis=0)
+        order = np.argsort(distance)
+        num_beyond = int((distance < _threshold(len(sides))).sum())
+        found: list[int] = []
+        for start, end in _blocks(len(order), 4 * self._least):
+            rows = order[start:end]
+            often = np.max([_occurrences(side[rows], self._source, self._target) for side in sides], axis=0)
+            for place in np.flatnonzero(often <= self._most_alike).tolist():
+                if len(found) == most or (start + place >= num_beyond and len(found) >= self._least):
+                    return found
+                row = int(rows[place])
+                keys = {int(side[row]) for side in sides}
+                if self.taken.isdisjoint(keys):
+                    self.taken |= keys
+                    found.append(row)
+        return found
+
+
+def _threshold(num_sides: int) -> np.uint64:
+    """A value that the lowest of so many independent hashes is below in the share of pairs to hold out."""
+    return np.uint64((1 - (1 - _SHARE) ** (1 / num_sides)) * 2**64)
 
 
 def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """One of the rows for each pair of keys: that with the lowest hash of its text, whatever the order."""
     rows = rows[np.argsort(pair[rows], kind="stable")]
     return rows[first_occurrences(source[rows] * _MIXER + target[rows])]
-
-
-def _take(
-    order: NDArray[np.int64], source: Hashes, target: Hashes, *, taken: set[int], wanted: int, most_alike: int
-) -> list[int]:
-    """The first pairs in order whose keys are rare and not taken yet; taken grows by their keys."""
-    found: list[int] = []
-    # answers and labels are shared by many pairs: where rare targets do not suffice, rare sources have to
-    for sides in ((source, target), (source,)):
-        for start, end in _blocks(len(order), 4 * wanted):
-            block = order[start:end]
-            often = np.max([_occurrences(side[block], source, target) for side in sides], axis=0)
-            for row in block[often <= most_alike].tolist():
-                keys = {int(side[row]) for side in sides}
-                if taken.isdisjoint(keys):
-                    taken |= keys
-                    found.append(row)
-                    if len(found) == wanted:
-                        return found
-    return found
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -39,7 +39,7 @@ def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]
 
 
 def _side_likeness(side: Side, train: Side) -> Values:
-    lengths, usual = side.profile.characters, train.profile.characters
+    lengths, usual = _lengths(side), _lengths(train)
     return {
         "median": _percentile(lengths, 50),
         "train_median": _percentile(usual, 50),
@@ -53,16 +53,21 @@ def _side_likeness(side: Side, train: Side) -> Values:
 
 def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
     found = _side_likeness(side, train)
-    lengths, usual = side.profile.characters, train.profile.characters
-    for place, is_far in (("median", _has_far_median(lengths, usual)), ("p95", _has_far_p95(lengths, usual))):
-        if is_far:
-            what = "a median of" if place == "median" else "95 % of its lines up to"
-            yield f"{name} has {what} {found[place]} characters, training {found[f'train_{place}']}"
-            break
+    lengths, usual = _lengths(side), _lengths(train)
+    if _has_far_median(lengths, usual):
+        yield f"{name} has a median of {found['median']} characters, training {found['train_median']}"
+    elif _has_far_p95(lengths, usual):
+        yield f"95 % of {name} have up to {found['p95']} characters, of training up to {found['train_p95']}"
     if side.script and train.script and side.script != train.script:
         yield f"{name} is in {side.script} script, training in {train.script}"
     if found["unseen_characters"] > _MANY_UNSEEN:
         yield f"{found['unseen_characters']:.1%} of the characters of {name} never occur in training"
+
+
+def _lengths(side: Side) -> NDArray[np.int32]:
+    """Characters of the lines that are not blank; of one blank line where all are."""
+    lengths = side.profile.characters[side.profile.words > 0]
+    return lengths if len(lengths) else np.zeros(1, np.int32)
 
 
 def _has_far_median(lengths: NDArray[np.int32], usual: NDArray[np.int32]) -> bool:
