@@ -235,6 +235,8 @@ def _describe(
     }
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
+    if data.held_out is not None:
+        manifest["held_out"] = data.held_out.sizes
     if world.is_main:
         manifest = folder.describe(plain(config), manifest)
         data.tokenizer.save(folder.path)
