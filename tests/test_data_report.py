@@ -159,7 +159,7 @@ def test_line_numbers_are_those_of_the_file(tmp_path: Path):
 
 def test_lines_of_tables_count_the_header_and_blank_lines(tmp_path: Path):
     rows = [f"{source}\t{target}" for source, target in zip(SOURCE, TARGET, strict=True)]
-    for name, part in (("a", rows[:200]), ("b", [*rows[200:300], "", *rows[300:], "equal\tequal"])):
+    for name, part in (("a", rows[:200]), ("b", [*rows[200:300], "", *rows[300:], "equal\tequal", rows[0]])):
         (tmp_path / f"{name}.tsv").write_text("\n".join(["xx\tyy", *part, ""]), encoding="utf-8")
     train = CorpusConfig(format=CorpusFormat.tsv, path=f"{tmp_path}/*.tsv", source="xx", target="yy")
     report = report_of(tmp_path, SOURCE, TARGET, train=train)
@@ -167,7 +167,9 @@ def test_lines_of_tables_count_the_header_and_blank_lines(tmp_path: Path):
     places = {name: [(e["corpus"], e["line"]) for e in findings[name]["examples"]] for name in findings}
     assert places["blank side"] == [("data.train b.tsv", 102)]
     assert ("data.train b.tsv", 203) in places["source = target"]
-    assert report.values["cleaning"]["dropped"] == {"blank side": 1, "source = target": 1}
+    assert report.values["cleaning"]["dropped"] == {"blank side": 1, "source = target": 1, "duplicate pair": 1}
+    [duplicate] = report.values["cleaning"]["examples"]["duplicate pair"]
+    assert (duplicate["corpus"], duplicate["line"]) == ("data.train b.tsv", 204)
 
 
 def test_crlf_line_ends_are_said_once_and_are_no_text(tmp_path: Path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +36,7 @@ Item = TypeVar("Item")
 
 CHUNK_PAIRS = 50_000
 _PAIRS_PER_MESSAGE = 1_000_000
+_ORIGINS_FILE = "origins.json"
 _HELD_OUT_FILE = "held_out.json"
 _LEFT_OUT_FILE = "left_out.npy"
 
@@ -45,12 +48,14 @@ class CleanText:
     """Normalised source and target text with its origin; only the rows `kept` are for training.
 
     corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line in its file.
+    origins: what reports call each file, with the first of its rows.
     """
 
     source: Ragged
     target: Ragged
     corpus: NDArray[np.uint16]
     line: NDArray[np.uint32]
+    origins: list[tuple[int, str]]
     kept: NDArray[np.int64]
     report: CleaningReport
 
@@ -61,12 +66,19 @@ class CleanText:
             target=Ragged(directory, "target", np.uint8),
             corpus=np.load(directory / "corpus.npy", mmap_mode="r"),
             line=np.load(directory / "line.npy", mmap_mode="r"),
+            origins=[tuple(origin) for origin in json.loads((directory / _ORIGINS_FILE).read_text(encoding="utf-8"))],
             kept=np.load(directory / "kept.npy", mmap_mode="r"),
             report=load_report(directory),
         )
 
     def texts(self, rows: NDArray[np.integer]) -> tuple[list[str], list[str]]:
         return self.source.texts(rows), self.target.texts(rows)
+
+    def example(self, row: int) -> Example:
+        """The beginning of a row's text and where it stands."""
+        source, target = self.texts(np.array([row]))
+        place = bisect_right(self.origins, row, key=itemgetter(0)) - 1
+        return example(self.origins[place][1], int(self.line[row]), source[0], target[0])
 
     def release(self) -> None:
         self.source.release()
@@ -85,6 +97,8 @@ class _Writer:
         self._lines: list[NDArray[np.uint32]] = []
         self._hashes: list[NDArray[np.uint64]] = []
         self._passed: list[NDArray[np.bool_]] = []
+        self._origins: list[tuple[int, str]] = []
+        self._file = ("", "")
         self._keys = keys
         self.report = CleaningReport()
 
@@ -92,13 +106,19 @@ class _Writer:
         # the carriage return of a CRLF line end is no text
         all_sources = [normalise(row.source.removesuffix("\r")) for row in rows]
         all_targets = [normalise(row.target.removesuffix("\r")) for row in rows]
-        sources, targets, lines, passed = [], [], [], []
+        sources: list[str] = []
+        targets: list[str] = []
+        lines: list[int] = []
+        passed: list[bool] = []
         prefix = f"{config.tag} " if config.tag else ""
         for row, source, target in zip(rows, all_sources, all_targets, strict=True):
+            if self._file != (key, row.path):
+                self._file = (key, row.path)
+                self._origins.append((len(self._source) + len(lines), name_in_reports(key, config, row)))
             reason = reason_to_drop(source, target, self._config)
             passed.append(reason is None)
             if reason:
-                self.report.drop(reason, example(name_in_reports(key, config, row), row.line, source, target))
+                self.report.drop(reason, example(self._origins[-1][1], row.line, source, target))
                 continue
             sources.append(prefix + source)
             targets.append(target)
@@ -122,6 +142,8 @@ class _Writer:
         corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
+        origins = json.dumps(self._origins, ensure_ascii=False)
+        (self._directory / _ORIGINS_FILE).write_text(origins, encoding="utf-8")
         kept = np.ones(len(line), dtype=bool)
         dropped = {}
         if self._config.drop_duplicates:
@@ -165,7 +187,7 @@ def write_clean_text(
         _write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
     save_report(directory, writer.report)
-    _add_dropped_examples(directory, dropped, [name for name, _ in corpora])
+    _add_dropped_examples(directory, dropped)
     return writer.report
 
 
@@ -225,22 +247,18 @@ def load_report(directory: Path) -> CleaningReport:
     return CleaningReport(total=stored["total"], dropped=stored["dropped"], examples=examples)
 
 
-def add_examples(
-    report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer], names: Sequence[str]
-) -> None:
+def add_examples(report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer]) -> None:
     """Show the first of the rows dropped for a reason, as far as the report has room."""
     for row in rows.tolist():
         if not report.wants_example(reason):
             return
-        source, target = text.texts(np.array([row]))
-        shown = example(names[text.corpus[row]], int(text.line[row]), source[0], target[0])
-        report.examples.setdefault(reason, []).append(shown)
+        report.examples.setdefault(reason, []).append(text.example(row))
 
 
-def _add_dropped_examples(directory: Path, dropped: dict[str, NDArray[np.int64]], names: Sequence[str]) -> None:
+def _add_dropped_examples(directory: Path, dropped: dict[str, NDArray[np.int64]]) -> None:
     text = CleanText.load(directory)
     for reason, rows in dropped.items():
-        add_examples(text.report, reason, text, rows, names)
+        add_examples(text.report, reason, text, rows)
     save_report(directory, text.report)
 
 

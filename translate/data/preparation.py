@@ -244,13 +244,7 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
-            write_encoded(
-                folder,
-                text,
-                tokenizer=tokenizer,
-                max_tokens=data.cleaning.max_tokens,
-                names=[name for name, _ in corpora],
-            )
+            write_encoded(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)
             _log_time("encoded", len(text.kept), started)
     encoded = EncodedCorpus(directory, text, tokenizer=tokenizer, corpora=[corpus for _, corpus in corpora])
     _require_pairs(encoded.report)
