@@ -244,7 +244,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path, str]
     corpus = write_corpus(tmp_path_factory.mktemp("corpus"))
     folder = tmp_path_factory.mktemp("runs") / "run"
     nothing = {f"data__{name}__{side}": None for name in ("valid", "test") for side in ("source", "target")}
-    arguments = options(corpus, folder, data=None, **nothing, validation__every=100, run__max_steps=200)
+    settings = {"data__train__tag": "<de>", "tokenizer__vocab_size": 23, "validation__every": 100}
+    arguments = options(corpus, folder, data=None, **nothing, **settings, run__max_steps=200)
     result = call("train", *arguments)
     assert result.returncode == 0, result.stderr.decode()
     return arguments, folder, result.stderr.decode()

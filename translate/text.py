@@ -110,12 +110,6 @@ def count_lines(source: Source) -> int:
     return count + (last != b"\n")
 
 
-def has_byte_order_mark(path: str | Path) -> bool:
-    """Whether the file begins with a mark that other programs may take for text."""
-    with open_bytes(path) as stream:
-        return stream.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
-
-
 def name_of(source: Source) -> str:
     """What messages call a file or stream."""
     return str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "the input"))

@@ -22,7 +22,7 @@ from translate.data.held_out import HeldOut
 from translate.data.references import read_references
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
-from translate.text import has_byte_order_mark, read_lines
+from translate.text import read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
@@ -191,8 +191,6 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
         raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
     is_compressed = any(target.endswith(".gz") for target in config.targets)
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
-    # other programs take the mark for text
-    is_plain = is_plain and not any(map(has_byte_order_mark, config.targets))
     return ParallelText(
         name=key.removeprefix("data."),
         source=[prefix + line for line in source],

@@ -92,7 +92,7 @@ class Run:
         """How this run scores its models, for their manifests: evaluate repeats it."""
         translator = self.validator.translator
         return {
-            "tag": self.config.data.valid.tag,
+            "tag": self.data.valid.tag,
             "bleu_tokenizer": self.validator.tokenize,
             "decoding_precision": str(translator.engine.precision),
             "search": search_fields(translator.search),
