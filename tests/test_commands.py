@@ -140,6 +140,32 @@ def test_an_empty_corpus_is_refused(corpus, tmp_path):
     assert "empty" in refused(*options(corpus, tmp_path / "run", data__train__source=empty, data__train__target=empty))
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("", "", "data.valid: none of its 20 pairs has text on both sides"),
+        ("", "1 2 3", "data.valid: none of its 20 pairs has text on both sides"),
+        ("1 2 3 4 5 6 " * 50, "1 2", "data.valid: none of its 20 pairs has two sides of 1 to 256 tokens"),
+    ],
+)
+def test_a_validation_set_without_usable_pairs_is_refused_before_training(corpus, tmp_path, source, target, said):
+    (tmp_path / "source").write_text(f"{source}\n" * 20, encoding="utf-8")
+    (tmp_path / "target").write_text(f"{target}\n" * 20, encoding="utf-8")
+    files = {f"data__valid__{side}": tmp_path / side for side in ("source", "target")}
+    message = refused(*options(corpus, tmp_path / "run", **files))
+    assert said in message
+    assert "step" not in message
+
+
+def test_a_warning_of_the_data_report_is_in_the_log(corpus, tmp_path):
+    files = {f"data__valid__{side}": corpus / f"train.{end}" for side, end in (("source", "src"), ("target", "tgt"))}
+    result = call("train", *options(corpus, tmp_path / "run", **files, data__valid__take=30, run__max_steps=2))
+    assert result.returncode == 0
+    warning = b"100.0% of the sources of data.valid are in the training text too (100.0% with the same target)"
+    assert result.stderr.count(warning) == 1
+    assert warning in (tmp_path / "run" / "train.log").read_bytes()
+
+
 def test_a_missing_file_is_named(corpus, tmp_path):
     assert "nowhere" in refused(*options(corpus, tmp_path / "run", data__train__source=tmp_path / "nowhere"))
 
@@ -152,6 +178,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["+model.d_modl=3"], "model.d_modl: there is no such option; did you mean model.d_model?"),
         (["model=bsae"], "did you mean base?"),
         (["run.max_steps=many"], "run.max_steps=many"),
+        (["data.valid=null"], "with data=text_files and no data.valid option, validation and test pairs are held out"),
         (["run.max_steps"], "run.max_steps: an option is written name=value"),
         (["data.additional=[{tag: <bt>}]"], "text in it needs quotes"),
         (["model.norm=batch_norm"], "layer_norm, rms_norm"),

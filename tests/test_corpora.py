@@ -11,7 +11,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from translate.data.corpora import CORPORA, CorpusConfig, CorpusFormat, content_hashes, read_pairs
+from translate.data.corpora import CORPORA, CorpusConfig, CorpusFormat, content_hashes, read_pairs, read_rows
 from translate.errors import UserError
 from translate.text import write_lines
 
@@ -179,7 +179,6 @@ def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path
         ('{"en": "x", "de": null}', r"line 2: 'de' should be text, but is None"),
         ('{"en": "x", "de": 3}', r"line 2: 'de' should be text, but is 3"),
         ("[1]", r"line 2: no 'en' here, only list"),
-        ("", r"line 2, column 1: not JSON"),
     ],
 )
 def test_json_errors_name_file_and_line(tmp_path: Path, line: str, message: str):
@@ -259,3 +258,53 @@ def test_a_part_of_a_corpus_is_read_by_its_numbers(tmp_path: Path):
         numbers(skip=6)
     with pytest.raises(UserError, match=r"data\.train\.take \(-1\) must not be negative"):
         numbers(take=-1)
+
+
+def test_a_blank_line_of_a_table_or_of_json_lines_is_a_blank_pair(tmp_path: Path):
+    (tmp_path / "a.tsv").write_bytes(b"en\tde\r\none\teins\r\n\r\ntwo\tzwei\r\n\n")
+    (tmp_path / "a.jsonl").write_text('\n{"en": "one", "de": "eins"}\n  \n{"en": "two", "de": "zwei"}\n\n')
+    rows = list(read_rows(tsv(tmp_path / "a.tsv", "en", "de"), key="data.train"))
+    assert [(row.line, row.source, row.target) for row in rows] == [
+        (2, "one", "eins\r"),
+        (3, "", ""),
+        (4, "two", "zwei\r"),
+        (5, "", ""),
+    ]
+    json_lines = CorpusConfig(format=CorpusFormat.jsonl, path=f"{tmp_path}/a.jsonl", source="en", target="de")
+    assert read(json_lines) == [("", ""), ("one", "eins"), ("", ""), ("two", "zwei"), ("", "")]
+
+
+def test_rows_know_their_file_and_their_line_there(tmp_path: Path):
+    for name, words in (("a", ["one", "two"]), ("b", ["three", "four"])):
+        write_lines(tmp_path / f"{name}.tsv", ["en\tde", *(f"{word}\t{word.upper()}" for word in words)])
+    config = replace(tsv(tmp_path / "*.tsv", "en", "de"), skip=1, take=2)
+    rows = [(Path(row.path).name, row.line, row.source) for row in read_rows(config, key="data.train")]
+    assert rows == [("a.tsv", 3, "two"), ("b.tsv", 2, "three")]
+    write_lines(tmp_path / "text", [str(number) for number in range(1, 601)])
+    config = CorpusConfig(source=f"{tmp_path}/text", target=f"{tmp_path}/text", skip=500)
+    assert next((row.line, row.source) for row in read_rows(config, key="data.train")) == (501, "501")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_sentence(tmp_path: Path):
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "a.jsonl").write_bytes(mark + b'{"en": "Hi.", "de": "Hallo."}\n')
+    (tmp_path / "a.tsv").write_bytes(mark + b"Hi.\tHallo.\n")
+    (tmp_path / "a.en").write_bytes(mark + b"Hi.\n")
+    (tmp_path / "a.de").write_bytes(mark + b"Hallo.\n")
+    for config in (
+        CorpusConfig(format=CorpusFormat.jsonl, path=f"{tmp_path}/a.jsonl", source="en", target="de"),
+        tsv(tmp_path / "a.tsv", "1", "2"),
+        CorpusConfig(source=f"{tmp_path}/a.en", target=f"{tmp_path}/a.de"),
+    ):
+        assert read(config) == [("Hi.", "Hallo.")]
+
+
+def test_a_header_that_numbers_the_columns_is_no_pair(tmp_path: Path):
+    write_lines(tmp_path / "a.tsv", ["1\t2", "Hi.\tHallo.", "1\t2"])
+    assert read(tsv(tmp_path / "a.tsv", "1", "2")) == [("Hi.", "Hallo."), ("1", "2")]
+    assert read(tsv(tmp_path / "a.tsv", "2", "1")) == [("Hallo.", "Hi."), ("2", "1")]
+
+
+def test_a_table_without_columns_is_asked_for_them(tmp_path: Path):
+    with pytest.raises(UserError, match=r"^data\.train: nothing says which columns of the tsv corpus to read; set"):
+        read(tsv(tmp_path / "a.tsv", "", ""))

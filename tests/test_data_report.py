@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
+from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.preparation import prepare
 from translate.data.profile import Profiler
 from translate.data.report import DataReport, data_report
@@ -137,6 +138,91 @@ def test_repeats_and_shared_rows_agree_with_a_set():
     assert values.index(values[first]) == first
     expected = [row for row, value in enumerate(other.tolist()) if value in set(values)]
     assert shared_with(other, np.sort(train)).tolist() == expected
+
+
+def report_of(folder: Path, source: list[str], target: list[str], **changes: object) -> DataReport:
+    """The report of some training text beside the usual validation set."""
+    data = make_data(folder, source, target)
+    for name, value in changes.items():
+        setattr(data, name, value)
+    return data_report(data, prepare(data, TOKENIZER))
+
+
+def test_line_numbers_are_those_of_the_file(tmp_path: Path):
+    blank = ["" if n == 210 else line for n, line in enumerate(SOURCE)]
+    data = make_data(tmp_path, blank, TARGET)
+    data.train.skip = 200
+    report = data_report(data, prepare(data, TOKENIZER))
+    assert lines_of(report.values["splits"]["train"]["findings"]["blank side"]) == [211]
+    assert report.values["cleaning"]["examples"]["blank side"][0]["line"] == 211
+
+
+def test_lines_of_tables_count_the_header_and_blank_lines(tmp_path: Path):
+    rows = [f"{source}\t{target}" for source, target in zip(SOURCE, TARGET, strict=True)]
+    for name, part in (("a", rows[:200]), ("b", [*rows[200:300], "", *rows[300:], "equal\tequal", rows[0]])):
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["xx\tyy", *part, ""]), encoding="utf-8")
+    train = CorpusConfig(format=CorpusFormat.tsv, path=f"{tmp_path}/*.tsv", source="xx", target="yy")
+    report = report_of(tmp_path, SOURCE, TARGET, train=train)
+    findings = report.values["splits"]["train"]["findings"]
+    places = {name: [(e["corpus"], e["line"]) for e in findings[name]["examples"]] for name in findings}
+    assert places["blank side"] == [("data.train b.tsv", 102)]
+    assert ("data.train b.tsv", 203) in places["source = target"]
+    assert report.values["cleaning"]["dropped"] == {"blank side": 1, "source = target": 1, "duplicate pair": 1}
+    [duplicate] = report.values["cleaning"]["examples"]["duplicate pair"]
+    assert (duplicate["corpus"], duplicate["line"]) == ("data.train b.tsv", 204)
+
+
+def test_crlf_line_ends_are_said_once_and_are_no_text(tmp_path: Path):
+    report = report_of(tmp_path, [f"{line}\r" for line in SOURCE], [*TARGET[:-1], "Ü a \r carriage return\r"])
+    train = report.values["splits"]["train"]
+    assert train["findings"]["control characters in source"]["count"] == 0
+    assert train["findings"]["control characters in target"]["count"] == 1
+    assert train["corpora"][0]["carriage_returns"] == {"source": 400, "target": 1}
+    assert report.markdown.count("CRLF line ends") == 1
+    assert "data.train: CRLF line ends, 400 of 400" in report.markdown
+    # the same text with other line ends is the same text
+    assert report.values["splits"]["valid"]["overlap"]["pair"]["count"] == 5
+
+
+def test_repeats_behind_different_tags_are_none(tmp_path: Path):
+    train = write_pairs(tmp_path / "de", SOURCE, TARGET)
+    other = write_pairs(tmp_path / "fr", [*SOURCE, SOURCE[7]], [line[::-1] for line in [*SOURCE, SOURCE[8]]])
+    train.tag, other.tag = "<de>", "<fr>"
+    report = report_of(tmp_path, SOURCE, TARGET, train=train, additional=[other])
+    duplicates = report.values["splits"]["train"]["duplicates"]
+    assert {part: found["count"] for part, found in duplicates.items()} == {"source": 1, "target": 1, "pair": 0}
+    assert "a repeat is counted where the tag is the same" in report.markdown
+
+
+def test_a_validation_set_cut_off_a_sorted_file_is_said_to_be_unlike_training(tmp_path: Path):
+    order = sorted(range(400), key=lambda n: len(SOURCE[n]))
+    source, target = [SOURCE[n] for n in order], [TARGET[n] for n in order]
+    valid = write_pairs(tmp_path / "head", source[:40], target[:40])
+    [warning] = report_of(tmp_path, source[40:], target[40:], valid=valid).warnings
+    lengths = sorted(map(len, source[:40]))[19], sorted(map(len, source[40:]))[179]
+    assert warning.startswith("data.valid is unlike the training text: source has a median of ")
+    assert f"source has a median of {lengths[0]} characters, training {lengths[1]}" in warning
+    fair = write_pairs(tmp_path / "fair", source[::10], target[::10])
+    others = [n for n in range(400) if n % 10]
+    rest = [source[n] for n in others], [target[n] for n in others]
+    assert report_of(tmp_path, *rest, valid=fair).warnings == []
+
+
+def test_other_scripts_other_characters_and_known_sources_are_warned_of(tmp_path: Path):
+    valid = write_pairs(tmp_path / "case", [line.upper() for line in SOURCE[:40]], TARGET[:40])
+    [warning] = report_of(tmp_path, SOURCE, TARGET, valid=valid).warnings
+    assert "of the characters of source never occur in training" in warning
+    cyrillic = str.maketrans("abdeiklmnoprstuvz", "абдеиклмнопрстувз")
+    valid = write_pairs(tmp_path / "script", [line.translate(cyrillic) for line in SOURCE[:40]], TARGET[:40])
+    [warning] = report_of(tmp_path, SOURCE[40:], TARGET[40:], valid=valid).warnings
+    assert "source is in Cyrillic script, training in Latin" in warning
+    valid = write_pairs(tmp_path / "known", SOURCE[:40], [*TARGET[:10], *(f"{line}!" for line in TARGET[10:40])])
+    report = report_of(tmp_path, SOURCE[20:], [f"{line}!" for line in TARGET[20:]], valid=valid)
+    assert report.warnings == [
+        "50.0% of the sources of data.valid are in the training text too (50.0% with the same target): "
+        "its scores are too high for new text"
+    ]
+    assert f"## Warnings\n\n- {report.warnings[0]}" in report.markdown
 
 
 def test_newstest_has_its_control_characters_and_no_wrong_script(corpora_root: Path, tmp_path: Path):

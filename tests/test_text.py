@@ -160,3 +160,17 @@ def test_newstest_lines_with_next_line_characters_stay_whole(corpora_root: Path)
     german, english = (list(read_lines(folder / f"train.{language}")) for language in ("de", "en"))
     assert len(german) == len(english) == 27_516
     assert sum("\x85" in line for line in german) == 8
+
+
+def test_a_byte_order_mark_at_the_beginning_is_no_text():
+    assert list(read_ended_lines(io.BytesIO(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo"))) == [("one", "\n"), ("\ufefftwo", "")]
+    assert list(read_ended_lines(io.BytesIO(b"\xef\xbb\xbf\n"))) == [("", "\n")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_utf_16_and_utf_32_are_named(tmp_path: Path, encoding: str):
+    mark = "\ufeff" if encoding.endswith("be") else ""
+    (tmp_path / "text").write_bytes(f"{mark}Grüße\n".encode(encoding))
+    name = encoding.removesuffix("-be").upper()
+    with pytest.raises(UserError, match=rf"text is {name}, by the byte order mark .* iconv -f {name} -t UTF-8$"):
+        list(read_lines(tmp_path / "text"))

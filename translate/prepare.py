@@ -1,6 +1,8 @@
 """python -m translate.prepare: clean and encode a corpus ahead of training, and report on it."""
 
+import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from translate.config import run_command
 from translate.data.preparation import DataConfig, prepare
@@ -8,10 +10,15 @@ from translate.data.report import data_report
 from translate.tokenizer import TokenizerConfig
 from translate.training.tracking import ProgressLine, start_log
 
+logger = logging.getLogger("translate")
+
 
 @dataclass(kw_only=True)
 class PrepareConfig:
-    """report: print the data report; output: a folder for it as data_report.md and data_report.json."""
+    """report: print the data report; output: a folder for it as data_report.md and data_report.json.
+
+    Validation and test sets held out from data.train are written to output too.
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
@@ -22,6 +29,9 @@ class PrepareConfig:
 def run(config: PrepareConfig) -> None:
     start_log(ProgressLine())
     prepared = prepare(config.data, config.tokenizer)
+    if prepared.held_out is not None:
+        held_out = prepared.held_out.copy(Path(config.output)) if config.output else prepared.held_out
+        logger.info(held_out.describe())
     print(prepared.cleaning.table())
     if config.report or config.output:
         report = data_report(config.data, prepared)

@@ -6,6 +6,7 @@ shift the two sides of a corpus against each other. All reading and writing of s
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import re
 import unicodedata
@@ -30,6 +31,14 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _SPACES = re.compile("[\x00-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _INVISIBLE = re.compile("[\xad\u200b\u2060\ufeff]")
 _CHUNK_BYTES = 1 << 20
+_BYTE_ORDER_MARK = "\ufeff"
+# UTF-32's mark begins with that of UTF-16, so it comes first
+_OTHER_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def normalise(line: str, text_form: int = TEXT_FORM) -> str:
@@ -73,12 +82,14 @@ def read_lines(source: Source) -> Iterator[str]:
 def read_ended_lines(source: Source) -> Iterator[tuple[str, str]]:
     """Like read_lines, each line with its end: "\\n", or "" for a last line that has none.
 
-    Writing each line's translation and then its end puts out as many "\\n" as came in.
+    Writing each line's translation and then its end puts out as many "\\n" as came in. A byte order mark at the
+    beginning is no part of the first line.
     """
     with open_bytes(source) as stream:
         for number, raw in enumerate(stream, start=1):
             end = "\n" if raw.endswith(b"\n") else ""
-            yield decode_line(raw.removesuffix(b"\n"), name=name_of(source), number=number), end
+            line = decode_line(raw.removesuffix(b"\n"), name=name_of(source), number=number)
+            yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line, end
 
 
 def decode_line(raw: bytes, *, name: str, number: int) -> str:
@@ -86,6 +97,12 @@ def decode_line(raw: bytes, *, name: str, number: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        for mark, encoding in _OTHER_ENCODINGS.items():
+            if number == 1 and raw.startswith(mark):
+                raise UserError(
+                    f"{name} is {encoding}, by the byte order mark at its beginning; convert it to UTF-8 first: "
+                    f"iconv -f {encoding} -t UTF-8"
+                ) from None
         raise UserError(
             f"{name}, line {number}, byte {error.start + 1}: 0x{raw[error.start]:02x} is not UTF-8 here; "
             "convert the file to UTF-8 first (for example with iconv)"

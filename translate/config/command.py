@@ -23,6 +23,7 @@ from translate.config.command_line import quote_texts, take_own_options
 from translate.config.groups import BEHAVIOUR, CONFIGS, IS_HYDRA_1_3, Variants
 from translate.config.help import help_text
 from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
+from translate.config.own_text import choose_own_text
 from translate.errors import UserError
 
 
@@ -50,6 +51,7 @@ def run_command(
         add_resolver("made_folder", _made_folder)
     own, known = take_own_options(schema), known_keys(schema, variants, additions)
     quote_texts()
+    choose_own_text(name)
 
     def task(config: DictConfig) -> float | None:
         config.merge_with(own)

@@ -14,6 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from translate.config.groups import Variants, choices
 
+_WITHOUT_EVALUATION_SETS = (
+    "a set has options of its own (source, target, …); with data=text_files and no data.valid option, validation and "
+    "test pairs are held out from data.train"
+)
+
 
 def explain(error: HydraException, known: Sequence[str]) -> str:
     """What a mistake on the command line was, with the nearest name there is."""
@@ -34,6 +39,8 @@ def explain(error: HydraException, known: Sequence[str]) -> str:
         return unknown_key(message.split("'")[1], known)
     if isinstance(cause, OmegaConfBaseException):
         override = message.removeprefix("Error merging override ").split("\n")[0]
+        if override.partition("=")[0] in ("data.valid", "data.test"):
+            return f"{override}: {_WITHOUT_EVALUATION_SETS}"
         return f"{override}: {str(cause.msg or cause).split(chr(10))[0]}"
     return message.split("\nSee https://hydra.cc")[0]
 

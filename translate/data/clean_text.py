@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from translate.data.cleaning import (
     DUPLICATE,
+    HELD_OUT,
     CleaningConfig,
     CleaningReport,
     Example,
@@ -24,15 +27,19 @@ from translate.data.cleaning import (
     hash_pairs,
     reason_to_drop,
 )
-from translate.data.corpora import CorpusConfig, Pair, read_pairs
+from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
+from translate.data.held_out import HeldOut, PairKeys
 from translate.data.storage import Ragged, RaggedWriter
 from translate.target_unicode import LineForms, TargetUnicode, choose_form
-from translate.text import normalise
+from translate.text import normalise, write_lines
 
 Item = TypeVar("Item")
 
 CHUNK_PAIRS = 50_000
 _PAIRS_PER_MESSAGE = 1_000_000
+_ORIGINS_FILE = "origins.json"
+_HELD_OUT_FILE = "held_out.json"
+_LEFT_OUT_FILE = "left_out.npy"
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +48,16 @@ logger = logging.getLogger(__name__)
 class CleanText:
     """Normalised source and target text with its origin; only the rows `kept` are for training.
 
-    corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line from 1.
-    target_unicode is the form of the target side as its files hold it.
+    corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line in its file.
+    origins: what reports call each file, with the first of its rows.
+    target_unicode: the form of the target side as its files hold it.
     """
 
     source: Ragged
     target: Ragged
     corpus: NDArray[np.uint16]
     line: NDArray[np.uint32]
+    origins: list[tuple[int, str]]
     kept: NDArray[np.int64]
     report: CleaningReport
     target_unicode: TargetUnicode
@@ -60,6 +69,7 @@ class CleanText:
             target=Ragged(directory, "target", np.uint8),
             corpus=np.load(directory / "corpus.npy", mmap_mode="r"),
             line=np.load(directory / "line.npy", mmap_mode="r"),
+            origins=[tuple(origin) for origin in json.loads((directory / _ORIGINS_FILE).read_text(encoding="utf-8"))],
             kept=np.load(directory / "kept.npy", mmap_mode="r"),
             report=load_report(directory),
             target_unicode=_load_target_unicode(directory),
@@ -67,6 +77,12 @@ class CleanText:
 
     def texts(self, rows: NDArray[np.integer]) -> tuple[list[str], list[str]]:
         return self.source.texts(rows), self.target.texts(rows)
+
+    def example(self, row: int) -> Example:
+        """The beginning of a row's text and where it stands."""
+        source, target = self.texts(np.array([row]))
+        place = bisect_right(self.origins, row, key=itemgetter(0)) - 1
+        return example(self.origins[place][1], int(self.line[row]), source[0], target[0])
 
     def release(self) -> None:
         self.source.release()
@@ -76,7 +92,7 @@ class CleanText:
 class _Writer:
     """Takes raw pairs chunk by chunk; keeps on disk those that pass, and in memory a few numbers of each."""
 
-    def __init__(self, directory: Path, config: CleaningConfig, text_form: int) -> None:
+    def __init__(self, directory: Path, config: CleaningConfig, *, text_form: int, keys: PairKeys | None) -> None:
         self._directory = directory
         self._config = config
         self._text_form = text_form
@@ -85,59 +101,102 @@ class _Writer:
         self._corpora: list[NDArray[np.uint16]] = []
         self._lines: list[NDArray[np.uint32]] = []
         self._hashes: list[NDArray[np.uint64]] = []
+        self._passed: list[NDArray[np.bool_]] = []
+        self._origins: list[tuple[int, str]] = []
+        self._file = ("", "")
+        self._keys = keys
         self.report = CleaningReport()
 
-    def add(self, pairs: Sequence[Pair], *, corpus: int, name: str, tag: str, first_line: int) -> None:
-        sources, targets, lines = [], [], []
-        prefix = f"{tag} " if tag else ""
-        for line, pair in enumerate(pairs, start=first_line):
-            source, target = (normalise(side, self._text_form) for side in pair)
-            if reason := reason_to_drop(source, target, self._config):
-                self.report.drop(reason, example(name, line, source, target))
+    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
+        # the carriage return of a CRLF line end is no text
+        all_sources = [normalise(row.source.removesuffix("\r"), self._text_form) for row in rows]
+        all_targets = [normalise(row.target.removesuffix("\r"), self._text_form) for row in rows]
+        sources: list[str] = []
+        targets: list[str] = []
+        lines: list[int] = []
+        passed: list[bool] = []
+        prefix = f"{config.tag} " if config.tag else ""
+        for row, source, target in zip(rows, all_sources, all_targets, strict=True):
+            if self._file != (key, row.path):
+                self._file = (key, row.path)
+                self._origins.append((len(self._source) + len(lines), name_in_reports(key, config, row)))
+            reason = reason_to_drop(source, target, self._config)
+            passed.append(reason is None)
+            if reason:
+                self.report.drop(reason, example(self._origins[-1][1], row.line, source, target))
                 continue
             sources.append(prefix + source)
             targets.append(target)
-            lines.append(line)
-        self.report.total += len(pairs)
+            lines.append(row.line)
+        self.report.total += len(rows)
         self._corpora.append(np.full(len(lines), corpus, np.uint16))
         self._lines.append(np.array(lines, np.uint32))
         if self._config.drop_duplicates:
             self._hashes.append(hash_pairs(sources, targets))
+        if self._keys is not None:
+            self._passed.append(np.array(passed, bool))
+            texts = zip(passed, all_sources, all_targets, strict=True)
+            self._keys.add(all_sources, all_targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in texts])
         _append_texts(self._source, sources)
         _append_texts(self._target, targets)
 
-    def close(self) -> None:
+    def close(self, left_out: NDArray[np.bool_] | None) -> dict[str, NDArray[np.int64]]:
+        """The rows on disk that are not kept, by reason; left_out (P,): True for pairs read that are held out."""
         self._source.close()
         self._target.close()
         corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
+        origins = json.dumps(self._origins, ensure_ascii=False)
+        (self._directory / _ORIGINS_FILE).write_text(origins, encoding="utf-8")
         kept = np.ones(len(line), dtype=bool)
+        dropped = {}
         if self._config.drop_duplicates:
             hashes = np.concatenate(self._hashes)
             self._hashes.clear()
             kept = first_occurrences(hashes)
+            dropped[DUPLICATE] = np.flatnonzero(~kept)
+        if left_out is not None:
+            held_out = left_out[np.concatenate(self._passed)]
+            dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
+            kept &= ~held_out
         np.save(self._directory / "kept.npy", np.flatnonzero(kept))
-        add_counts(self.report, DUPLICATE, int((~kept).sum()))
+        for reason, rows in dropped.items():
+            add_counts(self.report, reason, len(rows))
+        return dropped
 
 
 def write_clean_text(
-    directory: Path, corpora: Sequence[tuple[str, CorpusConfig]], config: CleaningConfig, *, text_form: int
+    directory: Path,
+    corpora: Sequence[tuple[str, CorpusConfig]],
+    config: CleaningConfig,
+    *,
+    text_form: int,
+    hold_out: Sequence[str] = (),
 ) -> CleaningReport:
-    """Read, normalise and clean the named corpora into a folder that CleanText.load understands."""
-    writer = _Writer(directory, config, text_form)
+    """Read, normalise and clean the named corpora into a folder that CleanText.load understands.
+
+    hold_out: the sets (valid, test) that are taken from the first corpus, for load_held_out.
+    """
+    keys = PairKeys() if hold_out else None
+    writer = _Writer(directory, config, text_form=text_form, keys=keys)
     target_forms = LineForms()
+    sizes = []
     for index, (name, corpus) in enumerate(corpora):
-        first_line = 1
-        for chunk in chunks(read_pairs(corpus, key=name), CHUNK_PAIRS):
-            writer.add(chunk, corpus=index, name=name, tag=corpus.tag, first_line=first_line)
-            target_forms.add(target for _, target in chunk)
-            first_line += len(chunk)
+        before = writer.report.total
+        for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
+            writer.add(chunk, corpus=index, key=name, config=corpus)
+            target_forms.add(row.target for row in chunk)
             log_progress("cleaned", writer.report.total)
-    writer.close()
+        sizes.append(writer.report.total - before)
+    left_out = None
+    if keys is not None:
+        chosen, left_out = keys.choose(hold_out, sizes[0])
+        _write_held_out(directory, corpora[0], chosen, left_out)
+    dropped = writer.close(left_out)
     _save_target_unicode(directory, choose_form(target_forms, _RawTargets(corpora)))
     save_report(directory, writer.report)
-    _add_duplicate_examples(directory, [name for name, _ in corpora])
+    _add_dropped_examples(directory, dropped)
     return writer.report
 
 
@@ -150,6 +209,38 @@ class _RawTargets:
     def __iter__(self) -> Iterator[str]:
         for name, corpus in self.corpora:
             yield from (target for _, target in read_pairs(corpus, key=name))
+
+
+def load_held_out(directory: Path) -> HeldOut:
+    """What write_clean_text has held out."""
+    stored = json.loads((directory / _HELD_OUT_FILE).read_text(encoding="utf-8"))
+    return HeldOut(directory, **stored)
+
+
+def pairs_left_out(directory: Path) -> NDArray[np.int64]:
+    """Places, among all pairs of all training corpora, of those held out or like them, in order."""
+    places: NDArray[np.int64] = np.load(directory / _LEFT_OUT_FILE)
+    return places
+
+
+def _write_held_out(
+    directory: Path,
+    corpus: tuple[str, CorpusConfig],
+    chosen: dict[str, NDArray[np.int64]],
+    left_out: NDArray[np.bool_],
+) -> None:
+    """Write the raw lines of the chosen pairs as text files, in the order of their hashes."""
+    key, config = corpus
+    wanted = {place for places in chosen.values() for place in places.tolist()}
+    pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
+    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
+    for name, places in chosen.items():
+        for index, side in enumerate(("source", "target")):
+            write_lines(directory / f"{name}.{side}", [raw[place][index] for place in places.tolist()])
+    sizes = {name: len(places) for name, places in chosen.items()}
+    stored = {"sizes": sizes, "left_out": int(left_out.sum()) - sum(sizes.values())}
+    (directory / _HELD_OUT_FILE).write_text(json.dumps(stored), encoding="utf-8")
+    np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 def log_progress(done: str, pairs: int) -> None:
@@ -186,22 +277,18 @@ def _load_target_unicode(directory: Path) -> TargetUnicode:
     return TargetUnicode.of_manifest(json.loads(text))
 
 
-def add_examples(
-    report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer], names: Sequence[str]
-) -> None:
+def add_examples(report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer]) -> None:
     """Show the first of the rows dropped for a reason, as far as the report has room."""
     for row in rows.tolist():
         if not report.wants_example(reason):
             return
-        source, target = text.texts(np.array([row]))
-        shown = example(names[text.corpus[row]], int(text.line[row]), source[0], target[0])
-        report.examples.setdefault(reason, []).append(shown)
+        report.examples.setdefault(reason, []).append(text.example(row))
 
 
-def _add_duplicate_examples(directory: Path, names: Sequence[str]) -> None:
+def _add_dropped_examples(directory: Path, dropped: dict[str, NDArray[np.int64]]) -> None:
     text = CleanText.load(directory)
-    duplicates = np.setdiff1d(np.arange(len(text.source)), text.kept, assume_unique=True)
-    add_examples(text.report, DUPLICATE, text, duplicates, names)
+    for reason, rows in dropped.items():
+        add_examples(text.report, reason, text, rows)
     save_report(directory, text.report)
 
 

@@ -19,9 +19,10 @@ COPY = "source = target"
 TOO_LONG = "too many characters"
 RATIO = "length ratio"
 DUPLICATE = "duplicate pair"
+HELD_OUT = "held out or like what is held out"
 TOO_MANY_TOKENS = "too many tokens"
 NO_TOKENS = "no tokens"
-REASONS = [BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, TOO_MANY_TOKENS, NO_TOKENS]
+REASONS = [BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, NO_TOKENS]
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,8 @@
 """Where sentence pairs come from: text files, tables, JSON lines, Parquet, SQuAD and the Hugging Face hub.
 
-Every reader is a lazy function from a CorpusConfig to pairs of lines, in order; a "\\n" inside a value of
-JSON, Parquet or the hub becomes a space, so that a sentence is a line in whatever form it came.
+Every reader is a lazy function from a CorpusConfig to pairs of lines, in order, each with its place; a "\\n" inside
+a value of JSON, Parquet or the hub becomes a space, so that a sentence is a line in whatever form it came. A blank
+line of a table or of JSON lines is a pair with two blank sides, as it is in text files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from translate.data.names import one_or_several
 from translate.errors import UserError
@@ -25,6 +26,15 @@ Pair = tuple[str, str]
 SEPARATOR = "<sep>"  # between a question and its passage
 
 _BATCH_ROWS = 10_000
+
+
+class Row(NamedTuple):
+    """A sentence pair, its file, and its line there from 1: a record's number in Parquet, SQuAD and the hub."""
+
+    path: str
+    line: int
+    source: str
+    target: str
 
 
 class CorpusFormat(StrEnum):
@@ -80,6 +90,11 @@ class CorpusConfig:
         return self.target if isinstance(self.target, list) else [self.target]
 
     @property
+    def is_given(self) -> bool:
+        """Whether anything but the tag is set."""
+        return replace(self, tag="") != CorpusConfig()
+
+    @property
     def is_permanent(self) -> bool:
         """Whether it takes part from a run's first update to its last."""
         return self.start <= 0 and self.end >= 1
@@ -104,6 +119,12 @@ def phase_starts(corpora: Sequence[CorpusConfig]) -> list[float]:
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
+    """The pairs of read_rows without their places."""
+    for row in read_rows(config, key=key):
+        yield row.source, row.target
+
+
+def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
     """The corpus's pairs in order, untouched; of several targets, the first.
 
     key (such as data.train) is what errors call its configuration.
@@ -115,13 +136,18 @@ def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
     try:
         _check_names(config, key)
         one_target = replace(config, target=config.targets[0])
-        for pair in islice(CORPORA[config.format](one_target), config.skip, config.last):
-            yield pair
+        for row in islice(CORPORA[config.format](one_target), config.skip, config.last):
+            yield row
             empty = False
         if empty:
             raise UserError("the corpus is empty")
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
+
+
+def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
+    """The corpus that a row is of, with its file where the corpus has several."""
+    return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
 
 
 def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
@@ -133,14 +159,14 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
         raise UserError(f"{key}: {error}") from None
 
 
-def read_text(config: CorpusConfig) -> Iterator[Pair]:
+def read_text(config: CorpusConfig) -> Iterator[Row]:
     """Line n of one file and line n of the other."""
     counts = [0, 0]
     for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
         counts[0] += source is not None
         counts[1] += target is not None
         if counts[0] == counts[1]:
-            yield source, target
+            yield Row(config.source, counts[0], source, target)
     if counts[0] != counts[1]:
         raise UserError(
             f"the two sides must have the same number of lines, but {config.source} has {counts[0]:,} "
@@ -148,38 +174,42 @@ def read_text(config: CorpusConfig) -> Iterator[Pair]:
         )
 
 
-def read_tsv(config: CorpusConfig) -> Iterator[Pair]:
+def read_tsv(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
     for path in _paths(config):
-        lines = enumerate(read_lines(path), start=1)
-        if config.source.isdigit() and config.target.isdigit():
-            places = int(config.source) - 1, int(config.target) - 1
-        else:
-            places = _header_places(path, config, next(lines, (1, ""))[1])
-        if min(places) < 0:
-            raise UserError("columns are counted from 1, as in `cut -f`; found 0")
-        for number, line in lines:
+        places: tuple[int, int] | None = None
+        for number, line in enumerate(read_lines(path), start=1):
+            if places is None:
+                places, is_header = _column_places(path, config, line)
+                if is_header:
+                    continue
+            if not line.strip():
+                yield Row(path, number, "", "")
+                continue
             columns = line.split("\t")
             if len(columns) <= max(places):
                 raise UserError(
                     f"{path}, line {number}: column {max(places) + 1} is asked for; there are {len(columns)}"
                 )
-            yield columns[places[0]], columns[places[1]]
+            yield Row(path, number, columns[places[0]], columns[places[1]])
 
 
-def read_jsonl(config: CorpusConfig) -> Iterator[Pair]:
+def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
     """One JSON object per line."""
     for path in _paths(config):
         for number, line in enumerate(read_lines(path), start=1):
+            if not line.strip():
+                yield Row(path, number, "", "")
+                continue
             place = f"{path}, line {number}"
             try:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
                 raise UserError(f"{place}, column {error.colno}: not JSON: {error.msg}") from None
-            yield _value(record, config.source, place), _value(record, config.target, place)
+            yield Row(path, number, _value(record, config.source, place), _value(record, config.target, place))
 
 
-def read_parquet(config: CorpusConfig) -> Iterator[Pair]:
+def read_parquet(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of Parquet files, a batch of rows at a time."""
     import pyarrow
     from pyarrow import parquet
@@ -188,13 +218,13 @@ def read_parquet(config: CorpusConfig) -> Iterator[Pair]:
     for path in _paths(config):
         try:
             with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-                    yield from _records_to_pairs(batch.to_pylist(), config, path)
+                batches = file.iter_batches(_BATCH_ROWS, columns=columns)
+                yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, path)
         except (OSError, pyarrow.ArrowException) as error:
             raise UserError(f"{path}: cannot be read as Parquet: {error}") from None
 
 
-def read_squad(config: CorpusConfig) -> Iterator[Pair]:
+def read_squad(config: CorpusConfig) -> Iterator[Row]:
     """Questions with their passages, "question <sep> passage", and their answers (Rajpurkar et al. 2016).
 
     A question without an answer (SQuAD 2) has an empty one.
@@ -203,22 +233,23 @@ def read_squad(config: CorpusConfig) -> Iterator[Pair]:
         try:
             with open_bytes(path) as stream:
                 articles = json.load(stream)["data"]
-            for passage in (passage for article in articles for passage in article["paragraphs"]):
-                for question in passage["qas"]:
-                    answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
-                    source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
-                    yield source, "\t".join(answers if config.every_answer else answers[:1])
+            passages = (passage for article in articles for passage in article["paragraphs"])
+            questions = ((passage, question) for passage in passages for question in passage["qas"])
+            for number, (passage, question) in enumerate(questions, start=1):
+                answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
+                source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
+                yield Row(path, number, source, "\t".join(answers if config.every_answer else answers[:1]))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: cannot be read as SQuAD's JSON: {type(error).__name__}: {error}") from None
 
 
-def read_hub(config: CorpusConfig) -> Iterator[Pair]:
+def read_hub(config: CorpusConfig) -> Iterator[Row]:
     """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
-    for batch in _hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS):
-        yield from _records_to_pairs(batch.to_pylist(), config, config.name)
+    batches = _hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
 
 
-CORPORA: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Pair]]] = {
+CORPORA: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
     CorpusFormat.text: read_text,
     CorpusFormat.tsv: read_tsv,
     CorpusFormat.jsonl: read_jsonl,
@@ -239,7 +270,16 @@ def _check_names(config: CorpusConfig, key: str) -> None:
     values = {**vars(config), "target": all(config.targets)}
     if missing := [name for name in needed if not values[name]]:
         options = " ".join(f"{key}.{name}=…" for name in missing)
-        raise UserError(f"nothing says where the {config.format} corpus is; set {options}")
+        are_columns = config.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing)
+        what = (
+            f"which columns of the {config.format} corpus to read"
+            if are_columns
+            else f"where the {config.format} corpus is"
+        )
+        automatic = (
+            " (pairs are held out from data.train where no data.valid option is set)" if key == "data.valid" else ""
+        )
+        raise UserError(f"nothing says {what}{automatic}; set {options}")
 
 
 def _files(config: CorpusConfig) -> list[str]:
@@ -266,17 +306,25 @@ def _hash_file(path: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _header_places(path: str, config: CorpusConfig, header: str) -> tuple[int, int]:
-    names = header.removeprefix("\ufeff").rstrip("\r").split("\t")
+def _column_places(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
+    """Where the two columns stand, from 0, and whether the first line is a header."""
+    names = first_line.rstrip("\r").split("\t")
+    if config.source.isdecimal() and config.target.isdecimal():
+        places = int(config.source) - 1, int(config.target) - 1
+        if min(places) < 0:
+            raise UserError("columns are counted from 1, as in `cut -f`; found 0")
+        # some tables have a header that only numbers the columns
+        numbered = len(names) > max(places) and [names[place] for place in places] == [config.source, config.target]
+        return places, numbered
     for column in (config.source, config.target):
         if column not in names:
             raise UserError(f"{path}, line 1: no column {column!r} in the header, which has {', '.join(names)}")
-    return names.index(config.source), names.index(config.target)
+    return (names.index(config.source), names.index(config.target)), True
 
 
-def _records_to_pairs(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Pair]:
-    for record in records:
-        yield _value(record, config.source, name), _value(record, config.target, name)
+def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Row]:
+    for number, record in enumerate(records, start=1):
+        yield Row(name, number, _value(record, config.source, name), _value(record, config.target, name))
 
 
 def _value(record: Any, key: str, place: str) -> str:

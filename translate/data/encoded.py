@@ -56,9 +56,7 @@ class EncodedCorpus:
         return self._text.texts(self._rows[indices])
 
 
-def write_encoded(
-    directory: Path, text: CleanText, *, tokenizer: Tokenizer, max_tokens: int, names: Sequence[str]
-) -> CleaningReport:
+def write_encoded(directory: Path, text: CleanText, *, tokenizer: Tokenizer, max_tokens: int) -> CleaningReport:
     """Encode the rows kept so far into a folder that EncodedCorpus reads; drop pairs over max_tokens."""
     source = RaggedWriter(directory, "source")
     target = RaggedWriter(directory, "target")
@@ -74,7 +72,7 @@ def write_encoded(
         too_long = (np.maximum(*lengths) > max_tokens) & ~empty if max_tokens else np.zeros_like(empty)
         for reason, dropped in ((NO_TOKENS, empty), (TOO_MANY_TOKENS, too_long)):
             add_counts(report, reason, int(dropped.sum()))
-            add_examples(report, reason, text, rows[dropped], names)
+            add_examples(report, reason, text, rows[dropped])
         kept = ~(empty | too_long)
         _append_ids(source, source_ids, lengths[0], kept, _id_type(tokenizer.source_vocab_size))
         _append_ids(target, target_ids, lengths[1], kept, _id_type(tokenizer.target_vocab_size))

@@ -14,10 +14,12 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
+from translate.data.clean_text import CHUNK_PAIRS, CleanText, load_held_out, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
+from translate.data.held_out import VERSION as HELD_OUT_VERSION
+from translate.data.held_out import HeldOut
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
 from translate.data.storage import Ragged, building, digest
@@ -38,7 +40,8 @@ class DataConfig:
     root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
     cache       the folder for everything that prepare() makes
     additional  more training corpora, mixed in by their weight
-    test        absent when nothing says where it is
+    valid       held out from train when nothing says where it is, and so is test then
+    test        absent when valid is given and nothing says where test is
     """
 
     source_language: str = ""
@@ -60,6 +63,7 @@ class ParallelText:
     target              the reference; of several, the first
     further_references  the others, as many lines each
     labels              of each pair, or None
+    tag                 what stands before each source; "" for none
     reference_paths     the files of all references when those are plain text, else none
     """
 
@@ -69,6 +73,7 @@ class ParallelText:
     labels: list[list[str]] | None
     reference_paths: list[str]
     further_references: list[list[str]] = field(default_factory=list)
+    tag: str = ""
 
     @property
     def references(self) -> list[list[str]]:
@@ -84,6 +89,8 @@ class Prepared:
 
     sentences_per_line, trained_tokens  the most that source lines usually have: see usual_limits
     target_unicode  the form of the training target, which translations are written in
+    evaluation      where valid and test come from, each with the key of its configuration
+    held_out        the sets taken from the training text, None if valid is given
     """
 
     tokenizer: Tokenizer
@@ -94,6 +101,8 @@ class Prepared:
     cleaning: CleaningReport
     sentences_per_line: int
     trained_tokens: int
+    evaluation: list[tuple[str, CorpusConfig]]
+    held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
 
 
@@ -106,15 +115,19 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
-    corpora = training_corpora(data)
-    hashes = {name: content_hashes(corpus, key=name) for name, corpus in evaluation_corpora(data) + corpora}
-    valid = read_parallel_text(data.valid, key="data.valid")
-    test = read_parallel_text(data.test, key="data.test") if has_test(data) else None
+    corpora, given = training_corpora(data), evaluation_corpora(data)
+    hashes = {name: content_hashes(corpus, key=name) for name, corpus in given + corpora}
+    texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
 
+    hold_out = sets_to_hold_out(data)
+    choice = [["held out", HELD_OUT_VERSION, hold_out]] if hold_out else []
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     # runs of text form 1 began when the cache's first format stood here: their fingerprints must not change
-    text_key = digest([text_form, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
-    text = _clean_text(data, text_form, text_key)
+    text_key = digest([text_form, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning), *choice])
+    text = _clean_text(data, text_form, text_key, hold_out)
+    held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
+    evaluation = [*(_held_out_corpora(data, held_out) if held_out else []), *given]
+    texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in evaluation if name not in texts}
     if isinstance(tokenizer, Tokenizer):
         built = tokenizer
         _require_tags(built, corpora)
@@ -123,10 +136,21 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     encoded_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
-    fingerprint = digest([encoded_key, _mix(corpora), *_content(evaluation_corpora(data), hashes)])
+    tags = [[name, corpus.tag] for name, corpus in evaluation if (name, corpus) not in given]
+    fingerprint = digest([encoded_key, _mix(corpora), *_content(given, hashes), *tags])
     sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=encoded_key)
     return Prepared(
-        built, train, valid, test, fingerprint, train.report, sentences, tokens, target_unicode=text.target_unicode
+        tokenizer=built,
+        train=train,
+        valid=texts["data.valid"],
+        test=texts.get("data.test"),
+        fingerprint=fingerprint,
+        cleaning=train.report,
+        sentences_per_line=sentences,
+        trained_tokens=tokens,
+        evaluation=evaluation,
+        held_out=held_out,
+        target_unicode=text.target_unicode,
     )
 
 
@@ -152,8 +176,16 @@ def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def evaluation_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """Validation set and, if there is one, test set, each with the key of its configuration."""
-    return [("data.valid", data.valid)] + ([("data.test", data.test)] if has_test(data) else [])
+    """The validation and test sets that are given, each with the key of its configuration."""
+    valid = [("data.valid", data.valid)] if data.valid.is_given else []
+    return valid + ([("data.test", data.test)] if has_test(data) else [])
+
+
+def sets_to_hold_out(data: DataConfig) -> list[str]:
+    """The sets that the training text has to give; a test set only beside a validation set."""
+    if data.valid.is_given:
+        return []
+    return ["valid"] if has_test(data) else ["valid", "test"]
 
 
 def has_test(data: DataConfig) -> bool:
@@ -172,6 +204,8 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
             raise UserError(
                 f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
             )
+    if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
+        raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
     is_compressed = any(target.endswith(".gz") for target in config.targets)
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
     return ParallelText(
@@ -181,7 +215,13 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
         labels=labels,
         reference_paths=config.targets if is_plain else [],
         further_references=references[1:],
+        tag=config.tag,
     )
+
+
+def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> list[tuple[str, CorpusConfig]]:
+    tags = {"valid": data.valid.tag, "test": data.test.tag}
+    return [(f"data.{name}", held_out.corpus(name, tag=tags[name] or data.train.tag)) for name in held_out.sizes]
 
 
 def _cached(data: DataConfig, kind: str, key: str) -> Path:
@@ -189,12 +229,14 @@ def _cached(data: DataConfig, kind: str, key: str) -> Path:
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
-def _clean_text(data: DataConfig, text_form: int, key: str) -> CleanText:
+def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str]) -> CleanText:
     directory = _cached(data, "text", key)
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
-            report = write_clean_text(folder, training_corpora(data), data.cleaning, text_form=text_form)
+            report = write_clean_text(
+                folder, training_corpora(data), data.cleaning, text_form=text_form, hold_out=hold_out
+            )
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
     _require_pairs(text.report)
@@ -238,13 +280,7 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
-            write_encoded(
-                folder,
-                text,
-                tokenizer=tokenizer,
-                max_tokens=data.cleaning.max_tokens,
-                names=[name for name, _ in corpora],
-            )
+            write_encoded(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)
             _log_time("encoded", len(text.kept), started)
     encoded = EncodedCorpus(directory, text, tokenizer=tokenizer, corpora=[corpus for _, corpus in corpora])
     _require_pairs(encoded.report)

@@ -17,6 +17,7 @@ from translate.text import find_control
 
 _UNSEEN, _OTHER, _SPACE, _CONTROL = range(4)
 _NEWLINE = ord("\n")
+_NUM_CODE_POINTS = 0x110000
 _MIN_LETTER_BYTES = 4
 _LAST_OF_BYTES = (0x7F, 0x7FF, 0xFFFF)  # the last code points that UTF-8 writes with 1, 2 and 3 bytes
 # The standard library knows no scripts, but a letter's name begins with its own. Japanese mixes three.
@@ -46,10 +47,14 @@ class Profile:
 
 
 class Profiler:
-    """Remembers the class of each character it has met, so that a line costs array operations only."""
+    """Remembers the class of each character it has met, so that a line costs array operations only.
+
+    counts (0x110000,): how often it has met each character.
+    """
 
     def __init__(self) -> None:
-        self._class_of = np.zeros(0x110000, np.uint8)
+        self.counts = np.zeros(_NUM_CODE_POINTS, np.int64)
+        self._class_of = np.zeros(_NUM_CODE_POINTS, np.uint8)
         self._scripts = [""]
 
     def script_names(self) -> list[str]:
@@ -60,6 +65,8 @@ class Profiler:
         """Profile of N lines, none of which holds "\\n"."""
         codes = np.frombuffer("".join([f"{line}\n" for line in lines]).encode("utf-32-le"), "<u4")
         ends = np.flatnonzero(codes == _NEWLINE)
+        self.counts += np.bincount(codes, minlength=_NUM_CODE_POINTS)
+        self.counts[_NEWLINE] = 0
         classes = self._classify(codes)
         classes[ends] = _SPACE
         starts = np.concatenate([[0], ends[:-1] + 1]) if len(lines) else ends

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.data.clean_text import pairs_left_out
 from translate.data.cleaning import shorten
-from translate.data.preparation import DataConfig, Prepared, evaluation_corpora, training_corpora
+from translate.data.corpora import Row
+from translate.data.likeness import likeness, warnings
+from translate.data.preparation import DataConfig, Prepared, training_corpora
 from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
 from translate.data.storage import building, digest
@@ -28,6 +31,11 @@ class DataReport:
 
     markdown: str
     values: Values
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes scores on the validation or test set mislead."""
+        return list(self.values["warnings"])
 
     def save(self, directory: str | Path) -> None:
         """Write data_report.md and data_report.json."""
@@ -57,19 +65,26 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
 
 
 def _values(data: DataConfig, prepared: Prepared) -> Values:
-    train = gather("train", training_corpora(data))
+    held_out = prepared.held_out
+    left_out = pairs_left_out(held_out.directory) if held_out else np.empty(0, np.int64)
+    train = gather("train", training_corpora(data), left_out=left_out)
     sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}
     splits = {"train": _describe(train)}
     tokens = {"source": prepared.train.source_lengths, "target": prepared.train.target_lengths}
     for name, lengths in tokens.items():
         splits["train"][name]["tokens"] = _distribution(lengths)
-    for key, corpus in evaluation_corpora(data):
-        split = gather(key.removeprefix("data."), [(key, corpus)])
-        splits[split.name] = _describe(split) | {"overlap": _overlap(split, sorted_hashes)}
+    warned: list[str] = []
+    for key, corpus in prepared.evaluation:
+        split = gather(key.removeprefix("data."), [(key, corpus)], left_out=np.empty(0, np.int64))
+        overlap = _overlap(split, sorted_hashes)
+        splits[split.name] = _describe(split) | {"overlap": overlap, "likeness": likeness(split, train)}
+        warned += warnings(key, split, train, overlap)
     return {
         "source_language": data.source_language,
         "target_language": data.target_language,
         "splits": splits,
+        "warnings": warned,
+        "held_out": {"sizes": held_out.sizes, "left_out": held_out.left_out} if held_out else {},
         "vocabulary": {
             "source": prepared.tokenizer.source_vocab_size,
             "target": prepared.tokenizer.target_vocab_size,
@@ -81,13 +96,17 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
 
 
 def _describe(split: Split) -> Values:
-    corpora = zip(split.corpora, split.sizes, strict=True)
+    corpora = []
+    for index, (key, corpus) in enumerate(split.corpora):
+        carriage_returns = {name: side.carriage_returns[index] for name, side in split.sides.items()}
+        corpora.append({"key": key, "pairs": split.sizes[index], "weight": corpus.weight, "tag": corpus.tag})
+        corpora[-1]["carriage_returns"] = carriage_returns
     return {
         "pairs": split.size,
-        "corpora": [{"key": key, "pairs": size, "weight": corpus.weight} for (key, corpus), size in corpora],
+        "corpora": corpora,
         "source": _describe_side(split, "source"),
         "target": _describe_side(split, "target"),
-        "duplicates": {name: _duplicates(split, hashes) for name, hashes in split.hashes().items()},
+        "duplicates": {name: _duplicates(split, hashes) for name, hashes in split.hashes_by_tag().items()},
         "findings": _findings(split),
     }
 
@@ -114,7 +133,7 @@ def _distribution(numbers: NDArray[np.integer]) -> Values:
 def _duplicates(split: Split, hashes: NDArray[np.uint64]) -> Values:
     count, common = repeated(hashes)
     texts = split.fetch({row for row, _ in common})
-    examples = [_example(split, row, texts) | {"times": times} for row, times in common]
+    examples = [_example(row, texts) | {"times": times} for row, times in common]
     return {"count": count, "examples": examples}
 
 
@@ -143,12 +162,12 @@ def _with_examples(split: Split, rows: dict[str, NDArray[np.int64]]) -> dict[str
     shown = {name: found[:_NUM_EXAMPLES].tolist() for name, found in rows.items()}
     texts = split.fetch({row for found in shown.values() for row in found})
     return {
-        name: {"count": len(rows[name]), "examples": [_example(split, row, texts) for row in found]}
+        name: {"count": len(rows[name]), "examples": [_example(row, texts) for row in found]}
         for name, found in shown.items()
     }
 
 
-def _example(split: Split, row: int, texts: dict[int, tuple[str, str]]) -> Values:
-    corpus, line = split.place(row)
-    source, target = texts[row]
-    return {"corpus": corpus, "line": line, "source": shorten(source), "target": shorten(target)}
+def _example(row: int, texts: dict[int, tuple[str, Row]]) -> Values:
+    corpus, found = texts[row]
+    source, target = (side.removesuffix("\r") for side in (found.source, found.target))
+    return {"corpus": corpus, "line": found.line, "source": shorten(source), "target": shorten(target)}

@@ -19,12 +19,13 @@ def as_markdown(values: Values) -> str:
         f"# Data report: {' → '.join(languages)}",
         "All numbers are of the text as its files hold it, before cleaning, except tokens: those are of the "
         "training pairs that cleaning kept. Words are what stands between spaces.",
-        "## Sizes\n\n" + _sizes(splits) + "\n\n" + _vocabulary(values["vocabulary"]),
+        *_warnings(values["warnings"]),
+        "## Sizes\n\n" + "\n\n".join([_sizes(splits), *_notes(values), _vocabulary(values["vocabulary"])]),
         "## Lengths\n\n" + _lengths(splits),
         "## Cleaning of the training text\n\n```\n" + values["cleaning"]["table"] + "\n```",
         "## What stands out\n\n" + _findings(splits),
         "## Unicode\n\n" + _unicode(values["target_unicode"], splits["train"]["pairs"]),
-        "## Overlap with the training text\n\n" + _overlap(splits),
+        "## Validation and test against the training text\n\n" + _overlap(splits) + "\n\n" + _likeness(splits),
         "## Examples\n\n" + _examples(splits),
     ]
     return "\n\n".join(sections) + "\n"
@@ -37,6 +38,25 @@ def _sizes(splits: Values) -> str:
         for corpus in split["corpora"]
     ]
     return _table(("split", "corpus", "pairs", "weight"), rows)
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    return ["## Warnings\n\n" + "\n".join(f"- {line}" for line in warnings)] if warnings else []
+
+
+def _notes(values: Values) -> list[str]:
+    """What a reader has to know to read the numbers."""
+    notes = []
+    if held_out := values["held_out"]:
+        sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in held_out["sizes"].items())
+        notes.append(f"Held out from data.train: {sets}, and {held_out['left_out']:,} like them that are in no set.")
+    corpora = [corpus for split in values["splits"].values() for corpus in split["corpora"]]
+    for corpus in corpora:
+        if count := max(corpus["carriage_returns"].values()):
+            notes.append(f"{corpus['key']}: CRLF line ends, {count:,} of {corpus['pairs']:,}; they are no text.")
+    if len({corpus["tag"] for corpus in corpora}) > 1:
+        notes.append("Corpora have tags: a repeat is counted where the tag is the same, too.")
+    return notes
 
 
 def _vocabulary(vocabulary: Values) -> str:
@@ -86,6 +106,18 @@ def _overlap(splits: Values) -> str:
             counts = [split["overlap"][part]["count"] for part in (*_SIDES, "pair")]
             rows.append((name, *(_share(count, split["pairs"]) for count in counts)))
     return _table(("split", "same source", "same target", "same pair"), rows)
+
+
+def _likeness(splits: Values) -> str:
+    rows = []
+    for name, split in splits.items():
+        for side in _SIDES if "likeness" in split else ():
+            found = split["likeness"][side]
+            lengths = [f"{found[place]:,} ({found[f'train_{place}']:,})" for place in ("median", "p95")]
+            scripts = f"{found['script'] or '–'} ({found['train_script'] or '–'})"
+            rows.append((name, side, *lengths, scripts, f"{found['unseen_characters']:.2%}"))
+    header = ("split", "side", "median characters (training)", "95 % (training)", "script (training)")
+    return _table((*header, "characters not in training"), rows)
 
 
 def _examples(splits: Values) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, chunks
 from translate.data.cleaning import hash_lines
-from translate.data.corpora import CorpusConfig, Pair, read_pairs
+from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_rows
 from translate.data.profile import Profile, Profiler
 from translate.text import normalise
 
@@ -26,26 +25,38 @@ Corpora = Sequence[tuple[str, CorpusConfig]]
 
 @dataclass
 class Side:
-    """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, which lines (N,) are not Unicode NFC,
-    and the usual script."""
+    """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, and the usual script.
+
+    not_nfc (N,)        lines that are not Unicode NFC
+    counts (0x110000,)  how often each character stands there
+    carriage_returns    lines of each corpus that end with one, as CRLF files have it; they count as no characters
+    """
 
     profile: Profile
     hashes: NDArray[np.uint64]
     not_nfc: NDArray[np.bool_]
     script: str
     wrong_script: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    carriage_returns: list[int]
 
 
 @dataclass
 class Split:
-    """A split of N pairs; sizes are those of its corpora, in order."""
+    """A split of N pairs; sizes are those of its corpora, in order.
+
+    left_out  places, among all pairs of the corpora, of those that are no part of the split
+    tags      (N,) hash of the tag of each pair's corpus
+    """
 
     name: str
     corpora: Corpora
+    left_out: NDArray[np.int64]
     sizes: list[int]
     source: Side
     target: Side
     copies: NDArray[np.bool_]
+    tags: NDArray[np.uint64]
 
     @property
     def size(self) -> int:
@@ -60,46 +71,67 @@ class Split:
         pair = self.source.hashes * _MIXER + self.target.hashes
         return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
 
-    def place(self, row: int) -> tuple[str, int]:
-        """The corpus and line, from 1, of a row."""
-        for (key, _), size in zip(self.corpora, self.sizes, strict=True):
-            if row < size:
-                return key, row + 1
-            row -= size
-        raise AssertionError("no such row")
+    def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:
+        """Likewise, the same text behind another tag having another hash: it asks for another translation."""
+        return {name: hashes ^ self.tags for name, hashes in self.hashes().items()}
 
-    def fetch(self, rows: set[int]) -> dict[int, Pair]:
-        """The text of some rows, from another pass over the files."""
-        found: dict[int, Pair] = {}
-        start = 0
-        for (key, corpus), size in zip(self.corpora, self.sizes, strict=True):
-            wanted = [row - start for row in rows if start <= row < start + size]
-            pairs = islice(read_pairs(corpus, key=key), max(wanted, default=-1) + 1)
-            found.update({start + row: pair for row, pair in enumerate(pairs) if start + row in rows})
-            start += size
+    def fetch(self, rows: set[int]) -> dict[int, tuple[str, Row]]:
+        """Some rows, with what reports call their corpus, from another pass over the files."""
+        found: dict[int, tuple[str, Row]] = {}
+        last = max(rows, default=-1)
+        for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
+            if number > last:
+                break
+            if number in rows:
+                key, corpus = self.corpora[index]
+                found[number] = name_in_reports(key, corpus, row), row
         return found
 
 
-def gather(name: str, corpora: Corpora) -> Split:
-    """Read a split's corpora once; memory is some 60 bytes for each pair."""
+def gather(name: str, corpora: Corpora, *, left_out: NDArray[np.int64]) -> Split:
+    """Read a split's corpora once; memory is some 70 bytes for each pair."""
     profilers = Profiler(), Profiler()
     profiles: tuple[list[Profile], list[Profile]] = ([], [])
     hashes: tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]]] = ([], [])
     not_nfc: tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]] = ([], [])
-    copies, sizes = [], []
-    for key, corpus in corpora:
-        size = 0
-        for chunk in chunks(read_pairs(corpus, key=key), CHUNK_PAIRS // 5):
-            size += len(chunk)
-            copies.append(np.array([source == target for source, target in chunk]))
-            for side in (0, 1):
-                lines = [pair[side] for pair in chunk]
-                profiles[side].append(profilers[side](lines))
-                hashes[side].append(hash_lines([normalise(line) for line in lines]))
-                not_nfc[side].append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
-        sizes.append(size)
-    source, target = (_side(profiles[side], hashes[side], not_nfc[side], profilers[side]) for side in (0, 1))
-    return Split(name, corpora, sizes, source, target, np.concatenate(copies))
+    carriage_returns = [0] * len(corpora), [0] * len(corpora)
+    copies, places = [], []
+    for chunk in chunks(_rows(corpora, left_out), CHUNK_PAIRS // 5):
+        places.append(np.array([index for index, _ in chunk]))
+        copies.append(np.array([row.source == row.target for _, row in chunk]))
+        for side in (0, 1):
+            raw = [(row.source, row.target)[side] for _, row in chunk]
+            for (index, _), line in zip(chunk, raw, strict=True):
+                carriage_returns[side][index] += line.endswith("\r")
+            lines = [line.removesuffix("\r") for line in raw]
+            profiles[side].append(profilers[side](lines))
+            hashes[side].append(hash_lines([normalise(line) for line in lines]))
+            not_nfc[side].append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
+    place = np.concatenate(places)
+    source, target = (
+        _side(profiles[side], hashes[side], not_nfc[side], profilers[side], carriage_returns[side]) for side in (0, 1)
+    )
+    return Split(
+        name=name,
+        corpora=corpora,
+        left_out=left_out,
+        sizes=np.bincount(place, minlength=len(corpora)).tolist(),
+        source=source,
+        target=target,
+        copies=np.concatenate(copies),
+        tags=hash_lines([corpus.tag for _, corpus in corpora])[place],
+    )
+
+
+def _rows(corpora: Corpora, left_out: NDArray[np.int64]) -> Iterator[tuple[int, Row]]:
+    """All rows that are not left out, each with the place of its corpus in the list."""
+    without = set(left_out.tolist())
+    number = 0
+    for index, (key, corpus) in enumerate(corpora):
+        for row in read_rows(corpus, key=key):
+            if number not in without:
+                yield index, row
+            number += 1
 
 
 def far_lengths(profile: Profile) -> NDArray[np.int64]:
@@ -139,10 +171,19 @@ def _side(
     hashes: Sequence[NDArray[np.uint64]],
     not_nfc: Sequence[NDArray[np.bool_]],
     profiler: Profiler,
+    carriage_returns: list[int],
 ) -> Side:
     profile = Profile.concatenate(profiles)
     counts = np.bincount(profile.script, minlength=2)
     counts[0] = 0
     usual = int(counts.argmax()) if counts.any() else 0
     wrong = (profile.script != 0) & (profile.script != usual)
-    return Side(profile, np.concatenate(hashes), np.concatenate(not_nfc), profiler.script_names()[usual], wrong)
+    return Side(
+        profile=profile,
+        hashes=np.concatenate(hashes),
+        not_nfc=np.concatenate(not_nfc),
+        script=profiler.script_names()[usual],
+        wrong_script=wrong,
+        counts=profiler.counts,
+        carriage_returns=carriage_returns,
+    )

@@ -29,6 +29,9 @@ class RaggedWriter:
         self._file = open(directory / f"{name}.bin", "wb")  # noqa: SIM115
         self._lengths: list[NDArray[np.int32]] = []
 
+    def __len__(self) -> int:
+        return sum(map(len, self._lengths))
+
     def append(self, values: bytes, lengths: NDArray[np.integer]) -> None:
         """Several rows: the bytes of their values end to end, and how many values each has."""
         self._file.write(values)
@@ -36,7 +39,7 @@ class RaggedWriter:
 
     def close(self) -> None:
         self._file.close()
-        offsets = np.zeros(sum(map(len, self._lengths)) + 1, dtype=np.int64)
+        offsets = np.zeros(len(self) + 1, dtype=np.int64)
         np.cumsum(np.concatenate([*self._lengths, np.empty(0, np.int32)]), out=offsets[1:])
         np.save(self._directory / f"{self._name}.offsets.npy", offsets)
 

@@ -94,7 +94,7 @@ class Run:
         """How this run scores its models, for their manifests: evaluate repeats it."""
         translator = self.validator.translator
         return {
-            "tag": self.config.data.valid.tag,
+            "tag": self.data.valid.tag,
             "bleu_tokenizer": self.validator.tokenize,
             "decoding_precision": str(translator.engine.precision),
             "search": search_fields(translator.search),
@@ -141,6 +141,7 @@ def build(
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
     data = _prepare_data(config, folder, world, base)
     manifest = _describe(config, data, folder, world, base)
+    data = _with_held_out_files(data, folder, world)
     torch.manual_seed(config.run.seed)
     model = _make_model(config, data, base)
     trainee = prepare_trainee(model, config.compute, world)
@@ -211,6 +212,22 @@ def _prepare_data(config: TrainConfig, folder: RunFolder, world: World, base: Lo
     return data
 
 
+def _with_held_out_files(data: Prepared, folder: RunFolder, world: World) -> Prepared:
+    """With held-out sets in the run's folder, as the files that its scores are computed on."""
+    if data.held_out is None:
+        return data
+    if world.is_main:
+        logger.info(data.held_out.copy(folder.held_out).describe())
+    texts = {name: getattr(data, name) for name in data.held_out.sizes}
+    return dataclasses.replace(
+        data,
+        **{
+            name: dataclasses.replace(text, reference_paths=[str(folder.held_out / f"{name}.target")])
+            for name, text in texts.items()
+        },
+    )
+
+
 def _describe(
     config: TrainConfig, data: Prepared, folder: RunFolder, world: World, base: LoadedModel | None
 ) -> dict[str, Any]:
@@ -233,11 +250,16 @@ def _describe(
         manifest["base"] = fingerprint(base.directory)
         if config.split is Split.auto:
             split = base.manifest.get("split", split)
+    if data.held_out is not None:
+        manifest["held_out"] = data.held_out.sizes
     if world.is_main:
         described = folder.describe(plain(config), {**manifest, "split": split}, data.tokenizer)
         manifest = {**described, "split": split}
         written = TargetUnicode.of_manifest(manifest)
-        data_report(config.data, dataclasses.replace(data, target_unicode=written)).save(folder.path)
+        report = data_report(config.data, dataclasses.replace(data, target_unicode=written))
+        report.save(folder.path)
+        for warning in report.warnings:
+            logger.warning(warning)
     return world.from_main(manifest)
 
 

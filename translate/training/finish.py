@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from translate.checkpoint import read_weights, set_weights
-from translate.data.corpora import CorpusConfig
 from translate.decoding.engine import EngineName
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.files import describe_decoding
@@ -125,22 +124,17 @@ def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None
 
 def _evaluate(run: Run) -> Evaluation:
     """On the test set, or on the validation set where there is none."""
+    text = run.data.test or run.data.valid
     return evaluate_corpus(
         ShardedTranslator(run.validator.translator, run.world),
-        run.data.test or run.data.valid,
+        text,
         metrics=run.validator.metrics,
         tokenize=run.validator.tokenize,
         bootstrap=1000,
         progress=lambda share: run.line.busy("translating", share),
-        decoding=describe_decoding(
-            run.validator.translator, engine=EngineName.native, tag=_corpus_of_evaluation(run).tag
-        ),
+        decoding=describe_decoding(run.validator.translator, engine=EngineName.native, tag=text.tag),
         notes=run.validator.notes,
     )
-
-
-def _corpus_of_evaluation(run: Run) -> CorpusConfig:
-    return run.config.data.valid if run.data.test is None else run.config.data.test
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -87,6 +87,10 @@ class RunFolder:
         return self.path / "average"
 
     @property
+    def held_out(self) -> Path:
+        return self.path / "held_out"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation"
 

@@ -17,6 +17,7 @@ from translate.data.plan import BatchConfig, plan_padded
 from translate.data.preparation import ParallelText
 from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
+from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric
 from translate.losses import label_smoothed_cross_entropy
@@ -112,7 +113,10 @@ class ShardedTranslator:
 
 
 def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:
-    """Padded batches of the pairs that the model can read whole and that have two sides; of the first reference."""
+    """Padded batches of the pairs that the model can read whole and that have two sides, of the first reference.
+
+    Raises UserError where there are none.
+    """
     source = [np.array(ids) for ids in tokenizer.encode_source(text.source)]
     target = [np.array(ids) for ids in tokenizer.encode_target(text.target)]
     fitting = [
@@ -120,6 +124,11 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
         for number, pair in enumerate(zip(source, target, strict=True))
         if all(0 < len(ids) <= max_length for ids in pair)
     ]
+    if not fitting:
+        raise UserError(
+            f"data.{text.name}: none of its {len(text):,} pairs has two sides of 1 to {max_length} tokens "
+            "(model.max_length), so there is no loss to validate with"
+        )
     source, target = [source[number] for number in fitting], [target[number] for number in fitting]
     config = BatchConfig(tokens=tokens)
     plan = plan_padded(

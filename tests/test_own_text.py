@@ -1,0 +1,85 @@
+"""Training text on the command line takes the place of the whole shipped corpus, unless a corpus is chosen."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from small_runs import REPOSITORY, call, write_corpus
+from translate.config import own_text
+
+OWN = ["data.train.source=a", "data.train.target=b"]
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, *words: str, command: str = "train") -> bool:
+    """Whether data=text_files is added to these words."""
+    monkeypatch.setattr(sys, "argv", ["translate", *words])
+    own_text.choose_own_text(command)
+    return sys.argv == ["translate", *words, "data=text_files"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        OWN,
+        OWN[:1],
+        [*OWN, "data.valid.source=c", "data.valid.target=d"],
+        ["+data.train.source=a"],
+        ["data.train.format=tsv", "data.train.path=a.tsv"],
+        ["data.train.format=hub", "data.train.name=x/y"],
+        ["data.train={source: a, target: b}"],
+        ["sweep=optuna", "--multirun", *OWN],
+    ],
+)
+def test_naming_training_text_leaves_the_shipped_corpus_out(monkeypatch, words):
+    assert chosen(monkeypatch, *words)
+    assert chosen(monkeypatch, *words, command="prepare")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["experiment=shipped", "data.train.take=1000"],
+        ["data.train.take=1000", "data.train.weight=2", "data.train.tag=<x>", "data.root=elsewhere"],
+        ["data.valid.source=c", "data.valid.target=d"],
+        ["data=multi30k", *OWN],
+        ["data=shipped", *OWN],
+        ["experiment=multi30k_en_de", *OWN],
+        ["experiment=multi30k_record", "data.train.source=other"],
+        ["data.train.source="],
+    ],
+)
+def test_a_corpus_that_is_chosen_or_only_changed_stays(monkeypatch, words):
+    assert not chosen(monkeypatch, *words)
+
+
+def test_commands_without_training_text_are_left_alone(monkeypatch):
+    assert not chosen(monkeypatch, *OWN, command="evaluate")
+
+
+def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path):
+    configs = tmp_path / "configs"
+    shutil.copytree(REPOSITORY / "configs", configs)
+    monkeypatch.setattr(own_text, "CONFIGS", configs)
+    text = "# @package _global_\ndata:\n  train:\n    source: a\n    target: b\n"
+    (configs / "experiment" / "mine.yaml").write_text(text)
+    (configs / "experiment" / "longer.yaml").write_text("# @package _global_\ndefaults:\n  - mine\n  - _self_\n")
+    (configs / "experiment" / "other.yaml").write_text(f"defaults:\n  - override /data: multi30k\n{text}")
+    assert chosen(monkeypatch, "experiment=mine")
+    assert chosen(monkeypatch, "experiment=longer")
+    assert chosen(monkeypatch, "experiment=longer,mine", "--multirun")
+    assert not chosen(monkeypatch, "experiment=other")
+    assert not chosen(monkeypatch, "experiment=mine", "data=shipped")
+
+
+def test_nothing_of_the_shipped_corpus_takes_part(tmp_path):
+    corpus = write_corpus(tmp_path)
+    words = [f"data.train.{side}={corpus}/train.{end}" for side, end in (("source", "src"), ("target", "tgt"))]
+    result = call("prepare", *words, "--help")
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"en-de" not in result.stdout
+    assert b"source_language: ''" in result.stdout

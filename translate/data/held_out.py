@@ -1,0 +1,203 @@
+"""Validation and test pairs out of the training text, for corpora that come without such sets.
+
+A pair has two keys, one for each side: the hash of its text without case, digits and punctuation. Pairs with a key
+below a threshold are the validation set, pairs with one above another the test set. So the choice depends on nothing
+but the text, not on order, file names or direction; and what was held out stays so while the corpus grows, until the
+sets have their full size. Training text with a key of a held-out pair on either side, in whichever corpus, is left out:
+neither near-equal sentences, reversed corpora nor back-translations give away what validation asks for.
+
+Letters: N pairs.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.data.cleaning import first_occurrences, hash_lines, hash_pairs
+from translate.data.corpora import CorpusConfig
+from translate.errors import UserError
+
+VERSION = 1  # of the choice: raise it when the same text gives other pairs
+
+_SHARE = 0.02  # of the pairs for each set, on average
+_LEAST_SHARE = 0.01  # in a small corpus by chance fewer hashes than expected may be beyond the threshold
+_MOST_PAIRS = 1000
+_FEWEST_USABLE = 20
+# A sentence that many pairs share stays in the training text, all of which would have to go with it
+_MOST_ALIKE = 20
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Pairs of data.train that are validation or test set; sizes by name, left_out: pairs like them."""
+
+    directory: Path
+    sizes: dict[str, int]
+    left_out: int
+
+    def corpus(self, name: str, *, tag: str) -> CorpusConfig:
+        return CorpusConfig(source=str(self._path(name, "source")), target=str(self._path(name, "target")), tag=tag)
+
+    def copy(self, folder: Path) -> HeldOut:
+        """Write the files into a folder too, unless they are there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        copied = HeldOut(folder, self.sizes, self.left_out)
+        for name in self.sizes:
+            for side in ("source", "target"):
+                _copy(self._path(name, side), copied._path(name, side))
+        return copied
+
+    def describe(self) -> str:
+        """A line for the log."""
+        sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in self.sizes.items())
+        alike = f", and {self.left_out:,} like them left out" if self.left_out else ""
+        return (
+            f"data.valid is not given: {sets} held out from data.train{alike}; they are in {self.directory} "
+            "(your own: data.valid.source=… data.valid.target=…)"
+        )
+
+    def _path(self, name: str, side: str) -> Path:
+        return self.directory / f"{name}.{side}"
+
+
+class _Categories(dict[int, int | None]):
+    """For str.translate: letters and their marks stay, invisible format characters go, the rest becomes a space."""
+
+    def __missing__(self, code: int) -> int | None:
+        category = unicodedata.category(chr(code))
+        self[code] = code if category[0] in "LM" else None if category == "Cf" else ord(" ")
+        return self[code]
+
+
+_CATEGORIES = _Categories()
+
+
+def sentence_key(line: str) -> str:
+    """The text without case, digits and punctuation; where nothing is left of it, the text itself."""
+    folded = (line if line.isascii() else unicodedata.normalize("NFKC", line)).casefold()
+    return " ".join(folded.translate(_CATEGORIES).split()) or " ".join(line.split())
+
+
+class PairKeys:
+    """The keys of all pairs of the training text, collected in the order of reading: some 25 bytes a pair."""
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[Hashes, Hashes, Hashes, NDArray[np.bool_]]] = []
+
+    def add(self, sources: Sequence[str], targets: Sequence[str], usable: Sequence[bool]) -> None:
+        """Normalised sides of some pairs, and whether they may be held out."""
+        keys = (hash_lines([sentence_key(line) for line in side]) for side in (sources, targets))
+        self._chunks.append((*keys, hash_pairs(sources, targets), np.array(usable, bool)))  # type: ignore[arg-type]
+
+    def choose(
+        self, names: Sequence[str], num_candidates: int
+    ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:
+        """Pairs for each of the sets called valid and test, and (N,) True for all that must leave the training text.
+
+        Only the first num_candidates pairs may be held out. Raises UserError when they are too few or too much alike.
+        """
+        source, target, pair, usable = (np.concatenate(parts) for parts in zip(*self._chunks, strict=True))
+        usable[num_candidates:] = False
+        rows = _distinct(source, target, pair, np.flatnonzero(usable))
+        if len(rows) < _FEWEST_USABLE:
+            raise UserError(
+                f"data.train: of {len(rows)} different usable pairs none can be held out for validation "
+                f"({_FEWEST_USABLE} are needed): set data.valid.source=… data.valid.target=…"
+            )
+        chooser = _Chooser(source[rows], target[rows])
+        chosen = {name: rows[chooser.take(name)] for name in names}
+        keys = np.fromiter(chooser.taken, np.uint64, len(chooser.taken))
+        return chosen, np.isin(source, keys) | np.isin(target, keys)
+
+
+class _Chooser:
+    """Chooses among N different pairs by the hashes of their sides; taken: the keys of those chosen."""
+
+    def __init__(self, source: Hashes, target: Hashes) -> None:
+        self._source = source
+        self._target = target
+        self._least = min(_MOST_PAIRS, max(1, round(_LEAST_SHARE * len(source))))
+        self._most_alike = min(_MOST_ALIKE, max(2, len(source) // 20))
+        self.taken: set[int] = set()
+
+    def take(self, name: str) -> list[int]:
+        """Pairs for the set called valid or test. Raises UserError if all are too much alike."""
+        found = self._beyond_threshold(name, self._source, self._target, most=_MOST_PAIRS)
+        if len(found) < self._least:
+            # answers and labels are shared by many pairs: there, rare sources have to do
+            found += self._beyond_threshold(name, self._source, most=_MOST_PAIRS - len(found))
+        if not found:
+            raise UserError(
+                f"data.train: its pairs are too much alike, apart from case, digits and punctuation, to hold some "
+                f"out as data.{name}: set data.{name}.source=… data.{name}.target=…"
+            )
+        return found
+
+    def _beyond_threshold(self, name: str, *sides: Hashes, most: int) -> list[int]:
+        """Pairs of which one of these sides is beyond the threshold, and all are rare and not taken yet."""
+        # each end of the range of hashes belongs to one set, so that neither moves where the other is not needed
+        distance = np.min(sides, axis=0) if name == "valid" else ~np.max(sides, axis=0)
+        order = np.argsort(distance)
+        num_beyond = int((distance < _threshold(len(sides))).sum())
+        found: list[int] = []
+        for start, end in _blocks(len(order), 4 * self._least):
+            rows = order[start:end]
+            often = np.max([_occurrences(side[rows], self._source, self._target) for side in sides], axis=0)
+            for place in np.flatnonzero(often <= self._most_alike).tolist():
+                if len(found) == most or (start + place >= num_beyond and len(found) >= self._least):
+                    return found
+                row = int(rows[place])
+                keys = {int(side[row]) for side in sides}
+                if self.taken.isdisjoint(keys):
+                    self.taken |= keys
+                    found.append(row)
+        return found
+
+
+def _threshold(num_sides: int) -> np.uint64:
+    """A value that the lowest of so many independent hashes is below in the share of pairs to hold out."""
+    return np.uint64((1 - (1 - _SHARE) ** (1 / num_sides)) * 2**64)
+
+
+def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One of the rows for each pair of keys: that with the lowest hash of its text, whatever the order."""
+    rows = rows[np.argsort(pair[rows], kind="stable")]
+    return rows[first_occurrences(source[rows] * _MIXER + target[rows])]
+
+
+def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Bounds of blocks that grow, as each costs a pass over all pairs."""
+    start = 0
+    while start < count:
+        yield start, min(start + size, count)
+        start, size = start + size, 4 * size
+
+
+def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int64]:
+    """In how many pairs each of the keys stands on the source side, plus those with it on the target side."""
+    known, places = np.unique(keys, return_inverse=True)
+    counts = np.zeros(len(known), np.int64)
+    for side in (source, target):
+        nearest = np.minimum(np.searchsorted(known, side), len(known) - 1)
+        counts += np.bincount(nearest[known[nearest] == side], minlength=len(known))
+    return counts[places]
+
+
+def _copy(path: Path, target: Path) -> None:
+    if target.exists() and filecmp.cmp(path, target, shallow=False):
+        return
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(path, partial)
+    os.replace(partial, target)
