@@ -97,9 +97,7 @@ def by_two_processes(shares, **settings):
     """An update by two processes, each with its share of the batches, as the second one sees it."""
     context = mp.get_context("spawn")
     results, port = context.Queue(), free_port()
-    processes = [
-        context.Process(target=_work, args=(rank, 2, port, results, shares, settings)) for rank in range(2)
-    ]
+    processes = [context.Process(target=_work, args=(rank, 2, port, results, shares, settings)) for rank in range(2)]
     for process in processes:
         process.start()
     result, weights = results.get(timeout=120)

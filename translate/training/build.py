@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.training.averages import RunningAverage
+from translate.training.changes import plain
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
@@ -79,6 +79,7 @@ class Run:
     writer: Writer = field(default_factory=Writer)
     meter: Meter = field(default_factory=Meter)
     launched: Launched | None = None
+    warned_of_warmup: bool = False
     session_start: float = field(default_factory=time.monotonic)
     seconds_before: float = 0.0
 
@@ -170,19 +171,6 @@ def build(
     if world.is_main:
         _introduce(run, resumed=resumed)
     return run
-
-
-def plain(config: TrainConfig) -> dict[str, Any]:
-    """The configuration in YAML's own types."""
-    return _plain(dataclasses.asdict(config))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value.value if isinstance(value, Enum) else value
 
 
 def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:

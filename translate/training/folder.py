@@ -19,31 +19,12 @@ import yaml
 import translate
 from translate.errors import UserError
 from translate.model_directory import restore_directory
+from translate.training.changes import Changes, find_changes, merged_entries, plain
+from translate.training.settings import TrainConfig
+from translate.training.state import saved_states
 
-# decided by their content, which the data's fingerprint covers, or without effect on the result
-FREE_KEYS = (
-    "name",
-    "data.root",
-    "data.train_stem",
-    "data.cache",
-    "data.train",
-    "data.additional",
-    "data.valid",
-    "data.test",
-    "compute.device",
-    "compute.threads",
-    "run.dir",
-    "run.max_steps",
-    "run.max_epochs",
-    "run.max_minutes",
-    "run.patience",
-    "run.log_every",
-    "run.keep",
-    "run.max_skipped",
-    "validation.samples",
-    "validation.attention_maps",
-    "pruning",
-)
+# entries of the manifest that follow settings which may change in a run
+_FOLLOWING = ("source_language", "target_language")
 
 
 @dataclass(frozen=True)
@@ -86,8 +67,20 @@ class RunFolder:
     def evaluation(self) -> Path:
         return self.path / "evaluation"
 
-    def open(self, config: dict[str, Any]) -> None:
-        """Make the folder, or check that the run in it has this configuration. Raises UserError."""
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run to go on with: one that ended before its first state begins anew."""
+        return self.config.exists() and (bool(saved_states(self.states)) or self.result.exists())
+
+    def open(self, config: TrainConfig) -> Changes:
+        """Make the folder, or find what the configuration changes in the run that is there; UserError if it must not.
+
+        Nothing of it is written yet.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".writable-{os.getpid()}"
@@ -95,14 +88,16 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
-        if self.config.exists():
-            self._compare(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}, config)
         for directory in (self.best, self.last, self.average):
             restore_directory(directory)
+        if not self.has_begun:
+            return Changes(config.schedule, plain(config))
+        before = yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}
+        return find_changes(config, before, folder=self.path)
 
     def describe(self, config: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         """Write what the run is, or check that it is what it was; the manifest. Raises UserError."""
-        if self.manifest.exists():
+        if self.has_begun and self.manifest.exists():
             before = json.loads(self.manifest.read_text(encoding="utf-8"))
             for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
                 if before.get(key) != manifest.get(key):
@@ -110,35 +105,27 @@ class RunFolder:
                         f"run.dir={self.path} belongs to a run on other {what} (hash {str(before.get(key))[:12]}, "
                         f"now {str(manifest.get(key))[:12]}): choose another run.dir, or bring the old files back"
                     )
-            return before
-        self.config.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        self.manifest.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            return {**before, **{key: manifest[key] for key in _FOLLOWING if key in manifest}}
+        self._write(config, manifest)
         return manifest
 
-    def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        old, new = flatten(before), flatten(now)
-        changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and not _is_free(key)]
-        if changed:
-            listing = "\n".join(f"  {key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in changed)
-            raise UserError(
-                f"run.dir={self.path} belongs to a run with another configuration:\n{listing}\n"
-                "choose another run.dir, or delete that folder to start anew"
-            )
+    def record(self, changes: Changes, manifest: dict[str, Any], *, step: int) -> dict[str, Any]:
+        """Write what has changed at a step, and the configuration from there on; the manifest that says so."""
+        entries = merged_entries(manifest.get("changes", []), changes.entries(step))
+        manifest = {**manifest, "changes": entries}
+        self._write(changes.config, manifest)
+        return manifest
 
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted keys."""
-    if not isinstance(config, dict):
-        return {prefix: config}
-    return {
-        name: value
-        for key, inner in config.items()
-        for name, value in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
-
-
-def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
+    def _write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
+        """The configuration last: while it is the old one, the next session finds the same changes again."""
+        contents = {
+            self.manifest: json.dumps(manifest, indent=2, ensure_ascii=False) + "\n",
+            self.config: yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        }
+        for path, text in contents.items():
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
 
 
 def provenance() -> dict[str, Any]:

@@ -19,8 +19,8 @@ class ScheduleConfig:
                       ends first
     max_warmup_steps  the longest automatic warm-up
 
-    The two keys keep a user's wish apart from a default. Files in configs/ set max_warmup_steps, which suits a model and
-    its batches and is shortened in a short run; warmup_steps, wherever it is set, is followed to the letter.
+    The two keys keep a user's wish apart from a default: files in configs/ set max_warmup_steps, which suits a model
+    and its batches and is shortened in a short run; warmup_steps, wherever it is set, is followed to the letter.
     """
 
     name: str = "inverse_sqrt"
