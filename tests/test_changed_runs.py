@@ -13,6 +13,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from small_runs import composed, options, write_corpus
+from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import run_trial
@@ -21,6 +22,7 @@ from translate.training.changes import RULES, find_changes, flatten, merged_entr
 from translate.training.finish import _finished
 from translate.training.run import train
 from translate.training.settings import TrainConfig, is_better
+from translate.training.state import Progress, RunState
 from translate.training.tracking import ProgressLine, start_log
 from translate.training.trial import Trial, read_trials
 from translate.training.validation import Validator
@@ -28,6 +30,7 @@ from translate.training.validation import Validator
 SHORT = {"run__max_steps": 10, "run__save_every": 5, "validation__every": 5, "run__log_every": 1}
 # what follows does not depend on where the run ends
 FLAT = {"schedule__name": "inverse_sqrt", "schedule__warmup_steps": 4}
+NAN, INF = math.nan, math.inf
 VALIDATE = Validator.run
 BLOWN_UP = {"optimizer__learning_rate": 1e30, "optimizer__clip_norm": 0, "schedule__warmup_steps": 0}
 
@@ -97,6 +100,31 @@ def test_without_a_saved_state_the_advised_command_begins_anew(corpus, tmp_path)
     train_here(corpus, folder, tokenizer__vocab_size=21)
     assert yaml.safe_load((folder / "config.yaml").read_text())["tokenizer"]["vocab_size"] == 21
     assert states(folder)[-1] == "step-00000010"
+
+
+def test_a_state_of_an_older_version_that_holds_no_numbers_is_left_out(corpus, tmp_path):
+    folder = tmp_path / "run"
+    train_here(corpus, folder)
+    path = folder / "state" / "step-00000010" / "weights.safetensors"
+    weights = safetensors.torch.load_file(path)
+    next(iter(weights.values()))[0] = NAN
+    path.write_bytes(safetensors.torch.save(weights))
+    train_here(corpus, folder)
+    assert "step-00000010 holds weights that are not finite" in log_of(folder)
+    assert "continuing from step 5" in log_of(folder)
+    assert all(weight.isfinite().all() for weight in last_weights(folder).values())
+
+
+def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
+    """Of 100 tokens guessing costs ln 100 = 4.6 nats; the numbers of a model that blows up may long be finite."""
+    for step, loss in ((10, 5.0), (20, None), (30, 9.0), (40, 9.5), (50, 3.0), (60, 3.0)):
+        folder = tmp_path / f"step-{step:08}"
+        folder.mkdir()
+        (folder / "progress.json").write_text(json.dumps({"step": step, "loss": loss, "place": {}}))
+    state = RunState(None, None, None, tmp_path, World())
+    state.progress = Progress(step=65, skipped_in_a_row=15)
+    assert state.discard_diverged(vocab_size=100) == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
 
 
 @pytest.mark.parametrize("metric", ["loss", "bleu"])
@@ -290,9 +318,6 @@ def test_a_trial_without_a_finite_validation_has_failed(corpus, tmp_path):
     config = composed(options(corpus, trial.folder, **SHORT, **BLOWN_UP, averaging__last=0))
     assert math.isnan(run_trial(config, trial))
     assert [row["bleu"] for row in read_trials(tmp_path)] == ["nan"]
-
-
-NAN, INF = math.nan, math.inf
 
 
 @pytest.mark.parametrize(

@@ -188,9 +188,12 @@ def saved_states(directory: Path) -> list[Path]:
 
 
 def read_progress(folder: Path) -> Progress:
-    """The progress in a state's folder; a state of an older version lacks some of it."""
+    """The progress in a state's folder. Older versions lack some of it, and called "not a number" the best score."""
     values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    return Progress(**{**values, "place": Place(**values["place"])})
+    progress = Progress(**{**values, "place": Place(**values["place"])})
+    if progress.best is not None and not math.isfinite(progress.best):
+        progress.best = None
+    return progress
 
 
 def is_finite(state: Any) -> bool:
