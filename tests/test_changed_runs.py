@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -18,7 +19,7 @@ from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import run_trial
 from translate.training import run as training_run
-from translate.training.changes import RULES, find_changes, flatten, merged_entries, plain, rule_of
+from translate.training.changes import RULES, Change, Changes, find_changes, flatten, plain, rule_of, with_changes
 from translate.training.finish import _finished
 from translate.training.run import train
 from translate.training.settings import TrainConfig, is_better
@@ -31,7 +32,7 @@ SHORT = {"run__max_steps": 10, "run__save_every": 5, "validation__every": 5, "ru
 # what follows does not depend on where the run ends
 FLAT = {"schedule__name": "inverse_sqrt", "schedule__warmup_steps": 4}
 NAN, INF = math.nan, math.inf
-VALIDATE = Validator.run
+VALIDATE, UPDATE = Validator.run, training_run.update
 BLOWN_UP = {"optimizer__learning_rate": 1e30, "optimizer__clip_norm": 0, "schedule__warmup_steps": 0}
 
 
@@ -122,7 +123,7 @@ def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
         folder.mkdir()
         (folder / "progress.json").write_text(json.dumps({"step": step, "loss": loss, "place": {}}))
     state = RunState(None, None, None, tmp_path, World())
-    state.progress = Progress(step=65, skipped_in_a_row=15)
+    state.progress = Progress(step=65, skipped_in_a_row=10, last_success=50)
     assert state.discard_diverged(vocab_size=100) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
 
@@ -133,6 +134,29 @@ def test_a_run_without_a_finite_validation_ends_with_a_message(corpus, tmp_path,
         train_here(corpus, tmp_path / "run", **BLOWN_UP, validation__metric=metric)
     assert not (tmp_path / "run" / "best").exists()
     assert "best so far" not in log_of(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("scale", "cause"), [(1.0, "the loss or gradient was not finite"), (512.0, "the loss scale of fp16 was too large")]
+)
+def test_a_state_due_at_a_skipped_update_is_saved_after_the_next(corpus, tmp_path, monkeypatch, scale, cause):
+    """In fp16 single updates are skipped as a matter of course, while the loss scale is sought."""
+
+    def update(*arguments, **settings):
+        numbers.append(len(numbers) + 1)
+        launched = UPDATE(*arguments, **settings)
+        if numbers[-1] != 5:
+            return launched
+        return replace(launched, gradient_norm=torch.tensor(INF), loss_scale=torch.tensor(scale))
+
+    numbers = []
+    monkeypatch.setattr(training_run, "update", update)
+    train_here(corpus, tmp_path / "run", run__max_skipped=1 if scale > 1 else 2)
+    assert states(tmp_path / "run") == ["step-00000006", "step-00000010"]
+    log = log_of(tmp_path / "run")
+    assert f"step 5: {cause}, the update is skipped (1 so far)" in log
+    assert log.count("is not saved") == 1
+    assert "1 skipped" in log
 
 
 def test_skipped_updates_are_logged_at_once_and_not_one_by_one(corpus, tmp_path):
@@ -171,6 +195,8 @@ def test_the_final_score_is_made_again_when_the_search_changes(corpus, tmp_path)
     train_here(corpus, tmp_path / "run")
     before = json.loads((tmp_path / "run" / "result.json").read_text())
     train_here(corpus, tmp_path / "run", search__max_length=1)
+    manifest = json.loads((tmp_path / "run" / "best" / "manifest.json").read_text())
+    assert (manifest["search"]["max_length"], manifest["step"]) == (1, before["best_step"])
     after = json.loads((tmp_path / "run" / "result.json").read_text())
     assert before["step"] == after["step"]
     assert (tmp_path / "run" / "evaluation" / "hypotheses.txt").read_text().split("\n")[0].count(" ") == 0
@@ -231,7 +257,7 @@ def make_older(folder, **schedule):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     for path in (folder / "state").glob("*/progress.json"):
         progress = json.loads(path.read_text())
-        del progress["best_loss"], progress["loss"]
+        del progress["best_loss"], progress["loss"], progress["last_success"]
         path.write_text(json.dumps(progress))
 
 
@@ -419,8 +445,14 @@ def test_auxiliary_losses_may_come_and_go(tmp_path):
 
 
 def test_changes_back_and_forth_at_one_step_are_none():
+    config = TrainConfig()
+
+    def changed(before, now):
+        return Changes(config.schedule, {}, (Change("search.beam_size", before, now),))
+
+    once = with_changes({"seed": 1}, changed(5, 1), step=5)
     entry = {"step": 5, "key": "search.beam_size", "before": 5, "now": 1}
-    later = {"step": 9, "key": "search.beam_size", "before": 1, "now": 5}
-    assert merged_entries([entry], [{**entry, "before": 1, "now": 3}]) == [{**entry, "now": 3}]
-    assert merged_entries([entry], [{**entry, "before": 1, "now": 5}]) == []
-    assert merged_entries([entry], [later]) == [entry, later]
+    assert once == {"seed": 1, "changes": [entry]}
+    assert with_changes(once, changed(1, 3), step=5)["changes"] == [{**entry, "now": 3}]
+    assert with_changes(once, changed(1, 5), step=5)["changes"] == []
+    assert [x["step"] for x in with_changes(once, changed(1, 5), step=9)["changes"]] == [5, 9]

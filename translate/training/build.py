@@ -79,6 +79,7 @@ class Run:
     writer: Writer = field(default_factory=Writer)
     meter: Meter = field(default_factory=Meter)
     launched: Launched | None = None
+    save_is_due: bool = False
     warned_of_warmup: bool = False
     session_start: float = field(default_factory=time.monotonic)
     seconds_before: float = 0.0
@@ -99,11 +100,13 @@ class Run:
             "search": search_fields(translator.search),
         }
 
-    def keep(self, weights: Weights, directory: Path, *, averaged: Sequence[str] = ()) -> None:
-        """Have weights of this step written as a model directory; averaged names the states they are the mean of."""
+    def keep(self, weights: Weights, directory: Path, *, step: int | None = None, averaged: Sequence[str] = ()) -> None:
+        """Have weights of a step (None: this one) written as a model directory; averaged names the states they are the
+        mean of."""
         if self.world.is_main:
+            step = self.state.progress.step if step is None else step
             origin = {"averaged": list(averaged)} if averaged else {}
-            manifest = {**self.manifest, "step": self.state.progress.step, **self.scoring, **origin}
+            manifest = {**self.manifest, "step": step, **self.scoring, **origin}
             self.writer.write(partial(self._save, directory, copy_of(weights), manifest))
 
     def _save(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:

@@ -137,18 +137,14 @@ class Changes:
     def bounds(self) -> list[Change]:
         return [change for change in self.changes if change.key in _BOUNDS]
 
-    def entries(self, step: int) -> list[dict[str, Any]]:
-        """As they stand in the manifest."""
-        return [{"step": step, "key": x.key, "before": x.before, "now": x.now} for x in self.changes]
 
-
-def merged_entries(before: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The manifest's list with new entries; of several changes of one key at one step, what they came to."""
-    entries = {(entry["step"], entry["key"]): dict(entry) for entry in before}
-    for entry in new:
-        place = entry["step"], entry["key"]
-        entries[place] = {**entry, "before": entries.get(place, entry)["before"]}
-    return [entry for entry in entries.values() if entry["before"] != entry["now"]]
+def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:
+    """The manifest with the changes at a step; of several changes of one key at one step, what they came to."""
+    entries = {(entry["step"], entry["key"]): entry for entry in manifest.get("changes", [])}
+    for change in changes.changes:
+        before = entries.get((step, change.key), {"before": change.before})["before"]
+        entries[step, change.key] = {"step": step, "key": change.key, "before": before, "now": change.now}
+    return {**manifest, "changes": [entry for entry in entries.values() if entry["before"] != entry["now"]]}
 
 
 def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path) -> Changes:

@@ -19,7 +19,7 @@ import yaml
 import translate
 from translate.errors import UserError
 from translate.model_directory import restore_directory
-from translate.training.changes import Changes, find_changes, merged_entries, plain
+from translate.training.changes import Changes, find_changes, plain
 from translate.training.settings import TrainConfig
 from translate.training.state import saved_states
 
@@ -106,17 +106,10 @@ class RunFolder:
                         f"now {str(manifest.get(key))[:12]}): choose another run.dir, or bring the old files back"
                     )
             return {**before, **{key: manifest[key] for key in _FOLLOWING if key in manifest}}
-        self._write(config, manifest)
+        self.write(config, manifest)
         return manifest
 
-    def record(self, changes: Changes, manifest: dict[str, Any], *, step: int) -> dict[str, Any]:
-        """Write what has changed at a step, and the configuration from there on; the manifest that says so."""
-        entries = merged_entries(manifest.get("changes", []), changes.entries(step))
-        manifest = {**manifest, "changes": entries}
-        self._write(changes.config, manifest)
-        return manifest
-
-    def _write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
+    def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
         """The configuration last: while it is the old one, the next session finds the same changes again."""
         contents = {
             self.manifest: json.dumps(manifest, indent=2, ensure_ascii=False) + "\n",

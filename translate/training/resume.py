@@ -11,7 +11,7 @@ from translate.data.loader import Place
 from translate.model_directory import MANIFEST, WEIGHTS, read_json
 from translate.training.bounds import learning_rate, share_done
 from translate.training.build import Run
-from translate.training.changes import Changes
+from translate.training.changes import Changes, with_changes
 from translate.training.settings import is_better
 from translate.training.validation import weights_for_a_while
 
@@ -22,6 +22,7 @@ def take_up_changes(run: Run, changes: Changes) -> None:
     """Make the state of the run fit its new settings. Written down last: a run killed before does all of it again."""
     progress = run.state.progress
     before = copy.deepcopy(progress)
+    run.manifest = with_changes(run.manifest, changes, step=progress.step)
     for change in changes.changes:
         logger.info(f"from step {progress.step:,} on, {change}")
     _announce_learning_rate(run, changes)
@@ -36,7 +37,7 @@ def take_up_changes(run: Run, changes: Changes) -> None:
     if run.world.is_main:
         if changes.rescored:
             run.folder.result.unlink(missing_ok=True)
-        run.manifest = run.folder.record(changes, run.manifest, step=progress.step)
+        run.folder.write(changes.config, run.manifest)
     run.world.wait()
 
 
@@ -50,12 +51,14 @@ def score_best_again(run: Run) -> None:
     step = run.world.from_main(_best_step(run))
     if not step:
         return
+    averaged = read_json(run.folder.best / MANIFEST).get("averaged", [])
     weights = read_weights(run.folder.best / WEIGHTS, run.trainee.model)
     with weights_for_a_while(run.trainee, weights):
         validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
     value = validation.metric(run.config.validation.metric)
     if is_better(run.config.validation.metric, value, None, loss=validation.loss):
         progress.best, progress.best_loss, progress.best_step = value, validation.loss, step
+        run.keep(weights, run.folder.best, step=step, averaged=averaged)  # its manifest names the search
     logger.info(f"step {step:,}, the best so far, scored again with the settings of now  valid {validation.summary()}")
 
 

@@ -90,7 +90,7 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
                 record(run)
             if state.progress.step % config.validation.every == 0:
                 validate(run)
-            if state.progress.step % config.run.save_every == 0:
+            if state.progress.step % config.run.save_every == 0 or run.save_is_due:
                 save(run)
     run.line.clear()
     if not interruption.wished and state.progress.validated < state.progress.step:
@@ -156,18 +156,16 @@ def settle(run: Run) -> None:
     progress = run.state.progress
     result, run.launched = run.launched.result(), None
     if not result.skipped:
-        progress.skipped_in_a_row, progress.loss = 0, result.loss
+        progress.skipped_in_a_row, progress.last_success, progress.loss = 0, progress.step, result.loss
         run.meter.add(result)
         return
     progress.skipped += 1
-    if not result.diverged:
-        return  # fp16: the loss scale was too large, and has been halved
-    progress.skipped_in_a_row += 1
     if str(progress.skipped).strip("0") == "1":  # 1, 10, 100, …
-        logger.warning(
-            f"step {progress.step:,}: the loss or gradient was not finite, the update is skipped "
-            f"({progress.skipped:,} so far)"
-        )
+        cause = "the loss or gradient was not finite" if result.diverged else "the loss scale of fp16 was too large"
+        logger.warning(f"step {progress.step:,}: {cause}, the update is skipped ({progress.skipped:,} so far)")
+    if not result.diverged:
+        return  # the scale has been halved
+    progress.skipped_in_a_row += 1
     if progress.skipped_in_a_row >= run.config.run.max_skipped:
         raise diverged(run)
 
@@ -231,8 +229,13 @@ def save(run: Run) -> None:
     """Everything needed to continue, and the model as it is now; not while numbers are not finite."""
     settle(run)
     if not run.state.is_sound:
-        logger.warning(f"step {run.state.progress.step:,} is not saved: its last update or its weights are not finite")
+        if not run.save_is_due:
+            logger.warning(
+                f"step {run.state.progress.step:,} is not saved, as its update failed; the next good one will be"
+            )
+        run.save_is_due = True
         return
+    run.save_is_due = False
     run.writer.wait()  # one state at a time is held in memory
     run.state.save(run.config.run.keep, run.writer)
     run.keep(run.weights, run.folder.last)

@@ -39,7 +39,7 @@ class Progress:
     """How far a run has come.
 
     seconds  of training in all sessions
-    loss     of the last update that was not skipped, per target token
+    last_success  the last update that was not skipped, and loss: what it cost per target token
     best     the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of the
              same model
     stale    validations since then
@@ -53,6 +53,7 @@ class Progress:
     target_tokens: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    last_success: int = 0
     loss: float | None = None
     best: float | None = None
     best_loss: float | None = None
@@ -130,9 +131,11 @@ class RunState:
     @property
     def is_sound(self) -> bool:
         """Whether training can go on from here: the last update was not skipped, and all numbers are finite."""
+        if self.progress.last_success < self.progress.step:
+            return False
         average = self.average.weights if self.average is not None else {}
         tensors = (weights_of(self.trainee.model), average, self.optimizer.state_dict())
-        return not self.progress.skipped_in_a_row and all(map(is_finite, tensors))
+        return all(map(is_finite, tensors))
 
     def discard_diverged(self, *, vocab_size: int) -> int:
         """Remove the states that were saved after training had diverged; the step of the newest left, 0 for none.
@@ -140,11 +143,10 @@ class RunState:
         Those are the states of the weights that no update has succeeded with since, and before them the ones whose
         training loss was far above that of guessing among all tokens alike.
         """
-        last_success = self.progress.step - self.progress.skipped_in_a_row
         most = 2 * math.log(vocab_size)
         for folder in reversed(saved_states(self.directory)):
             progress = read_progress(folder)
-            if progress.step < last_success and not (progress.loss or 0.0) > most:
+            if progress.step < self.progress.last_success and not (progress.loss or 0.0) > most:
                 return progress.step
             if self.world.is_main:
                 shutil.rmtree(folder)
@@ -190,6 +192,7 @@ def saved_states(directory: Path) -> list[Path]:
 def read_progress(folder: Path) -> Progress:
     """The progress in a state's folder. Older versions lack some of it, and called "not a number" the best score."""
     values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
     progress = Progress(**{**values, "place": Place(**values["place"])})
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
