@@ -7,7 +7,15 @@ import random
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
+
+import hydra
+
+from translate.config.command import register, to_settings
+from translate.config.groups import BEHAVIOUR, CONFIGS
+from translate.train import ADDITIONS, VARIANTS
+from translate.training.settings import TrainConfig
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -102,3 +110,18 @@ def wait_for_log(run: Path, process: subprocess.Popen[bytes], text: str) -> None
 
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+def composed(arguments: list[str]) -> TrainConfig:
+    """The configuration that the train command makes of its arguments, for a run in this process."""
+    _register()
+    with hydra.initialize_config_dir(str(CONFIGS), **BEHAVIOUR):
+        config = hydra.compose("train", overrides=arguments)
+    settings = to_settings(config, [])
+    assert isinstance(settings, TrainConfig)
+    return settings
+
+
+@cache
+def _register() -> None:
+    register("train", TrainConfig, VARIANTS, ADDITIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from unicodedata import normalize
 
 import pytest
@@ -153,3 +154,26 @@ def test_files_of_different_length_are_refused_with_both_counts(tmp_path):
     config = EvaluateConfig(model="", source=str(tmp_path / "src"), reference=str(tmp_path / "ref"))
     with pytest.raises(UserError, match=r"src has 5 lines, but .*ref has 3"):
         read_evaluation_text(config)
+
+
+def test_empty_translations_are_said_in_the_report(tmp_path):
+    class Silent:
+        def __init__(self, texts):
+            self.texts = texts
+
+        def translate(self, lines, *, progress=None):
+            return [SimpleNamespace(text=text) for text in self.texts]
+
+    def note(texts, source):
+        text = parallel(source=source, target=["x"] * len(source), labels=None)
+        return evaluate_corpus(Silent(texts), text)
+
+    evaluation = note([""] * 30, ["a b"] * 30)
+    assert evaluation.empty_note == "30 of 30 translations are empty"
+    write_report(evaluation, tmp_path, examples=0)
+    assert "30 of 30 translations are empty" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "30 of 30 translations are empty" in terminal_text(evaluation)
+    assert note(["", " "] + ["x"] * 18, ["a"] * 20).empty_note == "2 of 20 translations are empty"
+    assert note([""] + ["x"] * 19, ["a"] * 20).empty_note == ""
+    # nothing is right where there is nothing to translate
+    assert note([""] * 10 + ["x"] * 10, [""] * 10 + ["a"] * 10).empty_note == ""

@@ -1,11 +1,12 @@
 """Learning-rate schedules, by their formulas."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
 from translate.errors import UserError
-from translate.training.schedule import ScheduleConfig, check_schedule, learning_rate_factor
+from translate.training.schedule import SCHEDULES, ScheduleConfig, check_schedule, learning_rate_factor
 
 
 def factor(step, progress=0.0, **settings):
@@ -38,6 +39,52 @@ def test_warmup_stable_decay_is_flat_then_linear():
     assert factor(1, 1.0, **settings) == pytest.approx(0.0)
 
 
+def rates(steps, **settings):
+    """Factors of all updates of a run of so many."""
+    return [factor(step, (step - 1) / steps, **settings) for step in range(1, steps + 1)]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("steps", [10, 53, 249, 366])
+def test_a_short_run_has_warmed_up_after_a_tenth(name, steps):
+    """Runs of three minutes made 53 to 366 updates, and 400 of warm-up: they never reached a fifth of the rate."""
+    found = rates(steps, name=name, max_warmup_steps=400)
+    assert max(found) >= 0.85
+    assert abs(found.index(max(found)) + 1 - steps / 10) < 2
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_long_run_warms_up_as_long_as_is_configured(name):
+    automatic, fixed = (rates(5000, name=name, **{key: 400}) for key in ("max_warmup_steps", "warmup_steps"))
+    assert automatic == fixed
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_warm_up_that_somebody_has_set_is_kept(name):
+    values = [factor(40, share, name=name, warmup_steps=400) for share in (0.0, 0.05)]
+    assert max(values) < 0.33
+    assert factor(400, 0.5, name="inverse_sqrt", warmup_steps=400) == 1.0
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_without_a_bound_only_the_configured_length_counts(name):
+    """A run that patience alone ends has no share: it stays 0."""
+    assert [factor(step, name=name, max_warmup_steps=40) for step in range(1, 100)] == [
+        factor(step, name=name, warmup_steps=40) for step in range(1, 100)
+    ]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_rate_never_jumps(name):
+    """By the clock, too: the share of a run of minutes goes faster and slower than its updates."""
+    shares = [0.0]
+    for step in range(2000):
+        shares.append(min(1.0, shares[-1] + (1 / 1500 if step % 400 < 200 else 1 / 6000)))
+    found = [factor(step, share, name=name, max_warmup_steps=150) for step, share in enumerate(shares, start=1)]
+    assert max(abs(after - before) for before, after in pairwise(found)) < 0.1
+    assert max(found) <= 1
+
+
 def test_no_schedule_ever_leaves_zero_to_one():
     for name in ("inverse_sqrt", "cosine", "warmup_stable_decay"):
         for step in range(1, 500):
@@ -46,7 +93,9 @@ def test_no_schedule_ever_leaves_zero_to_one():
             assert math.isfinite(value)
 
 
-@pytest.mark.parametrize("settings", [{"name": "linear"}, {"warmup_steps": -1}, {"decay_share": 1.5}])
+@pytest.mark.parametrize(
+    "settings", [{"name": "linear"}, {"warmup_steps": -1}, {"max_warmup_steps": -1}, {"decay_share": 1.5}]
+)
 def test_nonsense_is_refused(settings):
     with pytest.raises(UserError, match=r"schedule\."):
         check_schedule(ScheduleConfig(**settings))

@@ -1,13 +1,17 @@
 """One update is the same however its sentences are spread over batches and processes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 
+from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
 from translate.device import Device, Precision
 from translate.distributed import World, join_world, leave_world
+from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
@@ -38,11 +42,12 @@ def batches_of(size, chosen=range(8)):
     return [pad_batch([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
 
-def step(batches, *, world=ALONE, clip_norm=1.0):
+def step(batches, *, world=ALONE, clip_norm=1.0, auxiliary=None):
     trainee = make_trainee(world)
     # plain descent: Adam's first step is the gradient's sign, which rounding decides where the gradient is zero
     optimizer = torch.optim.SGD(trainee.model.parameters(), lr=1.0, fused=True)
-    result = update(trainee, optimizer, batches, smoothing=0.1, clip_norm=clip_norm, world=world).result()
+    settings = {"smoothing": 0.1, "clip_norm": clip_norm, "auxiliary": auxiliary}
+    result = update(trainee, optimizer, batches, world=world, **settings).result()
     return result, {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
 
 
@@ -61,7 +66,7 @@ def test_several_small_batches_are_one_large_one(size):
     assert_same(step(batches_of(size)), step(batches_of(8)))
 
 
-def _work(rank, size, port, results):
+def _work(rank, size, port, results, shares, settings):
     import os
 
     os.environ |= {
@@ -73,7 +78,7 @@ def _work(rank, size, port, results):
     }
     torch.set_num_threads(1)
     world = join_world(torch.device("cpu"))
-    result, weights = step(batches_of(2, range(rank * 4, rank * 4 + 4)), world=world)
+    result, weights = step(shares[rank], world=world, **settings)
     if rank == 1:
         results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
     world.wait()
@@ -88,19 +93,58 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_two_processes_are_one_large_batch():
+def by_two_processes(shares, **settings):
+    """An update by two processes, each with its share of the batches, as the second one sees it."""
     context = mp.get_context("spawn")
-    results = context.Queue()
-    processes = [
-        context.Process(target=_work, args=(rank, 2, port, results)) for port in [free_port()] for rank in (0, 1)
-    ]
+    results, port = context.Queue(), free_port()
+    processes = [context.Process(target=_work, args=(rank, 2, port, results, shares, settings)) for rank in range(2)]
     for process in processes:
         process.start()
     result, weights = results.get(timeout=120)
     for process in processes:
         process.join(timeout=60)
         assert process.exitcode == 0
-    assert_same((result, {name: torch.from_numpy(x) for name, x in weights.items()}), step(batches_of(8)))
+    return result, {name: torch.from_numpy(x) for name, x in weights.items()}
+
+
+def without_labels(batch):
+    return replace(batch, labels=torch.full_like(batch.labels, NO_TARGET), num_target_tokens=0, num_source_tokens=0)
+
+
+def test_two_processes_are_one_large_batch():
+    shares = [batches_of(2, range(start, start + 4)) for start in (0, 4)]
+    assert_same(by_two_processes(shares), step(batches_of(8)))
+
+
+def test_a_process_without_labels_adds_nothing():
+    """As at the end of an epoch that has no batch for it; guided attention divided by its number of labels, 0."""
+    auxiliary = {name: AUXILIARY_LOSSES[name][0]() for name in ("guided_attention", "self_attention_loss")}
+    [batch] = batches_of(8)
+    found = by_two_processes([[batch], [without_labels(batch)]], auxiliary=auxiliary)
+    assert not found[0].skipped
+    expected = step([batch], auxiliary=auxiliary)
+    assert_same(found, expected)
+    assert found[0].auxiliary == pytest.approx(expected[0].auxiliary, rel=1e-5)
+
+
+def test_an_update_without_any_label_changes_nothing():
+    result, weights = step([without_labels(batch) for batch in batches_of(4)])
+    assert (result.target_tokens, result.loss, result.gradient_norm) == (0, 0.0, 0.0)
+    before = dict(make_trainee().model.named_parameters())
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, before[name].detach(), rtol=0, atol=0)
+
+
+def test_a_loss_that_is_not_finite_changes_nothing_though_its_gradient_is_finite(monkeypatch):
+    """An infinite constant has the gradient zero."""
+    config, _ = AUXILIARY_LOSSES["guided_attention"]
+    monkeypatch.setitem(AUXILIARY_LOSSES, "guided_attention", (config, lambda *_: torch.tensor(float("inf"))))
+    result, weights = step(batches_of(8), auxiliary={"guided_attention": config()})
+    assert np.isfinite(result.gradient_norm)
+    assert result.skipped
+    before = dict(make_trainee().model.named_parameters())
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, before[name].detach(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", OptimizerName)

@@ -37,7 +37,7 @@ def run_trial(config: TrainConfig, trial: Trial) -> float:
     try:
         value = _train(config, trial)
     except DivergedError as error:
-        logger.error(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)  # the log has it already
         value = math.nan
     if value is None:
         trial.abandon()

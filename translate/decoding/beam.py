@@ -17,7 +17,7 @@ from torch import Tensor
 from translate.decoding.continuations import best_continuations, highest
 from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import Search
-from translate.errors import UserError
+from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS, PAD
 
 
@@ -145,5 +145,5 @@ def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:
         if score > -torch.inf
     ]
     if not found:
-        raise UserError(DIVERGED)
+        raise DivergedError(DIVERGED)
     return found

@@ -12,7 +12,7 @@ from torch import Tensor
 from translate.decoding.continuations import best_continuations
 from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import Search
-from translate.errors import UserError
+from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS
 
 
@@ -71,7 +71,7 @@ class GreedySearch(Search):
         ends, first = self.ended[rows], self.tokens.shape[1] - self.lengths[rows]
         scores = self.log_probs[rows] / ends**self.config.length_penalty
         if not scores.isfinite().all():
-            raise UserError(DIVERGED)
+            raise DivergedError(DIVERGED)
         return [
             [Hypothesis(tokens=tokens[start : start + end - 1], score=score)]
             for tokens, score, start, end in zip(

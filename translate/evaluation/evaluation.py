@@ -17,6 +17,7 @@ from translate.evaluation.unicode_form import NormalisedScores, normalised_score
 
 GROUP_METRICS = 2  # so many of an evaluation's metrics are told of its groups, too
 _MOST = 0.5  # of the lines, from where on TABs look like separators of alternatives
+_MANY_EMPTY = 0.1  # a share of translations that deserves a warning
 _LENGTH_EDGES = (10, 20, 30, 40, 60)
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
@@ -87,6 +88,15 @@ class Evaluation:
     def normalised(self) -> NormalisedScores | None:
         """Scores with both sides in Unicode NFC; None where all lines are NFC as they are."""
         return normalised_scores(self.hypotheses, self.references, metrics=list(self.scores), tokenize=self.tokenize)
+
+    @property
+    def empty_note(self) -> str:
+        """A warning where many translations have no text although their source has; "" otherwise."""
+        texts = zip(self.source, self.hypotheses, strict=True)
+        empty = sum(bool(source.strip()) and not hypothesis.strip() for source, hypothesis in texts)
+        if empty < _MANY_EMPTY * len(self.hypotheses) or not empty:
+            return ""
+        return f"{empty:,} of {len(self.hypotheses):,} translations are empty"
 
 
 def evaluate_corpus(

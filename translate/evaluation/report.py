@@ -191,7 +191,8 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     """How the translations were made, and whatever else belongs to the scores; a line each."""
     made = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items())
     normalised = [] if evaluation.normalised is None else [str(evaluation.normalised)]
-    return [*([f"decoded with {made}"] if made else []), *normalised, *evaluation.notes]
+    empty = [evaluation.empty_note] if evaluation.empty_note else []
+    return [*empty, *([f"decoded with {made}"] if made else []), *normalised, *evaluation.notes]
 
 
 def _tables(evaluation: Evaluation) -> list[tuple[str, list[Group]]]:

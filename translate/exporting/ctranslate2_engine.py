@@ -24,7 +24,7 @@ from translate.decoding.hypotheses import (
     length_limits,
 )
 from translate.device import Device, Precision, gpu_of_process, runtime_precision
-from translate.errors import UserError
+from translate.errors import DivergedError, UserError
 from translate.exporting.ctranslate2_model import ConvertedModel
 from translate.exporting.ctranslate2_runtime import import_ctranslate2
 
@@ -268,7 +268,7 @@ def _is_wrong(hypotheses: list[Hypothesis], limit: int) -> bool:
 def _best(hypotheses: list[Hypothesis], config: SearchConfig) -> list[Hypothesis]:
     finite = [hypothesis for hypothesis in hypotheses if math.isfinite(hypothesis.score)]
     if not finite:
-        raise UserError(DIVERGED)
+        raise DivergedError(DIVERGED)
     return sorted(finite, key=lambda hypothesis: hypothesis.score, reverse=True)[: config.n_best]
 
 

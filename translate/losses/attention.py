@@ -70,7 +70,8 @@ def self_attention_loss(config: SelfAttentionLossConfig, model: Seq2Seq, batch: 
     weights, target, source = _weights(batch, output)
     if config.over is Over.keys:
         return ((weights.sum(2) - 1).square() * target).sum()
-    return ((weights.sum(1) - 1).square() * source).sum()
+    has_labels = target.sum(1, keepdim=True).clamp(max=1)  # no attention can be wanted of a row without any
+    return ((weights.sum(1) - 1).square() * source * has_labels).sum()
 
 
 def attention_weighted_cross_entropy(
@@ -95,8 +96,9 @@ def attention_entropy(config: AttentionEntropyConfig, model: Seq2Seq, batch: Bat
 
 def guided_attention(config: GuidedAttentionConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     weights, target, source = _weights(batch, output)
-    place_of_target = batch.target.positions / target.sum(1, keepdim=True)
-    place_of_source = batch.source.positions / source.sum(1, keepdim=True)
+    # a row may have no labels: an epoch's last update has batches without any for the ranks that are left over
+    place_of_target = batch.target.positions / target.sum(1, keepdim=True).clamp(min=1)
+    place_of_source = batch.source.positions / source.sum(1, keepdim=True).clamp(min=1)
     distance = place_of_target[:, :, None] - place_of_source[:, None]
     return (weights * (1 - torch.exp(-distance.square() / (2 * config.width**2)))).sum()
 

@@ -36,6 +36,7 @@ from translate.target_unicode import TargetUnicode
 from translate.text import count_lines, read_lines, write_lines
 from translate.training.run import train
 from translate.training.settings import BackTranslationConfig, TrainConfig
+from translate.training.tracking import errors_logged
 from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
 
@@ -51,7 +52,8 @@ def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | N
     _check(config)
     if train(reverse_of(config, folder / "reverse")) is None:
         return None
-    translate_monolingual(config, folder / "reverse", folder / "synthetic")
+    with errors_logged(folder / "reverse" / "train.log"):
+        translate_monolingual(config, folder / "reverse", folder / "synthetic")
     return train(with_synthetic(config, folder / "synthetic"), trial)
 
 

@@ -1,11 +1,13 @@
-"""When a run ends: its own bounds, and signals from outside."""
+"""Where a run stands between its bounds, the learning rate there, and when it ends: by bounds or signals."""
 
 from __future__ import annotations
 
+import math
 import signal
 from types import FrameType
 
-from translate.training.settings import RunConfig
+from translate.training.schedule import learning_rate_factor
+from translate.training.settings import RunConfig, TrainConfig
 from translate.training.state import Progress
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -25,6 +27,20 @@ def share_done(run: RunConfig, progress: Progress) -> float:
     return min(1.0, max(shares, default=0.0))
 
 
+def learning_rate(config: TrainConfig, progress: Progress) -> float:
+    """That of the next update."""
+    share = share_done(config.run, progress)
+    return config.optimizer.learning_rate * learning_rate_factor(
+        config.schedule, step=progress.step + 1, progress=share
+    )
+
+
+def expected_steps(run: RunConfig, progress: Progress) -> float:
+    """Updates of the whole run; where epochs or minutes bound it, by its speed once some of it is over."""
+    share = share_done(run, progress)
+    return progress.step / share if share >= 0.05 else run.max_steps or math.inf
+
+
 def reason_to_stop(run: RunConfig, progress: Progress) -> str:
     """Which bound has been reached, in words; empty while there is none."""
     if run.max_steps and progress.step >= run.max_steps:
@@ -34,7 +50,8 @@ def reason_to_stop(run: RunConfig, progress: Progress) -> str:
     if run.max_minutes and progress.seconds >= 60 * run.max_minutes:
         return f"run.max_minutes={run.max_minutes:g}"
     if run.patience and progress.stale >= run.patience:
-        return f"run.patience={run.patience}: no better validation since step {progress.best_step:,}"
+        since = f"no better validation since step {progress.best_step:,}"
+        return f"run.patience={run.patience}: {'no finite validation' if progress.best is None else since}"
     return ""
 
 

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.target_unicode import Form, TargetUnicode
 from translate.training.averages import RunningAverage
+from translate.training.changes import plain
 from translate.training.folder import RunFolder, provenance
 from translate.training.optimizer import OptimizerName, make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
@@ -81,6 +81,8 @@ class Run:
     writer: Writer = field(default_factory=Writer)
     meter: Meter = field(default_factory=Meter)
     launched: Launched | None = None
+    save_is_due: bool = False
+    warned_of_warmup: bool = False
     session_start: float = field(default_factory=time.monotonic)
     seconds_before: float = 0.0
 
@@ -100,11 +102,13 @@ class Run:
             "search": search_fields(translator.search),
         }
 
-    def keep(self, weights: Weights, directory: Path, *, averaged: Sequence[str] = ()) -> None:
-        """Have weights of this step written as a model directory; averaged names the states they are the mean of."""
+    def keep(self, weights: Weights, directory: Path, *, step: int | None = None, averaged: Sequence[str] = ()) -> None:
+        """Have weights of a step (None: this one) written as a model directory; averaged names the states they are the
+        mean of."""
         if self.world.is_main:
+            step = self.state.progress.step if step is None else step
             origin = {"averaged": list(averaged)} if averaged else {}
-            manifest = {**self.manifest, "step": self.state.progress.step, **self.scoring, **origin}
+            manifest = {**self.manifest, "step": step, **self.scoring, **origin}
             self.writer.write(partial(self._save, directory, copy_of(weights), manifest))
 
     def _save(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
@@ -173,19 +177,6 @@ def build(
     if world.is_main:
         _introduce(run, resumed=resumed)
     return run
-
-
-def plain(config: TrainConfig) -> dict[str, Any]:
-    """The configuration in YAML's own types."""
-    return _plain(dataclasses.asdict(config))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value.value if isinstance(value, Enum) else value
 
 
 def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:

@@ -10,17 +10,18 @@ from typing import Any
 
 from translate.checkpoint import read_weights, set_weights
 from translate.decoding.engine import EngineName
+from translate.errors import DivergedError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.files import describe_decoding
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
 from translate.model_directory import WEIGHTS
 from translate.training.averages import average_weights
-from translate.training.build import Run, plain
-from translate.training.folder import flatten
+from translate.training.build import Run
+from translate.training.changes import flatten, plain
 from translate.training.settings import LOSS, is_better
 from translate.training.state import saved_states
-from translate.training.validation import ShardedTranslator
+from translate.training.validation import ShardedTranslator, weights_for_a_while
 
 logger = logging.getLogger("translate")
 
@@ -45,7 +46,7 @@ COMPARED = (
 
 def finish(run: Run) -> None:
     """Scores of the best model, in the log, in evaluation/ and in TensorBoard."""
-    result_file = run.folder.path / "result.json"
+    result_file, progress = run.folder.result, run.state.progress
     if run.world.from_main(_finished(run, result_file)):
         logger.info("this run is over: raise its bounds (run.max_steps, …) to go on, or choose another run.dir")
         logger.info(json.loads(result_file.read_text(encoding="utf-8"))["summary"])
@@ -56,8 +57,9 @@ def finish(run: Run) -> None:
     if run.world.is_main:
         summary = report(run, evaluation)
         content = {
-            "step": run.state.progress.step,
-            "best_step": run.state.progress.best_step,
+            "step": progress.step,
+            "best_step": progress.best_step,
+            "validation": {"metric": run.config.validation.metric, "value": progress.best, "loss": progress.best_loss},
             "summary": summary,
         }
         result_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -71,10 +73,10 @@ def average_checkpoints(run: Run) -> None:
     if len(states) < 2:
         return
     weights = average_weights([state / WEIGHTS for state in states])
-    set_weights(run.trainee.model, weights)
-    validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
-    value = validation.metric(config.validation.metric)
-    better = is_better(config.validation.metric, value, progress.best)
+    with weights_for_a_while(run.trainee, weights):
+        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    value, loss = validation.metric(config.validation.metric), validation.loss
+    better = is_better(config.validation.metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
     logger.info(
         f"average of {len(states)} checkpoints  valid {validation.summary()}"
         + ("  best so far" if better else f"  step {progress.best_step:,} stays the best")
@@ -82,6 +84,24 @@ def average_checkpoints(run: Run) -> None:
     for directory in [run.folder.average] + ([run.folder.best] if better else []):
         run.keep(weights, directory, averaged=[state.name for state in states])
     run.wait_for_files()
+    if better:
+        # saved after the model: the score that every later session tells is that of the model that is there
+        progress.best, progress.best_loss, progress.best_step = value, loss, progress.step
+        run.state.save(config.run.keep, run.writer)
+        run.wait_for_files()
+
+
+def require_best(run: Run) -> None:
+    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
+    if run.state.progress.best is not None:
+        return
+    metric, rate = run.config.validation.metric, run.config.optimizer.learning_rate
+    begins_anew = f"the same command begins anew in run.dir={run.folder.path}, because no state was saved"
+    raise DivergedError(
+        f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
+        f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
+        + ("choose another run.dir" if run.state.saved else begins_anew)
+    )
 
 
 def report(run: Run, evaluation: Evaluation) -> str:
@@ -147,6 +167,8 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _finished(run: Run, result_file: Path) -> bool:
+    """Whether the results are those of this step; those of older versions lack the score of an average that won."""
     if not (run.world.is_main and result_file.exists()):
         return False
-    return bool(json.loads(result_file.read_text(encoding="utf-8"))["step"] == run.state.progress.step)
+    content = json.loads(result_file.read_text(encoding="utf-8"))
+    return content["step"] == run.state.progress.step and "validation" in content

@@ -21,33 +21,12 @@ from translate.errors import UserError
 from translate.model_directory import read_json, restore_directory
 from translate.text import text_form_of
 from translate.tokenizer import Tokenizer
+from translate.training.changes import Changes, find_changes, plain
+from translate.training.settings import TrainConfig
+from translate.training.state import saved_states
 
-# decided by their content, which the data's fingerprint covers, or without effect on the result
-FREE_KEYS = (
-    "name",
-    "data.root",
-    "data.train_stem",
-    "data.cache",
-    "data.train",
-    "data.additional",
-    "data.valid",
-    "data.test",
-    "split",
-    "tokenizer.max_sentences",  # a run that has begun has its tokenizer
-    "compute.device",
-    "compute.threads",
-    "run.dir",
-    "run.max_steps",
-    "run.max_epochs",
-    "run.max_minutes",
-    "run.patience",
-    "run.log_every",
-    "run.keep",
-    "run.max_skipped",
-    "validation.samples",
-    "validation.attention_maps",
-    "pruning",
-)
+# entries of the manifest that follow settings which may change in a run
+_FOLLOWING = ("source_language", "target_language")
 
 
 @dataclass(frozen=True)
@@ -94,8 +73,20 @@ class RunFolder:
     def evaluation(self) -> Path:
         return self.path / "evaluation"
 
-    def open(self, config: dict[str, Any]) -> None:
-        """Make the folder, or check that the run in it has this configuration. Raises UserError."""
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run to go on with: one that ended before its first state begins anew."""
+        return self.config.exists() and (bool(saved_states(self.states)) or self.result.exists())
+
+    def open(self, config: TrainConfig) -> Changes:
+        """Make the folder, or find what the configuration changes in the run that is there; UserError if it must not.
+
+        Nothing of it is written yet.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".writable-{os.getpid()}"
@@ -103,17 +94,19 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
-        if self.config.exists():
-            self._compare(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}, config)
         for directory in (self.best, self.last, self.average):
             restore_directory(directory)
+        if not self.has_begun:
+            return Changes(config.schedule, plain(config))
+        before = yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}
+        return find_changes(config, before, folder=self.path)
 
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer of the run in this folder; None where no run has begun or its tokenizer was removed.
+        """The tokenizer of the run in this folder; None where none has saved anything or its tokenizer was removed.
 
         Raises UserError for another one than the run began with.
         """
-        if not self.manifest.exists() or not any(self.path.glob("*tokenizer.model")):
+        if not (self.has_begun and self.manifest.exists() and self._tokenizer_files()):
             return None
         manifest = read_json(self.manifest)
         tokenizer = Tokenizer.load(self.path, text_form=text_form_of(manifest))
@@ -126,18 +119,36 @@ class RunFolder:
 
     def describe(self, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
         """Write what the run is, or check that it is what it was; the manifest. Raises UserError."""
-        if self.manifest.exists():
+        if self.has_begun and self.manifest.exists():
             before = read_json(self.manifest)
             for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
                 if before.get(key) != manifest.get(key):
                     raise UserError(self._other_run(key, what, before, manifest))
-            if not any(self.path.glob("*tokenizer.model")):
+            if not self._tokenizer_files():
                 tokenizer.save(self.path)
-            return before
-        tokenizer.save(self.path)  # before the manifest, which says that a run has begun
-        self.config.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        self.manifest.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            following = list(_FOLLOWING)
+            if before.get("target_language") != manifest.get("target_language"):
+                following.append("bleu_tokenizer")
+            return {**before, **{key: manifest[key] for key in following if key in manifest}}
+        for path in self._tokenizer_files():  # of a start that saved nothing
+            path.unlink()
+        tokenizer.save(self.path)
+        self.write(config, manifest)
         return manifest
+
+    def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
+        """The configuration last: while it is the old one, the next session finds the same changes again."""
+        contents = {
+            self.manifest: json.dumps(manifest, indent=2, ensure_ascii=False) + "\n",
+            self.config: yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        }
+        for path, text in contents.items():
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+
+    def _tokenizer_files(self) -> list[Path]:
+        return list(self.path.glob("*tokenizer.model"))
 
     def _other_run(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
         hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
@@ -152,31 +163,6 @@ class RunFolder:
             f"run.dir={self.path} belongs to a run on other {what} ({hashes}): choose another run.dir, or bring the "
             "old files back"
         )
-
-    def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        old, new = flatten(before), flatten(now)
-        changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and not _is_free(key)]
-        if changed:
-            listing = "\n".join(f"  {key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in changed)
-            raise UserError(
-                f"run.dir={self.path} belongs to a run with another configuration:\n{listing}\n"
-                "choose another run.dir, or delete that folder to start anew"
-            )
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted keys."""
-    if not isinstance(config, dict):
-        return {prefix: config}
-    return {
-        name: value
-        for key, inner in config.items()
-        for name, value in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
-
-
-def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
 
 
 def provenance() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,15 +16,16 @@ from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
 from translate.losses import AuxiliaryConfig
 from translate.training.attention_maps import attention_maps
-from translate.training.bounds import Interruption, reason_to_stop, share_done
-from translate.training.build import Run, build, plain, with_model_of_base
-from translate.training.finish import finish, record_settings
+from translate.training.bounds import Interruption, expected_steps, learning_rate, reason_to_stop, share_done
+from translate.training.build import Run, build, with_model_of_base
+from translate.training.changes import Changes
+from translate.training.finish import finish, record_settings, require_best
 from translate.training.folder import RunFolder
-from translate.training.schedule import learning_rate_factor
+from translate.training.resume import take_up_changes
 from translate.training.settings import TrainConfig, check, is_better
 from translate.training.state import Progress
 from translate.training.step import update
-from translate.training.tracking import ProgressLine, start_log
+from translate.training.tracking import ProgressLine, errors_logged, start_log
 from translate.training.trial import Trial
 from translate.training.validation import weights_for_a_while
 from translate.tuning import tune_process
@@ -41,22 +43,32 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     Raises UserError for settings, files or folders that do not go together, before the work starts, and
     DivergedError when the gradient stays non-finite.
     """
+    folder = RunFolder(Path(config.run.dir))
+    with errors_logged(folder.log):
+        return _train(config, folder, trial)
+
+
+def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float | None:
     config = with_model_of_base(config)
     check(config)
     tune_process(config.compute.threads)
     world = join_world(choose_device(config.compute.device))
-    folder, line = RunFolder(Path(config.run.dir)), ProgressLine(silent=not world.is_main)
+    line = ProgressLine(silent=not world.is_main)
     interruption = Interruption()
     try:
-        if world.is_main:
-            folder.open(plain(config))
+        changes: Changes = world.from_main(folder.open(config) if world.is_main else None)
+        config = replace(config, schedule=changes.schedule)
         start_log(line, path=folder.log, silent=not world.is_main)
         if trial is not None:
             logger.info(trial.introduce())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
         with run.tracker or nullcontext():
+            if changes:
+                take_up_changes(run, changes)
+            warn_of_long_warmup(run)
             if not train_until_over(run, interruption):
                 return None
+            require_best(run)
             if trial is not None and trial.hopeless:
                 record_settings(run)
             else:
@@ -78,7 +90,7 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
                 record(run)
             if state.progress.step % config.validation.every == 0:
                 validate(run)
-            if state.progress.step % config.run.save_every == 0:
+            if state.progress.step % config.run.save_every == 0 or run.save_is_due:
                 save(run)
     run.line.clear()
     if not interruption.wished and state.progress.validated < state.progress.step:
@@ -89,7 +101,8 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
     run.wait_for_files()
     logger.info(f"stopped at step {state.progress.step:,}: {reason}")
     if interruption.wished:
-        logger.info(f"saved in {run.folder.path}; the same command continues the run")
+        saved = f"saved in {run.folder.path}; the same command continues the run"
+        logger.info(saved if state.saved else "nothing was saved yet; the same command begins the run anew")
     return not interruption.wished
 
 
@@ -109,7 +122,8 @@ def why_stop(run: Run, interruption: Interruption) -> str:
 def learn(run: Run, taken: Update) -> None:
     """One update; while the device works on it, the result of the one before is looked at."""
     config, progress = run.config, run.state.progress
-    set_learning_rate(run)
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(config, progress)
     run.trainee.model.at_update(progress.step + 1)
     launched = update(
         run.trainee,
@@ -120,12 +134,12 @@ def learn(run: Run, taken: Update) -> None:
         world=run.world,
         auxiliary=auxiliary_losses(config, progress),
     )
+    settle(run)
     progress.step += 1
     progress.place, progress.epochs = taken.after, taken.epochs
     progress.target_tokens += launched.target_tokens
     if run.average is not None:
         run.average.update(run.trainee.model, progress.step)
-    settle(run)
     run.launched = launched
 
 
@@ -136,38 +150,45 @@ def auxiliary_losses(config: TrainConfig, progress: Progress) -> dict[str, Auxil
 
 
 def settle(run: Run) -> None:
-    """Wait for the last update and count it. Raises DivergedError after too many non-finite gradients in a row."""
+    """Wait for the last update and count it. Raises DivergedError after too many skipped ones in a row."""
     if run.launched is None:
         return
-    progress, most = run.state.progress, run.config.run.max_skipped
+    progress = run.state.progress
     result, run.launched = run.launched.result(), None
     if not result.skipped:
-        progress.skipped_in_a_row = 0
+        progress.skipped_in_a_row, progress.last_success, progress.loss = 0, progress.step, result.loss
         run.meter.add(result)
         return
     progress.skipped += 1
+    if str(progress.skipped).strip("0") == "1":  # 1, 10, 100, …
+        cause = "the loss or gradient was not finite" if result.diverged else "the loss scale of fp16 was too large"
+        logger.warning(f"step {progress.step:,}: {cause}, the update is skipped ({progress.skipped:,} so far)")
     if not result.diverged:
-        return  # fp16: the loss scale was too large, and has been halved
+        return  # the scale has been halved
     progress.skipped_in_a_row += 1
-    if progress.skipped_in_a_row >= most:
-        raise DivergedError(
-            f"the gradient was not finite in {most} updates in a row (run.max_skipped), the last one about step "
-            f"{progress.step:,}: lower optimizer.learning_rate or lengthen schedule.warmup_steps; the last state "
-            f"before is in {run.folder.states}"
-        )
+    if progress.skipped_in_a_row >= run.config.run.max_skipped:
+        raise diverged(run)
 
 
-def set_learning_rate(run: Run) -> None:
-    config, progress = run.config, run.state.progress
-    share = share_done(config.run, progress)
-    factor = learning_rate_factor(config.schedule, step=progress.step + 1, progress=share)
-    for group in run.optimizer.param_groups:
-        group["lr"] = config.optimizer.learning_rate * factor
+def diverged(run: Run) -> DivergedError:
+    """What to do about it; removes the states that were saved after it began."""
+    progress, rate = run.state.progress, run.config.optimizer.learning_rate
+    run.writer.wait()
+    vocab_size = run.data.tokenizer.target_vocab_size
+    kept = run.world.from_main(run.state.discard_diverged(vocab_size=vocab_size) if run.world.is_main else 0)
+    outcome = f"goes on from step {kept:,}" if kept else "begins anew, because no state had been saved before"
+    return DivergedError(
+        f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
+        f"(run.max_skipped), the last one at step {progress.step:,}. Lower optimizer.learning_rate ({rate:g}) or set a "
+        f"longer warm-up (schedule.warmup_steps): the same command with, for example, "
+        f"optimizer.learning_rate={rate / 4:g} {outcome} in run.dir={run.folder.path}"
+    )
 
 
 def record(run: Run) -> None:
     """Means since the last time, for the progress line and TensorBoard."""
     settle(run)
+    warn_of_long_warmup(run)
     progress = run.state.progress
     if run.tracker is None or not run.meter.results:
         return
@@ -187,17 +208,18 @@ def validate(run: Run) -> None:
     with weights_for_a_while(run.trainee, run.average.weights if run.average else None):
         validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
         if run.tracker is not None:
-            pairs = list(zip(validation.evaluation.source, validation.evaluation.hypotheses, strict=True))
-            count = config.validation.attention_maps
+            evaluation, count = validation.evaluation, config.validation.attention_maps
+            pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True)) if evaluation else []
             maps = attention_maps(run.trainee.model, run.data.tokenizer, pairs[: 10 * count], count)
             run.tracker.validation(validation, maps, samples=config.validation.samples, step=progress.step)
-    if not progress.validated and (note := run.validator.translator.describe(validation.evaluation.splits)):
-        logger.info(f"valid: {note}")
+    if validation.evaluation is not None and not progress.validated:
+        if note := run.validator.translator.describe(validation.evaluation.splits):
+            logger.info(f"valid: {note}")
     progress.validated = progress.step
-    value = validation.metric(config.validation.metric)
-    better = is_better(config.validation.metric, value, progress.best)
+    value, loss = validation.metric(config.validation.metric), validation.loss
+    better = is_better(config.validation.metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
     if better:
-        progress.best, progress.best_step, progress.stale = value, progress.step, 0
+        progress.best, progress.best_loss, progress.best_step, progress.stale = value, loss, progress.step, 0
         run.keep(run.weights, run.folder.best)
     else:
         progress.stale += 1
@@ -207,8 +229,27 @@ def validate(run: Run) -> None:
 
 
 def save(run: Run) -> None:
-    """Everything needed to continue, and the model as it is now."""
+    """Everything needed to continue, and the model as it is now; not while numbers are not finite."""
     settle(run)
+    if not run.state.is_sound:
+        if not run.save_is_due:
+            logger.warning(
+                f"step {run.state.progress.step:,} is not saved, as its update failed; the next good one will be"
+            )
+        run.save_is_due = True
+        return
+    run.save_is_due = False
     run.writer.wait()  # one state at a time is held in memory
     run.state.save(run.config.run.keep, run.writer)
     run.keep(run.weights, run.folder.last)
+
+
+def warn_of_long_warmup(run: Run) -> None:
+    """Once, as soon as it is known that a warm-up that somebody has set takes more than half of the run."""
+    warmup, steps = run.config.schedule.warmup_steps, expected_steps(run.config.run, run.state.progress)
+    if warmup and warmup > steps / 2 and not run.warned_of_warmup:
+        run.warned_of_warmup = True
+        logger.warning(
+            f"schedule.warmup_steps={warmup:,} is more than half of this run of about {steps:,.0f} updates: leave it "
+            "out for a warm-up of at most a tenth of the run"
+        )

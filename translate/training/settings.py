@@ -143,10 +143,19 @@ def is_minimised(metric: str) -> bool:
     return metric in (LOSS, *ERRORS)
 
 
-def is_better(metric: str, value: float, best: float | None) -> bool:
-    """Whether a value of the metric beats the best so far; None: there is none yet."""
-    if best is None:
+def is_better(
+    metric: str, value: float, best: float | None, *, loss: float | None = None, best_loss: float | None = None
+) -> bool:
+    """Whether a validation beats the best so far; None: there is none yet.
+
+    Of two equal values of the metric the one with the lower loss is better. What is not finite is never better.
+    """
+    if not math.isfinite(value) or (loss is not None and not math.isfinite(loss)):
+        return False
+    if best is None or not math.isfinite(best):
         return True
+    if value == best and loss is not None:
+        return best_loss is None or not loss >= best_loss
     return value < best if is_minimised(metric) else value > best
 
 

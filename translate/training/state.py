@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import logging
+import math
 import shutil
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +19,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
 from translate.data.loader import Place
@@ -26,6 +29,8 @@ from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee
 from translate.training.writer import Writer
 
+logger = logging.getLogger("translate")
+
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
 
 
@@ -34,7 +39,9 @@ class Progress:
     """How far a run has come.
 
     seconds  of training in all sessions
-    best     the best value of the metric so far, and best_step where it was reached
+    last_success  the last update that was not skipped, and loss: what it cost per target token
+    best     the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of the
+             same model
     stale    validations since then
     validated  the step of the last validation
     """
@@ -46,7 +53,10 @@ class Progress:
     target_tokens: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    last_success: int = 0
+    loss: float | None = None
     best: float | None = None
+    best_loss: float | None = None
     best_step: int = 0
     stale: int = 0
     validated: int = 0
@@ -68,7 +78,8 @@ class _Snapshot:
 class RunState:
     """The moving parts of a run, saved and restored together.
 
-    saved  the step of the newest saved state; 0: there is none
+    saved          the step of the newest saved state; 0: there is none
+    learning_rate  of the last update before the state that was restored; None: there was none
     """
 
     def __init__(
@@ -83,26 +94,63 @@ class RunState:
         self.directory, self.world = directory, world
         self.progress = Progress()
         self.saved = 0
+        self.learning_rate: float | None = None
 
     def restore(self) -> bool:
-        """Continue from the newest complete state, if there is one."""
-        saved = saved_states(self.directory)
-        if not saved:
-            return False
-        folder, device = saved[-1], self.trainee.device
-        set_weights(self.trainee.model, safetensors.torch.load_file(folder / WEIGHTS))
+        """Continue from the newest complete state whose weights are finite, if there is one."""
+        for folder in reversed(saved_states(self.directory)):
+            weights = safetensors.torch.load_file(folder / WEIGHTS)
+            if is_finite(weights):
+                self._restore(folder, weights)
+                return True
+            logger.warning(f"{folder} holds weights that are not finite, saved after training had diverged: left out")
+        return False
+
+    def _restore(self, folder: Path, weights: Weights) -> None:
+        device = self.trainee.device
+        set_weights(self.trainee.model, weights)
         if self.average is not None:
-            self.average.restore(safetensors.torch.load_file(folder / AVERAGE))
+            average = folder / AVERAGE  # absent where the run had no average until now
+            self.average.restore(safetensors.torch.load_file(average) if average.exists() else weights)
         training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
+        settings = [
+            {key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups
+        ]
         self.optimizer.load_state_dict(training["optimizer"])
+        self.learning_rate = self.optimizer.param_groups[0]["lr"]
+        # the configuration's, where they have changed since the state was saved
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
         if self.trainee.loss_scale is not None and "loss_scale" in training:
             self.trainee.loss_scale.load_state_dict(training["loss_scale"])
         # with another number of processes the run goes on, though no longer bit for bit
         _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
-        values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-        self.progress = Progress(**{**values, "place": Place(**values["place"])})
+        self.progress = read_progress(folder)
         self.saved = self.progress.step
-        return True
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether training can go on from here: the last update was not skipped, and all numbers are finite."""
+        if self.progress.last_success < self.progress.step:
+            return False
+        average = self.average.weights if self.average is not None else {}
+        tensors = (weights_of(self.trainee.model), average, self.optimizer.state_dict())
+        return all(map(is_finite, tensors))
+
+    def discard_diverged(self, *, vocab_size: int) -> int:
+        """Remove the states that were saved after training had diverged; the step of the newest left, 0 for none.
+
+        Those are the states of the weights that no update has succeeded with since, and before them the ones whose
+        training loss was far above that of guessing among all tokens alike.
+        """
+        most = 2 * math.log(vocab_size)
+        for folder in reversed(saved_states(self.directory)):
+            progress = read_progress(folder)
+            if progress.step < self.progress.last_success and not (progress.loss or 0.0) > most:
+                return progress.step
+            if self.world.is_main:
+                shutil.rmtree(folder)
+        return 0
 
     def save(self, keep: int, writer: Writer) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
@@ -139,6 +187,25 @@ def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
 def saved_states(directory: Path) -> list[Path]:
     """The complete states in a run's state folder, oldest first."""
     return sorted(folder for folder in directory.glob("step-*") if folder.suffix == "" and folder.is_dir())
+
+
+def read_progress(folder: Path) -> Progress:
+    """The progress in a state's folder. Older versions lack some of it, and called "not a number" the best score."""
+    values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
+    progress = Progress(**{**values, "place": Place(**values["place"])})
+    if progress.best is not None and not math.isfinite(progress.best):
+        progress.best = None
+    return progress
+
+
+def is_finite(state: Any) -> bool:
+    """Whether all numbers are finite in a tensor, or in nested dictionaries and lists of them."""
+    if isinstance(state, Tensor):
+        return bool(state.isfinite().all())
+    if isinstance(state, dict):
+        return all(map(is_finite, state.values()))
+    return not isinstance(state, list) or all(map(is_finite, state))
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:

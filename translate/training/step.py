@@ -20,8 +20,8 @@ class Result:
     """What an update did, over all its batches on all processes.
 
     loss and cross_entropy are means per target token, in nats, with and without label smoothing; auxiliary are the
-    other losses, before they were weighted. When the gradient was not finite, the update was skipped; loss_scale is
-    what fp16 gradients were multiplied by, 1 in other precisions.
+    other losses, before they were weighted. When a loss or the gradient was not finite, the update was skipped;
+    loss_scale is what fp16 gradients were multiplied by, 1 in other precisions.
     """
 
     loss: float
@@ -35,12 +35,16 @@ class Result:
 
     @property
     def skipped(self) -> bool:
-        return not math.isfinite(self.gradient_norm)
+        return not (self._has_finite_losses and math.isfinite(self.gradient_norm))
 
     @property
     def diverged(self) -> bool:
-        """Whether the gradient itself was not finite, not merely too large for fp16 after it was scaled up."""
-        return self.skipped and self.loss_scale <= 1
+        """Whether a loss or the gradient itself was not finite, not merely a gradient that was scaled up for fp16."""
+        return self.skipped and (self.loss_scale <= 1 or not self._has_finite_losses)
+
+    @property
+    def _has_finite_losses(self) -> bool:
+        return all(map(math.isfinite, (self.loss, self.cross_entropy, *self.auxiliary.values())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ class Launched:
 
     def result(self) -> Result:
         """Waits for the device."""
-        loss, cross_entropy, *others = (self.sums / self.target_tokens).tolist()
+        loss, cross_entropy, *others = (self.sums / max(self.target_tokens, 1)).tolist()
         return Result(
             loss=loss,
             cross_entropy=cross_entropy,
@@ -89,7 +93,7 @@ def update(
     auxiliary names losses that are added to the main one, each multiplied by its weight.
 
     1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
-    waits for a GPU: the optimiser has to be a fused one, which skips by itself a step whose gradient is not finite.
+    waits for a GPU: the optimiser has to be a fused one, which skips by itself a step whose found_inf is 1.
     """
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
@@ -102,19 +106,21 @@ def update(
             with trainee.computing():
                 total, losses = _losses(trainee, batch.to(trainee.device), smoothing, auxiliary)
             # DDP averages over ranks; multiply back so that every token counts once
-            mean = total * (world.size / target_tokens)
+            mean = total * (world.size / max(target_tokens, 1))
             (mean if loss_scale is None else mean * loss_scale).backward()
         sums += losses
     if scaling is not None:
         scaling.unscale(trainee.model.parameters())  # before clipping, which looks at the true norm
     norm = _clip(trainee.model, clip_norm)
-    found_inf = (~norm.isfinite()).float()
-    optimizer.found_inf = found_inf  # type: ignore[attr-defined]
+    # all processes must agree on whether the update counts, so that losses are summed before the step
+    sums = world.sum(sums)
+    found_inf = (~(norm.isfinite() & sums.isfinite().all())).float()
+    optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     if scaling is not None:
         scaling.update(found_inf)
-    return Launched(world.sum(sums), tuple(auxiliary), norm, loss_scale, *counts)
+    return Launched(sums, tuple(auxiliary), norm, loss_scale, *counts)
 
 
 def _losses(

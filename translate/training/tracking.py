@@ -6,7 +6,9 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +16,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from translate.errors import UserError
+from translate.evaluation.evaluation import Evaluation
 from translate.explaining.explanation import Explanation
 from translate.explaining.picture import Picture, draw_alignment, draw_heads
 from translate.training.state import Progress
@@ -22,6 +26,7 @@ from translate.training.validation import Validation
 
 logger = logging.getLogger("translate")
 
+_TIME = "%Y-%m-%d %H:%M:%S"
 MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
 
 
@@ -90,30 +95,30 @@ class Tracker:
             self.writer.add_scalar(tag, value, step)
 
     def validation(self, validation: Validation, maps: Sequence[Explanation], *, samples: int, step: int) -> None:
-        evaluation = validation.evaluation
+        losses = {
+            "valid/loss": validation.loss,
+            "valid/cross_entropy": validation.cross_entropy,
+            "valid/perplexity": validation.perplexity,
+            **({} if validation.uncovered is None else {"valid/uncovered_source_tokens": validation.uncovered}),
+        }
+        self.scalars(losses, step)
+        if validation.evaluation is not None:
+            self._translations(validation.evaluation, maps, samples=samples, step=step)
+        self.writer.flush()
+
+    def _translations(self, evaluation: Evaluation, maps: Sequence[Explanation], *, samples: int, step: int) -> None:
         scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
         details = {f"valid/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
-        self.scalars(
-            {
-                **scores,
-                **details,
-                "valid/loss": validation.loss,
-                "valid/cross_entropy": validation.cross_entropy,
-                "valid/perplexity": validation.perplexity,
-                **({} if validation.uncovered is None else {"valid/uncovered_source_tokens": validation.uncovered}),
-                "speed/valid_sentences_per_second": len(evaluation.source) / max(evaluation.seconds, 1e-9),
-            },
-            step,
-        )
+        speed = len(evaluation.source) / max(evaluation.seconds, 1e-9)
+        self.scalars({**scores, **details, "speed/valid_sentences_per_second": speed}, step)
         for group in evaluation.by_length:
             metric, score = next(iter(group.scores.items()))
             self.writer.add_scalar(f"valid_{metric}_by_length/{group.name}", score.value, step)
-        self.writer.add_text("valid_translations", _samples(validation, samples), step)
+        self.writer.add_text("valid_translations", _samples(evaluation, samples), step)
         for number, explanation in enumerate(maps, start=1):
             self.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
             for heads in explanation.heads:
                 self.picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
-        self.writer.flush()
 
     def picture(self, tag: str, picture: Picture, step: int) -> None:
         self.writer.add_image(tag, picture, step, dataformats="HWC")
@@ -135,9 +140,8 @@ class Tracker:
         self.writer.close()
 
 
-def _samples(validation: Validation, count: int) -> str:
+def _samples(evaluation: Evaluation, count: int) -> str:
     """A Markdown table of evenly spaced lines: source, translation, reference."""
-    evaluation = validation.evaluation
     places = [number * len(evaluation.source) // count for number in range(min(count, len(evaluation.source)))]
     rows = [
         "| "
@@ -163,10 +167,11 @@ class ProgressLine:
         self.shown = False
 
     def show(self, progress: Progress, values: Mapping[str, float], *, share: float, seconds_left: float) -> None:
+        skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
         text = (
             f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
             f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
-            f"{share:.0%}  ETA {clock(seconds_left)}"
+            f"{share:.0%}  ETA {clock(seconds_left)}{skipped}"
         )
         if self.is_terminal:
             self._rewrite(text)
@@ -212,8 +217,28 @@ class _TerminalHandler(logging.Handler):
         sys.stderr.flush()
 
 
+class _Once(logging.Filter):
+    """Of the warnings of libraries, each message once, on one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # FILE:LINE: CATEGORY: MESSAGE, then the line of code
+        warning = record.getMessage().strip().split("\n")[0]
+        if warning in self.seen:
+            return False
+        self.seen.add(warning)
+        record.msg, record.args = f"warning: {warning}", ()
+        return True
+
+
 def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = False) -> None:
-    """Log to the terminal, and with times to a file that later sessions append to; silent: nowhere."""
+    """Log to the terminal, and with times to a file that later sessions append to; silent: nowhere.
+
+    Python's warnings go the same way, each once: some libraries repeat theirs at every call.
+    """
     logger.setLevel(logging.CRITICAL if silent else logging.DEBUG)
     logger.propagate = False
     for before in logger.handlers:
@@ -221,5 +246,24 @@ def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = Fa
     logger.handlers = [_TerminalHandler(line)]
     if path is not None and not silent:
         file = logging.FileHandler(path, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", _TIME))
         logger.addHandler(file)
+    warnings_logger = logging.getLogger("py.warnings")
+    warnings_logger.propagate = False
+    warnings_logger.handlers, warnings_logger.filters = [*logger.handlers], [_Once()]
+    warnings_logger.setLevel(logger.level)
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def errors_logged(path: Path) -> Iterator[None]:
+    """Append an error that ends the inside to a run's log, if there is one by then; of a bug its traceback."""
+    try:
+        yield
+    except Exception as error:
+        text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
+        if path.exists():
+            # not through the logger, which is silent on all processes but the main one; a full disk is no other error
+            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime(_TIME)} {text}\n")
+        raise

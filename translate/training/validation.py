@@ -17,7 +17,7 @@ from translate.data.plan import BatchConfig, plan_padded
 from translate.data.preparation import ParallelText
 from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
-from translate.errors import UserError
+from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric
 from translate.losses import label_smoothed_cross_entropy
@@ -31,24 +31,31 @@ class Validation:
     """One validation: means per target token in nats, and the decoded validation set.
 
     loss is label-smoothed, cross_entropy is not; perplexity is its exponential. uncovered is the share of source tokens
-    that their reference translation hardly attends to; None: the model has no attention.
+    that their reference translation hardly attends to; None: the model has no attention. evaluation is None where the
+    model's numbers are not finite, so that it cannot translate.
     """
 
     loss: float
     cross_entropy: float
     uncovered: float | None
-    evaluation: Evaluation
+    evaluation: Evaluation | None
 
     @property
     def perplexity(self) -> float:
         return math.exp(min(self.cross_entropy, 700))
 
     def summary(self) -> str:
+        losses = f"loss {self.loss:.3f}  perplexity {self.perplexity:.2f}"
+        if self.evaluation is None:
+            return f"{losses}  not translated: the model's scores are not finite"
         scores = "  ".join(f"{score.name} {score.value:.2f}" for score in self.evaluation.scores.values())
-        return f"{scores}  loss {self.loss:.3f}  perplexity {self.perplexity:.2f}"
+        return "  ".join(filter(None, [scores, losses, self.evaluation.empty_note]))
 
     def metric(self, name: str) -> float:
-        return self.loss if name == "loss" else self.evaluation.scores[Metric(name)].value
+        """Not a number where the model cannot translate."""
+        if name == "loss":
+            return self.loss
+        return math.nan if self.evaluation is None else self.evaluation.scores[Metric(name)].value
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +76,17 @@ class Validator:
 
     def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
         loss, plain, uncovered = self._losses(trainee)
-        translator = ShardedTranslator(self.translator, self.world)
-        evaluation = evaluate_corpus(
-            translator, self.text, metrics=self.metrics, tokenize=self.tokenize, progress=progress
-        )
+        evaluation = self._evaluate(progress) if math.isfinite(loss) else None
         return Validation(loss, plain, uncovered, evaluation)
+
+    def _evaluate(self, progress: Callable[[float], None] | None) -> Evaluation | None:
+        translator = ShardedTranslator(self.translator, self.world)
+        try:
+            return evaluate_corpus(
+                translator, self.text, metrics=self.metrics, tokenize=self.tokenize, progress=progress
+            )
+        except DivergedError:
+            return None
 
     @torch.no_grad()
     def _losses(self, trainee: Trainee) -> tuple[float, float, float | None]:
@@ -103,9 +116,17 @@ class ShardedTranslator:
     world: World
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
-        """All translations, in order, on every process."""
+        """All translations, in order, on every process; an error of one of them is raised on each."""
         rank, size = self.world.rank, self.world.size
-        shares = self.world.gather(self.translator.translate(lines[rank::size], progress=progress))
+        own: list[Translation] | UserError
+        try:
+            own = self.translator.translate(lines[rank::size], progress=progress)
+        except UserError as error:
+            own = error
+        shares = self.world.gather(own)
+        for share in shares:
+            if isinstance(share, UserError):
+                raise share
         return [shares[number % size][number // size] for number in range(len(lines))]
 
     def describe(self, splits: Splits) -> str:

@@ -1,0 +1,220 @@
+"""Which settings may change in a run that has begun: all that a new session can honour from the last saved state.
+
+Every key of TrainConfig has one of three rules, by its longest prefix in RULES:
+
+- free: no effect on the result, or one that something else guards (the data's fingerprint, the base model's hash);
+- recorded: training or scoring goes on with the new value; the change is logged and kept in the manifest with its step;
+- refused: weights, vocabulary, data or the order of batches would be others than those the run began with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from translate.errors import UserError
+from translate.training.schedule import ScheduleConfig
+from translate.training.settings import TrainConfig
+
+_BUILT = "the model was built with it"
+_ORDER = "it decides the order of the training pairs"
+_ADAPTABLE = (_ORDER, "the optimizer's state was made for it", "it decides the training text")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """refused: the reason; "" for what may change. recorded: whether a change is noted. rescored: whether scores before
+    and after it cannot be compared."""
+
+    refused: str = ""
+    recorded: bool = True
+    rescored: bool = False
+
+
+FREE, RECORDED, RESCORED = Rule(recorded=False), Rule(), Rule(rescored=True)
+
+RULES: dict[str, Rule] = {
+    "name": FREE,
+    "data": Rule("it decides the training text"),
+    "data.root": FREE,
+    "data.train_stem": FREE,
+    "data.cache": FREE,
+    "data.train": FREE,
+    "data.additional": FREE,
+    "data.valid": FREE,
+    "data.test": FREE,
+    "data.source_language": RECORDED,
+    "data.target_language": RESCORED,  # BLEU's tokenizer follows it
+    "split": RESCORED,
+    "tokenizer": Rule(_BUILT),
+    "tokenizer.max_sentences": FREE,  # a run that has begun has its tokenizer
+    "sampling": Rule(_ORDER),
+    "switch_out": RECORDED,
+    "model": Rule(_BUILT),
+    "batch": RECORDED,
+    "adapt": Rule(_BUILT),
+    "adapt.model": FREE,
+    "loss": RESCORED,  # validation.metric=loss and ties are decided by the smoothed loss
+    "auxiliary": RECORDED,
+    "optimizer": RECORDED,
+    "optimizer.name": Rule("the optimizer's state was made for it"),
+    "schedule": RECORDED,
+    "averaging": RECORDED,
+    "validation": RECORDED,
+    "validation.metric": RESCORED,
+    "validation.tokenize": RESCORED,
+    "validation.samples": FREE,
+    "validation.attention_maps": FREE,
+    "search": RESCORED,
+    "back_translation": Rule("it decides the training text"),
+    "compute": FREE,
+    "compute.precision": RESCORED,
+    "compute.compile": RECORDED,
+    "run": FREE,
+    "run.seed": Rule(_ORDER),
+    "run.max_steps": RECORDED,
+    "run.max_epochs": RECORDED,
+    "run.max_minutes": RECORDED,
+    "run.patience": RECORDED,
+    "run.save_every": RECORDED,
+    "pruning": FREE,
+}
+
+_BOUNDS = ("run.max_steps", "run.max_epochs", "run.max_minutes")
+
+
+def rule_of(key: str) -> Rule:
+    parts = key.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((RULES[prefix] for prefix in prefixes if prefix in RULES), Rule("it is not known to be harmless"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that differs from the one that the run had until now."""
+
+    key: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.before!r} before, {self.now!r} now"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a new session does otherwise than the one before.
+
+    schedule  the one to follow: that of the configuration, or of a run of an older version its own
+    config    what the folder's config.yaml becomes
+    changes   the recorded ones
+    """
+
+    schedule: ScheduleConfig
+    config: dict[str, Any]
+    changes: tuple[Change, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    @property
+    def keys(self) -> set[str]:
+        return {change.key for change in self.changes}
+
+    @property
+    def rescored(self) -> bool:
+        """Whether the best score so far is not comparable with those to come."""
+        return any(rule_of(key).rescored for key in self.keys)
+
+    @property
+    def reordered(self) -> bool:
+        """Whether the epoch under way can't be continued, because its batches would be others."""
+        return any(key.startswith("batch.") for key in self.keys)
+
+    @property
+    def bounds(self) -> list[Change]:
+        return [change for change in self.changes if change.key in _BOUNDS]
+
+
+def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:
+    """The manifest with the changes at a step; of several changes of one key at one step, what they came to."""
+    entries = {(entry["step"], entry["key"]): entry for entry in manifest.get("changes", [])}
+    for change in changes.changes:
+        before = entries.get((step, change.key), {"before": change.before})["before"]
+        entries[step, change.key] = {"step": step, "key": change.key, "before": before, "now": change.now}
+    return {**manifest, "changes": [entry for entry in entries.values() if entry["before"] != entry["now"]]}
+
+
+def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path) -> Changes:
+    """What a configuration changes in a run that began with another; UserError for what must not change.
+
+    before  the content of the run's config.yaml. A key that it lacks is of a newer version: it counts as changed where
+            it is set to something else than its default.
+    """
+    schedule, now = config.schedule, plain(config)
+    schedule_before = before.get("schedule") or {}
+    if "max_warmup_steps" not in schedule_before:
+        # begun by an older version, which followed warmup_steps whatever the run's length; its file stays as it is
+        if schedule.warmup_steps is None:
+            schedule = replace(schedule, warmup_steps=schedule_before.get("warmup_steps"))
+        now["schedule"] = _plain(dataclasses.asdict(schedule))
+        del now["schedule"]["max_warmup_steps"]
+    old, new = _flat(before), _flat(now)
+    defaults = _flat(plain(_defaults_of(config)))
+    changes = [
+        Change(key, old.get(key, defaults.get(key)), value)
+        for key, value in new.items()
+        if old.get(key, defaults.get(key)) != value
+    ]
+    if refused := [change for change in changes if rule_of(change.key).refused]:
+        raise UserError(_refusal(refused, folder))
+    return Changes(schedule, now, tuple(change for change in changes if rule_of(change.key).recorded))
+
+
+def _refusal(changes: Sequence[Change], folder: Path) -> str:
+    listing = "\n".join(f"  {x.key}: {x.before!r} there, {x.now!r} now ({rule_of(x.key).refused})" for x in changes)
+    dropout = [change for change in changes if change.key in ("model.dropout", "adapt.dropout")]
+    way = "choose another run.dir"
+    if all(rule_of(change.key).refused in _ADAPTABLE or change in dropout for change in changes):
+        way += f", with adapt=full adapt.model={folder} to train on from the weights of this run"
+        way += f" and adapt.dropout={dropout[0].now}" if dropout else ""
+    return f"run.dir={folder} belongs to a run with another configuration, which cannot change there:\n{listing}\n{way}"
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """The configuration in YAML's own types."""
+    result: dict[str, Any] = _plain(dataclasses.asdict(config))
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested configuration as dotted keys."""
+    if not isinstance(config, dict):
+        return {prefix: config}
+    return {
+        name: value
+        for key, inner in config.items()
+        for name, value in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys, with the names of the auxiliary losses as a value: one that comes or goes is a change."""
+    return {**flatten(config), "auxiliary": sorted(config.get("auxiliary") or {})}
+
+
+def _defaults_of(config: TrainConfig) -> TrainConfig:
+    auxiliary = {name: type(loss)() for name, loss in config.auxiliary.items()}
+    return TrainConfig(model=type(config.model)(), adapt=type(config.adapt)(), auxiliary=auxiliary)
