@@ -212,9 +212,9 @@ def validate(run: Run) -> None:
             pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True)) if evaluation else []
             maps = attention_maps(run.trainee.model, run.data.tokenizer, pairs[: 10 * count], count)
             run.tracker.validation(validation, maps, samples=config.validation.samples, step=progress.step)
-    if validation.evaluation is not None and not progress.validated:
-        if note := run.validator.translator.describe(validation.evaluation.splits):
-            logger.info(f"valid: {note}")
+    evaluation = validation.evaluation
+    if evaluation and not progress.validated and (note := run.validator.translator.describe(evaluation.splits)):
+        logger.info(f"valid: {note}")
     progress.validated = progress.step
     value, loss = validation.metric(config.validation.metric), validation.loss
     better = is_better(config.validation.metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
