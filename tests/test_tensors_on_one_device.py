@@ -147,6 +147,7 @@ def test_steps_of_every_search(name, settings, device):
 
 
 def take_steps(model: Seq2Seq, config: SearchConfig, device: str) -> None:
+    decoder_state._own_slots.cache_clear()  # of another fake mode
     search = SEARCHES[config.method].start([[5, 6, 3]] * B, integers(device, B), config)
     state = model.start(model.encode(padded(device, S)))
     for _ in range(3):
