@@ -30,6 +30,7 @@ class Facts:
     """What the tables show.
 
     by_length  BLEU of the sentences of each length, where there are enough of them
+    tokenize   what BLEU counted as words
     uncovered  share of the test set's source tokens that the reference translation hardly attends to
     """
 
@@ -43,6 +44,7 @@ class Facts:
     minutes: float
     tokens_per_second: float
     uncovered: float | None
+    tokenize: str = DEFAULT_TOKENIZER
 
     @classmethod
     def of(cls, folder: Path) -> Facts:
@@ -60,6 +62,7 @@ class Facts:
             minutes=progress["seconds"] / 60,
             tokens_per_second=progress["target_tokens"] / progress["seconds"],
             uncovered=_uncovered(loaded, test_set(folder)),
+            tokenize=report.get("tokenize", DEFAULT_TOKENIZER),
         )
 
     @property
@@ -102,5 +105,4 @@ def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
 def p_value(facts: Facts, baseline: Facts) -> float:
     """Of the difference in BLEU, by paired bootstrap."""
     references = test_set(facts.folder).references
-    tokenize = read_json(facts.folder / "evaluation" / "report.json").get("tokenize", DEFAULT_TOKENIZER)
-    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=tokenize)
+    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=facts.tokenize)

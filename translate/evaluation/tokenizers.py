@@ -105,7 +105,7 @@ def _mismatch(tokenize: str, script: str, because: str, options: tuple[str, str]
 def check_tokenizer(tokenize: str, *, key: str) -> None:
     """Raise UserError if BLEU has no such tokenizer, or it cannot be used here."""
     if tokenize not in TOKENIZERS:
-        raise UserError(f"{key}={tokenize}: BLEU has no such tokenizer; choose one of {', '.join(TOKENIZERS)}")
+        raise UserError(f"{key}={tokenize} is none of {', '.join(TOKENIZERS)}")
     if reason := reason_missing(tokenize):
         raise UserError(f"{key}={tokenize} needs an extra package: {reason}")
 
