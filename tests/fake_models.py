@@ -146,7 +146,10 @@ class CharacterTokenizer:
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
 
-    def encode_source(self, lines: Sequence[str], *, sampling: float = 0.0, seed: int = 0) -> list[list[int]]:
+    def encode_source(
+        self, lines: Sequence[str], *, tag: str | None = None, sampling: float = 0.0, seed: int = 0
+    ) -> list[list[int]]:
+        lines = [f"{tag} {line.strip()}" for line in lines] if tag else lines
         return [[self.ids.setdefault(c, len(self.ids) + self.FIRST) for c in line.strip()] for line in lines]
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:

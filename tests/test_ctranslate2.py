@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from tempfile import gettempdir
@@ -236,6 +237,63 @@ def test_beam_search_is_that_of_a_plain_program(tmp_path, joint, settings):
         model, shape = searchable_model(joint, end=end)
         found = engine_of(save(model, shape, joint, tmp_path / str(end))).search(sentences, config)
         assert_equal(found, [plain_beam_search(model, sentence, config) for sentence in sentences])
+
+
+REPETITION = [
+    {"no_repeat_ngram": 1},
+    {"no_repeat_ngram": 2},
+    {"no_repeat_ngram": 3},
+    {"repetition_penalty": 1.4},
+    {"no_repeat_ngram": 2, "repetition_penalty": 1.2},
+]
+
+
+@pytest.mark.parametrize("settings", REPETITION, ids=str)
+@pytest.mark.parametrize(
+    "search",
+    [{"method": SearchMethod.greedy}, {"n_best": 5}, {"n_best": 2, "beam_size": 3}, {"length_penalty": 0.0}],
+    ids=str,
+)
+def test_repetition_is_limited_as_our_own_searches_limit_it(tmp_path, joint, settings, search):
+    config = SearchConfig(max_length_offset=28, **search)
+    sentences = some_sentences(joint, count=8)
+    for seed in range(2):
+        model, shape = searchable_model(joint, seed=seed, end=3.5)
+        engine = engine_of(save(model, shape, joint, tmp_path / str(seed)))
+        limited = replace(config, **settings)
+        found = engine.search(sentences, limited)
+        assert_equal(found, native_of(model).search(sentences, limited))
+        assert config.length_penalty == 0 or found != engine.search(sentences, config)
+        for sentence, hypotheses in zip(sentences, found, strict=True):
+            assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+            for hypothesis in hypotheses:
+                own = score(model, sentence, hypothesis.tokens, config.length_penalty)
+                assert hypothesis.score == pytest.approx(own, abs=2e-5)
+
+
+@pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
+@pytest.mark.parametrize("n", [1, 2])
+def test_no_ngram_comes_twice_where_translations_run_to_their_limit(tmp_path, joint, method, n):
+    model, shape = searchable_model(joint, end=-30.0)
+    engine = engine_of(save(model, shape, joint, tmp_path / "model"))
+    config = SearchConfig(method=method, n_best=3 if method is SearchMethod.beam else 1, no_repeat_ngram=n)
+    sentences = [(4,), (4, 5, 6), (7,) * 12]
+    for sentence, hypotheses in zip(sentences, engine.search(sentences, config), strict=True):
+        for hypothesis in hypotheses:
+            ngrams = [tuple(hypothesis.tokens[i : i + n]) for i in range(len(hypothesis.tokens) - n + 1)]
+            assert len(set(ngrams)) == len(ngrams) > 0
+            assert min(hypothesis.tokens) > EOS
+            assert hypothesis.score == pytest.approx(score(model, sentence, hypothesis.tokens, 1.0), abs=2e-5)
+
+
+@pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
+def test_a_translation_without_another_token_left_ends_before_the_minimum_length(tmp_path, joint, method):
+    model, shape = searchable_model(joint, seed=1)
+    engine = engine_of(save(model, shape, joint, tmp_path / "model"))
+    words = range(EOS + 1, joint.target_vocab_size)
+    config = SearchConfig(method=method, min_length=len(words) + 3, max_length=30, no_repeat_ngram=1)
+    for [hypothesis] in engine.search(some_sentences(joint, count=4), config):
+        assert sorted(hypothesis.tokens) == [*words]
 
 
 @pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])

@@ -17,7 +17,8 @@ from translate.errors import UserError
 from translate.evaluate import with_precision
 from translate.evaluation.files import EvaluateConfig
 from translate.evaluation.run_scoring import RunScoring
-from translate.model_directory import read_manifest
+from translate.model_directory import read_manifest, read_origin
+from translate.tags import tagging_of
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +62,12 @@ def test_another_search_is_done_and_named(run):
     assert report["notes"][0] in printed
 
 
-def test_lines_that_bring_a_tag_keep_it():
-    run = RunScoring.of({"tag": "<de>", "tags": ["<de>", "<fr>"]})
-    assert run.tagged(["x", "<fr> y", "a <fr>", ""]) == ["<de> x", "<fr> y", "<de> a <fr>", "<de> "]
-    assert RunScoring.of({}).tagged(["x"]) == ["x"]
+def test_lines_that_bring_a_tag_keep_it(run):
+    tokenizer, _ = read_origin(run[1] / "best")
+    tagging = tagging_of({"tag": "<de>", "tags": ["<de>", "<fr>"]}, tokenizer, as_validated=True)
+    lines = [tagging.put_in_front(line) for line in ["x", "<fr> y", "a <fr>", ""]]
+    assert lines == ["<de> x", "<fr> y", "<de> a <fr>", "<de> "]
+    assert tagging_of({}, tokenizer, as_validated=True).put_in_front("x") == "x"
 
 
 def test_decode_says_that_its_default_is_not_the_search_of_the_run(run):

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors", "special_tokens"},
     {"text", "sentences", "batch", "device", "distributed", "tuning"},
-    {"subword_sampling", "target_unicode"},
+    {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
     {"tokenizer"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},

@@ -24,6 +24,7 @@ from translate.evaluate import evaluate
 from translate.evaluation.files import EvaluateConfig
 from translate.explaining.files import ExplainConfig, explain_files
 from translate.exporting.engines import open_model, open_native
+from translate.tags import Tagging
 from translate.text import read_lines, write_lines
 from translate.tokenizer import TokenizerConfig
 from translate.training.folder import RunFolder
@@ -103,7 +104,7 @@ def test_split_sentences_cuts_at_every_sentence_end():
 
 
 def test_a_tag_in_front_of_a_line_stands_before_each_of_its_segments():
-    translator, engine = translator_of({**SINGLE, "tags": ["<2de>", "<2zh>"]})
+    translator, engine = translator_of(SINGLE, tagging=Tagging(known=("<2de>", "<2zh>")))
     translator.translate(["<2de> Tom is here. He is ill!", "<other> Tom is here. He is ill!"])
     assert translator.tokenizer.decode_target(engine.given) == [
         *("<2de> Tom is here.", "<2de> He is ill!"),

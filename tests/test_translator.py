@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import random
 import subprocess
@@ -224,10 +225,50 @@ def test_hostile_file_keeps_its_lines_in_any_batch_size(tmp_path):
 
 def test_n_best_lines_name_the_input_line():
     search = SearchConfig(beam_size=2, n_best=2)
-    first, second, third = translated(b"a\n\n", search=search).decode().splitlines()
+    first, second, third, fourth = translated(b"a\n\n", search=search).decode().splitlines()
     assert first.startswith("0 ||| a ||| -")
     assert second.startswith("0 ||| ")
-    assert third == "1 |||  ||| 0.000000"
+    assert third == fourth == "1 |||  ||| 0.000000"
+
+
+def test_every_line_has_n_best_translations_though_the_search_finds_fewer():
+    """Of two words without a repetition there are five sequences; a line in segments joins what these have."""
+    model = random_model(vocabulary_size=6, end=-1.0)
+    search = SearchConfig(beam_size=8, n_best=8, max_length=4, no_repeat_ngram=1)
+    lines = ["a", "", "ab", " ", "a" * 250]
+    found = translator_of(model, search=search).translate(lines)
+    assert [len(translation.n_best) for translation in found] == [8] * 5
+    sequences, rest = found[0].n_best[:5], found[0].n_best[5:]
+    assert len({text for text, _ in sequences}) == 5
+    assert [score for _, score in sequences] == sorted((score for _, score in sequences), reverse=True)
+    assert rest == [("", -math.inf)] * 3
+    assert found[1].n_best == [("", 0.0)] * 8
+    assert found[4].segments == 3
+    assert found[4].n_best[5:] == rest
+    lines = translated("\n".join(["a", "", "ab"]).encode(), search=search).decode().splitlines()
+    assert [line.split(" ||| ")[0] for line in lines] == [*"0" * 8, *"1" * 8, *"2" * 8]
+    assert all(float(line.rsplit(" ||| ", 1)[1]) <= 0 for line in lines)
+
+
+def test_the_kth_best_of_a_line_joins_the_kth_best_of_each_segment_or_its_last():
+    """A sentence of b's has two translations, b and c, one of c's a third one, bc."""
+    b, c = 4, 5
+
+    def next_logits(source: tuple[int, ...], history: tuple[int, ...]) -> list[float]:
+        logits = (
+            {b: 0.2, c: 0.1} if not history else {EOS: 0.3, c: 0.0} if history == (b,) and c in source else {EOS: 0}
+        )
+        return [logits.get(token, -math.inf) for token in range(6)]
+
+    search = SearchConfig(beam_size=4, n_best=4, length_penalty=0.0)
+    translator = translator_of(FakeModel(next_logits, max_length=6), search=search)
+    translator.tokenizer.encode_source(["bc"])
+    found = translator.translate(["bbbb", "cccc", "bbbb. cccc"])
+    assert [text for text, _ in found[0].n_best] == ["b", "c", "", ""]
+    assert [text for text, _ in found[1].n_best] == ["c", "b", "bc", ""]
+    assert found[2].segments == 2
+    assert [text for text, _ in found[2].n_best] == ["b c", "c b", "c bc", ""]
+    assert [score == -math.inf for _, score in found[2].n_best] == [False, False, False, True]
 
 
 def test_a_line_typed_is_answered_before_the_next():

@@ -23,7 +23,7 @@ def evaluate(config: EvaluateConfig) -> None:
         config = replace(config, search=replace(run.search, n_best=config.search.n_best))
     config, note = with_precision(config, run)
     notes = list(filter(None, [note, search_note(run.search, config.search)]))
-    translator = open_model(config.model, config).translator
+    translator = open_model(config.model, config, as_validated=True).translator
     evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
     print(terminal_text(evaluation))
     print(f"report: {report_directory(config) / 'report.md'}")

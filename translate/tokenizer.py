@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -19,8 +19,10 @@ from pathlib import Path
 import sentencepiece
 
 from translate.errors import UserError
+from translate.sentencepiece_model import CONTROL, USER_DEFINED, symbols, with_controls
 from translate.special_tokens import BOS, EOS, PAD, UNK
 from translate.subword_sampling import sample_segmentations
+from translate.tags import split_tag
 from translate.text import TEXT_FORM, normalise
 
 _JOINT_FILE = "tokenizer.model"
@@ -72,7 +74,8 @@ class TokenizerConfig:
                         source_vocab_size or target_vocab_size say more
     byte_fallback       characters outside the vocabulary become bytes instead of the unknown token
     character_coverage  share of the training text's characters that the vocabulary must hold
-    user_symbols        tags such as <bt>, never split; those of data.*.tag are added by themselves
+    user_symbols        symbols such as <nl>, never split, wherever they stand; those of data.*.tag are added by
+                        themselves, and stand for themselves in front of a source line only
     max_sentences       lines per side that the vocabulary is learned from, drawn with seed in proportion to the
                         corpora's weights; 0: six for every piece, and at least 100,000
     """
@@ -118,6 +121,10 @@ class Tokenizer:
 
     Ids 0 to 3 are PAD, UNK, BOS and EOS; encoders add none of them. text_form is the version of normalise() that the
     models were learned with, and that lines are read in.
+
+    tags          symbols that count in front of a source line only; elsewhere, and on the target side, their characters
+                  are ordinary text
+    user_symbols  symbols that count wherever they stand on the source side
     """
 
     def __init__(self, source_model: bytes, target_model: bytes | None = None, *, text_form: int = TEXT_FORM) -> None:
@@ -129,6 +136,9 @@ class Tokenizer:
         for model in self._models:
             digest.update(hashlib.sha256(model).digest())
         self.hash = digest.hexdigest()
+        self._tag_ids = symbols(source_model, CONTROL)
+        self.tags = tuple(self._tag_ids)
+        self.user_symbols = tuple(symbols(source_model, USER_DEFINED))
 
     @property
     def shared(self) -> bool:
@@ -142,14 +152,19 @@ class Tokenizer:
     def target_vocab_size(self) -> int:
         return int(self._target.get_piece_size())
 
-    def encode_source(self, lines: Sequence[str], *, sampling: float = 0.0, seed: int = 0) -> list[list[int]]:
+    def encode_source(
+        self, lines: Sequence[str], *, tag: str | None = None, sampling: float = 0.0, seed: int = 0
+    ) -> list[list[int]]:
         """Ids of each line, normalised first; with sampling above 0, of a segmentation drawn at random.
 
+        tag: put in front of each line, all of which is text then, "" for none; None: read from the front of each line.
         sampling: unigram: how sharply likely segmentations are preferred, small is wild, 0.1 to 0.5 are usual;
-        BPE: the share of merges that are dropped, 0.1 is usual. The result is a function of (lines, sampling, seed)
-        alone.
+        BPE: the share of merges that are dropped, 0.1 is usual. The result is a function of (lines, tag, sampling,
+        seed) alone.
         """
-        return self._encode(self._source, lines, sampling=sampling, seed=seed)
+        fronts, texts = self._separate(lines, tag)
+        encoded = self._encode(self._source, texts, sampling=sampling, seed=seed)
+        return [[*front, *ids] for front, ids in zip(fronts, encoded, strict=True)]
 
     def encode_target(self, lines: Sequence[str], *, sampling: float = 0.0, seed: int = 0) -> list[list[int]]:
         """Like encode_source, for the other side."""
@@ -160,8 +175,10 @@ class Tokenizer:
         return _decode(self._target, ids)
 
     def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Like decode_target, for the other side."""
-        return _decode(self._source, ids)
+        """Like decode_target, for the other side; a tag in front is told."""
+        tags = {token: f"{tag} " for tag, token in self._tag_ids.items()}
+        fronts = [tags.get(int(sentence[0]), "") if len(sentence) else "" for sentence in ids]
+        return [front + text for front, text in zip(fronts, _decode(self._source, ids), strict=True)]
 
     def source_pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces as SentencePiece writes them, a space being "▁": for attention maps."""
@@ -170,6 +187,17 @@ class Tokenizer:
     def target_pieces(self, ids: Sequence[int]) -> list[str]:
         """Like source_pieces, for the other side."""
         return [self._target.id_to_piece(int(token)) for token in ids]
+
+    def _separate(self, lines: Sequence[str], tag: str | None) -> tuple[list[list[int]], list[str]]:
+        """The ids of each line's tag, and the text behind it."""
+        if tag is None and self.tags:
+            found = [split_tag(normalise(line, self.text_form), self.tags) for line in lines]
+        elif not tag or tag in self.tags:
+            found = [(tag or "", line) for line in lines]
+        else:  # of an older model, where it is a symbol anywhere
+            found = [("", f"{tag} {line}") for line in lines]
+        fronts = [[self._tag_ids[front]] if front else [] for front, _ in found]
+        return fronts, [text for _, text in found]
 
     def save(self, directory: str | Path) -> None:
         """Write tokenizer.model, or source.tokenizer.model and target.tokenizer.model."""
@@ -205,22 +233,27 @@ class Tokenizer:
         return sample_segmentations(processor, texts, strength=sampling, seed=seed)
 
 
-def train_tokenizer(config: TokenizerConfig, source: Iterable[str], target: Iterable[str]) -> Tokenizer:
+def train_tokenizer(
+    config: TokenizerConfig, source: Iterable[str], target: Iterable[str], *, tags: Sequence[str] = ()
+) -> Tokenizer:
     """Learn the vocabulary, or one per side, from the lines of both sides, which may be read several times.
 
-    All lines are used: the caller draws the sample. The same lines and config give the same model exactly. A text that
-    does not support a vocabulary of the size asked for gets the largest one that it does. Raises UserError for a size
-    that the text's characters alone exceed.
+    All lines are used: the caller draws the sample. The same lines, config and tags give the same model exactly. A
+    text that does not support a vocabulary of the size asked for gets the largest one that it does. Raises UserError
+    for a size that the text's characters alone exceed.
     """
+    tags = [tag for tag in tags if tag not in config.user_symbols]
+    config = replace(config, user_symbols=[*config.user_symbols, *tags])
     if config.joint:
-        return Tokenizer(_train(config, [source, target], config.vocab_size, "vocab_size"))
+        model = _train(config, [source, target], config.vocab_size, "vocab_size")
+        return Tokenizer(with_controls(model, tags))
     own_sizes = {"source_vocab_size": config.source_vocab_size, "target_vocab_size": config.target_vocab_size}
     keys = ["vocab_size" if size is None else key for key, size in own_sizes.items()]
     models = [
         _train(config, [lines], size, key)
         for lines, size, key in zip((source, target), config.sizes, keys, strict=True)
     ]
-    return Tokenizer(*models)
+    return Tokenizer(*(with_controls(model, tags) for model in models))
 
 
 def _train(config: TokenizerConfig, sides: Sequence[Iterable[str]], vocab_size: int, key: str) -> bytes:

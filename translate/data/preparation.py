@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ from translate.data.sentence_counts import usual_limits
 from translate.data.storage import Ragged, building, digest
 from translate.errors import UserError
 from translate.target_unicode import TargetUnicode
-from translate.text import TEXT_FORM, read_lines
+from translate.text import TEXT_FORM, normalise, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
+
+# PAD, UNK, BOS, EOS and bytes as SentencePiece writes them
+_RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +119,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
+    corpus_tags(data)  # for its errors
     corpora, given = training_corpora(data), evaluation_corpora(data)
     hashes = {name: content_hashes(corpus, key=name) for name, corpus in given + corpora}
     texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
@@ -130,9 +135,10 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in evaluation if name not in texts}
     if isinstance(tokenizer, Tokenizer):
         built = tokenizer
-        _require_tags(built, corpora)
+        _require_tags(built, data)
     else:
-        built = _tokenizer(data, _with_tags(tokenizer, corpora), text, text_key)
+        _warn_of_untrained_tags(data, tokenizer)
+        built = _tokenizer(data, tokenizer, text, text_key)
     encoded_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
@@ -186,6 +192,27 @@ def sets_to_hold_out(data: DataConfig) -> list[str]:
     if data.valid.is_given:
         return []
     return ["valid"] if has_test(data) else ["valid", "test"]
+
+
+def corpus_tags(data: DataConfig) -> list[str]:
+    """The tags of all corpora, each once; UserError for what cannot be told from text."""
+    tags = []
+    for key, corpus in training_corpora(data) + _evaluation_settings(data):
+        tag = corpus.tag
+        if tag and (len(tag) < 2 or tag != normalise(tag).strip() or _RESERVED.fullmatch(tag)):
+            raise UserError(f"{key}.tag={tag!r}: a tag has two or more characters and no space around, such as <2de>")
+        tags += [tag] if tag else []
+    return list(dict.fromkeys(tags))
+
+
+def has_untagged_source(data: DataConfig) -> bool:
+    """Whether a training corpus has no tag, so that lines without one are usual."""
+    return any(not corpus.tag for _, corpus in training_corpora(data))
+
+
+def _evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
+    """Of validation and test set, given or held out."""
+    return [("data.valid", data.valid), ("data.test", data.test)]
 
 
 def has_test(data: DataConfig) -> bool:
@@ -245,13 +272,14 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str])
 
 def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
     weights = _sampling_weights(training_corpora(data))
-    key = digest([text_key, asdict(config), weights, sentencepiece.__version__])
+    tags = corpus_tags(data)
+    key = digest([text_key, asdict(config), weights, tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
     with building(directory) as folder:
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
-            train_tokenizer(config, _Lines(text.source, rows), _Lines(text.target, rows)).save(folder)
+            train_tokenizer(config, _Lines(text.source, rows), _Lines(text.target, rows), tags=tags).save(folder)
             _log_time("learned the vocabulary from", len(rows), started)
     tokenizer = Tokenizer.load(directory)
     _report_size(tokenizer, config)
@@ -317,16 +345,22 @@ class _Lines:
             self.text.release()
 
 
-def _with_tags(config: TokenizerConfig, corpora: list[tuple[str, CorpusConfig]]) -> TokenizerConfig:
-    tags = [corpus.tag for _, corpus in corpora if corpus.tag]
-    return replace(config, user_symbols=list(dict.fromkeys([*config.user_symbols, *tags])))
+def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> None:
+    """Of tags that are on no training corpus: only lines that begin with them by themselves teach what they mean."""
+    trained = {corpus.tag for _, corpus in training_corpora(data)}.union(tokenizer.user_symbols)
+    for key, corpus in _evaluation_settings(data):
+        if corpus.tag and corpus.tag not in trained:
+            logger.warning("%s.tag=%s is the tag of no training corpus", key, corpus.tag)
 
 
-def _require_tags(tokenizer: Tokenizer, corpora: list[tuple[str, CorpusConfig]]) -> None:
-    known = set(tokenizer.source_pieces(range(tokenizer.source_vocab_size)))
-    for key, corpus in corpora:
+def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
+    """UserError for a tag that the tokenizer of another model lacks; one of an older version reads those of evaluation
+    sets as text, and a run that began with it goes on."""
+    known = [*tokenizer.tags, *tokenizer.user_symbols]
+    for key, corpus in training_corpora(data) + (_evaluation_settings(data) if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
-            raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol")
+            listing = f"it knows {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol; {listing}")
 
 
 def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str]]) -> list[Any]:

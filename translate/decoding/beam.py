@@ -16,9 +16,26 @@ from torch import Tensor
 
 from translate.decoding.continuations import best_continuations, highest
 from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
+from translate.decoding.repetition import without_repetition
 from translate.decoding.search import Search
 from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS, PAD
+
+
+@dataclass(frozen=True, eq=False)
+class _Continuations:
+    """The 2K best continuations of each sentence, best first.
+
+    log_probs  (B, 2K): by which they were chosen
+    own        (B, 2K): the model's own
+    parents    (B, 2K): which hypothesis of the sentence each continues
+    tokens     (B, 2K)
+    """
+
+    log_probs: Tensor
+    own: Tensor
+    parents: Tensor
+    tokens: Tensor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,8 +50,11 @@ class BeamSearch(Search):
 
     tokens       (B, K, T): the living hypotheses, BOS first, whatever before it; before the first token K is 1
     log_probs    (B, K), fp32: theirs; minus infinity in a place that is not taken
+    own          (B, K), fp32: the model's own log probabilities; others than log_probs, by which hypotheses are chosen,
+                 where repetition is limited
     ended        (B, K, T): the best finished hypotheses, best first, PAD after their end
     ended_scores (B, K): theirs, length-normalised; minus infinity in a place that is not taken
+    ended_own    (B, K): the model's own, likewise
     ended_count  (B,): how many have finished so far
     """
 
@@ -42,8 +62,10 @@ class BeamSearch(Search):
 
     tokens: Tensor
     log_probs: Tensor
+    own: Tensor
     ended: Tensor
     ended_scores: Tensor
+    ended_own: Tensor
     ended_count: Tensor
 
     @classmethod
@@ -53,8 +75,10 @@ class BeamSearch(Search):
             **cls.beginning(limits, config),
             tokens=torch.full((len(limits), 1, 1), BOS, device=device),
             log_probs=torch.zeros(len(limits), 1, device=device),
+            own=torch.zeros(len(limits), 1, device=device),
             ended=torch.full((*places, 1), PAD, device=device),
             ended_scores=torch.full(places, -torch.inf, device=device),
+            ended_own=torch.full(places, -torch.inf, device=device),
             ended_count=torch.zeros_like(limits),
         )
 
@@ -63,45 +87,62 @@ class BeamSearch(Search):
         return self.tokens[:, :, -1].flatten()
 
     def extend(self, logits: Tensor) -> tuple[BeamSearch, Tensor]:
-        beam_size, lengths = self.config.beam_size, self.lengths + 1
-        scores, parents, tokens = self._best(logits, lengths)
-        ends = tokens == EOS
-        living = ends.byte().argsort(dim=1, stable=True)[:, :beam_size]
-        living_parents = parents.gather(1, living)
+        lengths = self.lengths + 1
+        best = self._best(logits, lengths)
+        ends = best.tokens == EOS
+        living = ends.byte().argsort(dim=1, stable=True)[:, : self.config.beam_size]
+        tokens, parents = best.tokens.gather(1, living), best.parents.gather(1, living)
         extended = replace(
-            self._with_ended(scores, parents, ends, lengths),
-            tokens=torch.cat([_take(self.tokens, living_parents), tokens.gather(1, living)[:, :, None]], dim=2),
-            log_probs=scores.masked_fill(ends, -torch.inf).gather(1, living),
+            self._with_ended(best, ends, lengths),
+            tokens=torch.cat([_take(self.tokens, parents), tokens[:, :, None]], dim=2),
+            log_probs=best.log_probs.masked_fill(ends, -torch.inf).gather(1, living),
+            own=best.own.gather(1, living),
             lengths=lengths,
         )
-        return extended._settled(), living_parents
+        return extended._settled(), parents
 
-    def _best(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The 2K best continuations of each sentence, of which at most K end: log probabilities, parents, tokens."""
+    def _best(self, logits: Tensor, lengths: Tensor) -> _Continuations:
+        """The 2K best continuations of each sentence, of which at most K end."""
         count = 2 * self.config.beam_size
-        log_probs, tokens = best_continuations(logits, count, lengths=lengths, limits=self.limits, config=self.config)
+        limited = self._without_repetition(logits) if self.config.limits_repetition else logits
+        log_probs, tokens = best_continuations(limited, count, lengths=lengths, limits=self.limits, config=self.config)
+        width = log_probs.shape[2]
+        if self.config.limits_repetition:
+            own = logits.log_softmax(-1, dtype=torch.float32).view(*self.own.shape, -1).gather(2, tokens)
+            # a hypothesis at its limit is ended by the model's own probability
+            must_end = (lengths >= self.limits)[:, None]
+            log_probs[:, :, 0] = torch.where(must_end, own[:, :, 0], log_probs[:, :, 0])
         scores, tokens = (self.log_probs[:, :, None] + log_probs).flatten(1), tokens.flatten(1)
         if missing := max(0, count - scores.shape[1]):  # of a vocabulary smaller than the beam
             scores, tokens = F.pad(scores, (0, missing), value=-torch.inf), F.pad(tokens, (0, missing), value=PAD)
         scores, chosen = highest(scores, count)
-        parents = (chosen // log_probs.shape[2]).clamp_(max=log_probs.shape[1] - 1)
-        return scores, parents, tokens.gather(1, chosen)
+        parents, tokens = (chosen // width).clamp_(max=log_probs.shape[1] - 1), tokens.gather(1, chosen)
+        if not self.config.limits_repetition:
+            return _Continuations(scores, scores, parents, tokens)
+        own = self.own.gather(1, parents) + own.flatten(1).gather(1, chosen.clamp(max=own[0].numel() - 1))
+        return _Continuations(scores, own, parents, tokens)
 
-    def _with_ended(self, log_probs: Tensor, parents: Tensor, ends: Tensor, lengths: Tensor) -> BeamSearch:
+    def _without_repetition(self, logits: Tensor) -> Tensor:
+        lengths = self.lengths.repeat_interleave(self.tokens.shape[1])
+        return without_repetition(logits, self.tokens.flatten(0, 1), lengths, self.config)
+
+    def _with_ended(self, best: _Continuations, ends: Tensor, lengths: Tensor) -> BeamSearch:
         """With those of the 2K continuations that end here among the finished ones, where they are good enough."""
         kept = self.config.beam_size
         ended = F.pad(self.ended, (0, 1), value=PAD)
         if not ends.is_cuda and not ends.any():  # as at most tokens; a GPU must not wait for the answer
             return replace(self, ended=ended)
-        ends = ends[:, :kept]
-        scores = log_probs[:, :kept].masked_fill(~ends, -torch.inf) / lengths[:, None] ** self.config.length_penalty
-        tokens = F.pad(_take(self.tokens, parents[:, :kept]), (0, 1), value=EOS)
+        norm = lengths[:, None] ** self.config.length_penalty
+        scores = best.log_probs[:, :kept].masked_fill(~ends[:, :kept], -torch.inf) / norm
+        tokens = F.pad(_take(self.tokens, best.parents[:, :kept]), (0, 1), value=EOS)
         pool = torch.cat([self.ended_scores, scores], dim=1)
-        ended_scores, best = pool.sort(dim=1, descending=True, stable=True)
+        own = torch.cat([self.ended_own, best.own[:, :kept] / norm], dim=1)
+        ended_scores, places = (x[:, :kept] for x in pool.sort(dim=1, descending=True, stable=True))
         return replace(
             self,
-            ended=_take(torch.cat([ended, tokens], dim=1), best[:, :kept]),
-            ended_scores=ended_scores[:, :kept],
+            ended=_take(torch.cat([ended, tokens], dim=1), places),
+            ended_scores=ended_scores,
+            ended_own=own.gather(1, places),
             ended_count=self.ended_count + scores.isfinite().sum(dim=1),
         )
 
@@ -124,7 +165,8 @@ class BeamSearch(Search):
     def collect(self, sentences: Sequence[int]) -> list[list[Hypothesis]]:
         rows = torch.tensor(sentences, device=self.tokens.device)
         n_best, columns = self.config.n_best, self.tokens.shape[2]
-        scores = self.ended_scores[rows, :n_best].tolist()
+        taken = self.ended_scores[rows, :n_best] > -torch.inf
+        scores = self.ended_own[rows, :n_best].masked_fill(~taken, -torch.inf).tolist()
         tokens = self.ended[rows, :n_best].tolist()
         first = (columns - self.lengths[rows]).tolist()
         return [
@@ -146,4 +188,5 @@ def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:
     ]
     if not found:
         raise DivergedError(DIVERGED)
-    return found
+    # chosen by what the search thinks of them, told best first by the model's own probability
+    return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)

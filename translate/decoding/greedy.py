@@ -11,6 +11,7 @@ from torch import Tensor
 
 from translate.decoding.continuations import best_continuations
 from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
+from translate.decoding.repetition import without_repetition
 from translate.decoding.search import Search
 from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS
@@ -49,7 +50,11 @@ class GreedySearch(Search):
 
     def extend(self, logits: Tensor) -> tuple[Self, None]:
         lengths = self.lengths + 1
-        log_probs, chosen = self.choose(logits, lengths)
+        if self.config.limits_repetition:
+            _, chosen = self.choose(without_repetition(logits, self.tokens, self.lengths, self.config), lengths)
+            log_probs = logits.log_softmax(-1, dtype=torch.float32).gather(1, chosen[:, None])[:, 0]
+        else:
+            log_probs, chosen = self.choose(logits, lengths)
         extended = replace(
             self,
             tokens=torch.cat([self.tokens, chosen[:, None]], dim=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,10 @@ class SearchConfig:
     max_length      likewise; 0: as many as the model allows
     max_length_ratio, max_length_offset   a second bound: ratio * source tokens + offset
     n_best          how many translations of one sentence are returned
+    no_repeat_ngram     n: no translation has the same n target tokens in a row twice, even where it has to end before
+                        min_length; 0: any may
+    repetition_penalty  what the logits of tokens that a translation already has are divided by where positive, else
+                        multiplied by (Keskar et al. 2019, CTRL); 1: none. Below 1, repetition becomes likelier
     temperature     sampling: what log probabilities are divided by; below 1 the likely becomes likelier
     top_k           sampling: among so many of the likeliest tokens; 0: among all
     seed            sampling: another draw
@@ -41,9 +46,15 @@ class SearchConfig:
     max_length_ratio: float = 2.0
     max_length_offset: int = 10
     n_best: int = 1
+    no_repeat_ngram: int = 0
+    repetition_penalty: float = 1.0
     temperature: float = 1.0
     top_k: int = 0
     seed: int = 1
+
+    @property
+    def limits_repetition(self) -> bool:
+        return self.no_repeat_ngram > 0 or self.repetition_penalty != 1.0
 
     def check(self) -> None:
         """Raise UserError for settings that make no search."""
@@ -57,6 +68,10 @@ class SearchConfig:
             )
         if self.length_penalty < 0:
             raise UserError(f"search.length_penalty ({self.length_penalty}) must not be negative")
+        if self.no_repeat_ngram < 0:
+            raise UserError(f"search.no_repeat_ngram ({self.no_repeat_ngram}) must not be negative; 0: off")
+        if not (self.repetition_penalty > 0 and math.isfinite(self.repetition_penalty)):
+            raise UserError(f"search.repetition_penalty ({self.repetition_penalty}) must be a number above 0; 1: off")
         if self.temperature <= 0 or self.top_k < 0:
             raise UserError(
                 f"search.temperature ({self.temperature}) must be above 0, search.top_k ({self.top_k}) not negative"
@@ -71,7 +86,10 @@ class SearchConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """One translation: its tokens without EOS, and its length-normalised log probability, EOS included."""
+    """One translation: its tokens without EOS, and its length-normalised log probability, EOS included.
+
+    The probability is the model's own, whatever the search did to it to choose between translations.
+    """
 
     tokens: list[int]
     score: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TextIO
 
@@ -42,6 +43,14 @@ class Progress:
         share = done / max(self.total, 1)
         left = f" · {duration((self.total - done) / speed)} left" if done else ""
         return f"{done:,} of {self.total:,} lines ({share:.0%}) · {speed:,.1f} lines/s{left}"
+
+
+def tell(note: str, warning: str = "") -> None:
+    """Say on stderr what a person should know; "" is nothing."""
+    if note:
+        print(note, file=sys.stderr, flush=True)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -35,14 +35,12 @@ class Splitting:
     tokens     the most source tokens of a segment of several sentences; 0: as many as the model can read
     only_long  only lines that are too long for the model are cut
     language   of the source, an ISO 639 code; "": chosen by the script of each line
-    tags       symbols such as <2de>, one of which, in front of a line, stands before each of its segments
     """
 
     sentences: int = 0
     tokens: int = 0
     only_long: bool = False
     language: str = ""
-    tags: tuple[str, ...] = ()
 
     @classmethod
     def of_model(cls, manifest: Mapping[str, Any], split: Split = Split.auto) -> Splitting:
@@ -54,7 +52,6 @@ class Splitting:
             tokens=manifest.get("trained_tokens", 0),
             only_long=split is Split.never,
             language=manifest.get("source_language", ""),
-            tags=tuple(manifest.get("tags", ())),
         )
 
     @property
@@ -76,6 +73,7 @@ def split_line(
 ) -> list[Segment]:
     """The segments, of at most max_tokens tokens each, of a line that has the given tokens.
 
+    encode gives the tokens of a part; where the line has a tag, which is not in its text, so has each part.
     A line that is too long, or has more sentences than splitting allows, is cut at the ends of sentences; what is
     still too long at the marks between clauses, then at spaces, and in the last resort anywhere. Sentences are put
     together again as far as splitting allows, clauses and words as far as there is room.
@@ -84,9 +82,6 @@ def split_line(
     too_long = len(tokens) > max_tokens
     if not too_long and not splitting.by_sentences:
         return [Segment(tokens)]
-    tag, _, rest = line.partition(" ")
-    if tag in splitting.tags:
-        line, encode = rest, _with_tag(encode, tag)
     sentences = split_sentences(line, splitting.language)
     if not too_long and len(sentences) <= splitting.sentences:
         return [Segment(tokens)]
@@ -102,10 +97,6 @@ def split_line(
         for segment in _split(run, ids, [_CLAUSE, _SPACE], encode=encode, max_tokens=max_tokens)
     ]
     return [segment for segment in segments if segment.tokens]
-
-
-def _with_tag(encode: Encode, tag: str) -> Encode:
-    return lambda texts: encode([f"{tag} {text}" for text in texts])
 
 
 def _runs(sentences: list[str], lengths: list[int], *, max_sentences: int, max_tokens: int) -> list[str]:

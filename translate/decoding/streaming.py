@@ -2,7 +2,7 @@
 
 A regular file is read in windows of equally many lines. From a pipe or terminal, whatever has arrived is one
 window, so that a line typed is answered before the next one is. With n_best above 1 each line of input gives
-several lines of output, `index ||| text ||| score`, best first; index counts input lines from 0.
+as many lines of output, `index ||| text ||| score`, best first; index counts input lines from 0.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from translate.decoding.progress import Progress
+from translate.decoding.progress import Progress, tell
 from translate.decoding.translator import WINDOW, DecodingConfig, Translation, Translator
 from translate.errors import UserError
-from translate.text import count_lines, read_ended_lines, read_lines
+from translate.tags import TagCount
+from translate.text import count_lines, normalise, read_ended_lines, read_lines
 
 STANDARD = "-"
 
@@ -72,6 +73,7 @@ def translate_files(translator: Translator, config: DecodeConfig) -> int:
     A reader of standard output that leaves early (`| head`) ends the work without a complaint.
     """
     source = _open_input(config.input)
+    tell(translator.tagging.note)
     progress = _progress(config, source)
     try:
         with _writing(config.output) as output:
@@ -90,11 +92,20 @@ def translate_files(translator: Translator, config: DecodeConfig) -> int:
 def translate_stream(
     translator: Translator, source: str | BinaryIO, output: BinaryIO, *, progress: Progress | None = None
 ) -> int:
-    """Translate every line of a file or binary stream, flushing each window; how many there were."""
+    """Translate every line of a file or binary stream, flushing each window; how many there were.
+
+    What is unusual about the lines' tags is told beforehand where all of them are there, else at the end.
+    """
     done = 0
+    known_before = isinstance(source, str) and bool(translator.tagging.known) and _is_complete(source)
+    if known_before:
+        tell("", translator.tagging.check(map(normalise, read_lines(source))))
+    count = TagCount(translator.tagging)
     lines = read_ended_lines(source)
     for window in _windows(lines) if _is_complete(source) else _arrivals(lines):
         started, size = done, len(window)
+        if not known_before:
+            count.add_all(normalise(text) for text, _ in window)
         translations = translator.translate(
             [text for text, _ in window],
             progress=(lambda share: progress.show(started + share * size)) if progress else None,  # noqa: B023
@@ -105,6 +116,7 @@ def translate_stream(
         output.flush()
         if progress:
             progress.show(done)
+    tell("", count.warning())
     return done
 
 

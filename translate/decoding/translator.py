@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
 from translate.decoding.engine import Engine, EngineName, Sentence
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
-from translate.decoding.segmentation import Segment, Split, Splitting, join_translations, split_line
+from translate.decoding.segmentation import Encode, Segment, Split, Splitting, join_translations, split_line
 from translate.device import Device, Precision
 from translate.errors import UserError
+from translate.tags import Tagging
 from translate.target_unicode import TargetUnicode
 from translate.text import normalise
 
@@ -23,6 +26,8 @@ class DecodingConfig:
     """How lines are translated; the configurations of the commands that decode add to it.
 
     adapter            what adapt=lora, adapter or prefix has trained for the model: a run's folder; "" for none
+    tag                symbol such as <2de> to put in front of every source line; "": none, but for a model that always
+                       had one, the only one
     batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses. 0: as
                        many as the engine finds fast
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
@@ -36,6 +41,7 @@ class DecodingConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     engine: EngineName = EngineName.native
     adapter: str = ""
+    tag: str = ""
     batch_tokens: int = 0
     batch_sentences: int = 0
     max_source_length: int = 0
@@ -52,7 +58,8 @@ class Translation:
 
     score          the best hypothesis's log probability / length ** length_penalty; of a line translated in
                    several segments the mean, weighted by their target tokens
-    n_best         (text, score) of each hypothesis, best first; the first is (text, score)
+    n_best         (text, score) of as many hypotheses as search.n_best says, best first; the first is (text, score).
+                   Where the search has found fewer, the rest is ("", -inf); of a blank line all are ("", 0.0)
     source_tokens, target_tokens   EOS not counted
     segments       how many parts the line was translated in; 0: it was blank
     """
@@ -83,6 +90,7 @@ class Splits:
         return Splits(self.lines + other.lines, self.split + other.split, self.parts + other.parts)
 
 
+NO_ALTERNATIVE = ("", -math.inf)
 BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, target_tokens=0, segments=0)
 
 
@@ -92,7 +100,7 @@ class SourceAndTarget(Protocol):
     @property
     def text_form(self) -> int: ...
 
-    def encode_source(self, lines: Sequence[str]) -> list[list[int]]: ...
+    def encode_source(self, lines: Sequence[str], *, tag: str | None = None) -> list[list[int]]: ...
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]: ...
 
@@ -100,7 +108,7 @@ class SourceAndTarget(Protocol):
 class Translator:
     """An engine with the tokenizer of its model, and one way of searching; written is how translations are spelled.
 
-    splits counts what has been translated so far.
+    tagging says what tags its lines have; splits counts what has been translated so far.
 
     Raises UserError for settings that make no search with it.
     """
@@ -114,6 +122,7 @@ class Translator:
         max_source_length: int = 0,
         splitting: Splitting | None = None,
         written: TargetUnicode | None = None,
+        tagging: Tagging | None = None,
     ):
         search.check()
         if max_source_length < 0:
@@ -128,6 +137,7 @@ class Translator:
         self.written = written or TargetUnicode()
         self.max_source_length = min(max_source_length or engine.max_length, engine.max_length)
         self.splitting = splitting or Splitting()
+        self.tagging = tagging or Tagging()
         self.splits = Splits()
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
@@ -139,7 +149,9 @@ class Translator:
         wanted = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
         found = dict(zip(wanted, self.engine.search(wanted, self.search, progress=progress), strict=True))
         texts = self._texts(found)
-        translations = [_assemble(segments, found, texts, self.written) for segments in line_segments]
+        translations = [
+            _assemble(segments, found, texts, self.written, n_best=self.search.n_best) for segments in line_segments
+        ]
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
@@ -151,15 +163,19 @@ class Translator:
             yield from self.translate(some)
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
-        """Each line's segments; none if it is blank."""
-        texts = [normalise(line, self.tokenizer.text_form).strip() for line in lines]
-        encode = self.tokenizer.encode_source
-        return [
-            split_line(text, tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting)
-            if text and tokens
-            else []
-            for text, tokens in zip(texts, encode(texts), strict=True)
-        ]
+        """Each line's segments, all of which have the line's tag; none if it is blank."""
+        lines = [normalise(line, self.tokenizer.text_form) for line in lines]
+        encoded = self.tokenizer.encode_source([self.tagging.tagged(line) for line in lines])
+        return [self._segments(line, tokens) if tokens else [] for line, tokens in zip(lines, encoded, strict=True)]
+
+    def _segments(self, line: str, tokens: list[int]) -> list[Segment]:
+        tag, text = self.tagging.split(line)
+        encode: Encode = self.tokenizer.encode_source
+        if self.tagging.known:  # one that stands in front of a part of the line is text
+            encode = partial(self.tokenizer.encode_source, tag=tag)
+        return split_line(
+            text.strip(), tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting
+        )
 
     def describe(self, splits: Splits) -> str:
         """What the log says of split lines; empty if there are none."""
@@ -183,22 +199,26 @@ def _assemble(
     found: dict[Sentence, list[Hypothesis]],
     texts: dict[Sentence, list[str]],
     written: TargetUnicode,
+    *,
+    n_best: int,
 ) -> Translation:
-    """A line's translation; its k-th best joins the k-th best of its segments."""
+    """A line's translation; its k-th best joins the k-th best of its segments, or the last where there are fewer."""
     if not segments:
-        return BLANK
+        return replace(BLANK, n_best=BLANK.n_best * n_best)
     sentences = [tuple(segment.tokens) for segment in segments]
-    n_best = []
-    for place in range(min(len(found[sentence]) for sentence in sentences)):
-        parts = [found[sentence][place] for sentence in sentences]
+    alternatives = []
+    for place in range(max(len(found[sentence]) for sentence in sentences)):
+        places = [min(place, len(found[sentence]) - 1) for sentence in sentences]
+        parts = [found[sentence][own] for sentence, own in zip(sentences, places, strict=True)]
         weights = [len(part.tokens) + 1 for part in parts]
         score = sum(part.score * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
-        text = join_translations([texts[sentence][place] for sentence in sentences], segments)
-        n_best.append((written.write(text), score))
+        joined = [texts[sentence][own] for sentence, own in zip(sentences, places, strict=True)]
+        alternatives.append((written.write(join_translations(joined, segments)), score))
+    alternatives += [NO_ALTERNATIVE] * (n_best - len(alternatives))
     return Translation(
-        text=n_best[0][0],
-        score=n_best[0][1],
-        n_best=n_best,
+        text=alternatives[0][0],
+        score=alternatives[0][1],
+        n_best=alternatives,
         source_tokens=sum(map(len, sentences)),
         target_tokens=sum(len(found[sentence][0].tokens) for sentence in sentences),
         segments=len(segments),

@@ -10,7 +10,7 @@ from typing import Any
 
 from translate.data.names import one_or_several
 from translate.data.preparation import ParallelText
-from translate.decoding.progress import Progress
+from translate.decoding.progress import Progress, tell
 from translate.decoding.search_record import describe_search
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
@@ -19,7 +19,7 @@ from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
 from translate.evaluation.report import reference_files, write_report
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
-from translate.text import read_lines
+from translate.text import normalise, read_lines
 
 
 @dataclass(kw_only=True)
@@ -93,19 +93,21 @@ def evaluate_files(
 ) -> Evaluation:
     """Translate and score what read_evaluation_text has read; the report goes to report_directory(config).
 
-    run gives tag and tokenizer where config does not; notes become part of the result.
+    run gives the tokenizer where config does not; notes become part of the result.
     """
     run = run or RunScoring.of({})
     choice = _tokenizer(config, run, text)
+    tagging = translator.tagging
+    tell(tagging.note, tagging.check(map(normalise, text.source)))
     progress = Progress(sys.stderr, total=len(text)) if config.progress else None
     evaluation = evaluate_corpus(
         translator,
-        replace(text, source=run.tagged(text.source)),
+        replace(text, source=[tagging.put_in_front(line) for line in text.source]),
         metrics=config.metrics,
         tokenize=choice.name,
         bootstrap=config.bootstrap,
         progress=(lambda share: progress.show(share * len(text))) if progress else None,
-        decoding=describe_decoding(translator, engine=config.engine, tag=run.tag),
+        decoding=describe_decoding(translator, engine=config.engine, tag=tagging.tag),
         notes=[*notes, *filter(None, [choice.note])],
     )
     if progress:

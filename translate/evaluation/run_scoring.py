@@ -28,14 +28,11 @@ class RunScoring:
     """What decided the scores in a run's log and report; "" or None where an older run does not say.
 
     tokenize   what BLEU counted as words
-    tag        the symbol before each source line of the validation set; tags are all that the model knows
     precision  that validation and test were decoded in
     """
 
     target_language: str
     tokenize: str
-    tag: str
-    tags: list[str]
     precision: Precision | None
     search: SearchConfig | None
 
@@ -47,8 +44,6 @@ class RunScoring:
             return cls(
                 target_language=str(manifest.get("target_language", "")),
                 tokenize=str(manifest.get("bleu_tokenizer", "")),
-                tag=str(manifest.get("tag", "")),
-                tags=list(manifest.get("tags", [])),
                 precision=Precision(precision) if precision else None,
                 search=search_of(manifest),
             )
@@ -74,10 +69,3 @@ class RunScoring:
         tokenize = tokenizer_of_language(self.target_language)
         because = f"the model's target language is {self.target_language}"
         return TokenizerChoice(tokenize, script_note(references, tokenize, because=because, options=_OPTIONS))
-
-    def tagged(self, source: Sequence[str]) -> list[str]:
-        """Source lines as the run's validation set has them; lines that begin with a tag of the model keep theirs."""
-        if not self.tag:
-            return list(source)
-        known = tuple({self.tag, *self.tags})
-        return [line if line.startswith(known) else f"{self.tag} {line}" for line in source]

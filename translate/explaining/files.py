@@ -9,13 +9,14 @@ from pathlib import Path
 
 from translate.checkpoint import LoadedModel
 from translate.decoding.native import NativeEngine
-from translate.decoding.progress import Progress
+from translate.decoding.progress import Progress, tell
 from translate.decoding.segmentation import Segment, Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.explaining.explanation import Explanation, explain
 from translate.explaining.page import index_page, page_name, sentence_page
 from translate.explaining.picture import save_picture
+from translate.tags import Tagging, tagging_of
 from translate.text import normalise, read_lines
 
 logger = logging.getLogger("translate")
@@ -66,15 +67,18 @@ def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConf
 def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
     """Token ids of each line and of its translation, those apart that are blank or too long."""
     lines = _first_lines(config.input, config.lines)
+    tagging = tagging_of(loaded.manifest, loaded.tokenizer, wished=config.tag)
+    normalised = _normalised(lines, loaded)
+    tell(tagging.note, tagging.check(normalised))
     if config.target:
-        sources = loaded.tokenizer.encode_source(_normalised(lines, loaded))
+        sources = loaded.tokenizer.encode_source([tagging.tagged(line) for line in normalised])
         texts = _first_lines(config.target, config.lines)
         if len(texts) != len(lines):
             raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(texts):,}")
         targets = loaded.tokenizer.encode_target(_normalised(texts, loaded))
         pairs = list(zip(sources, targets, strict=True))
     else:
-        sources = _segments(lines, loaded, engine, config)
+        sources = _segments(lines, loaded, engine, config, tagging)
         readable = [source for source in sources if 0 < len(source) <= min(config.max_pieces, engine.max_length)]
         found = engine.search([tuple(source) for source in readable], config.search)
         pairs = [(source, hypotheses[0].tokens) for source, hypotheses in zip(readable, found, strict=True)]
@@ -86,7 +90,9 @@ def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> 
     return chosen
 
 
-def _segments(lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[list[int]]:
+def _segments(
+    lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig, tagging: Tagging
+) -> list[list[int]]:
     """Source tokens of what decoding would translate at once; a blank line has one segment without tokens."""
     translator = Translator(
         engine,
@@ -94,6 +100,7 @@ def _segments(lines: list[str], loaded: LoadedModel, engine: NativeEngine, confi
         config.search,
         max_source_length=config.max_source_length,
         splitting=Splitting.of_model(loaded.manifest, config.split),
+        tagging=tagging,
     )
     return [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
 

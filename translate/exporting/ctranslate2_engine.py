@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from translate.decoding.engine import Sentence, check_batching
@@ -128,8 +129,11 @@ class CTranslate2Engine:
         found = self._first_search(work, progress)
         again = [place for place in found if _is_wrong(found[place], work.limits[place])]
         found |= self._second_search(again, work)
+        if config.no_repeat_ngram and config.min_length:
+            found = {place: _cut_at_repetitions(some, config.no_repeat_ngram) for place, some in found.items()}
         # where tokens were forbidden, the runtime shares their probability out among the others
-        found |= self._rescored(list(found) if config.min_length else again, found, work)
+        changes_probabilities = config.min_length or config.limits_repetition
+        found |= self._rescored(list(found) if changes_probabilities else again, found, work, cut=set(again))
         return [_best(found[place], config) for place in range(len(sentences))]
 
     def _runtime(self, workers: int) -> Any:
@@ -173,26 +177,39 @@ class CTranslate2Engine:
         return {place: result for batch, results in found for place, result in zip(batch.places, results, strict=True)}
 
     def _rescored(
-        self, places: list[int], found: dict[int, list[Hypothesis]], work: _Input
+        self, places: list[int], found: dict[int, list[Hypothesis]], work: _Input, *, cut: set[int]
     ) -> dict[int, list[Hypothesis]]:
-        """The hypotheses of these sentences with EOS and the model's own probabilities of all tokens."""
+        """The hypotheses of these sentences with EOS and the model's own probabilities of all tokens.
+
+        Where repetition is limited, the n_best of them are chosen by the probabilities of the search.
+        """
+        alpha, n_best = work.config.length_penalty, work.config.n_best
         pairs = [
-            (place, hypothesis.tokens)
+            (place, hypothesis)
             for place in places
             for hypothesis in found[place]
             if _FORBIDDEN.isdisjoint(hypothesis.tokens)
         ]
-        rescored: dict[int, list[Hypothesis]] = {place: [] for place in places}
         results = work.runtime.score_batch(
             [work.source[place] for place, _ in pairs],
-            [[self._target_pieces[token] for token in tokens] for _, tokens in pairs],
+            [[self._target_pieces[token] for token in hypothesis.tokens] for _, hypothesis in pairs],
             max_batch_size=self._batch_sentences,
             max_input_length=0,
         )
-        for (place, tokens), result in zip(pairs, results, strict=True):
-            score = sum(result.log_probs) / len(result.log_probs) ** work.config.length_penalty
-            rescored[place].append(Hypothesis(tokens=tokens, score=score))
-        return rescored
+        rescored: dict[int, list[tuple[float, Hypothesis]]] = {place: [] for place in places}
+        for (place, hypothesis), result in zip(pairs, results, strict=True):
+            length = len(result.log_probs)
+            own = sum(result.log_probs) / length**alpha
+            rank = own
+            if work.config.limits_repetition:
+                was_cut = place in cut and len(hypothesis.tokens) == work.limits[place]
+                found_by = hypothesis.score * (length - was_cut) ** alpha + was_cut * result.log_probs[-1]
+                rank = found_by / length**alpha
+            rescored[place].append((rank, Hypothesis(tokens=hypothesis.tokens, score=own)))
+        return {
+            place: [hypothesis for _, hypothesis in sorted(ranked, key=itemgetter(0), reverse=True)[:n_best]]
+            for place, ranked in rescored.items()
+        }
 
     def _batches(self, places: Iterable[int], limits: list[int], work: _Input) -> Iterator[_Batch]:
         """Of sentences with one limit; longest first: what comes last is short, so that the workers end together."""
@@ -251,6 +268,8 @@ def _options(config: SearchConfig) -> dict[str, Any]:
         "beam_size": _beam_size(config),
         "length_penalty": config.length_penalty,
         "min_decoding_length": config.min_length,
+        "no_repeat_ngram_size": config.no_repeat_ngram,
+        "repetition_penalty": config.repetition_penalty,
         "max_input_length": 0,
         "return_scores": True,
     }
@@ -263,6 +282,29 @@ def _beam_size(config: SearchConfig) -> int:
 def _is_wrong(hypotheses: list[Hypothesis], limit: int) -> bool:
     """Whether one is longer than its limit, or has tokens that must not be said."""
     return any(len(h.tokens) > limit or not _FORBIDDEN.isdisjoint(h.tokens) for h in hypotheses)
+
+
+def _cut_at_repetitions(hypotheses: list[Hypothesis], n: int) -> list[Hypothesis]:
+    """Hypotheses up to the first token that must not be said or completes an n-gram for the second time.
+
+    The runtime says one where nothing else is left and min_length forbids the end; ends are for _rescored to add.
+    """
+    cut: dict[tuple[int, ...], Hypothesis] = {}
+    for hypothesis in hypotheses:
+        tokens = hypothesis.tokens[: _first_repetition(hypothesis.tokens, n)]
+        cut.setdefault(tuple(tokens), Hypothesis(tokens=tokens, score=hypothesis.score))
+    return list(cut.values())
+
+
+def _first_repetition(tokens: list[int], n: int) -> int:
+    ngrams: set[tuple[int, ...]] = set()
+    for place, token in enumerate(tokens):
+        ngram = tuple(tokens[max(0, place + 1 - n) : place + 1])
+        if token in _FORBIDDEN or ngram in ngrams:
+            return place
+        if len(ngram) == n:
+            ngrams.add(ngram)
+    return len(tokens)
 
 
 def _best(hypotheses: list[Hypothesis], config: SearchConfig) -> list[Hypothesis]:

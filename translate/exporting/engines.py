@@ -16,6 +16,7 @@ from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
+from translate.tags import tagging_of
 from translate.target_unicode import TargetUnicode
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
@@ -36,8 +37,10 @@ class OpenedModel:
     manifest: dict[str, Any]
 
 
-def open_model(path: str, config: DecodingConfig) -> OpenedModel:
+def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False) -> OpenedModel:
     """The model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
+
+    as_validated: unless config.tag names another, source lines get the tag of the run's validation set.
 
     Raises UserError where it cannot be used.
     """
@@ -49,6 +52,7 @@ def open_model(path: str, config: DecodingConfig) -> OpenedModel:
         max_source_length=config.max_source_length,
         splitting=Splitting.of_model(manifest, config.split),
         written=TargetUnicode.of_manifest(manifest),
+        tagging=tagging_of(manifest, tokenizer, wished=config.tag, as_validated=as_validated),
     )
     return OpenedModel(translator, manifest)
 

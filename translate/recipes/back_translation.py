@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from translate.checkpoint import load_model
 from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes
 from translate.data.preparation import DataConfig
 from translate.data.storage import digest
+from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
 from translate.decoding.segmentation import Splitting
@@ -32,13 +34,16 @@ from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
 from translate.errors import UserError
+from translate.tags import Tagging, tagging_of
 from translate.target_unicode import TargetUnicode
-from translate.text import count_lines, read_lines, write_lines
+from translate.text import count_lines, normalise, read_lines, write_lines
 from translate.training.run import train
 from translate.training.settings import BackTranslationConfig, TrainConfig
 from translate.training.tracking import errors_logged
 from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
+
+_LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
 
 logger = logging.getLogger("translate")
 
@@ -78,7 +83,7 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
     """Write the synthetic pairs, source.txt and target.txt; continue where an earlier session was killed."""
     settings, world = config.back_translation, join_world(choose_device(config.compute.device))
     try:
-        key = digest([fingerprint(reverse / "best"), _hash(settings), dataclasses.asdict(settings.search)])
+        key = digest([fingerprint(reverse / "best"), _hash(settings), _search_content(settings.search)])
         if world.is_main:
             _clear_if_outdated(folder, key)
         world.wait()
@@ -138,6 +143,13 @@ def _hash(settings: BackTranslationConfig) -> str:
     return content_hashes(text, key="back_translation.monolingual")[0]
 
 
+def _search_content(search: SearchConfig) -> dict[str, Any]:
+    """What decides the translations; options that came later are left out where they are off, so that translations
+    made before are not made again."""
+    content, off = dataclasses.asdict(search), dataclasses.asdict(SearchConfig())
+    return {key: value for key, value in content.items() if key not in _LATER_OPTIONS or value != off[key]}
+
+
 def _clear_if_outdated(folder: Path, key: str) -> None:
     """Translations by another model, of other text or by another search are of no use."""
     marker = folder / "key"
@@ -171,12 +183,16 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         precision=validation_precision(training_precision(config.compute.precision, can), can),
         workers=1 if world.size > 1 else 0,
     )
+    tagging = tagging_of(loaded.manifest, loaded.tokenizer, as_validated=bool(loaded.manifest.get("tag")))
+    if world.is_main:
+        _tell_of_tags(tagging, settings.monolingual)
     own = Translator(
         engine,
         loaded.tokenizer,
         settings.search,
         splitting=Splitting.of_model(loaded.manifest),
         written=TargetUnicode.of_manifest(loaded.manifest),
+        tagging=tagging,
     )
     translator, splits = ShardedTranslator(own, world), Splits()
     progress = Progress(sys.stderr, total=lines) if world.is_main else None
@@ -193,6 +209,13 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         progress.finish(lines)
         if note := own.describe(splits):
             logger.info(note)
+
+
+def _tell_of_tags(tagging: Tagging, monolingual: str) -> None:
+    if tagging.note:
+        logger.info(tagging.note)
+    if tagging.known and (warning := tagging.check(map(normalise, read_lines(monolingual)))):
+        logger.warning(warning)
 
 
 def _choose(settings: BackTranslationConfig, folder: Path) -> None:

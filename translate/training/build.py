@@ -29,7 +29,7 @@ from translate.checkpoint import (
 from translate.data.encoders import make_encodings
 from translate.data.loader import Loader
 from translate.data.plan import padding_share
-from translate.data.preparation import Prepared, prepare
+from translate.data.preparation import Prepared, corpus_tags, has_untagged_source, prepare
 from translate.data.report import data_report
 from translate.decoding.native import NativeEngine
 from translate.decoding.search_record import search_fields
@@ -41,7 +41,9 @@ from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
+from translate.tags import tagging_of
 from translate.target_unicode import Form, TargetUnicode
+from translate.text import normalise
 from translate.training.averages import RunningAverage
 from translate.training.changes import plain
 from translate.training.folder import RunFolder, provenance
@@ -232,6 +234,7 @@ def _describe(
         "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
         "sentences_per_line": data.sentences_per_line,
         "trained_tokens": data.trained_tokens,
+        **_describe_tags(config, data, base),
         "text_form": data.tokenizer.text_form,
         "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
         "target_unicode": data.target_unicode.as_manifest(),
@@ -252,6 +255,15 @@ def _describe(
         for warning in report.warnings:
             logger.warning(warning)
     return world.from_main(manifest)
+
+
+def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
+    """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
+    tags, untagged = corpus_tags(config.data), has_untagged_source(config.data)
+    if base is not None:
+        tags += base.manifest.get("tags", base.tokenizer.tags)
+        untagged = untagged or base.manifest.get("untagged_source", True)
+    return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
 
 
 def _decide(config: TrainConfig) -> TrainingDecision:
@@ -314,10 +326,13 @@ def _validator(
         batch_tokens=config.validation.batch_tokens,
         precision=decision.decoding_precision,
     )
+    # every line of the evaluation sets has its tag already
+    tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
     translator = Translator(
         engine,
         data.tokenizer,
         config.search,
+        tagging=tagging,
         splitting=Splitting.of_model(manifest),
         written=TargetUnicode.of_manifest(manifest),
     )
@@ -371,6 +386,12 @@ def _introduce(run: Run, *, resumed: bool) -> None:
             f"sentences translated at once: at most {splitting.sentences}; lines with more are translated in parts "
             "(split=never: only lines that are too long)"
         )
+    for text in (data.valid, data.test):
+        if text is None:
+            continue
+        lines = map(normalise, text.source)
+        if warning := run.validator.translator.tagging.check(lines, option=f"data.{text.name}.tag"):
+            logger.warning(f"data.{text.name}: {warning}")
     if resumed:
         progress = run.state.progress
         logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")
