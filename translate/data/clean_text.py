@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from translate.data.cleaning import (
 )
 from translate.data.corpora import CorpusConfig, Pair, read_pairs
 from translate.data.storage import Ragged, RaggedWriter
+from translate.files import read_json, write_json
 from translate.target_unicode import LineForms, TargetUnicode, choose_form
 from translate.text import normalise
 
@@ -166,24 +166,21 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def save_report(directory: Path, report: CleaningReport) -> None:
-    text = json.dumps(asdict(report), ensure_ascii=False, indent=1)
-    (directory / "report.json").write_text(text, encoding="utf-8")
+    write_json(directory / "report.json", asdict(report))
 
 
 def load_report(directory: Path) -> CleaningReport:
-    stored = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    stored = read_json(directory / "report.json")
     examples = {reason: [Example(**entry) for entry in entries] for reason, entries in stored["examples"].items()}
     return CleaningReport(total=stored["total"], dropped=stored["dropped"], examples=examples)
 
 
 def _save_target_unicode(directory: Path, target_unicode: TargetUnicode) -> None:
-    text = json.dumps({"target_unicode": target_unicode.as_manifest()}, ensure_ascii=False, indent=1)
-    (directory / "target_unicode.json").write_text(text, encoding="utf-8")
+    write_json(directory / "target_unicode.json", {"target_unicode": target_unicode.as_manifest()})
 
 
 def _load_target_unicode(directory: Path) -> TargetUnicode:
-    text = (directory / "target_unicode.json").read_text(encoding="utf-8")
-    return TargetUnicode.of_manifest(json.loads(text))
+    return TargetUnicode.of_manifest(read_json(directory / "target_unicode.json"))
 
 
 def add_examples(

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
+from translate.data.corpora import CorpusConfig, CorpusFormat, Snapshot, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
-from translate.data.storage import Ragged, building, digest
+from translate.data.storage import Ragged, digest
 from translate.errors import UserError
+from translate.files import building
 from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
@@ -84,6 +85,7 @@ class Prepared:
 
     sentences_per_line, trained_tokens  the most that source lines usually have: see usual_limits
     target_unicode  the form of the training target, which translations are written in
+    snapshot  the files that the fingerprint stands for, as they were when they were hashed
     """
 
     tokenizer: Tokenizer
@@ -94,6 +96,7 @@ class Prepared:
     cleaning: CleaningReport
     sentences_per_line: int
     trained_tokens: int
+    snapshot: Snapshot
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
 
 
@@ -107,14 +110,16 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
     corpora = training_corpora(data)
-    hashes = {name: content_hashes(corpus, key=name) for name, corpus in evaluation_corpora(data) + corpora}
+    snapshot = Snapshot.take(evaluation_corpora(data) + corpora)
+    hashes = snapshot.hashes
     valid = read_parallel_text(data.valid, key="data.valid")
     test = read_parallel_text(data.test, key="data.test") if has_test(data) else None
+    snapshot.require_unchanged(evaluation_corpora(data))
 
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     # runs of text form 1 began when the cache's first format stood here: their fingerprints must not change
     text_key = digest([text_form, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning)])
-    text = _clean_text(data, text_form, text_key)
+    text = _clean_text(data, text_form, text_key, snapshot)
     if isinstance(tokenizer, Tokenizer):
         built = tokenizer
         _require_tags(built, corpora)
@@ -126,7 +131,16 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     fingerprint = digest([encoded_key, _mix(corpora), *_content(evaluation_corpora(data), hashes)])
     sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=encoded_key)
     return Prepared(
-        built, train, valid, test, fingerprint, train.report, sentences, tokens, target_unicode=text.target_unicode
+        tokenizer=built,
+        train=train,
+        valid=valid,
+        test=test,
+        fingerprint=fingerprint,
+        cleaning=train.report,
+        sentences_per_line=sentences,
+        trained_tokens=tokens,
+        snapshot=snapshot,
+        target_unicode=text.target_unicode,
     )
 
 
@@ -189,12 +203,13 @@ def _cached(data: DataConfig, kind: str, key: str) -> Path:
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
-def _clean_text(data: DataConfig, text_form: int, key: str) -> CleanText:
+def _clean_text(data: DataConfig, text_form: int, key: str, snapshot: Snapshot) -> CleanText:
     directory = _cached(data, "text", key)
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             report = write_clean_text(folder, training_corpora(data), data.cleaning, text_form=text_form)
+            snapshot.require_unchanged(training_corpora(data))  # the folder is named after their hashes
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
     _require_pairs(text.report)
@@ -205,7 +220,7 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_
     weights = _sampling_weights(training_corpora(data))
     key = digest([text_key, asdict(config), weights, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
@@ -235,7 +250,7 @@ def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
 def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> EncodedCorpus:
     corpora = training_corpora(data)
     directory = _cached(data, "tokens", key)
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             write_encoded(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,22 @@ import yaml
 
 import translate
 from translate.errors import UserError
-from translate.model_directory import read_json, restore_directory
+from translate.files import (
+    MARKER,
+    ProcessLock,
+    interrupted,
+    is_marked,
+    listing,
+    mark,
+    read_json,
+    restore_directory,
+    write_json,
+    write_text,
+)
+from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
 from translate.tokenizer import Tokenizer
+from translate.training.state import STATE_FILES, STATE_NAME
 
 # decided by their content, which the data's fingerprint covers, or without effect on the result
 FREE_KEYS = (
@@ -50,9 +62,16 @@ FREE_KEYS = (
 )
 
 
-@dataclass(frozen=True)
+_RUN = "run"  # the kind of folder, in its marker
+_LOCK = ".lock"
+_OF_A_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_OF_BACK_TRANSLATION = {"reverse", "synthetic"}
+
+
+@dataclass(eq=False)
 class RunFolder:
     path: Path
+    _lock: ProcessLock | None = field(default=None, init=False, repr=False)
 
     @property
     def config(self) -> Path:
@@ -91,18 +110,75 @@ class RunFolder:
         return self.path / "evaluation"
 
     def open(self, config: dict[str, Any]) -> None:
-        """Make the folder, or check that the run in it has this configuration. Raises UserError."""
+        """Make the folder, or check that the run in it has this configuration; no other process may, until close().
+
+        Raises UserError.
+        """
+        self.claim()
+        if self.config.exists():
+            self._compare(self._read_config(), config)
+        for directory in (self.best, self.last, self.average):
+            restore_directory(directory, owned=MODEL_FILES)
+        for directory in interrupted(self.states):
+            if STATE_NAME.fullmatch(directory.name):
+                restore_directory(directory, owned=STATE_FILES)
+
+    def claim(self) -> None:
+        """Make the folder and lock it. Raises UserError for one of another kind, or in which a process is at work."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._check_kind()
             probe = self.path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
+            lock = ProcessLock(self.path / _LOCK)
+            if not lock.acquire(wait=False):
+                raise UserError(
+                    f"run.dir={self.path}: another process is at work on this run ({lock.holder()}); "
+                    "wait until it is over, stop it, or choose another run.dir"
+                )
+            self._lock = lock
+            mark(self.path, _RUN)
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
-        if self.config.exists():
-            self._compare(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}, config)
-        for directory in (self.best, self.last, self.average):
-            restore_directory(directory)
+
+    def close(self) -> None:
+        """Let other processes open the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _check_kind(self) -> None:
+        """UserError unless the folder is empty, a run's, or left by a start that failed."""
+        names = {path.name for path in self.path.iterdir()}
+        if self.manifest.exists() and not self.config.exists():
+            if names & {MODEL, WEIGHTS}:
+                raise UserError(
+                    f"run.dir={self.path} is a model directory, not a run's folder: choose another run.dir; "
+                    f"adapt=full adapt.model={self.path} goes on from this model"
+                )
+            raise UserError(
+                f"run.dir={self.path}: {self.config.name} is missing, which says what this run is; "
+                "bring it back, or choose another run.dir"
+            )
+        is_run = is_marked(self.path, _RUN) or {self.config.name, self.manifest.name} <= names  # of earlier versions
+        started = _OF_A_FAILED_START | _OF_BACK_TRANSLATION | {self.config.name}
+        if not is_run and names - started:
+            raise UserError(
+                f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
+                f"{listing(sorted(names - _OF_A_FAILED_START))}; choose a new folder"
+            )
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            content = None
+        if not isinstance(content, dict) or "run" not in content:
+            raise UserError(
+                f"{self.config} is damaged or not a run's configuration; bring it back, or choose another run.dir"
+            )
+        return content
 
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer of the run in this folder; None where no run has begun or its tokenizer was removed.
@@ -131,8 +207,8 @@ class RunFolder:
                 tokenizer.save(self.path)
             return before
         tokenizer.save(self.path)  # before the manifest, which says that a run has begun
-        self.config.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        self.manifest.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_json(self.manifest, manifest)
         return manifest
 
     def _other_run(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -65,6 +65,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     finally:
         line.clear()
         interruption.forget()
+        folder.close()
         leave_world()
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-import shutil
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,15 @@ import torch
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
-from translate.model_directory import WEIGHTS, replaced_directory
+from translate.files import read_json, remove_directory, replaced_directory, write_json
+from translate.model_directory import WEIGHTS
 from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee
 from translate.training.writer import Writer
 
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
+STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
+STATE_NAME = re.compile(r"step-[0-9]{8}")
 
 
 @dataclass
@@ -99,7 +101,7 @@ class RunState:
             self.trainee.loss_scale.load_state_dict(training["loss_scale"])
         # with another number of processes the run goes on, though no longer bit for bit
         _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
-        values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        values = read_json(folder / PROGRESS)
         self.progress = Progress(**{**values, "place": Place(**values["place"])})
         self.saved = self.progress.step
         return True
@@ -124,21 +126,24 @@ class RunState:
 
 
 def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
-    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}") as folder:
+    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
         with open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
-        progress = json.dumps(dataclasses.asdict(snapshot.progress), indent=2)
-        (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
+        write_json(folder / PROGRESS, dataclasses.asdict(snapshot.progress))
     for old in saved_states(directory)[:-keep]:
-        shutil.rmtree(old)
+        remove_directory(old, owned=STATE_FILES)
 
 
 def saved_states(directory: Path) -> list[Path]:
-    """The complete states in a run's state folder, oldest first."""
-    return sorted(folder for folder in directory.glob("step-*") if folder.suffix == "" and folder.is_dir())
+    """The complete states in a run's state folder, oldest first; a folder of any other name is somebody's own."""
+    if not directory.is_dir():
+        return []
+    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
+    needed = (WEIGHTS, TRAINING, PROGRESS)
+    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
