@@ -19,6 +19,7 @@ from pathlib import Path
 import sentencepiece
 
 from translate.errors import UserError
+from translate.files import write_bytes
 from translate.sentencepiece_model import CONTROL, USER_DEFINED, symbols, with_controls
 from translate.special_tokens import BOS, EOS, PAD, UNK
 from translate.subword_sampling import sample_segmentations
@@ -203,7 +204,7 @@ class Tokenizer:
         """Write tokenizer.model, or source.tokenizer.model and target.tokenizer.model."""
         names = [_JOINT_FILE] if self.shared else [_SOURCE_FILE, _TARGET_FILE]
         for name, model in zip(names, self._models, strict=True):
-            (Path(directory) / name).write_bytes(model)
+            write_bytes(Path(directory) / name, model)
 
     @classmethod
     def load(cls, directory: str | Path, *, text_form: int = TEXT_FORM) -> Tokenizer:

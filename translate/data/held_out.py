@@ -12,8 +12,6 @@ Letters: N pairs.
 from __future__ import annotations
 
 import filecmp
-import os
-import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from translate.data.cleaning import first_occurrences, hash_lines, hash_pairs
 from translate.data.corpora import CorpusConfig
 from translate.errors import UserError
+from translate.files import write_bytes
 
 VERSION = 1  # of the choice: raise it when the same text gives other pairs
 
@@ -198,6 +197,4 @@ def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int
 def _copy(path: Path, target: Path) -> None:
     if target.exists() and filecmp.cmp(path, target, shallow=False):
         return
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(path, partial)
-    os.replace(partial, target)
+    write_bytes(target, path.read_bytes())
