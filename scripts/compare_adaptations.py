@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from benchmarks.report import markdown_table
 from comparison.facts import machine_and_commits, progress_of
 from comparison.runs import Contestant, train
-from translate.model_directory import WEIGHTS, read_json
+from translate.files import read_json
+from translate.model_directory import WEIGHTS
 from translate.text import read_lines, write_lines
 
 # sizes at which each adds at most 5 % to a model of width 128; new weights alone stand higher rates than a whole model

@@ -21,3 +21,9 @@ def corpora_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real corpora in {root}; set TRANSLATE_DATA")
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Conversions of models are kept beside the other files of the tests, not in the home folder."""
+    os.environ["TRANSLATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -11,7 +11,7 @@ import yaml
 from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.config import AdaptConfig, AdapterConfig, LoraConfig, PrefixConfig
-from translate.adaptation.files import fingerprint, save_adapter, with_adapter
+from translate.adaptation.files import fingerprint, save_adapter, save_merged, with_adapter
 from translate.adaptation.modules import Lora
 from translate.checkpoint import load_model, save_model, weights_of
 from translate.data.collate import pad_batch
@@ -120,6 +120,42 @@ def test_a_lora_is_merged_for_use(tmp_path, tokenizer):
     used = with_adapter(load_model(tmp_path / "base", device=CPU), tmp_path / "run").model
     assert not any(isinstance(module, Lora) for module in used.modules())
     torch.testing.assert_close(logits(used), logits(base.model))
+
+
+def test_a_merge_replaces_an_earlier_merge_and_nothing_else(tmp_path, tokenizer, monkeypatch):
+    base = make_base(tmp_path / "base" / "best", tokenizer, "transformer")
+    adapt(base.model, LoraConfig(model="base"))
+    manifest, config = {"base": fingerprint(base.directory)}, LoraConfig(model="base")
+    lora = tmp_path / "lora"
+    save_adapter(lora / "best", weights=weights_of(base.model), config=config, manifest=manifest)
+    (lora / "train.log").write_text("precious")
+    own = tmp_path / "own" / "sub"
+    own.mkdir(parents=True)
+    (own / "photo").write_text("precious")
+
+    def merge(output, model="base/best", adapter="lora") -> None:
+        save_merged(load_model(tmp_path / model, device=CPU), tmp_path / adapter, tmp_path / output)
+
+    def everything() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    merge("merged")
+    merge("merged")
+    load_model(tmp_path / "merged", device=CPU)
+    before = everything()
+    monkeypatch.chdir(tmp_path / "own")
+    for output in ("own", "own/sub", "lora", "lora/best", "base", "base/best", "own/../own", "."):
+        with pytest.raises(UserError, match=r"output=.* name a new folder"):
+            merge(output)
+    assert everything() == before
+    save_adapter(
+        tmp_path / "lora2",
+        weights=weights_of(base.model),
+        config=config,
+        manifest={"base": fingerprint(tmp_path / "merged")},
+    )
+    with pytest.raises(UserError, match="that is what is merged"):
+        merge("merged", model="merged", adapter="lora2")
 
 
 def test_mistakes_are_answered(tmp_path, tokenizer):

@@ -10,7 +10,7 @@ import torch
 from translate.batch import Tokens
 from translate.checkpoint import load_model, save_model, weights_of
 from translate.errors import UserError
-from translate.model_directory import replaced_directory, restore_directory
+from translate.files import replaced_directory, restore_directory
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.tokenizer import TokenizerConfig, train_tokenizer
@@ -105,9 +105,9 @@ def test_the_manifest_holds_the_tokenizers_hash(directory, tokenizer):
 
 def test_an_error_while_writing_leaves_the_old_folder(tmp_path):
     folder = tmp_path / "folder"
-    with replaced_directory(folder) as new:
+    with replaced_directory(folder, owned=["file"]) as new:
         (new / "file").write_text("old", encoding="utf-8")
-    with pytest.raises(ZeroDivisionError), replaced_directory(folder) as new:
+    with pytest.raises(ZeroDivisionError), replaced_directory(folder, owned=["file"]) as new:
         (new / "file").write_text(str(1 / 0), encoding="utf-8")
     assert (folder / "file").read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
@@ -115,11 +115,11 @@ def test_an_error_while_writing_leaves_the_old_folder(tmp_path):
 
 def test_a_process_killed_between_the_renames_loses_nothing(tmp_path):
     folder = tmp_path / "folder"
-    with replaced_directory(folder) as new:
+    with replaced_directory(folder, owned=["file"]) as new:
         (new / "file").write_text("old", encoding="utf-8")
     folder.rename(tmp_path / "folder.old")
     (tmp_path / "folder.new").mkdir()
-    restore_directory(folder)
+    restore_directory(folder, owned=["file"])
     assert (folder / "file").read_text(encoding="utf-8") == "old"
 
 

@@ -37,7 +37,7 @@ from translate.device import Device, Precision
 from translate.errors import UserError
 from translate.exporting.ctranslate2 import _encodings, export_ctranslate2
 from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
-from translate.exporting.ctranslate2_model import KEPT, converted_model
+from translate.exporting.ctranslate2_model import converted_model
 from translate.models import ARCHITECTURES, build_model
 from translate.models.attention_kernels import Weighting
 from translate.models.config import Tying
@@ -368,7 +368,8 @@ def test_conversion_is_made_once_and_anew_when_the_weights_change(tmp_path, join
     model, shape = searchable_model(joint, seed=1, end=1.0)
     directory = save(model, shape, joint, tmp_path / "run" / "best")
     first = engine_of(tmp_path / "run").search(sentences, config)
-    converted = directory / KEPT / "model.bin"
+    converted = converted_model(directory).directory / "model.bin"
+    assert directory not in converted.parents
     time = converted.stat().st_mtime_ns
     assert_equal(engine_of(directory).search(sentences, config), first)
     assert converted.stat().st_mtime_ns == time
@@ -379,6 +380,43 @@ def test_conversion_is_made_once_and_anew_when_the_weights_change(tmp_path, join
     second = engine_of(directory).search(sentences, config)
     assert second != first
     assert_equal(second, native_of(other).search(sentences, config))
+
+
+def test_a_conversion_that_came_with_a_model_is_not_believed(tmp_path, joint):
+    """As earlier versions kept it: in the model's folder, with a note of what it was made from."""
+    config, sentences = SearchConfig(length_penalty=0.0), some_sentences(joint)
+    model, shape = searchable_model(joint, seed=1, end=1.0)
+    directory = save(model, shape, joint, tmp_path / "model")
+    kept = converted_model(directory).directory
+    other, _ = searchable_model(joint, seed=2, end=1.0)
+    stranger = converted_model(save(other, shape, joint, tmp_path / "other")).directory
+    for place in (directory / "ctranslate2", directory):
+        place.mkdir(exist_ok=True)
+        (place / "model.bin").write_bytes((stranger / "model.bin").read_bytes())
+    assert converted_model(directory).directory == kept
+    assert_equal(engine_of(directory).search(sentences, config), native_of(model).search(sentences, config))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "checksums", "added", "removed"])
+def test_a_damaged_conversion_is_made_again(tmp_path, joint, caplog, damage):
+    config, sentences = SearchConfig(length_penalty=0.0), some_sentences(joint)
+    model, shape = searchable_model(joint, seed=1, end=1.0)
+    directory = save(model, shape, joint, tmp_path / "model")
+    kept = converted_model(directory).directory
+    content = (kept / "model.bin").read_bytes()
+    if damage == "cut":
+        (kept / "model.bin").write_bytes(content[:1000])
+    elif damage == "flipped":
+        (kept / "model.bin").write_bytes(content[:-1] + bytes([content[-1] ^ 0x80]))
+    elif damage == "checksums":
+        (kept / "checksums.json").write_text("{")
+    elif damage == "added":
+        (kept / "vmap.txt").write_text("")
+    else:
+        (kept / "config.json").unlink()
+    assert_equal(engine_of(directory).search(sentences, config), native_of(model).search(sentences, config))
+    assert "is damaged: the model is converted again" in caplog.text
+    assert (kept / "model.bin").read_bytes() == content
 
 
 @contextmanager
@@ -394,21 +432,21 @@ def without_root() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-def test_model_directory_that_cannot_be_written_is_left_as_it_is(tmp_path, joint):
+def test_a_cache_that_cannot_be_written_costs_a_conversion_each_time(tmp_path, joint, monkeypatch, caplog):
     model, shape = searchable_model(joint)
     directory = save(model, shape, joint, tmp_path / "model")
-    expected = engine_of(save(model, shape, joint, tmp_path / "same")).search([(4, 5)], SearchConfig())
+    expected = engine_of(directory).search([(4, 5)], SearchConfig())
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o555)
+    monkeypatch.setenv("TRANSLATE_CACHE", str(cache))
     for folder in takewhile(lambda folder: folder != Path(gettempdir()), (tmp_path, *tmp_path.parents)):
         folder.chmod(0o755)
-    directory.chmod(0o555)
-    try:
-        with without_root():
-            engine = engine_of(directory)
-            assert_equal(engine.search([(4, 5)], SearchConfig()), expected)
-            del engine
-    finally:
-        directory.chmod(0o755)
-    assert not (directory / KEPT).exists()
+    with without_root():
+        engine = engine_of(directory)
+        assert_equal(engine.search([(4, 5)], SearchConfig()), expected)
+        del engine
+    assert not list(cache.iterdir())
+    assert "cannot be written; the model is converted for this time only" in caplog.text
 
 
 def test_export_is_usable_alone(tmp_path, separate):
@@ -492,11 +530,25 @@ def test_one_sentence_has_all_threads_and_many_one_each(tmp_path, joint, monkeyp
     assert loaded[-1] == (4, 1)
 
 
+def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path, joint):
+    model, shape = searchable_model(joint)
+    loaded = load_model(save(model, shape, joint, tmp_path / "model"), device=CPU)
+    export_ctranslate2(loaded, tmp_path / "exported")
+    export_ctranslate2(loaded, tmp_path / "exported", quantization="int8")
+    (tmp_path / "exported" / "thesis.tex").touch()
+    for folder in ("exported", "model"):
+        with pytest.raises(UserError, match=rf"directory=.*{folder}: this folder is not replaced"):
+            export_ctranslate2(loaded, tmp_path / folder)
+
+
 def test_a_damaged_export_is_an_error(tmp_path, joint):
     model, shape = searchable_model(joint)
     exported = tmp_path / "exported"
     export_ctranslate2(load_model(save(model, shape, joint, tmp_path / "model"), device=CPU), exported)
     (exported / "model.bin").write_bytes((exported / "model.bin").read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"model\.bin: this file is not what checksums\.json says"):
+        engine_of(exported)
+    (exported / "checksums.json").unlink()  # as in an export of an earlier version
     with pytest.raises(UserError, match="CTranslate2 cannot load the model"):
         engine_of(exported).search([(5, 6)], SearchConfig())
     (exported / "manifest.json").unlink()

@@ -18,7 +18,7 @@ from translate.decoding.native import NativeEngine
 from translate.decoding.translator import BLANK, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import count_words, evaluate_corpus
-from translate.evaluation.files import EvaluateConfig, evaluate_files, read_evaluation_text
+from translate.evaluation.files import EvaluateConfig, claimed_output, evaluate_files, read_evaluation_text
 from translate.evaluation.metrics import Metric, score
 from translate.evaluation.report import terminal_text, write_report
 from translate.text import read_lines, write_lines
@@ -177,3 +177,31 @@ def test_empty_translations_are_said_in_the_report(tmp_path):
     assert note([""] + ["x"] * 19, ["a"] * 20).empty_note == ""
     # nothing is right where there is nothing to translate
     assert note([""] * 10 + ["x"] * 10, [""] * 10 + ["a"] * 10).empty_note == ""
+
+
+def test_a_report_overwrites_neither_its_input_nor_files_of_somebody_elses(tmp_path):
+    write_lines(tmp_path / "src", SOURCE)
+    write_lines(tmp_path / "ref", TARGET)
+    config = EvaluateConfig(model="", source=str(tmp_path / "src"), reference=str(tmp_path / "ref"))
+    config.output, config.bootstrap, config.progress = str(tmp_path / "report"), 0, False
+
+    def evaluate() -> None:
+        with claimed_output(config):
+            evaluate_files(copier(), read_evaluation_text(config), config)
+
+    evaluate()
+    evaluate()
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "hypotheses.txt",
+        "report.json",
+        "report.md",
+    ]
+    config.reference = str(tmp_path / "report" / "hypotheses.txt")
+    with pytest.raises(UserError, match=r"hypotheses\.txt is evaluated here and would be overwritten"):
+        evaluate()
+    config.reference, config.output = str(tmp_path / "ref"), str(tmp_path / "own")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "report.md").write_text("precious")
+    with pytest.raises(UserError, match=r"output=.*own: report\.md is in that folder already"):
+        evaluate()
+    assert (tmp_path / "own" / "report.md").read_text() == "precious"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import pytest
 
 from translate.data import preparation
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
-from translate.data.corpora import CorpusConfig
+from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.preparation import DataConfig, Prepared, prepare, sample_rows
-from translate.data.storage import building
+from translate.data.report import data_report
 from translate.errors import UserError
+from translate.files import building
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer import TokenizerConfig
 
@@ -254,7 +256,7 @@ def test_a_failed_build_leaves_nothing_and_a_finished_one_is_not_built_again(tmp
     target = tmp_path / "cache" / "thing"
 
     def fail() -> None:
-        with building(target) as folder:
+        with building(target, option="data.cache", waiting_for="build") as folder:
             assert folder is not None
             (folder / "half").touch()
             raise RuntimeError("stopped")
@@ -262,12 +264,12 @@ def test_a_failed_build_leaves_nothing_and_a_finished_one_is_not_built_again(tmp
     with pytest.raises(RuntimeError, match="stopped"):
         fail()
     assert not target.exists()
-    with building(target) as folder:
+    with building(target, option="data.cache", waiting_for="build") as folder:
         assert folder is not None
         assert not list(folder.iterdir())
         (folder / "whole").touch()
     assert (target / "whole").exists()
-    with building(target) as folder:
+    with building(target, option="data.cache", waiting_for="build") as folder:
         assert folder is None
 
 
@@ -389,3 +391,65 @@ def test_messy_documentation_is_cleaned_as_its_readme_says(corpora_root: Path, t
     assert prepared.cleaning.total == 56_443
     assert prepared.cleaning.dropped[COPY] / 56_443 == pytest.approx(0.157, abs=0.001)
     assert max(prepared.train.source_lengths.max(), prepared.train.target_lengths.max()) <= 256
+
+
+def read_another_text(data: DataConfig, monkeypatch: pytest.MonkeyPatch, *, function: str) -> None:
+    """Between hashing and reading the text is another one; afterwards the old one is back, with its times."""
+    original = getattr(preparation, function)
+    path = Path(data.train.source if function == "write_clean_text" else data.valid.source)
+
+    def read(*arguments, **options):
+        before, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+        path.write_bytes(before.upper())
+        found = original(*arguments, **options)
+        path.write_bytes(before)
+        os.utime(path, ns=times)
+        return found
+
+    monkeypatch.setattr(preparation, function, read)
+
+
+def test_text_that_changes_while_it_is_read_gets_no_place_in_the_cache(data: DataConfig, monkeypatch):
+    expected = all_pairs(prepare(data, TOKENIZER))
+    shutil.rmtree(data.cache)
+    with monkeypatch.context() as patch:
+        read_another_text(data, patch, function="write_clean_text")
+        with pytest.raises(UserError, match=r"data\.train: the files have changed while they were read"):
+            prepare(data, TOKENIZER)
+    assert not list(Path(data.cache).glob("text-*"))
+    assert all_pairs(prepare(data, TOKENIZER)) == expected
+
+
+def test_a_validation_set_that_changes_while_it_is_read_is_noticed(data: DataConfig, monkeypatch):
+    read_another_text(data, monkeypatch, function="read_parallel_text")
+    with pytest.raises(UserError, match=r"data\.valid: the files have changed while they were read"):
+        prepare(data, TOKENIZER)
+
+
+def test_a_report_on_text_that_has_changed_since_is_not_kept(data: DataConfig):
+    prepared = prepare(data, TOKENIZER)
+    write_lines(data.train.source, SOURCE[::-1])
+    with pytest.raises(UserError, match=r"data\.train: the files have changed"):
+        data_report(data, prepared)
+    assert not list(Path(data.cache).glob("report-*"))
+
+
+@pytest.mark.parametrize("option", ["train.source", "train.target", "valid.source", "test.target", "test.labels"])
+def test_a_pipe_as_corpus_is_refused_before_it_is_read(data: DataConfig, tmp_path: Path, option: str):
+    os.mkfifo(tmp_path / "pipe")  # without a writer: to open it would wait for ever
+    data.test = write_pairs(tmp_path / "test", SOURCE[:5], TARGET[:5])
+    split, name = option.split(".")
+    setattr(getattr(data, split), name, f"{tmp_path}/pipe")
+    with pytest.raises(UserError, match=rf"^data\.{split}\.{name}=.*pipe: a pipe cannot be read twice; write it to a"):
+        prepare(data, TOKENIZER)
+    assert not Path(data.cache).exists()
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "squad"])
+def test_a_pipe_or_device_as_table_is_refused_before_it_is_read(data: DataConfig, tmp_path: Path, kind: str):
+    os.mkfifo(tmp_path / "table.0")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for path, what in ((f"{tmp_path}/table.*", "pipe"), (f"{tmp_path}/zero", "device")):
+        data.train = CorpusConfig(format=CorpusFormat(kind), path=path, source="1", target="2")
+        with pytest.raises(UserError, match=rf"^data\.train\.path=.*: a {what} cannot be read twice"):
+            prepare(data, TOKENIZER)

@@ -64,6 +64,18 @@ def test_a_mistake_in_a_setting_ends_the_sweep(corpus, tmp_path):
     assert read_trials(tmp_path / "sweep") == []
 
 
+def test_a_folder_that_is_no_sweeps_is_refused_before_anything_is_written(corpus, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    result = sweep(corpus, tmp_path, model__dropout="0.0,0.1")
+    assert result.returncode == 1
+    assert result.stderr.decode() == (
+        f"error: run.dir={tmp_path}: this folder is not a sweep's, and it is not empty: it holds thesis.tex; "
+        "choose a new folder\n"
+    )
+    assert "Traceback" not in result.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_several_processes_are_refused(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = sweep(corpus, tmp_path / "sweep", model__dropout="0.0,0.1")

@@ -265,6 +265,23 @@ def test_patience_ends_a_run_that_no_longer_gains(corpus, tmp_path):
     assert b"no better validation since step 2" in result.stderr
 
 
+def test_a_second_command_on_the_same_run_is_refused_until_the_first_is_killed(finished, corpus, tmp_path):
+    folder = tmp_path / "run"
+    process = start("train", *options(corpus, folder, run__max_steps=100_000))
+    wait_for_step(folder, process)
+    second = call("train", *options(corpus, folder))
+    running = process.poll() is None
+    process.kill()
+    process.communicate()
+    assert running
+    assert second.returncode == 1
+    assert f"another process is at work on this run (pid {process.pid} on ".encode() in second.stderr
+    assert b"Traceback" not in second.stderr
+    third = call("train", *options(corpus, folder, run__max_steps=1))
+    assert third.returncode == 0, third.stderr.decode()
+    assert b"continuing from step" in third.stderr
+
+
 def test_two_processes_train_one_model(finished, corpus, tmp_path):
     """torchrun with two processes: the same number of updates, one run folder, a model that decodes."""
     torchrun = [command("train")[0], "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

@@ -317,7 +317,77 @@ def test_a_killed_decode_leaves_no_file_that_looks_complete(tmp_path):
             translator,
             DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False),
         )
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["in", "out.partial"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["in"]
+
+
+def decode(folder: Path, source: str, output: str, translator=None) -> None:
+    config = DecodeConfig(model="", input=str(folder / source), output=str(folder / output), progress=False)
+    check_files(config)
+    translate_files(translator or copier(), config)
+
+
+def test_decoding_never_touches_its_input(tmp_path):
+    (tmp_path / "x.partial").write_bytes(b"a\nb\n")
+    decode(tmp_path, "x.partial", "x")
+    assert (tmp_path / "x.partial").read_bytes() == (tmp_path / "x").read_bytes() == b"a\nb\n"
+    (tmp_path / "soft").symlink_to("x")
+    (tmp_path / "hard").hardlink_to(tmp_path / "x")
+    for output in ("x", "soft", "hard"):
+        with pytest.raises(UserError, match="that is the input itself"):
+            decode(tmp_path, "x", output)
+    with (
+        open(tmp_path / "x", "rb") as stdin,
+        open(tmp_path / "x", "ab") as stdout,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sys.stdin", stdin)
+        with pytest.raises(UserError, match="that is the input itself"):
+            check_files(DecodeConfig(model="", output=str(tmp_path / "x")))
+        patch.setattr("sys.stdout", stdout)
+        with pytest.raises(UserError, match="that is the input itself"):
+            check_files(DecodeConfig(model="", input=str(tmp_path / "x")))
+        with pytest.raises(UserError, match="that is the input itself"):
+            check_files(DecodeConfig(model=""))
+
+
+def test_output_links_are_written_through(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\n")
+    (tmp_path / "real").write_bytes(b"old\n")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nowhere").symlink_to("no/folder")
+    decode(tmp_path, "in", "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"a\n"
+    with pytest.raises(UserError, match="a loop of symbolic links"):
+        decode(tmp_path, "in", "loop")
+    with pytest.raises(UserError, match="there is no folder"):
+        decode(tmp_path, "in", "nowhere")
+
+
+def test_what_was_translated_before_an_error_is_kept_under_a_name_that_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "in").write_bytes(b"a\nb\nc\n")
+    monkeypatch.setattr("translate.decoding.streaming.WINDOW", 1)
+    translator = copier()
+    next_logits = translator.engine.model.next_logits
+
+    def fail_at_c(source, history):
+        return 1 / 0 if (tmp_path / "stop").exists() else next_logits(source, history)
+
+    translator.engine.model.next_logits = fail_at_c
+    translate = translator.translate
+
+    def translate_and_stop(lines, **options):
+        (tmp_path / "stop").touch() if lines == ["c"] else None
+        return translate(lines, **options)
+
+    translator.translate = translate_and_stop
+    with pytest.raises(ZeroDivisionError):
+        decode(tmp_path, "in", "out", translator)
+    [partial] = tmp_path.glob("out.*.partial")
+    assert partial.read_bytes() == b"a\nb\n"
+    assert f"what was translated so far is in {partial}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from translate.errors import UserError
-from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin, replaced_directory
+from translate.files import replaced_directory, write_json, write_text
+from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_model, read_origin
 from translate.models import ARCHITECTURES, ModelConfig, build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.models.vocabulary import Vocabularies
@@ -65,12 +65,11 @@ def save_model(
     manifest: Mapping[str, Any],
 ) -> None:
     """Write a model directory; one that was there before is replaced only by a complete one."""
-    with replaced_directory(directory) as new:
+    with replaced_directory(directory, owned=MODEL_FILES) as new:
         write_weights(weights, new / WEIGHTS)
-        (new / MODEL).write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
+        write_text(new / MODEL, yaml.safe_dump(_plain(config), sort_keys=False))
         tokenizer.save(new)
-        content = {**manifest, "tokenizer": tokenizer.hash}
-        (new / MANIFEST).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(new / MANIFEST, {**manifest, "tokenizer": tokenizer.hash})
 
 
 def write_weights(weights: Weights, path: Path) -> None:

@@ -7,7 +7,13 @@ from translate.config import given_options, run_command
 from translate.decoding.engine import EngineName
 from translate.decoding.search_record import search_note
 from translate.device import Precision
-from translate.evaluation.files import EvaluateConfig, evaluate_files, read_evaluation_text, report_directory
+from translate.evaluation.files import (
+    EvaluateConfig,
+    claimed_output,
+    evaluate_files,
+    read_evaluation_text,
+    report_directory,
+)
 from translate.evaluation.report import terminal_text
 from translate.evaluation.run_scoring import RunScoring
 from translate.exporting.engines import can_decode_in, open_model
@@ -17,15 +23,16 @@ from translate.model_directory import read_manifest
 def evaluate(config: EvaluateConfig) -> None:
     config.check()
     text = read_evaluation_text(config)
-    manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
-    run = RunScoring.of(manifest)
-    if run.search is not None and not any(name.partition(".")[0] == "search" for name in given_options()):
-        config = replace(config, search=replace(run.search, n_best=config.search.n_best))
-    config, note = with_precision(config, run)
-    notes = list(filter(None, [note, search_note(run.search, config.search)]))
-    translator = open_model(config.model, config, as_validated=True).translator
-    evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
-    print(terminal_text(evaluation))
+    with claimed_output(config):
+        manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+        run = RunScoring.of(manifest)
+        if run.search is not None and not any(name.partition(".")[0] == "search" for name in given_options()):
+            config = replace(config, search=replace(run.search, n_best=config.search.n_best))
+        config, note = with_precision(config, run)
+        notes = list(filter(None, [note, search_note(run.search, config.search)]))
+        translator = open_model(config.model, config, as_validated=True).translator
+        evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
+        print(terminal_text(evaluation))
     print(f"report: {report_directory(config) / 'report.md'}")
 
 

@@ -1,24 +1,23 @@
-"""The files of a model directory, but for what needs PyTorch: finding it, what its manifest says, replacing it whole.
+"""The files of a model directory, but for what needs PyTorch: finding it, and what its manifest says.
 
 weights.safetensors  model.yaml  tokenizer.model (or one per side)  manifest.json
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
+from translate.files import read_json
 from translate.text import text_form_of
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
+
+# all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
+MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, "evaluation", "ctranslate2")
 
 
 def find_model(path: Path) -> Path:
@@ -69,55 +68,3 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
             f"(hash {tokenizer.hash[:12]}, the manifest says {str(manifest.get('tokenizer'))[:12]})"
         )
     return tokenizer, manifest
-
-
-@contextmanager
-def replaced_directory(directory: Path) -> Iterator[Path]:
-    """A new folder to fill, which then takes the place of `directory`; on an error the old one stays.
-
-    A folder that cannot be written is a UserError. A process killed between the two renames leaves the old
-    folder under another name: see restore_directory.
-    """
-    new, old = directory.with_name(directory.name + ".new"), directory.with_name(directory.name + ".old")
-    restore_directory(directory)
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-        _flush_to_disk(new)
-    except OSError as error:
-        shutil.rmtree(new, ignore_errors=True)
-        before = "; the one before stays" if directory.exists() else ""
-        raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    if directory.exists():
-        directory.rename(old)
-    new.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def restore_directory(directory: Path) -> None:
-    """Undo a replacement that was killed half-way."""
-    old = directory.with_name(directory.name + ".old")
-    if old.exists() and not directory.exists():
-        old.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _flush_to_disk(directory: Path) -> None:
-    for path in directory.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object of JSON; UserError where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not a manifest")
-    return content

@@ -1,12 +1,15 @@
 """python -m translate.prepare: clean and encode a corpus ahead of training, and report on it."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.config import run_command
+from translate.data.held_out import HELD_OUT_FILES
 from translate.data.preparation import DataConfig, prepare
-from translate.data.report import data_report
+from translate.data.report import MARKDOWN, VALUES, data_report
+from translate.files import claimed
 from translate.tokenizer import TokenizerConfig
 from translate.training.tracking import ProgressLine, start_log
 
@@ -28,6 +31,16 @@ class PrepareConfig:
 
 def run(config: PrepareConfig) -> None:
     start_log(ProgressLine())
+    output = (
+        claimed(Path(config.output), [MARKDOWN, VALUES], may_have=HELD_OUT_FILES, kind="data report", option="output")
+        if config.output
+        else nullcontext()
+    )
+    with output:
+        _prepare(config)
+
+
+def _prepare(config: PrepareConfig) -> None:
     prepared = prepare(config.data, config.tokenizer)
     if prepared.held_out is not None:
         held_out = prepared.held_out.copy(Path(config.output)) if config.output else prepared.held_out

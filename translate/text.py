@@ -12,11 +12,12 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from translate.errors import UserError
+from translate.files import atomic_file
 
 Source = str | Path | BinaryIO
 
@@ -110,9 +111,12 @@ def decode_line(raw: bytes, *, name: str, number: int) -> str:
 
 
 def write_lines(path: str | Path, lines: Iterable[str], *, end_last_line: bool = True) -> int:
-    """Write each line and a "\\n" (gzip if the name ends in .gz); returns how many lines there were."""
+    """Write each line and a "\\n" (gzip if the name ends in .gz); returns how many lines there were.
+
+    The file appears when all lines are in it.
+    """
     count = 0
-    with _open_for_writing(Path(path)) as stream:
+    with atomic_file(path) as file, compressing(file, path) as stream:
         for line in lines:
             assert "\n" not in line, "a line cannot hold a line break"
             separator = "\n" if count else ""
@@ -161,7 +165,8 @@ def _open_for_reading(path: str | Path) -> BinaryIO:
     return open(path, "rb")
 
 
-def _open_for_writing(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(path, "wb", mtime=0))
-    return open(path, "wb")
+def compressing(stream: BinaryIO, path: str | Path) -> AbstractContextManager[BinaryIO]:
+    """The stream, through gzip if the path ends in .gz; the same content gives the same bytes."""
+    if str(path).endswith(".gz"):
+        return cast(AbstractContextManager[BinaryIO], gzip.GzipFile("", "wb", fileobj=stream, mtime=0))
+    return nullcontext(stream)

@@ -19,6 +19,7 @@ from pathlib import Path
 import sentencepiece
 
 from translate.errors import UserError
+from translate.files import write_bytes
 from translate.sentencepiece_model import CONTROL, USER_DEFINED, symbols, with_controls
 from translate.special_tokens import BOS, EOS, PAD, UNK
 from translate.subword_sampling import sample_segmentations
@@ -28,6 +29,7 @@ from translate.text import TEXT_FORM, normalise
 _JOINT_FILE = "tokenizer.model"
 _SOURCE_FILE = "source.tokenizer.model"
 _TARGET_FILE = "target.tokenizer.model"
+TOKENIZER_FILES = (_JOINT_FILE, _SOURCE_FILE, _TARGET_FILE)
 _NUM_SPECIAL = 4
 _MAX_THREADS = 8
 # SentencePiece adds up floats per thread, so the vocabulary depends on their number: one for all machines.
@@ -203,7 +205,7 @@ class Tokenizer:
         """Write tokenizer.model, or source.tokenizer.model and target.tokenizer.model."""
         names = [_JOINT_FILE] if self.shared else [_SOURCE_FILE, _TARGET_FILE]
         for name, model in zip(names, self._models, strict=True):
-            (Path(directory) / name).write_bytes(model)
+            write_bytes(Path(directory) / name, model)
 
     @classmethod
     def load(cls, directory: str | Path, *, text_form: int = TEXT_FORM) -> Tokenizer:

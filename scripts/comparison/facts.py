@@ -17,8 +17,8 @@ from translate.data.preparation import ParallelText
 from translate.evaluation import metrics
 from translate.evaluation.metrics import Metric
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
+from translate.files import read_json
 from translate.losses.attention import uncovered
-from translate.model_directory import read_json
 from translate.text import read_lines
 from translate.training.validation import encode_validation
 

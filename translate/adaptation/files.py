@@ -6,9 +6,7 @@ weights.safetensors  adapter.yaml  manifest.json
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,8 @@ from translate.checkpoint import (
     write_weights,
 )
 from translate.errors import UserError
-from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, find_adapter, read_json, replaced_directory
+from translate.files import check_replaceable, read_json, replaced_directory, sha256, write_json, write_text
+from translate.model_directory import ADAPTER, MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_adapter
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
 
@@ -37,10 +36,10 @@ _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"meth
 def save_adapter(directory: Path, *, weights: Weights, config: AdaptConfig, manifest: Mapping[str, Any]) -> None:
     """Write an adapter's directory; manifest["base"] is the fingerprint of the model that it belongs to."""
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in _OF_THE_RUN}
-    with replaced_directory(directory) as new:
+    with replaced_directory(directory, owned=MODEL_FILES) as new:
         write_weights(weights, new / WEIGHTS)
-        (new / ADAPTER).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        (new / MANIFEST).write_text(json.dumps(dict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(new / ADAPTER, yaml.safe_dump(settings, sort_keys=False))
+        write_json(new / MANIFEST, dict(manifest))
 
 
 def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
@@ -65,8 +64,10 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
 def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
     """Write a model directory in which an adapter has become part of the model. Changes base.
 
-    Raises UserError for what with_adapter refuses, and for adapters that cannot be merged.
+    Raises UserError for what with_adapter refuses, for adapters that cannot be merged, and for an output folder that
+    holds anything but an earlier merge.
     """
+    check_merge_output(output, inputs=[base.directory, find_adapter(Path(path))])
     before = {name for name, _ in base.model.named_parameters()}
     merged = with_adapter(base, path)
     if before != {name for name, _ in merged.model.named_parameters()}:
@@ -81,10 +82,19 @@ def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
     )
 
 
+def check_merge_output(output: Path, *, inputs: Sequence[Path]) -> None:
+    """UserError unless `output` is new, empty, or an earlier merge that is not itself merged here."""
+    for directory in inputs:
+        if output.exists() and output.samefile(directory):
+            raise UserError(f"output={output}: that is what is merged; name a new folder")
+    check_replaceable(output, complete=[WEIGHTS, MODEL, MANIFEST], owned=MODEL_FILES)
+    if (output / MANIFEST).exists() and "merged" not in read_json(output / MANIFEST):
+        raise UserError(f"output={output}: this folder is not replaced, for it holds another model; name a new folder")
+
+
 def fingerprint(directory: Path) -> str:
     """SHA-256 of a model's weights, which its adapters remember."""
-    with open(directory / WEIGHTS, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(directory / WEIGHTS)
 
 
 def _read_settings(path: Path) -> AdaptConfig:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +27,11 @@ from translate.config.help import help_text
 from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
 from translate.config.own_text import choose_own_text
 from translate.errors import UserError
+from translate.files import MARKER, is_marked, listing, mark
+
+# all that a sweep's folder may hold
+_OF_HYDRA = ("multirun.yaml", "optimization_results.yaml", "study.db*")
+_OF_A_SWEEP = (MARKER, *_OF_HYDRA, "trials.tsv", ".trials.lock*", "trial-*")
 
 
 def run_command(
@@ -46,9 +53,9 @@ def run_command(
     register(name, schema, variants, additions)
     # Hydra would print errors in its own words and end the process; with this they arrive here
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    if not OmegaConf.has_resolver("made_folder"):
+    if not OmegaConf.has_resolver("sweep_folder"):
         add_resolver = OmegaConf.register_new_resolver if IS_HYDRA_1_3 else OmegaConf.register_resolver
-        add_resolver("made_folder", _made_folder)
+        add_resolver("sweep_folder", sweep_folder)
     own, known = take_own_options(schema), known_keys(schema, variants, additions)
     quote_texts()
     choose_own_text(name)
@@ -63,8 +70,10 @@ def run_command(
             print(help_text(name, schema))
         else:
             command()
-    except HydraException as error:
-        _fail(explain(error, known))
+    except UserError as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(_user_error(error) or explain(error, known))
 
 
 def with_answers(work: Callable[[], float | None]) -> float | None:
@@ -86,9 +95,26 @@ def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
     for key in unknown_keys(config):
         raise UserError(unknown_key(key, known))
     try:
-        return OmegaConf.to_object(config)
+        settings = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(str(error).split("\n")[0]) from None
+    return with_home(settings)
+
+
+def with_home(value: Any) -> Any:
+    """Settings in which every text that begins with ~/ or ~NAME/ has that home folder instead, as a shell does it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{f.name: with_home(getattr(value, f.name)) for f in _fields(value)})
+    if isinstance(value, dict):
+        return {key: with_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_home(inner) for inner in value]
+    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)
+    return os.path.expanduser(value) if is_path else value
+
+
+def _fields(value: Any) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(value) if field.init]
 
 
 def register(name: str, schema: type[Any], variants: Variants, additions: Variants) -> None:
@@ -108,10 +134,34 @@ def register(name: str, schema: type[Any], variants: Variants, additions: Varian
             store.store(group=group, name=f"schema_{addition}", node=kind, package=f"{group}.{addition}")
 
 
-def _made_folder(path: str) -> str:
-    """The path, of a folder that is there by then: a sweep's database is opened before any trial has made it."""
-    Path(path).mkdir(parents=True, exist_ok=True)
-    return path
+def sweep_folder(path: str) -> str:
+    """The path, of a folder that is there by then: Hydra and Optuna write into it before any trial begins.
+
+    Raises UserError for a folder that is something else than a sweep's.
+    """
+    if not path:
+        raise UserError("run.dir is empty: name a folder for the sweep")
+    folder = Path(with_home(path))
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [entry.name for entry in folder.iterdir()]
+    foreign = [name for name in names if not any(fnmatch(name, pattern) for pattern in _OF_A_SWEEP)]
+    if foreign and not is_marked(folder, "sweep"):
+        raise UserError(
+            f"run.dir={path}: this folder is not a sweep's, and it is not empty: it holds {listing(sorted(foreign))}; "
+            "choose a new folder"
+        )
+    mark(folder, "sweep")
+    return str(folder)
+
+
+def _user_error(error: BaseException) -> str:
+    """The message of the UserError behind an error of Hydra's; empty: there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _fail(message: str) -> NoReturn:

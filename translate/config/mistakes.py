@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,7 +20,7 @@ _WITHOUT_EVALUATION_SETS = (
 )
 
 
-def explain(error: HydraException, known: Sequence[str]) -> str:
+def explain(error: Exception, known: Sequence[str]) -> str:
     """What a mistake on the command line was, with the nearest name there is."""
     message = str(error).strip()
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):

@@ -30,6 +30,7 @@ from translate.data.cleaning import (
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
 from translate.data.held_out import HeldOut, PairKeys
 from translate.data.storage import Ragged, RaggedWriter
+from translate.files import read_json, write_json, write_text
 from translate.target_unicode import LineForms, TargetUnicode, choose_form
 from translate.text import normalise, write_lines
 
@@ -148,7 +149,7 @@ class _Writer:
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
         origins = json.dumps(self._origins, ensure_ascii=False)
-        (self._directory / _ORIGINS_FILE).write_text(origins, encoding="utf-8")
+        write_text(self._directory / _ORIGINS_FILE, origins)
         kept = np.ones(len(line), dtype=bool)
         dropped = {}
         if self._config.drop_duplicates:
@@ -213,7 +214,7 @@ class _RawTargets:
 
 def load_held_out(directory: Path) -> HeldOut:
     """What write_clean_text has held out."""
-    stored = json.loads((directory / _HELD_OUT_FILE).read_text(encoding="utf-8"))
+    stored = read_json(directory / _HELD_OUT_FILE)
     return HeldOut(directory, **stored)
 
 
@@ -239,7 +240,7 @@ def _write_held_out(
             write_lines(directory / f"{name}.{side}", [raw[place][index] for place in places.tolist()])
     sizes = {name: len(places) for name, places in chosen.items()}
     stored = {"sizes": sizes, "left_out": int(left_out.sum()) - sum(sizes.values())}
-    (directory / _HELD_OUT_FILE).write_text(json.dumps(stored), encoding="utf-8")
+    write_json(directory / _HELD_OUT_FILE, stored)
     np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
@@ -257,24 +258,21 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def save_report(directory: Path, report: CleaningReport) -> None:
-    text = json.dumps(asdict(report), ensure_ascii=False, indent=1)
-    (directory / "report.json").write_text(text, encoding="utf-8")
+    write_json(directory / "report.json", asdict(report))
 
 
 def load_report(directory: Path) -> CleaningReport:
-    stored = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    stored = read_json(directory / "report.json")
     examples = {reason: [Example(**entry) for entry in entries] for reason, entries in stored["examples"].items()}
     return CleaningReport(total=stored["total"], dropped=stored["dropped"], examples=examples)
 
 
 def _save_target_unicode(directory: Path, target_unicode: TargetUnicode) -> None:
-    text = json.dumps({"target_unicode": target_unicode.as_manifest()}, ensure_ascii=False, indent=1)
-    (directory / "target_unicode.json").write_text(text, encoding="utf-8")
+    write_json(directory / "target_unicode.json", {"target_unicode": target_unicode.as_manifest()})
 
 
 def _load_target_unicode(directory: Path) -> TargetUnicode:
-    text = (directory / "target_unicode.json").read_text(encoding="utf-8")
-    return TargetUnicode.of_manifest(json.loads(text))
+    return TargetUnicode.of_manifest(read_json(directory / "target_unicode.json"))
 
 
 def add_examples(report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer]) -> None:

@@ -8,8 +8,8 @@ line of a table or of JSON lines is a pair with two blank sides, as it is in tex
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from translate.data.names import one_or_several
 from translate.errors import UserError
+from translate.files import require_regular, sha256
 from translate.text import open_bytes, read_lines
 
 Pair = tuple[str, str]
@@ -133,6 +134,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
     of lines, or naming the line that lacks a column.
     """
     empty = True
+    _require_files(config, key)
     try:
         _check_names(config, key)
         one_target = replace(config, target=config.targets[0])
@@ -152,11 +154,48 @@ def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
 
 def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
     """SHA-256 of each file that read_pairs reads, whatever the files are called."""
+    _require_files(config, key)
     try:
         _check_names(config, key)
         return [_hash_file(path) for path in _files(config)]
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Some corpora's files as they were once, each by the key of its configuration: SHA-256 and the system's times."""
+
+    corpora: dict[str, CorpusConfig]
+    hashes: dict[str, list[str]]
+    status: dict[str, list[tuple[int, ...]]]
+
+    @classmethod
+    def take(cls, corpora: Sequence[tuple[str, CorpusConfig]]) -> Snapshot:
+        status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
+        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
+
+    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
+        """UserError where files are no longer what was hashed, so that what was read since may be another text.
+
+        A file that was changed and changed back has its old hash, but not its old times.
+        """
+        for key in self.corpora if keys is None else keys:
+            config = self.corpora[key]
+            if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
+                raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
+
+
+def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
+    _require_files(config, key)
+    try:
+        _check_names(config, key)
+        found = [os.stat(path) for path in _files(config)]
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+    except OSError:
+        return []  # hashing it says what is wrong
+    return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]
 
 
 def read_text(config: CorpusConfig) -> Iterator[Row]:
@@ -282,6 +321,18 @@ def _check_names(config: CorpusConfig, key: str) -> None:
         raise UserError(f"nothing says {what}{automatic}; set {options}")
 
 
+def _require_files(config: CorpusConfig, key: str) -> None:
+    """UserError for a pipe or device: a corpus is hashed, read and reported on, each time from its beginning."""
+    paths = [(f"{key}.labels", config.labels)]
+    if config.format is CorpusFormat.text:
+        paths += [(f"{key}.source", config.source), *((f"{key}.target", path) for path in config.targets)]
+    elif config.format is not CorpusFormat.hub:
+        paths += [(f"{key}.path", path) for path in (config.path, *glob.glob(config.path, recursive=True))]
+    for option, path in paths:
+        if path:
+            require_regular(path, option=option)
+
+
 def _files(config: CorpusConfig) -> list[str]:
     if config.format is CorpusFormat.text:
         return [config.source, *config.targets]
@@ -302,8 +353,7 @@ def _paths(config: CorpusConfig) -> list[str]:
 def _hash_file(path: str) -> str:
     with open_bytes(path):
         pass  # for its errors; what is hashed are the bytes as they are stored, compressed or not
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _column_places(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:

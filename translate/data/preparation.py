@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, CleanText, load_held_out, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes, phase_starts
+from translate.data.corpora import CorpusConfig, CorpusFormat, Snapshot, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
-from translate.data.storage import Ragged, building, digest
+from translate.data.storage import Ragged, digest
 from translate.errors import UserError
+from translate.files import building
 from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, normalise, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
@@ -95,6 +96,7 @@ class Prepared:
     target_unicode  the form of the training target, which translations are written in
     evaluation      where valid and test come from, each with the key of its configuration
     held_out        the sets taken from the training text, None if valid is given
+    snapshot        the files that the fingerprint stands for, as they were when they were hashed
     """
 
     tokenizer: Tokenizer
@@ -106,6 +108,7 @@ class Prepared:
     sentences_per_line: int
     trained_tokens: int
     evaluation: list[tuple[str, CorpusConfig]]
+    snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
 
@@ -121,15 +124,17 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
         tokenizer.check()
     corpus_tags(data)  # for its errors
     corpora, given = training_corpora(data), evaluation_corpora(data)
-    hashes = {name: content_hashes(corpus, key=name) for name, corpus in given + corpora}
+    snapshot = Snapshot.take(given + corpora)
+    hashes = snapshot.hashes
     texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
+    snapshot.require_unchanged(texts)
 
     hold_out = sets_to_hold_out(data)
     choice = [["held out", HELD_OUT_VERSION, hold_out]] if hold_out else []
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     # runs of text form 1 began when the cache's first format stood here: their fingerprints must not change
     text_key = digest([text_form, *_content(corpora, hashes), _cleaning_before_tokens(data.cleaning), *choice])
-    text = _clean_text(data, text_form, text_key, hold_out)
+    text = _clean_text(data, text_form, text_key, hold_out, snapshot)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     evaluation = [*(_held_out_corpora(data, held_out) if held_out else []), *given]
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in evaluation if name not in texts}
@@ -155,6 +160,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
         sentences_per_line=sentences,
         trained_tokens=tokens,
         evaluation=evaluation,
+        snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
     )
@@ -256,14 +262,14 @@ def _cached(data: DataConfig, kind: str, key: str) -> Path:
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
-def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str]) -> CleanText:
+def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str], snapshot: Snapshot) -> CleanText:
     directory = _cached(data, "text", key)
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
-            report = write_clean_text(
-                folder, training_corpora(data), data.cleaning, text_form=text_form, hold_out=hold_out
-            )
+            corpora = training_corpora(data)
+            report = write_clean_text(folder, corpora, data.cleaning, text_form=text_form, hold_out=hold_out)
+            snapshot.require_unchanged(name for name, _ in corpora)  # the folder is named after their hashes
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
     _require_pairs(text.report)
@@ -275,7 +281,7 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_
     tags = corpus_tags(data)
     key = digest([text_key, asdict(config), weights, tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
@@ -305,7 +311,7 @@ def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
 def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> EncodedCorpus:
     corpora = training_corpora(data)
     directory = _cached(data, "tokens", key)
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             write_encoded(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ from translate.data.likeness import likeness, warnings
 from translate.data.preparation import DataConfig, Prepared, training_corpora
 from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
-from translate.data.storage import building, digest
+from translate.data.storage import digest
+from translate.files import building, read_json, write_json, write_text
+
+MARKDOWN, VALUES = "data_report.md", "data_report.json"
 
 _FORMAT_VERSION = 2
 _NUM_EXAMPLES = 3
@@ -39,15 +41,15 @@ class DataReport:
 
     def save(self, directory: str | Path) -> None:
         """Write data_report.md and data_report.json."""
-        (Path(directory) / "data_report.md").write_text(self.markdown, encoding="utf-8")
-        text = json.dumps(self.values, ensure_ascii=False, indent=1)
-        (Path(directory) / "data_report.json").write_text(text + "\n", encoding="utf-8")
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        write_text(Path(directory) / MARKDOWN, self.markdown)
+        write_json(Path(directory) / VALUES, self.values)
 
     @classmethod
     def load(cls, directory: str | Path) -> DataReport:
         """What save wrote."""
-        markdown = (Path(directory) / "data_report.md").read_text(encoding="utf-8")
-        return cls(markdown, json.loads((Path(directory) / "data_report.json").read_text(encoding="utf-8")))
+        markdown = (Path(directory) / MARKDOWN).read_text(encoding="utf-8")
+        return cls(markdown, read_json(Path(directory) / VALUES))
 
 
 def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
@@ -57,9 +59,10 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
     """
     key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data), prepared.target_unicode.as_manifest()])
     directory = Path(data.cache) / f"report-{key[:16]}"
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="report on the same data") as folder:
         if folder is not None:
             values = _values(data, prepared)
+            prepared.snapshot.require_unchanged()
             DataReport(as_markdown(values), values).save(folder)
     return DataReport.load(directory)
 

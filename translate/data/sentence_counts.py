@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.encoded import EncodedCorpus
-from translate.data.storage import building, digest
+from translate.data.storage import digest
+from translate.files import building
 from translate.sentences import split_sentences
 
 _SAMPLE = 100_000
@@ -56,7 +57,7 @@ def _sentence_counts(
     """Sentences of each of the rows' sources, counted once and kept in the cache."""
     name = digest([key, language, _VERSION, version("sentencex")])[:16]
     directory = cache / f"sentences-{name}"
-    with building(directory) as folder:
+    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             counts = [
                 len(split_sentences(text, language))

@@ -1,23 +1,16 @@
-"""Rows of different lengths in one memory-mapped file; and folders that appear complete or not at all."""
+"""Rows of different lengths in one memory-mapped file."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import mmap
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-from translate.errors import UserError
 
 
 class RaggedWriter:
@@ -81,57 +74,6 @@ class Ragged:
         return zip(self.offsets[indices].tolist(), self.offsets[indices + 1].tolist(), strict=True)
 
 
-@contextmanager
-def building(directory: Path) -> Iterator[Path | None]:
-    """A folder to fill that becomes `directory` in one step at the end; None if that is there already.
-
-    One process builds, others asking for the same wait; killed at any moment, it leaves nothing that looks
-    complete.
-    """
-    if directory.exists():
-        yield None
-        return
-    with _as_user_error(directory.parent):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with open(directory.parent / f".{directory.name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if directory.exists():
-                yield None
-                return
-            partial = directory.parent / f".{directory.name}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            try:
-                yield partial
-                _sync(partial)
-                partial.rename(directory)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-
-
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _sync(directory: Path) -> None:
-    for path in [*directory.iterdir(), directory]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _as_user_error(directory: Path) -> Iterator[None]:
-    causes = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in causes:
-            raise
-        raise UserError(
-            f"data.cache: {directory} cannot be written ({error.strerror}); "
-            "make room, or set data.cache to another folder"
-        ) from None

@@ -8,7 +8,6 @@ as many lines of output, `index ||| text ||| score`, best first; index counts in
 from __future__ import annotations
 
 import errno
-import gzip
 import io
 import os
 import queue
@@ -20,13 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TextIO
 
 from translate.decoding.progress import Progress, tell
 from translate.decoding.translator import WINDOW, DecodingConfig, Translation, Translator
 from translate.errors import UserError
+from translate.files import atomic_file, follow_links
 from translate.tags import TagCount
-from translate.text import count_lines, normalise, read_ended_lines, read_lines
+from translate.text import compressing, count_lines, normalise, read_ended_lines, read_lines
 
 STANDARD = "-"
 
@@ -39,7 +39,7 @@ class DecodeConfig(DecodingConfig):
 
     model          a run's folder or a model directory
     input, output  files; "-" is standard input and output. A file appears under its name once it is complete:
-                   until then it is NAME.partial
+                   until then it has a name of its own that ends in .partial
     progress       whether stderr shows how far the work is
     """
 
@@ -56,15 +56,23 @@ def check_files(config: DecodeConfig) -> None:
     if config.input != STANDARD and stat.S_ISREG(_mode(config.input)):
         for _ in read_lines(config.input):
             pass
-    if config.output == STANDARD:
-        return
-    output = Path(config.output)
-    if output.is_dir():
-        raise UserError(f"output={config.output}: that is a folder; name a file in it")
-    if not output.parent.is_dir():
-        raise UserError(f"output={config.output}: there is no folder {output.parent}; make it first")
-    if config.input != STANDARD and output.exists() and output.samefile(config.input):
+    if config.output != STANDARD:
+        output, _ = follow_links(Path(config.output))
+        if output.is_dir():
+            raise UserError(f"output={config.output}: that is a folder; name a file in it")
+        if not output.parent.is_dir():
+            raise UserError(f"output={config.output}: there is no folder {output.parent}; make it first")
+    read, written = _status(config.input, sys.stdin), _status(config.output, sys.stdout)
+    if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
         raise UserError(f"output={config.output}: that is the input itself; choose another file")
+
+
+def _status(path: str, standard: TextIO) -> os.stat_result | None:
+    """Of a file or of standard input or output; None where there is none."""
+    try:
+        return os.stat(path) if path != STANDARD else os.fstat(standard.fileno())
+    except (OSError, ValueError):  # also of a stream that is closed or no file
+        return None
 
 
 def translate_files(translator: Translator, config: DecodeConfig) -> int:
@@ -207,19 +215,26 @@ def _writing(path: str) -> Iterator[BinaryIO]:
     if path == STANDARD:
         yield sys.stdout.buffer
         return
-    target = Path(path)
-    if target.exists() and not target.is_file():
-        with target.open("wb") as stream:
-            yield stream
-        return
-    partial = target.with_name(target.name + ".partial")
+    kept: list[Path] = []
+
+    def keep(partial: Path) -> None:
+        """Translating takes long: what there is of it is not thrown away."""
+        if partial.stat().st_size:
+            kept.append(partial)
+        else:
+            partial.unlink()
+
     try:
-        with gzip.open(partial, "wb") if target.suffix == ".gz" else partial.open("wb") as stream:
-            yield cast(BinaryIO, stream)
-        os.replace(partial, target)
+        with atomic_file(path, on_error=keep) as file, compressing(file, path) as stream:
+            yield stream
     except PermissionError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        raise UserError(f"{partial}: {error.strerror}; what was translated so far is in it") from None
+        where = f"; what was translated so far is in {kept[0]}" if kept else ""
+        raise UserError(f"{path}: {error.strerror}{where}") from None
+    except BaseException:
+        if kept:
+            print(f"what was translated so far is in {kept[0]}", file=sys.stderr)
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
-from translate.evaluation.report import reference_files, write_report
+from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, write_report
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
+from translate.files import claimed
 from translate.text import normalise, read_lines
 
 
@@ -81,6 +83,18 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
         reference_paths=config.references,
         further_references=references[1:],
     )
+
+
+def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
+    """The report's folder, to be written into. UserError where the report would overwrite what is not one, or input."""
+    inputs = [path for path in (config.source, *config.references, config.labels) if path]
+    references = reference_names(len(config.references))
+    for file in (report_directory(config) / name for name in (*REPORT_FILES, *references)):
+        if any(file.exists() and file.samefile(path) for path in inputs):
+            raise UserError(f"{file} is evaluated here and would be overwritten by the report; set output= to a folder")
+    if not config.output:
+        return nullcontext()
+    return claimed(Path(config.output), REPORT_FILES, may_have=references, kind="evaluation", option="output")
 
 
 def evaluate_files(

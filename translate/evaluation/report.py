@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,10 @@ from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation, Group
 from translate.evaluation.metrics import Score, command, sentence_chrf
 from translate.evaluation.unicode_form import NormalisedScores
+from translate.files import write_json, write_text
 from translate.text import write_lines
 
-_HYPOTHESES = "hypotheses.txt"
+_HYPOTHESES, _MARKDOWN, _VALUES = REPORT_FILES = "hypotheses.txt", "report.md", "report.json"
 
 
 def write_report(
@@ -39,9 +38,9 @@ def write_report(
     report = {**_summary(evaluation), "command": again, **chosen}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / _HYPOTHESES, "".join(f"{line}\n" for line in evaluation.hypotheses))
-        _write(directory / "report.md", _markdown(evaluation, again, chosen))
-        _write(directory / "report.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        write_lines(directory / _HYPOTHESES, evaluation.hypotheses)
+        write_text(directory / _MARKDOWN, _markdown(evaluation, again, chosen))
+        write_json(directory / _VALUES, report)
     except OSError as error:
         raise UserError(f"{error.filename or directory}: the report cannot be written: {error.strerror}") from None
 
@@ -56,10 +55,14 @@ def reference_files(paths: Sequence[str], references: Sequence[Sequence[str]], d
         return list(paths)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    written = [directory / ("references.txt" if not n else f"references.{n}.txt") for n in range(len(references))]
+    written = [directory / name for name in reference_names(len(references))]
     for path, lines in zip(written, references, strict=True):
         write_lines(path, lines)
     return [str(path) for path in written]
+
+
+def reference_names(count: int) -> list[str]:
+    return ["references.txt" if not number else f"references.{number}.txt" for number in range(count)]
 
 
 def _holds(path: str, lines: Sequence[str]) -> bool:
@@ -235,9 +238,3 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list
         ).rstrip()
         for row in rows
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(text.encode())
-    os.replace(partial, path)

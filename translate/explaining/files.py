@@ -16,6 +16,7 @@ from translate.errors import UserError
 from translate.explaining.explanation import Explanation, explain
 from translate.explaining.page import index_page, page_name, sentence_page
 from translate.explaining.picture import save_picture
+from translate.files import claimed, write_text
 from translate.tags import Tagging, tagging_of
 from translate.text import normalise, read_lines
 
@@ -44,9 +45,13 @@ class ExplainConfig(DecodingConfig):
 
 def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[Explanation]:
     """Write the pages. Raises UserError for files or a model that have nothing to be explained."""
+    with claimed(Path(config.output), ["index.html", page_name(1), "0001.png"], kind="explanations", option="output"):
+        return _write_pages(loaded, engine, config)
+
+
+def _write_pages(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[Explanation]:
     pairs = _pairs(loaded, engine, config)
     folder = Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
     progress = Progress(sys.stderr, total=len(pairs))
     explanations = []
     for number, (source, target) in enumerate(pairs, start=1):
@@ -56,11 +61,11 @@ def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConf
         picture = Path(page_name(number)).with_suffix(".png")
         save_picture(explanation, folder / picture)
         page = sentence_page(explanation, number=number, count=len(pairs), picture=picture.name)
-        (folder / page_name(number)).write_text(page, encoding="utf-8")
+        write_text(folder / page_name(number), page)
         explanations.append(explanation)
         progress.show(number)
     progress.finish(len(pairs))
-    (folder / "index.html").write_text(index_page(explanations), encoding="utf-8")
+    write_text(folder / "index.html", index_page(explanations))
     return explanations
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.explaining.explanation import Explanation, Heads, Map
+from translate.files import atomic_file
 from translate.losses.attention import UNCOVERED
 
 # matplotlib's own, then what systems have for the letters that it lacks
@@ -55,7 +56,8 @@ def save_picture(explanation: Explanation, path: Path) -> None:
 
     from matplotlib.image import imsave
 
-    imsave(path, _drawn((4.5 + 0.34 * columns, 3.2 + 0.28 * rows), fill))
+    with atomic_file(path) as stream:
+        imsave(stream, _drawn((4.5 + 0.34 * columns, 3.2 + 0.28 * rows), fill), format="png")
 
 
 def _map(axes: Any, explanation: Explanation) -> None:

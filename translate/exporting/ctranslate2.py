@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
-from translate.exporting.ctranslate2_runtime import import_ctranslate2
-from translate.model_directory import MANIFEST, MODEL, replaced_directory
+from translate.exporting.ctranslate2_runtime import CHECKSUMS, EXPORTED_FILES, RUNTIME_MODEL, import_ctranslate2
+from translate.files import check_replaceable, replaced_directory, sha256, write_json
+from translate.model_directory import MANIFEST, MODEL
 from translate.models.attention_kernels import Weighting
 from translate.models.config import ModelConfig
 from translate.models.layers import Activation, Norm, Positions, sinusoids
@@ -32,9 +33,11 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
     """Write a folder that ctranslate2.Translator opens, with the SentencePiece models beside it.
 
     quantization is one of CTranslate2's names (int8, float16, bfloat16, int8_float16, …); None keeps fp32. The runtime
-    adds EOS to a source sentence by itself. Raises UserError for a model that it cannot run.
+    adds EOS to a source sentence by itself. Raises UserError for a model that it cannot run, and for a folder that
+    holds anything but an earlier export.
     """
     ctranslate2 = import_ctranslate2()
+    check_replaceable(directory, complete=[RUNTIME_MODEL, MODEL, MANIFEST], owned=EXPORTED_FILES, option="directory")
     accepted = ctranslate2.specs.model_spec.ACCEPTED_MODEL_TYPES
     if quantization is not None and quantization not in accepted:
         raise UserError(f"quantization={quantization} is none of {', '.join(accepted)}")
@@ -45,11 +48,12 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
     _describe_vocabularies(specification, loaded.tokenizer)
     specification.validate()
     specification.optimize(quantization=quantization)
-    with replaced_directory(directory) as new:
+    with replaced_directory(directory, owned=EXPORTED_FILES) as new:
         specification.save(str(new))
         loaded.tokenizer.save(new)
         for name in (MODEL, MANIFEST):
             shutil.copyfile(loaded.directory / name, new / name)
+        write_json(new / CHECKSUMS, {path.name: sha256(path) for path in sorted(new.iterdir())})
 
 
 def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:

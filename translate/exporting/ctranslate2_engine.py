@@ -332,5 +332,5 @@ def _compute_type(precision: Precision, *, on_gpu: bool) -> str:
 def _load(converted: ConvertedModel, **settings: Any) -> Any:
     try:
         return import_ctranslate2().Translator(str(converted.directory), **settings)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # what a damaged file brings about
         raise UserError(f"{converted.directory}: CTranslate2 cannot load the model: {error}") from None

@@ -1,13 +1,14 @@
-"""The conversion of a model directory for CTranslate2: made once, kept inside it, made anew when the model changes."""
+"""The conversion of a model directory for CTranslate2: made once for the same files, kept in the user's cache.
+
+It is not kept in the model directory: a conversion that came with a model from elsewhere need not be that model.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 import yaml
 
 from translate.errors import UserError
-from translate.exporting.ctranslate2_runtime import RUNTIME_MODEL, import_ctranslate2
+from translate.exporting.ctranslate2_runtime import CHECKSUMS, RUNTIME_MODEL, import_ctranslate2
+from translate.files import building, read_json, sha256
 from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin
 from translate.tokenizer import Tokenizer
 
 CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
-KEPT = "ctranslate2"  # the folder of the conversion in a model directory
-_FINGERPRINT = "fingerprint"
+CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache
+
+logger = logging.getLogger("translate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,26 +44,67 @@ class ConvertedModel:
 def converted_model(path: Path) -> ConvertedModel:
     """A folder that export_ctranslate2 has written, or the conversion of a model directory or of a run's best one.
 
-    A conversion is kept inside the model directory, where that can be written, and made anew when the model has
-    changed. Raises UserError for a model that is damaged or that the runtime cannot run.
+    A conversion is kept in the cache where that can be written. Raises UserError for a model that is damaged or that
+    the runtime cannot run.
     """
     import_ctranslate2()
-    if (path / RUNTIME_MODEL).is_file():
+    if (path / RUNTIME_MODEL).is_file() and not (path / WEIGHTS).exists():
+        if damaged := damaged_file(path):
+            raise UserError(f"{path / damaged}: this file is not what {CHECKSUMS} says: export the model again")
         return _read(path)
     model_directory = find_model(path)
-    fingerprint, kept = _fingerprint(model_directory), model_directory / KEPT
-    if _is_current(kept, fingerprint):
-        return _read(kept)
-    if not os.access(model_directory, os.W_OK):
+    kept = cache_folder() / f"ctranslate2-{_fingerprint(model_directory)[:32]}"
+    if not _is_writable(kept.parent) and not _is_whole(kept):
+        logger.warning(f"{CACHE}: {kept.parent} cannot be written; the model is converted for this time only")
         temporary = tempfile.TemporaryDirectory(prefix="ctranslate2-")
-        directory = Path(temporary.name) / KEPT
-        _convert(model_directory, directory)
-        return _read(directory, temporary)
-    with _alone_in(model_directory):
-        if not _is_current(kept, fingerprint):
-            _convert(model_directory, kept)
-            (kept / _FINGERPRINT).write_text(fingerprint, encoding="ascii")
+        _convert(model_directory, Path(temporary.name) / "model")
+        return _read(Path(temporary.name) / "model", temporary)
+    with building(kept, option=CACHE, waiting_for="convert the same model", is_whole=_is_whole) as folder:
+        if folder is not None:
+            if kept.exists():
+                logger.warning(f"{kept} is damaged: the model is converted again")
+            _convert(model_directory, folder)
     return _read(kept)
+
+
+def cache_folder() -> Path:
+    """$TRANSLATE_CACHE, or translate-seq2seq in the user's cache (XDG Base Directory Specification)."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE])
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
+
+
+def _is_writable(folder: Path) -> bool:
+    if not folder.is_absolute() and not os.environ.get(CACHE):
+        return False  # this user has no home folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def damaged_file(directory: Path) -> str:
+    """A file of an export that is not what its checksums say; empty: there is none, or they are not there."""
+    if not (directory / CHECKSUMS).exists():
+        return ""
+    for name, expected in read_json(directory / CHECKSUMS).items():
+        path = directory / Path(name).name
+        if not path.is_file() or sha256(path) != expected:
+            return path.name
+    return ""
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether a conversion in the cache has all its files, and no others, as they were written."""
+    if not kept.exists():
+        return False
+    try:
+        names = {path.name for path in kept.iterdir()} - {CHECKSUMS}
+        return names == set(read_json(kept / CHECKSUMS)) and not damaged_file(kept)
+    except (OSError, UserError):
+        return False
 
 
 def _convert(model_directory: Path, directory: Path) -> None:
@@ -77,28 +121,8 @@ def _fingerprint(model_directory: Path) -> str:
     digest = hashlib.sha256(f"converter {CONVERTER_VERSION}".encode())
     names = [WEIGHTS, MODEL, MANIFEST, *sorted(path.name for path in model_directory.glob("*tokenizer.model"))]
     for name in names:
-        with open(model_directory / name, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256(model_directory / name)))
     return digest.hexdigest()
-
-
-def _is_current(directory: Path, fingerprint: str) -> bool:
-    try:
-        return (directory / _FINGERPRINT).read_text(encoding="ascii") == fingerprint
-    except OSError:
-        return False
-
-
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """One process at a time: several may begin with the same model together."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = None) -> ConvertedModel:

@@ -7,6 +7,18 @@ from typing import Any
 from translate.errors import UserError
 
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
+CHECKSUMS = "checksums.json"  # SHA-256 of every other file of an export
+# all that an export holds, as patterns of names
+EXPORTED_FILES = (
+    RUNTIME_MODEL,
+    CHECKSUMS,
+    "config.json",
+    "*vocabulary.*",
+    "*tokenizer.model",
+    "model.yaml",
+    "manifest.json",
+    "fingerprint",  # of earlier versions
+)
 
 
 def import_ctranslate2() -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,15 +34,19 @@ from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
 from translate.errors import UserError
+from translate.files import is_marked, listing, mark, require_regular, write_text
 from translate.tags import Tagging, tagging_of
 from translate.target_unicode import TargetUnicode
 from translate.text import count_lines, normalise, read_lines, write_lines
+from translate.training.folder import RunFolder
 from translate.training.run import train
-from translate.training.settings import BackTranslationConfig, TrainConfig
+from translate.training.settings import BackTranslationConfig, TrainConfig, check
 from translate.training.tracking import errors_logged
 from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
 
+KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "target.txt"
+_SYNTHETIC = "back-translations"  # the kind of folder, in its marker
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
 
 logger = logging.getLogger("translate")
@@ -55,11 +59,19 @@ def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | N
     """
     folder = Path(config.run.dir)
     _check(config)
-    if train(reverse_of(config, folder / "reverse")) is None:
-        return None
-    with errors_logged(folder / "reverse" / "train.log"):
-        translate_monolingual(config, folder / "reverse", folder / "synthetic")
-    return train(with_synthetic(config, folder / "synthetic"), trial)
+    check(config)
+    whole = RunFolder(folder)
+    try:
+        if int(os.environ.get("RANK", "0")) == 0:
+            whole.claim()
+            _check_synthetic(folder / "synthetic")
+        if train(reverse_of(config, folder / "reverse")) is None:
+            return None
+        with errors_logged(folder / "reverse" / "train.log"):
+            translate_monolingual(config, folder / "reverse", folder / "synthetic")
+        return train(with_synthetic(config, folder / "synthetic"), trial)
+    finally:
+        whole.close()
 
 
 def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -83,7 +95,8 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
     """Write the synthetic pairs, source.txt and target.txt; continue where an earlier session was killed."""
     settings, world = config.back_translation, join_world(choose_device(config.compute.device))
     try:
-        key = digest([fingerprint(reverse / "best"), _hash(settings), _search_content(settings.search)])
+        text = _hash(settings)
+        key = digest([fingerprint(reverse / "best"), text, _search_content(settings.search)])
         if world.is_main:
             _clear_if_outdated(folder, key)
         world.wait()
@@ -92,6 +105,7 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
             logger.info(f"translating {lines - done:,} of {lines:,} lines of {settings.monolingual}")
             _translate_from(done, lines, config, reverse, folder, world)
         if world.is_main:
+            _require_unchanged(settings, text, folder)
             _choose(settings, folder)
         world.wait()
     finally:
@@ -102,8 +116,8 @@ def with_synthetic(config: TrainConfig, folder: Path) -> TrainConfig:
     """The run itself, with the synthetic pairs beside the parallel text."""
     settings = config.back_translation
     synthetic = CorpusConfig(
-        source=str(folder / "source.txt"),
-        target=str(folder / "target.txt"),
+        source=str(folder / SOURCE),
+        target=str(folder / TARGET),
         tag=settings.tag,
         weight=settings.weight,
     )
@@ -112,6 +126,7 @@ def with_synthetic(config: TrainConfig, folder: Path) -> TrainConfig:
 
 def _check(config: TrainConfig) -> None:
     settings = config.back_translation
+    require_regular(settings.monolingual, option="back_translation.monolingual")
     count_lines(settings.monolingual)  # for its errors
     settings.search.check()
     if not 0 < settings.keep <= 1:
@@ -150,18 +165,45 @@ def _search_content(search: SearchConfig) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in _LATER_OPTIONS or value != off[key]}
 
 
+def _check_synthetic(folder: Path) -> None:
+    """UserError for a folder that this recipe has not made."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not is_marked(folder, _SYNTHETIC) and KEY not in names:
+        raise UserError(
+            f"{folder} holds {listing(sorted(names))}, and is where back-translation keeps its translations: move "
+            "that away, or choose another run.dir"
+        )
+
+
 def _clear_if_outdated(folder: Path, key: str) -> None:
     """Translations by another model, of other text or by another search are of no use."""
-    marker = folder / "key"
-    if not marker.exists() or marker.read_text() != key:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        marker.write_text(key)
+    _check_synthetic(folder)
+    if not (folder / KEY).exists() or (folder / KEY).read_text(encoding="utf-8") != key:
+        _clear(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        mark(folder, _SYNTHETIC)
+        write_text(folder / KEY, key)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what this recipe has written, the key last: it says what the other files belong to."""
+    for name in (SOURCE, TARGET, TRANSLATIONS, KEY):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _require_unchanged(settings: BackTranslationConfig, text: str, folder: Path) -> None:
+    """UserError where the monolingual text has changed since its translation began."""
+    if _hash(settings) != text:
+        _clear(folder)
+        raise UserError(
+            f"back_translation.monolingual={settings.monolingual} has changed while it was translated; start again "
+            "when nothing writes to it"
+        )
 
 
 def _lines_done(folder: Path) -> int:
     """How many translations there are; a line that a killed process has left without its end is cut off."""
-    path = folder / "translations.tsv"
+    path = folder / TRANSLATIONS
     if not path.exists():
         return 0
     content = path.read_bytes()
@@ -202,7 +244,7 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         done += len(window)
         splits += Splits.of(translations)
         if world.is_main and progress:
-            with open(folder / "translations.tsv", "a", encoding="utf-8", newline="\n") as file:
+            with open(folder / TRANSLATIONS, "a", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{found.score:.6f}\t{found.text}\n" for found in translations)
             progress.show(done)
     if progress:
@@ -220,7 +262,7 @@ def _tell_of_tags(tagging: Tagging, monolingual: str) -> None:
 
 def _choose(settings: BackTranslationConfig, folder: Path) -> None:
     """The most confident translations, in their order, opposite the lines that they are translations of."""
-    found = list(_translations(folder / "translations.tsv"))
+    found = list(_translations(folder / TRANSLATIONS))
     scores = np.array([score if text else -np.inf for score, text in found])
     best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])
     chosen = set(best[np.isfinite(scores[best])].tolist())
@@ -229,8 +271,8 @@ def _choose(settings: BackTranslationConfig, folder: Path) -> None:
             "no line of back_translation.monolingual has a translation: the reverse model has not learned enough"
         )
     monolingual = read_lines(settings.monolingual)
-    write_lines(folder / "source.txt", [text for place, (_, text) in enumerate(found) if place in chosen])
-    write_lines(folder / "target.txt", [line for place, line in enumerate(monolingual) if place in chosen])
+    write_lines(folder / SOURCE, [text for place, (_, text) in enumerate(found) if place in chosen])
+    write_lines(folder / TARGET, [line for place, line in enumerate(monolingual) if place in chosen])
     logger.info(f"{len(chosen):,} of {len(found):,} back-translations become training pairs")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 from translate.checkpoint import read_weights, set_weights
 from translate.decoding.engine import EngineName
-from translate.errors import DivergedError
+from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.files import describe_decoding
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
+from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.averages import average_weights
 from translate.training.build import Run
@@ -49,7 +49,7 @@ def finish(run: Run) -> None:
     result_file, progress = run.folder.result, run.state.progress
     if run.world.from_main(_finished(run, result_file)):
         logger.info("this run is over: raise its bounds (run.max_steps, …) to go on, or choose another run.dir")
-        logger.info(json.loads(result_file.read_text(encoding="utf-8"))["summary"])
+        logger.info(read_json(result_file)["summary"])
         return
     average_checkpoints(run)
     set_weights(run.trainee.model, read_weights(run.folder.best / WEIGHTS, run.trainee.model))
@@ -62,7 +62,7 @@ def finish(run: Run) -> None:
             "validation": {"metric": run.config.validation.metric, "value": progress.best, "loss": progress.best_loss},
             "summary": summary,
         }
-        result_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(result_file, content)
     run.world.wait()
 
 
@@ -170,5 +170,8 @@ def _finished(run: Run, result_file: Path) -> bool:
     """Whether the results are those of this step; those of older versions lack the score of an average that won."""
     if not (run.world.is_main and result_file.exists()):
         return False
-    content = json.loads(result_file.read_text(encoding="utf-8"))
-    return content["step"] == run.state.progress.step and "validation" in content
+    try:
+        content = read_json(result_file)
+    except UserError:  # damaged: the scores are made again
+        return False
+    return content.get("step") == run.state.progress.step and "validation" in content

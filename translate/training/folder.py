@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,39 @@ import yaml
 
 import translate
 from translate.errors import UserError
-from translate.model_directory import read_json, restore_directory
+from translate.files import (
+    MARKER,
+    ProcessLock,
+    interrupted,
+    is_marked,
+    listing,
+    mark,
+    read_json,
+    restore_directory,
+    write_json,
+    write_text,
+)
+from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.changes import Changes, find_changes, plain
 from translate.training.settings import TrainConfig
-from translate.training.state import saved_states
+from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 
 # entries of the manifest that follow settings which may change in a run
 _FOLLOWING = ("source_language", "target_language")
 
 
-@dataclass(frozen=True)
+RUN_KIND = "run"  # in the folder's marker
+_LOCK = ".lock"
+_OF_A_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_OF_BACK_TRANSLATION = {"reverse", "synthetic"}
+
+
+@dataclass(eq=False)
 class RunFolder:
     path: Path
+    _lock: ProcessLock | None = field(default=None, init=False, repr=False)
 
     @property
     def config(self) -> Path:
@@ -85,21 +103,77 @@ class RunFolder:
     def open(self, config: TrainConfig) -> Changes:
         """Make the folder, or find what the configuration changes in the run that is there; UserError if it must not.
 
-        Nothing of it is written yet.
+        No other process may open it until close(). Nothing of the run is written yet.
         """
+        self.claim()
+        for directory in (self.best, self.last, self.average):
+            restore_directory(directory, owned=MODEL_FILES)
+        for directory in interrupted(self.states):
+            if STATE_NAME.fullmatch(directory.name):
+                restore_directory(directory, owned=STATE_FILES)
+        if not self.has_begun:
+            return Changes(config.schedule, plain(config))
+        return find_changes(config, self._read_config(), folder=self.path)
+
+    def claim(self) -> None:
+        """Make the folder and lock it. Raises UserError for one of another kind, or in which a process is at work."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._check_kind()
             probe = self.path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
+            lock = ProcessLock(self.path / _LOCK)
+            if not lock.acquire(wait=False):
+                raise UserError(
+                    f"run.dir={self.path}: another process is at work on this run ({lock.holder()}); "
+                    "wait until it is over, stop it, or choose another run.dir"
+                )
+            self._lock = lock
+            mark(self.path, RUN_KIND)
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
-        for directory in (self.best, self.last, self.average):
-            restore_directory(directory)
-        if not self.has_begun:
-            return Changes(config.schedule, plain(config))
-        before = yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}
-        return find_changes(config, before, folder=self.path)
+
+    def close(self) -> None:
+        """Let other processes open the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _check_kind(self) -> None:
+        """UserError unless the folder is empty, a run's, or left by a start that failed."""
+        names = {path.name for path in self.path.iterdir()}
+        if self.manifest.exists() and not self.config.exists():
+            if names & {MODEL, WEIGHTS}:
+                raise UserError(
+                    f"run.dir={self.path} is a model directory, not a run's folder: choose another run.dir; "
+                    f"adapt=full adapt.model={self.path} goes on from this model"
+                )
+            if self.result.exists() or saved_states(self.states):
+                raise UserError(
+                    f"run.dir={self.path}: {self.config.name} is missing, which says what this run is; "
+                    "bring it back, or choose another run.dir"
+                )
+        is_run = (
+            is_marked(self.path, RUN_KIND) or {self.config.name, self.manifest.name} <= names
+        )  # of earlier versions
+        started = _OF_A_FAILED_START | _OF_BACK_TRANSLATION | {self.config.name}
+        if not is_run and names - started:
+            raise UserError(
+                f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
+                f"{listing(sorted(names - _OF_A_FAILED_START))}; choose a new folder"
+            )
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            content = None
+        if not isinstance(content, dict) or "run" not in content:
+            raise UserError(
+                f"{self.config} is damaged or not a run's configuration; bring it back, or choose another run.dir"
+            )
+        return content
 
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer of the run in this folder; None where none has saved anything or its tokenizer was removed.
@@ -138,17 +212,11 @@ class RunFolder:
 
     def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
         """The configuration last: while it is the old one, the next session finds the same changes again."""
-        contents = {
-            self.manifest: json.dumps(manifest, indent=2, ensure_ascii=False) + "\n",
-            self.config: yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
-        }
-        for path, text in contents.items():
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
+        write_json(self.manifest, manifest)
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def _tokenizer_files(self) -> list[Path]:
-        return list(self.path.glob("*tokenizer.model"))
+        return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
 
     def _other_run(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
         hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"

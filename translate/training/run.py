@@ -77,6 +77,7 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
     finally:
         line.clear()
         interruption.forget()
+        folder.close()
         leave_world()
 
 

@@ -211,6 +211,8 @@ def check(config: TrainConfig) -> None:
         if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
             raise UserError(f"auxiliary={name} looks at attention, and the model has none")
     run = config.run
+    if not run.dir:
+        raise UserError("run.dir is empty: name a folder for the run")
     bounded = run.max_steps or run.max_epochs or run.max_minutes
     if not (bounded or run.patience):
         raise UserError("the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import logging
 import math
-import shutil
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,8 @@ from torch import Tensor
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
-from translate.model_directory import WEIGHTS, replaced_directory
+from translate.files import read_json, remove_directory, replaced_directory, write_json
+from translate.model_directory import WEIGHTS
 from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee
 from translate.training.writer import Writer
@@ -32,6 +32,8 @@ from translate.training.writer import Writer
 logger = logging.getLogger("translate")
 
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
+STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
+STATE_NAME = re.compile(r"step-[0-9]{8}")
 
 
 @dataclass
@@ -149,7 +151,7 @@ class RunState:
             if progress.step < self.progress.last_success and not (progress.loss or 0.0) > most:
                 return progress.step
             if self.world.is_main:
-                shutil.rmtree(folder)
+                remove_directory(folder, owned=STATE_FILES)
         return 0
 
     def save(self, keep: int, writer: Writer) -> None:
@@ -172,26 +174,29 @@ class RunState:
 
 
 def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
-    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}") as folder:
+    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
         with open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
-        progress = json.dumps(dataclasses.asdict(snapshot.progress), indent=2)
-        (folder / PROGRESS).write_text(progress + "\n", encoding="utf-8")
+        write_json(folder / PROGRESS, dataclasses.asdict(snapshot.progress))
     for old in saved_states(directory)[:-keep]:
-        shutil.rmtree(old)
+        remove_directory(old, owned=STATE_FILES)
 
 
 def saved_states(directory: Path) -> list[Path]:
-    """The complete states in a run's state folder, oldest first."""
-    return sorted(folder for folder in directory.glob("step-*") if folder.suffix == "" and folder.is_dir())
+    """The complete states in a run's state folder, oldest first; a folder of any other name is somebody's own."""
+    if not directory.is_dir():
+        return []
+    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
+    needed = (WEIGHTS, TRAINING, PROGRESS)
+    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
 
 
 def read_progress(folder: Path) -> Progress:
     """The progress in a state's folder. Older versions lack some of it, and called "not a number" the best score."""
-    values = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
     progress = Progress(**{**values, "place": Place(**values["place"])})
     if progress.best is not None and not math.isfinite(progress.best):

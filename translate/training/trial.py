@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from translate.files import ProcessLock
 from translate.text import write_lines
 from translate.training.settings import is_minimised
 
@@ -49,10 +50,12 @@ class Trial:
         """
         outcome = "failed" if math.isnan(value) else "ended early" if self.hopeless else "over"
         own = {"trial": str(self.number), self.metric: f"{value:.4f}", "outcome": outcome, **self.varied}
-        rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        table = [[row.get(column, "") for column in columns] for row in sorted(rows, key=lambda row: int(row["trial"]))]
-        write_lines(self.sweep / "trials.tsv", ["\t".join(cells) for cells in [columns, *table]])
+        with ProcessLock(self.sweep / ".trials.lock"):  # several processes may share a study
+            rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            ordered = sorted(rows, key=lambda row: int(row["trial"]))
+            table = [[row.get(column, "") for column in columns] for row in ordered]
+            write_lines(self.sweep / "trials.tsv", ["\t".join(cells) for cells in [columns, *table]])
         best = self._best(rows)
         return f"trial {self.number} {outcome}, {self.metric} {value:.2f}; best of {len(rows)}: {best}"
 

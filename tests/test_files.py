@@ -1,0 +1,381 @@
+"""Files and folders appear whole, replace only what this program made, and survive a kill at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from translate.errors import UserError
+from translate.files import (
+    ProcessLock,
+    atomic_file,
+    building,
+    check_replaceable,
+    claimed,
+    interrupted,
+    is_marked,
+    mark,
+    read_json,
+    remove_directory,
+    replaced_directory,
+    require_regular,
+    restore_directory,
+    sha256,
+    write_json,
+    write_text,
+)
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def run_python(code: str, **options) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, **options)
+
+
+def test_a_file_appears_whole_and_an_error_leaves_the_old_one(tmp_path):
+    path = tmp_path / "file"
+    with atomic_file(path) as stream:
+        stream.write(b"old")
+        assert not path.exists()
+    with pytest.raises(ZeroDivisionError), atomic_file(path) as stream:
+        stream.write(b"new" * (1 // 0))
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+    path = tmp_path / "file"
+    with atomic_file(path) as first:
+        with atomic_file(path) as second:
+            for _ in range(10_000):
+                first.write(b"first\n")
+                second.write(b"second\n")
+        assert path.read_bytes() == b"second\n" * 10_000
+    assert path.read_bytes() == b"first\n" * 10_000
+
+
+def test_neither_a_file_nor_a_link_named_partial_is_touched(tmp_path):
+    (tmp_path / "a.partial").write_text("precious")
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "b.partial").symlink_to("victim")
+    write_text(tmp_path / "a", "text")
+    write_text(tmp_path / "b", "text")
+    assert (tmp_path / "a.partial").read_text() == "precious"
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert (tmp_path / "b.partial").is_symlink()
+    assert not (tmp_path / "b").is_symlink()
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "middle").symlink_to("target")
+    (tmp_path / "link").symlink_to(tmp_path / "middle")
+    (tmp_path / "dangling").symlink_to("made")
+    write_text(tmp_path / "link", "new")
+    write_text(tmp_path / "dangling", "new")
+    assert (tmp_path / "target").read_text() == (tmp_path / "made").read_text() == "new"
+    assert os.readlink(tmp_path / "link") == str(tmp_path / "middle")
+    assert os.readlink(tmp_path / "dangling") == "made"
+
+
+def test_a_loop_of_links_is_an_error(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UserError, match="a loop of symbolic links"):
+        write_text(tmp_path / "a", "text")
+    assert os.readlink(tmp_path / "a") == "b"
+
+
+def test_permissions_are_those_of_the_file_before_or_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "new", "text")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    (tmp_path / "new").chmod(0o664)
+    write_text(tmp_path / "new", "other text")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o664
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_file_protected_from_writing_is_not_replaced(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "file").chmod(0o444)
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_an_error_names_the_file_and_not_its_private_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_text(tmp_path / "nowhere" / "file", "text")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "file")
+
+
+def test_pipes_and_devices_are_written_directly(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    write_text(tmp_path / "pipe", "text")
+    assert reader.communicate(timeout=10)[0] == b"text"
+    write_text("/dev/null", "text")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_standard_output_that_is_a_file_is_appended_to_and_not_replaced(tmp_path):
+    (tmp_path / "log").write_text("before\n")
+    with (tmp_path / "log").open("ab") as log:
+        process = run_python("from translate.files import *; write_text('/dev/stdout', 'text')", stdout=log)
+        assert process.wait(timeout=60) == 0
+    assert (tmp_path / "log").read_text() == "before\ntext"
+
+
+def test_json_is_read_as_written_and_damage_is_named(tmp_path):
+    write_json(tmp_path / "a.json", {"wörter": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"wörter": [1, None]}
+    for content in ("", '{"half": ', "[]"):
+        (tmp_path / "b.json").write_text(content)
+        with pytest.raises(UserError, match=r"b\.json"):
+            read_json(tmp_path / "b.json")
+    assert sha256(tmp_path / "b.json") == "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"  # of "[]"
+
+
+def test_a_pipe_or_device_cannot_be_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"data\.train\.source=.*pipe: a pipe cannot be read twice; write it to a file"):
+        require_regular(tmp_path / "pipe", option="data.train.source")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="a device cannot be read twice"):
+        require_regular(tmp_path / "link", option="data.train.source")
+
+
+def fill(directory: Path, text: str) -> None:
+    with replaced_directory(directory, owned=["one", "two"]) as new:
+        (new / "one").write_text(text)
+        (new / "two").write_text(text)
+
+
+def test_what_is_not_ours_in_a_replaced_folder_goes_on_in_the_new_one(tmp_path):
+    fill(tmp_path / "best", "old")
+    (tmp_path / "best" / "notes.txt").write_text("precious")
+    (tmp_path / "best" / "photos").mkdir()
+    (tmp_path / "best" / "photos" / "one").write_text("precious")
+    fill(tmp_path / "best", "new")
+    assert names(tmp_path / "best") == ["notes.txt", "one", "photos", "two"]
+    assert (tmp_path / "best" / "one").read_text() == "new"
+    assert (tmp_path / "best" / "photos" / "one").read_text() == "precious"
+    assert names(tmp_path) == ["best"]
+
+
+def test_a_backup_of_the_users_own_is_left_alone(tmp_path):
+    fill(tmp_path / "best", "old")
+    for name in ("best.old", "best.new", "best.backup"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one").write_text("precious")
+    fill(tmp_path / "best", "new")
+    restore_directory(tmp_path / "best", owned=["one", "two"])
+    for name in ("best.old", "best.new", "best.backup"):
+        assert (tmp_path / name / "one").read_text() == "precious"
+
+
+def test_a_link_to_a_folder_stays(tmp_path):
+    fill(tmp_path / "elsewhere", "old")
+    (tmp_path / "best").symlink_to("elsewhere")
+    fill(tmp_path / "best", "new")
+    assert (tmp_path / "best").is_symlink()
+    assert (tmp_path / "elsewhere" / "one").read_text() == "new"
+    assert names(tmp_path) == ["best", "elsewhere"]
+
+
+def test_an_interrupted_replacement_is_finished_or_undone(tmp_path):
+    best, owned = tmp_path / "best", ["one", "two"]
+    fill(best, "old")
+    (best / "notes.txt").write_text("precious")
+    best.rename(tmp_path / "best.0123abcd.old")  # killed between the two renames
+    fill(tmp_path / "best.4567cdef.new", "new")
+    assert interrupted(tmp_path) == [best]
+    restore_directory(best, owned=owned)
+    assert (best / "one").read_text() == "old"
+    assert names(tmp_path) == ["best"]
+
+    best.rename(tmp_path / "best.0123abcd.old")  # killed after both
+    fill(best, "new")
+    restore_directory(best, owned=owned)
+    assert (best / "one").read_text() == "new"
+    assert (best / "notes.txt").read_text() == "precious"
+    assert names(tmp_path) == ["best"]
+
+
+REPLACE = """
+import itertools, sys
+from pathlib import Path
+from translate.files import replaced_directory
+for number in itertools.count():
+    with replaced_directory(Path(sys.argv[1]), owned=["one", "two"]) as new:
+        for name in ("one", "two"):
+            (new / name).write_text(str(number) * 1000)
+    print(number, flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_folder(tmp_path):
+    moments, best = random.Random(0), tmp_path / "best"
+    fill(best, "0")
+    for _ in range(5):
+        arguments = [sys.executable, "-c", REPLACE, str(best)]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+        process.stdout.readline()
+        time.sleep(moments.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        restore_directory(best, owned=["one", "two"])
+        assert names(tmp_path) == ["best"]
+        assert names(best) == ["one", "two"]
+        assert (best / "one").read_text() == (best / "two").read_text() != ""
+
+
+def test_only_our_files_are_removed_from_a_folder(tmp_path):
+    fill(tmp_path / "a", "text")
+    remove_directory(tmp_path / "a", owned=["one", "two"])
+    assert not (tmp_path / "a").exists()
+    fill(tmp_path / "b", "text")
+    (tmp_path / "b" / "notes.txt").write_text("precious")
+    remove_directory(tmp_path / "b", owned=["one", "two"])
+    assert names(tmp_path / "b") == ["notes.txt"]
+    assert names(tmp_path) == ["b"]
+
+
+def test_a_folder_of_somebody_elses_is_not_replaceable(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    patterns = {"complete": ["one"], "owned": ["one", "two"]}
+    check_replaceable(tmp_path / "new" / "folder", **patterns)
+    (tmp_path / "empty").mkdir()
+    check_replaceable(tmp_path / "empty", **patterns)
+    fill(tmp_path / "ours", "text")
+    check_replaceable(tmp_path / "ours", **patterns)
+    (tmp_path / "ours" / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"output=.*ours: this folder is not replaced, for it holds thesis\.tex;"):
+        check_replaceable(tmp_path / "ours", **patterns)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "two").touch()
+    with pytest.raises(UserError, match="it holds two"):
+        check_replaceable(tmp_path / "half", **patterns)
+    with pytest.raises(UserError, match="that is a file"):
+        check_replaceable(tmp_path / "half" / "two", **patterns)
+    for folder in (Path("."), Path(".."), Path("/"), Path("empty/..")):
+        with pytest.raises(UserError, match="the current folder or one around it"):
+            check_replaceable(folder, **patterns)
+
+
+def test_a_claimed_folder_never_loses_a_file_of_somebody_elses(tmp_path):
+    def write(folder: Path, content: str = "ours") -> None:
+        with claimed(folder, ["a", "b"], kind="report", option="output"):
+            write_text(folder / "a", content)
+            write_text(folder / "b", str(1 / len(content)))
+
+    write(tmp_path / "new")
+    write(tmp_path / "new")
+    assert names(tmp_path / "new") == ["a", "b"]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a").write_text("precious")
+    with pytest.raises(UserError, match=r"output=.*own: a is in that folder already"):
+        write(tmp_path / "own")
+    assert (tmp_path / "own" / "a").read_text() == "precious"
+    with pytest.raises(ZeroDivisionError):
+        write(tmp_path / "half", "")
+    write(tmp_path / "half")  # what a failed attempt has left is no obstacle
+    assert names(tmp_path / "half") == ["a", "b"]
+
+
+def test_a_marker_names_every_kind(tmp_path):
+    mark(tmp_path, "run")
+    mark(tmp_path, "sweep")
+    assert is_marked(tmp_path, "run")
+    assert is_marked(tmp_path, "sweep")
+    assert not is_marked(tmp_path, "model")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from translate.files import ProcessLock
+assert ProcessLock(Path(sys.argv[1])).acquire(wait=False)
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
+def hold(path: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, env=environment)
+    assert process.stdout.readline() == b"locked\n"
+    return process
+
+
+def test_a_lock_names_who_has_it_and_goes_with_a_killed_process(tmp_path):
+    process, lock = hold(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
+    try:
+        assert not lock.acquire(wait=False)
+        assert lock.holder().startswith(f"pid {process.pid} on {os.uname().nodename}, since 20")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert lock.acquire(wait=False)
+    assert lock.holder().startswith(f"pid {os.getpid()} ")
+    lock.release()
+
+
+def test_a_process_may_take_its_lock_again(tmp_path):
+    outer, inner = ProcessLock(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
+    assert outer.acquire()
+    assert inner.acquire()
+    inner.release()
+    process = run_python(
+        f"import sys; from translate.files import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r}))"
+        ".acquire(wait=False))"
+    )
+    assert process.wait(timeout=60) == 0
+    outer.release()
+    hold(tmp_path / ".lock").kill()
+
+
+def test_a_second_builder_waits_and_says_for_whom(tmp_path, caplog):
+    caplog.set_level("INFO")
+    process = hold(tmp_path / ".thing.lock")
+    os.kill(process.pid, signal.SIGSTOP)  # a stopped process keeps its lock
+    later = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {process.pid}"])
+    with building(tmp_path / "thing", option="data.cache", waiting_for="prepare the same data") as folder:
+        assert folder is not None
+        (folder / "file").touch()
+    later.wait()
+    process.communicate()
+    assert f"waiting for another process to prepare the same data (pid {process.pid} on" in caplog.text
+    assert names(tmp_path / "thing") == ["file"]
+
+
+def test_a_damaged_folder_is_built_again(tmp_path):
+    for content in ("whole", "half"):
+        with building(
+            tmp_path / "thing",
+            option="data.cache",
+            waiting_for="build",
+            is_whole=lambda folder: (folder / "file").read_text() == "whole",
+        ) as folder:
+            if folder is not None:
+                (folder / "file").write_text("whole")
+        assert (tmp_path / "thing" / "file").read_text() == "whole"
+        (tmp_path / "thing" / "file").write_text(content)

@@ -1,0 +1,201 @@
+"""A run's folder is a run's alone: nobody else's files are in it, and one process at a time works on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from translate.config.command import sweep_folder, with_home
+from translate.errors import UserError
+from translate.files import ProcessLock
+from translate.recipes.back_translation import back_translate
+from translate.training.folder import RunFolder
+from translate.training.settings import BackTranslationConfig, RunConfig, TrainConfig, check
+from translate.training.state import saved_states
+
+CONFIG = {"run": {"dir": "x"}, "name": "x"}
+
+
+def opened(path: Path, config: dict = CONFIG) -> None:
+    folder = RunFolder(path)
+    try:
+        folder.open(config)
+    finally:
+        folder.close()
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("precious")
+    return folder
+
+
+def make_run(folder: Path) -> Path:
+    """As earlier versions leave it, without a marker."""
+    make(folder, "train.log", "best/weights.safetensors", "state/step-00000010/training.pt")
+    (folder / "config.yaml").write_text("run: {dir: x}\nname: x\n")
+    (folder / "manifest.json").write_text("{}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["tokenizer.model", "data_report.md", "best/photo", "state/x"],
+        ["thesis.tex"],
+        ["config.yaml", "docker-compose.yaml"],
+        ["reverse/x", "letter"],
+    ],
+)
+def test_a_folder_of_somebody_elses_is_refused_and_stays_as_it_is(tmp_path, names):
+    folder = make(tmp_path / "own", *names)
+    before = contents(folder)
+    with pytest.raises(UserError, match=r"run\.dir=.*own: this folder is not a run's, and it is not empty: it holds "):
+        opened(folder)
+    assert contents(folder) == before
+
+
+def test_a_model_directory_is_no_run(tmp_path):
+    folder = make(tmp_path / "model", "model.yaml", "weights.safetensors", "manifest.json", "tokenizer.model")
+    with pytest.raises(UserError, match=r"is a model directory, .* adapt=full adapt\.model=.*model goes on from this"):
+        opened(folder)
+    run = make_run(tmp_path / "run")
+    (run / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"config\.yaml is missing"):
+        opened(run)
+
+
+def test_runs_and_what_failed_starts_leave_are_opened(tmp_path):
+    opened(tmp_path / "new")
+    opened(tmp_path / "new")
+    opened(make(tmp_path / "failed", "train.log"))
+    opened(make_run(tmp_path / "earlier"))
+    (tmp_path / "empty").mkdir()
+    opened(tmp_path / "empty")
+    (tmp_path / "link").symlink_to("earlier")
+    opened(tmp_path / "link")
+
+
+def test_damaged_files_of_a_run_are_named(tmp_path):
+    run = make_run(tmp_path / "run")
+    for content in ("", "a: [", "- x"):
+        (run / "config.yaml").write_text(content)
+        with pytest.raises(UserError, match=r"config\.yaml is damaged"):
+            opened(run)
+    (run / "config.yaml").write_text("run: {dir: x}\nname: x\n")
+    (run / "manifest.json").write_text("")
+    with pytest.raises(UserError, match=r"manifest\.json: not JSON"):
+        RunFolder(run).describe(CONFIG, {})
+
+
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"run\.dir is empty"):
+        check(TrainConfig(run=RunConfig(dir="", max_steps=1)))
+    with pytest.raises(UserError, match=r"run\.dir is empty"):
+        sweep_folder("")
+    assert not list(tmp_path.iterdir())
+
+
+def test_home_folders_are_meant_by_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config = TrainConfig(run=RunConfig(dir="~/runs/x"))
+    config.data.train.source = "~/text/train.en"
+    config.data.additional = [config.data.train]
+    config.tokenizer.user_symbols = ["~", "~x", "a~/b"]
+    meant = with_home(config)
+    assert meant.run.dir == "/home/somebody/runs/x"
+    assert meant.data.train.source == meant.data.additional[0].source == "/home/somebody/text/train.en"
+    assert meant.tokenizer.user_symbols[1:] == ["~x", "a~/b"]
+
+
+def test_a_process_at_work_is_named_to_the_second(tmp_path):
+    run = make_run(tmp_path / "run")
+    code = (
+        "import sys, time; from pathlib import Path; from translate.training.folder import RunFolder\n"
+        f"RunFolder(Path({str(run)!r})).open({CONFIG!r}); print('open', flush=True); time.sleep(600)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+    try:
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(
+            UserError, match=rf"at work on this run \(pid {process.pid} on {os.uname().nodename}, since"
+        ):
+            opened(run)
+        # from whatever place and by whatever name
+        (tmp_path / "link").symlink_to("run")
+        with pytest.raises(UserError, match="another process is at work"):
+            opened(tmp_path / "link")
+    finally:
+        process.kill()
+        process.communicate()
+    opened(run)
+
+
+def test_killed_replacements_are_cleared_up_and_own_copies_stay(tmp_path):
+    run = make_run(tmp_path / "run")
+    shutil.copytree(run / "state" / "step-00000010", run / "state" / "step-00000010-good")
+    make(run, "best.old/photo", "state/step-00000020.0123abcd.new/training.pt", "last.0123abcd.old/model.yaml")
+    make(run, "notes.0123abcd.old/letter")
+    opened(run)
+    assert {path.name for path in (run / "state").iterdir()} == {"step-00000010", "step-00000010-good"}
+    assert (run / "last" / "model.yaml").exists()
+    assert (run / "best.old" / "photo").exists()
+    assert (run / "notes.0123abcd.old" / "letter").exists()
+
+
+def test_states_are_complete_and_have_eight_digits(tmp_path):
+    files = ("weights.safetensors", "training.pt", "progress.json")
+    good = ["step-00000010", "step-00000020"]
+    for name in (*good, "step-00000020-good", "step-best", "step-000000200", "step-२०२०२०२०", "step-00000020.old"):
+        make(tmp_path, *(f"{name}/{file}" for file in files))
+    make(tmp_path, "step-00000030/weights.safetensors")
+    make(tmp_path, "step-00000040")
+    assert [state.name for state in saved_states(tmp_path)] == good
+
+
+def test_a_sweeps_folder_is_a_sweeps_alone(tmp_path):
+    assert sweep_folder(str(tmp_path / "new")) == str(tmp_path / "new")
+    make(tmp_path / "new", "multirun.yaml", "notes.txt")
+    sweep_folder(str(tmp_path / "new"))
+    sweep_folder(str(make(tmp_path / "earlier", "trials.tsv", "study.db", "trial-000/config.yaml", "multirun.yaml")))
+    with pytest.raises(UserError, match=r"this folder is not a sweep's, .* it holds thesis\.tex"):
+        sweep_folder(str(make(tmp_path / "own", "multirun.yaml", "thesis.tex")))
+    with pytest.raises(UserError, match="this folder is not a sweep's"):
+        sweep_folder(str(make_run(tmp_path / "run")))
+    with pytest.raises(UserError, match="this folder is not a run's"):
+        opened(tmp_path / "new")
+
+
+def test_back_translation_leaves_files_of_somebody_elses(tmp_path):
+    (tmp_path / "mono").write_text("a\n")
+    folder = make(tmp_path / "run", "synthetic/my_corpus.txt")
+    config = TrainConfig(
+        run=RunConfig(dir=str(folder), max_steps=1),
+        back_translation=BackTranslationConfig(monolingual=str(tmp_path / "mono")),
+    )
+    with pytest.raises(UserError, match=r"synthetic holds my_corpus\.txt"):
+        back_translate(config)
+    assert (folder / "synthetic" / "my_corpus.txt").read_text() == "precious"
+    assert not (folder / "reverse").exists()
+    config.run.dir = str(make(tmp_path / "own", "reverse/photo"))
+    with pytest.raises(UserError, match="reverse: this folder is not a run's"):
+        back_translate(config)
+    lock = ProcessLock(folder / ".lock")
+    assert lock.acquire(wait=False)  # nothing is held after an error
+    lock.release()
+    os.mkfifo(tmp_path / "pipe")
+    config.back_translation.monolingual = str(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"back_translation\.monolingual=.*: a pipe cannot be read twice"):
+        back_translate(config)
