@@ -11,13 +11,13 @@ from typing import Any
 from translate.errors import UserError
 from translate.files import read_json
 from translate.text import text_form_of
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
 
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
-MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, "*tokenizer.model", "evaluation", "ctranslate2")
+MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, "evaluation", "ctranslate2")
 
 
 def find_model(path: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.config import run_command
+from translate.data.held_out import HELD_OUT_FILES
 from translate.data.preparation import DataConfig, prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.files import claimed
@@ -31,7 +32,7 @@ class PrepareConfig:
 def run(config: PrepareConfig) -> None:
     start_log(ProgressLine())
     output = (
-        claimed(Path(config.output), [MARKDOWN, VALUES], kind="data report", option="output")
+        claimed(Path(config.output), [MARKDOWN, VALUES], may_have=HELD_OUT_FILES, kind="data report", option="output")
         if config.output
         else nullcontext()
     )

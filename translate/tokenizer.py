@@ -29,6 +29,7 @@ from translate.text import TEXT_FORM, normalise
 _JOINT_FILE = "tokenizer.model"
 _SOURCE_FILE = "source.tokenizer.model"
 _TARGET_FILE = "target.tokenizer.model"
+TOKENIZER_FILES = (_JOINT_FILE, _SOURCE_FILE, _TARGET_FILE)
 _NUM_SPECIAL = 4
 _MAX_THREADS = 8
 # SentencePiece adds up floats per thread, so the vocabulary depends on their number: one for all machines.

@@ -164,22 +164,24 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The files of some corpora as they are now: SHA-256 and what the system says of each, by the corpus's key."""
+    """Some corpora's files as they were once, each by the key of its configuration: SHA-256 and the system's times."""
 
+    corpora: dict[str, CorpusConfig]
     hashes: dict[str, list[str]]
     status: dict[str, list[tuple[int, ...]]]
 
     @classmethod
     def take(cls, corpora: Sequence[tuple[str, CorpusConfig]]) -> Snapshot:
         status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
-        return cls({key: content_hashes(config, key=key) for key, config in corpora}, status)
+        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
 
-    def require_unchanged(self, corpora: Sequence[tuple[str, CorpusConfig]]) -> None:
+    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
         """UserError where files are no longer what was hashed, so that what was read since may be another text.
 
         A file that was changed and changed back has its old hash, but not its old times.
         """
-        for key, config in corpora:
+        for key in self.corpora if keys is None else keys:
+            config = self.corpora[key]
             if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
                 raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
 

@@ -12,6 +12,7 @@ Letters: N pairs.
 from __future__ import annotations
 
 import filecmp
+import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from translate.data.cleaning import first_occurrences, hash_lines, hash_pairs
 from translate.data.corpora import CorpusConfig
 from translate.errors import UserError
-from translate.files import write_bytes
+from translate.files import atomic_file
 
 VERSION = 1  # of the choice: raise it when the same text gives other pairs
 
@@ -34,6 +35,8 @@ _FEWEST_USABLE = 20
 # A sentence that many pairs share stays in the training text, all of which would have to go with it
 _MOST_ALIKE = 20
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
+
+HELD_OUT_FILES = tuple(f"{name}.{side}" for name in ("valid", "test") for side in ("source", "target"))
 
 Hashes = NDArray[np.uint64]
 
@@ -197,4 +200,5 @@ def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int
 def _copy(path: Path, target: Path) -> None:
     if target.exists() and filecmp.cmp(path, target, shallow=False):
         return
-    write_bytes(target, path.read_bytes())
+    with open(path, "rb") as source, atomic_file(target) as copy:
+        shutil.copyfileobj(source, copy)

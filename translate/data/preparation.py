@@ -96,7 +96,7 @@ class Prepared:
     target_unicode  the form of the training target, which translations are written in
     evaluation      where valid and test come from, each with the key of its configuration
     held_out        the sets taken from the training text, None if valid is given
-    snapshot  the files that the fingerprint stands for, as they were when they were hashed
+    snapshot        the files that the fingerprint stands for, as they were when they were hashed
     """
 
     tokenizer: Tokenizer
@@ -127,7 +127,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     snapshot = Snapshot.take(given + corpora)
     hashes = snapshot.hashes
     texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
-    snapshot.require_unchanged(given)
+    snapshot.require_unchanged(texts)
 
     hold_out = sets_to_hold_out(data)
     choice = [["held out", HELD_OUT_VERSION, hold_out]] if hold_out else []
@@ -267,10 +267,9 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str],
     with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
-            report = write_clean_text(
-                folder, training_corpora(data), data.cleaning, text_form=text_form, hold_out=hold_out
-            )
-            snapshot.require_unchanged(training_corpora(data))  # the folder is named after their hashes
+            corpora = training_corpora(data)
+            report = write_clean_text(folder, corpora, data.cleaning, text_form=text_form, hold_out=hold_out)
+            snapshot.require_unchanged(name for name, _ in corpora)  # the folder is named after their hashes
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
     _require_pairs(text.report)

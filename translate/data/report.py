@@ -62,7 +62,7 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
     with building(directory, option="data.cache", waiting_for="report on the same data") as folder:
         if folder is not None:
             values = _values(data, prepared)
-            prepared.snapshot.require_unchanged(training_corpora(data) + evaluation_corpora(data))
+            prepared.snapshot.require_unchanged()
             DataReport(as_markdown(values), values).save(folder)
     return DataReport.load(directory)
 

@@ -31,7 +31,7 @@ from translate.files import (
 )
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.changes import Changes, find_changes, plain
 from translate.training.settings import TrainConfig
 from translate.training.state import STATE_FILES, STATE_NAME, saved_states
@@ -40,7 +40,7 @@ from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 _FOLLOWING = ("source_language", "target_language")
 
 
-RUN = "run"  # the kind of folder, in its marker
+RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _OF_A_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
@@ -103,7 +103,7 @@ class RunFolder:
     def open(self, config: TrainConfig) -> Changes:
         """Make the folder, or find what the configuration changes in the run that is there; UserError if it must not.
 
-        Nothing of it is written yet. No other process may open the folder until close().
+        No other process may open it until close(). Nothing of the run is written yet.
         """
         self.claim()
         for directory in (self.best, self.last, self.average):
@@ -130,7 +130,7 @@ class RunFolder:
                     "wait until it is over, stop it, or choose another run.dir"
                 )
             self._lock = lock
-            mark(self.path, RUN)
+            mark(self.path, RUN_KIND)
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
@@ -149,11 +149,14 @@ class RunFolder:
                     f"run.dir={self.path} is a model directory, not a run's folder: choose another run.dir; "
                     f"adapt=full adapt.model={self.path} goes on from this model"
                 )
-            raise UserError(
-                f"run.dir={self.path}: {self.config.name} is missing, which says what this run is; "
-                "bring it back, or choose another run.dir"
-            )
-        is_run = is_marked(self.path, RUN) or {self.config.name, self.manifest.name} <= names  # of earlier versions
+            if self.result.exists() or saved_states(self.states):
+                raise UserError(
+                    f"run.dir={self.path}: {self.config.name} is missing, which says what this run is; "
+                    "bring it back, or choose another run.dir"
+                )
+        is_run = (
+            is_marked(self.path, RUN_KIND) or {self.config.name, self.manifest.name} <= names
+        )  # of earlier versions
         started = _OF_A_FAILED_START | _OF_BACK_TRANSLATION | {self.config.name}
         if not is_run and names - started:
             raise UserError(
@@ -213,7 +216,7 @@ class RunFolder:
         write_text(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def _tokenizer_files(self) -> list[Path]:
-        return list(self.path.glob("*tokenizer.model"))
+        return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
 
     def _other_run(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
         hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"

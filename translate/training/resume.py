@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from translate.checkpoint import read_weights
 from translate.data.loader import Place
-from translate.model_directory import MANIFEST, WEIGHTS, read_json
+from translate.files import read_json
+from translate.model_directory import MANIFEST, WEIGHTS
 from translate.training.bounds import learning_rate, share_done
 from translate.training.build import Run
 from translate.training.changes import Changes, with_changes

@@ -21,7 +21,7 @@ from translate.evaluation.evaluation import Evaluation
 from translate.explaining.explanation import Explanation
 from translate.explaining.picture import Picture, draw_alignment, draw_heads
 from translate.files import is_marked
-from translate.training.folder import RUN
+from translate.training.folder import RUN_KIND
 from translate.training.state import Progress
 from translate.training.step import Result
 from translate.training.validation import Validation
@@ -264,7 +264,7 @@ def errors_logged(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
-        if path.exists() and is_marked(path.parent, RUN):
+        if path.exists() and is_marked(path.parent, RUN_KIND):  # the log of a run, and not of somebody else
             # not through the logger, which is silent on all processes but the main one; a full disk is no other error
             with suppress(OSError), open(path, "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime(_TIME)} {text}\n")
