@@ -12,7 +12,7 @@ from small_runs import call, options, write_corpus
 from translate.decoding.engine import EngineName
 from translate.decoding.hypotheses import SearchConfig, SearchMethod
 from translate.decoding.search_record import describe_search, search_fields, search_note, search_of
-from translate.device import Device, Precision
+from translate.device import Capabilities, Device, Precision
 from translate.errors import UserError
 from translate.evaluate import with_precision
 from translate.evaluation.files import EvaluateConfig
@@ -119,7 +119,7 @@ def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
     assert with_precision(asked, run) == (asked, "")
     other = EvaluateConfig(engine=EngineName.ctranslate2)
     assert with_precision(other, run) == (other, "the run's own scores were decoded in fp32 by engine=native")
-    monkeypatch.setattr("translate.training.parallel.multiplies_bfloat16", lambda device: False)
+    monkeypatch.setattr("translate.exporting.engines.capabilities", lambda device: Capabilities(on_gpu=False))
     config, note = with_precision(config, RunScoring.of({"decoding_precision": "bf16"}))
     assert config.precision is Precision.auto
     assert note == "the run's own scores were decoded in bf16, which this machine cannot do, or only slowly"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import sys
 import time
@@ -266,6 +267,7 @@ def errors_logged(path: Path) -> Iterator[None]:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
         if path.exists() and is_marked(path.parent, RUN_KIND):  # the log of a run, and not of somebody else
             # not through the logger, which is silent on all processes but the main one; a full disk is no other error
+            rank = os.environ.get("RANK", "0")
             with suppress(OSError), open(path, "a", encoding="utf-8") as file:
-                file.write(f"{time.strftime(_TIME)} {text}\n")
+                file.write(f"{time.strftime(_TIME)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
         raise
