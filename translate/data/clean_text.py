@@ -29,7 +29,7 @@ from translate.data.cleaning import (
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
 from translate.data.held_out import HeldOut, PairKeys
 from translate.data.storage import Ragged, RaggedWriter
-from translate.files import read_json, write_json, write_text
+from translate.files import read_json, write_json
 from translate.target_unicode import LineForms, TargetUnicode, choose_form
 from translate.text import normalise, write_lines
 
@@ -147,8 +147,7 @@ class _Writer:
         corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
-        origins = json.dumps(self._origins, ensure_ascii=False)
-        write_text(self._directory / _ORIGINS_FILE, origins)
+        write_json(self._directory / _ORIGINS_FILE, {"origins": self._origins})
         kept = np.ones(len(line), dtype=bool)
         dropped = {}
         if self._config.drop_duplicates:
@@ -213,8 +212,7 @@ class _RawTargets:
 
 def load_held_out(directory: Path) -> HeldOut:
     """What write_clean_text has held out."""
-    stored = read_json(directory / _HELD_OUT_FILE)
-    return HeldOut(directory, **stored)
+    return HeldOut(directory, **read_json(directory / _HELD_OUT_FILE))
 
 
 def pairs_left_out(directory: Path) -> NDArray[np.int64]:
@@ -238,8 +236,8 @@ def _write_held_out(
         for index, side in enumerate(("source", "target")):
             write_lines(directory / f"{name}.{side}", [raw[place][index] for place in places.tolist()])
     sizes = {name: len(places) for name, places in chosen.items()}
-    stored = {"sizes": sizes, "left_out": int(left_out.sum()) - sum(sizes.values())}
-    write_json(directory / _HELD_OUT_FILE, stored)
+    left_out_besides = int(left_out.sum()) - sum(sizes.values())
+    write_json(directory / _HELD_OUT_FILE, {"sizes": sizes, "left_out": left_out_besides})
     np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
