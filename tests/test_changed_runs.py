@@ -122,6 +122,8 @@ def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
         folder = tmp_path / f"step-{step:08}"
         folder.mkdir()
         (folder / "progress.json").write_text(json.dumps({"step": step, "loss": loss, "place": {}}))
+        for name in ("weights.safetensors", "training.pt"):
+            (folder / name).touch()
     state = RunState(None, None, None, tmp_path, World())
     state.progress = Progress(step=65, skipped_in_a_row=10, last_success=50)
     assert state.discard_diverged(vocab_size=100) == 30
@@ -399,6 +401,16 @@ def test_every_error_is_in_the_log(corpus, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="beam_size"):
         train_here(corpus, tmp_path / "run", search__beam_size=0)
     assert "error: search.beam_size (0) must be at least 1" in log_of(tmp_path / "run")
+
+
+def test_a_refused_folder_of_somebody_else_stays_as_it_is(corpus, tmp_path):
+    for name in ("train.log", "config.yaml", "thesis.txt"):
+        (tmp_path / name).write_text("mine\n")
+    with pytest.raises(UserError, match="not a run's"):
+        train_here(corpus, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("train.log", "config.yaml", "thesis.txt"), "mine\n"
+    )
 
 
 def test_a_librarys_warning_is_logged_once(tmp_path, capfd):
