@@ -27,7 +27,8 @@ from translate.exporting.engines import open_model, open_native
 from translate.tags import Tagging
 from translate.text import read_lines, write_lines
 from translate.tokenizer import TokenizerConfig
-from translate.training.folder import RunFolder
+from translate.training.changes import find_changes, plain
+from translate.training.settings import TrainConfig
 
 SINGLE = {"sentences_per_line": 1, "trained_tokens": 12, "source_language": "en"}
 
@@ -116,7 +117,7 @@ def test_blank_text_between_sentences_never_reaches_the_engine():
     lines = ["", "   ", "One here.   \u3000 ... Two here.\x00\x00", " . . . "]
     translator, engine = translator_of(SINGLE)
     assert [translation.segments for translation in translator.translate(lines)] == [0, 0, 2, 1]
-    assert translator.tokenizer.decode_target(engine.given) == ["One here.   \u3000 ...", "Two here.", ". . ."]
+    assert translator.tokenizer.decode_target(engine.given) == ["One here.     ...", "Two here.", ". . ."]
 
 
 def test_the_score_of_a_split_line_is_the_mean_weighted_by_tokens():
@@ -214,11 +215,15 @@ def test_preparation_counts_sentences_as_often_as_they_are_trained_on(tmp_path):
     assert prepared.sentences_per_line == 1
     lengths = sorted(prepared.train.source_lengths.tolist())
     assert prepared.trained_tokens == lengths[-13]  # 2 % of 610 lines
-    state = sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "cache").rglob("*.npy"))
+    counted = sorted((tmp_path / "cache").glob("sentences-*/counts.npy"))
+    modified = [path.stat().st_mtime_ns for path in counted]
+    again = prepare(data_of(tmp_path), TokenizerConfig(vocab_size=60, byte_fallback=False))
+    assert (again.sentences_per_line, again.trained_tokens) == (1, prepared.trained_tokens)
+    assert sorted((tmp_path / "cache").glob("sentences-*/counts.npy")) == counted
+    assert [path.stat().st_mtime_ns for path in counted] == modified
     heavier = prepare(data_of(tmp_path, weight=2), TokenizerConfig(vocab_size=60, byte_fallback=False))
-    assert (heavier.sentences_per_line, prepared.fingerprint == heavier.fingerprint) == (2, False)
-    assert heavier.trained_tokens == lengths[-1]
-    assert state == sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "cache").rglob("*.npy"))
+    assert heavier.sentences_per_line == 2
+    assert heavier.trained_tokens == max(heavier.train.source_lengths)
 
 
 def reversed_numbers(generator: random.Random, *, sentences: int) -> tuple[str, str]:
@@ -329,8 +334,10 @@ def test_back_translation_splits_monolingual_lines(run, tmp_path):
 
 
 def test_a_run_begun_before_lines_were_split_continues_without(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.describe({"name": "x"}, {"data": "d"})
-    folder.open({"name": "x", "split": "auto"})
-    manifest = folder.describe({"name": "x", "split": "auto"}, {"data": "d", "sentences_per_line": 1})
-    assert Splitting.of_model(manifest) == Splitting()
+    before = plain(TrainConfig())
+    del before["split"]
+    assert not find_changes(TrainConfig(), before, folder=tmp_path)
+    assert [change.key for change in find_changes(TrainConfig(split=Split.never), before, folder=tmp_path).changes] == [
+        "split"
+    ]
+    assert not Splitting.of_model({"data": "hash", "source_language": "en", "split": "auto"}).by_sentences
