@@ -321,7 +321,9 @@ def run(corpus, tmp_path_factory) -> Path:
 
 
 def decode(run: Path, text: str, *arguments: str, fails: bool = False) -> tuple[list[str], str]:
-    result = call("decode", f"model={run}", "threads=1", "progress=false", *arguments, stdin=text.encode())
+    """Two translations of each line, with their scores; what was said on stderr."""
+    options = ["search.beam_size=2", "search.n_best=2", "threads=1", "progress=false"]
+    result = call("decode", f"model={run}", *options, *arguments, stdin=text.encode())
     assert (result.returncode != 0) == fails, result.stderr.decode()
     return result.stdout.decode().splitlines(), result.stderr.decode()
 
