@@ -162,7 +162,10 @@ def test_empty_translations_are_said_in_the_report(tmp_path):
             self.texts = texts
 
         def translate(self, lines, *, progress=None):
-            return [SimpleNamespace(text=text) for text in self.texts]
+            return [SimpleNamespace(text=text, segments=1) for text in self.texts]
+
+        def describe(self, splits):
+            return ""
 
     def note(texts, source):
         text = parallel(source=source, target=["x"] * len(source), labels=None)

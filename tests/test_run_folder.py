@@ -9,22 +9,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from translate.config.command import sweep_folder, with_home
 from translate.errors import UserError
 from translate.files import ProcessLock
 from translate.recipes.back_translation import back_translate
+from translate.training.changes import plain
 from translate.training.folder import RunFolder
 from translate.training.settings import BackTranslationConfig, RunConfig, TrainConfig, check
 from translate.training.state import saved_states
 
-CONFIG = {"run": {"dir": "x"}, "name": "x"}
 
-
-def opened(path: Path, config: dict = CONFIG) -> None:
+def opened(path: Path) -> None:
     folder = RunFolder(path)
     try:
-        folder.open(config)
+        folder.open(TrainConfig())
     finally:
         folder.close()
 
@@ -42,8 +42,9 @@ def make(folder: Path, *names: str) -> Path:
 
 def make_run(folder: Path) -> Path:
     """As earlier versions leave it, without a marker."""
-    make(folder, "train.log", "best/weights.safetensors", "state/step-00000010/training.pt")
-    (folder / "config.yaml").write_text("run: {dir: x}\nname: x\n")
+    make(folder, "train.log", "best/weights.safetensors", "result.json")
+    make(folder, *(f"state/step-00000010/{name}" for name in ("weights.safetensors", "training.pt", "progress.json")))
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain(TrainConfig())))
     (folder / "manifest.json").write_text("{}\n")
     return folder
 
@@ -92,10 +93,11 @@ def test_damaged_files_of_a_run_are_named(tmp_path):
         (run / "config.yaml").write_text(content)
         with pytest.raises(UserError, match=r"config\.yaml is damaged"):
             opened(run)
-    (run / "config.yaml").write_text("run: {dir: x}\nname: x\n")
+    run = make_run(tmp_path / "other")
     (run / "manifest.json").write_text("")
+    (run / "tokenizer.model").touch()
     with pytest.raises(UserError, match=r"manifest\.json: not JSON"):
-        RunFolder(run).describe(CONFIG, {})
+        RunFolder(run).tokenizer()
 
 
 def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
@@ -122,8 +124,8 @@ def test_home_folders_are_meant_by_a_tilde(monkeypatch):
 def test_a_process_at_work_is_named_to_the_second(tmp_path):
     run = make_run(tmp_path / "run")
     code = (
-        "import sys, time; from pathlib import Path; from translate.training.folder import RunFolder\n"
-        f"RunFolder(Path({str(run)!r})).open({CONFIG!r}); print('open', flush=True); time.sleep(600)"
+        "import time; from pathlib import Path; from translate.training.folder import RunFolder\n"
+        f"RunFolder(Path({str(run)!r})).claim(); print('open', flush=True); time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
