@@ -1,5 +1,7 @@
 """The commands as a person meets them: hostile input, and mistakes answered before work starts."""
 
+import json
+
 import pytest
 
 from small_runs import call, options, write_corpus
@@ -219,10 +221,20 @@ def test_a_loss_on_attention_needs_a_model_that_has_it(corpus, tmp_path):
     assert "auxiliary=guided_attention looks at attention, and the model has none" in message
 
 
-def test_a_vocabulary_larger_than_the_text_supports_is_explained(corpus, tmp_path):
-    message = refused(*options(corpus, tmp_path / "run", tokenizer__vocab_size=5000))
-    assert "tokenizer.vocab_size is 5000" in message
-    assert "at most" in message
+def test_a_vocabulary_larger_than_the_text_supports_becomes_the_largest_one(corpus, tmp_path):
+    run = tmp_path / "run"
+    result = call("train", *options(corpus, run, tokenizer__vocab_size=10**9, run__max_steps=2))
+    assert result.returncode == 0, result.stderr.decode()
+    size = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["vocabulary"]["source"]
+    assert size < 1000
+    assert f"the vocabulary has {size} pieces, not 1,000,000,000" in (run / "train.log").read_text(encoding="utf-8")
+    assert "vocab_size: 1000000000" in (run / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_a_vocabulary_too_small_for_the_characters_is_explained(corpus, tmp_path):
+    message = refused(*options(corpus, tmp_path / "run", tokenizer__vocab_size=10))
+    assert "tokenizer.vocab_size is 10" in message
+    assert "the text's characters alone need" in message
 
 
 def test_an_unwritable_run_folder_is_refused(corpus, tmp_path):
