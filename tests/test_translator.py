@@ -411,10 +411,10 @@ translate_files(copier(), DecodeConfig(model=""))
 """
 
 
-def start_command(**streams) -> subprocess.Popen:
+def start_command(code: str = COMMAND, **streams) -> subprocess.Popen:
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen([sys.executable, "-c", COMMAND], env=environment, **streams)
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, **streams)
 
 
 def test_standard_streams_are_answered_as_lines_come_and_a_waiting_reader_ends_quietly():
@@ -429,6 +429,23 @@ def test_standard_streams_are_answered_as_lines_come_and_a_waiting_reader_ends_q
         process.stdin.flush()
         assert process.wait(timeout=20) == 0
         assert process.stderr.read() == b""
+
+
+def test_a_reader_of_the_progress_that_leaves_does_not_end_the_work(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\nb\n")
+    code = (
+        "from test_translator import copier\n"
+        "from translate.decoding.streaming import DecodeConfig, translate_files\n"
+        f"translate_files(copier(), DecodeConfig(model='', input={str(tmp_path / 'in')!r}, "
+        f"output={str(tmp_path / 'out')!r}))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start_command(code, stderr=writer)
+    os.close(writer)
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "out").read_bytes() == b"a\nb\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 class Terminal(io.StringIO):

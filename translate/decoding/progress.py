@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TextIO
@@ -26,15 +27,13 @@ class Progress:
             return
         self.shown = now
         text = self._text(int(done), now - self.start)
-        self.stream.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
-        self.stream.flush()
+        _say(f"\r\x1b[K{text}" if self.terminal else f"{text}\n", self.stream)
 
     def finish(self, done: int) -> None:
         """The last line, which stays."""
         seconds = time.monotonic() - self.start
         text = f"{done:,} lines in {duration(seconds)} ({done / max(seconds, 1e-9):,.1f} lines/s)"
-        self.stream.write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n")
-        self.stream.flush()
+        _say(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n", self.stream)
 
     def _text(self, done: int, seconds: float) -> str:
         speed = done / max(seconds, 1e-9)
@@ -48,9 +47,18 @@ class Progress:
 def tell(note: str, warning: str = "") -> None:
     """Say on stderr what a person should know; "" is nothing."""
     if note:
-        print(note, file=sys.stderr, flush=True)
+        _say(f"{note}\n", sys.stderr)
     if warning:
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
+        _say(f"warning: {warning}\n", sys.stderr)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # nobody reads it any more: no reason to end the work, and no more of it, not at Python's end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def duration(seconds: float) -> str:

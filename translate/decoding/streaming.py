@@ -93,7 +93,7 @@ def translate_files(translator: Translator, config: DecodeConfig) -> int:
     if progress:
         progress.finish(done)
     if note := translator.describe(translator.splits):
-        print(note, file=sys.stderr)
+        tell(note)
     return done
 
 
