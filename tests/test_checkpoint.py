@@ -10,7 +10,7 @@ import torch
 from translate.batch import Tokens
 from translate.checkpoint import load_model, save_model, weights_of
 from translate.errors import UserError
-from translate.files import replaced_directory, restore_directory
+from translate.folders import replaced_directory, restore_directory
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.tokenizer import TokenizerConfig, train_tokenizer

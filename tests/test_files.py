@@ -14,23 +14,17 @@ from pathlib import Path
 import pytest
 
 from translate.errors import UserError
-from translate.files import (
-    ProcessLock,
-    atomic_file,
+from translate.files import ProcessLock, atomic_file, read_json, require_regular, sha256, write_json, write_text
+from translate.folders import (
     building,
     check_replaceable,
     claimed,
     interrupted,
     is_marked,
     mark,
-    read_json,
     remove_directory,
     replaced_directory,
-    require_regular,
     restore_directory,
-    sha256,
-    write_json,
-    write_text,
 )
 
 REPOSITORY = Path(__file__).parent.parent

@@ -19,7 +19,7 @@ from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.preparation import DataConfig, Prepared, prepare, sample_rows
 from translate.data.report import data_report
 from translate.errors import UserError
-from translate.files import building
+from translate.folders import building
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer import TokenizerConfig
 

@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from translate.errors import UserError
-from translate.files import replaced_directory, write_json, write_text
+from translate.files import write_json, write_text
+from translate.folders import replaced_directory
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_model, read_origin
 from translate.models import ARCHITECTURES, ModelConfig, build_model
 from translate.models.seq2seq import Seq2Seq

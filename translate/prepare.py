@@ -9,7 +9,7 @@ from translate.config import run_command
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.preparation import DataConfig, prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
-from translate.files import claimed
+from translate.folders import claimed
 from translate.tokenizer import TokenizerConfig
 from translate.training.tracking import ProgressLine, start_log
 

@@ -27,7 +27,8 @@ from translate.checkpoint import (
     write_weights,
 )
 from translate.errors import UserError
-from translate.files import check_replaceable, read_json, replaced_directory, sha256, write_json, write_text
+from translate.files import read_json, sha256, write_json, write_text
+from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_adapter
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}

@@ -27,7 +27,7 @@ from translate.config.help import help_text
 from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
 from translate.config.own_text import choose_own_text
 from translate.errors import UserError
-from translate.files import MARKER, is_marked, listing, mark
+from translate.folders import MARKER, is_marked, listing, mark
 
 # all that a sweep's folder may hold
 _OF_HYDRA = ("multirun.yaml", "optimization_results.yaml", "study.db*")

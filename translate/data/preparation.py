@@ -25,7 +25,7 @@ from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
 from translate.data.storage import Ragged, digest
 from translate.errors import UserError
-from translate.files import building
+from translate.folders import building
 from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, normalise, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer

@@ -17,7 +17,8 @@ from translate.data.preparation import DataConfig, Prepared, training_corpora
 from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
 from translate.data.storage import digest
-from translate.files import building, read_json, write_json, write_text
+from translate.files import read_json, write_json, write_text
+from translate.folders import building
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
 

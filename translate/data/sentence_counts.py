@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from translate.data.encoded import EncodedCorpus
 from translate.data.storage import digest
-from translate.files import building
+from translate.folders import building
 from translate.sentences import split_sentences
 
 _SAMPLE = 100_000

@@ -20,7 +20,7 @@ from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, write_report
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
-from translate.files import claimed
+from translate.folders import claimed
 from translate.text import normalise, read_lines
 
 

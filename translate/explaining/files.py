@@ -16,7 +16,8 @@ from translate.errors import UserError
 from translate.explaining.explanation import Explanation, explain
 from translate.explaining.page import index_page, page_name, sentence_page
 from translate.explaining.picture import save_picture
-from translate.files import claimed, write_text
+from translate.files import write_text
+from translate.folders import claimed
 from translate.tags import Tagging, tagging_of
 from translate.text import normalise, read_lines
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
 from translate.exporting.ctranslate2_runtime import CHECKSUMS, EXPORTED_FILES, RUNTIME_MODEL, import_ctranslate2
-from translate.files import check_replaceable, replaced_directory, sha256, write_json
+from translate.files import sha256, write_json
+from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import MANIFEST, MODEL
 from translate.models.attention_kernels import Weighting
 from translate.models.config import ModelConfig

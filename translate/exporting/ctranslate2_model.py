@@ -17,7 +17,8 @@ import yaml
 
 from translate.errors import UserError
 from translate.exporting.ctranslate2_runtime import CHECKSUMS, RUNTIME_MODEL, import_ctranslate2
-from translate.files import building, read_json, sha256
+from translate.files import read_json, sha256
+from translate.folders import building
 from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin
 from translate.tokenizer import Tokenizer
 

@@ -34,7 +34,8 @@ from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
 from translate.errors import UserError
-from translate.files import is_marked, listing, mark, require_regular, write_text
+from translate.files import require_regular, write_text
+from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
 from translate.target_unicode import TargetUnicode
 from translate.text import count_lines, normalise, read_lines, write_lines

@@ -17,18 +17,8 @@ import yaml
 
 import translate
 from translate.errors import UserError
-from translate.files import (
-    MARKER,
-    ProcessLock,
-    interrupted,
-    is_marked,
-    listing,
-    mark,
-    read_json,
-    restore_directory,
-    write_json,
-    write_text,
-)
+from translate.files import ProcessLock, read_json, write_json, write_text
+from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer

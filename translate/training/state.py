@@ -23,7 +23,8 @@ from torch import Tensor
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
-from translate.files import read_json, remove_directory, replaced_directory, write_json
+from translate.files import read_json, write_json
+from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee

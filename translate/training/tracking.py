@@ -21,7 +21,7 @@ from translate.errors import UserError
 from translate.evaluation.evaluation import Evaluation
 from translate.explaining.explanation import Explanation
 from translate.explaining.picture import Picture, draw_alignment, draw_heads
-from translate.files import is_marked
+from translate.folders import is_marked
 from translate.training.folder import RUN_KIND
 from translate.training.state import Progress
 from translate.training.step import Result
