@@ -83,10 +83,15 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"translate.{module}", *arguments]
 
 
-def call(module: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a command of the application in a process of its own."""
+def call(module: str, *arguments: str, stdin: bytes = b"", timeout: float = 300) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of the application in a process of its own; timeout in seconds."""
     return subprocess.run(
-        command(module, *arguments), input=stdin, capture_output=True, cwd=REPOSITORY, env=environment(), timeout=300
+        command(module, *arguments),
+        input=stdin,
+        capture_output=True,
+        cwd=REPOSITORY,
+        env=environment(),
+        timeout=timeout,
     )
 
 

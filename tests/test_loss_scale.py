@@ -78,13 +78,19 @@ def test_an_overflow_skips_the_update_and_halves_the_scale():
 
 def test_a_gradient_that_is_not_finite_at_scale_one_is_divergence():
     trainee = trainee_in(Precision.fp16)
-    with torch.no_grad():
-        next(trainee.model.parameters())[0, 0] = torch.nan
-        trainee.model.projection.weight[:] = torch.nan
+    next(trainee.model.parameters()).register_hook(lambda gradient: gradient * torch.inf)
     optimizer = make_optimizer(trainee.model, OptimizerConfig())
     results = train(trainee, optimizer, range(18))
     assert all(result.skipped for result in results)
     assert [result.diverged for result in results] == [False] * 16 + [True] * 2
+
+
+def test_a_loss_that_is_not_finite_is_divergence_at_any_scale():
+    trainee = trainee_in(Precision.fp16)
+    with torch.no_grad():
+        trainee.model.projection.weight[:] = torch.nan
+    results = train(trainee, make_optimizer(trainee.model, OptimizerConfig()), range(2))
+    assert [result.diverged for result in results] == [True, True]
 
 
 def test_the_scale_doubles_after_many_finite_updates(monkeypatch):
