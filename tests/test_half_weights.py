@@ -88,6 +88,18 @@ def test_weights_that_have_changed_are_converted_again():
     assert engine.search(SENTENCES, config) == engine_of(other, Precision.auto).search(SENTENCES, config) != before
 
 
+@needs_half_weights
+def test_weights_that_a_fused_optimizer_has_changed_are_converted_again():
+    """Once, validation of a run without a running average decoded with the weights of an earlier validation."""
+    model, config = small_model().train(), SearchConfig(beam_size=2, max_length=8)
+    engine = engine_of(model, Precision.fp16)
+    before = engine.search(SENTENCES, config)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    torch.optim.AdamW(model.parameters(), lr=0.1, fused=True).step()
+    assert engine.search(SENTENCES, config) == engine_of(model, Precision.fp16).search(SENTENCES, config) != before
+
+
 def test_without_such_products_auto_is_fp32_and_fp16_an_error(monkeypatch):
     monkeypatch.setattr("translate.device._has_half_weights", lambda: False)
     assert engine_of(small_model(), Precision.auto).precision is Precision.fp32

@@ -73,6 +73,8 @@ class NativeEngine:
             if progress:
                 progress(len(found) / len(sentences))
 
+        if self.model.training:  # a fused optimizer changes weights without counting it in their version
+            self._half = None
         exact = self.device.type == "cuda" and self.precision is Precision.fp32
         with _evaluating(self.model), without_tf32() if exact else nullcontext():
             self._share_out(longest_first, config, report)
