@@ -42,6 +42,8 @@ def test_abbreviations_and_ordinals_do_not_end_sentences(language, pieces):
         ["Τι κάνει εκεί. ", "Καλά είναι."],
         ["Sí. ", "¿Qué? ", "¡No!"],
         ["On y va ? ", "Oui ! ", "Non."],
+        ["សួស្តី។ ", "អ្នកជានរណា? ", "មានឆ្មា ឆ្កែ ។ល។ និងគោ។", "ល្អណាស់៕"],
+        ["བཀྲ་ཤིས། ", "བདེ་ལེགས།། ", "ང་།"],
     ],
 )
 def test_every_script_has_its_marks_whether_or_not_the_language_is_named(pieces):

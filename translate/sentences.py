@@ -21,6 +21,9 @@ _WINDOW = 2000  # characters given to sentencex at once
 _ENCLOSING = re.compile(r"[\"“”„‟«»‹›「」『』《》]|``|''|(?<!\w)['‘’]|['‘’](?!\w)|[(（<{\[](?=[^)\]}>）]{100})")
 _OPENING = frozenset("“„‟«‹「『《‘`([{<（")
 _SPACE = re.compile(r"\s")
+# Khmer's and Tibetan's full stops, which sentencex does not know; "។ល។" is Khmer's "etc."
+_FULL_STOP = re.compile("(?<!។ល)[។៕།༎](?!ល។)")
+_KNOWN_FULL_STOP = "।"  # Devanagari's, in text of any language
 # Tokenised text has a space before the mark.
 _MARK_BETWEEN_SPACES = re.compile(r"(?<=\s)(?:\.|[?!]+)\s+")
 _FIRST_LETTER = re.compile(r"((?<!\.)[.?!][\"'”’»)\]]*\s+)([^\W\d_])")
@@ -84,7 +87,7 @@ def _sentence_ends(text: str, language: str) -> list[int]:
     """Positions inside the text where a sentence ends, white space after it included, in ascending order."""
     if not text.strip():
         return []
-    plain = _with_plain_spaces(text)
+    plain = _FULL_STOP.sub(_KNOWN_FULL_STOP, _with_plain_spaces(text))
     # Without capitals in the text, a small letter does not mean that the sentence goes on.
     cased = _capitalised(plain) if plain.islower() else plain
     ends = set(_ends(cased, language))
