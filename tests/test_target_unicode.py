@@ -14,6 +14,7 @@ import torch
 from fake_models import CharacterTokenizer, copy_model
 from small_runs import call, options, write_corpus
 from test_prepare import SOURCE, TOKENIZER, make_data
+from translate.data.corpora import CorpusConfig
 from translate.data.preparation import prepare
 from translate.data.report import data_report
 from translate.decoding.hypotheses import SearchConfig
@@ -134,6 +135,14 @@ def test_preparation_chooses_the_form_and_the_report_counts_both_sides(tmp_path:
     assert "| target not in Unicode NFC " in report.markdown
     assert "NFC 360 (90.0%), NFD 40 (10.0%)" in report.markdown
     assert report.values["target_unicode"]["form"] == "NFD"
+
+
+def test_lines_that_change_are_a_share_of_all_lines_those_held_out_too(tmp_path: Path):
+    data = make_data(tmp_path, SOURCE, [nfd(f"Ü {line}") for line in SOURCE])
+    data.valid = CorpusConfig()
+    prepared = prepare(data, TOKENIZER)
+    assert prepared.held_out is not None
+    assert "NFC 400 (100.0%), NFD –" in data_report(data, prepared).markdown
 
 
 def test_every_hypothesis_is_written_in_the_form_of_the_target():

@@ -22,7 +22,7 @@ from translate.folders import building
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 _NUM_EXAMPLES = 3
 
 Values = dict[str, Any]

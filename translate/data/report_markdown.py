@@ -24,7 +24,7 @@ def as_markdown(values: Values) -> str:
         "## Lengths\n\n" + _lengths(splits),
         "## Cleaning of the training text\n\n```\n" + values["cleaning"]["table"] + "\n```",
         "## What stands out\n\n" + _findings(splits),
-        "## Unicode\n\n" + _unicode(values["target_unicode"], splits["train"]["pairs"]),
+        "## Unicode\n\n" + _unicode(values["target_unicode"], values["cleaning"]["total"]),
         "## Validation and test against the training text\n\n" + _overlap(splits) + "\n\n" + _likeness(splits),
         "## Examples\n\n" + _examples(splits),
     ]
