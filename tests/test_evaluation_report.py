@@ -131,10 +131,11 @@ def test_compare_says_the_score_with_both_sides_normalised(tmp_path):
     assert "with both sides in NFC: BLEU 100.0" in result.stderr.decode()
 
 
-def test_files_are_read_evaluated_and_reported(tmp_path):
+@pytest.mark.parametrize("end", ["", "\r"])
+def test_files_are_read_evaluated_and_reported(end, tmp_path):
     write_lines(tmp_path / "src", SOURCE)
-    write_lines(tmp_path / "ref", TARGET)
-    write_lines(tmp_path / "labels", ["\t".join(labels) for labels in LABELS])
+    write_lines(tmp_path / "ref", [line + end for line in TARGET])
+    write_lines(tmp_path / "labels", ["\t".join(labels) + end for labels in LABELS])
     config = EvaluateConfig(
         model=str(tmp_path / "model"),
         source=str(tmp_path / "src"),
@@ -145,6 +146,7 @@ def test_files_are_read_evaluated_and_reported(tmp_path):
     )
     evaluation = evaluate_files(copier(), read_evaluation_text(config), config)
     assert [group.name for group in evaluation.by_label] == ["letters", "numbers", "short"]
+    assert (evaluation.exact, evaluation.length_ratio) == (4 / 5, 1.0)
     assert (tmp_path / "model" / "evaluation" / "src" / "report.json").exists()
 
 

@@ -299,7 +299,7 @@ def test_a_cache_in_the_place_of_a_file_is_an_error(data: DataConfig, tmp_path: 
 def test_validation_and_test_sets_are_the_raw_lines(data: DataConfig, tmp_path: Path):
     source, target = ["a\rb ", "", "c\x85", "same"], [" x", "leer", "", "same"]
     data.test = write_pairs(tmp_path / "test", source, target)
-    write_lines(tmp_path / "labels", ["short\tquestion", "", "long", "x"])
+    write_lines(tmp_path / "labels", ["short\tquestion\r", "\r", "long", "x"])
     data.test.labels = f"{tmp_path}/labels"
     prepared = prepare(data, TOKENIZER)
     assert prepared.test is not None

@@ -231,8 +231,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     prefix = f"{config.tag} " if config.tag else ""
     labels = None
     if config.labels:
-        lines = islice(read_lines(config.labels), config.skip, config.last)
-        labels = [line.split("\t") if line else [] for line in lines]
+        labels = list(islice(read_labels(config.labels), config.skip, config.last))
         if len(labels) != len(source):
             raise UserError(
                 f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
@@ -250,6 +249,12 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
         further_references=references[1:],
         tag=config.tag,
     )
+
+
+def read_labels(path: str) -> Iterator[list[str]]:
+    """The TAB-separated labels on each line of a file."""
+    for line in read_lines(path):
+        yield [label for label in line.removesuffix("\r").split("\t") if label]
 
 
 def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> list[tuple[str, CorpusConfig]]:

@@ -185,7 +185,8 @@ def _exact(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> fl
 def _length_ratio(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     closest = 0
     for hypothesis, *lines in zip(hypotheses, *references, strict=True):
-        closest += min(map(len, lines), key=lambda length: (abs(length - len(hypothesis)), length))
+        lengths = (len(line.removesuffix("\r")) for line in lines)
+        closest += min(lengths, key=lambda length: (abs(length - len(hypothesis)), length))
     return sum(map(len, hypotheses)) / max(closest, 1)
 
 
@@ -204,6 +205,5 @@ def _label_groups(labels: Sequence[Sequence[str]]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for place, names in enumerate(labels):
         for name in dict.fromkeys(names):
-            if name:
-                groups.setdefault(name, []).append(place)
+            groups.setdefault(name, []).append(place)
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))

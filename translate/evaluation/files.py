@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.data.names import one_or_several
-from translate.data.preparation import ParallelText
+from translate.data.preparation import ParallelText, read_labels
 from translate.decoding.progress import Progress, tell
 from translate.decoding.search_record import describe_search
 from translate.decoding.translator import DecodingConfig, Translator
@@ -69,7 +69,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
     """The files to evaluate on; UserError, with both counts, when they differ in their number of lines."""
     source = list(read_lines(config.source))
     references = [list(read_lines(path)) for path in config.references]
-    labels = [line.split("\t") for line in read_lines(config.labels)] if config.labels else None
+    labels = list(read_labels(config.labels)) if config.labels else None
     for path, lines in (*zip(config.references, references, strict=True), (config.labels, labels)):
         if lines is not None and len(lines) != len(source):
             raise UserError(f"{config.source} has {len(source):,} lines, but {path} has {len(lines):,}")
