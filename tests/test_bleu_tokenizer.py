@@ -109,6 +109,17 @@ def test_japanese_without_mecab_counts_characters_and_says_what_to_install(witho
         check_tokenizer("ja-mecab", key="tokenize")
 
 
+def test_what_a_tokenizer_needs_is_said_in_one_line(monkeypatch):
+    def missing(**_: object) -> None:
+        raise RuntimeError("It needs more.\nInstall it.\n\n    pip install it\n")
+
+    monkeypatch.setattr(tokenizers, "BLEU", missing)
+    tokenizers.reason_missing.cache_clear()
+    with pytest.raises(UserError, match=r"extra package: It needs more\. Install it\. pip install it$"):
+        check_tokenizer("ko-mecab", key="tokenize")
+    tokenizers.reason_missing.cache_clear()
+
+
 def test_runs_that_do_not_record_theirs_keep_the_rule_they_began_with():
     languages = ("zh", "zh-CN", "zh_Hans", "cmn", "ja", "de", "en-GB", "", "bo")
     assert [tokenizer_of_language(language) for language in languages] == ["zh"] * 4 + ["char"] + ["13a"] * 4

@@ -203,6 +203,16 @@ def test_a_given_test_set_is_kept_and_a_given_validation_set_holds_nothing_out(t
     assert (prepared.test, prepared.held_out, len(prepared.train)) == (None, None, 400)
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("test", {"labels": "labels"}), ("test", {"take": 5}), ("valid", {"skip": 5})]
+)
+def test_options_of_a_set_without_its_text_are_refused_and_not_ignored(tmp_path: Path, name: str, option: dict):
+    data = data_of(tmp_path, PAIRS)
+    setattr(data, name, CorpusConfig(**option))
+    with pytest.raises(UserError, match=rf"data\.{name}: .* where no data\.{name} option is set\); set data\.{name}"):
+        prepare(data, TOKENIZER)
+
+
 def test_held_out_sets_have_the_tag_of_the_training_text(tmp_path: Path):
     data = data_of(tmp_path, PAIRS)
     plain = prepare(data, TOKENIZER)

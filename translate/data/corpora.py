@@ -316,7 +316,9 @@ def _check_names(config: CorpusConfig, key: str) -> None:
             else f"where the {config.format} corpus is"
         )
         automatic = (
-            " (pairs are held out from data.train where no data.valid option is set)" if key == "data.valid" else ""
+            f" (pairs are held out from data.train where no {key} option is set)"
+            if key in ("data.valid", "data.test")
+            else ""
         )
         raise UserError(f"nothing says {what}{automatic}; set {options}")
 

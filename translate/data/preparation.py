@@ -222,7 +222,10 @@ def _evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def has_test(data: DataConfig) -> bool:
-    return bool(data.test.source or data.test.path)
+    """Whether a test set is given, if only by options that miss the place of its text: none is held out then."""
+    if data.test.source or data.test.path:
+        return True
+    return data.test.is_given and not data.valid.is_given
 
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:

@@ -116,7 +116,7 @@ def reason_missing(tokenize: str) -> str:
     try:
         BLEU(tokenize=tokenize, force=True)
     except (ImportError, RuntimeError, OSError) as error:
-        return INSTALL_MECAB if tokenize == MECAB else str(error).strip()
+        return INSTALL_MECAB if tokenize == MECAB else " ".join(str(error).split())
     return ""
 
 
