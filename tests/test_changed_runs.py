@@ -222,6 +222,13 @@ def test_a_run_made_longer_says_that_its_schedule_is_stretched(corpus, tmp_path)
     assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log
 
 
+def test_a_state_saved_again_keeps_the_rate_of_its_last_update(corpus, tmp_path):
+    train_here(corpus, tmp_path / "run")
+    train_here(corpus, tmp_path / "run", validation__metric="loss")  # the best is scored again, and the state saved
+    train_here(corpus, tmp_path / "run", validation__metric="loss", run__max_steps=30)
+    assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log_of(tmp_path / "run")
+
+
 def test_what_cannot_change_is_refused_with_its_reason_and_another_way(corpus, tmp_path):
     folder = tmp_path / "run"
     train_here(corpus, folder)

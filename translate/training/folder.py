@@ -162,7 +162,7 @@ class RunFolder:
             content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
             content = None
-        if not isinstance(content, dict) or not _OF_A_CONFIG <= content.keys():
+        if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
             raise UserError(
                 f"{self.config} is damaged or not a run's configuration; bring it back, or choose another run.dir"
             )

@@ -117,7 +117,8 @@ class RunState:
             self.average.restore(safetensors.torch.load_file(average) if average.exists() else weights)
         training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
         settings = [
-            {key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups
+            {key: value for key, value in group.items() if key not in ("params", "lr")}  # the schedule sets the rate
+            for group in self.optimizer.param_groups
         ]
         self.optimizer.load_state_dict(training["optimizer"])
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
