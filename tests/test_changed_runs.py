@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import pickle
 import re
 import warnings
 from dataclasses import replace
@@ -114,6 +115,31 @@ def test_a_state_of_an_older_version_that_holds_no_numbers_is_left_out(corpus, t
     assert "step-00000010 holds weights that are not finite" in log_of(folder)
     assert "continuing from step 5" in log_of(folder)
     assert all(weight.isfinite().all() for weight in last_weights(folder).values())
+
+
+def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
+    folder = tmp_path / "run"
+    train_here(corpus, folder)
+    expected = {name: weight.clone() for name, weight in last_weights(folder).items()}  # the file is overwritten
+    for name, content in (
+        ("weights.safetensors", b"\x08"),
+        ("training.pt", b"junk"),
+        ("training.pt", pickle.dumps(print)),  # code: it is not run
+        ("training.pt", b""),
+        ("progress.json", b""),
+        ("progress.json", b"{}"),
+    ):
+        (folder / "state" / "step-00000010" / name).write_bytes(content)
+        folder.joinpath("train.log").unlink()
+        train_here(corpus, folder)
+        assert "step-00000010 is damaged and left out: " in log_of(folder), name
+        assert "continuing from step 5" in log_of(folder), name
+        for weight, other in zip(last_weights(folder).values(), expected.values(), strict=True):
+            assert torch.equal(weight, other), name
+    for state in states(folder):
+        (folder / "state" / state / "progress.json").write_bytes(b"")
+    with pytest.raises(UserError, match="no state of the run can be read"):
+        train_here(corpus, folder)
 
 
 def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
