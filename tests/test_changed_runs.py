@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import pickle
 import re
 import warnings
 from dataclasses import replace
@@ -116,6 +117,31 @@ def test_a_state_of_an_older_version_that_holds_no_numbers_is_left_out(corpus, t
     assert all(weight.isfinite().all() for weight in last_weights(folder).values())
 
 
+def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
+    folder = tmp_path / "run"
+    train_here(corpus, folder)
+    expected = {name: weight.clone() for name, weight in last_weights(folder).items()}  # the file is overwritten
+    for name, content in (
+        ("weights.safetensors", b"\x08"),
+        ("training.pt", b"junk"),
+        ("training.pt", pickle.dumps(print)),  # code: it is not run
+        ("training.pt", b""),
+        ("progress.json", b""),
+        ("progress.json", b"{}"),
+    ):
+        (folder / "state" / "step-00000010" / name).write_bytes(content)
+        folder.joinpath("train.log").unlink()
+        train_here(corpus, folder)
+        assert "step-00000010 is damaged and left out: " in log_of(folder), name
+        assert "continuing from step 5" in log_of(folder), name
+        for weight, other in zip(last_weights(folder).values(), expected.values(), strict=True):
+            assert torch.equal(weight, other), name
+    for state in states(folder):
+        (folder / "state" / state / "progress.json").write_bytes(b"")
+    with pytest.raises(UserError, match="no state of the run can be read"):
+        train_here(corpus, folder)
+
+
 def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
     """Of 100 tokens guessing costs ln 100 = 4.6 nats; the numbers of a model that blows up may long be finite."""
     for step, loss in ((10, 5.0), (20, None), (30, 9.0), (40, 9.5), (50, 3.0), (60, 3.0)):
@@ -220,6 +246,13 @@ def test_a_run_made_longer_says_that_its_schedule_is_stretched(corpus, tmp_path)
     assert "the schedule is stretched to the new length of the run: 33% of it is over, 100% was" in log
     # 5e-3, of which warm-up gave a half at step 10 and gives 11 / 20 at the next; a tenth and two thirds are left
     assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log
+
+
+def test_a_state_saved_again_keeps_the_rate_of_its_last_update(corpus, tmp_path):
+    train_here(corpus, tmp_path / "run")
+    train_here(corpus, tmp_path / "run", validation__metric="loss")  # the best is scored again, and the state saved
+    train_here(corpus, tmp_path / "run", validation__metric="loss", run__max_steps=30)
+    assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log_of(tmp_path / "run")
 
 
 def test_what_cannot_change_is_refused_with_its_reason_and_another_way(corpus, tmp_path):

@@ -34,6 +34,17 @@ def test_value_and_gradients_are_pytorchs(smoothing):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_labels_whose_probability_underflows_have_their_true_loss(dtype):
+    """As of a model that has diverged: at 87 nats and more exp(-loss) is no normal number of single precision."""
+    hidden, weight, labels = (x.detach().to(dtype) if x.is_floating_point() else x for x in example())
+    hidden *= 64
+    expected = [pytorchs(hidden.double(), weight.double(), labels, smoothing).item() for smoothing in (0.1, 0.0)]
+    losses = label_smoothed_cross_entropy(hidden, weight, labels, smoothing=0.1)
+    assert expected[1] > 100 * labels.ne(NO_TARGET).sum()
+    assert [loss.item() for loss in losses] == pytest.approx(expected, rel=1e-4 if dtype is torch.float32 else 5e-3)
+
+
 @pytest.mark.parametrize("rows", [1, 7, 50, 64])
 def test_how_many_rows_are_worked_on_at_once_changes_nothing(rows, monkeypatch):
     monkeypatch.setattr("translate.losses.cross_entropy.ROWS_AT_ONCE", rows)

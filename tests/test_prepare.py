@@ -235,6 +235,27 @@ def test_what_a_killed_preparation_left_is_not_used(data: DataConfig):
     assert not list(Path(data.cache).glob("*.partial"))
 
 
+@pytest.mark.parametrize("damage", ["shorter", "empty", "missing"])
+def test_an_incomplete_folder_in_the_cache_is_made_again(data: DataConfig, damage: str, caplog):
+    """As a full disk, a power failure or somebody's clearing up leaves it."""
+    prepared = prepare(data, TOKENIZER)
+    expected, report = all_pairs(prepared), data_report(data, prepared)
+    files = [path for path in Path(data.cache).glob("*-*/*") if path.is_file()]
+    assert len({path.parent for path in files}) >= 4
+    for path in files:
+        content = path.read_bytes()
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(content[: len(content) // 2] if damage == "shorter" else b"")
+        caplog.clear()
+        prepared = prepare(data, TOKENIZER)
+        assert all_pairs(prepared) == expected
+        assert data_report(data, prepared) == report
+        assert f"{path.parent} is damaged or incomplete: it is made again" in caplog.text
+        assert path.stat().st_size == len(content)
+
+
 def test_a_preparation_killed_half_way_can_be_repeated(data: DataConfig, tmp_path: Path):
     expected = all_pairs(prepare(data, TOKENIZER))
     data.cache = f"{tmp_path}/killed"

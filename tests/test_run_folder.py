@@ -66,6 +66,17 @@ def test_a_folder_of_somebody_elses_is_refused_and_stays_as_it_is(tmp_path, name
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("names", [["config.yaml"], ["config.yaml", "manifest.json", "best/photo"]])
+def test_files_that_are_only_called_like_a_runs_stay_as_they_are(tmp_path, names):
+    folder = make(tmp_path / "own", *names)
+    for content in ("precious", "run: fast\n"):
+        (folder / "config.yaml").write_text(content)
+        before = contents(folder)
+        with pytest.raises(UserError, match=r"config\.yaml is damaged or not a run's configuration"):
+            opened(folder)
+        assert contents(folder) == before
+
+
 def test_a_model_directory_is_no_run(tmp_path):
     folder = make(tmp_path / "model", "model.yaml", "weights.safetensors", "manifest.json", "tokenizer.model")
     with pytest.raises(UserError, match=r"is a model directory, .* adapt=full adapt\.model=.*model goes on from this"):
@@ -176,6 +187,10 @@ def test_a_sweeps_folder_is_a_sweeps_alone(tmp_path):
         sweep_folder(str(make(tmp_path / "own", "multirun.yaml", "thesis.tex")))
     with pytest.raises(UserError, match="this folder is not a sweep's"):
         sweep_folder(str(make_run(tmp_path / "run")))
+    with pytest.raises(UserError, match=r"this folder is not a sweep's, .* it holds trials\.tsv"):
+        sweep_folder(str(make(tmp_path / "table", "trials.tsv")))
+    with pytest.raises(UserError, match=r"run\.dir=.*table/trials\.tsv: that is a file; name a folder"):
+        sweep_folder(str(tmp_path / "table" / "trials.tsv"))
     with pytest.raises(UserError, match="this folder is not a run's"):
         opened(tmp_path / "new")
 

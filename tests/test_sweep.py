@@ -1,5 +1,6 @@
 """Sweeps: a grid without extras, and a search by Optuna that ends bad trials early."""
 
+import json
 import math
 import signal
 
@@ -44,6 +45,9 @@ def test_a_grid_trains_every_combination_and_goes_on_where_it_was(corpus, tmp_pa
         ("0.1", "0.001"),
     }
     assert {row["outcome"] for row in rows} == {"over"}
+    for row in rows:
+        result = json.loads((tmp_path / "grid" / f"trial-00{row['trial']}" / "result.json").read_text())
+        assert float(row["loss"]) == pytest.approx(result["validation"]["loss"], abs=1e-4)
     assert hyperparameters(tmp_path / "grid" / "trial-000") == {"model.dropout", "optimizer.learning_rate"}
     results = sorted((tmp_path / "grid").glob("trial-00?/result.json"))
     assert len(results) == 4
@@ -105,6 +109,17 @@ def test_a_bad_trial_at_its_end_is_over_and_not_ended_early(tmp_path):
     assert bad.hopeless
     bad.validated(20, 1.0, over=True)
     assert "trial 0 over" in bad.record(1.0)
+
+
+def test_of_trials_with_equal_scores_the_one_of_lower_loss_is_best(tmp_path):
+    header = "trial\tbleu\toutcome\tmodel.dropout"
+    (tmp_path / "trials.tsv").write_text(f"{header}\n7\t0.0000\tover\t0.7\n")  # of an older version
+    for number, loss, best in ((0, 6.2, 0), (1, 5.3, 1), (2, 5.4, 1), (3, math.nan, 1)):
+        own = trial(tmp_path, number)
+        own.loss = loss
+        assert f"best of {number + 2}: trial {best}, bleu 0.00" in own.record(0.0)
+    assert "trial 4, bleu 0.01" in trial(tmp_path, 4).record(0.01)
+    assert [row["loss"] for row in read_trials(tmp_path)] == ["6.2000", "5.3000", "5.4000", "nan", "", ""]
 
 
 def test_a_signal_ends_the_sweep(tmp_path, monkeypatch):

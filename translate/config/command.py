@@ -142,9 +142,14 @@ def sweep_folder(path: str) -> str:
     if not path:
         raise UserError("run.dir is empty: name a folder for the sweep")
     folder = Path(with_home(path))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"run.dir={path}: that is a file; name a folder for the sweep") from None
     names = [entry.name for entry in folder.iterdir()]
-    foreign = [name for name in names if not any(fnmatch(name, pattern) for pattern in _OF_A_SWEEP)]
+    # a table alone, without any trial, is somebody's own
+    patterns = _OF_A_SWEEP if any(fnmatch(name, "trial-*") for name in names) else (MARKER, *_OF_HYDRA)
+    foreign = [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)]
     if foreign and not is_marked(folder, "sweep"):
         raise UserError(
             f"run.dir={path}: this folder is not a sweep's, and it is not empty: it holds {listing(sorted(foreign))}; "

@@ -23,9 +23,8 @@ from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
-from translate.data.storage import Ragged, digest
+from translate.data.storage import Ragged, building_in_cache, digest
 from translate.errors import UserError
-from translate.folders import building
 from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, normalise, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
@@ -272,7 +271,7 @@ def _cached(data: DataConfig, kind: str, key: str) -> Path:
 
 def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str], snapshot: Snapshot) -> CleanText:
     directory = _cached(data, "text", key)
-    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             corpora = training_corpora(data)
@@ -289,7 +288,7 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_
     tags = corpus_tags(data)
     key = digest([text_key, asdict(config), weights, tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
-    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
@@ -319,7 +318,7 @@ def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
 def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> EncodedCorpus:
     corpora = training_corpora(data)
     directory = _cached(data, "tokens", key)
-    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
         if folder is not None:
             started = time.monotonic()
             write_encoded(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)

@@ -16,9 +16,8 @@ from translate.data.likeness import likeness, warnings
 from translate.data.preparation import DataConfig, Prepared, training_corpora
 from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
-from translate.data.storage import digest
+from translate.data.storage import building_in_cache, digest
 from translate.files import read_json, write_json, write_text
-from translate.folders import building
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
 
@@ -60,7 +59,7 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
     """
     key = digest([_FORMAT_VERSION, prepared.fingerprint, asdict(data), prepared.target_unicode.as_manifest()])
     directory = Path(data.cache) / f"report-{key[:16]}"
-    with building(directory, option="data.cache", waiting_for="report on the same data") as folder:
+    with building_in_cache(directory, waiting_for="report on the same data") as folder:
         if folder is not None:
             values = _values(data, prepared)
             prepared.snapshot.require_unchanged()

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.encoded import EncodedCorpus
-from translate.data.storage import digest
-from translate.folders import building
+from translate.data.storage import building_in_cache, digest
 from translate.sentences import split_sentences
 
 _SAMPLE = 100_000
@@ -57,7 +56,7 @@ def _sentence_counts(
     """Sentences of each of the rows' sources, counted once and kept in the cache."""
     name = digest([key, language, _VERSION, version("sentencex")])[:16]
     directory = cache / f"sentences-{name}"
-    with building(directory, option="data.cache", waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
         if folder is not None:
             counts = [
                 len(split_sentences(text, language))

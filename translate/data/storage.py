@@ -1,16 +1,26 @@
-"""Rows of different lengths in one memory-mapped file."""
+"""What preparation keeps on disk: folders in the cache, and rows of different lengths in one memory-mapped file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from translate.errors import UserError
+from translate.files import read_json, write_json
+from translate.folders import building
+
+_SIZES = "sizes.json"  # file name -> bytes, of all other files in a folder of the cache
+
+logger = logging.getLogger(__name__)
 
 
 class RaggedWriter:
@@ -72,6 +82,29 @@ class Ragged:
     def _bounds(self, indices: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
         indices = np.asarray(indices)
         return zip(self.offsets[indices].tolist(), self.offsets[indices + 1].tolist(), strict=True)
+
+
+@contextmanager
+def building_in_cache(directory: Path, *, waiting_for: str) -> Iterator[Path | None]:
+    """A folder of the cache to fill; None if it is there already with all its files in full. See folders.building."""
+    with building(directory, option="data.cache", waiting_for=waiting_for, is_whole=_is_whole) as folder:
+        if folder is not None and directory.exists():
+            logger.warning(f"{directory} is damaged or incomplete: it is made again")
+        yield folder
+        if folder is not None:
+            write_json(folder / _SIZES, _sizes(folder))
+
+
+def _is_whole(directory: Path) -> bool:
+    """By the sizes alone: to read everything would take longer than many a run's start."""
+    try:
+        return read_json(directory / _SIZES) == _sizes(directory)
+    except (OSError, UserError):
+        return False
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.name != _SIZES}
 
 
 def digest(value: Any) -> str:

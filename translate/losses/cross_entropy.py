@@ -87,8 +87,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = F.linear(rows, weight)
             probabilities = logits.softmax(-1, dtype=torch.float32 if logits.dtype is torch.float16 else None)
             of_label = probabilities.gather(1, label).float()
-            plain = -of_label.clamp(min=torch.finfo(torch.float32).tiny).log()
-            margin = logits.gather(1, label).float() - rows.float() @ mean_weight.unsqueeze(-1)
+            logit = logits.gather(1, label).float()
+            plain = -of_label.log()
+            underflow = of_label < torch.finfo(torch.float32).tiny
+            if underflow.is_cuda or underflow.any():  # to look would have the processor wait for the GPU
+                highest, place = logits.max(-1, keepdim=True)
+                log_sum = highest.float() - probabilities.gather(1, place).float().log()
+                plain = torch.where(underflow, log_sum - logit, plain)
+            margin = logit - rows.float() @ mean_weight.unsqueeze(-1)
             sums += (torch.cat([plain + smoothing * margin, plain], dim=1) * shares[piece]).sum(0)
             # of the gradient by the logits, the constant -ε / V is left to the end
             gradient = probabilities.scatter_(1, label, (of_label - (1 - smoothing)).to(probabilities.dtype))

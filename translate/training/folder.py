@@ -34,6 +34,7 @@ RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _OF_A_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
+_OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 
 
 @dataclass(eq=False)
@@ -153,13 +154,15 @@ class RunFolder:
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
                 f"{listing(sorted(names - _OF_A_FAILED_START))}; choose a new folder"
             )
+        if self.config.exists() and not is_marked(self.path, RUN_KIND):
+            self._read_config()  # somebody else's may have this name
 
     def _read_config(self) -> dict[str, Any]:
         try:
             content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
             content = None
-        if not isinstance(content, dict) or "run" not in content:
+        if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
             raise UserError(
                 f"{self.config} is damaged or not a run's configuration; bring it back, or choose another run.dir"
             )

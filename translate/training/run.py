@@ -73,6 +73,8 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
                 record_settings(run)
             else:
                 finish(run)
+        if trial is not None:
+            trial.loss = run.state.progress.best_loss
         return run.state.progress.best
     finally:
         line.clear()

@@ -23,6 +23,7 @@ from torch import Tensor
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
 from translate.data.loader import Place
 from translate.distributed import World
+from translate.errors import UserError
 from translate.files import read_json, write_json
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
@@ -100,24 +101,39 @@ class RunState:
         self.learning_rate: float | None = None
 
     def restore(self) -> bool:
-        """Continue from the newest complete state whose weights are finite, if there is one."""
-        for folder in reversed(saved_states(self.directory)):
-            weights = safetensors.torch.load_file(folder / WEIGHTS)
-            if is_finite(weights):
-                self._restore(folder, weights)
+        """Continue from the newest state that can be read and whose weights are finite, if there is one.
+
+        Raises UserError where there are states and none can be read.
+        """
+        folders, damaged = saved_states(self.directory), []
+        for folder in reversed(folders):
+            try:
+                saved = _read(folder)
+            except (OSError, MemoryError):  # the file may be good
+                raise
+            except Exception as error:  # the unpickler of damaged files raises whatever its bytes lead it to
+                reason = (str(error) or type(error).__name__).split("\n")[0]
+                logger.warning(f"{folder} is damaged and left out: {reason[:200]}")
+                damaged.append(folder)
+                continue
+            if is_finite(saved.weights):
+                self._restore(saved)
                 return True
             logger.warning(f"{folder} holds weights that are not finite, saved after training had diverged: left out")
+        if damaged and damaged == folders[::-1]:
+            raise UserError(
+                f"{self.directory}: no state of the run can be read; bring one back, or choose another run.dir"
+            )
         return False
 
-    def _restore(self, folder: Path, weights: Weights) -> None:
-        device = self.trainee.device
-        set_weights(self.trainee.model, weights)
+    def _restore(self, saved: _Snapshot) -> None:
+        device, training = self.trainee.device, saved.training
+        set_weights(self.trainee.model, saved.weights)
         if self.average is not None:
-            average = folder / AVERAGE  # absent where the run had no average until now
-            self.average.restore(safetensors.torch.load_file(average) if average.exists() else weights)
-        training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
+            self.average.restore(saved.weights if saved.average is None else saved.average)
         settings = [
-            {key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups
+            {key: value for key, value in group.items() if key not in ("params", "lr")}  # the schedule sets the rate
+            for group in self.optimizer.param_groups
         ]
         self.optimizer.load_state_dict(training["optimizer"])
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
@@ -128,7 +144,7 @@ class RunState:
             self.trainee.loss_scale.load_state_dict(training["loss_scale"])
         # with another number of processes the run goes on, though no longer bit for bit
         _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
-        self.progress = read_progress(folder)
+        self.progress = saved.progress
         self.saved = self.progress.step
 
     @property
@@ -184,6 +200,19 @@ def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
         write_json(folder / PROGRESS, dataclasses.asdict(snapshot.progress))
     for old in saved_states(directory)[:-keep]:
         remove_directory(old, owned=STATE_FILES)
+
+
+def _read(folder: Path) -> _Snapshot:
+    average = folder / AVERAGE  # absent where the run had no average until now
+    training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
+    if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
+        raise UserError(f"{TRAINING} is not what was saved there")
+    return _Snapshot(
+        safetensors.torch.load_file(folder / WEIGHTS),
+        safetensors.torch.load_file(average) if average.exists() else None,
+        training,
+        read_progress(folder),
+    )
 
 
 def saved_states(directory: Path) -> list[Path]:

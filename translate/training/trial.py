@@ -10,7 +10,7 @@ from pathlib import Path
 
 from translate.files import ProcessLock
 from translate.text import write_lines
-from translate.training.settings import is_minimised
+from translate.training.settings import LOSS, is_better
 
 Row = dict[str, str]
 
@@ -22,6 +22,8 @@ class Trial:
     varied       option -> value, of the options that the sweep varies
     is_hopeless  told a validation's step and metric, whether to end the trial there
     abandon      called when a signal ends the trial
+    hopeless     whether it was ended early
+    loss         of the best validation, which decides between equal values of the metric
     """
 
     sweep: Path
@@ -31,6 +33,7 @@ class Trial:
     is_hopeless: Callable[[int, float], bool] = lambda step, value: False
     abandon: Callable[[], None] = lambda: None
     hopeless: bool = field(default=False, init=False)
+    loss: float | None = field(default=None, init=False)
 
     @property
     def folder(self) -> Path:
@@ -49,7 +52,8 @@ class Trial:
         value: the metric; not a number where the run has failed.
         """
         outcome = "failed" if math.isnan(value) else "ended early" if self.hopeless else "over"
-        own = {"trial": str(self.number), self.metric: f"{value:.4f}", "outcome": outcome, **self.varied}
+        scores = {LOSS: "" if self.loss is None else f"{self.loss:.4f}"} | {self.metric: f"{value:.4f}"}
+        own = {"trial": str(self.number), **scores, "outcome": outcome, **self.varied}
         with ProcessLock(self.sweep / ".trials.lock"):  # several processes may share a study
             rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
             columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -60,11 +64,16 @@ class Trial:
         return f"trial {self.number} {outcome}, {self.metric} {value:.2f}; best of {len(rows)}: {best}"
 
     def _best(self, rows: list[Row]) -> str:
-        scored = [row for row in rows if row.get(self.metric, "") not in ("", "nan")]
-        if not scored:
+        best: Row | None = None
+        for row in rows:
+            value, loss = _number(row, self.metric), _number(row, LOSS)
+            if value is not None and (
+                best is None
+                or is_better(self.metric, value, _number(best, self.metric), loss=loss, best_loss=_number(best, LOSS))
+            ):
+                best = row
+        if best is None:
             return "none"
-        choose = min if is_minimised(self.metric) else max
-        best = choose(scored, key=lambda row: float(row[self.metric]))
         settings = _settings({option: best.get(option, "") for option in self.varied})
         return f"trial {best['trial']}, {self.metric} {float(best[self.metric]):.2f} ({settings})"
 
@@ -72,6 +81,12 @@ class Trial:
 def _settings(varied: Mapping[str, str]) -> str:
     """For people: Optuna draws numbers of 17 digits."""
     return "  ".join(f"{option}={_short(value)}" for option, value in varied.items())
+
+
+def _number(row: Row, column: str) -> float | None:
+    """None where there is none, as in tables of older versions and for runs that have failed."""
+    text = row.get(column) or "nan"
+    return None if text == "nan" else float(text)
 
 
 def _short(value: str) -> str:
