@@ -363,15 +363,17 @@ def test_decode_puts_a_tag_in_front_and_warns_of_lines_without(run, engine, tmp_
 
 
 def test_evaluate_repeats_the_validation_score_of_the_run(run, corpus, tmp_path):
-    scores = {}
+    scores, tags = {}, {}
     for tag in ("", "tag=<turn>", "tag=<copy>"):
         arguments = [f"source={corpus}/valid.src", f"reference={corpus}/valid.tgt", f"output={tmp_path / 'report'}"]
         arguments = [*arguments, "search=greedy", "bootstrap=0", *filter(None, [tag])]
         result = call("evaluate", f"model={run}", *arguments)
         assert result.returncode == 0, result.stderr.decode()
-        scores[tag] = json.loads((tmp_path / "report" / "report.json").read_text())["scores"]["chrf"]["value"]
+        report = json.loads((tmp_path / "report" / "report.json").read_text())
+        scores[tag], tags[tag] = report["scores"]["chrf"]["value"], report["decoding"]["tag"]
         assert (b"tag=<turn>, as the run's validation set had it" in result.stderr) == (tag == "")
-    assert scores[""] == scores["tag=<turn>"] != scores["tag=<copy>"]
+    assert scores[""] == scores["tag=<turn>"]
+    assert tags == {"": "<turn>", "tag=<turn>": "<turn>", "tag=<copy>": "<copy>"}
     assert f"chrF2 {scores['']:.2f}" in (run / "train.log").read_text()
 
 

@@ -177,4 +177,4 @@ def test_a_run_on_decomposed_text_scores_what_its_composed_twin_scores(tmp_path:
     decoded = call("decode", f"model={run}", f"input={corpus / 'test.src'}", "search=greedy")
     assert decoded.stdout.decode() == texts["NFD"]
     assert texts["NFD"] == nfd(texts["NFC"]) != texts["NFC"]
-    assert scores["NFD"] == scores["NFC"] > 5
+    assert scores["NFD"] == scores["NFC"] > 0
