@@ -13,7 +13,7 @@ from translate.errors import UserError
 from translate.evaluation.evaluation import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap, p_value, score
 from translate.evaluation.report import aligned, rounded
-from translate.evaluation.significance import MIN_RESAMPLES
+from translate.evaluation.significance import MIN_RESAMPLES, RESAMPLES
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.evaluation.unicode_form import normalised_scores
 from translate.text import read_lines
@@ -39,7 +39,7 @@ class CompareConfig:
     metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
     target_language: str = ""
     tokenize: str = ""
-    bootstrap: int = 1000
+    bootstrap: int = RESAMPLES
 
 
 def compare(config: CompareConfig) -> None:

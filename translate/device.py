@@ -238,13 +238,18 @@ def decide_training(
     )
 
 
+def check_training_precision(precision: Precision) -> None:
+    """Raise UserError for a precision that no device trains in."""
+    if precision is Precision.int8:
+        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+
+
 def training_precision(precision: Precision, can: Capabilities) -> Precision:
     """Precision of the matrix products of training; weights and sums stay in fp32.
 
     auto is bf16 where there are matrix units for it, else fp16 on a GPU that has those, else fp32.
     """
-    if precision is Precision.int8:
-        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+    check_training_precision(precision)
     if precision is Precision.fp16 and not can.on_gpu:
         raise UserError("compute.precision=fp16: training in fp16 needs a GPU; on a CPU use bf16 or fp32")
     if precision is not Precision.auto:

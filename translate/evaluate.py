@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from translate.config import given_options, run_command
+from translate.config import is_given, run_command
 from translate.decoding.engine import EngineName
 from translate.decoding.search_record import search_note
 from translate.device import Precision
@@ -26,7 +26,7 @@ def evaluate(config: EvaluateConfig) -> None:
     with claimed_output(config):
         manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
         run = RunScoring.of(manifest)
-        if run.search is not None and not any(name.partition(".")[0] == "search" for name in given_options()):
+        if run.search is not None and not is_given("search"):
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
         config, note = with_precision(config, run)
         notes = list(filter(None, [note, search_note(run.search, config.search)]))

@@ -115,7 +115,6 @@ class _Writer:
         targets: list[str] = []
         lines: list[int] = []
         passed: list[bool] = []
-        prefix = f"{config.tag} " if config.tag else ""
         for row, source, target in zip(rows, all_sources, all_targets, strict=True):
             if self._file != (key, row.path):
                 self._file = (key, row.path)
@@ -125,7 +124,7 @@ class _Writer:
             if reason:
                 self.report.drop(reason, example(self._origins[-1][1], row.line, source, target))
                 continue
-            sources.append(prefix + source)
+            sources.append(config.prefix + source)
             targets.append(target)
             lines.append(row.line)
         self.report.total += len(rows)
@@ -232,12 +231,12 @@ def _write_held_out(
     wanted = {place for places in chosen.values() for place in places.tolist()}
     pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
     raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
-    for name, places in chosen.items():
-        for index, side in enumerate(("source", "target")):
-            write_lines(directory / f"{name}.{side}", [raw[place][index] for place in places.tolist()])
     sizes = {name: len(places) for name, places in chosen.items()}
-    left_out_besides = int(left_out.sum()) - sum(sizes.values())
-    write_json(directory / _HELD_OUT_FILE, {"sizes": sizes, "left_out": left_out_besides})
+    held_out = HeldOut(directory, sizes, left_out=int(left_out.sum()) - sum(sizes.values()))
+    for name, places in chosen.items():
+        for index, path in enumerate(held_out.paths(name)):
+            write_lines(path, [raw[place][index] for place in places.tolist()])
+    write_json(directory / _HELD_OUT_FILE, {"sizes": held_out.sizes, "left_out": held_out.left_out})
     np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 

@@ -91,6 +91,11 @@ class CorpusConfig:
         return self.target if isinstance(self.target, list) else [self.target]
 
     @property
+    def prefix(self) -> str:
+        """The tag and a space, as they stand in front of each source line; "" without a tag."""
+        return f"{self.tag} " if self.tag else ""
+
+    @property
     def is_given(self) -> bool:
         """Whether anything but the tag is set."""
         return replace(self, tag="") != CorpusConfig()

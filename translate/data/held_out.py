@@ -15,13 +15,13 @@ import filecmp
 import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.cleaning import first_occurrences, hash_lines, hash_pairs
+from translate.data.cleaning import combine_hashes, first_occurrences, hash_lines, hash_pairs
 from translate.data.corpora import CorpusConfig
 from translate.errors import UserError
 from translate.files import atomic_file
@@ -34,9 +34,9 @@ _MOST_PAIRS = 1000
 _FEWEST_USABLE = 20
 # A sentence that many pairs share stays in the training text, all of which would have to go with it
 _MOST_ALIKE = 20
-_MIXER = np.uint64(0x9E3779B97F4A7C15)
 
-HELD_OUT_FILES = tuple(f"{name}.{side}" for name in ("valid", "test") for side in ("source", "target"))
+SIDES = ("source", "target")
+HELD_OUT_FILES = tuple(f"{name}.{side}" for name in ("valid", "test") for side in SIDES)
 
 Hashes = NDArray[np.uint64]
 
@@ -50,15 +50,16 @@ class HeldOut:
     left_out: int
 
     def corpus(self, name: str, *, tag: str) -> CorpusConfig:
-        return CorpusConfig(source=str(self._path(name, "source")), target=str(self._path(name, "target")), tag=tag)
+        source, target = self.paths(name)
+        return CorpusConfig(source=str(source), target=str(target), tag=tag)
 
     def copy(self, folder: Path) -> HeldOut:
-        """Write the files into a folder too, unless they are there."""
+        """Write the files into another folder, unless they are there already."""
         folder.mkdir(parents=True, exist_ok=True)
-        copied = HeldOut(folder, self.sizes, self.left_out)
+        copied = replace(self, directory=folder)
         for name in self.sizes:
-            for side in ("source", "target"):
-                _copy(self._path(name, side), copied._path(name, side))
+            for path, target in zip(self.paths(name), copied.paths(name), strict=True):
+                _copy(path, target)
         return copied
 
     def describe(self) -> str:
@@ -70,8 +71,10 @@ class HeldOut:
             "(your own: data.valid.source=… data.valid.target=…)"
         )
 
-    def _path(self, name: str, side: str) -> Path:
-        return self.directory / f"{name}.{side}"
+    def paths(self, name: str) -> tuple[Path, Path]:
+        """The source and the target file of a set."""
+        source, target = (self.directory / f"{name}.{side}" for side in SIDES)
+        return source, target
 
 
 class _Categories(dict[int, int | None]):
@@ -176,7 +179,7 @@ def _threshold(num_sides: int) -> np.uint64:
 def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """One of the rows for each pair of keys: that with the lowest hash of its text, whatever the order."""
     rows = rows[np.argsort(pair[rows], kind="stable")]
-    return rows[first_occurrences(source[rows] * _MIXER + target[rows])]
+    return rows[first_occurrences(combine_hashes(source[rows], target[rows]))]
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -230,7 +230,6 @@ def has_test(data: DataConfig) -> bool:
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     """A whole validation or test set; UserError also when its labels are not as many as its pairs."""
     source, references = read_references(config, key=key)
-    prefix = f"{config.tag} " if config.tag else ""
     labels = None
     if config.labels:
         labels = list(islice(read_labels(config.labels), config.skip, config.last))
@@ -244,7 +243,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
     return ParallelText(
         name=key.removeprefix("data."),
-        source=[prefix + line for line in source],
+        source=[config.prefix + line for line in source],
         target=references[0],
         labels=labels,
         reference_paths=config.targets if is_plain else [],

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, chunks
-from translate.data.cleaning import hash_lines
+from translate.data.cleaning import combine_hashes, hash_lines
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_rows
 from translate.data.profile import Profile, Profiler
 from translate.text import normalise
 
-_MIXER = np.uint64(0x9E3779B97F4A7C15)
 _MIN_RATIO_CHARACTERS = 40
 _FAR_RATIO = 4.0
 _FAR_LENGTH = 5.0
@@ -68,7 +67,7 @@ class Split:
 
     def hashes(self) -> dict[str, NDArray[np.uint64]]:
         """Of each side and of the pairs, (N,)."""
-        pair = self.source.hashes * _MIXER + self.target.hashes
+        pair = combine_hashes(self.source.hashes, self.target.hashes)
         return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
 
     def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:

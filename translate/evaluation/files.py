@@ -19,6 +19,7 @@ from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, write_report
 from translate.evaluation.run_scoring import RunScoring
+from translate.evaluation.significance import RESAMPLES
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.folders import claimed
 from translate.text import normalise, read_lines
@@ -50,7 +51,7 @@ class EvaluateConfig(DecodingConfig):
     target_language: str = ""
     metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
     tokenize: str = ""
-    bootstrap: int = 1000
+    bootstrap: int = RESAMPLES
     examples: int = 20
     progress: bool = True
 

@@ -24,7 +24,7 @@ from translate.evaluation.line_metrics import (
     squad_signature,
     token_f1,
 )
-from translate.evaluation.significance import MIN_RESAMPLES, Statistics, confidence_interval, paired_p_value
+from translate.evaluation.significance import MIN_RESAMPLES, RESAMPLES, Statistics, confidence_interval, paired_p_value
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
 
@@ -129,7 +129,7 @@ def p_value(
     references: Sequence[Sequence[str]],
     *,
     tokenize: str = DEFAULT_TOKENIZER,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> float:
     """That of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
     references = [_stripped(reference) for reference in references]

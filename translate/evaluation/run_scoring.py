@@ -13,14 +13,13 @@ from translate.errors import UserError
 from translate.evaluation.tokenizers import (
     INSTALL_MECAB,
     MECAB,
+    OPTIONS,
     TokenizerChoice,
     choose_tokenizer,
     reason_missing,
     script_note,
     tokenizer_of_language,
 )
-
-_OPTIONS = ("target_language", "tokenize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class RunScoring:
         """That of the run; where it cannot be had here, or the run did not record one, another, with a note."""
         if self.tokenize and not reason_missing(self.tokenize):
             because = f"the run's BLEU counts by tok:{self.tokenize}"
-            note = script_note(references, self.tokenize, because=because, options=_OPTIONS)
+            note = script_note(references, self.tokenize, because=because, options=OPTIONS)
             return TokenizerChoice(self.tokenize, note)
         if self.tokenize:
             fallback = "char" if self.tokenize == MECAB else choose_tokenizer(references, language="").name
@@ -65,7 +64,7 @@ class RunScoring:
             )
             return TokenizerChoice(fallback, note)
         if not self.target_language:
-            return choose_tokenizer(references, language="", options=_OPTIONS)
+            return choose_tokenizer(references, language="", options=OPTIONS)
         tokenize = tokenizer_of_language(self.target_language)
         because = f"the model's target language is {self.target_language}"
-        return TokenizerChoice(tokenize, script_note(references, tokenize, because=because, options=_OPTIONS))
+        return TokenizerChoice(tokenize, script_note(references, tokenize, because=because, options=OPTIONS))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+RESAMPLES = 1000  # unless a user asks for another number
 MIN_RESAMPLES = 100  # fewer say nothing of the tails: the least p of 99 is 0.01
 SEED = 12345  # sacreBLEU's own, so that the intervals are those of `sacrebleu --confidence`
 

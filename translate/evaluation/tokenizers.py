@@ -29,6 +29,7 @@ TOKENIZERS = (
 )
 WITHOUT_SPACES = ("zh", "char", MECAB)  # they find words without spaces; TER then needs its options for that
 _BY_SPACES = (DEFAULT_TOKENIZER, "none", "intl")
+OPTIONS = ("target_language", "tokenize")  # of evaluate and compare, that notes name
 INSTALL_MECAB = "pip install 'translate-seq2seq[ja]'"
 
 _BEFORE = {"zh": "zh", "cmn": "zh", "zho": "zh", "yue": "zh"} | dict.fromkeys(
@@ -64,7 +65,7 @@ def choose_tokenizer(
     references: Sequence[Sequence[str]],
     *,
     language: str,
-    options: tuple[str, str] = ("target_language", "tokenize"),
+    options: tuple[str, str] = OPTIONS,
 ) -> TokenizerChoice:
     """The tokenizer for references, by the target language or, if that is "", by their script.
 

@@ -55,7 +55,7 @@ from translate.training.state import RunState
 from translate.training.step import Launched
 from translate.training.tracking import Meter, ProgressLine, Tracker
 from translate.training.trial import Trial
-from translate.training.validation import Validator, encode_validation
+from translate.training.validation import Validation, Validator, encode_validation, swapped_weights
 from translate.training.writer import Writer
 
 logger = logging.getLogger("translate")
@@ -103,6 +103,11 @@ class Run:
             "decoding_precision": str(translator.engine.precision),
             "search": search_fields(translator.search),
         }
+
+    def validation_of(self, weights: Weights | None) -> Validation:
+        """Validate the model with these weights (None: its own), which it has for that time only."""
+        with swapped_weights(self.trainee, weights):
+            return self.validator.run(self.trainee, progress=lambda share: self.line.busy("validating", share))
 
     def keep(self, weights: Weights, directory: Path, *, step: int | None = None, averaged: Sequence[str] = ()) -> None:
         """Have weights of a step (None: this one) written as a model directory; averaged names the states they are the
@@ -209,16 +214,15 @@ def _with_held_out_files(data: Prepared, folder: RunFolder, world: World) -> Pre
     """With held-out sets in the run's folder, as the files that its scores are computed on."""
     if data.held_out is None:
         return data
+    copied = dataclasses.replace(data.held_out, directory=folder.held_out)
     if world.is_main:
-        logger.info(data.held_out.copy(folder.held_out).describe())
-    texts = {name: getattr(data, name) for name in data.held_out.sizes}
-    return dataclasses.replace(
-        data,
-        **{
-            name: dataclasses.replace(text, reference_paths=[str(folder.held_out / f"{name}.target")])
-            for name, text in texts.items()
-        },
-    )
+        data.held_out.copy(folder.held_out)
+        logger.info(copied.describe())
+    texts = {
+        name: dataclasses.replace(getattr(data, name), reference_paths=[str(copied.paths(name)[1])])
+        for name in copied.sizes
+    }
+    return dataclasses.replace(data, **texts)
 
 
 def _describe(

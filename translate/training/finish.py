@@ -14,6 +14,7 @@ from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.files import describe_decoding
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
+from translate.evaluation.significance import RESAMPLES
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.averages import average_weights
@@ -21,7 +22,7 @@ from translate.training.build import Run
 from translate.training.changes import flatten, plain
 from translate.training.settings import LOSS, is_better
 from translate.training.state import saved_states
-from translate.training.validation import ShardedTranslator, weights_for_a_while
+from translate.training.validation import ShardedTranslator
 
 logger = logging.getLogger("translate")
 
@@ -73,8 +74,7 @@ def average_checkpoints(run: Run) -> None:
     if len(states) < 2:
         return
     weights = average_weights([state / WEIGHTS for state in states])
-    with weights_for_a_while(run.trainee, weights):
-        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    validation = run.validation_of(weights)
     value, loss = validation.metric(config.validation.metric), validation.loss
     better = is_better(config.validation.metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
     logger.info(
@@ -150,7 +150,7 @@ def _evaluate(run: Run) -> Evaluation:
         text,
         metrics=run.validator.metrics,
         tokenize=run.validator.tokenize,
-        bootstrap=1000,
+        bootstrap=RESAMPLES,
         progress=lambda share: run.line.busy("translating", share),
         decoding=describe_decoding(run.validator.translator, engine=EngineName.native, tag=text.tag),
         notes=run.validator.notes,

@@ -14,7 +14,6 @@ from translate.training.bounds import learning_rate, share_done
 from translate.training.build import Run
 from translate.training.changes import Changes, with_changes
 from translate.training.settings import is_better
-from translate.training.validation import weights_for_a_while
 
 logger = logging.getLogger("translate")
 
@@ -54,8 +53,7 @@ def score_best_again(run: Run) -> None:
         return
     averaged = read_json(run.folder.best / MANIFEST).get("averaged", [])
     weights = read_weights(run.folder.best / WEIGHTS, run.trainee.model)
-    with weights_for_a_while(run.trainee, weights):
-        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    validation = run.validation_of(weights)
     value = validation.metric(run.config.validation.metric)
     if is_better(run.config.validation.metric, value, None, loss=validation.loss):
         progress.best, progress.best_loss, progress.best_step = value, validation.loss, step

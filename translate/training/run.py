@@ -27,7 +27,7 @@ from translate.training.state import Progress
 from translate.training.step import update
 from translate.training.tracking import ProgressLine, errors_logged, start_log
 from translate.training.trial import Trial
-from translate.training.validation import weights_for_a_while
+from translate.training.validation import swapped_weights
 from translate.tuning import tune_process
 
 logger = logging.getLogger("translate")
@@ -208,8 +208,8 @@ def validate(run: Run) -> None:
     settle(run)
     run.writer.wait()  # decoding may fork, which a thread that is at work would not survive
     config, progress = run.config, run.state.progress
-    with weights_for_a_while(run.trainee, run.average.weights if run.average else None):
-        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    with swapped_weights(run.trainee, run.average.weights if run.average else None):
+        validation = run.validation_of(None)
         if run.tracker is not None:
             evaluation, count = validation.evaluation, config.validation.attention_maps
             pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True)) if evaluation else []

@@ -12,7 +12,7 @@ from translate.data.plan import BatchConfig
 from translate.data.preparation import DataConfig, training_corpora
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.segmentation import Split
-from translate.device import Precision
+from translate.device import check_training_precision
 from translate.errors import UserError
 from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
@@ -195,8 +195,7 @@ def check(config: TrainConfig) -> None:
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
-    if config.compute.precision is Precision.int8:
-        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+    check_training_precision(config.compute.precision)
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in (choices := [*config.validation.metrics, LOSS]):

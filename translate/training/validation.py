@@ -167,8 +167,8 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
 
 
 @contextmanager
-def weights_for_a_while(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
-    """Inside, the model has these weights (None: keeps its own)."""
+def swapped_weights(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
+    """Load these weights into the model, and its own again on exit; None: keep its own."""
     if weights is None:
         yield
         return
