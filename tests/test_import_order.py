@@ -16,6 +16,7 @@ LAYERS = [
     {"text", "sentences", "batch", "device", "distributed", "tuning"},
     {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
     {"tokenizer"},
+    {"tokenizer_training"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
     {"adaptation"},

@@ -21,7 +21,8 @@ from translate.sentencepiece_model import CONTROL, USER_DEFINED, pieces
 from translate.special_tokens import EOS
 from translate.tags import Tagging, split_tag, tagging_of
 from translate.text import write_lines
-from translate.tokenizer import Tokenizer, TokenizerConfig, TokenizerType, train_tokenizer
+from translate.tokenizer import Tokenizer, TokenizerConfig, TokenizerType
+from translate.tokenizer_training import train_tokenizer
 
 LINES = [*syllables(), "a < b", "c > d <2de> 2"] * 3
 TEXTS = ["bali", "bali <2de> dor", "ba<2de>li", "<2de>", "<2de>bali", "bali <2de>", "bali <2fr> <2de> <nl> ba", ""]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 from translate.data.names import one_or_several
 from translate.errors import UserError
-from translate.files import require_regular, sha256
+from translate.files import require_regular
 from translate.text import open_bytes, read_lines
 
 Pair = tuple[str, str]
@@ -157,50 +156,14 @@ def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
     return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
 
 
-def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
-    """SHA-256 of each file that read_pairs reads, whatever the files are called."""
+def corpus_files(config: CorpusConfig, *, key: str) -> list[str]:
+    """Each file that read_rows reads. Raises UserError where an option is missing or names no regular file."""
     _require_files(config, key)
     try:
         _check_names(config, key)
-        return [_hash_file(path) for path in _files(config)]
+        return _files(config)
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Some corpora's files as they were once, each by the key of its configuration: SHA-256 and the system's times."""
-
-    corpora: dict[str, CorpusConfig]
-    hashes: dict[str, list[str]]
-    status: dict[str, list[tuple[int, ...]]]
-
-    @classmethod
-    def take(cls, corpora: Sequence[tuple[str, CorpusConfig]]) -> Snapshot:
-        status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
-        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
-
-    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
-        """UserError where files are no longer what was hashed, so that what was read since may be another text.
-
-        A file that was changed and changed back has its old hash, but not its old times.
-        """
-        for key in self.corpora if keys is None else keys:
-            config = self.corpora[key]
-            if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
-                raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
-
-
-def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
-    _require_files(config, key)
-    try:
-        _check_names(config, key)
-        found = [os.stat(path) for path in _files(config)]
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
-    except OSError:
-        return []  # hashing it says what is wrong
-    return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]
 
 
 def read_text(config: CorpusConfig) -> Iterator[Row]:
@@ -355,12 +318,6 @@ def _paths(config: CorpusConfig) -> list[str]:
     if matches := sorted(glob.glob(config.path, recursive=True)):
         return matches
     raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
-
-
-def _hash_file(path: str) -> str:
-    with open_bytes(path):
-        pass  # for its errors; what is hashed are the bytes as they are stored, compressed or not
-    return sha256(path)
 
 
 def _column_places(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:

@@ -5,29 +5,29 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sentencepiece
-from numpy.typing import NDArray
 
-from translate.data.clean_text import CHUNK_PAIRS, CleanText, load_held_out, write_clean_text
+from translate.data.clean_text import CleanText, load_held_out, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, Snapshot, phase_starts
+from translate.data.corpora import CorpusConfig, CorpusFormat, phase_starts
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
-from translate.data.storage import Ragged, building_in_cache, digest
+from translate.data.snapshot import Snapshot
+from translate.data.storage import building_in_cache, digest
+from translate.data.tokenizer_sample import RowTexts, sample_rows, sampling_weights
 from translate.errors import UserError
 from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, normalise, read_lines
-from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from translate.tokenizer import Tokenizer, TokenizerConfig
+from translate.tokenizer_training import train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
 
@@ -283,7 +283,7 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str],
 
 
 def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
-    weights = _sampling_weights(training_corpora(data))
+    weights = sampling_weights(training_corpora(data))
     tags = corpus_tags(data)
     key = digest([text_key, asdict(config), weights, tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
@@ -291,19 +291,11 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
-            train_tokenizer(config, _Lines(text.source, rows), _Lines(text.target, rows), tags=tags).save(folder)
+            train_tokenizer(config, RowTexts(text.source, rows), RowTexts(text.target, rows), tags=tags).save(folder)
             _log_time("learned the vocabulary from", len(rows), started)
     tokenizer = Tokenizer.load(directory)
     _report_size(tokenizer, config)
     return tokenizer
-
-
-def _sampling_weights(corpora: list[tuple[str, CorpusConfig]]) -> list[float]:
-    """How often a pair of each corpus stands in the tokenizer's sample where there is room for all."""
-    weights = [corpus.weight for _, corpus in corpora]
-    if min(weights) == max(weights):
-        return [1.0] * len(weights)
-    return [weight / min(1.0, max(weights)) for weight in weights]
 
 
 def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
@@ -325,36 +317,6 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
     encoded = EncodedCorpus(directory, text, tokenizer=tokenizer, corpora=[corpus for _, corpus in corpora])
     _require_pairs(encoded.report)
     return encoded
-
-
-def sample_rows(corpus: NDArray[np.integer], weights: Sequence[float], size: int, seed: int) -> NDArray[np.int64]:
-    """About `size` row numbers in order, drawn with the seed; corpus (N,) says which corpus each row is of.
-
-    Where there is room for all rows by their corpora's weights, one of weight 2 stands there twice, and of weight 0.1
-    every tenth.
-    """
-    random = np.random.default_rng(seed)
-    wanted = np.bincount(corpus, minlength=len(weights)) @ np.array(weights)
-    times = np.zeros(len(corpus), np.int32)
-    for number, weight in enumerate(weights):
-        rows = np.flatnonzero(corpus == number)
-        copies, share = divmod(weight * min(1.0, size / wanted), 1)
-        times[rows] = int(copies)
-        times[random.choice(rows, round(share * len(rows)), replace=False)] += 1
-    return np.repeat(np.arange(len(corpus)), times)
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """The texts of some rows, which can be read again and again."""
-
-    text: Ragged
-    rows: NDArray[np.int64]
-
-    def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self.rows), CHUNK_PAIRS):
-            yield from self.text.texts(self.rows[start : start + CHUNK_PAIRS])
-            self.text.release()
 
 
 def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from translate.adaptation import adapt
-from translate.adaptation.files import fingerprint, save_adapter
+from translate.adaptation.files import save_adapter
 from translate.checkpoint import (
     LoadedModel,
     Weights,
@@ -28,28 +28,24 @@ from translate.checkpoint import (
 )
 from translate.data.encoders import make_encodings
 from translate.data.loader import Loader
-from translate.data.plan import padding_share
-from translate.data.preparation import Prepared, corpus_tags, has_untagged_source, prepare
-from translate.data.report import data_report
+from translate.data.preparation import Prepared
 from translate.decoding.native import NativeEngine
 from translate.decoding.search_record import search_fields
-from translate.decoding.segmentation import Split, Splitting
+from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import Translator
 from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
-from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.tags import tagging_of
-from translate.target_unicode import Form, TargetUnicode
-from translate.text import normalise
+from translate.target_unicode import TargetUnicode
 from translate.training.averages import RunningAverage
-from translate.training.changes import plain
-from translate.training.folder import RunFolder, provenance
-from translate.training.optimizer import OptimizerName, make_optimizer
+from translate.training.folder import RunFolder
+from translate.training.optimizer import make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
-from translate.training.scoring import tokenizer_of_new_run, tokenizer_of_run
+from translate.training.run_data import describe_run, prepare_data, with_held_out_files
+from translate.training.scoring import tokenizer_of_run
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
@@ -150,9 +146,9 @@ def build(
     """Prepare the data, make the model, and restore what an earlier session saved."""
     decision = _decide(config)
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
-    data = _prepare_data(config, folder, world, base)
-    manifest = _describe(config, data, folder, world, base)
-    data = _with_held_out_files(data, folder, world)
+    data = prepare_data(config, folder, world, base)
+    manifest = describe_run(config, data, folder, world, base)
+    data = with_held_out_files(data, folder, world)
     torch.manual_seed(config.run.seed)
     model = _make_model(config, data, base)
     trainee = prepare_trainee(model, config.compute, world)
@@ -161,9 +157,9 @@ def build(
     optimizer = make_optimizer(trainee.model, config.optimizer)
     average = RunningAverage(trainee.model, config.averaging.ema_decay) if config.averaging.ema_decay else None
     state = RunState(trainee, optimizer, average, folder.states, world)
-    resumed = state.restore()
+    state.restore()
     loader = _loader(config, data, world, packed=decision.packed, pinned=trainee.device.type == "cuda")
-    run = Run(
+    return Run(
         config=config,
         decision=decision,
         folder=folder,
@@ -181,9 +177,6 @@ def build(
         trial=trial,
         seconds_before=state.progress.seconds,
     )
-    if world.is_main:
-        _introduce(run, resumed=resumed)
-    return run
 
 
 def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
@@ -192,82 +185,6 @@ def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -
         set_weights(model, weights_of(base.model))
         adapt(model, config.adapt)
     return model
-
-
-def _prepare_data(config: TrainConfig, folder: RunFolder, world: World, base: LoadedModel | None) -> Prepared:
-    """On the main process first; the others then find everything in the cache.
-
-    A run that is continued keeps its tokenizer, and with it the form in which its model reads text: another version of
-    this program, or of SentencePiece, may make another one of the same text.
-    """
-    own = folder.tokenizer()  # before the wait, after which the main process writes one
-    if not world.is_main:
-        world.wait()
-    data = prepare(config.data, base.tokenizer if base else own or config.tokenizer)
-    if world.is_main:
-        world.wait()
-        logger.info(data.cleaning.table())
-    return data
-
-
-def _with_held_out_files(data: Prepared, folder: RunFolder, world: World) -> Prepared:
-    """With held-out sets in the run's folder, as the files that its scores are computed on."""
-    if data.held_out is None:
-        return data
-    copied = dataclasses.replace(data.held_out, directory=folder.held_out)
-    if world.is_main:
-        data.held_out.copy(folder.held_out)
-        logger.info(copied.describe())
-    texts = {
-        name: dataclasses.replace(getattr(data, name), reference_paths=[str(copied.paths(name)[1])])
-        for name in copied.sizes
-    }
-    return dataclasses.replace(data, **texts)
-
-
-def _describe(
-    config: TrainConfig, data: Prepared, folder: RunFolder, world: World, base: LoadedModel | None
-) -> dict[str, Any]:
-    manifest = {
-        **provenance(),
-        "seed": config.run.seed,
-        "source_language": config.data.source_language,
-        "target_language": config.data.target_language,
-        "data": data.fingerprint,
-        "tokenizer": data.tokenizer.hash,
-        "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
-        "sentences_per_line": data.sentences_per_line,
-        "trained_tokens": data.trained_tokens,
-        **_describe_tags(config, data, base),
-        "text_form": data.tokenizer.text_form,
-        "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
-        "target_unicode": data.target_unicode.as_manifest(),
-    }
-    split = config.split.value
-    if base is not None:
-        manifest["base"] = fingerprint(base.directory)
-        if config.split is Split.auto:
-            split = base.manifest.get("split", split)
-    if data.held_out is not None:
-        manifest["held_out"] = data.held_out.sizes
-    if world.is_main:
-        described = folder.describe(plain(config), {**manifest, "split": split}, data.tokenizer)
-        manifest = {**described, "split": split}
-        written = TargetUnicode.of_manifest(manifest)
-        report = data_report(config.data, dataclasses.replace(data, target_unicode=written))
-        report.save(folder.path)
-        for warning in report.warnings:
-            logger.warning(warning)
-    return world.from_main(manifest)
-
-
-def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
-    """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
-    tags, untagged = corpus_tags(config.data), has_untagged_source(config.data)
-    if base is not None:
-        tags += base.manifest.get("tags", base.tokenizer.tags)
-        untagged = untagged or base.manifest.get("untagged_source", True)
-    return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
 
 
 def _decide(config: TrainConfig) -> TrainingDecision:
@@ -351,51 +268,3 @@ def _validator(
         world=world,
         notes=[choice.note] if choice.note else [],
     )
-
-
-def _introduce(run: Run, *, resumed: bool) -> None:
-    """What a person wants to know before the first update."""
-    config, data, loader = run.config, run.data, run.loader
-    parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
-    trained = sum(weight.numel() for weight in weights_of(run.trainee.model).values())
-    share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
-    place = run.state.progress.place
-    plan = loader.plan(place.epoch, place.phase)
-    padding = (
-        "packed"
-        if loader.packed
-        else (f"{padding_share(plan, data.train.source_lengths, data.train.target_lengths):.1%} padding")
-    )
-    logger.info(
-        f"{config.name}: {len(data.train):,} pairs, {len(plan):,} batches an epoch ({padding}); "
-        f"{config.model.architecture} with {parameters:,} parameters{share}"
-        + (f"; {run.world.size} processes" if run.world.size > 1 else "")
-    )
-    logger.info(run.decision.line())
-    for warning in run.decision.warnings:
-        logger.warning(warning)
-    if (written := run.validator.translator.written).form is not Form.nfc:
-        logger.info(f"translations are written in {written}, as the training target is")
-    if config.run.max_minutes:
-        logger.info(
-            f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"
-        )
-    if config.optimizer.name is OptimizerName.muon and not run.decision.capabilities.bf16_matmul:
-        logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
-    for note in [*run.validator.notes, *scoring_notes(data.valid.references, config.validation.metrics)]:
-        logger.warning(note)
-    splitting = run.validator.translator.splitting
-    if splitting.by_sentences:
-        logger.info(
-            f"sentences translated at once: at most {splitting.sentences}; lines with more are translated in parts "
-            "(split=never: only lines that are too long)"
-        )
-    for text in (data.valid, data.test):
-        if text is None:
-            continue
-        lines = map(normalise, text.source)
-        if warning := run.validator.translator.tagging.check(lines, option=f"data.{text.name}.tag"):
-            logger.warning(f"data.{text.name}: {warning}")
-    if resumed:
-        progress = run.state.progress
-        logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")

@@ -21,6 +21,7 @@ from translate.training.build import Run, build, with_model_of_base
 from translate.training.changes import Changes
 from translate.training.finish import finish, record_settings, require_best
 from translate.training.folder import RunFolder
+from translate.training.introduction import introduce
 from translate.training.resume import take_up_changes
 from translate.training.settings import TrainConfig, check, is_better
 from translate.training.state import Progress
@@ -62,6 +63,8 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
         if trial is not None:
             logger.info(trial.introduce())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
+        if world.is_main:
+            introduce(run)
         with run.tracker or nullcontext():
             if changes:
                 take_up_changes(run, changes)
