@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,8 +52,6 @@ from translate.training.tracking import Meter, ProgressLine, Tracker
 from translate.training.trial import Trial
 from translate.training.validation import Validation, Validator, encode_validation, swapped_weights
 from translate.training.writer import Writer
-
-logger = logging.getLogger("translate")
 
 
 @dataclass(eq=False)
