@@ -56,7 +56,11 @@ from translate.training.writer import Writer
 
 @dataclass(eq=False)
 class Run:
-    """Everything a run is made of; launched is the update whose result nobody has looked at yet."""
+    """All parts of a run.
+
+    launched     the update whose result has not been read yet
+    save_is_due  a state could not be saved because its numbers were not finite: the next sound one is
+    """
 
     config: TrainConfig
     decision: TrainingDecision
@@ -83,12 +87,12 @@ class Run:
 
     @property
     def weights(self) -> Weights:
-        """What is validated and kept: the running average if there is one."""
+        """The weights that are validated and saved as a model: the running average if there is one."""
         return self.average.weights if self.average is not None else weights_of(self.trainee.model)
 
     @property
     def scoring(self) -> dict[str, Any]:
-        """How this run scores its models, for their manifests: evaluate repeats it."""
+        """How this run scores its models, for their manifests, so that evaluate can repeat the scores."""
         translator = self.validator.translator
         return {
             "tag": self.data.valid.tag,
@@ -98,13 +102,16 @@ class Run:
         }
 
     def validation_of(self, weights: Weights | None) -> Validation:
-        """Validate the model with these weights (None: its own), which it has for that time only."""
+        """Validate with these weights; None: the model's own, which it has again afterwards in any case."""
         with swapped_weights(self.trainee, weights):
             return self.validator.run(self.trainee, progress=lambda share: self.line.busy("validating", share))
 
     def keep(self, weights: Weights, directory: Path, *, step: int | None = None, averaged: Sequence[str] = ()) -> None:
-        """Have weights of a step (None: this one) written as a model directory; averaged names the states they are the
-        mean of."""
+        """Have weights written as a model directory, in the background.
+
+        step      that of the weights; None: the current one
+        averaged  names of the states that the weights are the mean of
+        """
         if self.world.is_main:
             step = self.state.progress.step if step is None else step
             origin = {"averaged": list(averaged)} if averaged else {}
@@ -198,7 +205,7 @@ def _decide(config: TrainConfig) -> TrainingDecision:
 
 
 def _needs_padding(config: TrainConfig) -> str:
-    """Why batches must be padded whatever the device can do; "" if nothing asks for it."""
+    """The reason for padded batches that the configuration gives; "" if there is none."""
     if not config.model.reads_packed:
         return "this model reads padded sentences only"
     if config.auxiliary:

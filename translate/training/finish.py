@@ -85,7 +85,7 @@ def average_checkpoints(run: Run) -> None:
         run.keep(weights, directory, averaged=[state.name for state in states])
     run.wait_for_files()
     if better:
-        # saved after the model: the score that every later session tells is that of the model that is there
+        # saved after the model, so that the score in the state is always that of the model in best/
         progress.best, progress.best_loss, progress.best_step = value, loss, progress.step
         run.state.save(config.run.keep, run.writer)
         run.wait_for_files()
@@ -158,7 +158,7 @@ def _evaluate(run: Run) -> Evaluation:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What to tell this run from others by: in a sweep, what it varies."""
+    """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
     values = flatten(plain(run.config))
     if run.trial is not None:
         return {option: values.get(option, text) for option, text in run.trial.varied.items()}
@@ -167,11 +167,11 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _finished(run: Run, result_file: Path) -> bool:
-    """Whether the results are those of this step; those of older versions lack the score of an average that won."""
+    """Whether the stored results are of this step; those of older versions may lack the score of the average."""
     if not (run.world.is_main and result_file.exists()):
         return False
     try:
         content = read_json(result_file)
-    except UserError:  # damaged: the scores are made again
+    except UserError:  # a damaged file: score again
         return False
     return content.get("step") == run.state.progress.step and "validation" in content

@@ -126,7 +126,7 @@ def why_stop(run: Run, interruption: Interruption) -> str:
 
 
 def learn(run: Run, taken: Update) -> None:
-    """One update; while the device works on it, the result of the one before is looked at."""
+    """Make one update; while the device works on it, the result of the one before is read."""
     config, progress = run.config, run.state.progress
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, progress)
@@ -150,13 +150,13 @@ def learn(run: Run, taken: Update) -> None:
 
 
 def auxiliary_losses(config: TrainConfig, progress: Progress) -> dict[str, AuxiliaryConfig]:
-    """Those that take part at this point of the run."""
+    """The auxiliary losses that take part at this point of the run."""
     share = share_done(config.run, progress)
     return {name: loss for name, loss in config.auxiliary.items() if share >= loss.start}
 
 
 def settle(run: Run) -> None:
-    """Wait for the last update and count it. Raises DivergedError after too many skipped ones in a row."""
+    """Wait for the pending update and count it. Raises DivergedError after too many skipped ones in a row."""
     if run.launched is None:
         return
     progress = run.state.progress
@@ -177,7 +177,7 @@ def settle(run: Run) -> None:
 
 
 def diverged(run: Run) -> DivergedError:
-    """What to do about it; removes the states that were saved after it began."""
+    """Make the error for a diverged run, which says how to go on; states saved after it diverged are removed."""
     progress, rate = run.state.progress, run.config.optimizer.learning_rate
     run.writer.wait()
     vocab_size = run.data.tokenizer.target_vocab_size
@@ -235,12 +235,12 @@ def validate(run: Run) -> None:
 
 
 def save(run: Run) -> None:
-    """Everything needed to continue, and the model as it is now; not while numbers are not finite."""
+    """Save the state and the current model, or, while numbers are not finite, put that off to the next sound update."""
     settle(run)
     if not run.state.is_sound:
         if not run.save_is_due:
             logger.warning(
-                f"step {run.state.progress.step:,} is not saved, as its update failed; the next good one will be"
+                f"step {run.state.progress.step:,} is not saved, as its update failed; the next sound one will be"
             )
         run.save_is_due = True
         return
@@ -251,7 +251,7 @@ def save(run: Run) -> None:
 
 
 def warn_of_long_warmup(run: Run) -> None:
-    """Once, as soon as it is known that a warm-up that somebody has set takes more than half of the run."""
+    """Warn, once, where the configured warm-up takes more than half of the run."""
     warmup, steps = run.config.schedule.warmup_steps, expected_steps(run.config.run, run.state.progress)
     if warmup and warmup > steps / 2 and not run.warned_of_warmup:
         run.warned_of_warmup = True

@@ -42,7 +42,7 @@ class AveragingConfig:
 class ValidationConfig:
     """every counts updates; metric chooses the best checkpoint and is what patience watches.
 
-    metrics   what is told, of the final test as well; groups are scored by the first two
+    metrics   those reported, for the final test as well; groups are scored by the first two
     tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language, or by the script of the
               references where that is ""
     """

@@ -52,7 +52,7 @@ class Validation:
         return "  ".join(filter(None, [scores, losses, self.evaluation.empty_note]))
 
     def metric(self, name: str) -> float:
-        """Not a number where the model cannot translate."""
+        """Value of a metric, or of "loss"; NaN where the model cannot translate."""
         if name == "loss":
             return self.loss
         return math.nan if self.evaluation is None else self.evaluation.scores[Metric(name)].value
@@ -62,7 +62,7 @@ class Validation:
 class Validator:
     """The validation set, encoded once, with what is needed to decode it.
 
-    notes  what is known beforehand about its scores, a line each
+    notes  for the user about its scores, a line each
     """
 
     text: ParallelText
