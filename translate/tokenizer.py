@@ -51,7 +51,7 @@ class Normalization(StrEnum):
 
 @dataclass(kw_only=True)
 class TokenizerConfig:
-    """How the vocabulary is made.
+    """Settings of the vocabulary.
 
     vocab_size          pieces; of a text that does not support as many, as many as it does
     joint               one vocabulary for both sides; otherwise each side has its own, of vocab_size unless
@@ -159,7 +159,7 @@ class Tokenizer:
         return _decode(self._target, ids)
 
     def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Like decode_target, for the other side; a tag in front is told."""
+        """Like decode_target, for the other side; a tag in front becomes text as well."""
         tags = {token: f"{tag} " for tag, token in self._tag_ids.items()}
         fronts = [tags.get(int(sentence[0]), "") if len(sentence) else "" for sentence in ids]
         return [front + text for front, text in zip(fronts, _decode(self._source, ids), strict=True)]
@@ -191,8 +191,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, directory: str | Path, *, text_form: int = TEXT_FORM) -> Tokenizer:
-        """What save wrote, for text in the form that the manifest beside it names; UserError when a file is missing or
-        damaged."""
+        """Read what save wrote. Raises UserError when a file is missing or damaged.
+
+        text_form  version of the text form that the models were learned with
+        """
         directory = Path(directory)
         if (directory / _SOURCE_FILE).exists() or (directory / _TARGET_FILE).exists():
             paths = [directory / _SOURCE_FILE, directory / _TARGET_FILE]

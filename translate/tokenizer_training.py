@@ -92,12 +92,12 @@ def _train_once(config: TokenizerConfig, lines: Iterator[str], vocab_size: int) 
 
 
 def _training_lines(config: TokenizerConfig, lines: Iterable[str]) -> Iterator[str]:
-    """The lines that SentencePiece learns from, none of them so long that it would skip it.
+    """The lines that SentencePiece learns from, each short enough not to be skipped.
 
     The candidates of its unigram trainer are strings with at least two different followers, and those with a space
-    inside are dropped (0.2.1 and 0.2.3): a word that one and the same character always follows, such as "would" before
-    a space, never becomes a piece. Each word that occurs at least twice is therefore fed once more on a line of its
-    own, and one that occurs at the ends of lines alone before a space as well.
+    inside are dropped (0.2.1 and 0.2.3): a word that is always followed by the same character, such as "would" by a
+    space, never becomes a piece. Each word that occurs at least twice is therefore fed once more on a line of its own;
+    one that occurs only at the ends of lines is fed before a space as well.
     """
     words: Counter[str] = Counter()
     before_others: set[str] = set()
@@ -119,7 +119,7 @@ def _training_lines(config: TokenizerConfig, lines: Iterable[str]) -> Iterator[s
 
 
 def _most_frequent(words: Counter[str]) -> Counter[str]:
-    """The counts of as many words as memory has room for."""
+    """The counts of at most _MAX_WORDS words, without the rarest ones."""
     rarest = 1
     while len(words) > _MAX_WORDS:
         words = Counter({word: count for word, count in words.items() if count > rarest})
@@ -128,7 +128,7 @@ def _most_frequent(words: Counter[str]) -> Counter[str]:
 
 
 def _short_lines(text: str) -> Iterator[str]:
-    """The text, cut at spaces, or between characters where there are none, into lines that are not skipped."""
+    """Cut the text at spaces, or between characters where there are none, into lines that SentencePiece accepts."""
     raw = text.encode()
     start = 0
     while len(raw) - start > _MAX_TRAINING_BYTES:

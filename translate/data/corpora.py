@@ -29,7 +29,7 @@ _BATCH_ROWS = 10_000
 
 
 class Row(NamedTuple):
-    """A sentence pair, its file, and its line there from 1: a record's number in Parquet, SQuAD and the hub."""
+    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
 
     path: str
     line: int
@@ -86,7 +86,7 @@ class CorpusConfig:
 
     @property
     def targets(self) -> list[str]:
-        """Every target: the first is what models learn from, all are references."""
+        """All targets: the first is for training and the validation loss, all are references."""
         return self.target if isinstance(self.target, list) else [self.target]
 
     @property
@@ -152,7 +152,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
-    """The corpus that a row is of, with its file where the corpus has several."""
+    """A row's corpus, with its file where the corpus has several."""
     return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
 
 
@@ -292,7 +292,7 @@ def _check_names(config: CorpusConfig, key: str) -> None:
 
 
 def _require_files(config: CorpusConfig, key: str) -> None:
-    """UserError for a pipe or device: a corpus is hashed, read and reported on, each time from its beginning."""
+    """Raise UserError for a pipe or device: a corpus is read several times, each time from its beginning."""
     paths = [(f"{key}.labels", config.labels)]
     if config.format is CorpusFormat.text:
         paths += [(f"{key}.source", config.source), *((f"{key}.target", path) for path in config.targets)]
@@ -321,7 +321,7 @@ def _paths(config: CorpusConfig) -> list[str]:
 
 
 def _column_places(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
-    """Where the two columns stand, from 0, and whether the first line is a header."""
+    """Indices of the two columns, from 0, and whether the first line is a header."""
     names = first_line.rstrip("\r").split("\t")
     if config.source.isdecimal() and config.target.isdecimal():
         places = int(config.source) - 1, int(config.target) - 1

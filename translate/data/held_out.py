@@ -1,10 +1,10 @@
 """Validation and test pairs out of the training text, for corpora that come without such sets.
 
 A pair has two keys, one for each side: the hash of its text without case, digits and punctuation. Pairs with a key
-below a threshold are the validation set, pairs with one above another the test set. So the choice depends on nothing
-but the text, not on order, file names or direction; and what was held out stays so while the corpus grows, until the
-sets have their full size. Training text with a key of a held-out pair on either side, in whichever corpus, is left out:
-neither near-equal sentences, reversed corpora nor back-translations give away what validation asks for.
+below a threshold are the validation set, pairs with one above another threshold the test set. The choice depends on
+the text alone, not on order, file names or direction, and a pair that is held out stays so while the corpus grows,
+until the sets have their full size. Training pairs of any corpus with a key of a held-out pair on either side are left
+out, so that near-equal sentences, reversed corpora and back-translations do not leak into training.
 
 Letters: N pairs.
 """
@@ -32,7 +32,7 @@ _SHARE = 0.02  # of the pairs for each set, on average
 _LEAST_SHARE = 0.01  # in a small corpus by chance fewer hashes than expected may be beyond the threshold
 _MOST_PAIRS = 1000
 _FEWEST_USABLE = 20
-# A sentence that many pairs share stays in the training text, all of which would have to go with it
+# A sentence that many pairs share is not held out: all of them would have to leave the training text
 _MOST_ALIKE = 20
 
 SIDES = ("source", "target")
@@ -43,7 +43,11 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pairs of data.train that are validation or test set; sizes by name, left_out: pairs like them."""
+    """Pairs of data.train that are the validation or test set, as files in a directory.
+
+    sizes     pairs of each set, by name
+    left_out  number of further pairs that leave the training text, because they are like these
+    """
 
     directory: Path
     sizes: dict[str, int]
@@ -78,7 +82,7 @@ class HeldOut:
 
 
 class _Categories(dict[int, int | None]):
-    """For str.translate: letters and their marks stay, invisible format characters go, the rest becomes a space."""
+    """For str.translate: keeps letters and marks, drops invisible format characters, makes the rest spaces."""
 
     def __missing__(self, code: int) -> int | None:
         category = unicodedata.category(chr(code))
@@ -102,14 +106,14 @@ class PairKeys:
         self._chunks: list[tuple[Hashes, Hashes, Hashes, NDArray[np.bool_]]] = []
 
     def add(self, sources: Sequence[str], targets: Sequence[str], usable: Sequence[bool]) -> None:
-        """Normalised sides of some pairs, and whether they may be held out."""
+        """Take the normalised sides of some pairs, and whether each may be held out."""
         keys = (hash_lines([sentence_key(line) for line in side]) for side in (sources, targets))
         self._chunks.append((*keys, hash_pairs(sources, targets), np.array(usable, bool)))  # type: ignore[arg-type]
 
     def choose(
         self, names: Sequence[str], num_candidates: int
     ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:
-        """Pairs for each of the sets called valid and test, and (N,) True for all that must leave the training text.
+        """Indices of the pairs of each named set, and (N,) True for all pairs that must leave the training text.
 
         Only the first num_candidates pairs may be held out. Raises UserError when they are too few or too much alike.
         """
@@ -128,7 +132,10 @@ class PairKeys:
 
 
 class _Chooser:
-    """Chooses among N different pairs by the hashes of their sides; taken: the keys of those chosen."""
+    """Chooses among N different pairs by the hashes of their sides, each (N,).
+
+    taken  keys of the pairs chosen so far
+    """
 
     def __init__(self, source: Hashes, target: Hashes) -> None:
         self._source = source
@@ -138,7 +145,7 @@ class _Chooser:
         self.taken: set[int] = set()
 
     def take(self, name: str) -> list[int]:
-        """Pairs for the set called valid or test. Raises UserError if all are too much alike."""
+        """Choose pairs for the set called valid or test. Raises UserError if all are too much alike."""
         found = self._beyond_threshold(name, self._source, self._target, most=_MOST_PAIRS)
         if len(found) < self._least:
             # answers and labels are shared by many pairs: there, rare sources have to do
@@ -151,7 +158,7 @@ class _Chooser:
         return found
 
     def _beyond_threshold(self, name: str, *sides: Hashes, most: int) -> list[int]:
-        """Pairs of which one of these sides is beyond the threshold, and all are rare and not taken yet."""
+        """Take pairs with one of these sides beyond the threshold, and all of them rare and not taken yet."""
         # each end of the range of hashes belongs to one set, so that neither moves where the other is not needed
         distance = np.min(sides, axis=0) if name == "valid" else ~np.max(sides, axis=0)
         order = np.argsort(distance)
@@ -172,18 +179,18 @@ class _Chooser:
 
 
 def _threshold(num_sides: int) -> np.uint64:
-    """A value that the lowest of so many independent hashes is below in the share of pairs to hold out."""
+    """Threshold that the lowest of num_sides independent uniform hashes falls below with probability _SHARE."""
     return np.uint64((1 - (1 - _SHARE) ** (1 / num_sides)) * 2**64)
 
 
 def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One of the rows for each pair of keys: that with the lowest hash of its text, whatever the order."""
+    """One row for each pair of keys: the one with the lowest hash of its text, whatever the order."""
     rows = rows[np.argsort(pair[rows], kind="stable")]
     return rows[first_occurrences(combine_hashes(source[rows], target[rows]))]
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """Bounds of blocks that grow, as each costs a pass over all pairs."""
+    """Bounds of blocks of growing size, since each costs a pass over all pairs."""
     start = 0
     while start < count:
         yield start, min(start + size, count)
@@ -191,7 +198,7 @@ def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int64]:
-    """In how many pairs each of the keys stands on the source side, plus those with it on the target side."""
+    """Number of pairs with each of the keys on the source side, plus that of pairs with it on the target side."""
     known, places = np.unique(keys, return_inverse=True)
     counts = np.zeros(len(known), np.int64)
     for side in (source, target):

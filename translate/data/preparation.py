@@ -62,12 +62,12 @@ class DataConfig:
 
 @dataclass
 class ParallelText:
-    """A validation or test set as it is in its files; its tag, if it has one, stands before each source.
+    """A validation or test set of N pairs as it is in its files, with its tag in front of each source line.
 
-    target              the reference; of several, the first
-    further_references  the others, as many lines each
+    target              N lines, the reference; of several, the first
+    further_references  N lines of each of the others
     labels              of each pair, or None
-    tag                 what stands before each source; "" for none
+    tag                 the tag in front of each source line; "" for none
     reference_paths     the files of all references when those are plain text, else none
     """
 
@@ -91,11 +91,11 @@ class ParallelText:
 class Prepared:
     """All that training needs to know of data; fingerprint changes with any of it, tokenizer included.
 
-    sentences_per_line, trained_tokens  the most that source lines usually have: see usual_limits
-    target_unicode  the form of the training target, which translations are written in
-    evaluation      where valid and test come from, each with the key of its configuration
+    sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
+    target_unicode  Unicode form of the training target, which translations are written in
+    evaluation      corpora of valid and test, with the keys of their configurations
     held_out        the sets taken from the training text, None if valid is given
-    snapshot        the files that the fingerprint stands for, as they were when they were hashed
+    snapshot        state of the corpora's files when they were hashed
     """
 
     tokenizer: Tokenizer
@@ -193,14 +193,14 @@ def evaluation_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def sets_to_hold_out(data: DataConfig) -> list[str]:
-    """The sets that the training text has to give; a test set only beside a validation set."""
+    """Names of the sets to take from the training text; a test set only together with a validation set."""
     if data.valid.is_given:
         return []
     return ["valid"] if has_test(data) else ["valid", "test"]
 
 
 def corpus_tags(data: DataConfig) -> list[str]:
-    """The tags of all corpora, each once; UserError for what cannot be told from text."""
+    """The tags of all corpora, each once. Raises UserError for one that cannot be told from text."""
     tags = []
     for key, corpus in training_corpora(data) + _evaluation_settings(data):
         tag = corpus.tag
@@ -216,7 +216,7 @@ def has_untagged_source(data: DataConfig) -> bool:
 
 
 def _evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """Of validation and test set, given or held out."""
+    """The settings of validation and test set, whether given or held out, with their keys."""
     return [("data.valid", data.valid), ("data.test", data.test)]
 
 
@@ -264,7 +264,7 @@ def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> list[tuple[str, Co
 
 
 def _cached(data: DataConfig, kind: str, key: str) -> Path:
-    """The folder in the cache for something made from what the key stands for."""
+    """Folder in the cache for data of a kind (text, tokenizer, tokens); key identifies all that it is made from."""
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
@@ -320,7 +320,7 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
 
 
 def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> None:
-    """Of tags that are on no training corpus: only lines that begin with them by themselves teach what they mean."""
+    """Warn of tags that no training corpus has: the model learns them only from lines that begin with them anyway."""
     trained = {corpus.tag for _, corpus in training_corpora(data)}.union(tokenizer.user_symbols)
     for key, corpus in _evaluation_settings(data):
         if corpus.tag and corpus.tag not in trained:
@@ -328,8 +328,10 @@ def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> Non
 
 
 def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
-    """UserError for a tag that the tokenizer of another model lacks; one of an older version reads those of evaluation
-    sets as text, and a run that began with it goes on."""
+    """Raise UserError for a tag that a given tokenizer lacks.
+
+    A tokenizer of an older version has no tags and reads those of evaluation sets as text, so that its run can go on.
+    """
     known = [*tokenizer.tags, *tokenizer.user_symbols]
     for key, corpus in training_corpora(data) + (_evaluation_settings(data) if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
@@ -338,7 +340,7 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
 
 
 def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str]]) -> list[Any]:
-    """What of these corpora decides the pairs they give: not the files' names, nor the weights."""
+    """The settings and hashes that determine the pairs of these corpora: neither file names nor weights."""
     content = []
     for key, corpus in corpora:
         is_text = corpus.format is CorpusFormat.text
@@ -349,7 +351,7 @@ def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str
 
 
 def _mix(corpora: list[tuple[str, CorpusConfig]]) -> list[Any]:
-    """How much of each corpus an epoch sees, and when."""
+    """Weight of each corpus and, if it takes part for a time only, that time."""
     return [
         corpus.weight if corpus.is_permanent else [corpus.weight, corpus.start, corpus.end] for _, corpus in corpora
     ]

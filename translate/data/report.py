@@ -36,7 +36,7 @@ class DataReport:
 
     @property
     def warnings(self) -> list[str]:
-        """What makes scores on the validation or test set mislead."""
+        """Reasons why scores on the validation or test set mislead, a line each."""
         return list(self.values["warnings"])
 
     def save(self, directory: str | Path) -> None:
@@ -47,7 +47,7 @@ class DataReport:
 
     @classmethod
     def load(cls, directory: str | Path) -> DataReport:
-        """What save wrote."""
+        """Read what save wrote."""
         markdown = (Path(directory) / MARKDOWN).read_text(encoding="utf-8")
         return cls(markdown, read_json(Path(directory) / VALUES))
 

@@ -45,7 +45,7 @@ def _warnings(warnings: Sequence[str]) -> list[str]:
 
 
 def _notes(values: Values) -> list[str]:
-    """What a reader has to know to read the numbers."""
+    """Notes that the numbers need to be understood."""
     notes = []
     if held_out := values["held_out"]:
         sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in held_out["sizes"].items())

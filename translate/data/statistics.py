@@ -26,9 +26,9 @@ Corpora = Sequence[tuple[str, CorpusConfig]]
 class Side:
     """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, and the usual script.
 
-    not_nfc (N,)        lines that are not Unicode NFC
-    counts (0x110000,)  how often each character stands there
-    carriage_returns    lines of each corpus that end with one, as CRLF files have it; they count as no characters
+    not_nfc (N,)        True for lines that are not Unicode NFC
+    counts (0x110000,)  occurrences of each character
+    carriage_returns    lines of each corpus that end with one, as in CRLF files; these do not count as characters
     """
 
     profile: Profile
@@ -44,7 +44,7 @@ class Side:
 class Split:
     """A split of N pairs; sizes are those of its corpora, in order.
 
-    left_out  places, among all pairs of the corpora, of those that are no part of the split
+    left_out  indices, among all pairs of the corpora, of those that are not part of the split
     tags      (N,) hash of the tag of each pair's corpus
     """
 
@@ -71,11 +71,11 @@ class Split:
         return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
 
     def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:
-        """Likewise, the same text behind another tag having another hash: it asks for another translation."""
+        """Like hashes, but the same text with another tag differs: it asks for another translation."""
         return {name: hashes ^ self.tags for name, hashes in self.hashes().items()}
 
     def fetch(self, rows: set[int]) -> dict[int, tuple[str, Row]]:
-        """Some rows, with what reports call their corpus, from another pass over the files."""
+        """Some rows and their corpora's names in reports, from another pass over the files."""
         found: dict[int, tuple[str, Row]] = {}
         last = max(rows, default=-1)
         for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
@@ -88,7 +88,7 @@ class Split:
 
 
 def gather(name: str, corpora: Corpora, *, left_out: NDArray[np.int64]) -> Split:
-    """Read a split's corpora once; memory is some 70 bytes for each pair."""
+    """Read a split's corpora once, without the pairs at the indices left_out; memory is some 70 bytes a pair."""
     profilers = Profiler(), Profiler()
     profiles: tuple[list[Profile], list[Profile]] = ([], [])
     hashes: tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]]] = ([], [])
@@ -123,7 +123,7 @@ def gather(name: str, corpora: Corpora, *, left_out: NDArray[np.int64]) -> Split
 
 
 def _rows(corpora: Corpora, left_out: NDArray[np.int64]) -> Iterator[tuple[int, Row]]:
-    """All rows that are not left out, each with the place of its corpus in the list."""
+    """All rows that are not left out, each with the index of its corpus in the list."""
     without = set(left_out.tolist())
     number = 0
     for index, (key, corpus) in enumerate(corpora):

@@ -14,7 +14,7 @@ from translate.data.storage import Ragged
 
 
 def sampling_weights(corpora: list[tuple[str, CorpusConfig]]) -> list[float]:
-    """How often a pair of each corpus stands in the tokenizer's sample where there is room for all."""
+    """Copies of a pair of each corpus in the sample, if there is room for all of them."""
     weights = [corpus.weight for _, corpus in corpora]
     if min(weights) == max(weights):
         return [1.0] * len(weights)
@@ -22,10 +22,9 @@ def sampling_weights(corpora: list[tuple[str, CorpusConfig]]) -> list[float]:
 
 
 def sample_rows(corpus: NDArray[np.integer], weights: Sequence[float], size: int, seed: int) -> NDArray[np.int64]:
-    """About `size` row numbers in order, drawn with the seed; corpus (N,) says which corpus each row is of.
+    """About `size` ascending row numbers, drawn with the seed; corpus (N,) is the index of each row's corpus.
 
-    Where there is room for all rows by their corpora's weights, one of weight 2 stands there twice, and of weight 0.1
-    every tenth.
+    weights  copies of a row of each corpus where there is room for all: 2 is twice, 0.1 every tenth row
     """
     random = np.random.default_rng(seed)
     wanted = np.bincount(corpus, minlength=len(weights)) @ np.array(weights)
