@@ -547,7 +547,7 @@ def test_a_damaged_export_is_an_error(tmp_path, joint):
     exported = tmp_path / "exported"
     export_ctranslate2(load_model(save(model, shape, joint, tmp_path / "model"), device=CPU), exported)
     (exported / "model.bin").write_bytes((exported / "model.bin").read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"model\.bin: this file is not what checksums\.json says"):
+    with pytest.raises(UserError, match=r"model\.bin: damaged, it does not match checksums\.json"):
         engine_of(exported)
     (exported / "checksums.json").unlink()  # as in an export of an earlier version
     with pytest.raises(UserError, match="CTranslate2 cannot load the model"):

@@ -83,7 +83,7 @@ def _tokenizer(config: CompareConfig, references: Sequence[Lines]) -> TokenizerC
 
 
 def _notes(config: CompareConfig, references: Sequence[Lines], systems: dict[str, Lines], tokenize: str) -> list[str]:
-    """What to know besides the table, a line each."""
+    """Notes below the table, a line each."""
     notes = []
     if config.bootstrap < MIN_RESAMPLES:
         wanted = f"confidence intervals and p-values need at least {MIN_RESAMPLES} resamples"

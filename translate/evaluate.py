@@ -37,7 +37,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateConfig, str]:
-    """Settings with the precision of the run where none is given, and one line where it cannot be had; else ""."""
+    """Settings with the run's precision where none is given, and a note where that cannot be used here, else ""."""
     if run.precision is None or config.precision not in (Precision.auto, run.precision):
         return config, ""
     made = f"the run's own scores were decoded in {run.precision}"

@@ -84,7 +84,7 @@ def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
 
 
 def check_merge_output(output: Path, *, inputs: Sequence[Path]) -> None:
-    """UserError unless `output` is new, empty, or an earlier merge that is not itself merged here."""
+    """Raise UserError unless `output` is new, empty, or an earlier merge that is not one of the inputs."""
     for directory in inputs:
         if output.exists() and output.samefile(directory):
             raise UserError(f"output={output}: that is what is merged; name a new folder")

@@ -29,7 +29,7 @@ from translate.config.own_text import choose_own_text
 from translate.errors import UserError
 from translate.folders import MARKER, is_marked, listing, mark
 
-# all that a sweep's folder may hold
+# files of a sweep's folder, as patterns of names
 _OF_HYDRA = ("multirun.yaml", "optimization_results.yaml", "study.db*")
 _OF_A_SWEEP = (MARKER, *_OF_HYDRA, "trials.tsv", ".trials.lock*", "trial-*")
 
@@ -102,7 +102,7 @@ def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
 
 
 def with_home(value: Any) -> Any:
-    """Settings in which every text that begins with ~/ or ~NAME/ has that home folder instead, as a shell does it."""
+    """Settings with the home folder in place of a leading ~/ or ~NAME/ of every text, as in a shell."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, **{f.name: with_home(getattr(value, f.name)) for f in _fields(value)})
     if isinstance(value, dict):
@@ -135,9 +135,9 @@ def register(name: str, schema: type[Any], variants: Variants, additions: Varian
 
 
 def sweep_folder(path: str) -> str:
-    """The path, of a folder that is there by then: Hydra and Optuna write into it before any trial begins.
+    """Make and mark a sweep's folder; its path. Hydra and Optuna write into it before any trial begins.
 
-    Raises UserError for a folder that is something else than a sweep's.
+    Raises UserError for a folder with files that are not a sweep's.
     """
     if not path:
         raise UserError("run.dir is empty: name a folder for the sweep")
@@ -160,7 +160,7 @@ def sweep_folder(path: str) -> str:
 
 
 def _user_error(error: BaseException) -> str:
-    """The message of the UserError behind an error of Hydra's; empty: there is none."""
+    """The message of the UserError that caused an error of Hydra's; "" if none did."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):

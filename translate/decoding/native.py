@@ -38,7 +38,7 @@ class NativeEngine:
     batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses. 0: 1,024 on a
                      CPU, where more is no faster and takes more memory, 4,096 on a GPU
     batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
-    precision        auto: what the device is fastest in (translate.device); afterwards what was chosen
+    precision        auto: the fastest of the device (translate.device); after construction the one in use
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
                      product; 0: as many as there are threads
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from translate.data.names import one_or_several
 from translate.data.preparation import ParallelText, read_labels
-from translate.decoding.progress import Progress, tell
+from translate.decoding.progress import Progress, print_notes
 from translate.decoding.search_record import describe_search
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
@@ -37,7 +37,7 @@ class EvaluateConfig(DecodingConfig):
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
     target_language    its code, such as zh: chooses what BLEU counts as words, unless tokenize says so
-    metrics            what is told; groups are scored by the first two
+    metrics            those reported; groups are scored by the first two
     tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none
     examples           lines shown in the report, worst and best
@@ -60,7 +60,7 @@ class EvaluateConfig(DecodingConfig):
         return one_or_several(self.reference, key="reference")
 
     def check(self) -> None:
-        """Raise UserError for what would be found out only after everything has been translated."""
+        """Raise UserError for settings that would fail only after everything has been translated."""
         check_bootstrap(self.bootstrap)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
@@ -87,7 +87,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
 
 
 def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
-    """The report's folder, to be written into. UserError where the report would overwrite what is not one, or input."""
+    """Claim the report's folder. Raises UserError where the report would overwrite input, or files of another kind."""
     inputs = [path for path in (config.source, *config.references, config.labels) if path]
     references = reference_names(len(config.references))
     for file in (report_directory(config) / name for name in (*REPORT_FILES, *references)):
@@ -108,12 +108,13 @@ def evaluate_files(
 ) -> Evaluation:
     """Translate and score what read_evaluation_text has read; the report goes to report_directory(config).
 
-    run gives the tokenizer where config does not; notes become part of the result.
+    run    its tokenizer is used where config names neither a tokenizer nor a target language
+    notes  lines that become part of the result
     """
     run = run or RunScoring.of({})
     choice = _tokenizer(config, run, text)
     tagging = translator.tagging
-    tell(tagging.note, tagging.check(map(normalise, text.source)))
+    print_notes(tagging.note, warning=tagging.check(map(normalise, text.source)))
     progress = Progress(sys.stderr, total=len(text)) if config.progress else None
     evaluation = evaluate_corpus(
         translator,
@@ -141,7 +142,7 @@ def _tokenizer(config: EvaluateConfig, run: RunScoring, text: ParallelText) -> T
 
 
 def describe_decoding(translator: Translator, *, engine: str, tag: str) -> dict[str, str]:
-    """How translations are made, as far as it can change them; what an Evaluation's report names."""
+    """Settings that translations depend on, name -> value, for Evaluation.decoding."""
     return {
         "engine": str(engine),
         "precision": str(translator.engine.precision),

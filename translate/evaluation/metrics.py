@@ -97,6 +97,7 @@ def score(
 
 
 def check_bootstrap(resamples: int) -> None:
+    """Raise UserError for a negative number of resamples."""
     if resamples < 0:
         raise UserError(f"bootstrap ({resamples}) must not be negative; 0: no confidence intervals")
 
@@ -131,14 +132,14 @@ def p_value(
     tokenize: str = DEFAULT_TOKENIZER,
     resamples: int = RESAMPLES,
 ) -> float:
-    """That of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
+    """p-value of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
     references = [_stripped(reference) for reference in references]
     ours, theirs = (_statistics(metric, _stripped(side), references, tokenize) for side in (hypotheses, baseline))
     return paired_p_value(ours[0], theirs[0], ours[1], resamples=resamples)
 
 
 def _stripped(lines: Sequence[str]) -> list[str]:
-    """As the sacrebleu command strips every line that it has read."""
+    """Lines without trailing white space, as the sacrebleu command reads them."""
     return [line.rstrip() for line in lines]
 
 
@@ -183,7 +184,7 @@ def _statistics(
 
 
 def _line_metric(metric: Metric, num_references: int) -> tuple[str, LineScorer, str]:
-    """What it is called, how it is computed, and its signature."""
+    """Name, function of a line, and signature."""
     if metric is Metric.exact_match:
         return "EM", exact_match, squad_signature(num_references)
     if metric is Metric.f1:

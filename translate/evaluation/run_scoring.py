@@ -1,4 +1,4 @@
-"""How a run scored its model, as the manifest records it, so that the evaluate command gives the same numbers."""
+"""The scoring settings of a run in its manifest, with which the evaluate command repeats the run's scores."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from translate.evaluation.tokenizers import (
 
 @dataclass(frozen=True, kw_only=True)
 class RunScoring:
-    """What decided the scores in a run's log and report; "" or None where an older run does not say.
+    """Settings that the scores in a run's log and report depend on; "" or None where an older run did not record them.
 
-    tokenize   what BLEU counted as words
-    precision  that validation and test were decoded in
+    tokenize   BLEU's tokenizer
+    precision  in which validation and test sets were decoded
     """
 
     target_language: str
@@ -50,7 +50,7 @@ class RunScoring:
             raise UserError(f"the model's manifest.json is damaged: {error}") from None
 
     def tokenizer(self, references: Sequence[Sequence[str]]) -> TokenizerChoice:
-        """That of the run; where it cannot be had here, or the run did not record one, another, with a note."""
+        """The run's tokenizer; another one, with a note, where it is not installed or was not recorded."""
         if self.tokenize and not reason_missing(self.tokenize):
             because = f"the run's BLEU counts by tok:{self.tokenize}"
             note = script_note(references, self.tokenize, because=because, options=OPTIONS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from translate.checkpoint import LoadedModel
 from translate.decoding.native import NativeEngine
-from translate.decoding.progress import Progress, tell
+from translate.decoding.progress import Progress, print_notes
 from translate.decoding.segmentation import Segment, Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
@@ -75,7 +75,7 @@ def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> 
     lines = _first_lines(config.input, config.lines)
     tagging = tagging_of(loaded.manifest, loaded.tokenizer, wished=config.tag)
     normalised = _normalised(lines, loaded)
-    tell(tagging.note, tagging.check(normalised))
+    print_notes(tagging.note, warning=tagging.check(normalised))
     if config.target:
         sources = loaded.tokenizer.encode_source([tagging.tagged(line) for line in normalised])
         texts = _first_lines(config.target, config.lines)
@@ -99,7 +99,7 @@ def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> 
 def _segments(
     lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig, tagging: Tagging
 ) -> list[list[int]]:
-    """Source tokens of what decoding would translate at once; a blank line has one segment without tokens."""
+    """Source tokens of each segment that decoding would translate; a blank line has one segment without tokens."""
     translator = Translator(
         engine,
         loaded.tokenizer,

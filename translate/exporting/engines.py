@@ -40,7 +40,7 @@ class OpenedModel:
 def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False) -> OpenedModel:
     """The model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
 
-    as_validated: unless config.tag names another, source lines get the tag of the run's validation set.
+    as_validated  source lines get the tag of the run's validation set, unless config.tag names another
 
     Raises UserError where it cannot be used.
     """
@@ -83,7 +83,7 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
 
 
 def can_decode_in(precision: Precision, device: Device) -> bool:
-    """Whether engine=native has that precision here, and does not emulate it slowly."""
+    """Whether engine=native supports a precision on this device without slow emulation."""
     can = capabilities(choose_device(device))
     try:
         decoding_precision(precision, can)
