@@ -137,12 +137,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     evaluation = [*(_held_out_corpora(data, held_out) if held_out else []), *given]
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in evaluation if name not in texts}
-    if isinstance(tokenizer, Tokenizer):
-        built = tokenizer
-        _require_tags(built, data)
-    else:
-        _warn_of_untrained_tags(data, tokenizer)
-        built = _tokenizer(data, tokenizer, text, text_key)
+    built = _tokenizer(data, tokenizer, text, text_key)
     encoded_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
@@ -282,7 +277,16 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str],
     return text
 
 
-def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
+def _tokenizer(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, text: CleanText, text_key: str) -> Tokenizer:
+    """The tokenizer that is given, or one learned from the text."""
+    if isinstance(tokenizer, Tokenizer):
+        _require_tags(tokenizer, data)
+        return tokenizer
+    _warn_of_untrained_tags(data, tokenizer)
+    return _learned_tokenizer(data, tokenizer, text, text_key)
+
+
+def _learned_tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
     weights = sampling_weights(training_corpora(data))
     tags = corpus_tags(data)
     key = digest([text_key, asdict(config), weights, tags, sentencepiece.__version__])

@@ -89,36 +89,24 @@ class Split:
 
 def gather(name: str, corpora: Corpora, *, left_out: NDArray[np.int64]) -> Split:
     """Read a split's corpora once, without the pairs at the indices left_out; memory is some 70 bytes a pair."""
-    profilers = Profiler(), Profiler()
-    profiles: tuple[list[Profile], list[Profile]] = ([], [])
-    hashes: tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]]] = ([], [])
-    not_nfc: tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]] = ([], [])
-    carriage_returns = [0] * len(corpora), [0] * len(corpora)
-    copies, places = [], []
+    source, target = _SideReader(len(corpora)), _SideReader(len(corpora))
+    copies, corpus_indices = [], []
     for chunk in chunks(_rows(corpora, left_out), CHUNK_PAIRS // 5):
-        places.append(np.array([index for index, _ in chunk]))
+        indices = [index for index, _ in chunk]
+        corpus_indices.append(np.array(indices))
         copies.append(np.array([row.source == row.target for _, row in chunk]))
-        for side in (0, 1):
-            raw = [(row.source, row.target)[side] for _, row in chunk]
-            for (index, _), line in zip(chunk, raw, strict=True):
-                carriage_returns[side][index] += line.endswith("\r")
-            lines = [line.removesuffix("\r") for line in raw]
-            profiles[side].append(profilers[side](lines))
-            hashes[side].append(hash_lines([normalise(line) for line in lines]))
-            not_nfc[side].append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
-    place = np.concatenate(places)
-    source, target = (
-        _side(profiles[side], hashes[side], not_nfc[side], profilers[side], carriage_returns[side]) for side in (0, 1)
-    )
+        source.add([row.source for _, row in chunk], indices)
+        target.add([row.target for _, row in chunk], indices)
+    corpus = np.concatenate(corpus_indices)
     return Split(
         name=name,
         corpora=corpora,
         left_out=left_out,
-        sizes=np.bincount(place, minlength=len(corpora)).tolist(),
-        source=source,
-        target=target,
+        sizes=np.bincount(corpus, minlength=len(corpora)).tolist(),
+        source=source.side(),
+        target=target.side(),
         copies=np.concatenate(copies),
-        tags=hash_lines([corpus.tag for _, corpus in corpora])[place],
+        tags=hash_lines([config.tag for _, config in corpora])[corpus],
     )
 
 
@@ -165,24 +153,36 @@ def shared_with(hashes: NDArray[np.uint64], train: NDArray[np.uint64]) -> NDArra
     return np.flatnonzero(train[places] == hashes)
 
 
-def _side(
-    profiles: Sequence[Profile],
-    hashes: Sequence[NDArray[np.uint64]],
-    not_nfc: Sequence[NDArray[np.bool_]],
-    profiler: Profiler,
-    carriage_returns: list[int],
-) -> Side:
-    profile = Profile.concatenate(profiles)
-    counts = np.bincount(profile.script, minlength=2)
-    counts[0] = 0
-    usual = int(counts.argmax()) if counts.any() else 0
-    wrong = (profile.script != 0) & (profile.script != usual)
-    return Side(
-        profile=profile,
-        hashes=np.concatenate(hashes),
-        not_nfc=np.concatenate(not_nfc),
-        script=profiler.script_names()[usual],
-        wrong_script=wrong,
-        counts=profiler.counts,
-        carriage_returns=carriage_returns,
-    )
+class _SideReader:
+    """Collects the statistics of one side, chunk by chunk."""
+
+    def __init__(self, num_corpora: int) -> None:
+        self._profiler = Profiler()
+        self._profiles: list[Profile] = []
+        self._hashes: list[NDArray[np.uint64]] = []
+        self._not_nfc: list[NDArray[np.bool_]] = []
+        self._carriage_returns = [0] * num_corpora
+
+    def add(self, raw: Sequence[str], corpora: Sequence[int]) -> None:
+        """Take raw lines, each with the index of its corpus."""
+        for index, line in zip(corpora, raw, strict=True):
+            self._carriage_returns[index] += line.endswith("\r")
+        lines = [line.removesuffix("\r") for line in raw]
+        self._profiles.append(self._profiler(lines))
+        self._hashes.append(hash_lines([normalise(line) for line in lines]))
+        self._not_nfc.append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
+
+    def side(self) -> Side:
+        profile = Profile.concatenate(self._profiles)
+        counts = np.bincount(profile.script, minlength=2)
+        counts[0] = 0
+        usual = int(counts.argmax()) if counts.any() else 0
+        return Side(
+            profile=profile,
+            hashes=np.concatenate(self._hashes),
+            not_nfc=np.concatenate(self._not_nfc),
+            script=self._profiler.script_names()[usual],
+            wrong_script=(profile.script != 0) & (profile.script != usual),
+            counts=self._profiler.counts,
+            carriage_returns=self._carriage_returns,
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from translate.decoding.engine import Engine, EngineName, Sentence
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
@@ -142,6 +142,32 @@ class Translator:
         self.splitting = splitting or Splitting()
         self.tagging = tagging or Tagging()
         self.splits = Splits()
+
+    @classmethod
+    def of_model(
+        cls,
+        engine: Engine,
+        tokenizer: SourceAndTarget,
+        search: SearchConfig,
+        manifest: Mapping[str, Any],
+        *,
+        tagging: Tagging,
+        split: Split = Split.auto,
+        max_source_length: int = 0,
+    ) -> Translator:
+        """A translator that splits lines and writes translations as the model's manifest says.
+
+        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest and as Translator does.
+        """
+        return cls(
+            engine,
+            tokenizer,
+            search,
+            max_source_length=max_source_length,
+            splitting=Splitting.of_model(manifest, split),
+            written=TargetUnicode.of_manifest(manifest),
+            tagging=tagging,
+        )
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.

@@ -10,7 +10,7 @@ from pathlib import Path
 from translate.checkpoint import LoadedModel
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress, print_notes
-from translate.decoding.segmentation import Segment, Splitting
+from translate.decoding.segmentation import Segment
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.explaining.explanation import Explanation, explain
@@ -100,13 +100,14 @@ def _segments(
     lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig, tagging: Tagging
 ) -> list[list[int]]:
     """Source tokens of each segment that decoding would translate; a blank line has one segment without tokens."""
-    translator = Translator(
+    translator = Translator.of_model(
         engine,
         loaded.tokenizer,
         config.search,
-        max_source_length=config.max_source_length,
-        splitting=Splitting.of_model(loaded.manifest, config.split),
+        loaded.manifest,
         tagging=tagging,
+        split=config.split,
+        max_source_length=config.max_source_length,
     )
     return [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
 

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate.decoding.engine import Engine, EngineName
-from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
 from translate.tags import tagging_of
-from translate.target_unicode import TargetUnicode
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
 
@@ -45,14 +43,14 @@ def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False)
     Raises UserError where it cannot be used.
     """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
-    translator = Translator(
+    translator = Translator.of_model(
         engine,
         tokenizer,
         config.search,
-        max_source_length=config.max_source_length,
-        splitting=Splitting.of_model(manifest, config.split),
-        written=TargetUnicode.of_manifest(manifest),
+        manifest,
         tagging=tagging_of(manifest, tokenizer, wished=config.tag, as_validated=as_validated),
+        split=config.split,
+        max_source_length=config.max_source_length,
     )
     return OpenedModel(translator, manifest)
 

@@ -30,7 +30,6 @@ from translate.data.storage import digest
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
-from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
@@ -38,7 +37,6 @@ from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
-from translate.target_unicode import TargetUnicode
 from translate.text import count_lines, normalise, read_lines, write_lines
 from translate.training.folder import RunFolder
 from translate.training.run import train
@@ -230,14 +228,7 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
     tagging = tagging_of(loaded.manifest, loaded.tokenizer, as_validated=bool(loaded.manifest.get("tag")))
     if world.is_main:
         _log_tags(tagging, settings.monolingual)
-    own = Translator(
-        engine,
-        loaded.tokenizer,
-        settings.search,
-        splitting=Splitting.of_model(loaded.manifest),
-        written=TargetUnicode.of_manifest(loaded.manifest),
-        tagging=tagging,
-    )
+    own = Translator.of_model(engine, loaded.tokenizer, settings.search, loaded.manifest, tagging=tagging)
     translator, splits = ShardedTranslator(own, world), Splits()
     progress = Progress(sys.stderr, total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)

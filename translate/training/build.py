@@ -30,7 +30,6 @@ from translate.data.loader import Loader
 from translate.data.preparation import Prepared
 from translate.decoding.native import NativeEngine
 from translate.decoding.search_record import search_fields
-from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import Translator
 from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
@@ -38,7 +37,6 @@ from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.tags import tagging_of
-from translate.target_unicode import TargetUnicode
 from translate.training.averages import RunningAverage
 from translate.training.folder import RunFolder
 from translate.training.optimizer import make_optimizer
@@ -253,14 +251,7 @@ def _validator(
     )
     # every line of the evaluation sets has its tag already
     tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
-    translator = Translator(
-        engine,
-        data.tokenizer,
-        config.search,
-        tagging=tagging,
-        splitting=Splitting.of_model(manifest),
-        written=TargetUnicode.of_manifest(manifest),
-    )
+    translator = Translator.of_model(engine, data.tokenizer, config.search, manifest, tagging=tagging)
     choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,

@@ -160,7 +160,15 @@ def is_better(
 
 
 def check(config: TrainConfig) -> None:
-    """UserError for values that make no sense, before any work starts."""
+    """Raise UserError for values that make no sense, before any work starts."""
+    _check_ranges(config)
+    _check_choices(config)
+    _check_bounds(config)
+    check_schedule(config.schedule)
+    config.search.check()
+
+
+def _check_ranges(config: TrainConfig) -> None:
     at_least = {
         "batch.tokens": (config.batch.tokens, 1),
         "batch.accumulation": (config.batch.accumulation, 1),
@@ -195,6 +203,9 @@ def check(config: TrainConfig) -> None:
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
+
+
+def _check_choices(config: TrainConfig) -> None:
     check_training_precision(config.compute.precision)
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
@@ -209,6 +220,9 @@ def check(config: TrainConfig) -> None:
             raise UserError(f"auxiliary.{name}.start ({auxiliary.start}) must be at least 0 and below 1")
         if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
             raise UserError(f"auxiliary={name} looks at attention, and the model has none")
+
+
+def _check_bounds(config: TrainConfig) -> None:
     run = config.run
     if not run.dir:
         raise UserError("run.dir is empty: name a folder for the run")
@@ -222,8 +236,6 @@ def check(config: TrainConfig) -> None:
             f"data.cleaning.max_tokens ({config.data.cleaning.max_tokens}) must lie between 1 and "
             f"model.max_length ({config.model.max_length}): longer sentences do not fit into the model"
         )
-    check_schedule(config.schedule)
-    config.search.check()
 
 
 def _timed_parts(config: TrainConfig) -> Iterator[str]:
