@@ -90,7 +90,9 @@ def check_merge_output(output: Path, *, inputs: Sequence[Path]) -> None:
             raise UserError(f"output={output}: that is what is merged; name a new folder")
     check_replaceable(output, complete=[WEIGHTS, MODEL, MANIFEST], owned=MODEL_FILES)
     if (output / MANIFEST).exists() and "merged" not in read_json(output / MANIFEST):
-        raise UserError(f"output={output}: this folder is not replaced, for it holds another model; name a new folder")
+        raise UserError(
+            f"output={output}: this folder is not replaced, because it holds another model; name a new folder"
+        )
 
 
 def fingerprint(directory: Path) -> str:

@@ -11,7 +11,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +26,7 @@ from translate.config.help import help_text
 from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
 from translate.config.own_text import choose_own_text
 from translate.errors import UserError
-from translate.folders import MARKER, is_marked, listing, mark
+from translate.folders import MARKER, foreign_names, is_marked, listing, mark
 
 # files of a sweep's folder, as patterns of names
 _OF_HYDRA = ("multirun.yaml", "optimization_results.yaml", "study.db*")
@@ -146,13 +145,12 @@ def sweep_folder(path: str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"run.dir={path}: that is a file; name a folder for the sweep") from None
-    names = [entry.name for entry in folder.iterdir()]
-    # a table alone, without any trial, is somebody's own
-    patterns = _OF_A_SWEEP if any(fnmatch(name, "trial-*") for name in names) else (MARKER, *_OF_HYDRA)
-    foreign = [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)]
+    # a table alone, without any trial, is not a sweep's
+    patterns = _OF_A_SWEEP if any(folder.glob("trial-*")) else (MARKER, *_OF_HYDRA)
+    foreign = foreign_names(folder, patterns)
     if foreign and not is_marked(folder, "sweep"):
         raise UserError(
-            f"run.dir={path}: this folder is not a sweep's, and it is not empty: it holds {listing(sorted(foreign))}; "
+            f"run.dir={path}: this folder is not a sweep's, and it is not empty: it holds {listing(foreign)}; "
             "choose a new folder"
         )
     mark(folder, "sweep")

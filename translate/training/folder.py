@@ -17,9 +17,10 @@ import yaml
 
 import translate
 from translate.errors import UserError
-from translate.files import ProcessLock, read_json, write_json, write_text
+from translate.files import read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
+from translate.process_lock import ProcessLock
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.changes import Changes, find_changes, plain

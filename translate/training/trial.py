@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from translate.files import ProcessLock
+from translate.process_lock import ProcessLock
 from translate.text import write_lines
 from translate.training.settings import LOSS, is_better
 
