@@ -501,7 +501,7 @@ def test_what_the_machine_or_the_settings_lack_is_an_error_that_says_so(tmp_path
     with pytest.raises(UserError, match=r"workers \(-1\) must not be negative"):
         engine_of(directory, workers=-1)
     monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda device: {"float32", "int8"})
-    with pytest.raises(UserError, match=r"precision=bf16: .* it can fp32, int8"):
+    with pytest.raises(UserError, match=r"precision=bf16: .* it supports fp32, int8"):
         engine_of(directory, precision=Precision.bf16)
     monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
     with pytest.raises(UserError, match="device=cuda, but CTranslate2 finds no GPU"):
