@@ -166,7 +166,7 @@ def test_the_precision_of_another_runtime(precision, supported, on_gpu, expected
 
 
 def test_a_precision_that_another_runtime_lacks_is_refused():
-    with pytest.raises(UserError, match=r"precision=bf16: CTranslate2 cannot do that .* it can fp32, int8"):
+    with pytest.raises(UserError, match=r"precision=bf16: CTranslate2 does not support it .* it supports fp32, int8"):
         runtime_precision(Precision.bf16, [Precision.int8, Precision.fp32], on_gpu=False)
 
 

@@ -30,7 +30,7 @@ class World:
         return values
 
     def from_main(self, value: Any) -> Any:
-        """What the main process passes, to every process."""
+        """The main process's value, on every process."""
         if self.size == 1:
             return value
         holder = [value]

@@ -28,7 +28,7 @@ REASONS = [BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, N
 
 @dataclass(kw_only=True)
 class CleaningConfig:
-    """What is dropped from the training text; validation and test text is never touched.
+    """Filters of the training text; validation and test text is never changed.
 
     max_characters  per side; 0: any number
     max_ratio       longer side / shorter side, in bytes of UTF-8, which is roughly fair between scripts;
@@ -57,7 +57,7 @@ class Example:
 
 @dataclass
 class CleaningReport:
-    """How many pairs were read, how many of them were kept, and why the others were not."""
+    """Counts of the pairs read, kept, and dropped by reason, with examples."""
 
     total: int = 0
     dropped: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What lines of text are like, counted for many lines at once: length, words, control characters, script.
+"""Statistics of text for many lines at once: length, words, control characters, script.
 
 Letters: N lines, C code points of all of them, S scripts.
 """

@@ -29,7 +29,7 @@ Values = dict[str, Any]
 
 @dataclass
 class DataReport:
-    """The same facts for people and for programs."""
+    """A report as Markdown for people, and as values for programs."""
 
     markdown: str
     values: Values

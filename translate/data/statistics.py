@@ -66,7 +66,7 @@ class Split:
         return {"source": self.source, "target": self.target}
 
     def hashes(self) -> dict[str, NDArray[np.uint64]]:
-        """Of each side and of the pairs, (N,)."""
+        """Hashes of the lines of each side, and of the pairs: (N,) each."""
         pair = combine_hashes(self.source.hashes, self.target.hashes)
         return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
 
@@ -141,7 +141,7 @@ def far_ratios(split: Split) -> NDArray[np.int64]:
 
 
 def repeated(hashes: NDArray[np.uint64]) -> tuple[int, list[tuple[int, int]]]:
-    """How many rows repeat an earlier one; the most frequent ones as (first row, times)."""
+    """Number of rows that repeat an earlier one, and the most frequent rows as (first row, times)."""
     _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
     common = [index for index in np.argsort(-counts, kind="stable")[:3] if counts[index] > 1]
     return len(hashes) - len(counts), [(int(first[index]), int(counts[index])) for index in common]

@@ -1,4 +1,4 @@
-"""What every search shares, ours and other runtimes': its settings, its results, and how long those may be."""
+"""Settings and results of searches, common to all engines, and limits of the results' lengths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SearchMethod(StrEnum):
 
 @dataclass(kw_only=True)
 class SearchConfig:
-    """How a model's next-token probabilities become a translation.
+    """Settings of the search for translations.
 
     length_penalty  the alpha of score = log p / length ** alpha, where length counts EOS (the power form)
     min_length      tokens of a translation, EOS not counted

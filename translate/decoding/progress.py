@@ -1,4 +1,4 @@
-"""A line on stderr that a person likes to watch; on anything but a terminal, a plain line now and then."""
+"""Progress on stderr: a line that is rewritten on a terminal, elsewhere a plain line now and then; and notes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLAIN_SECONDS = 30.0
 
 
 class Progress:
-    """How many lines are done, how fast, and how long the rest takes when their number is known."""
+    """Shows the number of lines done, their speed and, when their number is known, the time left."""
 
     def __init__(self, stream: TextIO, *, total: int | None = None):
         self.stream = stream

@@ -23,7 +23,7 @@ WINDOW = 2000  # lines that are read, sorted by length and translated together
 
 @dataclass(kw_only=True)
 class DecodingConfig:
-    """How lines are translated; the configurations of the commands that decode add to it.
+    """Settings of translation; the configurations of the commands that decode extend them.
 
     adapter            what adapt=lora, adapter or prefix has trained for the model: a run's folder; "" for none
     tag                symbol such as <2de> to put in front of every source line; "": none, or that of a model that was

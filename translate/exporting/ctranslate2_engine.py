@@ -212,7 +212,7 @@ class CTranslate2Engine:
         }
 
     def _batches(self, places: Iterable[int], limits: list[int], work: _Input) -> Iterator[_Batch]:
-        """Of sentences with one limit; longest first: what comes last is short, so that the workers end together."""
+        """Batches of sentences with one limit, longest first: the last ones are short, so that workers end together."""
         longest_first = sorted(places, key=lambda place: (limits[place], len(work.source[place])), reverse=True)
         share = -(-len(longest_first) // work.workers)
         batch: list[int] = []

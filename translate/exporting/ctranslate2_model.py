@@ -135,7 +135,7 @@ def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = 
 
 
 def _max_length(path: Path) -> int:
-    """Of the model's configuration, which was checked when the model was converted, only what is needed here."""
+    """The needed part of the model's configuration, which was checked when the model was converted."""
     try:
         return int(yaml.safe_load(path.read_text(encoding="utf-8"))["max_length"])
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:

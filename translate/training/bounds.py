@@ -14,7 +14,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def share_done(run: RunConfig, progress: Progress) -> float:
-    """How much of the run is over, 0 to 1, by whichever bound comes first; 0 when patience alone ends it."""
+    """Share of the run that is over, 0 to 1, by the bound that is reached first; 0 when only patience ends it."""
     shares = [
         value / bound
         for value, bound in (

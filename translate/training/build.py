@@ -132,7 +132,7 @@ class Run:
 
 
 def with_model_of_base(config: TrainConfig) -> TrainConfig:
-    """With the model's settings taken from the one that is to be adapted, if there is one."""
+    """The configuration with the model settings of the base model, if one is adapted."""
     config.adapt.check()
     if config.adapt.begins_anew:
         return config

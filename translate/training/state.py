@@ -1,4 +1,4 @@
-"""What a run must remember to go on exactly where it was: weights, optimiser, averages, random states, place.
+"""The state with which a run resumes exactly: weights, optimiser, averages, random states, position in the data.
 
 state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt and
 progress.json. A folder appears under its name only when it is complete and on disk.
@@ -40,7 +40,7 @@ STATE_NAME = re.compile(r"step-[0-9]{8}")
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     seconds  of training in all sessions
     last_success  step of the last update that was not skipped; loss: its mean per target token, in nats

@@ -1,4 +1,4 @@
-"""What a run shows: a progress line, a log file, and TensorBoard, where runs are compared."""
+"""Output of a run: a progress line, a log file, and TensorBoard, where runs are compared."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Meter:
         self.results.append(result)
 
     def report(self, *, learning_rate: float, skipped: int) -> dict[str, float]:
-        """Means over the updates since the last report, by TensorBoard tag; starts anew."""
+        """Means over the updates since the last report, by TensorBoard tag; empties the meter."""
         results, seconds = self.results, time.monotonic() - self.started
         target = sum(result.target_tokens for result in results)
         source = sum(result.source_tokens for result in results)
@@ -183,7 +183,7 @@ class ProgressLine:
             logger.info(text)
 
     def busy(self, what: str, share: float) -> None:
-        """What goes on between updates; on a terminal alone."""
+        """Show work between updates, on a terminal only."""
         if self.is_terminal:
             self._rewrite(f"{what} {share:.0%}")
 

@@ -1,4 +1,4 @@
-"""How good the model is now: loss on the validation set, and scores through the decoder that users run."""
+"""Validation: loss on the validation set, and scores of its translations by the decoder that users run."""
 
 from __future__ import annotations
 
