@@ -15,8 +15,9 @@ import pytest
 
 from translate.data import preparation
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
-from translate.data.preparation import DataConfig, Prepared, prepare
+from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.data.tokenizer_sample import sample_rows
 from translate.errors import UserError

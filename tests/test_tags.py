@@ -11,8 +11,9 @@ import torch
 
 from fake_models import FakeModel, copy_model
 from small_runs import call, options, syllables, write_corpus
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator

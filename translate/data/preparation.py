@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,15 @@ import sentencepiece
 
 from translate.data.clean_text import CleanText, load_held_out, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, phase_starts
+from translate.data.config import (
+    DataConfig,
+    corpus_tags,
+    evaluation_corpora,
+    evaluation_settings,
+    sets_to_hold_out,
+    training_corpora,
+)
+from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut
@@ -25,39 +33,13 @@ from translate.data.storage import building_in_cache, digest
 from translate.data.tokenizer_sample import RowTexts, sample_rows, sampling_weights
 from translate.errors import UserError
 from translate.target_unicode import TargetUnicode
-from translate.text import TEXT_FORM, normalise, read_lines
+from translate.text import TEXT_FORM, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig
 from translate.tokenizer_training import train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
 
-# PAD, UNK, BOS, EOS and bytes as SentencePiece writes them
-_RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(kw_only=True)
-class DataConfig:
-    """The corpora of one translation direction.
-
-    root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
-    cache       the folder for everything that prepare() makes
-    additional  more training corpora, mixed in by their weight
-    valid       held out from train when nothing says where it is, and so is test then
-    test        absent when valid is given and nothing says where test is
-    """
-
-    source_language: str = ""
-    target_language: str = ""
-    root: str = ""
-    train_stem: str = "train"
-    cache: str = "data/cache"
-    train: CorpusConfig = field(default_factory=CorpusConfig)
-    additional: list[CorpusConfig] = field(default_factory=list)
-    valid: CorpusConfig = field(default_factory=CorpusConfig)
-    test: CorpusConfig = field(default_factory=CorpusConfig)
-    cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
 
 @dataclass
@@ -158,68 +140,6 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
         held_out=held_out,
         target_unicode=text.target_unicode,
     )
-
-
-def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """Each training corpus with the key of its configuration."""
-    corpora = [("data.train", data.train)]
-    corpora += [(f"data.additional[{index}]", corpus) for index, corpus in enumerate(data.additional)]
-    for key, corpus in corpora:
-        if not corpus.weight > 0:
-            raise UserError(f"{key}.weight ({corpus.weight}) must be above 0; leave the corpus out instead")
-        if len(corpus.targets) > 1:
-            raise UserError(
-                f"{key}.target names {len(corpus.targets)}: {', '.join(corpus.targets)}; training text has one target, "
-                "several are references, which only data.valid and data.test can have"
-            )
-        if not 0 <= corpus.start < corpus.end <= 1:
-            raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
-    configs = [corpus for _, corpus in corpora]
-    for share in phase_starts(configs):
-        if not any(corpus.takes_part(share) for corpus in configs):
-            raise UserError(f"no training corpus takes part after {share:.0%} of the run: see data.train.end")
-    return corpora
-
-
-def evaluation_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """The validation and test sets that are given, each with the key of its configuration."""
-    valid = [("data.valid", data.valid)] if data.valid.is_given else []
-    return valid + ([("data.test", data.test)] if has_test(data) else [])
-
-
-def sets_to_hold_out(data: DataConfig) -> list[str]:
-    """Names of the sets to take from the training text; a test set only together with a validation set."""
-    if data.valid.is_given:
-        return []
-    return ["valid"] if has_test(data) else ["valid", "test"]
-
-
-def corpus_tags(data: DataConfig) -> list[str]:
-    """The tags of all corpora, each once. Raises UserError for one that cannot be told from text."""
-    tags = []
-    for key, corpus in training_corpora(data) + _evaluation_settings(data):
-        tag = corpus.tag
-        if tag and (len(tag) < 2 or tag != normalise(tag).strip() or _RESERVED.fullmatch(tag)):
-            raise UserError(f"{key}.tag={tag!r}: a tag has two or more characters and no space around, such as <2de>")
-        tags += [tag] if tag else []
-    return list(dict.fromkeys(tags))
-
-
-def has_untagged_source(data: DataConfig) -> bool:
-    """Whether a training corpus has no tag, so that lines without one are usual."""
-    return any(not corpus.tag for _, corpus in training_corpora(data))
-
-
-def _evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """The settings of validation and test set, whether given or held out, with their keys."""
-    return [("data.valid", data.valid), ("data.test", data.test)]
-
-
-def has_test(data: DataConfig) -> bool:
-    """Whether a test set is given, if only by options that miss the place of its text: none is held out then."""
-    if data.test.source or data.test.path:
-        return True
-    return data.test.is_given and not data.valid.is_given
 
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
@@ -326,7 +246,7 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
 def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> None:
     """Warn of tags that no training corpus has: the model learns them only from lines that begin with them anyway."""
     trained = {corpus.tag for _, corpus in training_corpora(data)}.union(tokenizer.user_symbols)
-    for key, corpus in _evaluation_settings(data):
+    for key, corpus in evaluation_settings(data):
         if corpus.tag and corpus.tag not in trained:
             logger.warning("%s.tag=%s is the tag of no training corpus", key, corpus.tag)
 
@@ -337,7 +257,7 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
     A tokenizer of an older version has no tags and reads those of evaluation sets as text, so that its run can go on.
     """
     known = [*tokenizer.tags, *tokenizer.user_symbols]
-    for key, corpus in training_corpora(data) + (_evaluation_settings(data) if tokenizer.tags else []):
+    for key, corpus in training_corpora(data) + (evaluation_settings(data) if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
             listing = f"it knows {', '.join(known)}" if known else "it has none"
             raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol; {listing}")

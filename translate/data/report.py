@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from translate.data.clean_text import pairs_left_out
 from translate.data.cleaning import shorten
+from translate.data.config import DataConfig, training_corpora
 from translate.data.corpora import Row
 from translate.data.likeness import likeness, warnings
-from translate.data.preparation import DataConfig, Prepared, training_corpora
+from translate.data.preparation import Prepared
 from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
 from translate.data.storage import building_in_cache, digest

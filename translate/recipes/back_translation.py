@@ -23,8 +23,8 @@ import numpy as np
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
-from translate.data.preparation import DataConfig
 from translate.data.snapshot import content_hashes
 from translate.data.storage import digest
 from translate.decoding.hypotheses import SearchConfig

@@ -8,7 +8,8 @@ from typing import Any
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import LoadedModel
-from translate.data.preparation import Prepared, corpus_tags, has_untagged_source, prepare
+from translate.data.config import corpus_tags, has_untagged_source
+from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.segmentation import Split
 from translate.distributed import World

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from translate.adaptation.config import AdaptConfig
+from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
-from translate.data.preparation import DataConfig, training_corpora
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.segmentation import Split
 from translate.device import check_training_precision
