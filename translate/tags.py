@@ -83,24 +83,24 @@ class HasSymbols(Protocol):
 
 
 def tagging_of(
-    manifest: Mapping[str, Any], tokenizer: HasSymbols, *, wished: str = "", as_validated: bool = False
+    manifest: Mapping[str, Any], tokenizer: HasSymbols, *, requested: str = "", as_validated: bool = False
 ) -> Tagging:
     """The tagging of a model by its manifest; manifests of older models name no tags.
 
-    wished        tag to put in front of every line; "": that of a model that has only one and was always given it
-    as_validated  without `wished`, use the validation set's tag if it had one
+    requested     tag to put in front of every line; "": that of a model that has only one and was always given it
+    as_validated  without `requested`, use the validation set's tag if it had one
 
     Raises UserError for a tag that the model does not know.
     """
     known = tuple(manifest.get("tags", tokenizer.tags))
     expected = bool(known) and not manifest.get("untagged_source", True)
     common: dict[str, Any] = {"expected": expected, "symbols": tokenizer.user_symbols}
-    if wished:
+    if requested:
         accepted = known if "tags" in manifest or known else tokenizer.user_symbols
-        if wished not in accepted:
+        if requested not in accepted:
             known_ones = f"it knows {', '.join(accepted)}" if accepted else "it was trained without tags"
-            raise UserError(f"tag={wished}: the model has no such tag; {known_ones}")
-        return Tagging(known=known or (wished,), tag=wished, of_all=True, **common)
+            raise UserError(f"tag={requested}: the model has no such tag; {known_ones}")
+        return Tagging(known=known or (requested,), tag=requested, of_all=True, **common)
     validated = manifest.get("tag", "")
     if as_validated and validated:
         note = f"tag={validated}, as the run's validation set had it; set tag=… for another"

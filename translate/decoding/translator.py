@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -184,12 +184,6 @@ class Translator:
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
-
-    def stream(self, lines: Iterable[str], *, window: int = WINDOW) -> Iterator[Translation]:
-        """Like translate, for more lines than memory holds: read and translated `window` at a time."""
-        remaining = iter(lines)
-        while some := list(islice(remaining, window)):
-            yield from self.translate(some)
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""

@@ -73,7 +73,7 @@ def _write_pages(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfi
 def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
     """Token ids of each line and of its translation, those apart that are blank or too long."""
     lines = _first_lines(config.input, config.lines)
-    tagging = tagging_of(loaded.manifest, loaded.tokenizer, wished=config.tag)
+    tagging = tagging_of(loaded.manifest, loaded.tokenizer, requested=config.tag)
     normalised = _normalised(lines, loaded)
     print_notes(tagging.note, warning=tagging.check(normalised))
     if config.target:

@@ -48,7 +48,7 @@ def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False)
         tokenizer,
         config.search,
         manifest,
-        tagging=tagging_of(manifest, tokenizer, wished=config.tag, as_validated=as_validated),
+        tagging=tagging_of(manifest, tokenizer, requested=config.tag, as_validated=as_validated),
         split=config.split,
         max_source_length=config.max_source_length,
     )
