@@ -155,7 +155,7 @@ def test_a_merge_replaces_an_earlier_merge_and_nothing_else(tmp_path, tokenizer,
         config=config,
         manifest={"base": fingerprint(tmp_path / "merged")},
     )
-    with pytest.raises(UserError, match="that is what is merged"):
+    with pytest.raises(UserError, match="that is an input of the merge"):
         merge("merged", model="merged", adapter="lora2")
 
 

@@ -96,7 +96,7 @@ def test_after_divergence_the_advised_rate_goes_on_from_the_last_good_state(corp
 
 def test_without_a_saved_state_the_advised_command_begins_anew(corpus, tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(DivergedError, match="begins anew, because no state had been saved before"):
+    with pytest.raises(DivergedError, match="starts from scratch, because no state had been saved before"):
         train_here(corpus, folder, **BLOWN_UP, run__max_skipped=3, run__max_steps=20)
     assert states(folder) == []
     train_here(corpus, folder, tokenizer__vocab_size=21)

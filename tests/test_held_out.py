@@ -186,7 +186,7 @@ def test_corpora_that_have_nothing_to_hold_out_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"data\.train: of 19 different usable pairs .* set data\.valid\.source=…"):
         prepare(data_of(tmp_path, [*PAIRS[:19], *PAIRS[:19], ("same", "same")]), TOKENIZER)
     alike = [(f"Chapter {n}", f"Kapitel {letter}") for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz")]
-    with pytest.raises(UserError, match=r"data\.train: its pairs are too much alike"):
+    with pytest.raises(UserError, match=r"data\.train: its pairs are too similar"):
         prepare(data_of(tmp_path, alike), TOKENIZER)
     assert len(held_out_pairs(prepare(data_of(tmp_path, PAIRS[:20]), replace(TOKENIZER, vocab_size=320)))) == 2
 

@@ -157,7 +157,7 @@ def unused_gpu(device: Device, *, gpus: Gpus | None = None) -> str:
     if device is not Device.auto:
         return ""
     obstacle = (find_gpus() if gpus is None else gpus).obstacle
-    return f"this machine has a GPU that PyTorch cannot use: {obstacle}; going on with the CPU" if obstacle else ""
+    return f"this machine has a GPU that PyTorch cannot use: {obstacle}; the CPU is used" if obstacle else ""
 
 
 def find_gpus() -> Gpus:
@@ -267,7 +267,9 @@ def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
     if precision is Precision.int8:
         raise UserError("precision=int8 is for engine=ctranslate2")
     if precision is Precision.fp16 and not (can.on_gpu or can.half_weights):
-        raise UserError("precision=fp16: PyTorch has no such products for this processor; use precision=fp32")
+        raise UserError(
+            "precision=fp16: PyTorch has no products with fp16 weights for this processor; use precision=fp32"
+        )
     if precision is not Precision.auto:
         return precision
     if can.on_gpu:
@@ -308,7 +310,7 @@ def _obstacle_to_packing(can: Capabilities, precision: Precision, head_width: in
         return "the packed attention kernel is for bf16 and fp16"
     widest = 256 if can.compute_capability in _WIDE_HEADS else 192
     if head_width % 8 or not 0 < head_width <= widest:
-        return f"the packed attention kernel takes heads of a multiple of 8 wide, up to {widest}, not {head_width}"
+        return f"the packed attention kernel needs heads of a width of 8, 16, … {widest}, not {head_width}"
     return ""
 
 
@@ -316,7 +318,7 @@ def _training_warnings(precision: Precision, can: Capabilities) -> list[str]:
     if precision is not Precision.bf16 or can.bf16_matmul:
         return []
     best = training_precision(Precision.auto, can)
-    return [f"compute.precision=bf16 is emulated on this device, and slow: {best} is what compute.precision=auto takes"]
+    return [f"compute.precision=bf16 is emulated on this device and slow: compute.precision=auto would be {best}"]
 
 
 def use_tf32() -> None:

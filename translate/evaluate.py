@@ -44,7 +44,7 @@ def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateCon
     if config.engine is not EngineName.native:
         return config, f"{made} by engine=native"
     if not can_decode_in(run.precision, config.device):
-        return config, f"{made}, which this machine cannot do, or only slowly"
+        return config, f"{made}, which this machine does not support, or emulates slowly"
     return replace(config, precision=run.precision), ""
 
 

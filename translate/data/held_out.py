@@ -152,7 +152,7 @@ class _Chooser:
             found += self._beyond_threshold(name, self._source, most=_MOST_PAIRS - len(found))
         if not found:
             raise UserError(
-                f"data.train: its pairs are too much alike, apart from case, digits and punctuation, to hold some "
+                f"data.train: its pairs are too similar, apart from case, digits and punctuation, to hold some "
                 f"out as data.{name}: set data.{name}.source=… data.{name}.target=…"
             )
         return found

@@ -57,7 +57,7 @@ def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
     if _has_far_median(lengths, usual):
         yield f"{name} has a median of {found['median']} characters, training {found['train_median']}"
     elif _has_far_p95(lengths, usual):
-        yield f"95 % of {name} have up to {found['p95']} characters, of training up to {found['train_p95']}"
+        yield f"95 % of {name} lines have up to {found['p95']} characters, of training lines up to {found['train_p95']}"
     if side.script and train.script and side.script != train.script:
         yield f"{name} is in {side.script} script, training in {train.script}"
     if found["unseen_characters"] > _MANY_UNSEEN:

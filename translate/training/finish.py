@@ -96,11 +96,11 @@ def require_best(run: Run) -> None:
     if run.state.progress.best is not None:
         return
     metric, rate = run.config.validation.metric, run.config.optimizer.learning_rate
-    begins_anew = f"the same command begins anew in run.dir={run.folder.path}, because no state was saved"
+    from_scratch = f"the same command starts from scratch in run.dir={run.folder.path}, because no state was saved"
     raise DivergedError(
         f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
         f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
-        + ("choose another run.dir" if run.state.saved else begins_anew)
+        + ("choose another run.dir" if run.state.saved else from_scratch)
     )
 
 

@@ -108,7 +108,7 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
     logger.info(f"stopped at step {state.progress.step:,}: {reason}")
     if interruption.wished:
         saved = f"saved in {run.folder.path}; the same command continues the run"
-        logger.info(saved if state.saved else "nothing was saved yet; the same command begins the run anew")
+        logger.info(saved if state.saved else "nothing was saved yet; the same command starts the run from scratch")
     return not interruption.wished
 
 
@@ -182,7 +182,7 @@ def diverged(run: Run) -> DivergedError:
     run.writer.wait()
     vocab_size = run.data.tokenizer.target_vocab_size
     kept = run.world.from_main(run.state.discard_diverged(vocab_size=vocab_size) if run.world.is_main else 0)
-    outcome = f"goes on from step {kept:,}" if kept else "begins anew, because no state had been saved before"
+    outcome = f"goes on from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
     return DivergedError(
         f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
         f"(run.max_skipped), the last one at step {progress.step:,}. Lower optimizer.learning_rate ({rate:g}) or set a "
