@@ -27,19 +27,17 @@ from translate.data.cleaning import (
     reason_to_drop,
 )
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
-from translate.data.held_out import HeldOut, PairKeys
+from translate.data.held_out import PairKeys, write_held_out
 from translate.data.storage import Ragged, RaggedWriter
 from translate.files import read_json, write_json
 from translate.target_unicode import LineForms, TargetUnicode, choose_form
-from translate.text import normalise, write_lines
+from translate.text import normalise
 
 Item = TypeVar("Item")
 
 CHUNK_PAIRS = 50_000
 _PAIRS_PER_MESSAGE = 1_000_000
 _ORIGINS_FILE = "origins.json"
-_HELD_OUT_FILE = "held_out.json"
-_LEFT_OUT_FILE = "left_out.npy"
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +196,7 @@ def write_clean_text(
     left_out = None
     if keys is not None:
         chosen, left_out = keys.choose(hold_out, sizes[0])
-        _write_held_out(directory, corpora[0], chosen, left_out)
+        write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
     _save_target_unicode(directory, choose_form(target_forms, _RawTargets(corpora)))
     save_report(directory, writer.report)
@@ -215,37 +213,6 @@ class _RawTargets:
     def __iter__(self) -> Iterator[str]:
         for name, corpus in self.corpora:
             yield from (target for _, target in read_pairs(corpus, key=name))
-
-
-def load_held_out(directory: Path) -> HeldOut:
-    """The sets that write_clean_text held out."""
-    return HeldOut(directory, **read_json(directory / _HELD_OUT_FILE))
-
-
-def pairs_left_out(directory: Path) -> NDArray[np.int64]:
-    """Ascending indices, among all pairs of all training corpora, of those held out or like them."""
-    indices: NDArray[np.int64] = np.load(directory / _LEFT_OUT_FILE)
-    return indices
-
-
-def _write_held_out(
-    directory: Path,
-    corpus: tuple[str, CorpusConfig],
-    chosen: dict[str, NDArray[np.int64]],
-    left_out: NDArray[np.bool_],
-) -> None:
-    """Write the raw lines of the chosen pairs, given as indices among all pairs, as text files in their order."""
-    key, config = corpus
-    wanted = {place for places in chosen.values() for place in places.tolist()}
-    pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
-    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
-    sizes = {name: len(places) for name, places in chosen.items()}
-    held_out = HeldOut(directory, sizes, left_out=int(left_out.sum()) - sum(sizes.values()))
-    for name, places in chosen.items():
-        for index, path in enumerate(held_out.paths(name)):
-            write_lines(path, [raw[place][index] for place in places.tolist()])
-    write_json(directory / _HELD_OUT_FILE, {"sizes": held_out.sizes, "left_out": held_out.left_out})
-    np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 def log_progress(done: str, pairs: int) -> None:

@@ -277,18 +277,12 @@ def _check_names(config: CorpusConfig, key: str) -> None:
     values = {**vars(config), "target": all(config.targets)}
     if missing := [name for name in needed if not values[name]]:
         options = " ".join(f"{key}.{name}=…" for name in missing)
-        are_columns = config.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing)
-        what = (
-            f"which columns of the {config.format} corpus to read"
-            if are_columns
-            else f"where the {config.format} corpus is"
-        )
-        automatic = (
-            f" (pairs are held out from data.train where no {key} option is set)"
-            if key in ("data.valid", "data.test")
-            else ""
-        )
-        raise UserError(f"nothing says {what}{automatic}; set {options}")
+        what = f"where the {config.format} corpus is"
+        if config.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing):
+            what = f"which columns of the {config.format} corpus to read"
+        if key in ("data.valid", "data.test"):
+            what += f" (pairs are held out from data.train where no {key} option is set)"
+        raise UserError(f"nothing says {what}; set {options}")
 
 
 def _require_files(config: CorpusConfig, key: str) -> None:

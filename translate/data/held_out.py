@@ -16,15 +16,17 @@ import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, first_occurrences, hash_lines, hash_pairs
-from translate.data.corpora import CorpusConfig
+from translate.data.corpora import CorpusConfig, read_pairs
 from translate.errors import UserError
-from translate.files import atomic_file
+from translate.files import atomic_file, read_json, write_json
+from translate.text import write_lines
 
 VERSION = 1  # of the choice: raise it when the same text gives other pairs
 
@@ -37,6 +39,9 @@ _MOST_ALIKE = 20
 
 SIDES = ("source", "target")
 HELD_OUT_FILES = tuple(f"{name}.{side}" for name in ("valid", "test") for side in SIDES)
+
+_HELD_OUT_FILE = "held_out.json"
+_LEFT_OUT_FILE = "left_out.npy"
 
 Hashes = NDArray[np.uint64]
 
@@ -79,6 +84,37 @@ class HeldOut:
         """The source and the target file of a set."""
         source, target = (self.directory / f"{name}.{side}" for side in SIDES)
         return source, target
+
+
+def load_held_out(directory: Path) -> HeldOut:
+    """The sets that write_held_out wrote."""
+    return HeldOut(directory, **read_json(directory / _HELD_OUT_FILE))
+
+
+def pairs_left_out(directory: Path) -> NDArray[np.int64]:
+    """Ascending indices, among all pairs of all training corpora, of those held out or like them."""
+    indices: NDArray[np.int64] = np.load(directory / _LEFT_OUT_FILE)
+    return indices
+
+
+def write_held_out(
+    directory: Path,
+    corpus: tuple[str, CorpusConfig],
+    chosen: dict[str, NDArray[np.int64]],
+    left_out: NDArray[np.bool_],
+) -> None:
+    """Write the raw lines of the chosen pairs, given as indices among all pairs, as text files in their order."""
+    key, config = corpus
+    wanted = {place for places in chosen.values() for place in places.tolist()}
+    pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
+    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
+    sizes = {name: len(places) for name, places in chosen.items()}
+    held_out = HeldOut(directory, sizes, left_out=int(left_out.sum()) - sum(sizes.values()))
+    for name, places in chosen.items():
+        for index, path in enumerate(held_out.paths(name)):
+            write_lines(path, [raw[place][index] for place in places.tolist()])
+    write_json(directory / _HELD_OUT_FILE, {"sizes": held_out.sizes, "left_out": held_out.left_out})
+    np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 class _Categories(dict[int, int | None]):

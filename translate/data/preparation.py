@@ -12,7 +12,7 @@ from typing import Any
 
 import sentencepiece
 
-from translate.data.clean_text import CleanText, load_held_out, write_clean_text
+from translate.data.clean_text import CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.config import (
     DataConfig,
@@ -25,7 +25,7 @@ from translate.data.config import (
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
-from translate.data.held_out import HeldOut
+from translate.data.held_out import HeldOut, load_held_out
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
 from translate.data.snapshot import Snapshot

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.clean_text import pairs_left_out
 from translate.data.cleaning import shorten
 from translate.data.config import DataConfig, training_corpora
 from translate.data.corpora import Row
+from translate.data.held_out import pairs_left_out
 from translate.data.likeness import likeness, warnings
 from translate.data.preparation import Prepared
 from translate.data.report_markdown import as_markdown
