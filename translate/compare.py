@@ -28,8 +28,7 @@ class CompareConfig:
     reference        a file; several references: reference=[FIRST,SECOND]
     baseline         a file of translations, line by line; a run's are in evaluation/hypotheses.txt
     systems          files of others: systems=[a.txt,b.txt]
-    target_language  its code: chooses what BLEU counts as words, unless tokenize says so; "": the references' script
-                     does
+    target_language  its code: chooses BLEU's tokenizer, unless tokenize does; "": chosen by the references' script
     bootstrap        resamples, for intervals and for p (paired), at least 100; 0: neither
     """
 

@@ -102,7 +102,7 @@ class NativeEngine:
         return self.device.type == "cuda" or self.precision is Precision.bf16
 
     def _fastest_model(self) -> Seq2Seq:
-        """The model, or its twin with half weights, made anew when the model has changed: it may be in training."""
+        """The model, or its copy with half weights, made again when the model has changed: it may be in training."""
         if self.precision is not Precision.fp16 or self._uses_autocast:
             return self.model
         versions = [parameter._version for parameter in self.model.parameters()]

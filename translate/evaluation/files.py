@@ -29,14 +29,14 @@ from translate.text import normalise, read_lines
 class EvaluateConfig(DecodingConfig):
     """The evaluate command: on the files that a run validated or tested on, it repeats the run's scores.
 
-    What is not given here is as in the run: search, precision, tag, and what BLEU counts as words.
+    Search, precision, tag and BLEU's tokenizer are those of the run unless they are given here.
 
     model              a run's folder or a model directory
     source, reference  files of equally many lines; several references: reference=[FIRST,SECOND]
     labels             a file with a line of TAB-separated labels for each of them; "" for none
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
-    target_language    its code, such as zh: chooses what BLEU counts as words, unless tokenize says so
+    target_language    its code, such as zh: chooses BLEU's tokenizer, unless tokenize does
     metrics            those reported; groups are scored by the first two
     tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none

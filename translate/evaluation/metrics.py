@@ -79,7 +79,7 @@ def score(
 ) -> Scores:
     """Scores of N translations against one or several references of N lines each, in the order of metrics.
 
-    tokenize    what BLEU counts as words; its signature names it
+    tokenize    BLEU's tokenizer, sacreBLEU's -tok; the signature names it
     bootstrap   resamples for the confidence interval (Koehn 2004, sacreBLEU's own seed); below 100 there is none
 
     Raises UserError when there is nothing to score, the numbers of lines differ, tokenize cannot be used or bootstrap
