@@ -146,7 +146,7 @@ def test_what_the_device_cannot_do_is_refused_and_what_it_emulates_warned_of():
     with pytest.raises(UserError, match="use precision=fp32"):
         decoding_precision(Precision.fp16, OLD_CPU)
     [warning] = decide(T4, precision=Precision.bf16).warnings
-    assert warning.endswith("fp16 is what compute.precision=auto takes")
+    assert warning.endswith("compute.precision=auto would be fp16")
     [warning] = decide(AVX2, precision=Precision.bf16).warnings
     assert "emulated" in warning
 
