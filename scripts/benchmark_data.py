@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.text import write_lines
 from translate.tokenizer import TokenizerConfig
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 
 import sentencepiece
 
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.text import read_lines
 from translate.tokenizer import TokenizerConfig, TokenizerType
 

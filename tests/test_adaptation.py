@@ -17,7 +17,8 @@ from translate.checkpoint import load_model, save_model, weights_of
 from translate.data.collate import pad_batch
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from translate.tokenizer import Tokenizer, TokenizerConfig
+from translate.tokenizer_training import train_tokenizer
 
 CPU = torch.device("cpu")
 SENTENCES = [[5, 6, 7, 8], [9, 10], [11, 5, 12]]
@@ -154,7 +155,7 @@ def test_a_merge_replaces_an_earlier_merge_and_nothing_else(tmp_path, tokenizer,
         config=config,
         manifest={"base": fingerprint(tmp_path / "merged")},
     )
-    with pytest.raises(UserError, match="that is what is merged"):
+    with pytest.raises(UserError, match="that is an input of the merge"):
         merge("merged", model="merged", adapter="lora2")
 
 

@@ -96,7 +96,7 @@ def test_after_divergence_the_advised_rate_goes_on_from_the_last_good_state(corp
 
 def test_without_a_saved_state_the_advised_command_begins_anew(corpus, tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(DivergedError, match="begins anew, because no state had been saved before"):
+    with pytest.raises(DivergedError, match="starts from scratch, because no state had been saved before"):
         train_here(corpus, folder, **BLOWN_UP, run__max_skipped=3, run__max_steps=20)
     assert states(folder) == []
     train_here(corpus, folder, tokenizer__vocab_size=21)
@@ -112,7 +112,7 @@ def test_a_state_of_an_older_version_that_holds_no_numbers_is_left_out(corpus, t
     next(iter(weights.values()))[0] = NAN
     path.write_bytes(safetensors.torch.save(weights))
     train_here(corpus, folder)
-    assert "step-00000010 holds weights that are not finite" in log_of(folder)
+    assert "step-00000010 is left out: its weights are not finite" in log_of(folder)
     assert "continuing from step 5" in log_of(folder)
     assert all(weight.isfinite().all() for weight in last_weights(folder).values())
 
@@ -234,7 +234,7 @@ def test_the_final_score_is_made_again_when_the_search_changes(corpus, tmp_path)
 def test_other_batches_begin_a_new_epoch(corpus, tmp_path):
     train_here(corpus, tmp_path / "run")
     train_here(corpus, tmp_path / "run", run__max_steps=12, batch__tokens=128)
-    assert "the batches are others: epoch" in log_of(tmp_path / "run")
+    assert "batches have changed: epoch" in log_of(tmp_path / "run")
     assert states(tmp_path / "run")[-1] == "step-00000012"
 
 

@@ -11,7 +11,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from translate.data.corpora import CORPORA, CorpusConfig, CorpusFormat, content_hashes, read_pairs, read_rows
+from translate.data.corpora import CORPORA, CorpusConfig, CorpusFormat, read_pairs, read_rows
+from translate.data.snapshot import content_hashes
 from translate.errors import UserError
 from translate.text import write_lines
 

@@ -44,7 +44,8 @@ from translate.models.config import Tying
 from translate.models.layers import Activation, Norm, Positions
 from translate.models.transformer import NormOrder, Transformer, TransformerConfig
 from translate.special_tokens import BOS, EOS
-from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from translate.tokenizer import Tokenizer, TokenizerConfig
+from translate.tokenizer_training import train_tokenizer
 
 CPU = torch.device("cpu")
 SIZES = {"d_model": 16, "ffn_dim": 24, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 1, "max_length": 30}
@@ -500,7 +501,7 @@ def test_what_the_machine_or_the_settings_lack_is_an_error_that_says_so(tmp_path
     with pytest.raises(UserError, match=r"workers \(-1\) must not be negative"):
         engine_of(directory, workers=-1)
     monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda device: {"float32", "int8"})
-    with pytest.raises(UserError, match=r"precision=bf16: .* it can fp32, int8"):
+    with pytest.raises(UserError, match=r"precision=bf16: .* it supports fp32, int8"):
         engine_of(directory, precision=Precision.bf16)
     monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
     with pytest.raises(UserError, match="device=cuda, but CTranslate2 finds no GPU"):
@@ -546,7 +547,7 @@ def test_a_damaged_export_is_an_error(tmp_path, joint):
     exported = tmp_path / "exported"
     export_ctranslate2(load_model(save(model, shape, joint, tmp_path / "model"), device=CPU), exported)
     (exported / "model.bin").write_bytes((exported / "model.bin").read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"model\.bin: this file is not what checksums\.json says"):
+    with pytest.raises(UserError, match=r"model\.bin: damaged, it does not match checksums\.json"):
         engine_of(exported)
     (exported / "checksums.json").unlink()  # as in an export of an earlier version
     with pytest.raises(UserError, match="CTranslate2 cannot load the model"):

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusFormat
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.errors import UserError
 from translate.text import write_lines
 from translate.tokenizer import TokenizerConfig, TokenizerType

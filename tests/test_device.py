@@ -146,7 +146,7 @@ def test_what_the_device_cannot_do_is_refused_and_what_it_emulates_warned_of():
     with pytest.raises(UserError, match="use precision=fp32"):
         decoding_precision(Precision.fp16, OLD_CPU)
     [warning] = decide(T4, precision=Precision.bf16).warnings
-    assert warning.endswith("fp16 is what compute.precision=auto takes")
+    assert warning.endswith("compute.precision=auto would be fp16")
     [warning] = decide(AVX2, precision=Precision.bf16).warnings
     assert "emulated" in warning
 
@@ -166,7 +166,7 @@ def test_the_precision_of_another_runtime(precision, supported, on_gpu, expected
 
 
 def test_a_precision_that_another_runtime_lacks_is_refused():
-    with pytest.raises(UserError, match=r"precision=bf16: CTranslate2 cannot do that .* it can fp32, int8"):
+    with pytest.raises(UserError, match=r"precision=bf16: CTranslate2 does not support it .* it supports fp32, int8"):
         runtime_precision(Precision.bf16, [Precision.int8, Precision.fp32], on_gpu=False)
 
 

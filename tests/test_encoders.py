@@ -9,7 +9,8 @@ import pytest
 
 from small_runs import syllables
 from translate.data.encoders import SamplingConfig, SwitchOutConfig, make_encodings
-from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from translate.tokenizer import Tokenizer, TokenizerConfig
+from translate.tokenizer_training import train_tokenizer
 
 SOURCE = syllables()
 TARGET = [line[::-1] for line in SOURCE]

@@ -122,7 +122,7 @@ def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
     monkeypatch.setattr("translate.exporting.engines.capabilities", lambda device: Capabilities(on_gpu=False))
     config, note = with_precision(config, RunScoring.of({"decoding_precision": "bf16"}))
     assert config.precision is Precision.auto
-    assert note == "the run's own scores were decoded in bf16, which this machine cannot do, or only slowly"
+    assert note == "the run's own scores were decoded in bf16, which this machine does not support, or emulates slowly"
 
 
 def test_the_manifest_is_that_of_the_adapter_or_of_the_model_that_is_opened(tmp_path):

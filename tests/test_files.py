@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from translate.errors import UserError
-from translate.files import ProcessLock, atomic_file, read_json, require_regular, sha256, write_json, write_text
+from translate.files import atomic_file, read_json, require_regular, sha256, write_json, write_text
 from translate.folders import (
     building,
     check_replaceable,
@@ -26,6 +26,7 @@ from translate.folders import (
     replaced_directory,
     restore_directory,
 )
+from translate.process_lock import ProcessLock
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -262,7 +263,7 @@ def test_a_folder_of_somebody_elses_is_not_replaceable(tmp_path, monkeypatch):
     fill(tmp_path / "ours", "text")
     check_replaceable(tmp_path / "ours", **patterns)
     (tmp_path / "ours" / "thesis.tex").touch()
-    with pytest.raises(UserError, match=r"output=.*ours: this folder is not replaced, for it holds thesis\.tex;"):
+    with pytest.raises(UserError, match=r"output=.*ours: this folder is not replaced, because it holds thesis\.tex;"):
         check_replaceable(tmp_path / "ours", **patterns)
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "two").touch()
@@ -306,7 +307,7 @@ def test_a_marker_names_every_kind(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from translate.files import ProcessLock
+from translate.process_lock import ProcessLock
 assert ProcessLock(Path(sys.argv[1])).acquire(wait=False)
 print("locked", flush=True)
 time.sleep(600)
@@ -339,7 +340,7 @@ def test_a_process_may_take_its_lock_again(tmp_path):
     assert inner.acquire()
     inner.release()
     process = run_python(
-        f"import sys; from translate.files import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r}))"
+        f"import sys; from translate.process_lock import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r}))"
         ".acquire(wait=False))"
     )
     assert process.wait(timeout=60) == 0

@@ -15,9 +15,10 @@ import pytest
 from small_runs import call, options, write_corpus
 from test_prepare import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from translate.data import held_out
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.held_out import sentence_key
-from translate.data.preparation import DataConfig, Prepared, prepare
+from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
 from translate.errors import UserError
 from translate.recipes.back_translation import reverse_of
@@ -185,7 +186,7 @@ def test_corpora_that_have_nothing_to_hold_out_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"data\.train: of 19 different usable pairs .* set data\.valid\.source=…"):
         prepare(data_of(tmp_path, [*PAIRS[:19], *PAIRS[:19], ("same", "same")]), TOKENIZER)
     alike = [(f"Chapter {n}", f"Kapitel {letter}") for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz")]
-    with pytest.raises(UserError, match=r"data\.train: its pairs are too much alike"):
+    with pytest.raises(UserError, match=r"data\.train: its pairs are too similar"):
         prepare(data_of(tmp_path, alike), TOKENIZER)
     assert len(held_out_pairs(prepare(data_of(tmp_path, PAIRS[:20]), replace(TOKENIZER, vocab_size=320)))) == 2
 

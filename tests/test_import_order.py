@@ -12,10 +12,12 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors", "special_tokens"},
     {"files"},
+    {"process_lock"},
     {"folders"},
     {"text", "sentences", "batch", "device", "distributed", "tuning"},
     {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
     {"tokenizer"},
+    {"tokenizer_training"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
     {"adaptation"},

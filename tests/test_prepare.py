@@ -15,9 +15,11 @@ import pytest
 
 from translate.data import preparation
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
-from translate.data.preparation import DataConfig, Prepared, prepare, sample_rows
+from translate.data.preparation import Prepared, prepare
 from translate.data.report import data_report
+from translate.data.tokenizer_sample import sample_rows
 from translate.errors import UserError
 from translate.folders import building
 from translate.text import normalise, read_lines, write_lines
@@ -97,8 +99,8 @@ def test_text_and_ids_stay_together_when_pairs_are_dropped(tmp_path: Path):
 
 def test_many_chunks_give_what_one_chunk_gives(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = prepare(data, TOKENIZER)
-    for module in (preparation, sys.modules["translate.data.clean_text"], sys.modules["translate.data.encoded"]):
-        monkeypatch.setattr(module, "CHUNK_PAIRS", 7)
+    for module in ("clean_text", "encoded", "tokenizer_sample"):
+        monkeypatch.setattr(f"translate.data.{module}.CHUNK_PAIRS", 7)
     data.cache = f"{tmp_path}/other"
     pieces = prepare(data, TOKENIZER)
     assert pieces.fingerprint == whole.fingerprint

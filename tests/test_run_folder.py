@@ -13,7 +13,7 @@ import yaml
 
 from translate.config.command import sweep_folder, with_home
 from translate.errors import UserError
-from translate.files import ProcessLock
+from translate.process_lock import ProcessLock
 from translate.recipes.back_translation import back_translate
 from translate.training.changes import plain
 from translate.training.folder import RunFolder

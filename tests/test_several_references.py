@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from small_runs import call, options, write_corpus
+from translate.data.config import DataConfig, training_corpora
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import DataConfig, ParallelText, read_parallel_text, training_corpora
+from translate.data.preparation import ParallelText, read_parallel_text
 from translate.decoding.translator import BLANK
 from translate.errors import UserError
 from translate.evaluation.evaluation import evaluate_corpus, scoring_notes

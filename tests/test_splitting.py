@@ -12,8 +12,9 @@ import pytest
 
 from fake_models import CharacterTokenizer
 from small_runs import call, options
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.data.sentence_counts import reached_by
 from translate.decoding.engine import EngineName, Precision
 from translate.decoding.hypotheses import Hypothesis, SearchConfig

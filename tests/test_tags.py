@@ -11,8 +11,9 @@ import torch
 
 from fake_models import FakeModel, copy_model
 from small_runs import call, options, syllables, write_corpus
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.decoding.translator import Translator
@@ -21,7 +22,8 @@ from translate.sentencepiece_model import CONTROL, USER_DEFINED, pieces
 from translate.special_tokens import EOS
 from translate.tags import Tagging, split_tag, tagging_of
 from translate.text import write_lines
-from translate.tokenizer import Tokenizer, TokenizerConfig, TokenizerType, train_tokenizer
+from translate.tokenizer import Tokenizer, TokenizerConfig, TokenizerType
+from translate.tokenizer_training import train_tokenizer
 
 LINES = [*syllables(), "a < b", "c > d <2de> 2"] * 3
 TEXTS = ["bali", "bali <2de> dor", "ba<2de>li", "<2de>", "<2de>bali", "bali <2de>", "bali <2fr> <2de> <nl> ba", ""]
@@ -241,7 +243,7 @@ def test_lines_without_a_tag_of_the_model_are_told_with_their_number():
 
 def test_other_shapes_of_tags_are_recognised():
     manifest = {"tags": [">>deu<<", "__ces__"], "tag": "", "untagged_source": False}
-    tagging = tagging_of(manifest, tagged_tokenizer(), wished=">>deu<<")
+    tagging = tagging_of(manifest, tagged_tokenizer(), requested=">>deu<<")
     assert "(>>fra<<, __fra__, <fr>)" in tagging.check([">>fra<< a", "__fra__ b", "<fr> c", "(a) d", "e", "<b>f</b> g"])
 
 
@@ -252,7 +254,7 @@ def test_where_untagged_lines_are_usual_nothing_is_said():
 
 
 def test_a_tag_that_is_set_goes_before_every_line_once():
-    tagging = tagging_of(TAGGED, tagged_tokenizer(), wished="<2de>")
+    tagging = tagging_of(TAGGED, tagged_tokenizer(), requested="<2de>")
     lines = ["a", "<2de> a", "<2fr> a", "<2cs> a"]
     assert [tagging.tagged(line) for line in lines] == ["<2de> a", "<2de> a", "<2de> <2fr> a", "<2de> <2cs> a"]
     assert tagging.check(lines) == (
@@ -264,12 +266,12 @@ def test_a_tag_that_is_set_goes_before_every_line_once():
 def test_an_unknown_tag_is_refused_with_those_there_are():
     tokenizer = tagged_tokenizer()
     with pytest.raises(UserError, match="tag=<2cs>: the model has no such tag; it knows <2de>, <2fr>"):
-        tagging_of(TAGGED, tokenizer, wished="<2cs>")
+        tagging_of(TAGGED, tokenizer, requested="<2cs>")
     with pytest.raises(UserError, match="tag=<nl>: the model has no such tag"):
-        tagging_of(TAGGED, tokenizer, wished="<nl>")
+        tagging_of(TAGGED, tokenizer, requested="<nl>")
     plain = train_tokenizer(TokenizerConfig(vocab_size=290), LINES, LINES)
     with pytest.raises(UserError, match="tag=<2de>: the model has no such tag; it was trained without tags"):
-        tagging_of({"tags": [], "tag": "", "untagged_source": True}, plain, wished="<2de>")
+        tagging_of({"tags": [], "tag": "", "untagged_source": True}, plain, requested="<2de>")
 
 
 def test_the_only_tag_of_a_model_is_used_and_that_of_the_validation_set_where_scores_are_to_be_repeated():
@@ -289,10 +291,10 @@ def test_the_only_tag_of_a_model_is_used_and_that_of_the_validation_set_where_sc
 def test_an_older_model_takes_the_tag_that_is_set_and_nothing_else_changes():
     old = train_tokenizer(TokenizerConfig(vocab_size=292, user_symbols=["<2de>"]), LINES, LINES)
     assert tagging_of({}, old).tagged("<2de> a") == "<2de> a"
-    tagging = tagging_of({}, old, wished="<2de>")
+    tagging = tagging_of({}, old, requested="<2de>")
     assert [tagging.tagged(line) for line in ("a", "<2de> a")] == ["<2de> a", "<2de> a"]
     with pytest.raises(UserError, match="it knows <2de>"):
-        tagging_of({}, old, wished="<2fr>")
+        tagging_of({}, old, requested="<2fr>")
     model = copy_model(vocabulary_size=400)
     [found] = translator_of(old, tagging, model, max_source_length=24).translate(["bali dor. " * 9])
     symbol = old.source_pieces(range(10)).index("<2de>")

@@ -18,9 +18,8 @@ from translate.tokenizer import (
     Tokenizer,
     TokenizerConfig,
     TokenizerType,
-    _training_lines,
-    train_tokenizer,
 )
+from translate.tokenizer_training import _training_lines, train_tokenizer
 
 SYLLABLES = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun", "vo", "zet")
 WORDS = [first + second + third for first in SYLLABLES for second in SYLLABLES for third in ("", "st", "in")]
@@ -238,7 +237,7 @@ def test_lines_longer_than_sentencepiece_takes_are_learned_from(kind: TokenizerT
 
 def test_rare_words_are_forgotten_where_memory_has_no_room_for_all(monkeypatch: pytest.MonkeyPatch):
     lines = [f"w{number} usual" for number in range(300)] + ["often often", "usual often"]
-    monkeypatch.setattr("translate.tokenizer._MAX_WORDS", 50)
+    monkeypatch.setattr("translate.tokenizer_training._MAX_WORDS", 50)
     fed = list(_training_lines(TokenizerConfig(), lines))
     assert fed[: len(lines)] == lines
     assert fed[len(lines) :] == ["usual", "often"]

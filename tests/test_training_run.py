@@ -176,7 +176,7 @@ def test_sampled_subwords_and_muon_resume_exactly_too(corpus, tmp_path):
     sampling = {"sampling__source": 0.3, "sampling__target": 0.3}
     settings = {**sampling, "optimizer__name": "muon", "schedule__name": "inverse_sqrt", "run__max_steps": 20}
     result = call("train", *options(corpus, tmp_path / "whole", **settings))
-    assert (b"bfloat16 matrices" in result.stderr) is not capabilities(torch.device("cpu")).bf16_matmul
+    assert (b"Muon uses bf16" in result.stderr) is not capabilities(torch.device("cpu")).bf16_matmul
     call("train", *options(corpus, tmp_path / "parts", **settings | {"run__max_steps": 10}))
     call("train", *options(corpus, tmp_path / "parts", **settings))
     assert_identical(tmp_path / "parts", tmp_path / "whole")

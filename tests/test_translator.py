@@ -122,11 +122,6 @@ def test_long_line_without_spaces_is_translated_whole():
     assert translation.segments == 657
 
 
-def test_stream_is_translate_in_windows():
-    lines = [f"line {i % 7}" for i in range(25)]
-    assert list(copier().stream(iter(lines), window=4)) == copier().translate(lines)
-
-
 def test_training_mode_is_restored():
     translator = copier()
     translator.engine.model.train()

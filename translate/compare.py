@@ -13,7 +13,7 @@ from translate.errors import UserError
 from translate.evaluation.evaluation import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap, p_value, score
 from translate.evaluation.report import aligned, rounded
-from translate.evaluation.significance import MIN_RESAMPLES
+from translate.evaluation.significance import MIN_RESAMPLES, RESAMPLES
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.evaluation.unicode_form import normalised_scores
 from translate.text import read_lines
@@ -28,8 +28,7 @@ class CompareConfig:
     reference        a file; several references: reference=[FIRST,SECOND]
     baseline         a file of translations, line by line; a run's are in evaluation/hypotheses.txt
     systems          files of others: systems=[a.txt,b.txt]
-    target_language  its code: chooses what BLEU counts as words, unless tokenize says so; "": the references' script
-                     does
+    target_language  its code: chooses BLEU's tokenizer, unless tokenize does; "": chosen by the references' script
     bootstrap        resamples, for intervals and for p (paired), at least 100; 0: neither
     """
 
@@ -39,7 +38,7 @@ class CompareConfig:
     metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
     target_language: str = ""
     tokenize: str = ""
-    bootstrap: int = 1000
+    bootstrap: int = RESAMPLES
 
 
 def compare(config: CompareConfig) -> None:
@@ -83,7 +82,7 @@ def _tokenizer(config: CompareConfig, references: Sequence[Lines]) -> TokenizerC
 
 
 def _notes(config: CompareConfig, references: Sequence[Lines], systems: dict[str, Lines], tokenize: str) -> list[str]:
-    """What to know besides the table, a line each."""
+    """Notes below the table, a line each."""
     notes = []
     if config.bootstrap < MIN_RESAMPLES:
         wanted = f"confidence intervals and p-values need at least {MIN_RESAMPLES} resamples"

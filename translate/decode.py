@@ -2,7 +2,7 @@
 
 import sys
 
-from translate.config import given_options, run_command
+from translate.config import is_given, run_command
 from translate.decoding.search_record import search_note, search_of
 from translate.decoding.streaming import DecodeConfig, check_files, translate_files
 from translate.exporting.engines import open_model
@@ -11,8 +11,7 @@ from translate.exporting.engines import open_model
 def decode(config: DecodeConfig) -> None:
     check_files(config)
     opened = open_model(config.model, config)
-    is_default = not any(name.partition(".")[0] == "search" for name in given_options())
-    if is_default and (note := search_note(search_of(opened.manifest), config.search)):
+    if not is_given("search") and (note := search_note(search_of(opened.manifest), config.search)):
         print(note, file=sys.stderr)
     translate_files(opened.translator, config)
 

@@ -1,7 +1,7 @@
-"""Device, precision and attention kernel: found out and decided here alone, for training and for every engine.
+"""Device, precision and attention kernel, decided in this one place for training and for every engine.
 
-What a device can do is found by `capabilities`; what follows from that is decided by functions of those facts, so that
-tests can decide for GPUs that are not there. PyTorch is imported inside functions: another engine needs none of it.
+`capabilities` asks PyTorch what a device can do; the decisions are pure functions of its answer, so that tests cover
+GPUs that the machine lacks. PyTorch is imported inside functions, because other engines do without it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """Arithmetic, or how the weights are kept: which of them there are depends on engine and device.
+    """Type of matrix products, or of stored weights; which of them exist depends on engine and device.
 
     fp16  on a GPU half-precision arithmetic; on a CPU, for decoding, half-precision weights and fp32 arithmetic
     """
@@ -50,13 +50,13 @@ class Precision(StrEnum):
 class Capabilities:
     """Abilities of one device with this PyTorch.
 
-    name                as its maker calls it
+    name                the vendor's
     compute_capability  of an NVIDIA GPU, such as (8, 0) of an A100; None elsewhere
     memory              bytes of a GPU
-    bf16_matmul         matrix units for bf16: GPUs from Ampere on, CPUs with AMX; elsewhere it is emulated, and slow
+    bf16_matmul         matrix units for bf16: GPUs from Ampere on, CPUs with AMX; elsewhere it is emulated and slow
     fp16_matmul         matrix units for fp16: GPUs from Volta on
     flash_attention     PyTorch's variable-length flash attention is there
-    half_weights        linear maps with fp16 weights on a CPU: with FBGEMM, which needs x86 with AVX2
+    half_weights        linear layers with fp16 weights on a CPU: needs FBGEMM, and with it x86 with AVX2
     """
 
     on_gpu: bool
@@ -79,7 +79,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Gpus:
-    """Number of GPUs that PyTorch can use; obstacle: why it cannot use those that are there, "" where none are."""
+    """Number of GPUs that PyTorch can use; obstacle: why it cannot use the machine's GPUs, "" if nothing is wrong."""
 
     count: int
     obstacle: str = ""
@@ -89,8 +89,7 @@ class Gpus:
 class TrainingDecision:
     """Device, precision and layout of batches of a training run, made once at its start and logged.
 
-    decoding_precision  of its validation and test sets
-
+    decoding_precision  precision that validation and test sets are decoded in
     padded_because      why batches are padded; "" where they are packed
     warnings            settings and faults of the machine that make the run slow
     """
@@ -107,6 +106,7 @@ class TrainingDecision:
         return not self.padded_because
 
     def line(self) -> str:
+        """The decision as a line for the log."""
         facts = f" ({self.capabilities})" if str(self.capabilities) else ""
         scaled = " with loss scaling" if self.precision is Precision.fp16 else ""
         batches = "packed batches" if self.packed else "padded batches"
@@ -122,9 +122,11 @@ class TrainingDecision:
 
 
 def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
-    """The device asked for; auto: a GPU if there is one. Of several processes, each takes the GPU of its local rank.
+    """The device for a setting; auto: a GPU if there is one. Each of several processes takes the GPU of its local rank.
 
-    gpus are found out when they are not given. Raises UserError where a GPU is asked for and missing.
+    gpus  by default those of this machine
+
+    Raises UserError where a GPU is asked for and missing.
     """
     import torch  # not needed by other engines, and it takes longer to import than all the rest
 
@@ -140,7 +142,7 @@ def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
 
 
 def gpu_of_process(count: int) -> int:
-    """The number of the GPU of this process among those that torchrun started, one for each of `count` GPUs."""
+    """Index of this process's GPU: its local rank under torchrun. Raises UserError where that is not below `count`."""
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     if local_rank >= count:
         raise UserError(
@@ -151,11 +153,11 @@ def gpu_of_process(count: int) -> int:
 
 
 def unused_gpu(device: Device, *, gpus: Gpus | None = None) -> str:
-    """A warning where auto takes the CPU of a machine that has a GPU; "" elsewhere."""
+    """Warning for device=auto on a machine whose GPU PyTorch cannot use; "" otherwise."""
     if device is not Device.auto:
         return ""
     obstacle = (find_gpus() if gpus is None else gpus).obstacle
-    return f"this machine has a GPU that PyTorch cannot use: {obstacle}; going on with the CPU" if obstacle else ""
+    return f"this machine has a GPU that PyTorch cannot use: {obstacle}; the CPU is used" if obstacle else ""
 
 
 def find_gpus() -> Gpus:
@@ -163,7 +165,7 @@ def find_gpus() -> Gpus:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a driver that is too old is told of below
+        warnings.simplefilter("ignore")  # a driver that is too old is reported below
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count or os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in _HIDING or not _has_gpu_driver():
         return Gpus(count)
@@ -224,8 +226,9 @@ def decide_training(
 ) -> TrainingDecision:
     """Choose precision and layout of batches for a training run. Raises UserError for what the device cannot do.
 
-    head_width      of its attention; 0 where it has none
-    padded_because  what about the run needs padded batches; "" if nothing does
+    head_width      of the model's self-attention; 0 where it has none
+    padded_because  what in the configuration needs padded batches; "" if nothing does
+    warnings        to be part of the decision
     """
     chosen = training_precision(precision, can)
     return TrainingDecision(
@@ -238,13 +241,18 @@ def decide_training(
     )
 
 
+def check_training_precision(precision: Precision) -> None:
+    """Raise UserError for a precision that no device trains in."""
+    if precision is Precision.int8:
+        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+
+
 def training_precision(precision: Precision, can: Capabilities) -> Precision:
     """Precision of the matrix products of training; weights and sums stay in fp32.
 
     auto is bf16 where there are matrix units for it, else fp16 on a GPU that has those, else fp32.
     """
-    if precision is Precision.int8:
-        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+    check_training_precision(precision)
     if precision is Precision.fp16 and not can.on_gpu:
         raise UserError("compute.precision=fp16: training in fp16 needs a GPU; on a CPU use bf16 or fp32")
     if precision is not Precision.auto:
@@ -259,7 +267,9 @@ def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
     if precision is Precision.int8:
         raise UserError("precision=int8 is for engine=ctranslate2")
     if precision is Precision.fp16 and not (can.on_gpu or can.half_weights):
-        raise UserError("precision=fp16: PyTorch has no such products for this processor; use precision=fp32")
+        raise UserError(
+            "precision=fp16: PyTorch has no products with fp16 weights for this processor; use precision=fp32"
+        )
     if precision is not Precision.auto:
         return precision
     if can.on_gpu:
@@ -270,7 +280,7 @@ def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
 def validation_precision(training: Precision, can: Capabilities) -> Precision:
     """Precision in which a run decodes its validation and test sets: on a GPU that of training, on a CPU the fastest.
 
-    (On a CPU only weights are rounded, to 11 bits, and nothing is rounded in between.)
+    The fastest on a CPU, fp16 weights, rounds nothing but the weights, to 11 bits.
     """
     return training if can.on_gpu else decoding_precision(Precision.auto, can)
 
@@ -278,16 +288,18 @@ def validation_precision(training: Precision, can: Capabilities) -> Precision:
 def runtime_precision(precision: Precision, supported: Collection[Precision], *, on_gpu: bool) -> Precision:
     """Precision in which CTranslate2 decodes. Raises UserError for one that it would silently replace by another."""
     if precision is Precision.auto:
-        wished = (Precision.bf16, Precision.fp16) if on_gpu else ()
-        return next((wish for wish in wished if wish in supported), Precision.fp32)
+        preferred = (Precision.bf16, Precision.fp16) if on_gpu else ()
+        return next((each for each in preferred if each in supported), Precision.fp32)
     if precision not in supported:
-        able = ", ".join(other for other in Precision if other in supported)
-        raise UserError(f"precision={precision}: CTranslate2 cannot do that on this machine; it can {able}")
+        choices = ", ".join(other for other in Precision if other in supported)
+        raise UserError(
+            f"precision={precision}: CTranslate2 does not support it on this machine; it supports {choices}"
+        )
     return precision
 
 
 def _obstacle_to_packing(can: Capabilities, precision: Precision, head_width: int) -> str:
-    """Why variable-length flash attention cannot be used; "" if it can."""
+    """The reason against variable-length flash attention; "" if it can be used."""
     if not can.on_gpu:
         return "the packed attention kernel is for GPUs"
     if not can.flash_attention:
@@ -298,7 +310,7 @@ def _obstacle_to_packing(can: Capabilities, precision: Precision, head_width: in
         return "the packed attention kernel is for bf16 and fp16"
     widest = 256 if can.compute_capability in _WIDE_HEADS else 192
     if head_width % 8 or not 0 < head_width <= widest:
-        return f"the packed attention kernel takes heads of a multiple of 8 wide, up to {widest}, not {head_width}"
+        return f"the packed attention kernel needs heads of a width of 8, 16, … {widest}, not {head_width}"
     return ""
 
 
@@ -306,7 +318,7 @@ def _training_warnings(precision: Precision, can: Capabilities) -> list[str]:
     if precision is not Precision.bf16 or can.bf16_matmul:
         return []
     best = training_precision(Precision.auto, can)
-    return [f"compute.precision=bf16 is emulated on this device, and slow: {best} is what compute.precision=auto takes"]
+    return [f"compute.precision=bf16 is emulated on this device and slow: compute.precision=auto would be {best}"]
 
 
 def use_tf32() -> None:
@@ -322,7 +334,7 @@ def use_tf32() -> None:
 
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """Disable TF32 for a while, so that a run's validation in fp32 gives what the decode command gives."""
+    """Disable TF32 inside, so that a run's validation in fp32 gives what the decode command gives."""
     import torch
 
     before = torch.backends.cuda.matmul.allow_tf32

@@ -13,11 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class World:
-    """rank of size processes; local_rank counts within one machine."""
+    """The processes of a run: size of them, of which this one has the given rank."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
 
     @property
     def is_main(self) -> bool:
@@ -30,7 +29,7 @@ class World:
         return values
 
     def from_main(self, value: Any) -> Any:
-        """What the main process passes, to every process."""
+        """The main process's value, on every process."""
         if self.size == 1:
             return value
         holder = [value]
@@ -55,7 +54,7 @@ def join_world(device: torch.device) -> World:
     """Join the processes that torchrun started, or stand alone when it did not start this one."""
     if "WORLD_SIZE" not in os.environ:
         return World()
-    world = World(*(int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    world = World(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
     if world.size > 1 and not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)

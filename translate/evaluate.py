@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from translate.config import given_options, run_command
+from translate.config import is_given, run_command
 from translate.decoding.engine import EngineName
 from translate.decoding.search_record import search_note
 from translate.device import Precision
@@ -26,7 +26,7 @@ def evaluate(config: EvaluateConfig) -> None:
     with claimed_output(config):
         manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
         run = RunScoring.of(manifest)
-        if run.search is not None and not any(name.partition(".")[0] == "search" for name in given_options()):
+        if run.search is not None and not is_given("search"):
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
         config, note = with_precision(config, run)
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
@@ -37,14 +37,14 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateConfig, str]:
-    """Settings with the precision of the run where none is given, and one line where it cannot be had; else ""."""
+    """Settings with the run's precision where none is given, and a note where that cannot be used here, else ""."""
     if run.precision is None or config.precision not in (Precision.auto, run.precision):
         return config, ""
     made = f"the run's own scores were decoded in {run.precision}"
     if config.engine is not EngineName.native:
         return config, f"{made} by engine=native"
     if not can_decode_in(run.precision, config.device):
-        return config, f"{made}, which this machine cannot do, or only slowly"
+        return config, f"{made}, which this machine does not support, or emulates slowly"
     return replace(config, precision=run.precision), ""
 
 

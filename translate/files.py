@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all; JSON, checksums, and locks between processes.
+"""Files that appear complete or not at all; JSON and checksums.
 
 Whatever gets a name is first written under a private name beside it, flushed to disk and then renamed. A process
 killed at any moment leaves the old content or the new one, and at most a file of the form NAME.0123abcd.partial.
@@ -11,15 +11,11 @@ import hashlib
 import json
 import os
 import secrets
-import socket
 import stat
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self
-
-from filelock import FileLock, Timeout
+from typing import Any, BinaryIO
 
 from translate.errors import UserError
 
@@ -44,7 +40,7 @@ def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unl
     partial = None
     try:
         partial = private_name(target, "partial")
-        # O_EXCL and O_NOFOLLOW: never a file or link that somebody else has put there
+        # O_EXCL and O_NOFOLLOW: never write to a file or link that another process has put there
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
             if permissions is not None:
@@ -58,7 +54,7 @@ def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unl
         if partial is not None and partial.exists():
             on_error(partial)
         if isinstance(error, OSError) and error.filename in (None, str(partial)):
-            error.filename = str(path)  # the name that the person knows
+            error.filename = str(path)  # the name that the user knows
         raise
 
 
@@ -77,7 +73,7 @@ def follow_links(path: Path) -> tuple[Path, bool]:
 
 
 def _permissions_to_keep(target: Path) -> int | None:
-    """Of the file that is replaced; None where there is none. Raises PermissionError for one protected from writing."""
+    """Permissions of the file that is replaced; None if there is none. Raises PermissionError for a read-only file."""
     try:
         permissions = stat.S_IMODE(target.stat().st_mode)
     except FileNotFoundError:
@@ -88,6 +84,7 @@ def _permissions_to_keep(target: Path) -> int | None:
 
 
 def private_name(path: Path, kind: str) -> Path:
+    """A new name beside the path, for a file or folder under work."""
     return path.with_name(f"{path.name[:NAME_LENGTH]}.{secrets.token_hex(4)}.{kind}")
 
 
@@ -106,7 +103,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """A JSON object; UserError where the file holds something else."""
+    """Read a JSON object. Raises UserError where the file holds something else."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
@@ -123,7 +120,7 @@ def sha256(path: str | Path) -> str:
 
 
 def require_regular(path: str | Path, *, option: str) -> None:
-    """UserError for a pipe or device where a file is read more than once. A missing file is left to its reader."""
+    """Raise UserError for a pipe or device where a file is read more than once; leave a missing file to its reader."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -133,58 +130,8 @@ def require_regular(path: str | Path, *, option: str) -> None:
         raise UserError(f"{option}={path}: a {what} cannot be read twice; write it to a file first")
 
 
-class ProcessLock:
-    """A lock that one process has at a time, and may take several times; the system frees that of a killed process.
-
-    Who has it stands in NAME.json beside the lock file, for messages only.
-    """
-
-    _taken: ClassVar[dict[Path, tuple[FileLock, int]]] = {}  # by this process, and how many times
-
-    def __init__(self, path: Path) -> None:
-        self._path = Path(os.path.realpath(path.parent)) / path.name
-        self._note = self._path.with_name(self._path.name + ".json")
-
-    def acquire(self, *, wait: bool = True) -> bool:
-        """Whether it was taken; with wait, once it is free."""
-        lock, times = self._taken.get(self._path) or (FileLock(self._path, thread_local=False), 0)
-        if not times:
-            try:
-                lock.acquire(timeout=-1 if wait else 0)
-            except Timeout:
-                return False
-            started = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_json(self._note, {"host": socket.gethostname(), "pid": os.getpid(), "started": started})
-        self._taken[self._path] = lock, times + 1
-        return True
-
-    def release(self) -> None:
-        if self._path not in self._taken:
-            return
-        lock, times = self._taken.pop(self._path)
-        if times > 1:
-            self._taken[self._path] = lock, times - 1
-            return
-        self._note.unlink(missing_ok=True)
-        lock.release()
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def holder(self) -> str:
-        """Process, host and time of whoever has it, as far as that is known."""
-        with suppress(OSError, UserError, KeyError):
-            note = read_json(self._note)
-            return f"pid {note['pid']} on {note['host']}, since {note['started']}"
-        return "pid unknown"
-
-
 def flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on disk."""
+    """Wait until a file, or the list of names in a folder, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from translate.errors import UserError
-from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
+from translate.files import NAME_LENGTH, flush, private_name, read_json, write_json
+from translate.process_lock import ProcessLock
 
 MARKER = ".made-by-translate-seq2seq"  # says which kinds of folder the program made here
 
@@ -94,9 +95,10 @@ def remove_directory(directory: Path, *, owned: Collection[str]) -> None:
 def check_replaceable(
     directory: Path, *, complete: Collection[str], owned: Collection[str], option: str = "output"
 ) -> None:
-    """UserError unless there is no such folder, or it is empty, or it has all of `complete` and nothing beside `owned`.
+    """Raise UserError unless a folder is missing, empty, or complete and the program's own.
 
-    complete, owned  as in replaced_directory: names that such a folder always has, patterns of all it may have
+    complete  names that such a folder always has
+    owned     patterns of all names that it may have
     """
     folder = Path(os.path.realpath(directory))
     if folder == Path.cwd() or folder in Path.cwd().parents:
@@ -106,24 +108,32 @@ def check_replaceable(
     if not folder.is_dir():
         raise UserError(f"{option}={directory}: that is a file; name a new folder")
     names = sorted(path.name for path in folder.iterdir())
-    foreign = [name for name in names if not _matches(name, owned)]
+    foreign = foreign_names(folder, owned)
     if names and (foreign or not set(complete) <= set(names)):
         raise UserError(
-            f"{option}={directory}: this folder is not replaced, for it holds {listing(foreign or names)}; "
+            f"{option}={directory}: this folder is not replaced, because it holds {listing(foreign or names)}; "
             "name a new folder, or move that one away"
         )
+
+
+def foreign_names(directory: Path, owned: Collection[str]) -> list[str]:
+    """Sorted names in a folder that match none of the patterns `owned`."""
+    return sorted(path.name for path in directory.iterdir() if not _matches(path.name, owned))
 
 
 @contextmanager
 def claimed(
     directory: Path, names: Collection[str], *, kind: str, option: str, may_have: Collection[str] = ()
 ) -> Iterator[None]:
-    """A folder to write these files into: a new one, or one that has none of them, or all, from an earlier time.
+    """Mark a folder to write these files into, which is new or has none or all of them from an earlier time.
 
-    may_have  names of further files, which are not always written
+    names     of the files that are always written
+    may_have  names of further files
+    kind      of the folder, for its marker
+    option    that names the folder, for messages
 
-    Raises UserError where some of them are there, but not all: then they are somebody's own. A marker that is gone
-    when all files are there tells them from those of a process that was killed.
+    Raises UserError where the folder has only some of the files, which then are the user's own; unless the marker is
+    there, which a killed process leaves and which is removed once all files are written.
     """
     found = _existing(directory, [*names, *may_have])
     if found and not set(names) <= set(found) and not is_marked(directory, kind):
@@ -148,13 +158,14 @@ def _existing(directory: Path, names: Collection[str]) -> list[str]:
 
 
 def mark(directory: Path, kind: str) -> None:
-    """Note what for this program has made the folder: the first thing to be written into it."""
+    """Mark a folder as made by this program, as a folder of this kind; done before anything else is written into it."""
     kinds = _kinds(directory)
     if kind not in kinds:
         write_json(directory / MARKER, {"kinds": [*kinds, kind]})
 
 
 def is_marked(directory: Path, kind: str) -> bool:
+    """Whether this program has made the folder, as one of this kind."""
     return kind in _kinds(directory)
 
 
@@ -173,7 +184,7 @@ def _kinds(directory: Path) -> list[str]:
 
 
 def listing(names: Iterable[str]) -> str:
-    """A few names for a message, and how many more there are."""
+    """The first three names for a message, and the number of the others."""
     shown = [name if name.isprintable() else ascii(name) for name in names]
     more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return ", ".join(shown[:3]) + more
@@ -185,11 +196,13 @@ def building(
 ) -> Iterator[Path | None]:
     """A folder to fill that becomes `directory` in one step at the end; None if that is there already.
 
-    One process builds, others asking for the same wait.
+    One process builds, and others that need the same folder wait.
 
-    option       the option of the cache that the folder is in, for messages
-    waiting_for  what another process is doing, for the log
+    option       of the cache that the folder is in, for messages
+    waiting_for  the other process's work, for the log
     is_whole     whether a folder found there can be used; otherwise it is made again
+
+    Raises UserError where the folder cannot be written.
     """
     if directory.exists() and is_whole(directory):
         yield None
@@ -239,7 +252,7 @@ def _private_folders(directory: Path, kind: str) -> list[Path]:
 
 
 def _discard(old: Path, directory: Path, owned: Collection[str]) -> None:
-    """Remove a replaced folder; what is somebody else's in it goes on in the new one."""
+    """Remove a replaced folder; files in it that are not the program's move into the new one."""
     if not old.exists():
         return
     for path in old.iterdir():
@@ -249,7 +262,7 @@ def _discard(old: Path, directory: Path, owned: Collection[str]) -> None:
 
 
 def _holds_only(directory: Path, owned: Collection[str]) -> bool:
-    """Whether it is a folder with something in it, all of which this program makes."""
+    """Whether a folder is not empty and holds only the program's own files."""
     return directory.is_dir() and 0 < len(list(directory.iterdir())) == len(_matching(directory, owned))
 
 

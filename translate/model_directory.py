@@ -1,4 +1,4 @@
-"""The files of a model directory, but for what needs PyTorch: finding it, and what its manifest says.
+"""Model directories without PyTorch: their files, finding them, reading their manifests.
 
 weights.safetensors  model.yaml  tokenizer.model (or one per side)  manifest.json
 """
@@ -47,9 +47,9 @@ def find_adapter(path: Path) -> Path:
 
 
 def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
-    """What the manifest of a model, or of the adapter for it, says; nothing where there is none to read.
+    """The manifest of a model, or of its adapter if one is given; {} where there is none.
 
-    model is what find_model takes, or a folder that was exported for another engine.
+    model  a path as find_model takes it, or a folder that was exported for another engine
     """
     for directory in [adapter, adapter / "best"] if adapter else [model, model / "best"]:
         is_whole = (directory / ADAPTER if adapter else directory / MODEL).is_file()

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.config import run_command
+from translate.data.config import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
-from translate.data.preparation import DataConfig, prepare
+from translate.data.preparation import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.folders import claimed
 from translate.tokenizer import TokenizerConfig

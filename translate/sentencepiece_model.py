@@ -1,8 +1,8 @@
-"""The pieces in a serialised SentencePiece model, and what kind each is: sentencepiece.proto, read by hand.
+"""The pieces in a serialised SentencePiece model and their types: a small parser of sentencepiece.proto.
 
-SentencePiece matches user-defined symbols anywhere in a text. A control symbol has an id, too, but no text ever
-becomes one: that is what a tag has to be, which SentencePiece's trainer must see as a user-defined symbol nevertheless,
-lest it learns a piece with the same characters.
+SentencePiece matches user-defined symbols anywhere in a text. A control symbol has an id as well, but no text ever
+becomes one, which is what tags need. In training, tags are user-defined symbols nevertheless, so that the trainer
+learns no piece with the same characters; with_controls changes their type afterwards.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TEXT, _SCORE, _TYPE = 0x0A, 0x15, 0x18  # SentencePiece, fields 1 to 3: string,
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece; place is where the byte of its kind stands in the model, None for that of normal pieces."""
+    """A piece; place: offset of the byte with its kind in the model, None for normal pieces, which have none."""
 
     text: str
     kind: int
@@ -38,7 +38,7 @@ def pieces(model: bytes) -> Iterator[Piece]:
 
 
 def symbols(model: bytes, kind: int) -> dict[str, int]:
-    """The symbols of a kind with their ids, PAD, UNK, BOS and EOS not among them."""
+    """The symbols of a kind with their ids, without PAD, UNK, BOS and EOS."""
     found = {}
     for token, piece in islice(enumerate(pieces(model)), EOS + 1, None):
         if piece.kind not in (CONTROL, USER_DEFINED):
@@ -49,7 +49,7 @@ def symbols(model: bytes, kind: int) -> dict[str, int]:
 
 
 def with_controls(model: bytes, symbols: Collection[str]) -> bytes:
-    """The model with these user-defined symbols as control symbols."""
+    """The model with these user-defined symbols turned into control symbols."""
     changed = bytearray(model)
     for piece in pieces(model):
         if piece.text in symbols and piece.kind == USER_DEFINED:
@@ -75,7 +75,7 @@ def _piece(model: bytes, start: int, end: int) -> Piece:
 
 
 def _varint(model: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place after it."""
+    """The variable-length number at an offset, seven bits a byte, and the offset after it."""
     value, shift = 0, 0
     while True:
         byte = model[place]

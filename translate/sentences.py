@@ -1,8 +1,8 @@
-"""Where the sentences of a line end: sentencex, and what it needs help with.
+"""Sentence splitting: sentencex, with workarounds for its limits.
 
 sentencex knows the abbreviations and ordinals of some thirty languages ("Dr.", "z. B.", "3. Mai") and the sentence
-marks of all scripts. It never looks into quotations, follows capital letters where a text may have none, and takes
-quadratic time where nothing is separated by spaces.
+marks of all scripts. But it never splits inside quotations, relies on capital letters that a text may not have, and
+takes quadratic time on text without spaces.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import sentencex
 
 _WINDOW = 2000  # characters given to sentencex at once
 
-# What sentencex does not look into: quotations, and brackets around more than a remark. Single quotation marks count
-# only where they are no apostrophes.
+# Where sentencex does not split: quotations, and brackets around more than a remark. Single quotation marks count only
+# where they are not apostrophes.
 _ENCLOSING = re.compile(r"[\"“”„‟«»‹›「」『』《》]|``|''|(?<!\w)['‘’]|['‘’](?!\w)|[(（<{\[](?=[^)\]}>）]{100})")
 _OPENING = frozenset("“„‟«‹「『《‘`([{<（")
 _SPACE = re.compile(r"\s")
@@ -66,7 +66,7 @@ def split_sentences(text: str, language: str = "") -> list[str]:
 
 
 def sentence_language(code: str, text: str) -> str:
-    """The code of the language whose rules sentencex follows for a text."""
+    """The code of the language whose rules sentencex applies to a text: that of `code`, else by the text's script."""
     primary = re.split("[-_]", code.strip().lower())[0]
     if 2 <= len(primary) <= 3 and primary.isalpha() and primary.isascii():
         return _SHORT_CODES.get(primary, primary)
@@ -101,7 +101,7 @@ def _sentence_ends(text: str, language: str) -> list[int]:
 
 
 def _ends(text: str, language: str) -> list[int]:
-    """What sentencex finds, window by window; the last sentence of a window is looked at again with the next one."""
+    """Ends found by sentencex, window by window; the last sentence of a window is split again with the next one."""
     ends: list[int] = []
     start = 0
     while start < len(text):
@@ -114,7 +114,7 @@ def _ends(text: str, language: str) -> list[int]:
 
 
 def _segment(text: str, language: str) -> list[str]:
-    """The text in pieces; in one piece if the library loses some of it."""
+    """The text as sentencex splits it; unsplit if the library fails or loses some of it."""
     try:
         pieces: list[str] = sentencex.segment(language, text)
     except BaseException as error:

@@ -1,7 +1,7 @@
 """Tags: symbols of a model's tokenizer, such as <2de> or <bt>, that count in front of a source line only.
 
-They come from data.*.tag. A tag is put in front by the program, or is typed before a line's text with a space behind
-it; anywhere else its characters are text like any other.
+They are configured by data.*.tag. A tag is put in front by the program, or typed before a line's text with a space
+behind it; anywhere else its characters are ordinary text.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def _in_front(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Tagging:
-    """Which tags a model knows, and how its source lines get theirs.
+    """The tags that a model knows, and how its source lines get theirs.
 
-    known     what is read as a tag in front of a line
-    tag       put in front of lines that have none; "" for none
-    of_all    tag is put in front of every line, also of one with another tag
+    known     symbols that are read as a tag in front of a line
+    tag       put in front of lines without a tag; "" for none
+    of_all    put tag in front of every line, also of one with another tag, which becomes text
     expected  the model was trained on lines with a tag only
-    symbols   of the tokenizer, that are no tags
-    note      what a person should know about tag
+    symbols   user symbols of the tokenizer, which are not tags
+    note      for the user, about the choice of tag; "" for none
     """
 
     known: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Tagging:
         return self.tag, line
 
     def put_in_front(self, line: str) -> str:
-        """A raw line, to be written and read again, with its tag if that is not there yet."""
+        """A raw line with its tag in front, if that is not there yet."""
         normalised = normalise(line)
         return line if self.split(normalised)[0] == split_tag(normalised, self.known)[0] else f"{self.tag} {line}"
 
@@ -69,38 +69,38 @@ class Tagging:
         return f"{tag} {text.strip()}" if tag and text.strip() else text.strip()
 
     def check(self, lines: Iterable[str], *, option: str = "tag") -> str:
-        """What a person should know about the tags of normalised lines; "" if nothing. option sets a tag for them."""
+        """Warning about the tags of normalised lines, "" if there is none; option: the one that sets a tag for them."""
         count = TagCount(self)
         count.add_all(lines)
         return count.warning(option=option)
 
 
 class HasSymbols(Protocol):
-    """What tagging_of asks of a tokenizer."""
+    """The part of a tokenizer that tagging_of needs."""
 
     tags: tuple[str, ...]
     user_symbols: tuple[str, ...]
 
 
 def tagging_of(
-    manifest: Mapping[str, Any], tokenizer: HasSymbols, *, wished: str = "", as_validated: bool = False
+    manifest: Mapping[str, Any], tokenizer: HasSymbols, *, requested: str = "", as_validated: bool = False
 ) -> Tagging:
-    """The tagging of a model by its manifest; that of an older model names no tags.
+    """The tagging of a model by its manifest; manifests of older models name no tags.
 
-    wished        put in front of every line; "": the only tag, where the model was trained on lines with a tag only
-    as_validated  "": the validation set's tag instead, if it had one
+    requested     tag to put in front of every line; "": that of a model that has only one and was always given it
+    as_validated  without `requested`, use the validation set's tag if it had one
 
     Raises UserError for a tag that the model does not know.
     """
     known = tuple(manifest.get("tags", tokenizer.tags))
     expected = bool(known) and not manifest.get("untagged_source", True)
     common: dict[str, Any] = {"expected": expected, "symbols": tokenizer.user_symbols}
-    if wished:
+    if requested:
         accepted = known if "tags" in manifest or known else tokenizer.user_symbols
-        if wished not in accepted:
+        if requested not in accepted:
             known_ones = f"it knows {', '.join(accepted)}" if accepted else "it was trained without tags"
-            raise UserError(f"tag={wished}: the model has no such tag; {known_ones}")
-        return Tagging(known=known or (wished,), tag=wished, of_all=True, **common)
+            raise UserError(f"tag={requested}: the model has no such tag; {known_ones}")
+        return Tagging(known=known or (requested,), tag=requested, of_all=True, **common)
     validated = manifest.get("tag", "")
     if as_validated and validated:
         note = f"tag={validated}, as the run's validation set had it; set tag=… for another"
@@ -113,7 +113,7 @@ def tagging_of(
 
 @dataclass
 class TagCount:
-    """Lines, and what is unusual about their tags: none, an unknown one, or one that another was put in front of."""
+    """Counts of lines, and of those without a tag, with an unknown one, or with one that another replaces."""
 
     tagging: Tagging
     lines: int = 0
@@ -138,7 +138,7 @@ class TagCount:
                 self.unknown[words[0]] += 1
 
     def warning(self, *, option: str = "tag") -> str:
-        """One line with the counts; "" if there is nothing to tell."""
+        """The counts as one line; "" if nothing is unusual."""
         tagging, parts = self.tagging, []
         if self.untagged:
             parts.append(f"{self._share(self.untagged)} no tag")

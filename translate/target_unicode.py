@@ -1,4 +1,4 @@
-"""The Unicode form that translations are written in, which is the one that the training target is written in.
+"""The Unicode form of the training target, which translations are written in.
 
 Models read and write NFC, and scores compare code points: a system that writes NFC scores little against references in
 NFD, or in a spelling that is neither, such as a precomposed letter with marks in an order of its own.
@@ -32,10 +32,10 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class TargetUnicode:
-    """How translations are spelled.
+    """The Unicode form that translations are written in.
 
-    spellings      as found: what to write for clusters of a letter and its marks, by their NFC
-    changed_lines  of the training target, how many lines each form that was tried would change
+    spellings      for "as found": spelling of each cluster of a letter and its marks, by its NFC
+    changed_lines  number of training target lines that each form, of those tried, would change
     """
 
     form: Form = Form.nfc
@@ -58,13 +58,13 @@ class TargetUnicode:
         return _clusters().sub(lambda cluster: self.spellings.get(cluster[0], cluster[0]), text)
 
     def as_manifest(self) -> dict[str, Any]:
-        """What the manifest says under "target_unicode"."""
+        """The manifest's entry "target_unicode"."""
         spellings = {"spellings": dict(self.spellings)} if self.spellings else {}
         return {"form": self.form.value, "changed_lines": dict(self.changed_lines), **spellings}
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any]) -> TargetUnicode:
-        """NFC where the manifest, older than this choice, says nothing. UserError for what is no such entry."""
+        """Read the entry; NFC where an older manifest has none. Raises UserError for a damaged one."""
         entry = manifest.get("target_unicode", {"form": "NFC"})
         try:
             found = cls(Form(entry["form"]), dict(entry.get("spellings", {})), dict(entry.get("changed_lines", {})))

@@ -56,11 +56,12 @@ def normalise(line: str, text_form: int = TEXT_FORM) -> str:
 
 
 def text_form_of(manifest: Mapping[str, Any]) -> int:
-    """The version of the text form that a run or a model was trained with. UserError for one from the future."""
+    """The version of the text form that a run or model was trained with. Raises UserError for a newer one."""
     version = manifest.get("text_form", 1)
     if version not in range(1, TEXT_FORM + 1):
         raise UserError(
-            f"text_form is {version!r} in the manifest, and this version of the program knows 1 to {TEXT_FORM}"
+            f"text_form is {version!r} in the manifest, but this version of the program knows 1 to {TEXT_FORM}: use "
+            "the version that made the model"
         )
     return int(version)
 
@@ -128,7 +129,7 @@ def write_lines(path: str | Path, lines: Iterable[str], *, end_last_line: bool =
 
 
 def count_lines(source: Source) -> int:
-    """How many lines read_lines would give, without decoding them."""
+    """Number of lines that read_lines would give, without decoding them."""
     count, last = 0, b"\n"
     with open_bytes(source) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -138,7 +139,7 @@ def count_lines(source: Source) -> int:
 
 
 def name_of(source: Source) -> str:
-    """What messages call a file or stream."""
+    """Name of a file or stream in messages."""
     return str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "the input"))
 
 

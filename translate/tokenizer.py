@@ -6,22 +6,18 @@ SentencePiece: Kudo and Richardson 2018.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 
 import sentencepiece
 
 from translate.errors import UserError
 from translate.files import write_bytes
-from translate.sentencepiece_model import CONTROL, USER_DEFINED, symbols, with_controls
-from translate.special_tokens import BOS, EOS, PAD, UNK
+from translate.sentencepiece_model import CONTROL, USER_DEFINED, symbols
 from translate.subword_sampling import sample_segmentations
 from translate.tags import split_tag
 from translate.text import TEXT_FORM, normalise
@@ -32,23 +28,9 @@ _TARGET_FILE = "target.tokenizer.model"
 TOKENIZER_FILES = (_JOINT_FILE, _SOURCE_FILE, _TARGET_FILE)
 _NUM_SPECIAL = 4
 _MAX_THREADS = 8
-# SentencePiece adds up floats per thread, so the vocabulary depends on their number: one for all machines.
-_TRAINING_THREADS = 16
-_MAX_TRAINING_BYTES = 1 << 14
-# How many candidates the unigram model prunes down from. With SentencePiece's million it takes up to twice as long,
-# and held-out text gets up to 1.6 % longer (multi30k, wmt-newstest-de-en, tatoeba-cmn-eng; 8,000 pieces).
-_MIN_CANDIDATES = 40_000
-_CANDIDATES_PER_PIECE = 5
-# More than any text supports: SentencePiece would look for as many as it is asked for, and fail with large numbers.
-_MAX_CANDIDATES = _MAX_VOCAB_SIZE = 10_000_000
-# Words that are repeated for the unigram model: no longer than any whose end a piece of 16 characters might be, and
-# no more than memory has room for.
-_MAX_WORD_CHARACTERS = 64
-_MAX_WORDS = 2_000_000
 # With 32,000 pieces, 200,000 pairs instead of 100,000 made held-out text 0.5 % shorter (284,000: 0.6 %) and learning
 # took twice as long; with 8,000 pieces 0.3 %.
 _SENTENCES_PER_PIECE, _FEWEST_SENTENCES = 6, 100_000
-_QUIET = 2
 _LINE_BREAKS = re.compile("[\x00\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -69,7 +51,7 @@ class Normalization(StrEnum):
 
 @dataclass(kw_only=True)
 class TokenizerConfig:
-    """How the vocabulary is made.
+    """Settings of the vocabulary.
 
     vocab_size          pieces; of a text that does not support as many, as many as it does
     joint               one vocabulary for both sides; otherwise each side has its own, of vocab_size unless
@@ -177,7 +159,7 @@ class Tokenizer:
         return _decode(self._target, ids)
 
     def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Like decode_target, for the other side; a tag in front is told."""
+        """Like decode_target, for the other side; a tag in front becomes text as well."""
         tags = {token: f"{tag} " for tag, token in self._tag_ids.items()}
         fronts = [tags.get(int(sentence[0]), "") if len(sentence) else "" for sentence in ids]
         return [front + text for front, text in zip(fronts, _decode(self._source, ids), strict=True)]
@@ -209,8 +191,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, directory: str | Path, *, text_form: int = TEXT_FORM) -> Tokenizer:
-        """What save wrote, for text in the form that the manifest beside it names; UserError when a file is missing or
-        damaged."""
+        """Read what save wrote. Raises UserError when a file is missing or damaged.
+
+        text_form  version of the text form that the models were learned with
+        """
         directory = Path(directory)
         if (directory / _SOURCE_FILE).exists() or (directory / _TARGET_FILE).exists():
             paths = [directory / _SOURCE_FILE, directory / _TARGET_FILE]
@@ -233,136 +217,6 @@ class Tokenizer:
         if not sampling:
             return processor.encode(texts, out_type=int, num_threads=_num_threads(len(texts)))
         return sample_segmentations(processor, texts, strength=sampling, seed=seed)
-
-
-def train_tokenizer(
-    config: TokenizerConfig, source: Iterable[str], target: Iterable[str], *, tags: Sequence[str] = ()
-) -> Tokenizer:
-    """Learn the vocabulary, or one per side, from the lines of both sides, which may be read several times.
-
-    All lines are used: the caller draws the sample. The same lines, config and tags give the same model exactly. A
-    text that does not support a vocabulary of the size asked for gets the largest one that it does. Raises UserError
-    for a size that the text's characters alone exceed.
-    """
-    tags = [tag for tag in tags if tag not in config.user_symbols]
-    config = replace(config, user_symbols=[*config.user_symbols, *tags])
-    if config.joint:
-        model = _train(config, [source, target], config.vocab_size, "vocab_size")
-        return Tokenizer(with_controls(model, tags))
-    own_sizes = {"source_vocab_size": config.source_vocab_size, "target_vocab_size": config.target_vocab_size}
-    keys = ["vocab_size" if size is None else key for key, size in own_sizes.items()]
-    models = [
-        _train(config, [lines], size, key)
-        for lines, size, key in zip((source, target), config.sizes, keys, strict=True)
-    ]
-    return Tokenizer(*(with_controls(model, tags) for model in models))
-
-
-def _train(config: TokenizerConfig, sides: Sequence[Iterable[str]], vocab_size: int, key: str) -> bytes:
-    size = min(vocab_size, _MAX_VOCAB_SIZE)
-    while True:
-        try:
-            return _train_once(config, _training_lines(config, chain.from_iterable(sides)), size)
-        except RuntimeError as error:
-            largest = _largest_size(str(error))
-            if largest is None or largest >= size:
-                raise UserError(_explain(str(error), config, vocab_size, key)) from None
-            size = largest
-
-
-def _train_once(config: TokenizerConfig, lines: Iterator[str], vocab_size: int) -> bytes:
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=lines,
-        model_writer=model,
-        model_type=config.type.value,
-        vocab_size=vocab_size,
-        character_coverage=config.character_coverage,
-        byte_fallback=config.byte_fallback,
-        user_defined_symbols=config.user_symbols,
-        normalization_rule_name=config.normalization.value,
-        max_sentence_length=_MAX_TRAINING_BYTES,
-        seed_sentencepiece_size=min(max(_MIN_CANDIDATES, _CANDIDATES_PER_PIECE * vocab_size), _MAX_CANDIDATES),
-        num_threads=_TRAINING_THREADS,
-        pad_id=PAD,
-        unk_id=UNK,
-        bos_id=BOS,
-        eos_id=EOS,
-        minloglevel=_QUIET,
-    )
-    return model.getvalue()
-
-
-def _training_lines(config: TokenizerConfig, lines: Iterable[str]) -> Iterator[str]:
-    """The lines that SentencePiece learns from, none of them so long that it would skip it.
-
-    The candidates of its unigram trainer are strings with at least two different followers, and those with a space
-    inside are dropped (0.2.1 and 0.2.3): a word that one and the same character always follows, such as "would" before
-    a space, never becomes a piece. Each word that occurs at least twice is therefore fed once more on a line of its
-    own, and one that occurs at the ends of lines alone before a space as well.
-    """
-    words: Counter[str] = Counter()
-    before_others: set[str] = set()
-    for line in lines:
-        text = normalise(line).strip()
-        if not text:
-            continue
-        yield from _short_lines(text)
-        if config.type is TokenizerType.unigram:
-            found = [word for word in text.split(" ") if 0 < len(word) <= _MAX_WORD_CHARACTERS]
-            words.update(found)
-            before_others.update(found[:-1])
-            if len(words) > _MAX_WORDS:
-                words = _most_frequent(words)
-                before_others &= words.keys()
-    for word, count in words.items():
-        if count >= 2:
-            yield word if word in before_others else f"{word} {word}"
-
-
-def _most_frequent(words: Counter[str]) -> Counter[str]:
-    """The counts of as many words as memory has room for."""
-    rarest = 1
-    while len(words) > _MAX_WORDS:
-        words = Counter({word: count for word, count in words.items() if count > rarest})
-        rarest *= 2
-    return words
-
-
-def _short_lines(text: str) -> Iterator[str]:
-    """The text, cut at spaces, or between characters where there are none, into lines that are not skipped."""
-    raw = text.encode()
-    start = 0
-    while len(raw) - start > _MAX_TRAINING_BYTES:
-        limit = start + _MAX_TRAINING_BYTES
-        end = raw.rfind(b" ", start + 1, limit + 1)
-        if end < 0:
-            end = limit
-            while raw[end] & 0xC0 == 0x80:  # inside a character
-                end -= 1
-        if part := raw[start:end].strip():
-            yield part.decode()
-        start = end
-    if part := raw[start:].strip():
-        yield part.decode()
-
-
-def _largest_size(message: str) -> int | None:
-    """The largest vocabulary that SentencePiece's message about a too large one names."""
-    found = re.search(r"value <= (\d+)", message)
-    return int(found[1]) if found else None
-
-
-def _explain(message: str, config: TokenizerConfig, asked: int, key: str) -> str:
-    """SentencePiece's message about the vocabulary's size, in terms of the configuration."""
-    if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        return (
-            f"tokenizer.{key} is {asked}, but the text's characters alone need {smallest[1]} pieces; "
-            f"set tokenizer.{key} well above that, or lower tokenizer.character_coverage"
-        )
-    if "!sentences_.empty()" in message:
-        return "the tokenizer cannot be built: there is no text to learn it from"
-    return f"the {config.type} tokenizer could not be built with tokenizer.{key}={asked}: {message}"
 
 
 def _decode(processor: sentencepiece.SentencePieceProcessor, ids: Sequence[Sequence[int]]) -> list[str]:

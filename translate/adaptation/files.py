@@ -84,13 +84,15 @@ def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
 
 
 def check_merge_output(output: Path, *, inputs: Sequence[Path]) -> None:
-    """UserError unless `output` is new, empty, or an earlier merge that is not itself merged here."""
+    """Raise UserError unless `output` is new, empty, or an earlier merge that is not one of the inputs."""
     for directory in inputs:
         if output.exists() and output.samefile(directory):
-            raise UserError(f"output={output}: that is what is merged; name a new folder")
+            raise UserError(f"output={output}: that is an input of the merge; name a new folder")
     check_replaceable(output, complete=[WEIGHTS, MODEL, MANIFEST], owned=MODEL_FILES)
     if (output / MANIFEST).exists() and "merged" not in read_json(output / MANIFEST):
-        raise UserError(f"output={output}: this folder is not replaced, for it holds another model; name a new folder")
+        raise UserError(
+            f"output={output}: this folder is not replaced, because it holds another model; name a new folder"
+        )
 
 
 def fingerprint(directory: Path) -> str:

@@ -1,7 +1,7 @@
 """Where YAML groups meet dataclasses."""
 
 from translate.config.command import run_command
-from translate.config.command_line import given_options
+from translate.config.command_line import is_given
 from translate.config.groups import Variants
 
-__all__ = ["Variants", "given_options", "run_command"]
+__all__ = ["Variants", "is_given", "run_command"]

@@ -11,7 +11,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,9 +26,9 @@ from translate.config.help import help_text
 from translate.config.mistakes import explain, known_keys, unknown_key, unknown_keys
 from translate.config.own_text import choose_own_text
 from translate.errors import UserError
-from translate.folders import MARKER, is_marked, listing, mark
+from translate.folders import MARKER, foreign_names, is_marked, listing, mark
 
-# all that a sweep's folder may hold
+# files of a sweep's folder, as patterns of names
 _OF_HYDRA = ("multirun.yaml", "optimization_results.yaml", "study.db*")
 _OF_A_SWEEP = (MARKER, *_OF_HYDRA, "trials.tsv", ".trials.lock*", "trial-*")
 
@@ -102,7 +101,7 @@ def to_settings(config: DictConfig, known: Sequence[str]) -> Any:
 
 
 def with_home(value: Any) -> Any:
-    """Settings in which every text that begins with ~/ or ~NAME/ has that home folder instead, as a shell does it."""
+    """Settings with the home folder in place of a leading ~/ or ~NAME/ of every text, as in a shell."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, **{f.name: with_home(getattr(value, f.name)) for f in _fields(value)})
     if isinstance(value, dict):
@@ -135,9 +134,9 @@ def register(name: str, schema: type[Any], variants: Variants, additions: Varian
 
 
 def sweep_folder(path: str) -> str:
-    """The path, of a folder that is there by then: Hydra and Optuna write into it before any trial begins.
+    """Make and mark a sweep's folder; its path. Hydra and Optuna write into it before any trial begins.
 
-    Raises UserError for a folder that is something else than a sweep's.
+    Raises UserError for a folder with files that are not a sweep's.
     """
     if not path:
         raise UserError("run.dir is empty: name a folder for the sweep")
@@ -146,13 +145,12 @@ def sweep_folder(path: str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"run.dir={path}: that is a file; name a folder for the sweep") from None
-    names = [entry.name for entry in folder.iterdir()]
-    # a table alone, without any trial, is somebody's own
-    patterns = _OF_A_SWEEP if any(fnmatch(name, "trial-*") for name in names) else (MARKER, *_OF_HYDRA)
-    foreign = [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)]
+    # a table alone, without any trial, is not a sweep's
+    patterns = _OF_A_SWEEP if any(folder.glob("trial-*")) else (MARKER, *_OF_HYDRA)
+    foreign = foreign_names(folder, patterns)
     if foreign and not is_marked(folder, "sweep"):
         raise UserError(
-            f"run.dir={path}: this folder is not a sweep's, and it is not empty: it holds {listing(sorted(foreign))}; "
+            f"run.dir={path}: this folder is not a sweep's, and it is not empty: it holds {listing(foreign)}; "
             "choose a new folder"
         )
     mark(folder, "sweep")
@@ -160,7 +158,7 @@ def sweep_folder(path: str) -> str:
 
 
 def _user_error(error: BaseException) -> str:
-    """The message of the UserError behind an error of Hydra's; empty: there is none."""
+    """The message of the UserError that caused an error of Hydra's; "" if none did."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):

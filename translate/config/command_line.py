@@ -29,12 +29,12 @@ def take_own_options(schema: type[Any]) -> dict[str, str]:
     return own
 
 
-def given_options() -> list[str]:
-    """The names of the options and groups on the command line that Hydra has read; none outside a command."""
+def is_given(group: str) -> bool:
+    """Whether the command line that Hydra has read sets this group or an option in it; False outside a command."""
     if not HydraConfig.initialized():
-        return []
+        return False
     overrides = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-    return [override.key_or_group for override in overrides]
+    return any(override.key_or_group.partition(".")[0] == group for override in overrides)
 
 
 def quote_texts() -> None:

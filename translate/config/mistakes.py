@@ -1,4 +1,4 @@
-"""What to say of an option that there is not, or of a value that does not fit."""
+"""Messages for unknown options and wrong values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WITHOUT_EVALUATION_SETS = (
 
 
 def explain(error: Exception, known: Sequence[str]) -> str:
-    """What a mistake on the command line was, with the nearest name there is."""
+    """Message for a mistake on the command line, with the nearest existing name."""
     message = str(error).strip()
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")

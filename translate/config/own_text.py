@@ -1,4 +1,4 @@
-"""Training text named on the command line takes the place of the whole corpus that a command has by default."""
+"""Training text named on the command line replaces the whole default corpus of a command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRAIN = "data.train"
 def choose_own_text(name: str) -> None:
     """Add data=text_files to the command line where it, or its experiment, names training text and no data=.
 
-    The validation and test sets, labels and languages of the default corpus belong to another text.
+    The default corpus's validation and test sets, labels and languages do not suit another text.
     """
     defaults = _read(CONFIGS / f"{name}.yaml").get("defaults", [])
     if not any(isinstance(entry, dict) and "data" in entry for entry in defaults):

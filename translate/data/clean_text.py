@@ -27,19 +27,17 @@ from translate.data.cleaning import (
     reason_to_drop,
 )
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
-from translate.data.held_out import HeldOut, PairKeys
+from translate.data.held_out import PairKeys, write_held_out
 from translate.data.storage import Ragged, RaggedWriter
 from translate.files import read_json, write_json
 from translate.target_unicode import LineForms, TargetUnicode, choose_form
-from translate.text import normalise, write_lines
+from translate.text import normalise
 
 Item = TypeVar("Item")
 
 CHUNK_PAIRS = 50_000
 _PAIRS_PER_MESSAGE = 1_000_000
 _ORIGINS_FILE = "origins.json"
-_HELD_OUT_FILE = "held_out.json"
-_LEFT_OUT_FILE = "left_out.npy"
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +46,10 @@ logger = logging.getLogger(__name__)
 class CleanText:
     """Normalised source and target text with its origin; only the rows `kept` are for training.
 
-    corpus (N,) and line (N,) say where a row came from: the corpus's place in the list, its line in its file.
-    origins: what reports call each file, with the first of its rows.
-    target_unicode: the form of the target side as its files hold it.
+    corpus, line    (N,): where a row came from: index of its corpus in the list, line in its file from 1
+    origins         first row of each file, and the file's name in reports
+    kept            (K,): the rows for training, in order
+    target_unicode  Unicode form of the raw target side
     """
 
     source: Ragged
@@ -79,10 +78,10 @@ class CleanText:
         return self.source.texts(rows), self.target.texts(rows)
 
     def example(self, row: int) -> Example:
-        """The beginning of a row's text and where it stands."""
+        """A row's text, shortened, with its corpus and line."""
         source, target = self.texts(np.array([row]))
-        place = bisect_right(self.origins, row, key=itemgetter(0)) - 1
-        return example(self.origins[place][1], int(self.line[row]), source[0], target[0])
+        file = bisect_right(self.origins, row, key=itemgetter(0)) - 1
+        return example(self.origins[file][1], int(self.line[row]), source[0], target[0])
 
     def release(self) -> None:
         self.source.release()
@@ -90,7 +89,7 @@ class CleanText:
 
 
 class _Writer:
-    """Takes raw pairs chunk by chunk; keeps on disk those that pass, and in memory a few numbers of each."""
+    """Takes raw pairs chunk by chunk; keeps those that pass on disk, and a few numbers of each in memory."""
 
     def __init__(self, directory: Path, config: CleaningConfig, *, text_form: int, keys: PairKeys | None) -> None:
         self._directory = directory
@@ -108,14 +107,13 @@ class _Writer:
         self.report = CleaningReport()
 
     def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
-        # the carriage return of a CRLF line end is no text
+        # the carriage return of a CRLF line end is not text
         all_sources = [normalise(row.source.removesuffix("\r"), self._text_form) for row in rows]
         all_targets = [normalise(row.target.removesuffix("\r"), self._text_form) for row in rows]
         sources: list[str] = []
         targets: list[str] = []
         lines: list[int] = []
         passed: list[bool] = []
-        prefix = f"{config.tag} " if config.tag else ""
         for row, source, target in zip(rows, all_sources, all_targets, strict=True):
             if self._file != (key, row.path):
                 self._file = (key, row.path)
@@ -125,7 +123,7 @@ class _Writer:
             if reason:
                 self.report.drop(reason, example(self._origins[-1][1], row.line, source, target))
                 continue
-            sources.append(prefix + source)
+            sources.append(config.prefix + source)
             targets.append(target)
             lines.append(row.line)
         self.report.total += len(rows)
@@ -141,7 +139,10 @@ class _Writer:
         _append_texts(self._target, targets)
 
     def close(self, left_out: NDArray[np.bool_] | None) -> dict[str, NDArray[np.int64]]:
-        """The rows on disk that are not kept, by reason; left_out (P,): True for pairs read that are held out."""
+        """Finish the files; the rows on disk that are not kept, by reason.
+
+        left_out  (P,), of all P pairs read: True for those that held-out sets take from the training text
+        """
         self._source.close()
         self._target.close()
         corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
@@ -175,7 +176,11 @@ def write_clean_text(
 ) -> CleaningReport:
     """Read, normalise and clean the named corpora into a folder that CleanText.load understands.
 
-    hold_out: the sets (valid, test) that are taken from the first corpus, for load_held_out.
+    corpora    with the keys of their configurations
+    text_form  version of the text form to normalise to
+    hold_out   names of the sets (valid, test) that are taken from the first corpus, for load_held_out
+
+    Raises UserError for corpora that cannot be read, or that have too few different pairs to hold some out.
     """
     keys = PairKeys() if hold_out else None
     writer = _Writer(directory, config, text_form=text_form, keys=keys)
@@ -191,7 +196,7 @@ def write_clean_text(
     left_out = None
     if keys is not None:
         chosen, left_out = keys.choose(hold_out, sizes[0])
-        _write_held_out(directory, corpora[0], chosen, left_out)
+        write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
     _save_target_unicode(directory, choose_form(target_forms, _RawTargets(corpora)))
     save_report(directory, writer.report)
@@ -201,44 +206,13 @@ def write_clean_text(
 
 @dataclass(frozen=True)
 class _RawTargets:
-    """The target lines as their files hold them, which can be read again and again."""
+    """The target lines as their files hold them, which can be read several times."""
 
     corpora: Sequence[tuple[str, CorpusConfig]]
 
     def __iter__(self) -> Iterator[str]:
         for name, corpus in self.corpora:
             yield from (target for _, target in read_pairs(corpus, key=name))
-
-
-def load_held_out(directory: Path) -> HeldOut:
-    """What write_clean_text has held out."""
-    return HeldOut(directory, **read_json(directory / _HELD_OUT_FILE))
-
-
-def pairs_left_out(directory: Path) -> NDArray[np.int64]:
-    """Places, among all pairs of all training corpora, of those held out or like them, in order."""
-    places: NDArray[np.int64] = np.load(directory / _LEFT_OUT_FILE)
-    return places
-
-
-def _write_held_out(
-    directory: Path,
-    corpus: tuple[str, CorpusConfig],
-    chosen: dict[str, NDArray[np.int64]],
-    left_out: NDArray[np.bool_],
-) -> None:
-    """Write the raw lines of the chosen pairs as text files, in the order of their hashes."""
-    key, config = corpus
-    wanted = {place for places in chosen.values() for place in places.tolist()}
-    pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
-    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
-    for name, places in chosen.items():
-        for index, side in enumerate(("source", "target")):
-            write_lines(directory / f"{name}.{side}", [raw[place][index] for place in places.tolist()])
-    sizes = {name: len(places) for name, places in chosen.items()}
-    left_out_besides = int(left_out.sum()) - sum(sizes.values())
-    write_json(directory / _HELD_OUT_FILE, {"sizes": sizes, "left_out": left_out_besides})
-    np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 def log_progress(done: str, pairs: int) -> None:
@@ -273,7 +247,7 @@ def _load_target_unicode(directory: Path) -> TargetUnicode:
 
 
 def add_examples(report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer]) -> None:
-    """Show the first of the rows dropped for a reason, as far as the report has room."""
+    """Add the first rows dropped for a reason to the report's examples, as far as it has room."""
     for row in rows.tolist():
         if not report.wants_example(reason):
             return

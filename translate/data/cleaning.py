@@ -13,6 +13,7 @@ from translate.text import find_control
 
 _EXAMPLES_PER_REASON = 3
 _EXAMPLE_CHARACTERS = 60
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
 
 BLANK = "blank side"
 COPY = "source = target"
@@ -27,7 +28,7 @@ REASONS = [BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, N
 
 @dataclass(kw_only=True)
 class CleaningConfig:
-    """What is dropped from the training text; validation and test text is never touched.
+    """Filters of the training text; validation and test text is never changed.
 
     max_characters  per side; 0: any number
     max_ratio       longer side / shorter side, in bytes of UTF-8, which is roughly fair between scripts;
@@ -56,7 +57,7 @@ class Example:
 
 @dataclass
 class CleaningReport:
-    """How many pairs were read, how many of them were kept, and why the others were not."""
+    """Counts of the pairs read, kept, and dropped by reason, with examples."""
 
     total: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -120,6 +121,11 @@ def hash_lines(lines: Sequence[str]) -> NDArray[np.uint64]:
 def hash_pairs(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.uint64]:
     """64 bits of each pair; neither side may hold a line break."""
     return hash_lines([f"{source}\n{target}" for source, target in zip(sources, targets, strict=True)])
+
+
+def combine_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One 64-bit hash for each pair of hashes; their order matters."""
+    return first * _MIXER + second
 
 
 def first_occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 from translate.data.names import one_or_several
 from translate.errors import UserError
-from translate.files import require_regular, sha256
+from translate.files import require_regular
 from translate.text import open_bytes, read_lines
 
 Pair = tuple[str, str]
@@ -30,7 +29,7 @@ _BATCH_ROWS = 10_000
 
 
 class Row(NamedTuple):
-    """A sentence pair, its file, and its line there from 1: a record's number in Parquet, SQuAD and the hub."""
+    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
 
     path: str
     line: int
@@ -87,8 +86,13 @@ class CorpusConfig:
 
     @property
     def targets(self) -> list[str]:
-        """Every target: the first is what models learn from, all are references."""
+        """All targets: the first is for training and the validation loss, all are references."""
         return self.target if isinstance(self.target, list) else [self.target]
+
+    @property
+    def prefix(self) -> str:
+        """The tag and a space, as they stand in front of each source line; "" without a tag."""
+        return f"{self.tag} " if self.tag else ""
 
     @property
     def is_given(self) -> bool:
@@ -148,54 +152,18 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
-    """The corpus that a row is of, with its file where the corpus has several."""
+    """A row's corpus, with its file where the corpus has several."""
     return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
 
 
-def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
-    """SHA-256 of each file that read_pairs reads, whatever the files are called."""
+def corpus_files(config: CorpusConfig, *, key: str) -> list[str]:
+    """Each file that read_rows reads. Raises UserError where an option is missing or names no regular file."""
     _require_files(config, key)
     try:
         _check_names(config, key)
-        return [_hash_file(path) for path in _files(config)]
+        return _files(config)
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Some corpora's files as they were once, each by the key of its configuration: SHA-256 and the system's times."""
-
-    corpora: dict[str, CorpusConfig]
-    hashes: dict[str, list[str]]
-    status: dict[str, list[tuple[int, ...]]]
-
-    @classmethod
-    def take(cls, corpora: Sequence[tuple[str, CorpusConfig]]) -> Snapshot:
-        status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
-        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
-
-    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
-        """UserError where files are no longer what was hashed, so that what was read since may be another text.
-
-        A file that was changed and changed back has its old hash, but not its old times.
-        """
-        for key in self.corpora if keys is None else keys:
-            config = self.corpora[key]
-            if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
-                raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
-
-
-def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
-    _require_files(config, key)
-    try:
-        _check_names(config, key)
-        found = [os.stat(path) for path in _files(config)]
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
-    except OSError:
-        return []  # hashing it says what is wrong
-    return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]
 
 
 def read_text(config: CorpusConfig) -> Iterator[Row]:
@@ -309,22 +277,16 @@ def _check_names(config: CorpusConfig, key: str) -> None:
     values = {**vars(config), "target": all(config.targets)}
     if missing := [name for name in needed if not values[name]]:
         options = " ".join(f"{key}.{name}=…" for name in missing)
-        are_columns = config.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing)
-        what = (
-            f"which columns of the {config.format} corpus to read"
-            if are_columns
-            else f"where the {config.format} corpus is"
-        )
-        automatic = (
-            f" (pairs are held out from data.train where no {key} option is set)"
-            if key in ("data.valid", "data.test")
-            else ""
-        )
-        raise UserError(f"nothing says {what}{automatic}; set {options}")
+        what = f"where the {config.format} corpus is"
+        if config.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing):
+            what = f"which columns of the {config.format} corpus to read"
+        if key in ("data.valid", "data.test"):
+            what += f" (pairs are held out from data.train where no {key} option is set)"
+        raise UserError(f"nothing says {what}; set {options}")
 
 
 def _require_files(config: CorpusConfig, key: str) -> None:
-    """UserError for a pipe or device: a corpus is hashed, read and reported on, each time from its beginning."""
+    """Raise UserError for a pipe or device: a corpus is read several times, each time from its beginning."""
     paths = [(f"{key}.labels", config.labels)]
     if config.format is CorpusFormat.text:
         paths += [(f"{key}.source", config.source), *((f"{key}.target", path) for path in config.targets)]
@@ -352,14 +314,8 @@ def _paths(config: CorpusConfig) -> list[str]:
     raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
 
 
-def _hash_file(path: str) -> str:
-    with open_bytes(path):
-        pass  # for its errors; what is hashed are the bytes as they are stored, compressed or not
-    return sha256(path)
-
-
 def _column_places(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
-    """Where the two columns stand, from 0, and whether the first line is a header."""
+    """Indices of the two columns, from 0, and whether the first line is a header."""
     names = first_line.rstrip("\r").split("\t")
     if config.source.isdecimal() and config.target.isdecimal():
         places = int(config.source) - 1, int(config.target) - 1

@@ -1,10 +1,10 @@
 """Validation and test pairs out of the training text, for corpora that come without such sets.
 
 A pair has two keys, one for each side: the hash of its text without case, digits and punctuation. Pairs with a key
-below a threshold are the validation set, pairs with one above another the test set. So the choice depends on nothing
-but the text, not on order, file names or direction; and what was held out stays so while the corpus grows, until the
-sets have their full size. Training text with a key of a held-out pair on either side, in whichever corpus, is left out:
-neither near-equal sentences, reversed corpora nor back-translations give away what validation asks for.
+below a threshold are the validation set, pairs with one above another threshold the test set. The choice depends on
+the text alone, not on order, file names or direction, and a pair that is held out stays so while the corpus grows,
+until the sets have their full size. Training pairs of any corpus with a key of a held-out pair on either side are left
+out, so that near-equal sentences, reversed corpora and back-translations do not leak into training.
 
 Letters: N pairs.
 """
@@ -15,16 +15,18 @@ import filecmp
 import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.cleaning import first_occurrences, hash_lines, hash_pairs
-from translate.data.corpora import CorpusConfig
+from translate.data.cleaning import combine_hashes, first_occurrences, hash_lines, hash_pairs
+from translate.data.corpora import CorpusConfig, read_pairs
 from translate.errors import UserError
-from translate.files import atomic_file
+from translate.files import atomic_file, read_json, write_json
+from translate.text import write_lines
 
 VERSION = 1  # of the choice: raise it when the same text gives other pairs
 
@@ -32,33 +34,41 @@ _SHARE = 0.02  # of the pairs for each set, on average
 _LEAST_SHARE = 0.01  # in a small corpus by chance fewer hashes than expected may be beyond the threshold
 _MOST_PAIRS = 1000
 _FEWEST_USABLE = 20
-# A sentence that many pairs share stays in the training text, all of which would have to go with it
+# A sentence that many pairs share is not held out: all of them would have to leave the training text
 _MOST_ALIKE = 20
-_MIXER = np.uint64(0x9E3779B97F4A7C15)
 
-HELD_OUT_FILES = tuple(f"{name}.{side}" for name in ("valid", "test") for side in ("source", "target"))
+SIDES = ("source", "target")
+HELD_OUT_FILES = tuple(f"{name}.{side}" for name in ("valid", "test") for side in SIDES)
+
+_HELD_OUT_FILE = "held_out.json"
+_LEFT_OUT_FILE = "left_out.npy"
 
 Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pairs of data.train that are validation or test set; sizes by name, left_out: pairs like them."""
+    """Pairs of data.train that are the validation or test set, as files in a directory.
+
+    sizes     pairs of each set, by name
+    left_out  number of further pairs that leave the training text, because they are like these
+    """
 
     directory: Path
     sizes: dict[str, int]
     left_out: int
 
     def corpus(self, name: str, *, tag: str) -> CorpusConfig:
-        return CorpusConfig(source=str(self._path(name, "source")), target=str(self._path(name, "target")), tag=tag)
+        source, target = self.paths(name)
+        return CorpusConfig(source=str(source), target=str(target), tag=tag)
 
     def copy(self, folder: Path) -> HeldOut:
-        """Write the files into a folder too, unless they are there."""
+        """Write the files into another folder, unless they are there already."""
         folder.mkdir(parents=True, exist_ok=True)
-        copied = HeldOut(folder, self.sizes, self.left_out)
+        copied = replace(self, directory=folder)
         for name in self.sizes:
-            for side in ("source", "target"):
-                _copy(self._path(name, side), copied._path(name, side))
+            for path, target in zip(self.paths(name), copied.paths(name), strict=True):
+                _copy(path, target)
         return copied
 
     def describe(self) -> str:
@@ -70,12 +80,45 @@ class HeldOut:
             "(your own: data.valid.source=… data.valid.target=…)"
         )
 
-    def _path(self, name: str, side: str) -> Path:
-        return self.directory / f"{name}.{side}"
+    def paths(self, name: str) -> tuple[Path, Path]:
+        """The source and the target file of a set."""
+        source, target = (self.directory / f"{name}.{side}" for side in SIDES)
+        return source, target
+
+
+def load_held_out(directory: Path) -> HeldOut:
+    """The sets that write_held_out wrote."""
+    return HeldOut(directory, **read_json(directory / _HELD_OUT_FILE))
+
+
+def pairs_left_out(directory: Path) -> NDArray[np.int64]:
+    """Ascending indices, among all pairs of all training corpora, of those held out or like them."""
+    indices: NDArray[np.int64] = np.load(directory / _LEFT_OUT_FILE)
+    return indices
+
+
+def write_held_out(
+    directory: Path,
+    corpus: tuple[str, CorpusConfig],
+    chosen: dict[str, NDArray[np.int64]],
+    left_out: NDArray[np.bool_],
+) -> None:
+    """Write the raw lines of the chosen pairs, given as indices among all pairs, as text files in their order."""
+    key, config = corpus
+    wanted = {place for places in chosen.values() for place in places.tolist()}
+    pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
+    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
+    sizes = {name: len(places) for name, places in chosen.items()}
+    held_out = HeldOut(directory, sizes, left_out=int(left_out.sum()) - sum(sizes.values()))
+    for name, places in chosen.items():
+        for index, path in enumerate(held_out.paths(name)):
+            write_lines(path, [raw[place][index] for place in places.tolist()])
+    write_json(directory / _HELD_OUT_FILE, {"sizes": held_out.sizes, "left_out": held_out.left_out})
+    np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 class _Categories(dict[int, int | None]):
-    """For str.translate: letters and their marks stay, invisible format characters go, the rest becomes a space."""
+    """For str.translate: keeps letters and marks, drops invisible format characters, makes the rest spaces."""
 
     def __missing__(self, code: int) -> int | None:
         category = unicodedata.category(chr(code))
@@ -99,14 +142,14 @@ class PairKeys:
         self._chunks: list[tuple[Hashes, Hashes, Hashes, NDArray[np.bool_]]] = []
 
     def add(self, sources: Sequence[str], targets: Sequence[str], usable: Sequence[bool]) -> None:
-        """Normalised sides of some pairs, and whether they may be held out."""
+        """Take the normalised sides of some pairs, and whether each may be held out."""
         keys = (hash_lines([sentence_key(line) for line in side]) for side in (sources, targets))
         self._chunks.append((*keys, hash_pairs(sources, targets), np.array(usable, bool)))  # type: ignore[arg-type]
 
     def choose(
         self, names: Sequence[str], num_candidates: int
     ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:
-        """Pairs for each of the sets called valid and test, and (N,) True for all that must leave the training text.
+        """Indices of the pairs of each named set, and (N,) True for all pairs that must leave the training text.
 
         Only the first num_candidates pairs may be held out. Raises UserError when they are too few or too much alike.
         """
@@ -125,7 +168,10 @@ class PairKeys:
 
 
 class _Chooser:
-    """Chooses among N different pairs by the hashes of their sides; taken: the keys of those chosen."""
+    """Chooses among N different pairs by the hashes of their sides, each (N,).
+
+    taken  keys of the pairs chosen so far
+    """
 
     def __init__(self, source: Hashes, target: Hashes) -> None:
         self._source = source
@@ -135,20 +181,20 @@ class _Chooser:
         self.taken: set[int] = set()
 
     def take(self, name: str) -> list[int]:
-        """Pairs for the set called valid or test. Raises UserError if all are too much alike."""
+        """Choose pairs for the set called valid or test. Raises UserError if all are too much alike."""
         found = self._beyond_threshold(name, self._source, self._target, most=_MOST_PAIRS)
         if len(found) < self._least:
             # answers and labels are shared by many pairs: there, rare sources have to do
             found += self._beyond_threshold(name, self._source, most=_MOST_PAIRS - len(found))
         if not found:
             raise UserError(
-                f"data.train: its pairs are too much alike, apart from case, digits and punctuation, to hold some "
+                f"data.train: its pairs are too similar, apart from case, digits and punctuation, to hold some "
                 f"out as data.{name}: set data.{name}.source=… data.{name}.target=…"
             )
         return found
 
     def _beyond_threshold(self, name: str, *sides: Hashes, most: int) -> list[int]:
-        """Pairs of which one of these sides is beyond the threshold, and all are rare and not taken yet."""
+        """Take pairs with one of these sides beyond the threshold, and all of them rare and not taken yet."""
         # each end of the range of hashes belongs to one set, so that neither moves where the other is not needed
         distance = np.min(sides, axis=0) if name == "valid" else ~np.max(sides, axis=0)
         order = np.argsort(distance)
@@ -169,18 +215,18 @@ class _Chooser:
 
 
 def _threshold(num_sides: int) -> np.uint64:
-    """A value that the lowest of so many independent hashes is below in the share of pairs to hold out."""
+    """Threshold that the lowest of num_sides independent uniform hashes falls below with probability _SHARE."""
     return np.uint64((1 - (1 - _SHARE) ** (1 / num_sides)) * 2**64)
 
 
 def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One of the rows for each pair of keys: that with the lowest hash of its text, whatever the order."""
+    """One row for each pair of keys: the one with the lowest hash of its text, whatever the order."""
     rows = rows[np.argsort(pair[rows], kind="stable")]
-    return rows[first_occurrences(source[rows] * _MIXER + target[rows])]
+    return rows[first_occurrences(combine_hashes(source[rows], target[rows]))]
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """Bounds of blocks that grow, as each costs a pass over all pairs."""
+    """Bounds of blocks of growing size, since each costs a pass over all pairs."""
     start = 0
     while start < count:
         yield start, min(start + size, count)
@@ -188,7 +234,7 @@ def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int64]:
-    """In how many pairs each of the keys stands on the source side, plus those with it on the target side."""
+    """Number of pairs with each of the keys on the source side, plus that of pairs with it on the target side."""
     known, places = np.unique(keys, return_inverse=True)
     counts = np.zeros(len(known), np.int64)
     for side in (source, target):

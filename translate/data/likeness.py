@@ -20,12 +20,12 @@ _MUCH_OVERLAP = 0.05
 
 
 def likeness(split: Split, train: Split) -> Values:
-    """For each side, lengths in characters of both and the share of the split's characters that training lacks."""
+    """For each side, lengths in characters and scripts of both, and the share of characters that training lacks."""
     return {name: _side_likeness(side, train.sides[name]) for name, side in split.sides.items()}
 
 
 def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]:
-    """What makes scores on a set (key: data.valid or data.test) mislead, a line each."""
+    """Reasons why scores on a set (key: data.valid or data.test) mislead, a line each."""
     lines = []
     if unlike := [text for name in split.sides for text in _differences(name, split.sides[name], train.sides[name])]:
         lines.append(f"{key} is unlike the training text: {'; '.join(unlike)}")
@@ -57,7 +57,7 @@ def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
     if _has_far_median(lengths, usual):
         yield f"{name} has a median of {found['median']} characters, training {found['train_median']}"
     elif _has_far_p95(lengths, usual):
-        yield f"95 % of {name} have up to {found['p95']} characters, of training up to {found['train_p95']}"
+        yield f"95 % of {name} lines have up to {found['p95']} characters, of training lines up to {found['train_p95']}"
     if side.script and train.script and side.script != train.script:
         yield f"{name} is in {side.script} script, training in {train.script}"
     if found["unseen_characters"] > _MANY_UNSEEN:
@@ -65,7 +65,7 @@ def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
 
 
 def _lengths(side: Side) -> NDArray[np.int32]:
-    """Characters of the lines that are not blank; of one blank line where all are."""
+    """Characters of each line that is not blank; [0] where all are blank."""
     lengths = side.profile.characters[side.profile.words > 0]
     return lengths if len(lengths) else np.zeros(1, np.int32)
 
@@ -87,8 +87,8 @@ def _factor(first: int, second: int) -> float:
     return high / low
 
 
-def _percentile(numbers: NDArray[np.int32], place: int) -> int:
-    return int(np.percentile(numbers, place, method="lower"))
+def _percentile(numbers: NDArray[np.int32], percent: int) -> int:
+    return int(np.percentile(numbers, percent, method="lower"))
 
 
 def _unseen(side: Side, train: Side) -> float:

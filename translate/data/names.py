@@ -11,7 +11,8 @@ from translate.errors import UserError
 def one_or_several(value: Any, *, key: str) -> list[str]:
     """The names in an option that is one name or a list of them; numbers (of columns) become text.
 
-    OmegaConf has no type for `str | list[str]`. Raises UserError for anything else, an empty list included.
+    For options of type Any, as OmegaConf does not know `str | list[str]`. Raises UserError for anything else, an empty
+    list included.
     """
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str | int | float | Path) for name in names):

@@ -3,71 +3,53 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sentencepiece
-from numpy.typing import NDArray
 
-from translate.data.clean_text import CHUNK_PAIRS, CleanText, load_held_out, write_clean_text
+from translate.data.clean_text import CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, Snapshot, phase_starts
+from translate.data.config import (
+    DataConfig,
+    corpus_tags,
+    evaluation_corpora,
+    evaluation_settings,
+    sets_to_hold_out,
+    training_corpora,
+)
+from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.encoded import EncodedCorpus, write_encoded
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
-from translate.data.held_out import HeldOut
+from translate.data.held_out import HeldOut, load_held_out
 from translate.data.references import read_references
 from translate.data.sentence_counts import usual_limits
-from translate.data.storage import Ragged, building_in_cache, digest
+from translate.data.snapshot import Snapshot
+from translate.data.storage import building_in_cache, digest
+from translate.data.tokenizer_sample import RowTexts, sample_rows, sampling_weights
 from translate.errors import UserError
 from translate.target_unicode import TargetUnicode
-from translate.text import TEXT_FORM, normalise, read_lines
-from translate.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from translate.text import TEXT_FORM, read_lines
+from translate.tokenizer import Tokenizer, TokenizerConfig
+from translate.tokenizer_training import train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
-
-# PAD, UNK, BOS, EOS and bytes as SentencePiece writes them
-_RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(kw_only=True)
-class DataConfig:
-    """The corpora of one translation direction.
-
-    root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
-    cache       the folder for everything that prepare() makes
-    additional  more training corpora, mixed in by their weight
-    valid       held out from train when nothing says where it is, and so is test then
-    test        absent when valid is given and nothing says where test is
-    """
-
-    source_language: str = ""
-    target_language: str = ""
-    root: str = ""
-    train_stem: str = "train"
-    cache: str = "data/cache"
-    train: CorpusConfig = field(default_factory=CorpusConfig)
-    additional: list[CorpusConfig] = field(default_factory=list)
-    valid: CorpusConfig = field(default_factory=CorpusConfig)
-    test: CorpusConfig = field(default_factory=CorpusConfig)
-    cleaning: CleaningConfig = field(default_factory=CleaningConfig)
-
-
 @dataclass
 class ParallelText:
-    """A validation or test set as it is in its files; its tag, if it has one, stands before each source.
+    """A validation or test set of N pairs as it is in its files, with its tag in front of each source line.
 
-    target              the reference; of several, the first
-    further_references  the others, as many lines each
+    target              N lines, the reference; of several, the first
+    further_references  N lines of each of the others
     labels              of each pair, or None
-    tag                 what stands before each source; "" for none
+    tag                 the tag in front of each source line; "" for none
     reference_paths     the files of all references when those are plain text, else none
     """
 
@@ -91,11 +73,11 @@ class ParallelText:
 class Prepared:
     """All that training needs to know of data; fingerprint changes with any of it, tokenizer included.
 
-    sentences_per_line, trained_tokens  the most that source lines usually have: see usual_limits
-    target_unicode  the form of the training target, which translations are written in
-    evaluation      where valid and test come from, each with the key of its configuration
+    sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
+    target_unicode  Unicode form of the training target, which translations are written in
+    evaluation      corpora of valid and test, with the keys of their configurations
     held_out        the sets taken from the training text, None if valid is given
-    snapshot        the files that the fingerprint stands for, as they were when they were hashed
+    snapshot        state of the corpora's files when they were hashed
     """
 
     tokenizer: Tokenizer
@@ -137,12 +119,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     evaluation = [*(_held_out_corpora(data, held_out) if held_out else []), *given]
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in evaluation if name not in texts}
-    if isinstance(tokenizer, Tokenizer):
-        built = tokenizer
-        _require_tags(built, data)
-    else:
-        _warn_of_untrained_tags(data, tokenizer)
-        built = _tokenizer(data, tokenizer, text, text_key)
+    built = _tokenizer(data, tokenizer, text, text_key)
     encoded_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _encoded(data, text, built, encoded_key)
 
@@ -165,72 +142,9 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     )
 
 
-def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """Each training corpus with the key of its configuration."""
-    corpora = [("data.train", data.train)]
-    corpora += [(f"data.additional[{index}]", corpus) for index, corpus in enumerate(data.additional)]
-    for key, corpus in corpora:
-        if not corpus.weight > 0:
-            raise UserError(f"{key}.weight ({corpus.weight}) must be above 0; leave the corpus out instead")
-        if len(corpus.targets) > 1:
-            raise UserError(
-                f"{key}.target names {len(corpus.targets)}: {', '.join(corpus.targets)}; training text has one target, "
-                "several are references, which only data.valid and data.test can have"
-            )
-        if not 0 <= corpus.start < corpus.end <= 1:
-            raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
-    configs = [corpus for _, corpus in corpora]
-    for share in phase_starts(configs):
-        if not any(corpus.takes_part(share) for corpus in configs):
-            raise UserError(f"no training corpus takes part after {share:.0%} of the run: see data.train.end")
-    return corpora
-
-
-def evaluation_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """The validation and test sets that are given, each with the key of its configuration."""
-    valid = [("data.valid", data.valid)] if data.valid.is_given else []
-    return valid + ([("data.test", data.test)] if has_test(data) else [])
-
-
-def sets_to_hold_out(data: DataConfig) -> list[str]:
-    """The sets that the training text has to give; a test set only beside a validation set."""
-    if data.valid.is_given:
-        return []
-    return ["valid"] if has_test(data) else ["valid", "test"]
-
-
-def corpus_tags(data: DataConfig) -> list[str]:
-    """The tags of all corpora, each once; UserError for what cannot be told from text."""
-    tags = []
-    for key, corpus in training_corpora(data) + _evaluation_settings(data):
-        tag = corpus.tag
-        if tag and (len(tag) < 2 or tag != normalise(tag).strip() or _RESERVED.fullmatch(tag)):
-            raise UserError(f"{key}.tag={tag!r}: a tag has two or more characters and no space around, such as <2de>")
-        tags += [tag] if tag else []
-    return list(dict.fromkeys(tags))
-
-
-def has_untagged_source(data: DataConfig) -> bool:
-    """Whether a training corpus has no tag, so that lines without one are usual."""
-    return any(not corpus.tag for _, corpus in training_corpora(data))
-
-
-def _evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
-    """Of validation and test set, given or held out."""
-    return [("data.valid", data.valid), ("data.test", data.test)]
-
-
-def has_test(data: DataConfig) -> bool:
-    """Whether a test set is given, if only by options that miss the place of its text: none is held out then."""
-    if data.test.source or data.test.path:
-        return True
-    return data.test.is_given and not data.valid.is_given
-
-
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     """A whole validation or test set; UserError also when its labels are not as many as its pairs."""
     source, references = read_references(config, key=key)
-    prefix = f"{config.tag} " if config.tag else ""
     labels = None
     if config.labels:
         labels = list(islice(read_labels(config.labels), config.skip, config.last))
@@ -244,7 +158,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
     return ParallelText(
         name=key.removeprefix("data."),
-        source=[prefix + line for line in source],
+        source=[config.prefix + line for line in source],
         target=references[0],
         labels=labels,
         reference_paths=config.targets if is_plain else [],
@@ -265,7 +179,7 @@ def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> list[tuple[str, Co
 
 
 def _cached(data: DataConfig, kind: str, key: str) -> Path:
-    """The folder in the cache for something made from what the key stands for."""
+    """Folder in the cache for data of a kind (text, tokenizer, tokens); key identifies all that it is made from."""
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
@@ -283,8 +197,17 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str],
     return text
 
 
-def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
-    weights = _sampling_weights(training_corpora(data))
+def _tokenizer(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, text: CleanText, text_key: str) -> Tokenizer:
+    """The tokenizer that is given, or one learned from the text."""
+    if isinstance(tokenizer, Tokenizer):
+        _require_tags(tokenizer, data)
+        return tokenizer
+    _warn_of_untrained_tags(data, tokenizer)
+    return _learned_tokenizer(data, tokenizer, text, text_key)
+
+
+def _learned_tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
+    weights = sampling_weights(training_corpora(data))
     tags = corpus_tags(data)
     key = digest([text_key, asdict(config), weights, tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
@@ -292,19 +215,11 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
-            train_tokenizer(config, _Lines(text.source, rows), _Lines(text.target, rows), tags=tags).save(folder)
+            train_tokenizer(config, RowTexts(text.source, rows), RowTexts(text.target, rows), tags=tags).save(folder)
             _log_time("learned the vocabulary from", len(rows), started)
     tokenizer = Tokenizer.load(directory)
     _report_size(tokenizer, config)
     return tokenizer
-
-
-def _sampling_weights(corpora: list[tuple[str, CorpusConfig]]) -> list[float]:
-    """How often a pair of each corpus stands in the tokenizer's sample where there is room for all."""
-    weights = [corpus.weight for _, corpus in corpora]
-    if min(weights) == max(weights):
-        return [1.0] * len(weights)
-    return [weight / min(1.0, max(weights)) for weight in weights]
 
 
 def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
@@ -328,56 +243,28 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
     return encoded
 
 
-def sample_rows(corpus: NDArray[np.integer], weights: Sequence[float], size: int, seed: int) -> NDArray[np.int64]:
-    """About `size` row numbers in order, drawn with the seed; corpus (N,) says which corpus each row is of.
-
-    Where there is room for all rows by their corpora's weights, one of weight 2 stands there twice, and of weight 0.1
-    every tenth.
-    """
-    random = np.random.default_rng(seed)
-    wanted = np.bincount(corpus, minlength=len(weights)) @ np.array(weights)
-    times = np.zeros(len(corpus), np.int32)
-    for number, weight in enumerate(weights):
-        rows = np.flatnonzero(corpus == number)
-        copies, share = divmod(weight * min(1.0, size / wanted), 1)
-        times[rows] = int(copies)
-        times[random.choice(rows, round(share * len(rows)), replace=False)] += 1
-    return np.repeat(np.arange(len(corpus)), times)
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """The texts of some rows, which can be read again and again."""
-
-    text: Ragged
-    rows: NDArray[np.int64]
-
-    def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self.rows), CHUNK_PAIRS):
-            yield from self.text.texts(self.rows[start : start + CHUNK_PAIRS])
-            self.text.release()
-
-
 def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> None:
-    """Of tags that are on no training corpus: only lines that begin with them by themselves teach what they mean."""
+    """Warn of tags that no training corpus has: the model learns them only from lines that begin with them anyway."""
     trained = {corpus.tag for _, corpus in training_corpora(data)}.union(tokenizer.user_symbols)
-    for key, corpus in _evaluation_settings(data):
+    for key, corpus in evaluation_settings(data):
         if corpus.tag and corpus.tag not in trained:
             logger.warning("%s.tag=%s is the tag of no training corpus", key, corpus.tag)
 
 
 def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
-    """UserError for a tag that the tokenizer of another model lacks; one of an older version reads those of evaluation
-    sets as text, and a run that began with it goes on."""
+    """Raise UserError for a tag that a given tokenizer lacks.
+
+    A tokenizer of an older version has no tags and reads those of evaluation sets as text, so that its run can go on.
+    """
     known = [*tokenizer.tags, *tokenizer.user_symbols]
-    for key, corpus in training_corpora(data) + (_evaluation_settings(data) if tokenizer.tags else []):
+    for key, corpus in training_corpora(data) + (evaluation_settings(data) if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
             listing = f"it knows {', '.join(known)}" if known else "it has none"
             raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol; {listing}")
 
 
 def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str]]) -> list[Any]:
-    """What of these corpora decides the pairs they give: not the files' names, nor the weights."""
+    """The settings and hashes that determine the pairs of these corpora: neither file names nor weights."""
     content = []
     for key, corpus in corpora:
         is_text = corpus.format is CorpusFormat.text
@@ -388,7 +275,7 @@ def _content(corpora: list[tuple[str, CorpusConfig]], hashes: dict[str, list[str
 
 
 def _mix(corpora: list[tuple[str, CorpusConfig]]) -> list[Any]:
-    """How much of each corpus an epoch sees, and when."""
+    """Weight of each corpus and, if it takes part for a time only, that time."""
     return [
         corpus.weight if corpus.is_permanent else [corpus.weight, corpus.start, corpus.end] for _, corpus in corpora
     ]

@@ -1,4 +1,4 @@
-"""What lines of text are like, counted for many lines at once: length, words, control characters, script.
+"""Statistics of text for many lines at once: length, words, control characters, script.
 
 Letters: N lines, C code points of all of them, S scripts.
 """
@@ -47,9 +47,9 @@ class Profile:
 
 
 class Profiler:
-    """Remembers the class of each character it has met, so that a line costs array operations only.
+    """Keeps the class of each character it has met, so that a line costs array operations only.
 
-    counts (0x110000,): how often it has met each character.
+    counts (0x110000,): occurrences of each character so far.
     """
 
     def __init__(self) -> None:
@@ -144,6 +144,6 @@ def _script_name(character: str) -> str:
 
 
 def _first_word(character: str) -> str:
-    """The first word of a letter's Unicode name that says more than its width: its script."""
+    """The script of a letter: the first word of its Unicode name that is not about its width."""
     words = [word for word in unicodedata.name(character, "UNNAMED").split() if word not in _WIDTHS]
     return words[0] if words else "UNNAMED"

@@ -9,7 +9,7 @@ from translate.errors import UserError
 
 
 def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]]]:
-    """All source lines, and as many lines of each target. Raises UserError where they do not match."""
+    """All N source lines, and N lines of each target. Raises UserError where targets have other sources or lengths."""
     source: list[str] = []
     references = []
     for number, target in enumerate(config.targets):

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.clean_text import pairs_left_out
 from translate.data.cleaning import shorten
+from translate.data.config import DataConfig, training_corpora
 from translate.data.corpora import Row
+from translate.data.held_out import pairs_left_out
 from translate.data.likeness import likeness, warnings
-from translate.data.preparation import DataConfig, Prepared, training_corpora
+from translate.data.preparation import Prepared
 from translate.data.report_markdown import as_markdown
 from translate.data.statistics import Split, far_lengths, far_ratios, gather, repeated, shared_with
 from translate.data.storage import building_in_cache, digest
@@ -29,14 +30,14 @@ Values = dict[str, Any]
 
 @dataclass
 class DataReport:
-    """The same facts for people and for programs."""
+    """A report as Markdown for people, and as values for programs."""
 
     markdown: str
     values: Values
 
     @property
     def warnings(self) -> list[str]:
-        """What makes scores on the validation or test set mislead."""
+        """Reasons why scores on the validation or test set mislead, a line each."""
         return list(self.values["warnings"])
 
     def save(self, directory: str | Path) -> None:
@@ -47,7 +48,7 @@ class DataReport:
 
     @classmethod
     def load(cls, directory: str | Path) -> DataReport:
-        """What save wrote."""
+        """Read what save wrote."""
         markdown = (Path(directory) / MARKDOWN).read_text(encoding="utf-8")
         return cls(markdown, read_json(Path(directory) / VALUES))
 

@@ -45,7 +45,7 @@ def _warnings(warnings: Sequence[str]) -> list[str]:
 
 
 def _notes(values: Values) -> list[str]:
-    """What a reader has to know to read the numbers."""
+    """Notes that the numbers need to be understood."""
     notes = []
     if held_out := values["held_out"]:
         sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in held_out["sizes"].items())
@@ -53,7 +53,9 @@ def _notes(values: Values) -> list[str]:
     corpora = [corpus for split in values["splits"].values() for corpus in split["corpora"]]
     for corpus in corpora:
         if count := max(corpus["carriage_returns"].values()):
-            notes.append(f"{corpus['key']}: CRLF line ends, {count:,} of {corpus['pairs']:,}; they are no text.")
+            notes.append(
+                f"{corpus['key']}: CRLF line ends, {count:,} of {corpus['pairs']:,}; they do not count as text."
+            )
     if len({corpus["tag"] for corpus in corpora}) > 1:
         notes.append("Corpora have tags: a repeat is counted where the tag is the same, too.")
     return notes

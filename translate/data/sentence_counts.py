@@ -1,4 +1,4 @@
-"""How many sentences and tokens the source lines of the training text usually have, at most."""
+"""Limits of usual source lines in the training text: their sentences and their tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from translate.sentences import split_sentences
 
 _SAMPLE = 100_000
 _CHUNK = 10_000
-# A share of lines that a model learns from: what fewer lines have, it has hardly seen.
+# A model has hardly seen lengths that fewer lines reach.
 _USUAL_SHARE = 0.02
 _VERSION = 2  # of translate.sentences: raise it when the same line gives another number of sentences
 
@@ -22,7 +22,11 @@ _VERSION = 2  # of translate.sentences: raise it when the same line gives anothe
 def usual_limits(train: EncodedCorpus, *, language: str, cache: Path, key: str) -> tuple[int, int]:
     """The greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
 
-    Lines count as often as an epoch sees them, the mean over the run. key changes with the training pairs.
+    Lines are weighted by how often an epoch sees them, on average over the run.
+
+    language  of the source, an ISO 639 code; "": chosen by the script of each line
+    cache     folder of data.cache
+    key       identifies the training pairs, for the cache
     """
     rows = _sample(len(train))
     counts = _sentence_counts(train, rows, language=language, cache=cache, key=key)
@@ -34,8 +38,8 @@ def reached_by(values: NDArray[np.integer], weights: NDArray[np.floating], share
     """The greatest value that at least this share of the values, by weight, reaches or exceeds."""
     descending = np.argsort(-values.astype(np.int64), kind="stable")
     reached = np.cumsum(weights[descending], dtype=np.float64)
-    place = np.searchsorted(reached, share * reached[-1] * (1 - 1e-9))  # rounding must not miss an exact share
-    return int(values[descending[place]])
+    index = np.searchsorted(reached, share * reached[-1] * (1 - 1e-9))  # rounding must not miss an exact share
+    return int(values[descending[index]])
 
 
 def _sample(count: int) -> NDArray[np.int64]:
@@ -44,7 +48,7 @@ def _sample(count: int) -> NDArray[np.int64]:
 
 
 def _weights(train: EncodedCorpus) -> NDArray[np.float64]:
-    """(N,): how often an epoch sees each pair, the mean over the run."""
+    """(N,): how often an epoch sees each pair, on average over the run."""
     ends = [*train.phase_starts[1:], 1.0]
     phases = zip(train.phase_starts, ends, strict=True)
     return np.sum([(end - start) * train.repeats(start).astype(np.float64) for start, end in phases], axis=0)

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.clean_text import CHUNK_PAIRS, chunks
-from translate.data.cleaning import hash_lines
+from translate.data.cleaning import combine_hashes, hash_lines
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_rows
 from translate.data.profile import Profile, Profiler
 from translate.text import normalise
 
-_MIXER = np.uint64(0x9E3779B97F4A7C15)
 _MIN_RATIO_CHARACTERS = 40
 _FAR_RATIO = 4.0
 _FAR_LENGTH = 5.0
@@ -27,9 +26,9 @@ Corpora = Sequence[tuple[str, CorpusConfig]]
 class Side:
     """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, and the usual script.
 
-    not_nfc (N,)        lines that are not Unicode NFC
-    counts (0x110000,)  how often each character stands there
-    carriage_returns    lines of each corpus that end with one, as CRLF files have it; they count as no characters
+    not_nfc (N,)        True for lines that are not Unicode NFC
+    counts (0x110000,)  occurrences of each character
+    carriage_returns    lines of each corpus that end with one, as in CRLF files; these do not count as characters
     """
 
     profile: Profile
@@ -45,7 +44,7 @@ class Side:
 class Split:
     """A split of N pairs; sizes are those of its corpora, in order.
 
-    left_out  places, among all pairs of the corpora, of those that are no part of the split
+    left_out  indices, among all pairs of the corpora, of those that are not part of the split
     tags      (N,) hash of the tag of each pair's corpus
     """
 
@@ -67,16 +66,16 @@ class Split:
         return {"source": self.source, "target": self.target}
 
     def hashes(self) -> dict[str, NDArray[np.uint64]]:
-        """Of each side and of the pairs, (N,)."""
-        pair = self.source.hashes * _MIXER + self.target.hashes
+        """Hashes of the lines of each side, and of the pairs: (N,) each."""
+        pair = combine_hashes(self.source.hashes, self.target.hashes)
         return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
 
     def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:
-        """Likewise, the same text behind another tag having another hash: it asks for another translation."""
+        """Like hashes, but the same text with another tag differs: it asks for another translation."""
         return {name: hashes ^ self.tags for name, hashes in self.hashes().items()}
 
     def fetch(self, rows: set[int]) -> dict[int, tuple[str, Row]]:
-        """Some rows, with what reports call their corpus, from another pass over the files."""
+        """Some rows and their corpora's names in reports, from another pass over the files."""
         found: dict[int, tuple[str, Row]] = {}
         last = max(rows, default=-1)
         for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
@@ -89,42 +88,30 @@ class Split:
 
 
 def gather(name: str, corpora: Corpora, *, left_out: NDArray[np.int64]) -> Split:
-    """Read a split's corpora once; memory is some 70 bytes for each pair."""
-    profilers = Profiler(), Profiler()
-    profiles: tuple[list[Profile], list[Profile]] = ([], [])
-    hashes: tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]]] = ([], [])
-    not_nfc: tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]] = ([], [])
-    carriage_returns = [0] * len(corpora), [0] * len(corpora)
-    copies, places = [], []
+    """Read a split's corpora once, without the pairs at the indices left_out; memory is some 70 bytes a pair."""
+    source, target = _SideReader(len(corpora)), _SideReader(len(corpora))
+    copies, corpus_indices = [], []
     for chunk in chunks(_rows(corpora, left_out), CHUNK_PAIRS // 5):
-        places.append(np.array([index for index, _ in chunk]))
+        indices = [index for index, _ in chunk]
+        corpus_indices.append(np.array(indices))
         copies.append(np.array([row.source == row.target for _, row in chunk]))
-        for side in (0, 1):
-            raw = [(row.source, row.target)[side] for _, row in chunk]
-            for (index, _), line in zip(chunk, raw, strict=True):
-                carriage_returns[side][index] += line.endswith("\r")
-            lines = [line.removesuffix("\r") for line in raw]
-            profiles[side].append(profilers[side](lines))
-            hashes[side].append(hash_lines([normalise(line) for line in lines]))
-            not_nfc[side].append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
-    place = np.concatenate(places)
-    source, target = (
-        _side(profiles[side], hashes[side], not_nfc[side], profilers[side], carriage_returns[side]) for side in (0, 1)
-    )
+        source.add([row.source for _, row in chunk], indices)
+        target.add([row.target for _, row in chunk], indices)
+    corpus = np.concatenate(corpus_indices)
     return Split(
         name=name,
         corpora=corpora,
         left_out=left_out,
-        sizes=np.bincount(place, minlength=len(corpora)).tolist(),
-        source=source,
-        target=target,
+        sizes=np.bincount(corpus, minlength=len(corpora)).tolist(),
+        source=source.side(),
+        target=target.side(),
         copies=np.concatenate(copies),
-        tags=hash_lines([corpus.tag for _, corpus in corpora])[place],
+        tags=hash_lines([config.tag for _, config in corpora])[corpus],
     )
 
 
 def _rows(corpora: Corpora, left_out: NDArray[np.int64]) -> Iterator[tuple[int, Row]]:
-    """All rows that are not left out, each with the place of its corpus in the list."""
+    """All rows that are not left out, each with the index of its corpus in the list."""
     without = set(left_out.tolist())
     number = 0
     for index, (key, corpus) in enumerate(corpora):
@@ -154,7 +141,7 @@ def far_ratios(split: Split) -> NDArray[np.int64]:
 
 
 def repeated(hashes: NDArray[np.uint64]) -> tuple[int, list[tuple[int, int]]]:
-    """How many rows repeat an earlier one; the most frequent ones as (first row, times)."""
+    """Number of rows that repeat an earlier one, and the most frequent rows as (first row, times)."""
     _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
     common = [index for index in np.argsort(-counts, kind="stable")[:3] if counts[index] > 1]
     return len(hashes) - len(counts), [(int(first[index]), int(counts[index])) for index in common]
@@ -166,24 +153,36 @@ def shared_with(hashes: NDArray[np.uint64], train: NDArray[np.uint64]) -> NDArra
     return np.flatnonzero(train[places] == hashes)
 
 
-def _side(
-    profiles: Sequence[Profile],
-    hashes: Sequence[NDArray[np.uint64]],
-    not_nfc: Sequence[NDArray[np.bool_]],
-    profiler: Profiler,
-    carriage_returns: list[int],
-) -> Side:
-    profile = Profile.concatenate(profiles)
-    counts = np.bincount(profile.script, minlength=2)
-    counts[0] = 0
-    usual = int(counts.argmax()) if counts.any() else 0
-    wrong = (profile.script != 0) & (profile.script != usual)
-    return Side(
-        profile=profile,
-        hashes=np.concatenate(hashes),
-        not_nfc=np.concatenate(not_nfc),
-        script=profiler.script_names()[usual],
-        wrong_script=wrong,
-        counts=profiler.counts,
-        carriage_returns=carriage_returns,
-    )
+class _SideReader:
+    """Collects the statistics of one side, chunk by chunk."""
+
+    def __init__(self, num_corpora: int) -> None:
+        self._profiler = Profiler()
+        self._profiles: list[Profile] = []
+        self._hashes: list[NDArray[np.uint64]] = []
+        self._not_nfc: list[NDArray[np.bool_]] = []
+        self._carriage_returns = [0] * num_corpora
+
+    def add(self, raw: Sequence[str], corpora: Sequence[int]) -> None:
+        """Take raw lines, each with the index of its corpus."""
+        for index, line in zip(corpora, raw, strict=True):
+            self._carriage_returns[index] += line.endswith("\r")
+        lines = [line.removesuffix("\r") for line in raw]
+        self._profiles.append(self._profiler(lines))
+        self._hashes.append(hash_lines([normalise(line) for line in lines]))
+        self._not_nfc.append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
+
+    def side(self) -> Side:
+        profile = Profile.concatenate(self._profiles)
+        counts = np.bincount(profile.script, minlength=2)
+        counts[0] = 0
+        usual = int(counts.argmax()) if counts.any() else 0
+        return Side(
+            profile=profile,
+            hashes=np.concatenate(self._hashes),
+            not_nfc=np.concatenate(self._not_nfc),
+            script=self._profiler.script_names()[usual],
+            wrong_script=(profile.script != 0) & (profile.script != usual),
+            counts=self._profiler.counts,
+            carriage_returns=self._carriage_returns,
+        )

@@ -48,7 +48,7 @@ class RaggedWriter:
 
 
 class Ragged:
-    """What RaggedWriter wrote: row i is values[offsets[i]:offsets[i + 1]], read from disk when touched."""
+    """Reads the files of RaggedWriter: row i is values[offsets[i]:offsets[i + 1]], read from disk when touched."""
 
     def __init__(self, directory: Path, name: str, dtype: DTypeLike) -> None:
         self.offsets: NDArray[np.int64] = np.load(directory / f"{name}.offsets.npy", mmap_mode="r")

@@ -26,10 +26,10 @@ from translate.special_tokens import BOS, EOS, PAD
 class _Continuations:
     """The 2K best continuations of each sentence, best first.
 
-    log_probs  (B, 2K): by which they were chosen
-    own        (B, 2K): the model's own
-    parents    (B, 2K): which hypothesis of the sentence each continues
-    tokens     (B, 2K)
+    log_probs  (B, 2K): log probabilities of the hypotheses, after the limits on repetition, which they are ranked by
+    own        (B, 2K): the model's own log probabilities
+    parents    (B, 2K): index of the hypothesis that each continues
+    tokens     (B, 2K): last token
     """
 
     log_probs: Tensor
@@ -50,8 +50,7 @@ class BeamSearch(Search):
 
     tokens       (B, K, T): the living hypotheses, BOS first, whatever before it; before the first token K is 1
     log_probs    (B, K), fp32: theirs; minus infinity in a place that is not taken
-    own          (B, K), fp32: the model's own log probabilities; others than log_probs, by which hypotheses are chosen,
-                 where repetition is limited
+    own          (B, K), fp32: log probabilities of the model; others than log_probs where repetition is limited
     ended        (B, K, T): the best finished hypotheses, best first, PAD after their end
     ended_scores (B, K): theirs, length-normalised; minus infinity in a place that is not taken
     ended_own    (B, K): the model's own, likewise
@@ -127,7 +126,7 @@ class BeamSearch(Search):
         return without_repetition(logits, self.tokens.flatten(0, 1), lengths, self.config)
 
     def _with_ended(self, best: _Continuations, ends: Tensor, lengths: Tensor) -> BeamSearch:
-        """With those of the 2K continuations that end here among the finished ones, where they are good enough."""
+        """Merge newly finished hypotheses into the finished pool and keep the best K."""
         kept = self.config.beam_size
         ended = F.pad(self.ended, (0, 1), value=PAD)
         if not ends.is_cuda and not ends.any():  # as at most tokens; a GPU must not wait for the answer
@@ -188,5 +187,5 @@ def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:
     ]
     if not found:
         raise DivergedError(DIVERGED)
-    # chosen by what the search thinks of them, told best first by the model's own probability
+    # the search ranks by penalised probabilities; results are in order of the model's own
     return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)

@@ -43,7 +43,7 @@ def permitted(logits: Tensor, *, lengths: Tensor, config: SearchConfig) -> tuple
     log_probs[:, :EOS] = -torch.inf  # NEVER_SAID: they stand before EOS
     if config.min_length:
         may_end = lengths[:, None] > config.min_length
-        if config.no_repeat_ngram:  # which may have left nothing else
+        if config.no_repeat_ngram:  # it may have forbidden all other tokens
             may_end = may_end | ~log_probs[:, EOS + 1 :].isfinite().any(dim=1).view(end.shape)
         log_probs[:, EOS] = torch.where(may_end, end, -torch.inf).flatten()
     return log_probs, end

@@ -1,4 +1,4 @@
-"""What turns encoded sentences into hypotheses: the models of this package, or another runtime behind the same face."""
+"""Interface of decoding engines, which turn encoded sentences into hypotheses: PyTorch here, or another runtime."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class EngineName(StrEnum):
 
 
 class Engine(Protocol):
-    """max_length is what it can read or write of one sentence, in tokens, BOS and EOS not counted.
+    """A model that searches for translations.
 
-    precision is what it computes in, never auto.
+    max_length  most tokens of a sentence that it can read or write, without BOS and EOS
+    precision   in which it computes, never auto
     """
 
     @property
@@ -37,7 +38,7 @@ class Engine(Protocol):
     ) -> list[list[Hypothesis]]:
         """The n_best hypotheses of each sentence, best first; neither the order nor the batches change them.
 
-        progress is told, now and then, the share of sentences that are done.
+        progress is called now and then with the share of sentences that are done.
         """
         ...
 

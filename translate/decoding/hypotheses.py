@@ -1,4 +1,4 @@
-"""What every search shares, ours and other runtimes': its settings, its results, and how long those may be."""
+"""Settings and results of searches, common to all engines, and limits of the results' lengths."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class SearchMethod(StrEnum):
 
 @dataclass(kw_only=True)
 class SearchConfig:
-    """How a model's next-token probabilities become a translation.
+    """Settings of the search for translations.
 
     length_penalty  the alpha of score = log p / length ** alpha, where length counts EOS (the power form)
     min_length      tokens of a translation, EOS not counted
     max_length      likewise; 0: as many as the model allows
     max_length_ratio, max_length_offset   a second bound: ratio * source tokens + offset
-    n_best          how many translations of one sentence are returned
-    no_repeat_ngram     n: no translation has the same n target tokens in a row twice, even where it has to end before
-                        min_length; 0: any may
-    repetition_penalty  what the logits of tokens that a translation already has are divided by where positive, else
-                        multiplied by (Keskar et al. 2019, CTRL); 1: none. Below 1, repetition becomes likelier
-    temperature     sampling: what log probabilities are divided by; below 1 the likely becomes likelier
-    top_k           sampling: among so many of the likeliest tokens; 0: among all
-    seed            sampling: another draw
+    n_best          number of translations of a sentence that are returned
+    no_repeat_ngram     n: no n-gram of target tokens occurs twice in a translation, even if it then has to end before
+                        min_length; 0: no limit
+    repetition_penalty  divides positive logits, and multiplies others, of tokens that a translation already has
+                        (Keskar et al. 2019, CTRL); 1: off. Below 1, repetition becomes likelier
+    temperature     sampling: divides log probabilities; below 1 likely tokens become likelier
+    top_k           sampling: draw from so many of the likeliest tokens; 0: from all
+    seed            sampling: of the random numbers
     """
 
     method: SearchMethod = SearchMethod.beam
@@ -88,7 +88,7 @@ class SearchConfig:
 class Hypothesis:
     """One translation: its tokens without EOS, and its length-normalised log probability, EOS included.
 
-    The probability is the model's own, whatever the search did to it to choose between translations.
+    The probability is the model's own, without what the search changed to limit repetition.
     """
 
     tokens: list[int]

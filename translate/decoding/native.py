@@ -38,7 +38,7 @@ class NativeEngine:
     batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses. 0: 1,024 on a
                      CPU, where more is no faster and takes more memory, 4,096 on a GPU
     batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
-    precision        auto: what the device is fastest in (translate.device); afterwards what was chosen
+    precision        auto: the fastest of the device (translate.device); after construction the one in use
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
                      product; 0: as many as there are threads
     """
@@ -102,7 +102,7 @@ class NativeEngine:
         return self.device.type == "cuda" or self.precision is Precision.bf16
 
     def _fastest_model(self) -> Seq2Seq:
-        """The model, or its twin with half weights, made anew when the model has changed: it may be in training."""
+        """The model, or its copy with half weights, made again when the model has changed: it may be in training."""
         if self.precision is not Precision.fp16 or self._uses_autocast:
             return self.model
         versions = [parameter._version for parameter in self.model.parameters()]

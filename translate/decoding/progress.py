@@ -1,4 +1,4 @@
-"""A line on stderr that a person likes to watch; on anything but a terminal, a plain line now and then."""
+"""Progress on stderr: a line that is rewritten on a terminal, elsewhere a plain line now and then; and notes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLAIN_SECONDS = 30.0
 
 
 class Progress:
-    """How many lines are done, how fast, and how long the rest takes when their number is known."""
+    """Shows the number of lines done, their speed and, when their number is known, the time left."""
 
     def __init__(self, stream: TextIO, *, total: int | None = None):
         self.stream = stream
@@ -27,13 +27,13 @@ class Progress:
             return
         self.shown = now
         text = self._text(int(done), now - self.start)
-        _say(f"\r\x1b[K{text}" if self.terminal else f"{text}\n", self.stream)
+        _write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n", self.stream)
 
     def finish(self, done: int) -> None:
         """The last line, which stays."""
         seconds = time.monotonic() - self.start
         text = f"{done:,} lines in {duration(seconds)} ({done / max(seconds, 1e-9):,.1f} lines/s)"
-        _say(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n", self.stream)
+        _write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n", self.stream)
 
     def _text(self, done: int, seconds: float) -> str:
         speed = done / max(seconds, 1e-9)
@@ -44,20 +44,20 @@ class Progress:
         return f"{done:,} of {self.total:,} lines ({share:.0%}) · {speed:,.1f} lines/s{left}"
 
 
-def tell(note: str, warning: str = "") -> None:
-    """Say on stderr what a person should know; "" is nothing."""
+def print_notes(note: str = "", *, warning: str = "") -> None:
+    """Print a note and a warning on stderr, each unless it is ""."""
     if note:
-        _say(f"{note}\n", sys.stderr)
+        _write(f"{note}\n", sys.stderr)
     if warning:
-        _say(f"warning: {warning}\n", sys.stderr)
+        _write(f"warning: {warning}\n", sys.stderr)
 
 
-def _say(text: str, stream: TextIO) -> None:
+def _write(text: str, stream: TextIO) -> None:
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        # nobody reads it any more: no reason to end the work, and no more of it, not at Python's end either
+        # nobody reads it any more: the work goes on, and neither later lines nor Python's own flush at exit fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

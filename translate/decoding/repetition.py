@@ -1,8 +1,8 @@
-"""Less repetition in translations: n-grams that must not come again, and tokens that become less likely once said.
+"""Limits on repetition in translations: forbidden n-grams, and a penalty for tokens that were generated already.
 
 Both change the logits before the softmax, as CTranslate2 does, so that the two engines search alike. Histories are
-right-aligned and padded on the left: positions before the first token of a hypothesis never count, so that no
-sentence depends on the length of others in its batch.
+right-aligned and padded on the left; the padding never counts, so that no sentence depends on the length of others in
+its batch.
 
 Letters: N hypotheses, T tokens, V target vocabulary.
 """
@@ -17,14 +17,14 @@ from translate.special_tokens import EOS, PAD
 
 
 def without_repetition(logits: Tensor, tokens: Tensor, lengths: Tensor, config: SearchConfig) -> Tensor:
-    """Logits (N, V) in fp32, with what search.no_repeat_ngram and search.repetition_penalty take from repeated tokens.
+    """Logits (N, V) in fp32, lowered for repeated tokens by search.no_repeat_ngram and search.repetition_penalty.
 
-    tokens (N, T) are the hypotheses so far, of which the last `lengths` (N,) columns count, BOS not among them. PAD,
-    UNK, BOS and EOS keep their logits: a hypothesis can always end.
+    tokens (N, T) are the hypotheses so far, of which the last `lengths` (N,) columns count; BOS does not. PAD, UNK, BOS
+    and EOS keep their logits, so that a hypothesis can always end.
     """
     logits = logits.float()
     is_real = torch.arange(tokens.shape[1], device=tokens.device) >= tokens.shape[1] - lengths[:, None]
-    # PAD stands for every token that does not count: it is never said, and keeps its logit below
+    # PAD replaces every token that does not count: it is never generated, and its logit stays as it is
     tokens = tokens.masked_fill(~is_real | (tokens <= EOS), PAD)
     if config.repetition_penalty != 1.0:
         logits = _penalised(logits, tokens, config.repetition_penalty)
@@ -41,7 +41,7 @@ def _penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
 
 
 def _completes_ngram(tokens: Tensor, n: int, vocabulary_size: int) -> Tensor:
-    """(N, V): whether a token after the last n - 1 ones would make an n-gram that is there already."""
+    """(N, V): True for tokens that, after the last n - 1 ones, complete an n-gram that occurred before."""
     banned = torch.zeros(len(tokens), vocabulary_size, dtype=torch.bool, device=tokens.device)
     if tokens.shape[1] < n:
         return banned

@@ -1,4 +1,4 @@
-"""A search in manifests and in reports: what it was, and whether another one finds the same translations."""
+"""Searches in manifests and reports: writing, reading and comparing their settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 from translate.decoding.hypotheses import SearchConfig, SearchMethod
 from translate.errors import UserError
 
-# of a search, without effect on its best hypothesis: always, or unless it is done by that method
-_WITHOUT_EFFECT = {"n_best"}
-_OF_METHOD = {
+_WITHOUT_EFFECT = {"n_best"}  # on the best hypothesis
+_OF_METHOD = {  # settings without effect in other methods
     SearchMethod.beam: {"beam_size", "length_penalty"},
     SearchMethod.sampling: {"temperature", "top_k", "seed"},
 }
@@ -23,9 +22,9 @@ def search_fields(search: SearchConfig) -> dict[str, Any]:
 
 
 def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
-    """The search that a model was scored with; None where its manifest does not say.
+    """The search that a model was scored with; None where its manifest does not record it.
 
-    Settings that this version does not know are left out. Raises UserError for a damaged manifest.
+    Settings that this version does not know are ignored. Raises UserError for a damaged manifest.
     """
     if "search" not in manifest:
         return None
@@ -34,7 +33,7 @@ def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
         search = SearchConfig(**{name: value for name, value in manifest["search"].items() if name in known})
         return replace(search, method=SearchMethod(search.method))
     except (AttributeError, ValueError) as error:
-        raise UserError(f"the model's manifest.json: no search that it could have been scored with: {error}") from None
+        raise UserError(f"the model's manifest.json: the entry search is damaged: {error}") from None
 
 
 def describe_search(search: SearchConfig) -> str:
@@ -49,7 +48,7 @@ def describe_search(search: SearchConfig) -> str:
 
 
 def search_note(of_run: SearchConfig | None, search: SearchConfig) -> str:
-    """One line where a search finds other translations than the one that the run was scored with; else ""."""
+    """A line for the user if a search may find other translations than the run's own search; else ""."""
     if of_run is None or _effective(of_run) == _effective(search):
         return ""
     return f"search: {describe_search(search)}; the run's own scores were made with {describe_search(of_run)}"

@@ -29,11 +29,11 @@ class Split(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting:
-    """What a model can be given at once, beside the length that it can read.
+    """How lines are cut into segments, apart from the length that the model can read.
 
-    sentences  lines with more are cut into segments of at most so many; 0: unknown
-    tokens     the most source tokens of a segment of several sentences; 0: as many as the model can read
-    only_long  only lines that are too long for the model are cut
+    sentences  most sentences of a segment; 0: unknown, no line is cut for its number of sentences
+    tokens     most source tokens of a segment of several sentences; 0: as many as the model can read
+    only_long  cut only lines that are too long for the model
     language   of the source, an ISO 639 code; "": chosen by the script of each line
     """
 
@@ -44,7 +44,7 @@ class Splitting:
 
     @classmethod
     def of_model(cls, manifest: Mapping[str, Any], split: Split = Split.auto) -> Splitting:
-        """As the model was trained by its manifest; split, unless auto, replaces the manifest's choice."""
+        """The splitting that suits a model by its manifest; split, unless auto, replaces the manifest's."""
         if split is Split.auto:
             split = Split(manifest.get("split", Split.auto))
         return cls(
@@ -73,7 +73,8 @@ def split_line(
 ) -> list[Segment]:
     """The segments, of at most max_tokens tokens each, of a line that has the given tokens.
 
-    encode gives the tokens of a part; where the line has a tag, which is not in its text, so has each part.
+    encode returns the tokens of parts; where the line has a tag, which is not in its text, each part has it too.
+
     A line that is too long, or has more sentences than splitting allows, is cut at the ends of sentences; what is
     still too long at the marks between clauses, then at spaces, and in the last resort anywhere. Sentences are put
     together again as far as splitting allows, clauses and words as far as there is room.

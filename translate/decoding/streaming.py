@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from translate.decoding.progress import Progress, tell
+from translate.decoding.progress import Progress, print_notes
 from translate.decoding.translator import WINDOW, DecodingConfig, Translation, Translator
 from translate.errors import UserError
 from translate.files import atomic_file, follow_links
@@ -68,7 +68,7 @@ def check_files(config: DecodeConfig) -> None:
 
 
 def _status(path: str, standard: TextIO) -> os.stat_result | None:
-    """Of a file or of standard input or output; None where there is none."""
+    """Status of a file, or of standard input or output for "-"; None where there is none."""
     try:
         return os.stat(path) if path != STANDARD else os.fstat(standard.fileno())
     except (OSError, ValueError):  # also of a stream that is closed or no file
@@ -81,7 +81,7 @@ def translate_files(translator: Translator, config: DecodeConfig) -> int:
     A reader of standard output that leaves early (`| head`) ends the work without a complaint.
     """
     source = _open_input(config.input)
-    tell(translator.tagging.note)
+    print_notes(translator.tagging.note)
     progress = _progress(config, source)
     try:
         with _writing(config.output) as output:
@@ -92,8 +92,7 @@ def translate_files(translator: Translator, config: DecodeConfig) -> int:
         return 0
     if progress:
         progress.finish(done)
-    if note := translator.describe(translator.splits):
-        tell(note)
+    print_notes(translator.describe(translator.splits))
     return done
 
 
@@ -102,12 +101,12 @@ def translate_stream(
 ) -> int:
     """Translate every line of a file or binary stream, flushing each window; how many there were.
 
-    What is unusual about the lines' tags is told beforehand where all of them are there, else at the end.
+    Warnings about the lines' tags come first where all lines are available, else at the end.
     """
     done = 0
     known_before = isinstance(source, str) and bool(translator.tagging.known) and _is_complete(source)
     if known_before:
-        tell("", translator.tagging.check(map(normalise, read_lines(source))))
+        print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
     count = TagCount(translator.tagging)
     lines = read_ended_lines(source)
     for window in _windows(lines) if _is_complete(source) else _arrivals(lines):
@@ -124,7 +123,7 @@ def translate_stream(
         output.flush()
         if progress:
             progress.show(done)
-    tell("", count.warning())
+    print_notes(warning=count.warning())
     return done
 
 
@@ -141,7 +140,7 @@ def _windows(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """What has arrived since the last time: one line to WINDOW of them; a thread does the waiting."""
+    """Windows of the lines that have arrived since the last one, at most WINDOW; a thread waits for them."""
     arrived: queue.Queue[Line | BaseException | None] = queue.Queue(maxsize=WINDOW)
 
     def read() -> None:
@@ -170,7 +169,7 @@ def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _is_complete(source: str | BinaryIO) -> bool:
-    """Whether all of it is there already: a file, or bytes in memory, but not a pipe or a terminal."""
+    """Whether all lines are available: of a file or bytes in memory, but not of a pipe or a terminal."""
     if isinstance(source, str):
         return stat.S_ISREG(_mode(source))
     try:
@@ -218,7 +217,7 @@ def _writing(path: str) -> Iterator[BinaryIO]:
     kept: list[Path] = []
 
     def keep(partial: Path) -> None:
-        """Translating takes long: what there is of it is not thrown away."""
+        """Keep an unfinished output: translating takes long."""
         if partial.stat().st_size:
             kept.append(partial)
         else:

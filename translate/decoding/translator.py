@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from translate.decoding.engine import Engine, EngineName, Sentence
 from translate.decoding.hypotheses import Hypothesis, SearchConfig
@@ -23,11 +23,11 @@ WINDOW = 2000  # lines that are read, sorted by length and translated together
 
 @dataclass(kw_only=True)
 class DecodingConfig:
-    """How lines are translated; the configurations of the commands that decode add to it.
+    """Settings of translation; the configurations of the commands that decode extend them.
 
     adapter            what adapt=lora, adapter or prefix has trained for the model: a run's folder; "" for none
-    tag                symbol such as <2de> to put in front of every source line; "": none, but for a model that always
-                       had one, the only one
+    tag                symbol such as <2de> to put in front of every source line; "": none, or that of a model that was
+                       trained with one tag in front of every line
     batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses. 0: as
                        many as the engine finds fast
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
@@ -74,7 +74,7 @@ class Translation:
 
 @dataclass(frozen=True)
 class Splits:
-    """How many lines were translated in several parts, and in how many parts these were."""
+    """Counts of all lines, of lines translated in several parts (split), and of these parts."""
 
     lines: int = 0
     split: int = 0
@@ -95,7 +95,7 @@ BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, tar
 
 
 class SourceAndTarget(Protocol):
-    """What a translator asks of a tokenizer; text_form is the version of normalise() that its model reads."""
+    """The part of a tokenizer that a translator needs; text_form is the version of normalise() that its model reads."""
 
     @property
     def text_form(self) -> int: ...
@@ -106,11 +106,14 @@ class SourceAndTarget(Protocol):
 
 
 class Translator:
-    """An engine with the tokenizer of its model, and one way of searching; written is how translations are spelled.
+    """An engine with the tokenizer of its model and one search.
 
-    tagging says what tags its lines have; splits counts what has been translated so far.
+    splitting  which lines are translated in parts; None: only those too long for the model
+    written    Unicode form of translations; None: NFC
+    tagging    tags of the source lines; None: none
+    splits     counts of all lines translated so far
 
-    Raises UserError for settings that make no search with it.
+    Raises UserError for a search that the engine cannot do.
     """
 
     def __init__(
@@ -140,10 +143,36 @@ class Translator:
         self.tagging = tagging or Tagging()
         self.splits = Splits()
 
+    @classmethod
+    def of_model(
+        cls,
+        engine: Engine,
+        tokenizer: SourceAndTarget,
+        search: SearchConfig,
+        manifest: Mapping[str, Any],
+        *,
+        tagging: Tagging,
+        split: Split = Split.auto,
+        max_source_length: int = 0,
+    ) -> Translator:
+        """A translator that splits lines and writes translations as the model's manifest says.
+
+        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest and as Translator does.
+        """
+        return cls(
+            engine,
+            tokenizer,
+            search,
+            max_source_length=max_source_length,
+            splitting=Splitting.of_model(manifest, split),
+            written=TargetUnicode.of_manifest(manifest),
+            tagging=tagging,
+        )
+
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
-        progress is told, now and then, the share of sentences that are done.
+        progress is called now and then with the share of sentences that are done.
         """
         line_segments = self.split(lines)
         wanted = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
@@ -156,12 +185,6 @@ class Translator:
         self.splits += Splits.of(translations)
         return translations
 
-    def stream(self, lines: Iterable[str], *, window: int = WINDOW) -> Iterator[Translation]:
-        """Like translate, for more lines than memory holds: read and translated `window` at a time."""
-        remaining = iter(lines)
-        while some := list(islice(remaining, window)):
-            yield from self.translate(some)
-
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
         lines = [normalise(line, self.tokenizer.text_form) for line in lines]
@@ -171,14 +194,14 @@ class Translator:
     def _segments(self, line: str, tokens: list[int]) -> list[Segment]:
         tag, text = self.tagging.split(line)
         encode: Encode = self.tokenizer.encode_source
-        if self.tagging.known:  # one that stands in front of a part of the line is text
+        if self.tagging.known:  # a tag's characters at the beginning of a later part are text
             encode = partial(self.tokenizer.encode_source, tag=tag)
         return split_line(
             text.strip(), tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting
         )
 
     def describe(self, splits: Splits) -> str:
-        """What the log says of split lines; empty if there are none."""
+        """A line for the log about lines translated in parts; "" if there are none."""
         if not splits.split:
             return ""
         limits = [f"{self.max_source_length:,} tokens"]
@@ -202,7 +225,7 @@ def _assemble(
     *,
     n_best: int,
 ) -> Translation:
-    """A line's translation; its k-th best joins the k-th best of its segments, or the last where there are fewer."""
+    """A line's translation; its k-th best joins the k-th best of each segment, or its last where it has fewer."""
     if not segments:
         return replace(BLANK, n_best=BLANK.n_best * n_best)
     sentences = [tuple(segment.tokens) for segment in segments]

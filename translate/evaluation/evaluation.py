@@ -15,9 +15,9 @@ from translate.evaluation.significance import MIN_RESAMPLES
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
 from translate.evaluation.unicode_form import NormalisedScores, normalised_scores
 
-GROUP_METRICS = 2  # so many of an evaluation's metrics are told of its groups, too
-_MOST = 0.5  # of the lines, from where on TABs look like separators of alternatives
-_MANY_EMPTY = 0.1  # a share of translations that deserves a warning
+GROUP_METRICS = 2  # groups are scored by the first so many of an evaluation's metrics
+_MOST = 0.5  # share of reference lines with a TAB above which TABs look like separators of alternatives
+_MANY_EMPTY = 0.1  # share of empty translations that deserves a warning
 _LENGTH_EDGES = (10, 20, 30, 40, 60)
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
@@ -64,9 +64,9 @@ class Evaluation:
     by_length     groups by source length in words (characters of Chinese and Japanese)
     by_label      groups by label, largest first; a pair may be in several
     seconds       that translating took
-    decoding      how the translations were made, name -> value: engine, precision, search, tag
-    notes         what a reader of the scores should know besides, a line each
-    splits        how many lines were translated in parts
+    decoding      settings of the translations, name -> value: engine, precision, search, tag
+    notes         for readers of the scores, a line each
+    splits        counts of lines translated in parts
     """
 
     name: str
@@ -157,7 +157,7 @@ def scoring_notes(
     bootstrap: int = 0,
     hypotheses: Sequence[str] = (),
 ) -> list[str]:
-    """What makes scores lower or emptier than the user may think, a line each."""
+    """Reasons why scores are lower than a user may expect, or lack an interval, a line each."""
     notes = []
     if 0 < bootstrap < MIN_RESAMPLES:
         notes.append(f"bootstrap={bootstrap}: confidence intervals need at least {MIN_RESAMPLES} resamples")

@@ -11,7 +11,7 @@ from typing import Any
 
 from translate.data.names import one_or_several
 from translate.data.preparation import ParallelText, read_labels
-from translate.decoding.progress import Progress, tell
+from translate.decoding.progress import Progress, print_notes
 from translate.decoding.search_record import describe_search
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
@@ -19,6 +19,7 @@ from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, write_report
 from translate.evaluation.run_scoring import RunScoring
+from translate.evaluation.significance import RESAMPLES
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
 from translate.folders import claimed
 from translate.text import normalise, read_lines
@@ -28,15 +29,15 @@ from translate.text import normalise, read_lines
 class EvaluateConfig(DecodingConfig):
     """The evaluate command: on the files that a run validated or tested on, it repeats the run's scores.
 
-    What is not given here is as in the run: search, precision, tag, and what BLEU counts as words.
+    Search, precision, tag and BLEU's tokenizer are those of the run unless they are given here.
 
     model              a run's folder or a model directory
     source, reference  files of equally many lines; several references: reference=[FIRST,SECOND]
     labels             a file with a line of TAB-separated labels for each of them; "" for none
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
-    target_language    its code, such as zh: chooses what BLEU counts as words, unless tokenize says so
-    metrics            what is told; groups are scored by the first two
+    target_language    its code, such as zh: chooses BLEU's tokenizer, unless tokenize does
+    metrics            those reported; groups are scored by the first two
     tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none
     examples           lines shown in the report, worst and best
@@ -50,7 +51,7 @@ class EvaluateConfig(DecodingConfig):
     target_language: str = ""
     metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
     tokenize: str = ""
-    bootstrap: int = 1000
+    bootstrap: int = RESAMPLES
     examples: int = 20
     progress: bool = True
 
@@ -59,7 +60,7 @@ class EvaluateConfig(DecodingConfig):
         return one_or_several(self.reference, key="reference")
 
     def check(self) -> None:
-        """Raise UserError for what would be found out only after everything has been translated."""
+        """Raise UserError for settings that would fail only after everything has been translated."""
         check_bootstrap(self.bootstrap)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
@@ -86,7 +87,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
 
 
 def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
-    """The report's folder, to be written into. UserError where the report would overwrite what is not one, or input."""
+    """Claim the report's folder. Raises UserError where the report would overwrite input, or files of another kind."""
     inputs = [path for path in (config.source, *config.references, config.labels) if path]
     references = reference_names(len(config.references))
     for file in (report_directory(config) / name for name in (*REPORT_FILES, *references)):
@@ -107,12 +108,13 @@ def evaluate_files(
 ) -> Evaluation:
     """Translate and score what read_evaluation_text has read; the report goes to report_directory(config).
 
-    run gives the tokenizer where config does not; notes become part of the result.
+    run    its tokenizer is used where config names neither a tokenizer nor a target language
+    notes  lines that become part of the result
     """
     run = run or RunScoring.of({})
     choice = _tokenizer(config, run, text)
     tagging = translator.tagging
-    tell(tagging.note, tagging.check(map(normalise, text.source)))
+    print_notes(tagging.note, warning=tagging.check(map(normalise, text.source)))
     progress = Progress(sys.stderr, total=len(text)) if config.progress else None
     evaluation = evaluate_corpus(
         translator,
@@ -140,7 +142,7 @@ def _tokenizer(config: EvaluateConfig, run: RunScoring, text: ParallelText) -> T
 
 
 def describe_decoding(translator: Translator, *, engine: str, tag: str) -> dict[str, str]:
-    """How translations are made, as far as it can change them; what an Evaluation's report names."""
+    """Settings that translations depend on, name -> value, for Evaluation.decoding."""
     return {
         "engine": str(engine),
         "precision": str(translator.engine.precision),

@@ -24,7 +24,7 @@ from translate.evaluation.line_metrics import (
     squad_signature,
     token_f1,
 )
-from translate.evaluation.significance import MIN_RESAMPLES, Statistics, confidence_interval, paired_p_value
+from translate.evaluation.significance import MIN_RESAMPLES, RESAMPLES, Statistics, confidence_interval, paired_p_value
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
 
@@ -79,7 +79,7 @@ def score(
 ) -> Scores:
     """Scores of N translations against one or several references of N lines each, in the order of metrics.
 
-    tokenize    what BLEU counts as words; its signature names it
+    tokenize    BLEU's tokenizer, sacreBLEU's -tok; the signature names it
     bootstrap   resamples for the confidence interval (Koehn 2004, sacreBLEU's own seed); below 100 there is none
 
     Raises UserError when there is nothing to score, the numbers of lines differ, tokenize cannot be used or bootstrap
@@ -97,6 +97,7 @@ def score(
 
 
 def check_bootstrap(resamples: int) -> None:
+    """Raise UserError for a negative number of resamples."""
     if resamples < 0:
         raise UserError(f"bootstrap ({resamples}) must not be negative; 0: no confidence intervals")
 
@@ -129,16 +130,16 @@ def p_value(
     references: Sequence[Sequence[str]],
     *,
     tokenize: str = DEFAULT_TOKENIZER,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> float:
-    """That of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
+    """p-value of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
     references = [_stripped(reference) for reference in references]
     ours, theirs = (_statistics(metric, _stripped(side), references, tokenize) for side in (hypotheses, baseline))
     return paired_p_value(ours[0], theirs[0], ours[1], resamples=resamples)
 
 
 def _stripped(lines: Sequence[str]) -> list[str]:
-    """As the sacrebleu command strips every line that it has read."""
+    """Lines without trailing white space, as the sacrebleu command reads them."""
     return [line.rstrip() for line in lines]
 
 
@@ -183,7 +184,7 @@ def _statistics(
 
 
 def _line_metric(metric: Metric, num_references: int) -> tuple[str, LineScorer, str]:
-    """What it is called, how it is computed, and its signature."""
+    """Name, function of a line, and signature."""
     if metric is Metric.exact_match:
         return "EM", exact_match, squad_signature(num_references)
     if metric is Metric.f1:

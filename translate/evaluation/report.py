@@ -62,6 +62,7 @@ def reference_files(paths: Sequence[str], references: Sequence[Sequence[str]], d
 
 
 def reference_names(count: int) -> list[str]:
+    """Names of the files that reference_files writes."""
     return ["references.txt" if not number else f"references.{number}.txt" for number in range(count)]
 
 
@@ -72,7 +73,7 @@ def _holds(path: str, lines: Sequence[str]) -> bool:
 
 
 def terminal_text(evaluation: Evaluation) -> str:
-    """Scores with signatures, what there is to say of them, then the groups as an aligned table."""
+    """Scores with signatures, remarks on them, then the groups as an aligned table."""
     lines = [f"{evaluation.name}: {_counts(evaluation)}"]
     lines += aligned([[score.name, rounded(score), score.signature] for score in evaluation.scores.values()])
     lines += _remarks(evaluation)
@@ -191,7 +192,7 @@ def _counts(evaluation: Evaluation) -> str:
 
 
 def _remarks(evaluation: Evaluation) -> list[str]:
-    """How the translations were made, and whatever else belongs to the scores; a line each."""
+    """Warnings, settings of decoding, scores in NFC and notes; a line each."""
     made = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items())
     normalised = [] if evaluation.normalised is None else [str(evaluation.normalised)]
     empty = [evaluation.empty_note] if evaluation.empty_note else []

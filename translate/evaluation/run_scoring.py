@@ -1,4 +1,4 @@
-"""How a run scored its model, as the manifest records it, so that the evaluate command gives the same numbers."""
+"""The scoring settings of a run in its manifest, with which the evaluate command repeats the run's scores."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from translate.errors import UserError
 from translate.evaluation.tokenizers import (
     INSTALL_MECAB,
     MECAB,
+    OPTIONS,
     TokenizerChoice,
     choose_tokenizer,
     reason_missing,
@@ -20,15 +21,13 @@ from translate.evaluation.tokenizers import (
     tokenizer_of_language,
 )
 
-_OPTIONS = ("target_language", "tokenize")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunScoring:
-    """What decided the scores in a run's log and report; "" or None where an older run does not say.
+    """Settings that the scores in a run's log and report depend on; "" or None where an older run did not record them.
 
-    tokenize   what BLEU counted as words
-    precision  that validation and test were decoded in
+    tokenize   BLEU's tokenizer
+    precision  in which validation and test sets were decoded
     """
 
     target_language: str
@@ -51,10 +50,10 @@ class RunScoring:
             raise UserError(f"the model's manifest.json is damaged: {error}") from None
 
     def tokenizer(self, references: Sequence[Sequence[str]]) -> TokenizerChoice:
-        """That of the run; where it cannot be had here, or the run did not record one, another, with a note."""
+        """The run's tokenizer; another one, with a note, where it is not installed or was not recorded."""
         if self.tokenize and not reason_missing(self.tokenize):
             because = f"the run's BLEU counts by tok:{self.tokenize}"
-            note = script_note(references, self.tokenize, because=because, options=_OPTIONS)
+            note = script_note(references, self.tokenize, because=because, options=OPTIONS)
             return TokenizerChoice(self.tokenize, note)
         if self.tokenize:
             fallback = "char" if self.tokenize == MECAB else choose_tokenizer(references, language="").name
@@ -65,7 +64,7 @@ class RunScoring:
             )
             return TokenizerChoice(fallback, note)
         if not self.target_language:
-            return choose_tokenizer(references, language="", options=_OPTIONS)
+            return choose_tokenizer(references, language="", options=OPTIONS)
         tokenize = tokenizer_of_language(self.target_language)
         because = f"the model's target language is {self.target_language}"
-        return TokenizerChoice(tokenize, script_note(references, tokenize, because=because, options=_OPTIONS))
+        return TokenizerChoice(tokenize, script_note(references, tokenize, because=because, options=OPTIONS))

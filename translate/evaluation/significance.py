@@ -1,4 +1,4 @@
-"""How far scores, and the difference of two, would move on another test set of the same kind (Koehn 2004).
+"""Bootstrap confidence intervals of scores, and p-values of their differences (Koehn 2004).
 
 Statistics (sentences, counts) add up over a corpus; compute makes a score of such a sum. One resample at a time:
 memory does not grow with their number.
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_RESAMPLES = 100  # fewer say nothing of the tails: the least p of 99 is 0.01
+RESAMPLES = 1000  # by default
+MIN_RESAMPLES = 100  # fewer say nothing about the tails: the least p of 99 is 0.01
 SEED = 12345  # sacreBLEU's own, so that the intervals are those of `sacrebleu --confidence`
 
 
@@ -28,10 +29,10 @@ def confidence_interval(statistics: Statistics, compute: Compute, *, resamples: 
 
 
 def paired_p_value(first: Statistics, second: Statistics, compute: Compute, *, resamples: int) -> float:
-    """How likely a difference like that between two systems is where there is none, two-sided.
+    """Two-sided p-value of the difference between two systems, by paired bootstrap.
 
-    Both are resampled alike; the differences, less their mean, are what chance makes of no difference (Riezler and
-    Maxwell 2005). Of equal systems it is 1.
+    Both are resampled alike; the differences, less their mean, are the distribution of differences under the null
+    hypothesis (Riezler and Maxwell 2005). Equal systems have p = 1.
     """
     assert resamples >= MIN_RESAMPLES
     observed = compute(first.sum(0)) - compute(second.sum(0))

@@ -1,4 +1,4 @@
-"""What BLEU counts as words: chosen by the target language, or by the script of the references when nobody names it."""
+"""BLEU's tokenizers, chosen by the target language or, where that is not given, by the script of the references."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ TOKENIZERS = (
 )
 WITHOUT_SPACES = ("zh", "char", MECAB)  # they find words without spaces; TER then needs its options for that
 _BY_SPACES = (DEFAULT_TOKENIZER, "none", "intl")
+OPTIONS = ("target_language", "tokenize")  # of evaluate and compare, that notes name
 INSTALL_MECAB = "pip install 'translate-seq2seq[ja]'"
 
-_BEFORE = {"zh": "zh", "cmn": "zh", "zho": "zh", "yue": "zh"} | dict.fromkeys(
+# the choices of versions that did not record them: scores of older runs depend on these entries, which must not change
+_OF_OLDER_RUNS = {"zh": "zh", "cmn": "zh", "zho": "zh", "yue": "zh"} | dict.fromkeys(
     ["ja", "jpn", "ko", "kor", "th", "tha", "lo", "lao", "km", "khm", "my", "mya"], "char"
 )
 _BY_LANGUAGE = (
-    _BEFORE
+    _OF_OLDER_RUNS
     | dict.fromkeys(["ja", "jpn", "jp", "japanese"], MECAB)
     | dict.fromkeys(
         ["chi", "cn", "chinese", "mandarin", "cantonese", "wuu", "gan", "hak", "hsn", "nan", "lzh", "cdo", "cjy"], "zh"
@@ -56,15 +58,15 @@ class TokenizerChoice:
 
 
 def tokenizer_of_language(language: str) -> str:
-    """The choice by the language's code alone ("zh", "pt-BR", "zh_Hans"), as runs made it that do not record theirs."""
-    return _BEFORE.get(_code(language), DEFAULT_TOKENIZER)
+    """The choice of runs that did not record it, by the language's code alone ("zh", "pt-BR", "zh_Hans")."""
+    return _OF_OLDER_RUNS.get(_code(language), DEFAULT_TOKENIZER)
 
 
 def choose_tokenizer(
     references: Sequence[Sequence[str]],
     *,
     language: str,
-    options: tuple[str, str] = ("target_language", "tokenize"),
+    options: tuple[str, str] = OPTIONS,
 ) -> TokenizerChoice:
     """The tokenizer for references, by the target language or, if that is "", by their script.
 
@@ -112,7 +114,7 @@ def check_tokenizer(tokenize: str, *, key: str) -> None:
 
 @cache
 def reason_missing(tokenize: str) -> str:
-    """Why a tokenizer of sacreBLEU's cannot be used here: what to install; "" if it can."""
+    """The reason why a sacreBLEU tokenizer cannot be used here, or what to install; "" if it can."""
     try:
         BLEU(tokenize=tokenize, force=True)
     except (ImportError, RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Scores of text that is equal to a reader and different to a metric: letters composed (NFC) or decomposed (NFD)."""
+"""Scores after Unicode normalisation: letters can be composed (NFC) or decomposed (NFD), which metrics tell apart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NormalisedScores:
 def normalised_scores(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, metrics: Sequence[Metric], tokenize: str
 ) -> NormalisedScores | None:
-    """None where every line is NFC, so that nothing would change."""
+    """Scores with all N lines of each side in NFC; None where they are NFC already, so that nothing would change."""
     shares = _share(hypotheses), _share([line for reference in references for line in reference])
     if not any(shares):
         return None

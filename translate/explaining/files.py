@@ -9,8 +9,8 @@ from pathlib import Path
 
 from translate.checkpoint import LoadedModel
 from translate.decoding.native import NativeEngine
-from translate.decoding.progress import Progress, tell
-from translate.decoding.segmentation import Segment, Splitting
+from translate.decoding.progress import Progress, print_notes
+from translate.decoding.segmentation import Segment
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.errors import UserError
 from translate.explaining.explanation import Explanation, explain
@@ -73,9 +73,9 @@ def _write_pages(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfi
 def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
     """Token ids of each line and of its translation, those apart that are blank or too long."""
     lines = _first_lines(config.input, config.lines)
-    tagging = tagging_of(loaded.manifest, loaded.tokenizer, wished=config.tag)
+    tagging = tagging_of(loaded.manifest, loaded.tokenizer, requested=config.tag)
     normalised = _normalised(lines, loaded)
-    tell(tagging.note, tagging.check(normalised))
+    print_notes(tagging.note, warning=tagging.check(normalised))
     if config.target:
         sources = loaded.tokenizer.encode_source([tagging.tagged(line) for line in normalised])
         texts = _first_lines(config.target, config.lines)
@@ -99,14 +99,15 @@ def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> 
 def _segments(
     lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig, tagging: Tagging
 ) -> list[list[int]]:
-    """Source tokens of what decoding would translate at once; a blank line has one segment without tokens."""
-    translator = Translator(
+    """Source tokens of each segment that decoding would translate; a blank line has one segment without tokens."""
+    translator = Translator.of_model(
         engine,
         loaded.tokenizer,
         config.search,
-        max_source_length=config.max_source_length,
-        splitting=Splitting.of_model(loaded.manifest, config.split),
+        loaded.manifest,
         tagging=tagging,
+        split=config.split,
+        max_source_length=config.max_source_length,
     )
     return [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
 

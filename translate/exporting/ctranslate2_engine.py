@@ -212,7 +212,7 @@ class CTranslate2Engine:
         }
 
     def _batches(self, places: Iterable[int], limits: list[int], work: _Input) -> Iterator[_Batch]:
-        """Of sentences with one limit; longest first: what comes last is short, so that the workers end together."""
+        """Batches of sentences with one limit, longest first: the last ones are short, so that workers end together."""
         longest_first = sorted(places, key=lambda place: (limits[place], len(work.source[place])), reverse=True)
         share = -(-len(longest_first) // work.workers)
         batch: list[int] = []
@@ -280,14 +280,14 @@ def _beam_size(config: SearchConfig) -> int:
 
 
 def _is_wrong(hypotheses: list[Hypothesis], limit: int) -> bool:
-    """Whether one is longer than its limit, or has tokens that must not be said."""
+    """Whether a hypothesis is longer than its limit, or has tokens that are forbidden."""
     return any(len(h.tokens) > limit or not _FORBIDDEN.isdisjoint(h.tokens) for h in hypotheses)
 
 
 def _cut_at_repetitions(hypotheses: list[Hypothesis], n: int) -> list[Hypothesis]:
-    """Hypotheses up to the first token that must not be said or completes an n-gram for the second time.
+    """Hypotheses up to the first token that is forbidden or completes an n-gram for the second time.
 
-    The runtime says one where nothing else is left and min_length forbids the end; ends are for _rescored to add.
+    The runtime generates such a token where min_length forbids EOS and nothing else is left. _rescored adds EOS.
     """
     cut: dict[tuple[int, ...], Hypothesis] = {}
     for hypothesis in hypotheses:
@@ -315,7 +315,7 @@ def _best(hypotheses: list[Hypothesis], config: SearchConfig) -> list[Hypothesis
 
 
 def _gpu(device: Device) -> int | None:
-    """The number of the GPU that this process works on; None: on the CPU."""
+    """Index of the GPU that this process uses; None for the CPU. Raises UserError for device=cuda without a GPU."""
     found = import_ctranslate2().get_cuda_device_count()
     if device is Device.cuda and not found:
         raise UserError("device=cuda, but CTranslate2 finds no GPU here; use device=cpu or device=auto")
@@ -323,7 +323,7 @@ def _gpu(device: Device) -> int | None:
 
 
 def _compute_type(precision: Precision, *, on_gpu: bool) -> str:
-    """CTranslate2's name of it; UserError where it would be emulated by something else."""
+    """CTranslate2's name of a precision. Raises UserError where the runtime would replace it by another."""
     names = import_ctranslate2().get_supported_compute_types("cuda" if on_gpu else "cpu")
     supported = [other for other, name in _COMPUTE_TYPES.items() if name in names]
     return _COMPUTE_TYPES[runtime_precision(precision, supported, on_gpu=on_gpu)]
@@ -332,5 +332,5 @@ def _compute_type(precision: Precision, *, on_gpu: bool) -> str:
 def _load(converted: ConvertedModel, **settings: Any) -> Any:
     try:
         return import_ctranslate2().Translator(str(converted.directory), **settings)
-    except (RuntimeError, ValueError) as error:  # what a damaged file brings about
+    except (RuntimeError, ValueError) as error:  # raised for damaged files
         raise UserError(f"{converted.directory}: CTranslate2 cannot load the model: {error}") from None

@@ -51,7 +51,7 @@ def converted_model(path: Path) -> ConvertedModel:
     import_ctranslate2()
     if (path / RUNTIME_MODEL).is_file() and not (path / WEIGHTS).exists():
         if damaged := damaged_file(path):
-            raise UserError(f"{path / damaged}: this file is not what {CHECKSUMS} says: export the model again")
+            raise UserError(f"{path / damaged}: damaged, it does not match {CHECKSUMS}; export the model again")
         return _read(path)
     model_directory = find_model(path)
     kept = cache_folder() / f"ctranslate2-{_fingerprint(model_directory)[:32]}"
@@ -87,7 +87,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def damaged_file(directory: Path) -> str:
-    """A file of an export that is not what its checksums say; empty: there is none, or they are not there."""
+    """Name of a file of an export that does not match its checksum; "" if all match or there are no checksums."""
     if not (directory / CHECKSUMS).exists():
         return ""
     for name, expected in read_json(directory / CHECKSUMS).items():
@@ -98,7 +98,7 @@ def damaged_file(directory: Path) -> str:
 
 
 def _is_whole(kept: Path) -> bool:
-    """Whether a conversion in the cache has all its files, and no others, as they were written."""
+    """Whether a conversion in the cache has exactly the files that were written, unchanged."""
     if not kept.exists():
         return False
     try:
@@ -118,7 +118,7 @@ def _convert(model_directory: Path, directory: Path) -> None:
 
 
 def _fingerprint(model_directory: Path) -> str:
-    """Of all that a conversion is made from."""
+    """SHA-256 of everything that a conversion is made from."""
     digest = hashlib.sha256(f"converter {CONVERTER_VERSION}".encode())
     names = [WEIGHTS, MODEL, MANIFEST, *sorted(path.name for path in model_directory.glob("*tokenizer.model"))]
     for name in names:
@@ -135,7 +135,7 @@ def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = 
 
 
 def _max_length(path: Path) -> int:
-    """Of the model's configuration, which was checked when the model was converted, only what is needed here."""
+    """The needed part of the model's configuration, which was checked when the model was converted."""
     try:
         return int(yaml.safe_load(path.read_text(encoding="utf-8"))["max_length"])
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:

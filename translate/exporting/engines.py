@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate.decoding.engine import Engine, EngineName
-from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import DecodingConfig, Translator
 from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
 from translate.errors import UserError
 from translate.tags import tagging_of
-from translate.target_unicode import TargetUnicode
 from translate.tokenizer import Tokenizer
 from translate.tuning import available_threads, keep_memory, tune_process
 
@@ -40,19 +38,19 @@ class OpenedModel:
 def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False) -> OpenedModel:
     """The model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
 
-    as_validated: unless config.tag names another, source lines get the tag of the run's validation set.
+    as_validated  source lines get the tag of the run's validation set, unless config.tag names another
 
     Raises UserError where it cannot be used.
     """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
-    translator = Translator(
+    translator = Translator.of_model(
         engine,
         tokenizer,
         config.search,
+        manifest,
+        tagging=tagging_of(manifest, tokenizer, requested=config.tag, as_validated=as_validated),
+        split=config.split,
         max_source_length=config.max_source_length,
-        splitting=Splitting.of_model(manifest, config.split),
-        written=TargetUnicode.of_manifest(manifest),
-        tagging=tagging_of(manifest, tokenizer, wished=config.tag, as_validated=as_validated),
     )
     return OpenedModel(translator, manifest)
 
@@ -83,7 +81,7 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
 
 
 def can_decode_in(precision: Precision, device: Device) -> bool:
-    """Whether engine=native has that precision here, and does not emulate it slowly."""
+    """Whether engine=native supports a precision on this device without slow emulation."""
     can = capabilities(choose_device(device))
     try:
         decoding_precision(precision, can)

@@ -27,7 +27,7 @@ from translate.models.visibility import Visibility, hidden_bias
 
 
 class Weighting(StrEnum):
-    """How scores become weights: shares of one, or each by itself."""
+    """Function from scores to weights: softmax over the keys, or sigmoid of each score."""
 
     softmax = "softmax"
     sigmoid = "sigmoid"
@@ -74,15 +74,15 @@ def _log_visible(scores: Tensor, bias: Tensor | None) -> Tensor | float:
 
 
 def attend_fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, dropout_rate: float) -> Tensor:
-    """The same, by PyTorch's fused kernels."""
+    """Like attend_explicitly, by PyTorch's fused kernels, without weights in the result."""
     mask = None if bias is None else bias.to(query.dtype)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_rate)
 
 
 def attend_packed(query: Tensor, key: Tensor, value: Tensor, visible: Visibility) -> Tensor:
-    """The same for sentences end to end: (N, H, W) queries, keys and values, bfloat16 or float16, on a GPU.
+    """Like attend_fused for packed sentences: (N, H, W) queries, keys and values, bf16 or fp16, on a GPU.
 
-    PyTorch's kernel has no dropout of attention weights: models that want it are given padded batches.
+    PyTorch's kernel has no dropout of attention weights: models with it are trained on padded batches.
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -112,7 +112,7 @@ def _causal_argument(causal: bool) -> dict[str, Any]:
 
 
 def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, visible: Visibility) -> Tensor:
-    """What attend_packed must equal, one sentence after the other: for tests and for devices without the kernel."""
+    """Reference for attend_packed, one sentence after the other: for tests and for devices without the kernel."""
     assert visible.query_offsets is not None
     assert visible.key_offsets is not None
     queries, keys = visible.query_offsets.tolist(), visible.key_offsets.tolist()
@@ -138,7 +138,7 @@ def attend_by_hand(
 def self_attend_by_hand(
     query_key_value: Tensor, bias: Tensor | None, rotation: Rotation | None, *, num_heads: int, dropout_rate: float
 ) -> Tensor:
-    """The same for queries, keys and values (B, T, 3 D) of one projection."""
+    """Like attend_by_hand for queries, keys and values (B, T, 3 D) of one projection."""
     return _SelfByHand.apply(query_key_value, bias, rotation, num_heads, dropout_rate)
 
 

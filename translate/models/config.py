@@ -1,4 +1,4 @@
-"""What the configurations of all architectures have in common."""
+"""The common part of the configurations of all architectures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tying(StrEnum):
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """What every architecture has, whose own configuration adds to it.
+    """Settings of every architecture, which its own configuration extends.
 
     architecture  its name in ARCHITECTURES
     d_model       width of the embeddings, and of what the output layer reads
@@ -41,17 +41,17 @@ class ModelConfig:
 
     @property
     def reads_packed(self) -> bool:
-        """Whether the model can be trained on sentences laid end to end."""
+        """Whether the model can be trained on packed batches, of sentences end to end."""
         return False
 
     @property
     def head_width(self) -> int:
-        """Width of a head of its self-attention; 0 without."""
+        """Width of a self-attention head; 0 without self-attention."""
         return 0
 
     @property
     def has_attention(self) -> bool:
-        """Whether the model tells what its decoder attends to."""
+        """Whether the model returns attention weights of its decoder."""
         return True
 
     def check(self, vocabularies: Vocabularies) -> None:

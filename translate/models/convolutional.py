@@ -142,7 +142,7 @@ class GatedConvolution(nn.Module):
         return self.gate(torch.cat(windows, dim=-1))
 
     def gate(self, windows: Tensor) -> Tensor:
-        """Of windows (…, C · D), (…, D)."""
+        """The gated convolution of windows (…, C · D): (…, D)."""
         return F.glu(self.linear(windows), dim=-1)
 
 
@@ -160,7 +160,7 @@ class DecoderLayer(nn.Module):
         return self.look(x, self.convolution(history), embedded, memory)
 
     def look(self, x: Tensor, gated: Tensor, embedded: Tensor, memory: ConvolutionalMemory) -> tuple[Tensor, Tensor]:
-        """What the convolution says of x (B, T, D), and what that finds in the source."""
+        """The layer's output (B, T, D) after attention to the source, and its weights (B, T, S)."""
         query = (self.query(gated) + embedded) * (_HALF / math.sqrt(embedded.shape[-1]))
         weights = (query @ memory.keys.transpose(1, 2) + memory.bias).softmax(-1)
         # a mean of n values has 1 / n of their variance
@@ -170,7 +170,7 @@ class DecoderLayer(nn.Module):
 
 
 def _with_gradient(x: Tensor, scale: float) -> Tensor:
-    """The same value, through which gradients go scaled."""
+    """The value itself, with its gradient scaled."""
     return x.detach() + scale * (x - x.detach()) if x.requires_grad else x
 
 

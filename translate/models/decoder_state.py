@@ -1,9 +1,9 @@
-"""What a Transformer's decoder keeps of sentences while their translations grow.
+"""KV caches of a Transformer's decoder while translations grow.
 
-The self-attention cache of a sentence is never reordered. Each step writes the keys and values of its K
-hypotheses into K new slots, and a hypothesis sees, of all its sentence's slots, those of its own ancestors: a beam
-search that goes on from other parents moves a small bias instead of all keys and values of all layers. When the slots
-are used up, those are forgotten that nobody sees any more: most of them, since hypotheses soon have common ancestors.
+The self-attention cache of a sentence is never reordered. Each step writes the keys and values of the K hypotheses
+into K new slots, and a hypothesis attends to those slots of its sentence that belong to its own ancestors. Reordering
+hypotheses only gathers this small attention bias; keys and values stay where they are. When the cache is full, slots
+that no active hypothesis attends to are dropped: most of them, since hypotheses soon have common ancestors.
 
 Letters: B sentences, K hypotheses of each, S source tokens, L slots of a sentence, H heads, W
 width of a head.
@@ -54,7 +54,7 @@ class TransformerMemory:
         return replace(mine, bias=mine.bias.index_copy(0, sentences, others.bias))
 
     def _lengthened(self, length: int) -> TransformerMemory:
-        """With S = length: what is new is padding."""
+        """The memory padded to S = length."""
         more = length - self.bias.shape[-1]
         if more == 0:
             return self
@@ -191,10 +191,10 @@ def _with_room(cache: Tensor, slots: int, num_hypotheses: int) -> Tensor:
 
 
 def _room(slots: int, num_hypotheses: int) -> int:
-    """How many slots a cache has that needs so many now."""
+    """Number of slots of a new cache, of which so many are needed at once."""
     return slots + max(_STEPS_AHEAD * num_hypotheses, slots)
 
 
 def _with_slots(bias: Tensor, slots: int) -> Tensor:
-    """The bias with further slots or source tokens that nobody sees."""
+    """The bias with further slots, or source tokens, that are hidden."""
     return F.pad(bias, (0, slots - bias.shape[-1]), value=hidden_bias(bias.dtype))

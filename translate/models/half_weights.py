@@ -47,13 +47,13 @@ def packed_directly(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], T
 
 
 def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """The same, for when PyTorch has dropped those."""
+    """Like the function above, for versions of PyTorch without those operators."""
     packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
     return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
 
 
 def with_half_weights(module: Module) -> Module:
-    """A twin of a module, with every nn.Linear in half precision; it shares all else with the original."""
+    """A copy of a module with every nn.Linear in half precision; everything else is shared with the original."""
     twin = copy.copy(module)
     twin._modules = {name: child and _converted(child) for name, child in module._modules.items()}
     return twin

@@ -82,7 +82,7 @@ class RecurrentConfig(ModelConfig):
 
 @dataclass(frozen=True, eq=False)
 class RecurrentMemory(Rows):
-    """What the decoder begins with and looks at.
+    """The decoder's initial states, and keys and values of the source.
 
     hidden, cell  (B, L, D)
     keys, values  (B, S, D), and bias (B, 1, 1, S), which hides padding; None without attention

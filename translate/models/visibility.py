@@ -1,4 +1,4 @@
-"""Which keys a query may attend to, and how their places are told apart."""
+"""The keys that a query may attend to, and rotary positions."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from translate.models.rotary import Rotation
 
 
 def hidden_bias(dtype: torch.dtype) -> float:
-    """Bias of a key that must not be seen: no weight is left of it, and a score added to it stays finite."""
+    """Bias of a hidden key: large enough that its weight is 0, small enough that adding a score stays finite."""
     return max(-1e30, torch.finfo(dtype).min / 2)
 
 
 @dataclass(frozen=True, eq=False)
 class Visibility:
-    """Which keys each query may attend to, worked out once per pass and used by every layer.
+    """The keys that each query may attend to, computed once per pass and used by every layer.
 
     bias           (B, 1, 1 or T, S), to be added to the scores: 0 where visible, a large negative number
                    elsewhere (not minus infinity: a row with nothing visible must not become NaN)
     query_offsets, key_offsets   of the packed sentences, as in Tokens; bias is None then
-    rotation       of queries and keys, where self-attention learns their places from it
+    rotation       of queries and keys in self-attention with rotary positions
     """
 
     causal: bool
@@ -61,5 +61,5 @@ def visibility(queries: Tokens, keys: Tokens, *, causal: bool, rotation: Rotatio
 
 
 def _score_dtype(device: torch.device) -> torch.dtype:
-    """What autocast makes of the scores: a bias of a wider type would widen them again."""
+    """Type of scores under autocast: a bias of a wider type would convert them back."""
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32

@@ -23,13 +23,13 @@ import numpy as np
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
-from translate.data.corpora import CorpusConfig, CorpusFormat, content_hashes
-from translate.data.preparation import DataConfig
+from translate.data.config import DataConfig
+from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.snapshot import content_hashes
 from translate.data.storage import digest
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.native import NativeEngine
 from translate.decoding.progress import Progress
-from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
@@ -37,7 +37,6 @@ from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
-from translate.target_unicode import TargetUnicode
 from translate.text import count_lines, normalise, read_lines, write_lines
 from translate.training.folder import RunFolder
 from translate.training.run import train
@@ -47,7 +46,8 @@ from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
 
 KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "target.txt"
-_SYNTHETIC = "back-translations"  # the kind of folder, in its marker
+_SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
+# newer than the first keys: where they are off the key is that of an older version, whose translations stay valid
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
 
 logger = logging.getLogger("translate")
@@ -61,10 +61,10 @@ def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | N
     folder = Path(config.run.dir)
     _check(config)
     check(config)
-    whole = RunFolder(folder)
+    run_folder = RunFolder(folder)
     try:
         if int(os.environ.get("RANK", "0")) == 0:
-            whole.claim()
+            run_folder.claim()
             _check_synthetic(folder / "synthetic")
         if train(reverse_of(config, folder / "reverse")) is None:
             return None
@@ -72,7 +72,7 @@ def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | N
             translate_monolingual(config, folder / "reverse", folder / "synthetic")
         return train(with_synthetic(config, folder / "synthetic"), trial)
     finally:
-        whole.close()
+        run_folder.close()
 
 
 def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -160,14 +160,13 @@ def _hash(settings: BackTranslationConfig) -> str:
 
 
 def _search_content(search: SearchConfig) -> dict[str, Any]:
-    """What decides the translations; options that came later are left out where they are off, so that translations
-    made before are not made again."""
+    """The search, as part of the key that translations are stored under."""
     content, off = dataclasses.asdict(search), dataclasses.asdict(SearchConfig())
     return {key: value for key, value in content.items() if key not in _LATER_OPTIONS or value != off[key]}
 
 
 def _check_synthetic(folder: Path) -> None:
-    """UserError for a folder that this recipe has not made."""
+    """Raise UserError for a folder that this recipe has not made."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and not is_marked(folder, _SYNTHETIC) and KEY not in names:
         raise UserError(
@@ -177,7 +176,7 @@ def _check_synthetic(folder: Path) -> None:
 
 
 def _clear_if_outdated(folder: Path, key: str) -> None:
-    """Translations by another model, of other text or by another search are of no use."""
+    """Remove translations by another model, of other text or by another search."""
     _check_synthetic(folder)
     if not (folder / KEY).exists() or (folder / KEY).read_text(encoding="utf-8") != key:
         _clear(folder)
@@ -187,13 +186,13 @@ def _clear_if_outdated(folder: Path, key: str) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what this recipe has written, the key last: it says what the other files belong to."""
+    """Remove what this recipe has written, the key last: it identifies the other files."""
     for name in (SOURCE, TARGET, TRANSLATIONS, KEY):
         (folder / name).unlink(missing_ok=True)
 
 
 def _require_unchanged(settings: BackTranslationConfig, text: str, folder: Path) -> None:
-    """UserError where the monolingual text has changed since its translation began."""
+    """Raise UserError, and remove the translations, where the monolingual text has changed since they began."""
     if _hash(settings) != text:
         _clear(folder)
         raise UserError(
@@ -203,7 +202,7 @@ def _require_unchanged(settings: BackTranslationConfig, text: str, folder: Path)
 
 
 def _lines_done(folder: Path) -> int:
-    """How many translations there are; a line that a killed process has left without its end is cut off."""
+    """Count the translations on disk; an incomplete last line, left by a killed process, is removed."""
     path = folder / TRANSLATIONS
     if not path.exists():
         return 0
@@ -228,15 +227,8 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
     )
     tagging = tagging_of(loaded.manifest, loaded.tokenizer, as_validated=bool(loaded.manifest.get("tag")))
     if world.is_main:
-        _tell_of_tags(tagging, settings.monolingual)
-    own = Translator(
-        engine,
-        loaded.tokenizer,
-        settings.search,
-        splitting=Splitting.of_model(loaded.manifest),
-        written=TargetUnicode.of_manifest(loaded.manifest),
-        tagging=tagging,
-    )
+        _log_tags(tagging, settings.monolingual)
+    own = Translator.of_model(engine, loaded.tokenizer, settings.search, loaded.manifest, tagging=tagging)
     translator, splits = ShardedTranslator(own, world), Splits()
     progress = Progress(sys.stderr, total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)
@@ -254,7 +246,7 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
             logger.info(note)
 
 
-def _tell_of_tags(tagging: Tagging, monolingual: str) -> None:
+def _log_tags(tagging: Tagging, monolingual: str) -> None:
     if tagging.note:
         logger.info(tagging.note)
     if tagging.known and (warning := tagging.check(map(normalise, read_lines(monolingual)))):
@@ -262,7 +254,7 @@ def _tell_of_tags(tagging: Tagging, monolingual: str) -> None:
 
 
 def _choose(settings: BackTranslationConfig, folder: Path) -> None:
-    """The most confident translations, in their order, opposite the lines that they are translations of."""
+    """Write source.txt, the most confident translations in their order, and target.txt, the lines they translate."""
     found = list(_translations(folder / TRANSLATIONS))
     scores = np.array([score if text else -np.inf for score, text in found])
     best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])

@@ -1,4 +1,4 @@
-"""What the model attends to in some sentences, for TensorBoard."""
+"""Attention maps of some sentences, for TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PIECES = 40  # a larger map cannot be read
 def attention_maps(
     model: Seq2Seq, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], count: int
 ) -> list[Explanation]:
-    """Of the first sources with their translations, but for pairs too long for a picture or for the model."""
+    """Explain the first `count` pairs that are short enough for a picture and for the model."""
     sides = (
         tokenizer.encode_source([source for source, _ in pairs]),
         tokenizer.encode_target([target for _, target in pairs]),

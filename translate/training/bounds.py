@@ -1,4 +1,4 @@
-"""Where a run stands between its bounds, the learning rate there, and when it ends: by bounds or signals."""
+"""Progress of a run between its bounds, the learning rate there, and the end of the run, by a bound or a signal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def share_done(run: RunConfig, progress: Progress) -> float:
-    """How much of the run is over, 0 to 1, by whichever bound comes first; 0 when patience alone ends it."""
+    """Share of the run that is over, 0 to 1, by the bound that is reached first; 0 when only patience ends it."""
     shares = [
         value / bound
         for value, bound in (
@@ -28,7 +28,7 @@ def share_done(run: RunConfig, progress: Progress) -> float:
 
 
 def learning_rate(config: TrainConfig, progress: Progress) -> float:
-    """That of the next update."""
+    """Learning rate of the next update."""
     share = share_done(config.run, progress)
     return config.optimizer.learning_rate * learning_rate_factor(
         config.schedule, step=progress.step + 1, progress=share
@@ -36,7 +36,7 @@ def learning_rate(config: TrainConfig, progress: Progress) -> float:
 
 
 def expected_steps(run: RunConfig, progress: Progress) -> float:
-    """Updates of the whole run; where epochs or minutes bound it, by its speed once some of it is over."""
+    """Number of updates of the whole run, extrapolated once 5 % of it is over; infinite while it is unknown."""
     share = share_done(run, progress)
     return progress.step / share if share >= 0.05 else run.max_steps or math.inf
 
@@ -51,7 +51,8 @@ def reason_to_stop(run: RunConfig, progress: Progress) -> str:
         return f"run.max_minutes={run.max_minutes:g}"
     if run.patience and progress.stale >= run.patience:
         since = f"no better validation since step {progress.best_step:,}"
-        return f"run.patience={run.patience}: {'no finite validation' if progress.best is None else since}"
+        cause = "no finite validation" if progress.best is None else since
+        return f"run.patience={run.patience}: {cause}"
     return ""
 
 

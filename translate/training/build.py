@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from translate.adaptation import adapt
-from translate.adaptation.files import fingerprint, save_adapter
+from translate.adaptation.files import save_adapter
 from translate.checkpoint import (
     LoadedModel,
     Weights,
@@ -28,42 +27,38 @@ from translate.checkpoint import (
 )
 from translate.data.encoders import make_encodings
 from translate.data.loader import Loader
-from translate.data.plan import padding_share
-from translate.data.preparation import Prepared, corpus_tags, has_untagged_source, prepare
-from translate.data.report import data_report
+from translate.data.preparation import Prepared
 from translate.decoding.native import NativeEngine
 from translate.decoding.search_record import search_fields
-from translate.decoding.segmentation import Split, Splitting
 from translate.decoding.translator import Translator
 from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
-from translate.evaluation.evaluation import scoring_notes
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.tags import tagging_of
-from translate.target_unicode import Form, TargetUnicode
-from translate.text import normalise
 from translate.training.averages import RunningAverage
-from translate.training.changes import plain
-from translate.training.folder import RunFolder, provenance
-from translate.training.optimizer import OptimizerName, make_optimizer
+from translate.training.folder import RunFolder
+from translate.training.optimizer import make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
-from translate.training.scoring import tokenizer_of_new_run, tokenizer_of_run
+from translate.training.run_data import describe_run, prepare_data, with_held_out_files
+from translate.training.scoring import tokenizer_of_run
 from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
 from translate.training.tracking import Meter, ProgressLine, Tracker
 from translate.training.trial import Trial
-from translate.training.validation import Validator, encode_validation
+from translate.training.validation import Validation, Validator, encode_validation, swapped_weights
 from translate.training.writer import Writer
-
-logger = logging.getLogger("translate")
 
 
 @dataclass(eq=False)
 class Run:
-    """Everything a run is made of; launched is the update whose result nobody has looked at yet."""
+    """All parts of a run.
+
+    launched     the update whose result has not been read yet
+    save_is_due  a state could not be saved because its numbers were not finite: the next sound one is
+    """
 
     config: TrainConfig
     decision: TrainingDecision
@@ -90,12 +85,12 @@ class Run:
 
     @property
     def weights(self) -> Weights:
-        """What is validated and kept: the running average if there is one."""
+        """The weights that are validated and saved as a model: the running average if there is one."""
         return self.average.weights if self.average is not None else weights_of(self.trainee.model)
 
     @property
     def scoring(self) -> dict[str, Any]:
-        """How this run scores its models, for their manifests: evaluate repeats it."""
+        """How this run scores its models, for their manifests, so that evaluate can repeat the scores."""
         translator = self.validator.translator
         return {
             "tag": self.data.valid.tag,
@@ -104,9 +99,17 @@ class Run:
             "search": search_fields(translator.search),
         }
 
+    def validation_of(self, weights: Weights | None) -> Validation:
+        """Validate with these weights; None: the model's own, which it has again afterwards in any case."""
+        with swapped_weights(self.trainee, weights):
+            return self.validator.run(self.trainee, progress=lambda share: self.line.busy("validating", share))
+
     def keep(self, weights: Weights, directory: Path, *, step: int | None = None, averaged: Sequence[str] = ()) -> None:
-        """Have weights of a step (None: this one) written as a model directory; averaged names the states they are the
-        mean of."""
+        """Have weights written as a model directory, in the background.
+
+        step      that of the weights; None: the current one
+        averaged  names of the states that the weights are the mean of
+        """
         if self.world.is_main:
             step = self.state.progress.step if step is None else step
             origin = {"averaged": list(averaged)} if averaged else {}
@@ -129,7 +132,7 @@ class Run:
 
 
 def with_model_of_base(config: TrainConfig) -> TrainConfig:
-    """With the model's settings taken from the one that is to be adapted, if there is one."""
+    """The configuration with the model settings of the base model, if one is adapted."""
     config.adapt.check()
     if config.adapt.begins_anew:
         return config
@@ -145,9 +148,9 @@ def build(
     """Prepare the data, make the model, and restore what an earlier session saved."""
     decision = _decide(config)
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
-    data = _prepare_data(config, folder, world, base)
-    manifest = _describe(config, data, folder, world, base)
-    data = _with_held_out_files(data, folder, world)
+    data = prepare_data(config, folder, world, base)
+    manifest = describe_run(config, data, folder, world, base)
+    data = with_held_out_files(data, folder, world)
     torch.manual_seed(config.run.seed)
     model = _make_model(config, data, base)
     trainee = prepare_trainee(model, config.compute, world)
@@ -156,9 +159,9 @@ def build(
     optimizer = make_optimizer(trainee.model, config.optimizer)
     average = RunningAverage(trainee.model, config.averaging.ema_decay) if config.averaging.ema_decay else None
     state = RunState(trainee, optimizer, average, folder.states, world)
-    resumed = state.restore()
+    state.restore()
     loader = _loader(config, data, world, packed=decision.packed, pinned=trainee.device.type == "cuda")
-    run = Run(
+    return Run(
         config=config,
         decision=decision,
         folder=folder,
@@ -176,9 +179,6 @@ def build(
         trial=trial,
         seconds_before=state.progress.seconds,
     )
-    if world.is_main:
-        _introduce(run, resumed=resumed)
-    return run
 
 
 def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
@@ -187,83 +187,6 @@ def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -
         set_weights(model, weights_of(base.model))
         adapt(model, config.adapt)
     return model
-
-
-def _prepare_data(config: TrainConfig, folder: RunFolder, world: World, base: LoadedModel | None) -> Prepared:
-    """On the main process first; the others then find everything in the cache.
-
-    A run that is continued keeps its tokenizer, and with it the form in which its model reads text: another version of
-    this program, or of SentencePiece, may make another one of the same text.
-    """
-    own = folder.tokenizer()  # before the wait, after which the main process writes one
-    if not world.is_main:
-        world.wait()
-    data = prepare(config.data, base.tokenizer if base else own or config.tokenizer)
-    if world.is_main:
-        world.wait()
-        logger.info(data.cleaning.table())
-    return data
-
-
-def _with_held_out_files(data: Prepared, folder: RunFolder, world: World) -> Prepared:
-    """With held-out sets in the run's folder, as the files that its scores are computed on."""
-    if data.held_out is None:
-        return data
-    if world.is_main:
-        logger.info(data.held_out.copy(folder.held_out).describe())
-    texts = {name: getattr(data, name) for name in data.held_out.sizes}
-    return dataclasses.replace(
-        data,
-        **{
-            name: dataclasses.replace(text, reference_paths=[str(folder.held_out / f"{name}.target")])
-            for name, text in texts.items()
-        },
-    )
-
-
-def _describe(
-    config: TrainConfig, data: Prepared, folder: RunFolder, world: World, base: LoadedModel | None
-) -> dict[str, Any]:
-    manifest = {
-        **provenance(),
-        "seed": config.run.seed,
-        "source_language": config.data.source_language,
-        "target_language": config.data.target_language,
-        "data": data.fingerprint,
-        "tokenizer": data.tokenizer.hash,
-        "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
-        "sentences_per_line": data.sentences_per_line,
-        "trained_tokens": data.trained_tokens,
-        **_describe_tags(config, data, base),
-        "text_form": data.tokenizer.text_form,
-        "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
-        "target_unicode": data.target_unicode.as_manifest(),
-    }
-    split = config.split.value
-    if base is not None:
-        manifest["base"] = fingerprint(base.directory)
-        if config.split is Split.auto:
-            split = base.manifest.get("split", split)
-    if data.held_out is not None:
-        manifest["held_out"] = data.held_out.sizes
-    if world.is_main:
-        described = folder.describe(plain(config), {**manifest, "split": split}, data.tokenizer)
-        manifest = {**described, "split": split}
-        written = TargetUnicode.of_manifest(manifest)
-        report = data_report(config.data, dataclasses.replace(data, target_unicode=written))
-        report.save(folder.path)
-        for warning in report.warnings:
-            logger.warning(warning)
-    return world.from_main(manifest)
-
-
-def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
-    """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
-    tags, untagged = corpus_tags(config.data), has_untagged_source(config.data)
-    if base is not None:
-        tags += base.manifest.get("tags", base.tokenizer.tags)
-        untagged = untagged or base.manifest.get("untagged_source", True)
-    return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
 
 
 def _decide(config: TrainConfig) -> TrainingDecision:
@@ -280,7 +203,7 @@ def _decide(config: TrainConfig) -> TrainingDecision:
 
 
 def _needs_padding(config: TrainConfig) -> str:
-    """Why batches must be padded whatever the device can do; "" if nothing asks for it."""
+    """The reason for padded batches that the configuration gives; "" if there is none."""
     if not config.model.reads_packed:
         return "this model reads padded sentences only"
     if config.auxiliary:
@@ -328,14 +251,7 @@ def _validator(
     )
     # every line of the evaluation sets has its tag already
     tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
-    translator = Translator(
-        engine,
-        data.tokenizer,
-        config.search,
-        tagging=tagging,
-        splitting=Splitting.of_model(manifest),
-        written=TargetUnicode.of_manifest(manifest),
-    )
+    translator = Translator.of_model(engine, data.tokenizer, config.search, manifest, tagging=tagging)
     choice = tokenizer_of_run(config, data.valid.references, manifest)
     return Validator(
         text=data.valid,
@@ -347,51 +263,3 @@ def _validator(
         world=world,
         notes=[choice.note] if choice.note else [],
     )
-
-
-def _introduce(run: Run, *, resumed: bool) -> None:
-    """What a person wants to know before the first update."""
-    config, data, loader = run.config, run.data, run.loader
-    parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
-    trained = sum(weight.numel() for weight in weights_of(run.trainee.model).values())
-    share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
-    place = run.state.progress.place
-    plan = loader.plan(place.epoch, place.phase)
-    padding = (
-        "packed"
-        if loader.packed
-        else (f"{padding_share(plan, data.train.source_lengths, data.train.target_lengths):.1%} padding")
-    )
-    logger.info(
-        f"{config.name}: {len(data.train):,} pairs, {len(plan):,} batches an epoch ({padding}); "
-        f"{config.model.architecture} with {parameters:,} parameters{share}"
-        + (f"; {run.world.size} processes" if run.world.size > 1 else "")
-    )
-    logger.info(run.decision.line())
-    for warning in run.decision.warnings:
-        logger.warning(warning)
-    if (written := run.validator.translator.written).form is not Form.nfc:
-        logger.info(f"translations are written in {written}, as the training target is")
-    if config.run.max_minutes:
-        logger.info(
-            f"bounded by {config.run.max_minutes:g} minutes: such a run ends by the clock and cannot repeat exactly"
-        )
-    if config.optimizer.name is OptimizerName.muon and not run.decision.capabilities.bf16_matmul:
-        logger.warning("Muon's updates are products of bfloat16 matrices, which this processor makes very slowly")
-    for note in [*run.validator.notes, *scoring_notes(data.valid.references, config.validation.metrics)]:
-        logger.warning(note)
-    splitting = run.validator.translator.splitting
-    if splitting.by_sentences:
-        logger.info(
-            f"sentences translated at once: at most {splitting.sentences}; lines with more are translated in parts "
-            "(split=never: only lines that are too long)"
-        )
-    for text in (data.valid, data.test):
-        if text is None:
-            continue
-        lines = map(normalise, text.source)
-        if warning := run.validator.translator.tagging.check(lines, option=f"data.{text.name}.tag"):
-            logger.warning(f"data.{text.name}: {warning}")
-    if resumed:
-        progress = run.state.progress
-        logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")

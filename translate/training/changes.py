@@ -1,10 +1,10 @@
-"""Which settings may change in a run that has begun: all that a new session can honour from the last saved state.
+"""Which settings may change in a run that has begun: all that a new session can follow from the last saved state.
 
 Every key of TrainConfig has one of three rules, by its longest prefix in RULES:
 
 - free: no effect on the result, or one that something else guards (the data's fingerprint, the base model's hash);
 - recorded: training or scoring goes on with the new value; the change is logged and kept in the manifest with its step;
-- refused: weights, vocabulary, data or the order of batches would be others than those the run began with.
+- refused: weights, vocabulary, data or the order of batches would differ from those that the run began with.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ _ADAPTABLE = (_ORDER, "the optimizer's state was made for it", "it decides the t
 
 @dataclass(frozen=True)
 class Rule:
-    """refused: the reason; "" for what may change. recorded: whether a change is noted. rescored: whether scores before
-    and after it cannot be compared."""
+    """What a change of a setting means.
+
+    refused   the reason why it must not change; "" for what may
+    recorded  a change is logged and kept in the manifest
+    rescored  scores before and after a change cannot be compared
+    """
 
     refused: str = ""
     recorded: bool = True
@@ -88,6 +92,7 @@ _BOUNDS = ("run.max_steps", "run.max_epochs", "run.max_minutes")
 
 
 def rule_of(key: str) -> Rule:
+    """The rule for a dotted key; one that no prefix in RULES covers is refused."""
     parts = key.split(".")
     prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((RULES[prefix] for prefix in prefixes if prefix in RULES), Rule("it is not known to be harmless"))
@@ -107,11 +112,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a new session does otherwise than the one before.
+    """Settings that a new session changes in a run.
 
-    schedule  the one to follow: that of the configuration, or of a run of an older version its own
-    config    what the folder's config.yaml becomes
-    changes   the recorded ones
+    schedule  of the configuration, or for a run of an older version its own
+    config    new content of the folder's config.yaml
+    changes   those that are recorded
     """
 
     schedule: ScheduleConfig
@@ -127,12 +132,12 @@ class Changes:
 
     @property
     def rescored(self) -> bool:
-        """Whether the best score so far is not comparable with those to come."""
+        """Whether the best score so far cannot be compared with later ones."""
         return any(rule_of(key).rescored for key in self.keys)
 
     @property
     def reordered(self) -> bool:
-        """Whether the epoch under way can't be continued, because its batches would be others."""
+        """Whether the current epoch cannot be continued, because its batches would differ."""
         return any(key.startswith("batch.") for key in self.keys)
 
     @property
@@ -141,7 +146,7 @@ class Changes:
 
 
 def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:
-    """The manifest with the changes at a step; of several changes of one key at one step, what they came to."""
+    """The manifest with changes at a step added; several changes of one key at one step become one."""
     entries = {(entry["step"], entry["key"]): entry for entry in manifest.get("changes", [])}
     for change in changes.changes:
         before = entries.get((step, change.key), {"before": change.before})["before"]
@@ -150,10 +155,10 @@ def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) ->
 
 
 def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path) -> Changes:
-    """What a configuration changes in a run that began with another; UserError for what must not change.
+    """Compare a configuration with the one that a run has followed. Raises UserError for what must not change.
 
-    before  the content of the run's config.yaml. A key that it lacks is of a newer version: it counts as changed where
-            it is set to something else than its default.
+    before  content of the run's config.yaml. A key that it lacks is newer than the run: it counts as changed where it
+            differs from its default.
     """
     schedule, now = config.schedule, plain(config)
     schedule_before = before.get("schedule") or {}
@@ -176,17 +181,17 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:
-    listing = "\n".join(f"  {x.key}: {x.before!r} there, {x.now!r} now ({rule_of(x.key).refused})" for x in changes)
+    lines = "\n".join(f"  {x.key}: {x.before!r} there, {x.now!r} now ({rule_of(x.key).refused})" for x in changes)
     dropout = [change for change in changes if change.key in ("model.dropout", "adapt.dropout")]
     way = "choose another run.dir"
     if all(rule_of(change.key).refused in _ADAPTABLE or change in dropout for change in changes):
         way += f", with adapt=full adapt.model={folder} to train on from the weights of this run"
         way += f" and adapt.dropout={dropout[0].now}" if dropout else ""
-    return f"run.dir={folder} belongs to a run with another configuration, which cannot change there:\n{listing}\n{way}"
+    return f"run.dir={folder} belongs to a run with another configuration, which cannot change there:\n{lines}\n{way}"
 
 
 def plain(config: TrainConfig) -> dict[str, Any]:
-    """The configuration in YAML's own types."""
+    """The configuration in YAML's basic types, enum members as their values."""
     result: dict[str, Any] = _plain(dataclasses.asdict(config))
     return result
 

@@ -14,6 +14,7 @@ from translate.evaluation.evaluation import Evaluation, evaluate_corpus
 from translate.evaluation.files import describe_decoding
 from translate.evaluation.metrics import Metric, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
+from translate.evaluation.significance import RESAMPLES
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.averages import average_weights
@@ -21,7 +22,7 @@ from translate.training.build import Run
 from translate.training.changes import flatten, plain
 from translate.training.settings import LOSS, is_better
 from translate.training.state import saved_states
-from translate.training.validation import ShardedTranslator, weights_for_a_while
+from translate.training.validation import ShardedTranslator
 
 logger = logging.getLogger("translate")
 
@@ -73,8 +74,7 @@ def average_checkpoints(run: Run) -> None:
     if len(states) < 2:
         return
     weights = average_weights([state / WEIGHTS for state in states])
-    with weights_for_a_while(run.trainee, weights):
-        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    validation = run.validation_of(weights)
     value, loss = validation.metric(config.validation.metric), validation.loss
     better = is_better(config.validation.metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
     logger.info(
@@ -85,7 +85,7 @@ def average_checkpoints(run: Run) -> None:
         run.keep(weights, directory, averaged=[state.name for state in states])
     run.wait_for_files()
     if better:
-        # saved after the model: the score that every later session tells is that of the model that is there
+        # saved after the model, so that the score in the state is always that of the model in best/
         progress.best, progress.best_loss, progress.best_step = value, loss, progress.step
         run.state.save(config.run.keep, run.writer)
         run.wait_for_files()
@@ -96,11 +96,11 @@ def require_best(run: Run) -> None:
     if run.state.progress.best is not None:
         return
     metric, rate = run.config.validation.metric, run.config.optimizer.learning_rate
-    begins_anew = f"the same command begins anew in run.dir={run.folder.path}, because no state was saved"
+    from_scratch = f"the same command starts from scratch in run.dir={run.folder.path}, because no state was saved"
     raise DivergedError(
         f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
         f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
-        + ("choose another run.dir" if run.state.saved else begins_anew)
+        + ("choose another run.dir" if run.state.saved else from_scratch)
     )
 
 
@@ -150,7 +150,7 @@ def _evaluate(run: Run) -> Evaluation:
         text,
         metrics=run.validator.metrics,
         tokenize=run.validator.tokenize,
-        bootstrap=1000,
+        bootstrap=RESAMPLES,
         progress=lambda share: run.line.busy("translating", share),
         decoding=describe_decoding(run.validator.translator, engine=EngineName.native, tag=text.tag),
         notes=run.validator.notes,
@@ -158,7 +158,7 @@ def _evaluate(run: Run) -> Evaluation:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What to tell this run from others by: in a sweep, what it varies."""
+    """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
     values = flatten(plain(run.config))
     if run.trial is not None:
         return {option: values.get(option, text) for option, text in run.trial.varied.items()}
@@ -167,11 +167,11 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _finished(run: Run, result_file: Path) -> bool:
-    """Whether the results are those of this step; those of older versions lack the score of an average that won."""
+    """Whether the stored results are of this step; those of older versions may lack the score of the average."""
     if not (run.world.is_main and result_file.exists()):
         return False
     try:
         content = read_json(result_file)
-    except UserError:  # damaged: the scores are made again
+    except UserError:  # a damaged file: score again
         return False
     return content.get("step") == run.state.progress.step and "validation" in content

@@ -1,4 +1,4 @@
-"""A run's folder: where things are, what the run is, and whether it may be continued."""
+"""A run's folder: paths, ownership and lock, and whether a configuration may continue the run in it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ import yaml
 
 import translate
 from translate.errors import UserError
-from translate.files import ProcessLock, read_json, write_json, write_text
+from translate.files import read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
+from translate.process_lock import ProcessLock
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.changes import Changes, find_changes, plain
@@ -29,10 +30,9 @@ from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 # entries of the manifest that follow settings which may change in a run
 _FOLLOWING = ("source_language", "target_language")
 
-
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
-_OF_A_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 
@@ -88,13 +88,14 @@ class RunFolder:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a run to go on with: one that ended before its first state begins anew."""
+        """Whether there is a run to continue: one that ended before its first state was saved starts from scratch."""
         return self.config.exists() and (bool(saved_states(self.states)) or self.result.exists())
 
     def open(self, config: TrainConfig) -> Changes:
-        """Make the folder, or find what the configuration changes in the run that is there; UserError if it must not.
+        """Make the folder, or find what the configuration changes in the run that is there.
 
-        No other process may open it until close(). Nothing of the run is written yet.
+        No other process may open it until close(). Nothing of the run is written yet. Raises UserError for a folder of
+        another kind, one in use, and settings that must not change.
         """
         self.claim()
         for directory in (self.best, self.last, self.average):
@@ -107,7 +108,7 @@ class RunFolder:
         return find_changes(config, self._read_config(), folder=self.path)
 
     def claim(self) -> None:
-        """Make the folder and lock it. Raises UserError for one of another kind, or in which a process is at work."""
+        """Make the folder and lock it. Raises UserError for a folder of another kind, or one that a process uses."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._check_kind()
@@ -132,7 +133,7 @@ class RunFolder:
             self._lock = None
 
     def _check_kind(self) -> None:
-        """UserError unless the folder is empty, a run's, or left by a start that failed."""
+        """Raise UserError unless the folder is empty, a run's, or left by a start that failed."""
         names = {path.name for path in self.path.iterdir()}
         if self.manifest.exists() and not self.config.exists():
             if names & {MODEL, WEIGHTS}:
@@ -145,14 +146,13 @@ class RunFolder:
                     f"run.dir={self.path}: {self.config.name} is missing, which says what this run is; "
                     "bring it back, or choose another run.dir"
                 )
-        is_run = (
-            is_marked(self.path, RUN_KIND) or {self.config.name, self.manifest.name} <= names
-        )  # of earlier versions
-        started = _OF_A_FAILED_START | _OF_BACK_TRANSLATION | {self.config.name}
+        is_of_earlier_version = {self.config.name, self.manifest.name} <= names
+        is_run = is_marked(self.path, RUN_KIND) or is_of_earlier_version
+        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config.name}
         if not is_run and names - started:
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
-                f"{listing(sorted(names - _OF_A_FAILED_START))}; choose a new folder"
+                f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
             )
         if self.config.exists() and not is_marked(self.path, RUN_KIND):
             self._read_config()  # somebody else's may have this name
@@ -169,9 +169,9 @@ class RunFolder:
         return content
 
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer of the run in this folder; None where none has saved anything or its tokenizer was removed.
+        """The tokenizer of the run in this folder; None where nothing has been saved or its files were removed.
 
-        Raises UserError for another one than the run began with.
+        Raises UserError for a tokenizer that is not the one that the run began with.
         """
         if not (self.has_begun and self.manifest.exists() and self._tokenizer_files()):
             return None
@@ -185,12 +185,15 @@ class RunFolder:
         return tokenizer
 
     def describe(self, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
-        """Write what the run is, or check that it is what it was; the manifest. Raises UserError."""
+        """Write configuration, manifest and tokenizer, or check them against the stored ones; the manifest in force.
+
+        Raises UserError where data, tokenizer or base model are not those that the run began with.
+        """
         if self.has_begun and self.manifest.exists():
             before = read_json(self.manifest)
             for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
                 if before.get(key) != manifest.get(key):
-                    raise UserError(self._other_run(key, what, before, manifest))
+                    raise UserError(self._mismatch(key, what, before, manifest))
             if not self._tokenizer_files():
                 tokenizer.save(self.path)
             following = list(_FOLLOWING)
@@ -204,14 +207,14 @@ class RunFolder:
         return manifest
 
     def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
-        """The configuration last: while it is the old one, the next session finds the same changes again."""
+        """Write the manifest, then the configuration: until that is new, the next session finds the same changes."""
         write_json(self.manifest, manifest)
         write_text(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def _tokenizer_files(self) -> list[Path]:
         return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
 
-    def _other_run(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    def _mismatch(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
         hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
         older = "text_form" not in before or before.get("translate") != now["translate"]
         if older and key != "base":

@@ -38,9 +38,9 @@ class ComputeConfig:
 class Trainee:
     """A model on its device, as it is saved and as it is trained.
 
-    model   the plain model
-    module  the same weights, compiled or wrapped for several processes
-    loss_scale  of training in fp16
+    model       the plain model
+    module      the same weights, compiled or wrapped for several processes
+    loss_scale  for training in fp16, else None
     """
 
     model: Seq2Seq

@@ -1,4 +1,4 @@
-"""Go on with a run whose settings have changed: say what, score the best model anew if need be, and record it."""
+"""Continue a run whose settings have changed: log the changes, score the best model again if needed, record them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from translate.training.bounds import learning_rate, share_done
 from translate.training.build import Run
 from translate.training.changes import Changes, with_changes
 from translate.training.settings import is_better
-from translate.training.validation import weights_for_a_while
 
 logger = logging.getLogger("translate")
 
 
 def take_up_changes(run: Run, changes: Changes) -> None:
-    """Make the state of the run fit its new settings. Written down last: a run killed before does all of it again."""
+    """Adapt the state of a run to its new settings. They are written last: a run killed before does all of it again."""
     progress = run.state.progress
     before = copy.deepcopy(progress)
     run.manifest = with_changes(run.manifest, changes, step=progress.step)
@@ -29,7 +28,7 @@ def take_up_changes(run: Run, changes: Changes) -> None:
     _announce_learning_rate(run, changes)
     if changes.reordered and progress.place.updates:
         progress.place = Place(progress.place.epoch + 1, phase=progress.place.phase)
-        logger.info(f"the batches are others: epoch {progress.place.epoch} begins")
+        logger.info(f"batches have changed: epoch {progress.place.epoch} begins")
     if run.state.saved and (changes.rescored or run.world.from_main(_best_step(run)) != progress.best_step):
         score_best_again(run)
     if progress != before:
@@ -43,9 +42,9 @@ def take_up_changes(run: Run, changes: Changes) -> None:
 
 
 def score_best_again(run: Run) -> None:
-    """Make the best score that of the model in best/ by the settings of now: what follows is compared with it.
+    """Score the model in best/ with the current settings, as the best score that later validations are compared with.
 
-    That model may be of a later step than the state: the run went on after it was saved, with other settings.
+    That model may be of a later step than the state: the run went on after the state was saved, with other settings.
     """
     progress = run.state.progress
     progress.best, progress.best_loss, progress.best_step = None, None, 0
@@ -54,13 +53,12 @@ def score_best_again(run: Run) -> None:
         return
     averaged = read_json(run.folder.best / MANIFEST).get("averaged", [])
     weights = read_weights(run.folder.best / WEIGHTS, run.trainee.model)
-    with weights_for_a_while(run.trainee, weights):
-        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    validation = run.validation_of(weights)
     value = validation.metric(run.config.validation.metric)
     if is_better(run.config.validation.metric, value, None, loss=validation.loss):
         progress.best, progress.best_loss, progress.best_step = value, validation.loss, step
         run.keep(weights, run.folder.best, step=step, averaged=averaged)  # its manifest names the search
-    logger.info(f"step {step:,}, the best so far, scored again with the settings of now  valid {validation.summary()}")
+    logger.info(f"step {step:,}, the best so far, scored again with the current settings  valid {validation.summary()}")
 
 
 def _best_step(run: Run) -> int:
@@ -70,7 +68,7 @@ def _best_step(run: Run) -> int:
 
 
 def _announce_learning_rate(run: Run, changes: Changes) -> None:
-    """A schedule is a function of the share of the run that is over, so that another bound changes the rate at once."""
+    """Log how the learning rate changes: it depends on the share of the run that is done, and so on the bounds."""
     progress, config = run.state.progress, run.config
     last = run.state.learning_rate
     if last is None or not any(key.startswith(("optimizer.l", "schedule.", "run.max_")) for key in changes.keys):

@@ -21,13 +21,14 @@ from translate.training.build import Run, build, with_model_of_base
 from translate.training.changes import Changes
 from translate.training.finish import finish, record_settings, require_best
 from translate.training.folder import RunFolder
+from translate.training.introduction import introduce
 from translate.training.resume import take_up_changes
 from translate.training.settings import TrainConfig, check, is_better
 from translate.training.state import Progress
 from translate.training.step import update
 from translate.training.tracking import ProgressLine, errors_logged, start_log
 from translate.training.trial import Trial
-from translate.training.validation import weights_for_a_while
+from translate.training.validation import swapped_weights
 from translate.tuning import tune_process
 
 logger = logging.getLogger("translate")
@@ -62,6 +63,8 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
         if trial is not None:
             logger.info(trial.introduce())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
+        if world.is_main:
+            introduce(run)
         with run.tracker or nullcontext():
             if changes:
                 take_up_changes(run, changes)
@@ -105,7 +108,7 @@ def train_until_over(run: Run, interruption: Interruption) -> bool:
     logger.info(f"stopped at step {state.progress.step:,}: {reason}")
     if interruption.wished:
         saved = f"saved in {run.folder.path}; the same command continues the run"
-        logger.info(saved if state.saved else "nothing was saved yet; the same command begins the run anew")
+        logger.info(saved if state.saved else "nothing was saved yet; the same command starts the run from scratch")
     return not interruption.wished
 
 
@@ -123,7 +126,7 @@ def why_stop(run: Run, interruption: Interruption) -> str:
 
 
 def learn(run: Run, taken: Update) -> None:
-    """One update; while the device works on it, the result of the one before is looked at."""
+    """Make one update; while the device works on it, the result of the one before is read."""
     config, progress = run.config, run.state.progress
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, progress)
@@ -147,13 +150,13 @@ def learn(run: Run, taken: Update) -> None:
 
 
 def auxiliary_losses(config: TrainConfig, progress: Progress) -> dict[str, AuxiliaryConfig]:
-    """Those that take part at this point of the run."""
+    """The auxiliary losses that take part at this point of the run."""
     share = share_done(config.run, progress)
     return {name: loss for name, loss in config.auxiliary.items() if share >= loss.start}
 
 
 def settle(run: Run) -> None:
-    """Wait for the last update and count it. Raises DivergedError after too many skipped ones in a row."""
+    """Wait for the pending update and count it. Raises DivergedError after too many skipped ones in a row."""
     if run.launched is None:
         return
     progress = run.state.progress
@@ -174,12 +177,12 @@ def settle(run: Run) -> None:
 
 
 def diverged(run: Run) -> DivergedError:
-    """What to do about it; removes the states that were saved after it began."""
+    """Make the error for a diverged run, which says how to go on; states saved after it diverged are removed."""
     progress, rate = run.state.progress, run.config.optimizer.learning_rate
     run.writer.wait()
     vocab_size = run.data.tokenizer.target_vocab_size
     kept = run.world.from_main(run.state.discard_diverged(vocab_size=vocab_size) if run.world.is_main else 0)
-    outcome = f"goes on from step {kept:,}" if kept else "begins anew, because no state had been saved before"
+    outcome = f"goes on from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
     return DivergedError(
         f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
         f"(run.max_skipped), the last one at step {progress.step:,}. Lower optimizer.learning_rate ({rate:g}) or set a "
@@ -208,8 +211,8 @@ def validate(run: Run) -> None:
     settle(run)
     run.writer.wait()  # decoding may fork, which a thread that is at work would not survive
     config, progress = run.config, run.state.progress
-    with weights_for_a_while(run.trainee, run.average.weights if run.average else None):
-        validation = run.validator.run(run.trainee, progress=lambda share: run.line.busy("validating", share))
+    with swapped_weights(run.trainee, run.average.weights if run.average else None):
+        validation = run.validation_of(None)
         if run.tracker is not None:
             evaluation, count = validation.evaluation, config.validation.attention_maps
             pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True)) if evaluation else []
@@ -232,12 +235,12 @@ def validate(run: Run) -> None:
 
 
 def save(run: Run) -> None:
-    """Everything needed to continue, and the model as it is now; not while numbers are not finite."""
+    """Save the state and the current model, or, while numbers are not finite, put that off to the next sound update."""
     settle(run)
     if not run.state.is_sound:
         if not run.save_is_due:
             logger.warning(
-                f"step {run.state.progress.step:,} is not saved, as its update failed; the next good one will be"
+                f"step {run.state.progress.step:,} is not saved, as its update failed; the next sound one will be"
             )
         run.save_is_due = True
         return
@@ -248,7 +251,7 @@ def save(run: Run) -> None:
 
 
 def warn_of_long_warmup(run: Run) -> None:
-    """Once, as soon as it is known that a warm-up that somebody has set takes more than half of the run."""
+    """Warn, once, where the configured warm-up takes more than half of the run."""
     warmup, steps = run.config.schedule.warmup_steps, expected_steps(run.config.run, run.state.progress)
     if warmup and warmup > steps / 2 and not run.warned_of_warmup:
         run.warned_of_warmup = True

@@ -13,14 +13,13 @@ WARMUP_SHARE = 0.1  # of the run, at most, unless schedule.warmup_steps is set
 
 @dataclass(kw_only=True)
 class ScheduleConfig:
-    """How the learning rate rises to its peak and falls again.
+    """The learning rate's rise to its peak and fall after it.
 
-    warmup_steps      updates until the peak, exactly as many; null: max_warmup_steps or a tenth of the run, whichever
-                      ends first
+    warmup_steps      updates until the peak; null: max_warmup_steps or a tenth of the run, whichever ends first
     max_warmup_steps  the longest automatic warm-up
 
-    The two keys keep a user's wish apart from a default: files in configs/ set max_warmup_steps, which suits a model
-    and its batches and is shortened in a short run; warmup_steps, wherever it is set, is followed to the letter.
+    The two keys keep a user's choice apart from a default: files in configs/ set max_warmup_steps, which suits a model
+    and its batches and is shortened in a short run; warmup_steps, wherever it is set, is followed exactly.
     """
 
     name: str = "inverse_sqrt"

@@ -1,4 +1,4 @@
-"""What a run's BLEU counts as words, chosen when it begins and kept for as long as it lasts."""
+"""BLEU's tokenizer in a run: chosen at its start and kept to its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ References = Sequence[Sequence[str]]
 
 
 def tokenizer_of_new_run(config: TrainConfig, references: References) -> TokenizerChoice:
-    """That of the configuration, or else of the target language or the script of the validation set's references."""
+    """The configured tokenizer, or the one for the target language or, without that, for the references' script."""
     if config.validation.tokenize:
         return TokenizerChoice(config.validation.tokenize)
     options = ("data.target_language", "validation.tokenize")
@@ -21,7 +21,7 @@ def tokenizer_of_new_run(config: TrainConfig, references: References) -> Tokeniz
 
 
 def tokenizer_of_run(config: TrainConfig, references: References, manifest: Mapping[str, Any]) -> TokenizerChoice:
-    """The one that the run began with: another would make its best score worth nothing.
+    """The tokenizer that the run began with, as scores by another cannot be compared with its best one.
 
     Raises UserError where it is not installed.
     """

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from translate.adaptation.config import AdaptConfig
+from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.data.plan import BatchConfig
-from translate.data.preparation import DataConfig, training_corpora
 from translate.decoding.hypotheses import SearchConfig
 from translate.decoding.segmentation import Split
-from translate.device import Precision
+from translate.device import check_training_precision
 from translate.errors import UserError
 from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
@@ -42,7 +42,7 @@ class AveragingConfig:
 class ValidationConfig:
     """every counts updates; metric chooses the best checkpoint and is what patience watches.
 
-    metrics   what is told, of the final test as well; groups are scored by the first two
+    metrics   those reported, for the final test as well; groups are scored by the first two
     tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language, or by the script of the
               references where that is ""
     """
@@ -160,7 +160,15 @@ def is_better(
 
 
 def check(config: TrainConfig) -> None:
-    """UserError for values that make no sense, before any work starts."""
+    """Raise UserError for values that make no sense, before any work starts."""
+    _check_ranges(config)
+    _check_choices(config)
+    _check_bounds(config)
+    check_schedule(config.schedule)
+    config.search.check()
+
+
+def _check_ranges(config: TrainConfig) -> None:
     at_least = {
         "batch.tokens": (config.batch.tokens, 1),
         "batch.accumulation": (config.batch.accumulation, 1),
@@ -195,8 +203,10 @@ def check(config: TrainConfig) -> None:
     }.items():
         if not 0 <= share < 1:
             raise UserError(f"{key} ({share}) must be at least 0 and below 1")
-    if config.compute.precision is Precision.int8:
-        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+
+
+def _check_choices(config: TrainConfig) -> None:
+    check_training_precision(config.compute.precision)
     if len(config.optimizer.betas) != 2:
         raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
     if config.validation.metric not in (choices := [*config.validation.metrics, LOSS]):
@@ -210,6 +220,9 @@ def check(config: TrainConfig) -> None:
             raise UserError(f"auxiliary.{name}.start ({auxiliary.start}) must be at least 0 and below 1")
         if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
             raise UserError(f"auxiliary={name} looks at attention, and the model has none")
+
+
+def _check_bounds(config: TrainConfig) -> None:
     run = config.run
     if not run.dir:
         raise UserError("run.dir is empty: name a folder for the run")
@@ -223,8 +236,6 @@ def check(config: TrainConfig) -> None:
             f"data.cleaning.max_tokens ({config.data.cleaning.max_tokens}) must lie between 1 and "
             f"model.max_length ({config.model.max_length}): longer sentences do not fit into the model"
         )
-    check_schedule(config.schedule)
-    config.search.check()
 
 
 def _timed_parts(config: TrainConfig) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a run must remember to go on exactly where it was: weights, optimiser, averages, random states, place.
+"""The state with which a run resumes exactly: weights, optimiser, averages, random states, position in the data.
 
 state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt and
 progress.json. A folder appears under its name only when it is complete and on disk.
@@ -40,10 +40,10 @@ STATE_NAME = re.compile(r"step-[0-9]{8}")
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     seconds  of training in all sessions
-    last_success  the last update that was not skipped, and loss: what it cost per target token
+    last_success  step of the last update that was not skipped; loss: its mean per target token, in nats
     best     the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of the
              same model
     stale    validations since then
@@ -68,9 +68,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """A run as it was after one update, on the CPU; training holds the optimiser and random states of all processes.
+    """A copy of a run's state after one update, on the CPU.
 
-    In fp16 it holds the loss scale as well.
+    training  states of the optimiser, of the random generators of all processes and, in fp16, of the loss scale
     """
 
     weights: Weights
@@ -80,10 +80,10 @@ class _Snapshot:
 
 
 class RunState:
-    """The moving parts of a run, saved and restored together.
+    """The changing parts of a run, saved and restored together.
 
-    saved          the step of the newest saved state; 0: there is none
-    learning_rate  of the last update before the state that was restored; None: there was none
+    saved          step of the newest saved state; 0: there is none
+    learning_rate  of the last update before the restored state; None: nothing was restored
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class RunState:
         self.learning_rate: float | None = None
 
     def restore(self) -> bool:
-        """Continue from the newest state that can be read and whose weights are finite, if there is one.
+        """Restore the newest state that can be read and whose weights are finite; whether there is one.
 
         Raises UserError where there are states and none can be read.
         """
@@ -119,7 +119,7 @@ class RunState:
             if is_finite(saved.weights):
                 self._restore(saved)
                 return True
-            logger.warning(f"{folder} holds weights that are not finite, saved after training had diverged: left out")
+            logger.warning(f"{folder} is left out: its weights are not finite, training had diverged when it was saved")
         if damaged and damaged == folders[::-1]:
             raise UserError(
                 f"{self.directory}: no state of the run can be read; bring one back, or choose another run.dir"
@@ -137,7 +137,7 @@ class RunState:
         ]
         self.optimizer.load_state_dict(training["optimizer"])
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
-        # the configuration's, where they have changed since the state was saved
+        # current settings take precedence over those in the state
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
         if self.trainee.loss_scale is not None and "loss_scale" in training:
@@ -159,16 +159,15 @@ class RunState:
     def discard_diverged(self, *, vocab_size: int) -> int:
         """Remove the states that were saved after training had diverged; the step of the newest left, 0 for none.
 
-        Those are the states of the weights that no update has succeeded with since, and before them the ones whose
-        training loss was far above that of guessing among all tokens alike.
+        A state goes if no update has succeeded since, or if its training loss was above twice the cross entropy of
+        uniform guessing, ln vocab_size. On the main process only.
         """
         most = 2 * math.log(vocab_size)
         for folder in reversed(saved_states(self.directory)):
             progress = read_progress(folder)
             if progress.step < self.progress.last_success and not (progress.loss or 0.0) > most:
                 return progress.step
-            if self.world.is_main:
-                remove_directory(folder, owned=STATE_FILES)
+            remove_directory(folder, owned=STATE_FILES)
         return 0
 
     def save(self, keep: int, writer: Writer) -> None:
@@ -216,7 +215,7 @@ def _read(folder: Path) -> _Snapshot:
 
 
 def saved_states(directory: Path) -> list[Path]:
-    """The complete states in a run's state folder, oldest first; a folder of any other name is somebody's own."""
+    """The complete states in a run's state folder, oldest first; folders with any other name are not the program's."""
     if not directory.is_dir():
         return []
     folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
@@ -225,7 +224,7 @@ def saved_states(directory: Path) -> list[Path]:
 
 
 def read_progress(folder: Path) -> Progress:
-    """The progress in a state's folder. Older versions lack some of it, and called "not a number" the best score."""
+    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
     progress = Progress(**{**values, "place": Place(**values["place"])})

@@ -17,7 +17,7 @@ from translate.training.parallel import Trainee
 
 @dataclass(frozen=True)
 class Result:
-    """What an update did, over all its batches on all processes.
+    """The result of an update, over all its batches on all processes.
 
     loss and cross_entropy are means per target token, in nats, with and without label smoothing; auxiliary are the
     other losses, before they were weighted. When a loss or the gradient was not finite, the update was skipped;
@@ -49,10 +49,11 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Launched:
-    """An update that the device may still be working on.
+    """An update that the device may not have finished.
 
-    sums  (2 + A,): the summed losses, with and without label smoothing, then the auxiliary ones, of all processes
-    loss_scale  (): what it was in this update; None outside of fp16
+    sums        (2 + A,): sums of the losses with and without label smoothing, then of the auxiliary ones, over all
+                processes
+    loss_scale  (): factor of the loss in this update; None outside of fp16
     """
 
     sums: torch.Tensor
@@ -64,7 +65,7 @@ class Launched:
     places: int
 
     def result(self) -> Result:
-        """Waits for the device."""
+        """Wait for the device and read the numbers."""
         loss, cross_entropy, *others = (self.sums / max(self.target_tokens, 1)).tolist()
         return Result(
             loss=loss,
@@ -126,7 +127,7 @@ def update(
 def _losses(
     trainee: Trainee, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryConfig]
 ) -> tuple[Tensor, Tensor]:
-    """What is to be minimised, and (2 + A,) what it is made of, without gradients."""
+    """Weighted sum of all losses, and each of them detached, (2 + A,)."""
     wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
     output = trainee.module(batch, return_attention=wants_attention)
     loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)

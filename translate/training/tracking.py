@@ -1,4 +1,4 @@
-"""What a run shows: a progress line, a log file, and TensorBoard, where runs are compared."""
+"""Output of a run: a progress line, a log file, and TensorBoard, where runs are compared."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Meter:
         self.results.append(result)
 
     def report(self, *, learning_rate: float, skipped: int) -> dict[str, float]:
-        """Means over the updates since the last report, by TensorBoard tag; starts anew."""
+        """Means over the updates since the last report, by TensorBoard tag; empties the meter."""
         results, seconds = self.results, time.monotonic() - self.started
         target = sum(result.target_tokens for result in results)
         source = sum(result.source_tokens for result in results)
@@ -183,7 +183,7 @@ class ProgressLine:
             logger.info(text)
 
     def busy(self, what: str, share: float) -> None:
-        """What goes on between updates; on a terminal alone."""
+        """Show work between updates, on a terminal only."""
         if self.is_terminal:
             self._rewrite(f"{what} {share:.0%}")
 
@@ -221,7 +221,7 @@ class _TerminalHandler(logging.Handler):
 
 
 class _Once(logging.Filter):
-    """Of the warnings of libraries, each message once, on one line."""
+    """Passes each warning of a library once, as one line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -260,13 +260,14 @@ def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = Fa
 
 @contextmanager
 def errors_logged(path: Path) -> Iterator[None]:
-    """Append an error that ends the inside to a run's log, if there is one by then; of a bug its traceback."""
+    """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
     try:
         yield
     except Exception as error:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
-        if path.exists() and is_marked(path.parent, RUN_KIND):  # the log of a run, and not of somebody else
-            # not through the logger, which is silent on all processes but the main one; a full disk is no other error
+        if path.exists() and is_marked(path.parent, RUN_KIND):  # not somebody else's train.log
+            # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
+            # written, and the first error is the one that is raised
             rank = os.environ.get("RANK", "0")
             with suppress(OSError), open(path, "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime(_TIME)} {'' if rank == '0' else f'process {rank}: '}{text}\n")

@@ -1,4 +1,4 @@
-"""A run as one of many: what it is told apart by, how good it is, and whether it is worth going on with."""
+"""One trial of a hyperparameter sweep: its varied options, its score, and pruning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from translate.files import ProcessLock
+from translate.process_lock import ProcessLock
 from translate.text import write_lines
 from translate.training.settings import LOSS, is_better
 
@@ -20,7 +20,7 @@ class Trial:
     """One run of a sweep, in sweep/trial-NUMBER.
 
     varied       option -> value, of the options that the sweep varies
-    is_hopeless  told a validation's step and metric, whether to end the trial there
+    is_hopeless  from step and metric of a validation, whether to end the trial there
     abandon      called when a signal ends the trial
     hopeless     whether it was ended early
     loss         of the best validation, which decides between equal values of the metric

@@ -1,4 +1,4 @@
-"""How good the model is now: loss on the validation set, and scores through the decoder that users run."""
+"""Validation: loss on the validation set, and scores of its translations by the decoder that users run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Validation:
         return "  ".join(filter(None, [scores, losses, self.evaluation.empty_note]))
 
     def metric(self, name: str) -> float:
-        """Not a number where the model cannot translate."""
+        """Value of a metric, or of "loss"; NaN where the model cannot translate."""
         if name == "loss":
             return self.loss
         return math.nan if self.evaluation is None else self.evaluation.scores[Metric(name)].value
@@ -62,7 +62,7 @@ class Validation:
 class Validator:
     """The validation set, encoded once, with what is needed to decode it.
 
-    notes  what is known beforehand about its scores, a line each
+    notes  for the user about its scores, a line each
     """
 
     text: ParallelText
@@ -167,8 +167,8 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
 
 
 @contextmanager
-def weights_for_a_while(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
-    """Inside, the model has these weights (None: keeps its own)."""
+def swapped_weights(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
+    """Load these weights into the model, and its own again on exit; None: keep its own."""
     if weights is None:
         yield
         return

@@ -18,10 +18,11 @@ from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
 from translate.batch import Batch
 from translate.data.collate import pad_batch
+from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
 from translate.data.loader import Encoding, Loader, Place
 from translate.data.plan import BatchConfig
-from translate.data.preparation import DataConfig, Prepared, prepare
+from translate.data.preparation import Prepared, prepare
 from translate.decoding.hypotheses import SearchConfig, SearchMethod
 from translate.decoding.native import NativeEngine
 from translate.device import Device, choose_device

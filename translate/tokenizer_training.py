@@ -1,0 +1,163 @@
+"""Vocabularies learned by SentencePiece's trainer (Kudo and Richardson 2018), from text that suits it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+import sentencepiece
+
+from translate.errors import UserError
+from translate.sentencepiece_model import with_controls
+from translate.special_tokens import BOS, EOS, PAD, UNK
+from translate.text import normalise
+from translate.tokenizer import Tokenizer, TokenizerConfig, TokenizerType
+
+# SentencePiece adds up floats per thread, so the vocabulary depends on their number: one for all machines.
+_TRAINING_THREADS = 16
+_MAX_TRAINING_BYTES = 1 << 14
+# How many candidates the unigram model prunes down from. With SentencePiece's million it takes up to twice as long,
+# and held-out text gets up to 1.6 % longer (multi30k, wmt-newstest-de-en, tatoeba-cmn-eng; 8,000 pieces).
+_MIN_CANDIDATES = 40_000
+_CANDIDATES_PER_PIECE = 5
+# More than any text supports: SentencePiece would look for as many as it is asked for, and fail with large numbers.
+_MAX_CANDIDATES = _MAX_VOCAB_SIZE = 10_000_000
+# Words that are repeated for the unigram model: no longer than any whose end a piece of 16 characters might be, and
+# no more than memory has room for.
+_MAX_WORD_CHARACTERS = 64
+_MAX_WORDS = 2_000_000
+_QUIET = 2
+
+
+def train_tokenizer(
+    config: TokenizerConfig, source: Iterable[str], target: Iterable[str], *, tags: Sequence[str] = ()
+) -> Tokenizer:
+    """Learn the vocabulary, or one per side, from the lines of both sides, which may be read several times.
+
+    All lines are used: the caller draws the sample. The same lines, config and tags give the same model exactly. A
+    text that does not support a vocabulary of the size asked for gets the largest one that it does. Raises UserError
+    for a size that the text's characters alone exceed.
+    """
+    tags = [tag for tag in tags if tag not in config.user_symbols]
+    config = replace(config, user_symbols=[*config.user_symbols, *tags])
+    if config.joint:
+        model = _train(config, [source, target], config.vocab_size, "vocab_size")
+        return Tokenizer(with_controls(model, tags))
+    own_sizes = {"source_vocab_size": config.source_vocab_size, "target_vocab_size": config.target_vocab_size}
+    keys = ["vocab_size" if size is None else key for key, size in own_sizes.items()]
+    models = [
+        _train(config, [lines], size, key)
+        for lines, size, key in zip((source, target), config.sizes, keys, strict=True)
+    ]
+    return Tokenizer(*(with_controls(model, tags) for model in models))
+
+
+def _train(config: TokenizerConfig, sides: Sequence[Iterable[str]], vocab_size: int, key: str) -> bytes:
+    size = min(vocab_size, _MAX_VOCAB_SIZE)
+    while True:
+        try:
+            return _train_once(config, _training_lines(config, chain.from_iterable(sides)), size)
+        except RuntimeError as error:
+            largest = _largest_size(str(error))
+            if largest is None or largest >= size:
+                raise UserError(_explain(str(error), config, vocab_size, key)) from None
+            size = largest
+
+
+def _train_once(config: TokenizerConfig, lines: Iterator[str], vocab_size: int) -> bytes:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines,
+        model_writer=model,
+        model_type=config.type.value,
+        vocab_size=vocab_size,
+        character_coverage=config.character_coverage,
+        byte_fallback=config.byte_fallback,
+        user_defined_symbols=config.user_symbols,
+        normalization_rule_name=config.normalization.value,
+        max_sentence_length=_MAX_TRAINING_BYTES,
+        seed_sentencepiece_size=min(max(_MIN_CANDIDATES, _CANDIDATES_PER_PIECE * vocab_size), _MAX_CANDIDATES),
+        num_threads=_TRAINING_THREADS,
+        pad_id=PAD,
+        unk_id=UNK,
+        bos_id=BOS,
+        eos_id=EOS,
+        minloglevel=_QUIET,
+    )
+    return model.getvalue()
+
+
+def _training_lines(config: TokenizerConfig, lines: Iterable[str]) -> Iterator[str]:
+    """The lines that SentencePiece learns from, each short enough not to be skipped.
+
+    The candidates of its unigram trainer are strings with at least two different followers, and those with a space
+    inside are dropped (0.2.1 and 0.2.3): a word that is always followed by the same character, such as "would" by a
+    space, never becomes a piece. Each word that occurs at least twice is therefore fed once more on a line of its own;
+    one that occurs only at the ends of lines is fed before a space as well.
+    """
+    words: Counter[str] = Counter()
+    before_others: set[str] = set()
+    for line in lines:
+        text = normalise(line).strip()
+        if not text:
+            continue
+        yield from _short_lines(text)
+        if config.type is TokenizerType.unigram:
+            found = [word for word in text.split(" ") if 0 < len(word) <= _MAX_WORD_CHARACTERS]
+            words.update(found)
+            before_others.update(found[:-1])
+            if len(words) > _MAX_WORDS:
+                words = _most_frequent(words)
+                before_others &= words.keys()
+    for word, count in words.items():
+        if count >= 2:
+            yield word if word in before_others else f"{word} {word}"
+
+
+def _most_frequent(words: Counter[str]) -> Counter[str]:
+    """The counts of at most _MAX_WORDS words, without the rarest ones."""
+    rarest = 1
+    while len(words) > _MAX_WORDS:
+        words = Counter({word: count for word, count in words.items() if count > rarest})
+        rarest *= 2
+    return words
+
+
+def _short_lines(text: str) -> Iterator[str]:
+    """Cut the text at spaces, or between characters where there are none, into lines that SentencePiece accepts."""
+    raw = text.encode()
+    start = 0
+    while len(raw) - start > _MAX_TRAINING_BYTES:
+        limit = start + _MAX_TRAINING_BYTES
+        end = raw.rfind(b" ", start + 1, limit + 1)
+        if end < 0:
+            end = limit
+            while raw[end] & 0xC0 == 0x80:  # inside a character
+                end -= 1
+        if part := raw[start:end].strip():
+            yield part.decode()
+        start = end
+    if part := raw[start:].strip():
+        yield part.decode()
+
+
+def _largest_size(message: str) -> int | None:
+    """The largest vocabulary that SentencePiece's message about a too large one names."""
+    found = re.search(r"value <= (\d+)", message)
+    return int(found[1]) if found else None
+
+
+def _explain(message: str, config: TokenizerConfig, asked: int, key: str) -> str:
+    """SentencePiece's message about the vocabulary's size, in terms of the configuration."""
+    if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        return (
+            f"tokenizer.{key} is {asked}, but the text's characters alone need {smallest[1]} pieces; "
+            f"set tokenizer.{key} well above that, or lower tokenizer.character_coverage"
+        )
+    if "!sentences_.empty()" in message:
+        return "the tokenizer cannot be built: there is no text to learn it from"
+    return f"the {config.type} tokenizer could not be built with tokenizer.{key}={asked}: {message}"
