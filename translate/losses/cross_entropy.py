@@ -90,7 +90,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logit = logits.gather(1, label).float()
             plain = -of_label.log()
             underflow = of_label < torch.finfo(torch.float32).tiny
-            if underflow.is_cuda or underflow.any():  # to look would have the processor wait for the GPU
+            if underflow.device.type != "cpu" or underflow.any():  # looking at it would wait for the GPU
                 highest, place = logits.max(-1, keepdim=True)
                 log_sum = highest.float() - probabilities.gather(1, place).float().log()
                 plain = torch.where(underflow, log_sum - logit, plain)
