@@ -179,7 +179,7 @@ def find_gpus() -> Gpus:
 
 
 def _has_gpu_driver() -> bool:
-    """Whether the system has a driver of a GPU, working or not."""
+    """True if the system has a driver of a GPU, working or not."""
     devices = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd")]
     return bool(devices) or (platform.system() == "Windows" and shutil.which("nvidia-smi") is not None)
 
@@ -209,7 +209,7 @@ def capabilities(device: torch.device) -> Capabilities:
 
 
 def _has_half_weights() -> bool:
-    """Whether PyTorch can multiply by fp16 weights on this processor: with FBGEMM, which needs x86 with AVX2."""
+    """True if PyTorch can multiply by fp16 weights on this processor: with FBGEMM, which needs x86 with AVX2."""
     import torch
 
     return "fbgemm" in torch.backends.quantized.supported_engines

@@ -165,7 +165,7 @@ def mark(directory: Path, kind: str) -> None:
 
 
 def is_marked(directory: Path, kind: str) -> bool:
-    """Whether this program has made the folder, as one of this kind."""
+    """True if this program has made the folder, as one of this kind."""
     return kind in _kinds(directory)
 
 
@@ -262,7 +262,7 @@ def _discard(old: Path, directory: Path, owned: Collection[str]) -> None:
 
 
 def _holds_only(directory: Path, owned: Collection[str]) -> bool:
-    """Whether a folder is not empty and holds only the program's own files."""
+    """True if a folder is not empty and holds only the program's own files."""
     return directory.is_dir() and 0 < len(list(directory.iterdir())) == len(_matching(directory, owned))
 
 

@@ -127,7 +127,7 @@ def _segment(text: str, language: str) -> list[str]:
 
 
 def _goes_on(text: str, cut: int) -> bool:
-    """Whether the first letter or digit after the cut is a small letter."""
+    """True if the first letter or digit after the cut is a small letter."""
     following = next((character for character in text[cut : cut + 20] if character.isalnum()), "")
     return following.islower()
 

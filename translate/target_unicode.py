@@ -93,7 +93,7 @@ class LineForms:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether enough lines are in neither form for "as found" to be tried."""
+        """True if enough lines are in neither form for "as found" to be tried."""
         fewest = min(self.not_nfc, self.not_nfd)
         return fewest > 0 and fewest * _LINES_PER_EXCEPTION >= self.lines
 
@@ -140,7 +140,7 @@ def _clusters() -> re.Pattern[str]:
 
 
 def _continues(character: str) -> bool:
-    """Whether a character may be reordered with, or composed with, what stands before it."""
+    """True if a character may be reordered with, or composed with, what stands before it."""
     first = unicodedata.normalize("NFD", character)[0]
     return unicodedata.combining(first) != 0 or first in _second_parts()
 

@@ -85,7 +85,7 @@ def object_of(chance: Chance, verb: Verb, *, described: float = 0.3, plural: flo
 
 
 def same_person(first: NounPhrase, second: NounPhrase) -> bool:
-    """Whether object and subject would need a reflexive, or repeat themselves."""
+    """True if object and subject would need a reflexive, or repeat themselves."""
     return first.english_object == second.english_object or (first.person, second.person) in (
         ("1s", "1p"),
         ("1p", "1s"),
@@ -188,7 +188,7 @@ DEFINITE_WORDS = [
 
 
 def is_definite(clause: Clause) -> bool:
-    """Whether every object is definite, so that German negates it with nicht and not with kein."""
+    """True if every object is definite, so that German negates it with nicht and not with kein."""
     objects = [part.english for part in clause.parts if part.slot in ("accusative", "dative", "prepositional")]
     return all(text.split()[0] in DEFINITE_WORDS or text.istitle() for text in objects)
 

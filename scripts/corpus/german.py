@@ -153,7 +153,7 @@ def prepositional(preposition: str, phrase: str) -> str:
 
 
 def needs_e(stem: str) -> bool:
-    """Whether an -e- eases the ending: du arbeit-e-st, er öffn-e-t, but du wohn-st."""
+    """True if an -e- eases the ending: du arbeit-e-st, er öffn-e-t, but du wohn-st."""
     return stem[-1] in "td" or stem.endswith(("ffn", "chn", "gn"))
 
 

@@ -140,7 +140,7 @@ def words_of(line: str) -> list[str]:
 
 
 def holds_held_out(line: str) -> bool:
-    """Whether the English line may not be trained on."""
+    """True if the English line may not be trained on."""
     return bool(held_out_pairs(line)) or holds_held_out_figure(line)
 
 
@@ -153,7 +153,7 @@ def held_out_pairs(line: str) -> set[tuple[str, str]]:
 
 
 def holds_held_out_figure(line: str) -> bool:
-    """Whether it holds a number, date, time or price that is held out."""
+    """True if it holds a number, date, time or price that is held out."""
     return (
         any(pattern.search(line) for pattern in (NUMBER_WORDS, DATES, CLOCK_TIMES))
         or any(number_is_held_out(int(digits)) for digits in DIGITS.findall(line))
@@ -163,7 +163,7 @@ def holds_held_out_figure(line: str) -> bool:
 
 
 def shows_held_out(line: str) -> bool:
-    """Whether it truly shows one: the noun is the verb's object, or the adjective describes it."""
+    """True if it truly shows one: the noun is the verb's object, or the adjective describes it."""
     if holds_held_out_figure(line):
         return True
     words, pairs = words_of(line), held_out_pairs(line)

@@ -29,7 +29,7 @@ class AdaptConfig:
 
     @property
     def adds_weights(self) -> bool:
-        """Whether the result is a small file of new weights, to be used with the model."""
+        """True if the result is a small file of new weights, to be used with the model."""
         return self.method not in ("none", "full")
 
     def check(self) -> None:

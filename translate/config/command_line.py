@@ -30,7 +30,7 @@ def take_own_options(schema: type[Any]) -> dict[str, str]:
 
 
 def is_given(group: str) -> bool:
-    """Whether the command line that Hydra has read sets this group or an option in it; False outside a command."""
+    """True if the command line that Hydra has read sets this group or an option in it; False outside a command."""
     if not HydraConfig.initialized():
         return False
     overrides = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))

@@ -83,7 +83,7 @@ def corpus_tags(data: DataConfig) -> list[str]:
 
 
 def has_untagged_source(data: DataConfig) -> bool:
-    """Whether a training corpus has no tag, so that lines without one are usual."""
+    """True if a training corpus has no tag, so that lines without one are usual."""
     return any(not corpus.tag for _, corpus in training_corpora(data))
 
 
@@ -93,7 +93,7 @@ def evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def has_test(data: DataConfig) -> bool:
-    """Whether a test set is given, if only by options that miss the place of its text: none is held out then."""
+    """True if a test set is given, if only by options that miss the place of its text: none is held out then."""
     if data.test.source or data.test.path:
         return True
     return data.test.is_given and not data.valid.is_given

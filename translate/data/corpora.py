@@ -96,16 +96,16 @@ class CorpusConfig:
 
     @property
     def is_given(self) -> bool:
-        """Whether anything but the tag is set."""
+        """True if anything but the tag is set."""
         return replace(self, tag="") != CorpusConfig()
 
     @property
     def is_permanent(self) -> bool:
-        """Whether it takes part from a run's first update to its last."""
+        """True if it takes part from a run's first update to its last."""
         return self.start <= 0 and self.end >= 1
 
     def takes_part(self, share: float) -> bool:
-        """Whether it is trained on when that share of a run is over."""
+        """True if it is trained on when that share of a run is over."""
         return self.start <= share < self.end
 
     @property

@@ -35,7 +35,7 @@ class SamplingConfig:
 
     @property
     def is_on(self) -> bool:
-        """Whether the run samples at all."""
+        """True if the run samples at all."""
         return bool(self.source or self.target)
 
 

@@ -1,4 +1,4 @@
-"""Whether a validation or test set is like the training text: lengths, script, characters, and what both contain."""
+"""Comparison of validation and test sets with the training text: lengths, script, characters, and what both contain."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _lengths(side: Side) -> NDArray[np.int32]:
 
 
 def _has_far_median(lengths: NDArray[np.int32], usual: NDArray[np.int32]) -> bool:
-    """Whether medians differ by much, and by more than the chance of a small set (three standard deviations)."""
+    """True if medians differ by much, and by more than the chance of a small set (three standard deviations)."""
     median = _percentile(usual, 50)
     longer = float(np.mean(lengths > median) + np.mean(lengths == median) / 2)
     is_certain = abs(longer - 0.5) > 3 * 0.5 / np.sqrt(len(lengths))

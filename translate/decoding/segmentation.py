@@ -56,7 +56,7 @@ class Splitting:
 
     @property
     def by_sentences(self) -> bool:
-        """Whether lines that the model can read are cut as well."""
+        """True if lines that the model can read are cut as well."""
         return bool(self.sentences) and not self.only_long
 
 

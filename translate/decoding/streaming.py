@@ -169,7 +169,7 @@ def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _is_complete(source: str | BinaryIO) -> bool:
-    """Whether all lines are available: of a file or bytes in memory, but not of a pipe or a terminal."""
+    """True if all lines are available: of a file or bytes in memory, but not of a pipe or a terminal."""
     if isinstance(source, str):
         return stat.S_ISREG(_mode(source))
     try:

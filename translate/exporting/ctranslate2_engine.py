@@ -280,7 +280,7 @@ def _beam_size(config: SearchConfig) -> int:
 
 
 def _is_wrong(hypotheses: list[Hypothesis], limit: int) -> bool:
-    """Whether a hypothesis is longer than its limit, or has tokens that are forbidden."""
+    """True if a hypothesis is longer than its limit, or has tokens that are forbidden."""
     return any(len(h.tokens) > limit or not _FORBIDDEN.isdisjoint(h.tokens) for h in hypotheses)
 
 

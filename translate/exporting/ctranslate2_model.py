@@ -98,7 +98,7 @@ def damaged_file(directory: Path) -> str:
 
 
 def _is_whole(kept: Path) -> bool:
-    """Whether a conversion in the cache has exactly the files that were written, unchanged."""
+    """True if a conversion in the cache has exactly the files that were written, unchanged."""
     if not kept.exists():
         return False
     try:

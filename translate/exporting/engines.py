@@ -81,7 +81,7 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
 
 
 def can_decode_in(precision: Precision, device: Device) -> bool:
-    """Whether engine=native supports a precision on this device without slow emulation."""
+    """True if engine=native supports a precision on this device without slow emulation."""
     can = capabilities(choose_device(device))
     try:
         decoding_precision(precision, can)

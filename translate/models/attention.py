@@ -113,7 +113,7 @@ class MultiHeadAttention(nn.Module):
 
     @property
     def _by_hand(self) -> bool:
-        """Whether the kernels for training on a CPU do what this attention does."""
+        """True if the kernels for training on a CPU do what this attention does."""
         return self.weighting is Weighting.softmax and self.prefix is None and self.watcher is None
 
     @property

@@ -41,7 +41,7 @@ class ModelConfig:
 
     @property
     def reads_packed(self) -> bool:
-        """Whether the model can be trained on packed batches, of sentences end to end."""
+        """True if the model can be trained on packed batches, of sentences end to end."""
         return False
 
     @property
@@ -51,7 +51,7 @@ class ModelConfig:
 
     @property
     def has_attention(self) -> bool:
-        """Whether the model returns attention weights of its decoder."""
+        """True if the model returns attention weights of its decoder."""
         return True
 
     def check(self, vocabularies: Vocabularies) -> None:

@@ -132,12 +132,12 @@ class Changes:
 
     @property
     def rescored(self) -> bool:
-        """Whether the best score so far cannot be compared with later ones."""
+        """True if the best score so far cannot be compared with later ones."""
         return any(rule_of(key).rescored for key in self.keys)
 
     @property
     def reordered(self) -> bool:
-        """Whether the current epoch cannot be continued, because its batches would differ."""
+        """True if the current epoch cannot be continued, because its batches would differ."""
         return any(key.startswith("batch.") for key in self.keys)
 
     @property

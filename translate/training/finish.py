@@ -167,7 +167,7 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _finished(run: Run, result_file: Path) -> bool:
-    """Whether the stored results are of this step; those of older versions may lack the score of the average."""
+    """True if the stored results are of this step; those of older versions may lack the score of the average."""
     if not (run.world.is_main and result_file.exists()):
         return False
     try:

@@ -88,7 +88,7 @@ class RunFolder:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a run to continue: one that ended before its first state was saved starts from scratch."""
+        """True if there is a run to continue: one that ended before its first state was saved starts from scratch."""
         return self.config.exists() and (bool(saved_states(self.states)) or self.result.exists())
 
     def open(self, config: TrainConfig) -> Changes:

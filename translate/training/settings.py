@@ -146,7 +146,7 @@ def is_minimised(metric: str) -> bool:
 def is_better(
     metric: str, value: float, best: float | None, *, loss: float | None = None, best_loss: float | None = None
 ) -> bool:
-    """Whether a validation beats the best so far; None: there is none yet.
+    """True if a validation beats the best so far; None: there is none yet.
 
     Of two equal values of the metric the one with the lower loss is better. What is not finite is never better.
     """

@@ -149,7 +149,7 @@ class RunState:
 
     @property
     def is_sound(self) -> bool:
-        """Whether training can go on from here: the last update was not skipped, and all numbers are finite."""
+        """True if training can go on from here: the last update was not skipped, and all numbers are finite."""
         if self.progress.last_success < self.progress.step:
             return False
         average = self.average.weights if self.average is not None else {}
@@ -234,7 +234,7 @@ def read_progress(folder: Path) -> Progress:
 
 
 def is_finite(state: Any) -> bool:
-    """Whether all numbers are finite in a tensor, or in nested dictionaries and lists of them."""
+    """True if all numbers are finite in a tensor, or in nested dictionaries and lists of them."""
     if isinstance(state, Tensor):
         return bool(state.isfinite().all())
     if isinstance(state, dict):

@@ -39,7 +39,7 @@ class Result:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss or the gradient itself was not finite, not merely a gradient that was scaled up for fp16."""
+        """True if a loss or the gradient itself was not finite, not merely a gradient that was scaled up for fp16."""
         return self.skipped and (self.loss_scale <= 1 or not self._has_finite_losses)
 
     @property
