@@ -47,7 +47,7 @@ class Tokens(_Movable):
     Only attention asks which of the two it is: everything else acts on the last dimension.
 
     ids        (B, L) or (T,), int64
-    positions  like ids: the place of each token in its own sentence, from 0; padding has positions of real tokens,
+    positions  like ids: the position of each token in its own sentence, from 0; padding has positions of real tokens,
                because a model's table of positions may end with the longest sentence
     mask       (B, L), True where a token is real; None when packed
     offsets    (B + 1,), int32: sentence b is ids[offsets[b]:offsets[b + 1]]; None when padded

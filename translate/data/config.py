@@ -93,7 +93,7 @@ def evaluation_settings(data: DataConfig) -> list[tuple[str, CorpusConfig]]:
 
 
 def has_test(data: DataConfig) -> bool:
-    """True if a test set is given, if only by options that miss the place of its text: none is held out then."""
+    """True if a test set is given, or only options of it without its text: none is held out then."""
     if data.test.source or data.test.path:
         return True
     return data.test.is_given and not data.valid.is_given
