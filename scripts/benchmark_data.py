@@ -22,7 +22,7 @@ import numpy as np
 
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import prepare
+from translate.data.prepare import prepare
 from translate.text import write_lines
 from translate.tokenizer import TokenizerConfig
 

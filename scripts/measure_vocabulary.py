@@ -17,7 +17,7 @@ import sentencepiece
 
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import prepare
+from translate.data.prepare import prepare
 from translate.text import read_lines
 from translate.tokenizer import TokenizerConfig, TokenizerType
 

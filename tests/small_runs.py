@@ -13,9 +13,9 @@ from pathlib import Path
 import hydra
 
 from translate.config.command import register, to_settings
-from translate.config.groups import BEHAVIOUR, CONFIGS
+from translate.config.options import BEHAVIOUR, CONFIGS
 from translate.train import ADDITIONS, VARIANTS
-from translate.training.settings import TrainConfig
+from translate.training.config import TrainConfig
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -9,18 +9,18 @@ from documented_code import example_of
 from translate import train
 from translate.batch import Tokens
 from translate.config.command import register, to_settings
-from translate.config.groups import BEHAVIOUR, CONFIGS
+from translate.config.options import BEHAVIOUR, CONFIGS
 from translate.data.collate import pad_batch
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.native import NativeEngine
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision
 from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
 from translate.special_tokens import BOS
+from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.settings import TrainConfig
 from translate.training.step import update
 
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]

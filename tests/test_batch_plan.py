@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from translate.data.plan import (
+from translate.data.batching import (
     BATCHES_OF_A_GROUP,
     GROUPS_AT_ONCE,
     BatchConfig,

@@ -36,9 +36,9 @@ from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E
 from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
 from translate import special_tokens  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
+from translate.data.batching import BatchConfig  # noqa: E402
 from translate.data.collate import pad_batch  # noqa: E402
 from translate.data.loader import Encoding, Loader, Place  # noqa: E402
-from translate.data.plan import BatchConfig  # noqa: E402
 from translate.distributed import World  # noqa: E402
 from translate.errors import UserError  # noqa: E402
 from translate.models import build_model  # noqa: E402
@@ -197,7 +197,7 @@ def test_hugging_face_model_gives_our_logits(model: LoadedModel):
 def test_ctranslate2_model_gives_our_log_probabilities(model: LoadedModel, tmp_path: Path):
     import ctranslate2
 
-    from translate.exporting.ctranslate2 import export_ctranslate2
+    from translate.exporting.ctranslate2_converter import export_ctranslate2
 
     export_ctranslate2(model, tmp_path / "converted")
     translator = ctranslate2.Translator(str(tmp_path / "converted"), device="cpu", intra_threads=1)

@@ -8,15 +8,15 @@ import shutil
 import pytest
 
 from small_runs import call, options, write_corpus
-from translate.data.profile import main_script
+from translate.data.text_profile import main_script
 from translate.errors import UserError
 from translate.evaluation import tokenizers
+from translate.evaluation.evaluate import RunScoring
 from translate.evaluation.metrics import Metric, score
-from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.tokenizers import check_tokenizer, choose_tokenizer, tokenizer_of_language
 from translate.text import read_lines, write_lines
+from translate.training.config import TrainConfig
 from translate.training.scoring import tokenizer_of_run
-from translate.training.settings import TrainConfig
 
 # A sentence each, as it stands in Wikipedia's main pages and phrase books.
 TEXTS = {
@@ -44,7 +44,7 @@ def without_mecab(monkeypatch):
         "reason_missing",
         lambda name: tokenizers.INSTALL_MECAB if name == "ja-mecab" else missing(name),
     )
-    monkeypatch.setattr("translate.evaluation.run_scoring.reason_missing", tokenizers.reason_missing)
+    monkeypatch.setattr("translate.evaluation.evaluate.reason_missing", tokenizers.reason_missing)
 
 
 def chosen(text, language=""):

@@ -15,17 +15,17 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from small_runs import composed, options, write_corpus
+from translate.console import ProgressLine, start_log
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import run_trial
 from translate.training import run as training_run
 from translate.training.changes import RULES, Change, Changes, find_changes, flatten, plain, rule_of, with_changes
-from translate.training.finish import _finished
+from translate.training.config import TrainConfig, is_better
+from translate.training.final_evaluation import _finished
 from translate.training.run import train
-from translate.training.settings import TrainConfig, is_better
-from translate.training.state import Progress, RunState
-from translate.training.tracking import ProgressLine, start_log
+from translate.training.state import RunProgress, RunState
 from translate.training.trial import Trial, read_trials
 from translate.training.validation import Validator
 
@@ -151,7 +151,7 @@ def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
         for name in ("weights.safetensors", "training.pt"):
             (folder / name).touch()
     state = RunState(None, None, None, tmp_path, World())
-    state.progress = Progress(step=65, skipped_in_a_row=10, last_success=50)
+    state.progress = RunProgress(step=65, skipped_in_a_row=10, last_success=50)
     assert state.discard_diverged(vocab_size=100) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
 

@@ -24,18 +24,11 @@ import sentencepiece
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.checkpoint import load_model, save_model, vocabularies_of, weights_of
-from translate.decoding.engine import Sentence
-from translate.decoding.hypotheses import (
-    NEVER_SAID,
-    Hypothesis,
-    SearchConfig,
-    SearchMethod,
-    length_limits,
-)
-from translate.decoding.native import NativeEngine
+from translate.decoding.config import NEVER_SAID, Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
+from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision
 from translate.errors import UserError
-from translate.exporting.ctranslate2 import _encodings, export_ctranslate2
+from translate.exporting.ctranslate2_converter import _encodings, export_ctranslate2
 from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
 from translate.exporting.ctranslate2_model import converted_model
 from translate.models import ARCHITECTURES, build_model

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusFormat
-from translate.data.preparation import prepare
+from translate.data.prepare import prepare
 from translate.errors import UserError
 from translate.text import write_lines
 from translate.tokenizer import TokenizerConfig, TokenizerType

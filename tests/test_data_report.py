@@ -10,10 +10,10 @@ import pytest
 
 from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
 from translate.data.corpora import CorpusConfig, CorpusFormat
-from translate.data.preparation import prepare
-from translate.data.profile import Profiler
+from translate.data.prepare import prepare
 from translate.data.report import DataReport, data_report
 from translate.data.statistics import repeated, shared_with
+from translate.data.text_profile import Profiler
 
 
 @pytest.fixture(scope="module")

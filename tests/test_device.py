@@ -208,7 +208,7 @@ def test_why_a_gpu_cannot_be_used(monkeypatch):
 @pytest.mark.usefixtures("installed_gpu")
 def test_a_training_run_warns_of_it(monkeypatch):
     from translate.training.build import _decide
-    from translate.training.settings import TrainConfig
+    from translate.training.config import TrainConfig
 
     monkeypatch.setattr(torch.version, "cuda", None)
     assert any("built for CPUs only" in warning for warning in _decide(TrainConfig()).warnings)

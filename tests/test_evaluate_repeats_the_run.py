@@ -9,14 +9,19 @@ from pathlib import Path
 import pytest
 
 from small_runs import call, options, write_corpus
-from translate.decoding.engine import EngineName
-from translate.decoding.hypotheses import SearchConfig, SearchMethod
-from translate.decoding.search_record import describe_search, search_fields, search_note, search_of
+from translate.decoding.config import (
+    EngineName,
+    SearchConfig,
+    SearchMethod,
+    describe_search,
+    search_fields,
+    search_note,
+    search_of,
+)
 from translate.device import Capabilities, Device, Precision
 from translate.errors import UserError
-from translate.evaluate import with_precision
-from translate.evaluation.files import EvaluateConfig
-from translate.evaluation.run_scoring import RunScoring
+from translate.evaluate import EvaluateConfig, with_precision
+from translate.evaluation.evaluate import RunScoring
 from translate.model_directory import read_manifest, read_origin
 from translate.tags import tagging_of
 
@@ -119,7 +124,7 @@ def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
     assert with_precision(asked, run) == (asked, "")
     other = EvaluateConfig(engine=EngineName.ctranslate2)
     assert with_precision(other, run) == (other, "the run's own scores were decoded in fp32 by engine=native")
-    monkeypatch.setattr("translate.exporting.engines.capabilities", lambda device: Capabilities(on_gpu=False))
+    monkeypatch.setattr("translate.engines.capabilities", lambda device: Capabilities(on_gpu=False))
     config, note = with_precision(config, RunScoring.of({"decoding_precision": "bf16"}))
     assert config.precision is Precision.auto
     assert note == "the run's own scores were decoded in bf16, which this machine does not support, or emulates slowly"

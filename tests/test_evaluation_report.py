@@ -12,13 +12,13 @@ import torch
 
 from fake_models import CharacterTokenizer, copy_model
 from small_runs import call
-from translate.data.preparation import ParallelText
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.native import NativeEngine
+from translate.data.prepare import ParallelText
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import BLANK, Translator
 from translate.errors import UserError
-from translate.evaluation.evaluation import count_words, evaluate_corpus
-from translate.evaluation.files import EvaluateConfig, claimed_output, evaluate_files, read_evaluation_text
+from translate.evaluate import EvaluateConfig, claimed_output, evaluate_files, read_evaluation_text
+from translate.evaluation.evaluate import count_words, evaluate_corpus
 from translate.evaluation.metrics import Metric, score
 from translate.evaluation.report import terminal_text, write_report
 from translate.text import read_lines, write_lines

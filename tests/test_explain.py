@@ -12,8 +12,8 @@ import torch
 
 from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.data.collate import pad_batch
-from translate.explaining.explanation import explain
-from translate.explaining.page import sentence_page
+from translate.explaining.explanation import explain_pair
+from translate.explaining.rendering import sentence_page
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.recurrent_attention import RecurrentAttention
 from translate.special_tokens import EOS
@@ -38,7 +38,7 @@ def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, architecture):
     model = make_model(architecture, tokenizer)
-    found = explain(model, tokenizer, SOURCE, TARGET)
+    found = explain_pair(model, tokenizer, SOURCE, TARGET)
     with torch.no_grad():
         output = model.eval()(pad_batch([np.array(SOURCE)], [np.array(TARGET)]), return_attention=True)
         probabilities = output.logits()[0].softmax(-1)
@@ -54,7 +54,9 @@ def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, archite
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_head_that_there_is_is_shown(tokenizer, architecture):
-    heads = {each.kind: each for each in explain(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET).heads}
+    heads = {
+        each.kind: each for each in explain_pair(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET).heads
+    }
     shapes = {kind: [layer.shape for layer in each.layers] for kind, each in heads.items()}
     assert (
         shapes
@@ -84,11 +86,14 @@ def test_looking_changes_nothing(tokenizer):
 
 
 def test_a_model_without_attention_has_nothing_to_show(tokenizer):
-    assert explain(make_model("lstm", tokenizer, attention=RecurrentAttention.none), tokenizer, SOURCE, TARGET) is None
+    assert (
+        explain_pair(make_model("lstm", tokenizer, attention=RecurrentAttention.none), tokenizer, SOURCE, TARGET)
+        is None
+    )
 
 
 def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):
-    found = explain(make_model("transformer", tokenizer), tokenizer, SOURCE, TARGET)
+    found = explain_pair(make_model("transformer", tokenizer), tokenizer, SOURCE, TARGET)
     weights = np.full_like(found.alignment, 0.25)
     weights[:, 1] = 0.01
     object.__setattr__(found, "alignment", weights)

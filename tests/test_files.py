@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from translate.errors import UserError
-from translate.files import atomic_file, read_json, require_regular, sha256, write_json, write_text
+from translate.files import ProcessLock, atomic_file, read_json, require_regular, sha256, write_json, write_text
 from translate.folders import (
     building,
     check_replaceable,
@@ -26,7 +26,6 @@ from translate.folders import (
     replaced_directory,
     restore_directory,
 )
-from translate.process_lock import ProcessLock
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -307,7 +306,7 @@ def test_a_marker_names_every_kind(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from translate.process_lock import ProcessLock
+from translate.files import ProcessLock
 assert ProcessLock(Path(sys.argv[1])).acquire(wait=False)
 print("locked", flush=True)
 time.sleep(600)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from test_architectures import MODELS, make_model
-from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
-from translate.decoding.native import NativeEngine
+from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
+from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision
 from translate.models import ARCHITECTURES
 from translate.models.seq2seq import Seq2Seq

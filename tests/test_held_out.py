@@ -18,12 +18,12 @@ from translate.data import held_out
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.held_out import sentence_key
-from translate.data.preparation import Prepared, prepare
+from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
 from translate.errors import UserError
-from translate.recipes.back_translation import reverse_of
 from translate.text import read_lines, write_lines
-from translate.training.settings import TrainConfig
+from translate.training.back_translation import reverse_of
+from translate.training.config import TrainConfig
 
 # by chance near the 8 that two percent of 400 are, and for ever the same
 NUM_VALID, NUM_TEST = 7, 11

@@ -10,8 +10,8 @@ import torch
 from fake_models import CharacterTokenizer
 from small_runs import call, options, write_corpus
 from translate.data.collate import pack_batch, pad_batch
-from translate.decoding.hypotheses import SearchConfig, SearchMethod
-from translate.decoding.native import NativeEngine
+from translate.decoding.config import SearchConfig, SearchMethod
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.losses import label_smoothed_cross_entropy

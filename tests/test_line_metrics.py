@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from translate.evaluation.line_metrics import exact_match, rouge, token_f1
 from translate.evaluation.metrics import Metric, score
+from translate.evaluation.task_metrics import exact_match, rouge, token_f1
 
 
 @pytest.mark.parametrize(

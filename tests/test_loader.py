@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from translate.batch import NO_TARGET
+from translate.data.batching import BatchConfig
 from translate.data.collate import pack_batch, pad_batch
 from translate.data.loader import Curriculum, Encoding, Loader, Place
-from translate.data.plan import BatchConfig
 from translate.distributed import World
 from translate.special_tokens import BOS, EOS
 

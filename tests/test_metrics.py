@@ -11,8 +11,7 @@ import pytest
 
 from small_runs import call
 from translate.errors import UserError
-from translate.evaluation.metrics import Metric, command, p_value, score
-from translate.evaluation.significance import paired_p_value
+from translate.evaluation.metrics import Metric, command, p_value, paired_p_value, score
 from translate.text import read_lines, write_lines
 
 REFERENCES = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from small_runs import REPOSITORY, call, write_corpus
-from translate.config import own_text
+from translate.config import options
 
 OWN = ["data.train.source=a", "data.train.target=b"]
 
@@ -17,7 +17,7 @@ OWN = ["data.train.source=a", "data.train.target=b"]
 def chosen(monkeypatch: pytest.MonkeyPatch, *words: str, command: str = "train") -> bool:
     """Whether data=text_files is added to these words."""
     monkeypatch.setattr(sys, "argv", ["translate", *words])
-    own_text.choose_own_text(command)
+    options.choose_own_text(command)
     return sys.argv == ["translate", *words, "data=text_files"]
 
 
@@ -64,7 +64,7 @@ def test_commands_without_training_text_are_left_alone(monkeypatch):
 def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path):
     configs = tmp_path / "configs"
     shutil.copytree(REPOSITORY / "configs", configs)
-    monkeypatch.setattr(own_text, "CONFIGS", configs)
+    monkeypatch.setattr(options, "CONFIGS", configs)
     text = "# @package _global_\ndata:\n  train:\n    source: a\n    target: b\n"
     (configs / "experiment" / "mine.yaml").write_text(text)
     (configs / "experiment" / "longer.yaml").write_text("# @package _global_\ndefaults:\n  - mine\n  - _self_\n")

@@ -11,9 +11,9 @@ import torch
 
 from fake_models import FakeModel, random_model, table_model
 from translate.decoding import beam, greedy
-from translate.decoding.hypotheses import NEVER_SAID, Hypothesis, SearchConfig, SearchMethod, length_limits
-from translate.decoding.native import NativeEngine
-from translate.decoding.repetition import without_repetition
+from translate.decoding.config import NEVER_SAID, Hypothesis, SearchConfig, SearchMethod, length_limits
+from translate.decoding.native_engine import NativeEngine
+from translate.decoding.search import without_repetition
 from translate.errors import UserError
 from translate.special_tokens import BOS, EOS
 

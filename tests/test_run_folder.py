@@ -13,11 +13,11 @@ import yaml
 
 from translate.config.command import sweep_folder, with_home
 from translate.errors import UserError
-from translate.process_lock import ProcessLock
-from translate.recipes.back_translation import back_translate
+from translate.files import ProcessLock
+from translate.training.back_translation import back_translate
 from translate.training.changes import plain
-from translate.training.folder import RunFolder
-from translate.training.settings import BackTranslationConfig, RunConfig, TrainConfig, check
+from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig, check
+from translate.training.run_folder import RunFolder
 from translate.training.state import saved_states
 
 

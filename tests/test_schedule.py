@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from translate.errors import UserError
-from translate.training.schedule import SCHEDULES, ScheduleConfig, check_schedule, learning_rate_factor
+from translate.training.optimizer import SCHEDULES, ScheduleConfig, check_schedule, learning_rate_factor
 
 
 def factor(step, progress=0.0, **settings):

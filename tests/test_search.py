@@ -18,10 +18,9 @@ import torch
 
 from fake_models import FakeModel, copy_model, random_model, table_model
 from small_runs import environment
-from translate.decoding.continuations import highest
-from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
-from translate.decoding.native import NativeEngine
-from translate.decoding.searches import SEARCHES
+from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
+from translate.decoding.native_engine import SEARCHES, NativeEngine
+from translate.decoding.search import highest
 from translate.errors import UserError
 from translate.special_tokens import EOS
 
@@ -214,7 +213,7 @@ def test_sentences_that_are_done_leave_the_batch_and_others_take_their_places():
 
 
 def test_of_a_large_batch_nobody_leaves_until_it_is_worth_the_move(monkeypatch):
-    monkeypatch.setattr("translate.decoding.native._LEAVING_SHARE", 1 / 8)
+    monkeypatch.setattr("translate.decoding.native_engine._LEAVING_SHARE", 1 / 8)
     model = copy_model(vocabulary_size=9)
     search(model, [[4 + i % 4] * (i + 1) for i in range(16)], greedy(max_length_ratio=5))
     assert model.rows_per_step == [16, 16, 16, 14, 14, 12, 12, 10, 10, 8, 7, 6, 5, 4, 3, 2, 1]

@@ -14,15 +14,15 @@ import pytest
 from small_runs import call, options, write_corpus
 from translate.data.config import DataConfig, training_corpora
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import ParallelText, read_parallel_text
+from translate.data.prepare import ParallelText, read_parallel_text
 from translate.decoding.translator import BLANK
 from translate.errors import UserError
-from translate.evaluation.evaluation import evaluate_corpus, scoring_notes
+from translate.evaluation.evaluate import evaluate_corpus, scoring_notes
 from translate.evaluation.metrics import SACREBLEU, Metric, command, p_value, score, sentence_chrf
 from translate.evaluation.report import reference_files, write_report
-from translate.recipes.back_translation import reverse_of
 from translate.text import read_lines, write_lines
-from translate.training.settings import TrainConfig
+from translate.training.back_translation import reverse_of
+from translate.training.config import TrainConfig
 
 HYPOTHESES = [
     "Die Katze schläft auf dem roten Stuhl.",

@@ -14,22 +14,20 @@ from fake_models import CharacterTokenizer
 from small_runs import call, options
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import prepare
+from translate.data.prepare import prepare
 from translate.data.sentence_counts import reached_by
-from translate.decoding.engine import EngineName, Precision
-from translate.decoding.hypotheses import Hypothesis, SearchConfig
-from translate.decoding.segmentation import Split, Splitting, split_line
-from translate.decoding.streaming import DecodeConfig, translate_files
+from translate.decode import DecodeConfig, translate_files
+from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split
+from translate.decoding.segmentation import Splitting, split_line
 from translate.decoding.translator import Splits, Translator
-from translate.evaluate import evaluate
-from translate.evaluation.files import EvaluateConfig
-from translate.explaining.files import ExplainConfig, explain_files
-from translate.exporting.engines import open_model, open_native
+from translate.engines import open_model, open_native
+from translate.evaluate import EvaluateConfig, evaluate
+from translate.explain import ExplainConfig, explain_files
 from translate.tags import Tagging
 from translate.text import read_lines, write_lines
 from translate.tokenizer import TokenizerConfig
 from translate.training.changes import find_changes, plain
-from translate.training.settings import TrainConfig
+from translate.training.config import TrainConfig
 
 SINGLE = {"sentences_per_line": 1, "trained_tokens": 12, "source_language": "en"}
 

@@ -11,9 +11,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from small_runs import call, options, start, wait_for_log, write_corpus
 from translate import train
-from translate.config.mistakes import explain
+from translate.config.options import explain
 from translate.errors import DivergedError
-from translate.training.settings import TrainConfig
+from translate.training.config import TrainConfig
 from translate.training.trial import Trial, read_trials
 
 

@@ -13,9 +13,9 @@ from fake_models import FakeModel, copy_model
 from small_runs import call, options, syllables, write_corpus
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import prepare
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.native import NativeEngine
+from translate.data.prepare import prepare
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.errors import UserError
 from translate.sentencepiece_model import CONTROL, USER_DEFINED, pieces

@@ -15,10 +15,10 @@ from fake_models import CharacterTokenizer, copy_model
 from small_runs import call, options, write_corpus
 from test_prepare import SOURCE, TOKENIZER, make_data
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import prepare
+from translate.data.prepare import prepare
 from translate.data.report import data_report
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.native import NativeEngine
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.errors import UserError
 from translate.target_unicode import Form, LineForms, TargetUnicode, choose_form

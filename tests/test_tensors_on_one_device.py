@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from test_architectures import MODELS, make_model
 from translate.batch import Batch, Tokens
-from translate.decoding.hypotheses import SearchConfig, SearchMethod
-from translate.decoding.searches import SEARCHES
+from translate.decoding.config import SearchConfig, SearchMethod
+from translate.decoding.native_engine import SEARCHES
 from translate.losses import label_smoothed_cross_entropy
 from translate.models import decoder_state
 from translate.models.seq2seq import Seq2Seq

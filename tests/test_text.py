@@ -10,15 +10,7 @@ from pathlib import Path
 import pytest
 
 from translate.errors import UserError
-from translate.text import (
-    count_lines,
-    find_control,
-    normalise,
-    read_ended_lines,
-    read_lines,
-    text_form_of,
-    write_lines,
-)
+from translate.text import count_lines, find_control, normalise, read_ended_lines, read_lines, text_form_of, write_lines
 
 HOSTILE = [
     "",

@@ -13,12 +13,7 @@ import pytest
 from translate.errors import UserError
 from translate.special_tokens import EOS
 from translate.text import normalise, read_lines
-from translate.tokenizer import (
-    Normalization,
-    Tokenizer,
-    TokenizerConfig,
-    TokenizerType,
-)
+from translate.tokenizer import Normalization, Tokenizer, TokenizerConfig, TokenizerType
 from translate.tokenizer_training import _training_lines, train_tokenizer
 
 SYLLABLES = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun", "vo", "zet")

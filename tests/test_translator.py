@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.native import NativeEngine
-from translate.decoding.progress import Progress
+from translate.console import Progress
+from translate.decode import DecodeConfig, check_files, translate_files, translate_stream
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment, join_translations, split_line
-from translate.decoding.streaming import DecodeConfig, check_files, translate_files, translate_stream
 from translate.decoding.translator import Translator
 from translate.errors import UserError
 from translate.special_tokens import EOS
@@ -362,7 +362,7 @@ def test_output_links_are_written_through(tmp_path):
 
 def test_what_was_translated_before_an_error_is_kept_under_a_name_that_is_told(tmp_path, monkeypatch, capsys):
     (tmp_path / "in").write_bytes(b"a\nb\nc\n")
-    monkeypatch.setattr("translate.decoding.streaming.WINDOW", 1)
+    monkeypatch.setattr("translate.decode.WINDOW", 1)
     translator = copier()
     next_logits = translator.engine.model.next_logits
 
@@ -401,7 +401,7 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
 
 COMMAND = """
 from test_translator import copier
-from translate.decoding.streaming import DecodeConfig, translate_files
+from translate.decode import DecodeConfig, translate_files
 translate_files(copier(), DecodeConfig(model=""))
 """
 
@@ -451,7 +451,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
 def test_progress_is_rewritten_only_on_a_terminal(stream, monkeypatch):
     clock = iter([0.0, 40.0, 40.01, 60.0])
-    monkeypatch.setattr("translate.decoding.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("translate.console.time.monotonic", lambda: next(clock))
     progress = Progress(stream, total=1200)
     progress.show(400)
     progress.show(401)

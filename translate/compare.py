@@ -10,12 +10,19 @@ from typing import Any
 from translate.config import run_command
 from translate.data.names import one_or_several
 from translate.errors import UserError
-from translate.evaluation.evaluation import scoring_notes
-from translate.evaluation.metrics import SACREBLEU, Metric, check_bootstrap, p_value, score
+from translate.evaluation.evaluate import scoring_notes
+from translate.evaluation.metrics import (
+    MIN_RESAMPLES,
+    RESAMPLES,
+    SACREBLEU,
+    Metric,
+    check_bootstrap,
+    normalised_scores,
+    p_value,
+    score,
+)
 from translate.evaluation.report import aligned, rounded
-from translate.evaluation.significance import MIN_RESAMPLES, RESAMPLES
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
-from translate.evaluation.unicode_form import normalised_scores
 from translate.text import read_lines
 
 Lines = list[str]

@@ -17,8 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from translate.errors import UserError
-from translate.files import NAME_LENGTH, flush, private_name, read_json, write_json
-from translate.process_lock import ProcessLock
+from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
 
 MARKER = ".made-by-translate-seq2seq"  # says which kinds of folder the program made here
 

@@ -15,7 +15,6 @@ from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
-
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, "evaluation", "ctranslate2")
 
@@ -68,3 +67,29 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
             f"(hash {tokenizer.hash[:12]}, the manifest says {str(manifest.get('tokenizer'))[:12]})"
         )
     return tokenizer, manifest
+
+
+RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
+CHECKSUMS = "checksums.json"  # SHA-256 of every other file of an export
+# all that an export holds, as patterns of names
+EXPORTED_FILES = (
+    RUNTIME_MODEL,
+    CHECKSUMS,
+    "config.json",
+    "*vocabulary.*",
+    "*tokenizer.model",
+    "model.yaml",
+    "manifest.json",
+    "fingerprint",  # of earlier versions
+)
+
+
+def import_ctranslate2() -> Any:
+    """The package; UserError with the command that installs it."""
+    try:
+        import ctranslate2
+    except ImportError as error:
+        raise UserError(
+            f"CTranslate2 cannot be imported ({error}); it is an extra: pip install 'translate-seq2seq[ctranslate2]'"
+        ) from None
+    return ctranslate2

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.config import run_command
+from translate.console import ProgressLine, start_log
 from translate.data.config import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
-from translate.data.preparation import prepare
+from translate.data.prepare import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.folders import claimed
 from translate.tokenizer import TokenizerConfig
-from translate.training.tracking import ProgressLine, start_log
 
 logger = logging.getLogger("translate")
 

@@ -11,9 +11,9 @@ from translate.config.sweep import current_trial
 from translate.errors import DivergedError
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
-from translate.recipes.back_translation import back_translate
+from translate.training.back_translation import back_translate
+from translate.training.config import TrainConfig
 from translate.training.run import train
-from translate.training.settings import TrainConfig
 from translate.training.trial import Trial
 
 logger = logging.getLogger("translate")

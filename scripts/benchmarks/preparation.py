@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.corpus import Corpus
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
-from translate.data.preparation import Prepared, prepare
+from translate.data.prepare import Prepared, prepare
 from translate.errors import UserError
 from translate.tokenizer import TokenizerConfig
 

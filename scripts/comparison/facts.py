@@ -13,7 +13,7 @@ import yaml
 from benchmarks.machine import describe_machine
 from translate.checkpoint import LoadedModel, load_model
 from translate.data.names import one_or_several
-from translate.data.preparation import ParallelText
+from translate.data.prepare import ParallelText
 from translate.evaluation import metrics
 from translate.evaluation.metrics import Metric
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER

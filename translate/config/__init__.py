@@ -1,7 +1,6 @@
 """Where YAML groups meet dataclasses."""
 
-from translate.config.command import run_command
-from translate.config.command_line import is_given
-from translate.config.groups import Variants
+from translate.config.command import is_given, run_command
+from translate.config.options import Variants
 
 __all__ = ["Variants", "is_given", "run_command"]

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from translate.errors import UserError
-from translate.training.settings import TrainConfig, is_minimised
+from translate.training.config import TrainConfig, is_minimised
 from translate.training.trial import Trial
 
 

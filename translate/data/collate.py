@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch, Tokens
-from translate.data.plan import round_up
+from translate.data.batching import round_up
 from translate.special_tokens import BOS, EOS
 
 # the token ids of sentences, without BOS and EOS

@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.data.batching import Indices
 from translate.data.collate import Side
 from translate.data.encoded import EncodedCorpus, Ids
 from translate.data.loader import Encoder, Encoding
-from translate.data.plan import Indices
 from translate.special_tokens import EOS
 from translate.tokenizer import Tokenizer
 

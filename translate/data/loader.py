@@ -18,8 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from translate.batch import NO_TARGET, Batch
-from translate.data.collate import Side, pack_batch, pad_batch
-from translate.data.plan import (
+from translate.data.batching import (
     GROUPS_AT_ONCE,
     BatchConfig,
     Group,
@@ -30,6 +29,7 @@ from translate.data.plan import (
     plan_packed,
     plan_padded,
 )
+from translate.data.collate import Side, pack_batch, pad_batch
 from translate.distributed import World
 
 logger = logging.getLogger("translate")

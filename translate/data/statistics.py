@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from translate.data.clean_text import CHUNK_PAIRS, chunks
 from translate.data.cleaning import combine_hashes, hash_lines
 from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_rows
-from translate.data.profile import Profile, Profiler
+from translate.data.text_profile import Profile, Profiler
 from translate.text import normalise
 
 _MIN_RATIO_CHARACTERS = 40

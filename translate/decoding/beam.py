@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.decoding.continuations import best_continuations, highest
-from translate.decoding.hypotheses import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.repetition import without_repetition
-from translate.decoding.search import Search
+from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
+from translate.decoding.search import Search, best_continuations, highest, without_repetition
 from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS, PAD
 

@@ -5,26 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from translate.decoding.config import Split
 from translate.sentences import split_sentences
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
-
 _CLOSING = "\"'’”»›)\\]」』）】》"
 _CLAUSE = re.compile(rf"(?<![,;:–—])[,;:–—]++[{_CLOSING}]*+\s++|[，；：、､،؛]++[{_CLOSING}]*+\s*+")
 _SPACE = re.compile(r"\s+")
 _NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-
-
-class Split(StrEnum):
-    """Which lines are cut although the model can read them whole."""
-
-    auto = "auto"
-    never = "never"
-    sentences = "sentences"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,52 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
-from translate.decoding.engine import Engine, EngineName, Sentence
-from translate.decoding.hypotheses import Hypothesis, SearchConfig
-from translate.decoding.segmentation import Encode, Segment, Split, Splitting, join_translations, split_line
-from translate.device import Device, Precision
+from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
+from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.errors import UserError
 from translate.tags import Tagging
 from translate.target_unicode import TargetUnicode
 from translate.text import normalise
 
 WINDOW = 2000  # lines that are read, sorted by length and translated together
-
-
-@dataclass(kw_only=True)
-class DecodingConfig:
-    """Settings of translation; the configurations of the commands that decode extend them.
-
-    adapter            what adapt=lora, adapter or prefix has trained for the model: a run's folder; "" for none
-    tag                symbol such as <2de> to put in front of every source line; "": none, or that of a model that was
-                       trained with one tag in front of every line
-    batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses. 0: as
-                       many as the engine finds fast
-    batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
-    max_source_length  tokens beyond which a line is split; 0: what the model can read
-    split              which other lines are split. auto: those of more sentences than training lines usually had,
-                       unless the model was trained with split=never; never: none; sentences: at every sentence end
-    threads            of the CPU; 0: as many as PyTorch takes by itself
-    workers            processes on a CPU that share its threads and the sentences; 0: one for every thread
-    """
-
-    search: SearchConfig = field(default_factory=SearchConfig)
-    engine: EngineName = EngineName.native
-    adapter: str = ""
-    tag: str = ""
-    batch_tokens: int = 0
-    batch_sentences: int = 0
-    max_source_length: int = 0
-    split: Split = Split.auto
-    precision: Precision = Precision.auto
-    device: Device = Device.auto
-    threads: int = 0
-    workers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from translate.decoding.hypotheses import Hypothesis
+from translate.decoding.config import Hypothesis
 from translate.errors import UserError
 
 Found = list[tuple[int, list[Hypothesis]]]

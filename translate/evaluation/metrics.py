@@ -6,26 +6,54 @@ from files by translate.text, the values are those that `sacrebleu REFERENCE …
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from shlex import quote
 from typing import Any
+from unicodedata import is_normalized, normalize
 
 import numpy as np
+from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from translate.errors import UserError
-from translate.evaluation.line_metrics import (
-    LineScorer,
-    exact_match,
-    rouge,
-    rouge_signature,
-    squad_signature,
-    token_f1,
-)
-from translate.evaluation.significance import MIN_RESAMPLES, RESAMPLES, Statistics, confidence_interval, paired_p_value
+from translate.evaluation.task_metrics import LineScorer, exact_match, rouge, rouge_signature, squad_signature, token_f1
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
+
+RESAMPLES = 1000  # by default
+MIN_RESAMPLES = 100  # fewer say nothing about the tails: the least p of 99 is 0.01
+SEED = 12345  # sacreBLEU's own, so that the intervals are those of `sacrebleu --confidence`
+Statistics = NDArray[np.float32]
+Compute = Callable[[Statistics], float]
+
+
+def confidence_interval(statistics: Statistics, compute: Compute, *, resamples: int) -> float:
+    """Half the width of a score's 95 % confidence interval."""
+    assert resamples >= MIN_RESAMPLES
+    scores = sorted(compute(statistics[chosen].sum(0)) for chosen in _resamples(len(statistics), resamples))
+    tail = resamples // 40
+    return (scores[-1 - tail] - scores[tail]) / 2
+
+
+def paired_p_value(first: Statistics, second: Statistics, compute: Compute, *, resamples: int) -> float:
+    """Two-sided p-value of the difference between two systems, by paired bootstrap.
+
+    Both are resampled alike; the differences, less their mean, are the distribution of differences under the null
+    hypothesis (Riezler and Maxwell 2005). Equal systems have p = 1.
+    """
+    assert resamples >= MIN_RESAMPLES
+    observed = compute(first.sum(0)) - compute(second.sum(0))
+    found = np.array(
+        [compute(first[chosen].sum(0)) - compute(second[chosen].sum(0)) for chosen in _resamples(len(first), resamples)]
+    )
+    by_chance = np.abs(found - found.mean()) >= abs(observed)
+    return float((by_chance.sum() + 1) / (resamples + 1))
+
+
+def _resamples(sentences: int, count: int) -> Iterator[NDArray[np.int64]]:
+    random = np.random.default_rng(SEED)
+    return (random.choice(sentences, size=sentences, replace=True) for _ in range(count))
 
 
 class Metric(StrEnum):
@@ -200,3 +228,35 @@ def _scorer(metric: Metric, tokenize: str) -> Any:
         return TER(normalized=without_spaces, asian_support=without_spaces)
     # force: no warning about tokenized text, which is nothing a user of this application can change
     return BLEU(tokenize=tokenize, force=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalisedScores:
+    """Scores with hypotheses and references in NFC, and the shares of lines, 0 to 1, that are not NFC by themselves."""
+
+    hypotheses: float
+    references: float
+    scores: Scores
+
+    def __str__(self) -> str:
+        scores = ", ".join(f"{found.name} {found.value:.1f}" for found in self.scores.values())
+        return (
+            f"{self.references:.1%} of reference lines and {self.hypotheses:.1%} of translations are not Unicode NFC; "
+            f"with both sides in NFC: {scores}"
+        )
+
+
+def normalised_scores(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, metrics: Sequence[Metric], tokenize: str
+) -> NormalisedScores | None:
+    """Scores with all N lines of each side in NFC; None where they are NFC already, so that nothing would change."""
+    shares = _share(hypotheses), _share([line for reference in references for line in reference])
+    if not any(shares):
+        return None
+    composed = [[normalize("NFC", line) for line in side] for side in (hypotheses, *references)]
+    scores = score(composed[0], composed[1:], metrics=metrics, tokenize=tokenize)
+    return NormalisedScores(hypotheses=shares[0], references=shares[1], scores=scores)
+
+
+def _share(lines: Sequence[str]) -> float:
+    return sum(not is_normalized("NFC", line) for line in lines) / len(lines)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
-from translate.evaluation.evaluation import Evaluation, Group
-from translate.evaluation.metrics import Score, command, sentence_chrf
-from translate.evaluation.unicode_form import NormalisedScores
+from translate.evaluation.evaluate import Evaluation, Group
+from translate.evaluation.metrics import NormalisedScores, Score, command, sentence_chrf
 from translate.files import write_json, write_text
 from translate.text import write_lines
 

@@ -9,7 +9,7 @@ from itertools import chain
 
 from sacrebleu.metrics import BLEU
 
-from translate.data.profile import main_script
+from translate.data.text_profile import main_script
 from translate.errors import UserError
 
 DEFAULT_TOKENIZER = "13a"

@@ -82,7 +82,9 @@ class Explanation:
 
 
 @torch.no_grad()
-def explain(model: Seq2Seq, tokenizer: Tokenizer, source: Sequence[int], target: Sequence[int]) -> Explanation | None:
+def explain_pair(
+    model: Seq2Seq, tokenizer: Tokenizer, source: Sequence[int], target: Sequence[int]
+) -> Explanation | None:
     """Of token ids without BOS and EOS; None for a model without attention."""
     device = next(model.parameters()).device
     batch = pad_batch([np.array(source)], [np.array(target, dtype=np.int64)]).to(device)

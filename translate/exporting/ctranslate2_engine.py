@@ -15,19 +15,20 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-from translate.decoding.engine import Sentence, check_batching
-from translate.decoding.hypotheses import (
+from translate.decoding.config import (
     DIVERGED,
     NEVER_SAID,
     Hypothesis,
     SearchConfig,
     SearchMethod,
+    Sentence,
+    check_batching,
     length_limits,
 )
 from translate.device import Device, Precision, gpu_of_process, runtime_precision
 from translate.errors import DivergedError, UserError
 from translate.exporting.ctranslate2_model import ConvertedModel
-from translate.exporting.ctranslate2_runtime import import_ctranslate2
+from translate.model_directory import import_ctranslate2
 
 _BATCH_TOKENS = 2048
 _SENTENCES = 32  # of a batch: fewer or more were slower

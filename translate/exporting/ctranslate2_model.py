@@ -16,10 +16,18 @@ from typing import Any
 import yaml
 
 from translate.errors import UserError
-from translate.exporting.ctranslate2_runtime import CHECKSUMS, RUNTIME_MODEL, import_ctranslate2
 from translate.files import read_json, sha256
 from translate.folders import building
-from translate.model_directory import MANIFEST, MODEL, WEIGHTS, find_model, read_origin
+from translate.model_directory import (
+    CHECKSUMS,
+    MANIFEST,
+    MODEL,
+    RUNTIME_MODEL,
+    WEIGHTS,
+    find_model,
+    import_ctranslate2,
+    read_origin,
+)
 from translate.tokenizer import Tokenizer
 
 CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
@@ -112,7 +120,7 @@ def _convert(model_directory: Path, directory: Path) -> None:
     import torch  # here alone: a model that has been converted needs no PyTorch
 
     from translate.checkpoint import load_model
-    from translate.exporting.ctranslate2 import export_ctranslate2
+    from translate.exporting.ctranslate2_converter import export_ctranslate2
 
     export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), directory)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from translate.explaining.explanation import Explanation, explain
+from translate.explaining.explanation import Explanation, explain_pair
 from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import Tokenizer
 
@@ -21,6 +21,6 @@ def attention_maps(
     )
     longest = min(MAX_PIECES - 1, model.max_length)
     readable = [pair for pair in zip(*sides, strict=True) if pair[0] and max(map(len, pair)) <= longest]
-    found = [explain(model, tokenizer, source, target) for source, target in readable[:count]]
+    found = [explain_pair(model, tokenizer, source, target) for source, target in readable[:count]]
     model.train()
     return [explanation for explanation in found if explanation is not None]

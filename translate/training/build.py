@@ -25,11 +25,12 @@ from translate.checkpoint import (
     vocabularies_of,
     weights_of,
 )
+from translate.console import ProgressLine
 from translate.data.encoders import make_encodings
 from translate.data.loader import Loader
-from translate.data.preparation import Prepared
-from translate.decoding.native import NativeEngine
-from translate.decoding.search_record import search_fields
+from translate.data.prepare import Prepared
+from translate.decoding.config import search_fields
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
 from translate.distributed import World
@@ -38,15 +39,15 @@ from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.tags import tagging_of
 from translate.training.averages import RunningAverage
-from translate.training.folder import RunFolder
+from translate.training.config import TrainConfig
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import Trainee, prepare_trainee
 from translate.training.run_data import describe_run, prepare_data, with_held_out_files
+from translate.training.run_folder import RunFolder
 from translate.training.scoring import tokenizer_of_run
-from translate.training.settings import TrainConfig
 from translate.training.state import RunState
 from translate.training.step import Launched
-from translate.training.tracking import Meter, ProgressLine, Tracker
+from translate.training.tracking import Meter, Tracker
 from translate.training.trial import Trial
 from translate.training.validation import Validation, Validator, encode_validation, swapped_weights
 from translate.training.writer import Writer

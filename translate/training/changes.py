@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
-from translate.training.schedule import ScheduleConfig
-from translate.training.settings import TrainConfig
+from translate.training.config import TrainConfig
+from translate.training.optimizer import ScheduleConfig
 
 _BUILT = "the model was built with it"
 _ORDER = "it decides the order of the training pairs"

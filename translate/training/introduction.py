@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 
 from translate.checkpoint import weights_of
-from translate.data.plan import padding_share
-from translate.evaluation.evaluation import scoring_notes
+from translate.data.batching import padding_share
+from translate.evaluation.evaluate import scoring_notes
 from translate.target_unicode import Form
 from translate.text import normalise
 from translate.training.build import Run

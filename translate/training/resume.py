@@ -10,10 +10,10 @@ from translate.checkpoint import read_weights
 from translate.data.loader import Place
 from translate.files import read_json
 from translate.model_directory import MANIFEST, WEIGHTS
-from translate.training.bounds import learning_rate, share_done
 from translate.training.build import Run
 from translate.training.changes import Changes, with_changes
-from translate.training.settings import is_better
+from translate.training.config import is_better
+from translate.training.stopping import learning_rate, share_done
 
 logger = logging.getLogger("translate")
 

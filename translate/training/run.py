@@ -10,26 +10,25 @@ from pathlib import Path
 
 import torch
 
+from translate.console import ProgressLine, start_log
 from translate.data.loader import Curriculum, Update
-from translate.device import choose_device
+from translate.device import choose_device, tune_process
 from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
 from translate.losses import AuxiliaryConfig
 from translate.training.attention_maps import attention_maps
-from translate.training.bounds import Interruption, expected_steps, learning_rate, reason_to_stop, share_done
 from translate.training.build import Run, build, with_model_of_base
 from translate.training.changes import Changes
-from translate.training.finish import finish, record_settings, require_best
-from translate.training.folder import RunFolder
+from translate.training.config import TrainConfig, check, is_better
+from translate.training.final_evaluation import finish, record_settings, require_best
 from translate.training.introduction import introduce
 from translate.training.resume import take_up_changes
-from translate.training.settings import TrainConfig, check, is_better
-from translate.training.state import Progress
+from translate.training.run_folder import RunFolder, errors_logged
+from translate.training.state import RunProgress
 from translate.training.step import update
-from translate.training.tracking import ProgressLine, errors_logged, start_log
+from translate.training.stopping import Interruption, expected_steps, learning_rate, reason_to_stop, share_done
 from translate.training.trial import Trial
 from translate.training.validation import swapped_weights
-from translate.tuning import tune_process
 
 logger = logging.getLogger("translate")
 
@@ -149,7 +148,7 @@ def learn(run: Run, taken: Update) -> None:
     run.launched = launched
 
 
-def auxiliary_losses(config: TrainConfig, progress: Progress) -> dict[str, AuxiliaryConfig]:
+def auxiliary_losses(config: TrainConfig, progress: RunProgress) -> dict[str, AuxiliaryConfig]:
     """The auxiliary losses that take part at this point of the run."""
     share = share_done(config.run, progress)
     return {name: loss for name, loss in config.auxiliary.items() if share >= loss.start}

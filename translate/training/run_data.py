@@ -9,15 +9,15 @@ from typing import Any
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import LoadedModel
 from translate.data.config import corpus_tags, has_untagged_source
-from translate.data.preparation import Prepared, prepare
+from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
-from translate.decoding.segmentation import Split
+from translate.decoding.config import Split
 from translate.distributed import World
 from translate.target_unicode import TargetUnicode
 from translate.training.changes import plain
-from translate.training.folder import RunFolder, provenance
+from translate.training.config import TrainConfig
+from translate.training.run_folder import RunFolder, provenance
 from translate.training.scoring import tokenizer_of_new_run
-from translate.training.settings import TrainConfig
 
 logger = logging.getLogger("translate")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from translate.errors import UserError
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
-from translate.training.settings import TrainConfig
+from translate.training.config import TrainConfig
 
 References = Sequence[Sequence[str]]
 

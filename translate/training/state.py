@@ -39,7 +39,7 @@ STATE_NAME = re.compile(r"step-[0-9]{8}")
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Progress of a run.
 
     seconds  of training in all sessions
@@ -76,7 +76,7 @@ class _Snapshot:
     weights: Weights
     average: Weights | None
     training: dict[str, Any]
-    progress: Progress
+    progress: RunProgress
 
 
 class RunState:
@@ -96,7 +96,7 @@ class RunState:
     ):
         self.trainee, self.optimizer, self.average = trainee, optimizer, average
         self.directory, self.world = directory, world
-        self.progress = Progress()
+        self.progress = RunProgress()
         self.saved = 0
         self.learning_rate: float | None = None
 
@@ -223,11 +223,11 @@ def saved_states(directory: Path) -> list[Path]:
     return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
 
 
-def read_progress(folder: Path) -> Progress:
+def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    progress = Progress(**{**values, "place": Place(**values["place"])})
+    progress = RunProgress(**{**values, "place": Place(**values["place"])})
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import resource
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,19 +13,12 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from translate.errors import UserError
-from translate.evaluation.evaluation import Evaluation
+from translate.evaluation.evaluate import Evaluation
 from translate.explaining.explanation import Explanation
-from translate.explaining.picture import Picture, draw_alignment, draw_heads
-from translate.folders import is_marked
-from translate.training.folder import RUN_KIND
-from translate.training.state import Progress
+from translate.explaining.rendering import Picture, draw_alignment, draw_heads
 from translate.training.step import Result
 from translate.training.validation import Validation
 
-logger = logging.getLogger("translate")
-
-_TIME = "%Y-%m-%d %H:%M:%S"
 MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
 
 
@@ -160,115 +149,3 @@ def _samples(evaluation: Evaluation, count: int) -> str:
 def _cell(text: str) -> str:
     """Text that Markdown leaves as it is."""
     return "".join(f"&#{ord(letter)};" if letter in MARKUP else letter for letter in text[:500])
-
-
-class ProgressLine:
-    """One line about the run, rewritten in place on a terminal; elsewhere a line now and then."""
-
-    def __init__(self, *, silent: bool = False) -> None:
-        self.is_terminal = sys.stderr.isatty() and not silent
-        self.shown = False
-
-    def show(self, progress: Progress, values: Mapping[str, float], *, share: float, seconds_left: float) -> None:
-        skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
-        text = (
-            f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
-            f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
-            f"{share:.0%}  ETA {clock(seconds_left)}{skipped}"
-        )
-        if self.is_terminal:
-            self._rewrite(text)
-            logger.debug(text)
-        else:
-            logger.info(text)
-
-    def busy(self, what: str, share: float) -> None:
-        """Show work between updates, on a terminal only."""
-        if self.is_terminal:
-            self._rewrite(f"{what} {share:.0%}")
-
-    def clear(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self.shown = False
-
-    def _rewrite(self, text: str) -> None:
-        sys.stderr.write("\r\x1b[K" + text)
-        sys.stderr.flush()
-        self.shown = True
-
-
-def clock(seconds: float) -> str:
-    """1:02:03, or 2:03 below an hour."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-class _TerminalHandler(logging.Handler):
-    """Log lines that do not run into the progress line."""
-
-    def __init__(self, line: ProgressLine):
-        super().__init__(logging.INFO)
-        self.line = line
-        self.setFormatter(logging.Formatter("%(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.line.clear()
-        sys.stderr.write(self.format(record) + "\n")
-        sys.stderr.flush()
-
-
-class _Once(logging.Filter):
-    """Passes each warning of a library once, as one line."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        # FILE:LINE: CATEGORY: MESSAGE, then the line of code
-        warning = record.getMessage().strip().split("\n")[0]
-        if warning in self.seen:
-            return False
-        self.seen.add(warning)
-        record.msg, record.args = f"warning: {warning}", ()
-        return True
-
-
-def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = False) -> None:
-    """Log to the terminal, and with times to a file that later sessions append to; silent: nowhere.
-
-    Python's warnings go the same way, each once: some libraries repeat theirs at every call.
-    """
-    logger.setLevel(logging.CRITICAL if silent else logging.DEBUG)
-    logger.propagate = False
-    for before in logger.handlers:
-        before.close()
-    logger.handlers = [_TerminalHandler(line)]
-    if path is not None and not silent:
-        file = logging.FileHandler(path, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", _TIME))
-        logger.addHandler(file)
-    warnings_logger = logging.getLogger("py.warnings")
-    warnings_logger.propagate = False
-    warnings_logger.handlers, warnings_logger.filters = [*logger.handlers], [_Once()]
-    warnings_logger.setLevel(logger.level)
-    logging.captureWarnings(True)
-
-
-@contextmanager
-def errors_logged(path: Path) -> Iterator[None]:
-    """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
-    try:
-        yield
-    except Exception as error:
-        text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
-        if path.exists() and is_marked(path.parent, RUN_KIND):  # not somebody else's train.log
-            # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
-            # written, and the first error is the one that is raised
-            rank = os.environ.get("RANK", "0")
-            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
-                file.write(f"{time.strftime(_TIME)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
-        raise

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from translate.process_lock import ProcessLock
+from translate.files import ProcessLock
 from translate.text import write_lines
-from translate.training.settings import LOSS, is_better
+from translate.training.config import LOSS, is_better
 
 Row = dict[str, str]
 

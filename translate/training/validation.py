@@ -12,13 +12,13 @@ import torch
 
 from translate.batch import Batch
 from translate.checkpoint import Weights, set_weights, weights_of
+from translate.data.batching import BatchConfig, plan_padded
 from translate.data.collate import pad_batch
-from translate.data.plan import BatchConfig, plan_padded
-from translate.data.preparation import ParallelText
+from translate.data.prepare import ParallelText
 from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
-from translate.evaluation.evaluation import Evaluation, evaluate_corpus
+from translate.evaluation.evaluate import Evaluation, evaluate_corpus
 from translate.evaluation.metrics import Metric
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered

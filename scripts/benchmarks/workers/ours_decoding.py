@@ -6,12 +6,9 @@ from functools import cache
 
 from benchmarks.protocol import Channel, version_of
 from benchmarks.workers.decoding import Ids, Setting, serve_decoding
-from translate.decoding.engine import Engine, EngineName
-from translate.decoding.hypotheses import Hypothesis, SearchConfig, SearchMethod
-from translate.decoding.translator import DecodingConfig
-from translate.device import Device, Precision
-from translate.exporting.engines import open_model
-from translate.tuning import tune_process
+from translate.decoding.config import DecodingConfig, Engine, EngineName, Hypothesis, SearchConfig, SearchMethod
+from translate.device import Device, Precision, tune_process
+from translate.engines import open_model
 
 
 def main() -> None:

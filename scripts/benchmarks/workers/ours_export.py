@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.protocol import Channel
 from translate.checkpoint import load_model
-from translate.exporting.ctranslate2 import export_ctranslate2
+from translate.exporting.ctranslate2_converter import export_ctranslate2
 
 
 def main() -> None:

@@ -17,15 +17,15 @@ from benchmark_data import write_corpus
 from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
 from translate.batch import Batch
+from translate.data.batching import BatchConfig
 from translate.data.collate import pad_batch
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig
 from translate.data.loader import Encoding, Loader, Place
-from translate.data.plan import BatchConfig
-from translate.data.preparation import Prepared, prepare
-from translate.decoding.hypotheses import SearchConfig, SearchMethod
-from translate.decoding.native import NativeEngine
-from translate.device import Device, choose_device
+from translate.data.prepare import Prepared, prepare
+from translate.decoding.config import SearchConfig, SearchMethod
+from translate.decoding.native_engine import NativeEngine
+from translate.device import Device, choose_device, tune_process
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.models.seq2seq import Seq2Seq
@@ -35,7 +35,6 @@ from translate.tokenizer import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
 from translate.training.step import update
-from translate.tuning import tune_process
 
 _SEED = 1
 

@@ -17,15 +17,14 @@ from benchmarks.protocol import Channel, Message, version_of
 from benchmarks.reference import reference_paths
 from benchmarks.work import TrainingWork
 from translate.checkpoint import vocabularies_of
+from translate.data.batching import BatchConfig
 from translate.data.loader import Encoding, Loader, Place, Update
-from translate.data.plan import BatchConfig
-from translate.device import Device, Precision
+from translate.device import Device, Precision, tune_process
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.training import step
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, Trainee, prepare_trainee
-from translate.tuning import tune_process
 
 _WARMUP_UPDATES = 3
 

@@ -6,14 +6,14 @@ import math
 import signal
 from types import FrameType
 
-from translate.training.schedule import learning_rate_factor
-from translate.training.settings import RunConfig, TrainConfig
-from translate.training.state import Progress
+from translate.training.config import RunConfig, TrainConfig
+from translate.training.optimizer import learning_rate_factor
+from translate.training.state import RunProgress
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def share_done(run: RunConfig, progress: Progress) -> float:
+def share_done(run: RunConfig, progress: RunProgress) -> float:
     """Share of the run that is over, 0 to 1, by the bound that is reached first; 0 when only patience ends it."""
     shares = [
         value / bound
@@ -27,7 +27,7 @@ def share_done(run: RunConfig, progress: Progress) -> float:
     return min(1.0, max(shares, default=0.0))
 
 
-def learning_rate(config: TrainConfig, progress: Progress) -> float:
+def learning_rate(config: TrainConfig, progress: RunProgress) -> float:
     """Learning rate of the next update."""
     share = share_done(config.run, progress)
     return config.optimizer.learning_rate * learning_rate_factor(
@@ -35,13 +35,13 @@ def learning_rate(config: TrainConfig, progress: Progress) -> float:
     )
 
 
-def expected_steps(run: RunConfig, progress: Progress) -> float:
+def expected_steps(run: RunConfig, progress: RunProgress) -> float:
     """Number of updates of the whole run, extrapolated once 5 % of it is over; infinite while it is unknown."""
     share = share_done(run, progress)
     return progress.step / share if share >= 0.05 else run.max_steps or math.inf
 
 
-def reason_to_stop(run: RunConfig, progress: Progress) -> str:
+def reason_to_stop(run: RunConfig, progress: RunProgress) -> str:
     """Which bound has been reached, in words; empty while there is none."""
     if run.max_steps and progress.step >= run.max_steps:
         return f"run.max_steps={run.max_steps}"

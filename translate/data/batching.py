@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 BATCHES_OF_A_GROUP = 8
 GROUPS_AT_ONCE = 16
-
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]

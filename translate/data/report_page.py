@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 Values = dict[str, Any]
-
 _SIDES = ("source", "target")
 _UNITS = ("characters", "words", "tokens")
 

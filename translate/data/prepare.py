@@ -38,7 +38,6 @@ from translate.tokenizer import Tokenizer, TokenizerConfig
 from translate.tokenizer_training import train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
-
 logger = logging.getLogger(__name__)
 
 

@@ -8,24 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from translate.checkpoint import read_weights, set_weights
-from translate.decoding.engine import EngineName
+from translate.decoding.config import EngineName
 from translate.errors import DivergedError, UserError
-from translate.evaluation.evaluation import Evaluation, evaluate_corpus
-from translate.evaluation.files import describe_decoding
-from translate.evaluation.metrics import Metric, command
+from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
+from translate.evaluation.metrics import RESAMPLES, Metric, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
-from translate.evaluation.significance import RESAMPLES
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.averages import average_weights
 from translate.training.build import Run
 from translate.training.changes import flatten, plain
-from translate.training.settings import LOSS, is_better
+from translate.training.config import LOSS, is_better
 from translate.training.state import saved_states
 from translate.training.validation import ShardedTranslator
 
 logger = logging.getLogger("translate")
-
 # what people compare runs by: TensorBoard's HParams tab shows the first few in order of name, and grows unreadable
 COMPARED = (
     "model.architecture",

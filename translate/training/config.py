@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from translate.adaptation.config import AdaptConfig
+from translate.data.batching import BatchConfig
 from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
-from translate.data.plan import BatchConfig
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.segmentation import Split
+from translate.decoding.config import SearchConfig, Split
 from translate.device import check_training_precision
 from translate.errors import UserError
 from translate.evaluation.metrics import ERRORS, Metric
@@ -19,9 +18,8 @@ from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig
-from translate.training.optimizer import OptimizerConfig
+from translate.training.optimizer import OptimizerConfig, ScheduleConfig, check_schedule
 from translate.training.parallel import ComputeConfig
-from translate.training.schedule import ScheduleConfig, check_schedule
 
 
 @dataclass(kw_only=True)

@@ -23,13 +23,13 @@ import numpy as np
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
+from translate.console import Progress
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.snapshot import content_hashes
 from translate.data.storage import digest
-from translate.decoding.hypotheses import SearchConfig
-from translate.decoding.native import NativeEngine
-from translate.decoding.progress import Progress
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device, training_precision, validation_precision
 from translate.distributed import World, join_world, leave_world
@@ -38,10 +38,9 @@ from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
 from translate.text import count_lines, normalise, read_lines, write_lines
-from translate.training.folder import RunFolder
+from translate.training.config import BackTranslationConfig, TrainConfig, check
 from translate.training.run import train
-from translate.training.settings import BackTranslationConfig, TrainConfig, check
-from translate.training.tracking import errors_logged
+from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
 
@@ -49,7 +48,6 @@ KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "ta
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 # newer than the first keys: where they are off the key is that of an older version, whose translations stay valid
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
-
 logger = logging.getLogger("translate")
 
 

@@ -11,17 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.decoding.engine import Engine, EngineName
-from translate.decoding.translator import DecodingConfig, Translator
-from translate.device import Device, Precision, capabilities, choose_device, decoding_precision, unused_gpu
+from translate.decoding.config import DecodingConfig, Engine, EngineName
+from translate.decoding.translator import Translator
+from translate.device import (
+    Device,
+    Precision,
+    available_threads,
+    capabilities,
+    choose_device,
+    decoding_precision,
+    keep_memory,
+    tune_process,
+    unused_gpu,
+)
 from translate.errors import UserError
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
-from translate.tuning import available_threads, keep_memory, tune_process
 
 if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
-    from translate.decoding.native import NativeEngine
+    from translate.decoding.native_engine import NativeEngine
 
 
 logger = logging.getLogger("translate")
@@ -59,7 +68,7 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
     """The model itself, with the engine of this package."""
     tune_process(config.threads)
     from translate.checkpoint import load_model
-    from translate.decoding.native import NativeEngine
+    from translate.decoding.native_engine import NativeEngine
 
     device = choose_device(config.device)
     if warning := unused_gpu(config.device):

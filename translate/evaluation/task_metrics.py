@@ -19,7 +19,6 @@ from translate.errors import UserError
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-
 LineScorer = Callable[[str, str], float]  # of a hypothesis and a reference, 0 to 1
 
 

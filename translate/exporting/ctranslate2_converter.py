@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
-from translate.exporting.ctranslate2_runtime import CHECKSUMS, EXPORTED_FILES, RUNTIME_MODEL, import_ctranslate2
 from translate.files import sha256, write_json
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import MANIFEST, MODEL
+from translate.model_directory import CHECKSUMS, EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, import_ctranslate2
 from translate.models.attention_kernels import Weighting
 from translate.models.config import ModelConfig
 from translate.models.layers import Activation, Norm, Positions, sinusoids
@@ -26,7 +25,6 @@ from translate.tokenizer import Tokenizer
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
 _EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}
-
 _Weights = dict[str, NDArray[np.float32]]
 
 

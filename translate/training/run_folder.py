@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,20 +20,19 @@ import torch
 import yaml
 
 import translate
+from translate.console import _TIME
 from translate.errors import UserError
-from translate.files import read_json, write_json, write_text
+from translate.files import ProcessLock, read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
-from translate.process_lock import ProcessLock
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.changes import Changes, find_changes, plain
-from translate.training.settings import TrainConfig
+from translate.training.config import TrainConfig
 from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 
 # entries of the manifest that follow settings which may change in a run
 _FOLLOWING = ("source_language", "target_language")
-
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
@@ -260,3 +263,19 @@ def _processor() -> str:
         return f"{names[0]}, {len(names)} cores"
     except (OSError, IndexError):
         return platform.processor()
+
+
+@contextmanager
+def errors_logged(path: Path) -> Iterator[None]:
+    """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
+    try:
+        yield
+    except Exception as error:
+        text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
+        if path.exists() and is_marked(path.parent, RUN_KIND):  # not somebody else's train.log
+            # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
+            # written, and the first error is the one that is raised
+            rank = os.environ.get("RANK", "0")
+            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime(_TIME)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
+        raise
