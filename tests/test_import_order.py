@@ -11,10 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors", "special_tokens"},
-    {"files"},
-    {"process_lock"},
+    {"files", "console"},
     {"folders"},
-    {"text", "sentences", "batch", "device", "distributed", "tuning"},
+    {"text", "sentences", "batch", "device", "distributed"},
     {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
     {"tokenizer"},
     {"tokenizer_training"},
@@ -24,7 +23,8 @@ LAYERS = [
     {"decoding"},
     {"evaluation", "explaining"},
     {"training"},
-    {"recipes", "exporting"},
+    {"exporting"},
+    {"engines"},
     {"config"},
     {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
 ]

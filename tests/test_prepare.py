@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from translate.data import prepare
+from translate.data import prepare as preparation
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
 from translate.data.config import DataConfig
 from translate.data.corpora import CorpusConfig, CorpusFormat
@@ -418,7 +418,7 @@ def test_messy_documentation_is_cleaned_as_its_readme_says(corpora_root: Path, t
 
 def read_another_text(data: DataConfig, monkeypatch: pytest.MonkeyPatch, *, function: str) -> None:
     """Between hashing and reading the text is another one; afterwards the old one is back, with its times."""
-    original = getattr(prepare, function)
+    original = getattr(preparation, function)
     path = Path(data.train.source if function == "write_clean_text" else data.valid.source)
 
     def read(*arguments, **options):
@@ -429,7 +429,7 @@ def read_another_text(data: DataConfig, monkeypatch: pytest.MonkeyPatch, *, func
         os.utime(path, ns=times)
         return found
 
-    monkeypatch.setattr(prepare, function, read)
+    monkeypatch.setattr(preparation, function, read)
 
 
 def test_text_that_changes_while_it_is_read_gets_no_place_in_the_cache(data: DataConfig, monkeypatch):

@@ -1,4 +1,4 @@
-"""Progress on stderr: a line that is rewritten on a terminal, elsewhere a plain line now and then; and notes."""
+"""Output for the person at the terminal: the log, progress displays, notes and durations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from translate.training.state import RunProgress
+logger = logging.getLogger("translate")
 
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # of log lines
 _TERMINAL_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
 
@@ -37,7 +37,7 @@ class Progress:
     def finish(self, done: int) -> None:
         """The last line, which stays."""
         seconds = time.monotonic() - self.start
-        text = f"{done:,} lines in {duration(seconds)} ({done / max(seconds, 1e-9):,.1f} lines/s)"
+        text = f"{done:,} lines in {format_duration(seconds)} ({done / max(seconds, 1e-9):,.1f} lines/s)"
         _write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n", self.stream)
 
     def _text(self, done: int, seconds: float) -> str:
@@ -45,7 +45,7 @@ class Progress:
         if self.total is None:
             return f"{done:,} lines · {speed:,.1f} lines/s"
         share = done / max(self.total, 1)
-        left = f" · {duration((self.total - done) / speed)} left" if done else ""
+        left = f" · {format_duration((self.total - done) / speed)} left" if done else ""
         return f"{done:,} of {self.total:,} lines ({share:.0%}) · {speed:,.1f} lines/s{left}"
 
 
@@ -66,17 +66,6 @@ def _write(text: str, stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def duration(seconds: float) -> str:
-    """0:07, 12:34 or 1:02:03."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-logger = logging.getLogger("translate")
-_TIME = "%Y-%m-%d %H:%M:%S"
-
-
 class ProgressLine:
     """One line about the run, rewritten in place on a terminal; elsewhere a line now and then."""
 
@@ -84,13 +73,8 @@ class ProgressLine:
         self.is_terminal = sys.stderr.isatty() and not silent
         self.shown = False
 
-    def show(self, progress: RunProgress, values: Mapping[str, float], *, share: float, seconds_left: float) -> None:
-        skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
-        text = (
-            f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
-            f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
-            f"{share:.0%}  ETA {clock(seconds_left)}{skipped}"
-        )
+    def show(self, text: str) -> None:
+        """Show the state of the run, also in the log file."""
         if self.is_terminal:
             self._rewrite(text)
             logger.debug(text)
@@ -114,11 +98,11 @@ class ProgressLine:
         self.shown = True
 
 
-def clock(seconds: float) -> str:
-    """1:02:03, or 2:03 below an hour."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def format_duration(seconds: float) -> str:
+    """Hours, minutes and seconds as 0:07, 12:34 or 1:02:03."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 class _TerminalHandler(logging.Handler):
@@ -164,7 +148,7 @@ def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = Fa
     logger.handlers = [_TerminalHandler(line)]
     if path is not None and not silent:
         file = logging.FileHandler(path, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", _TIME))
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT))
         logger.addHandler(file)
     warnings_logger = logging.getLogger("py.warnings")
     warnings_logger.propagate = False

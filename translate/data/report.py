@@ -175,7 +175,6 @@ def _example(row: int, texts: dict[int, tuple[str, Row]]) -> Values:
     return {"corpus": corpus, "line": found.line, "source": shorten(source), "target": shorten(target)}
 
 
-Values = dict[str, Any]
 _FAR_MEDIAN = 1.5
 _FAR_P95 = 2.0
 _ENOUGH_FOR_P95 = 100  # pairs, of which five are above it

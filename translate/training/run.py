@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from translate.console import ProgressLine, start_log
+from translate.console import ProgressLine, format_duration, start_log
 from translate.data.loader import Curriculum, Update
 from translate.device import choose_device, tune_process
 from translate.distributed import join_world, leave_world
@@ -202,7 +203,16 @@ def record(run: Run) -> None:
     run.tracker.scalars({**values, "train/epoch": progress.epochs}, progress.step)
     share = share_done(run.config.run, progress)
     seconds_left = progress.seconds * (1 - share) / share if share else 0.0
-    run.line.show(progress, values, share=share, seconds_left=seconds_left)
+    run.line.show(_progress_text(progress, values, share=share, seconds_left=seconds_left))
+
+
+def _progress_text(progress: RunProgress, values: Mapping[str, float], *, share: float, seconds_left: float) -> str:
+    skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
+    return (
+        f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
+        f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
+        f"{share:.0%}  ETA {format_duration(seconds_left)}{skipped}"
+    )
 
 
 def validate(run: Run) -> None:

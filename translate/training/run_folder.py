@@ -20,7 +20,7 @@ import torch
 import yaml
 
 import translate
-from translate.console import _TIME
+from translate.console import TIME_FORMAT
 from translate.errors import UserError
 from translate.files import ProcessLock, read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
@@ -277,5 +277,5 @@ def errors_logged(path: Path) -> Iterator[None]:
             # written, and the first error is the one that is raised
             rank = os.environ.get("RANK", "0")
             with suppress(OSError), open(path, "a", encoding="utf-8") as file:
-                file.write(f"{time.strftime(_TIME)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
+                file.write(f"{time.strftime(TIME_FORMAT)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
         raise
