@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from translate import __version__
 from translate.config.options import (
     BEHAVIOUR,
     CONFIGS,
@@ -77,6 +78,8 @@ def run_command(
     try:
         if {"--help", "-h"} & set(sys.argv):
             print(help_text(name, schema))
+        elif "--version" in sys.argv:
+            print(f"translate {__version__}")
         else:
             command()
     except UserError as error:

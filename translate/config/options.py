@@ -20,7 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from translate.errors import install_command
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+_PACKAGE = Path(__file__).parent.parent
+# a wheel carries the folder inside the package; in a checkout it lies beside it
+CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3.")
 # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
 BEHAVIOUR = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
