@@ -1,4 +1,4 @@
-"""Packages of the wheel; everything else stands in pyproject.toml, which cannot name a package outside of translate/."""
+"""Packages of the wheel. pyproject.toml has the rest, but cannot name a package that lies outside of translate/."""
 
 from setuptools import find_packages, setup
 

@@ -16,7 +16,7 @@ from translate.training.config import TrainConfig
 from translate.training.run import train
 from translate.training.trial import Trial
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger("translate.train")
 
 VARIANTS: Variants = {
     "model": {name: config for name, (config, _) in ARCHITECTURES.items()},

@@ -43,9 +43,9 @@ def check_root(data: DataConfig) -> None:
     root, train = Path(data.root), Path(data.train.path or data.train.source)
     if data.root and train.is_relative_to(root) and not root.exists():
         raise UserError(
-            f"data.root={data.root}: there is no such folder (looked from {Path.cwd()}); name the folder of the corpus, "
-            "or your own text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is in "
-            "the project's repository and not in its wheel"
+            f"data.root={data.root}: there is no such folder (looked from {Path.cwd()}); name the corpus's folder, or "
+            "your own text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is in the "
+            "project's repository and not in its wheel"
         )
 
 

@@ -47,7 +47,7 @@ KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "ta
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 # newer than the first keys: where they are off the key is that of an older version, whose translations stay valid
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | None:

@@ -32,7 +32,7 @@ from translate.training.stopping import Interruption, expected_steps, learning_r
 from translate.training.trial import Trial
 from translate.training.validation import swapped_weights
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
