@@ -37,7 +37,7 @@ from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
 from translate.text import count_lines, normalise, read_lines, write_lines
-from translate.training.config import BackTranslationConfig, TrainConfig, check
+from translate.training.config import BackTranslationConfig, TrainConfig
 from translate.training.run import train
 from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.trial import Trial
@@ -57,7 +57,7 @@ def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | N
     """
     folder = Path(config.run.dir)
     _check(config)
-    check(config)
+    config.check()
     run_folder = RunFolder(folder)
     try:
         if int(os.environ.get("RANK", "0")) == 0:

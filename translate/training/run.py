@@ -21,7 +21,7 @@ from translate.losses import AuxiliaryConfig
 from translate.training.attention_maps import attention_maps
 from translate.training.build import Run, build, with_model_of_base
 from translate.training.changes import Changes
-from translate.training.config import TrainConfig, check, is_better
+from translate.training.config import TrainConfig, is_better
 from translate.training.final_evaluation import finish, record_settings, require_best
 from translate.training.introduction import introduce
 from translate.training.resume import take_up_changes
@@ -52,7 +52,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
 def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float | None:
     config = with_model_of_base(config)
-    check(config)
+    config.check()
     tune_process(config.compute.threads)
     world = join_world(choose_device(config.compute.device))
     line = ProgressLine(silent=not world.is_main)
@@ -62,7 +62,7 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
         config = replace(config, schedule=changes.schedule)
         start_log(path=folder.log, silent=not world.is_main)
         if trial is not None:
-            logger.info(trial.introduce())
+            logger.info(trial.describe())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
         if world.is_main:
             introduce(run)
@@ -73,7 +73,7 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
             if not train_until_over(run, interruption):
                 return None
             require_best(run)
-            if trial is not None and trial.hopeless:
+            if trial is not None and trial.pruned:
                 record_settings(run)
             else:
                 finish(run)
@@ -121,7 +121,7 @@ def why_stop(run: Run, interruption: Interruption) -> str:
     interruption.wished = bool(wished)
     if wished:
         return "interrupted"
-    if run.trial is not None and run.trial.hopeless:
+    if run.trial is not None and run.trial.pruned:
         return "other trials were better at this step (pruning)"
     return reason_to_stop(run.config.run, run.state.progress)
 
@@ -240,7 +240,7 @@ def validate(run: Run) -> None:
     else:
         progress.stale += 1
     if run.trial is not None:
-        run.trial.validated(progress.step, value, over=bool(reason_to_stop(config.run, progress)))
+        run.trial.report(progress.step, value, at_end=bool(reason_to_stop(config.run, progress)))
     logger.info(f"step {progress.step:,}  valid {validation.summary()}" + ("  best so far" if better else ""))
 
 
