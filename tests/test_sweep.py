@@ -148,7 +148,7 @@ def test_a_missing_extra_is_named():
     [
         ("x=interval(0.0,0.4)", "FloatDistribution(high=0.4, log=False, low=0.0, step=None)"),
         ("x=tag(log,interval(1e-4,1e-2))", "FloatDistribution(high=0.01, log=True, low=0.0001, step=None)"),
-        ("x=interval(2,6)", "IntDistribution(high=6, log=False, low=2, step=1)"),
+        ("x=int(interval(2,6))", "IntDistribution(high=6, log=False, low=2, step=1)"),
         ("x=range(2,7,2)", "IntDistribution(high=6, log=False, low=2, step=2)"),
         ("x=choice(128,192)", "CategoricalDistribution(choices=(128, 192))"),
         ("x=adamw,muon", "CategoricalDistribution(choices=('adamw', 'muon'))"),

@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from translate import __version__
 from translate.config.command_line import CommandLine, read_command_line
 from translate.config.options import CONFIGS, help_text, known_options, message_for, unknown_option, unknown_options
 from translate.errors import UserError
@@ -55,7 +56,9 @@ def run_command(
         def to_config(overrides: Sequence[str]) -> Any:
             return to_dataclass(compose(name, overrides, directory=line.config_dir), line.own, known)
 
-        if line.help:
+        if line.version:
+            print(f"translate {__version__}")
+        elif line.help:
             print(help_text(name, schema, compose(name, line.overrides, directory=line.config_dir)))
         elif line.multirun:
             from translate.config.sweep import run_sweep  # with the training code, and thus PyTorch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
-from translate import __version__
 from translate.config.options import CONFIGS, unknown_flag, unknown_option
+from translate.console import print_notes
 from translate.errors import UserError
 
 # options of Hydra's plugin for Optuna that earlier versions used, and their names now
@@ -46,6 +45,7 @@ class CommandLine:
     overrides: list[str] = field(default_factory=list)
     own: dict[str, str] = field(default_factory=dict)
     help: bool = False
+    version: bool = False
     multirun: bool = False
     config_dir: str = ""
 
@@ -55,14 +55,11 @@ class CommandLine:
 
 
 def read_command_line(name: str, schema: type[Any], words: Sequence[str], known: Sequence[str]) -> CommandLine:
-    """Read a command's words. Raises UserError for flags that there are not; ends the process for --version.
+    """Read a command's words. Raises UserError for flags that there are not.
 
     known  all option names of the command, for hints
     """
     flags, options = _split(words, known)
-    if "--version" in flags:
-        print(f"translate {__version__}")
-        sys.exit(0)
     own = _own_options(schema, options)
     overrides = [_renamed(word) for word in options if word.partition("=")[0] not in own]
     overrides = [_quoted(word) if _is_refused(word) else word for word in overrides if word]
@@ -72,6 +69,7 @@ def read_command_line(name: str, schema: type[Any], words: Sequence[str], known:
         overrides=overrides,
         own=own,
         help="--help" in flags,
+        version="--version" in flags,
         multirun="--multirun" in flags,
         config_dir=flags.get("--config-dir", ""),
     )
@@ -116,7 +114,7 @@ def _renamed(word: str) -> str:
     else:
         raise UserError(unknown_option(key, list(_FORMER)))
     instead = f"write {new}" if new else "it follows from validation.metric"
-    print(f"warning: {key} is an option of earlier versions; {instead}", file=sys.stderr)
+    print_notes(warning=f"{key} is an option of earlier versions; {instead}")
     return new
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from translate.console import logger
+from translate.console import logger, print_notes
 from translate.errors import DivergedError, UserError, import_extra
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
 from translate.training.config import SweepMethod, TrainConfig, is_minimised
@@ -79,7 +78,7 @@ def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
     try:
         value = run(config, trial)
     except DivergedError as error:
-        print(f"error: {error}", file=sys.stderr)  # the log has it already
+        print_notes(f"error: {error}")  # the log has it already
         value = math.nan
     if value is not None:
         logger.info(trial.record(value))
