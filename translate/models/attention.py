@@ -128,14 +128,13 @@ def attend(
     and the weights (B, H, T, S) if they are wanted.
     """
     if mask.is_packed:
-        assert weighting is Weighting.softmax and not return_weights, "kernels for packed sentences have neither"
+        assert weighting is Weighting.softmax, "the kernels for packed sentences know softmax alone"
+        assert not return_weights, "the kernels for packed sentences return no weights"
         attend_packed = attend_packed_flash if query.is_cuda else attend_packed_reference
         return attend_packed(query, key, value, mask).flatten(-2), None
     assert mask.bias is not None
     if return_weights or weighting is not Weighting.softmax or (dropout_rate and not query.is_cuda):
-        heads, weights = attend_reference(
-            query, key, value, mask.bias, weighting=weighting, dropout_rate=dropout_rate
-        )
+        heads, weights = attend_reference(query, key, value, mask.bias, weighting=weighting, dropout_rate=dropout_rate)
         return join_heads(heads), weights if return_weights else None
     bias = mask.bias.to(query.dtype)
     heads = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout_rate)
