@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import Search, best_continuations, highest, without_repetition
+from translate.decoding.search import HISTORY, Search, best_continuations, highest, without_repetition
 from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS, PAD
 
@@ -55,7 +56,7 @@ class BeamSearch(Search):
     ended_count  (B,): how many have finished so far
     """
 
-    HISTORIES = ("tokens", "ended")
+    PADDED: ClassVar = {"tokens": HISTORY, "ended": HISTORY}
 
     tokens: Tensor
     log_probs: Tensor

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import Search, best_continuations, highest, permitted, without_repetition
+from translate.decoding.search import HISTORY, Search, best_continuations, highest, permitted, without_repetition
 from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS
 
@@ -25,7 +25,7 @@ class GreedySearch(Search):
     ended      (B,): the length at that EOS
     """
 
-    HISTORIES = ("tokens",)
+    PADDED: ClassVar = {"tokens": HISTORY}
 
     tokens: Tensor
     log_probs: Tensor

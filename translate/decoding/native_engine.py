@@ -16,10 +16,10 @@ from translate.batch import Tokens
 from translate.decoding.beam import BeamSearch
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, check_batching, length_limits
 from translate.decoding.greedy import GreedySearch, SamplingSearch
+from translate.decoding.half_weights import with_half_weights
 from translate.decoding.search import Search
 from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
-from translate.models.half_weights import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.special_tokens import EOS
 
@@ -195,10 +195,10 @@ class _UnderWay:
             places = [taken_over.get(row, place) for row, place in enumerate(self.places)]
             return _UnderWay(self.state.replace(rows, new.state), self.search.replace(rows, new.search), places)
         rows = torch.tensor(staying, device=self.search.done.device)
-        kept = _UnderWay(self.state.keep(rows), self.search.keep(rows), [self.places[row] for row in staying])
+        kept = _UnderWay(self.state.select(rows), self.search.select(rows), [self.places[row] for row in staying])
         if new is None:
             return kept
-        return _UnderWay(kept.state.join(new.state), kept.search.join(new.search), kept.places + new.places)
+        return _UnderWay(kept.state.concat(new.state), kept.search.concat(new.search), kept.places + new.places)
 
 
 @contextmanager

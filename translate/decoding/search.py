@@ -7,30 +7,28 @@ sentences began.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from translate.decoding.config import Hypothesis, SearchConfig
+from translate.models.batched_state import BatchedState, Padding
 from translate.special_tokens import EOS, PAD
+
+HISTORY = Padding(-1, PAD, left=True)  # tokens so far: the last ones are aligned
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Search(ABC):
+class Search(BatchedState, ABC):
     """The hypotheses of B sentences, which may have begun at different times: their last tokens are aligned.
-
-    Every field but config is a tensor with a row per sentence.
 
     lengths  (B,): tokens so far, BOS not counted
     limits   (B,): the greatest length, EOS counted
     done     (B,): whose result is certain; further steps do not change it
     """
-
-    HISTORIES: ClassVar[tuple[str, ...]]  # the fields whose last dimension is time, T
 
     config: SearchConfig
     lengths: Tensor
@@ -64,39 +62,12 @@ class Search(ABC):
     def collect(self, sentences: Sequence[int]) -> list[list[Hypothesis]]:
         """The n_best hypotheses of sentences that are done, best first; UserError where the model gave none."""
 
-    def keep(self, sentences: Tensor) -> Self:
-        """Only these sentences, (B',)."""
-        return self._with({name: tensor.index_select(0, sentences) for name, tensor in self._tensors().items()})
+    def needed_length(self) -> int:
+        return int(self.lengths.max()) + 1
 
-    def join(self, other: Self) -> Self:
-        """These sentences, then the other's."""
-        return self._with({name: torch.cat(pair) for name, pair in self._pairs(other)})
-
-    def replace(self, sentences: Tensor, other: Self) -> Self:
-        """The other's sentences in the places of these ones, (B',), which have left."""
-        return self._with({name: mine.index_copy(0, sentences, new) for name, (mine, new) in self._pairs(other)})
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "config"}
-
-    def _pairs(self, other: Self) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-        """Each field of both, with equally many columns."""
-        for name, mine in self._tensors().items():
-            pair = (mine, getattr(other, name))
-            if name in self.HISTORIES:
-                columns = max(x.shape[-1] for x in pair)
-                pair = (_with_columns(pair[0], columns), _with_columns(pair[1], columns))
-            yield name, pair
-
-    def _with(self, tensors: dict[str, Tensor]) -> Self:
-        """With other sentences, and no more columns than the longest of them needs."""
-        columns = int(tensors["lengths"].max()) + 1
-        tensors |= {name: tensors[name][..., -columns:] for name in self.HISTORIES}
-        return replace(self, **cast(Any, tensors))
-
-
-def _with_columns(history: Tensor, columns: int) -> Tensor:
-    return F.pad(history, (columns - history.shape[-1], 0), value=PAD)
+    def replace(self, rows: Tensor, other: Self) -> Self:
+        # every step adds a position to the histories: those that only the replaced sentences needed go
+        return super().replace(rows, other).trimmed()
 
 
 _WIDE, _GROUP = 2048, 16  # columns; fewer are searched one by one
