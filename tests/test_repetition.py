@@ -11,7 +11,7 @@ import torch
 
 from fake_models import FakeModel, random_model, table_model
 from translate.decoding import beam, greedy
-from translate.decoding.config import NEVER_SAID, Hypothesis, SearchConfig, SearchMethod, length_limits
+from translate.decoding.config import NEVER_GENERATED, Hypothesis, SearchConfig, SearchMethod, length_limits
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.search import without_repetition
 from translate.errors import UserError
@@ -47,7 +47,7 @@ def slow_log_probs(model: FakeModel, source: Tokens, tokens: Tokens, config: Sea
     n = config.no_repeat_ngram
     allowed = [token for token in range(len(logits)) if not n or (*tokens, token)[-n:] not in ngrams(tokens, n)]
     total = math.log(sum(math.exp(logits[token]) for token in allowed))
-    said = {token: logits[token] - total for token in allowed if token not in NEVER_SAID}
+    said = {token: logits[token] - total for token in allowed if token not in NEVER_GENERATED}
     if len(tokens) < config.min_length and len(said) > 1:
         del said[EOS]
     return said
