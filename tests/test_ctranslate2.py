@@ -29,8 +29,8 @@ from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision
 from translate.errors import UserError
 from translate.exporting.ctranslate2_converter import _encodings, export_ctranslate2
-from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
-from translate.exporting.ctranslate2_model import converted_model
+from translate.exporting.ctranslate2_engine import CTranslate2Engine
+from translate.exporting.ctranslate2_model import converted_model, load_runtime
 from translate.models import ARCHITECTURES, build_model
 from translate.models.attention_kernels import Weighting
 from translate.models.config import Tying
@@ -510,9 +510,9 @@ def test_one_sentence_has_all_threads_and_many_one_each(tmp_path, joint, monkeyp
 
     def load(converted, **settings):
         loaded.append((settings["inter_threads"], settings["intra_threads"]))
-        return _load(converted, **settings)
+        return load_runtime(converted, **settings)
 
-    monkeypatch.setattr("translate.exporting.ctranslate2_engine._load", load)
+    monkeypatch.setattr("translate.exporting.ctranslate2_engine.load_runtime", load)
     model, shape = searchable_model(joint)
     engine = engine_of(save(model, shape, joint, tmp_path / "model"), threads=4, precision=Precision(precision))
     sentences = some_sentences(joint, count=40)

@@ -81,6 +81,7 @@ class CTranslate2Engine:
         device: Device = Device.auto,
     ):
         assert min(batch_tokens, batch_sentences, workers) >= 0, "DecodingConfig.check() was not called"
+        self.max_length = converted.max_length
         self._converted, tokenizer = converted, converted.tokenizer
         self._batch_tokens = batch_tokens or _BATCH_TOKENS
         self._batch_sentences = batch_sentences or _BATCH_SENTENCES
@@ -97,10 +98,6 @@ class CTranslate2Engine:
         if gpu is not None:
             self._settings |= {"device": "cuda", "device_index": gpu}
         self._runtimes: dict[int, Any] = {}  # number of workers -> runtime
-
-    @property
-    def max_length(self) -> int:
-        return self._converted.max_length
 
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
@@ -175,12 +172,7 @@ class CTranslate2Engine:
         Where repetition is limited, they are chosen by the probabilities of the search.
         """
         alpha = job.config.length_penalty
-        pairs = [
-            (index, hypothesis)
-            for index in indices
-            for hypothesis in found[index]
-            if _FORBIDDEN.isdisjoint(hypothesis.tokens)
-        ]
+        pairs = [(index, h) for index in indices for h in found[index] if _FORBIDDEN.isdisjoint(h.tokens)]
         results = job.runtime.score_batch(
             [job.sources[index] for index, _ in pairs],
             [[self._target_pieces[token] for token in hypothesis.tokens] for _, hypothesis in pairs],
