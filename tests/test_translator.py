@@ -138,7 +138,7 @@ def test_progress_ends_at_all():
 
 @pytest.mark.parametrize("name", ["batch_tokens", "batch_sentences", "max_source_length", "threads", "workers"])
 def test_negative_sizes_raise_user_errors(name):
-    with pytest.raises(UserError, match=rf"^{name} \(-1\) must not be negative"):
+    with pytest.raises(UserError, match=rf"^{name} \(-1\) must be at least 0"):
         DecodingConfig(**{name: -1}).check()
 
 

@@ -13,7 +13,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment
 from translate.decoding.translator import Translator
 from translate.engines import load_translator
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least
 from translate.explaining.explanation import Explanation, explain_pair
 from translate.explaining.rendering import index_page, page_name, save_picture, sentence_page
 from translate.files import write_text
@@ -49,10 +49,8 @@ class ExplainConfig(DecodingConfig):
         super().check()
         if self.engine is not EngineName.native:
             raise UserError(f"engine={self.engine}: only engine=native shows its attention")
-        if self.lines < 0:
-            raise UserError(f"lines ({self.lines}) must not be negative; 0: all")
-        if self.max_pieces < 1:
-            raise UserError(f"max_pieces ({self.max_pieces}) must be at least 1")
+        require_at_least("lines", self.lines, 0)
+        require_at_least("max_pieces", self.max_pieces, 1)
 
 
 def explain(config: ExplainConfig) -> None:

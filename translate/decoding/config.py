@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
 from translate.device import Device, Precision
-from translate.errors import UserError
+from translate.errors import UserError, require_above, require_at_least
 from translate.special_tokens import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
@@ -63,15 +62,11 @@ class SearchConfig:
 
     def check(self, path: str = "search") -> None:
         """Raise UserError for a value out of its range; path: name of this group of options in the message."""
-        for name, least in {"beam_size": 1, "min_length": 0, "max_length": 0, "top_k": 0, "no_repeat_ngram": 0}.items():
-            if (value := getattr(self, name)) < least:
-                raise UserError(f"{path}.{name} ({value}) must be at least {least}")
-        for name in ("length_penalty", "max_length_ratio"):
-            if not 0 <= (value := getattr(self, name)) < math.inf:
-                raise UserError(f"{path}.{name} ({value}) must be a number of at least 0")
+        require_at_least(f"{path}.beam_size", self.beam_size, 1)
+        for name in ("min_length", "max_length", "max_length_ratio", "length_penalty", "no_repeat_ngram", "top_k"):
+            require_at_least(f"{path}.{name}", getattr(self, name), 0)
         for name in ("repetition_penalty", "temperature"):
-            if not 0 < (value := getattr(self, name)) < math.inf:
-                raise UserError(f"{path}.{name} ({value}) must be a number above 0; 1: off")
+            require_above(f"{path}.{name}", getattr(self, name), 0)
         hypotheses = self.beam_size if self.method is SearchMethod.beam else 1
         if not 1 <= self.n_best <= hypotheses:
             raise UserError(
@@ -184,8 +179,7 @@ class DecodingConfig:
         """Raise UserError for a value out of its range, before a model is loaded."""
         self.search.check()
         for name in ("batch_tokens", "batch_sentences", "max_source_length", "threads", "workers"):
-            if (value := getattr(self, name)) < 0:
-                raise UserError(f"{name} ({value}) must not be negative; 0 leaves the choice to the engine")
+            require_at_least(name, getattr(self, name), 0)
 
 
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.
