@@ -32,10 +32,10 @@ from translate.exporting.ctranslate2_converter import _encodings, export_ctransl
 from translate.exporting.ctranslate2_engine import CTranslate2Engine
 from translate.exporting.ctranslate2_model import converted_model, load_runtime
 from translate.models import ARCHITECTURES, build_model
-from translate.models.attention_kernels import Weighting
-from translate.models.config import Tying
-from translate.models.layers import Activation, Norm, Positions
-from translate.models.transformer import NormOrder, Transformer, TransformerConfig
+from translate.models.attention import Weighting
+from translate.models.layers import Positions
+from translate.models.seq2seq import Tying
+from translate.models.transformer import Activation, Norm, NormOrder, Transformer, TransformerConfig
 from translate.special_tokens import BOS, EOS
 from translate.tokenizer import Tokenizer, TokenizerConfig
 from translate.tokenizer_training import train_tokenizer

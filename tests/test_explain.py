@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
-from translate.data.collate import pad_batch
+from translate.batch import pad_batch
 from translate.explaining.explanation import explain_pair
 from translate.explaining.rendering import sentence_page
 from translate.models import ARCHITECTURES, Vocabularies, build_model

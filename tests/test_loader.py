@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from translate.batch import NO_TARGET
+from translate.batch import NO_TARGET, pack_batch, pad_batch
 from translate.data.batching import BatchConfig
-from translate.data.collate import pack_batch, pad_batch
 from translate.data.loader import Curriculum, Encoding, Loader, Place
 from translate.distributed import World
 from translate.special_tokens import BOS, EOS

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.batch import round_up
 from translate.errors import require_at_least
 
 BATCHES_OF_A_GROUP = 8
@@ -19,7 +20,6 @@ GROUPS_AT_ONCE = 16
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
-Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
 @dataclass(kw_only=True)
@@ -146,11 +146,6 @@ def padding_share(batches: list[PlannedBatch], source_lengths: Lengths, target_l
     places = sum(len(b.pairs) * (b.source_length + b.target_length) for b in batches)
     tokens = sum(int((source_lengths[b.pairs] + target_lengths[b.pairs] + 2).sum()) for b in batches)
     return 1 - tokens / places if places else 0.0
-
-
-def round_up(lengths: Numbers, multiple: int) -> Numbers:
-    """To the next multiple."""
-    return -(-lengths // multiple) * multiple
 
 
 def _by_length(

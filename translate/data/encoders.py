@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.batch import Side
 from translate.data.batching import Indices
-from translate.data.collate import Side
 from translate.data.encoded import EncodedCorpus, Ids
 from translate.data.loader import Encoder, Encoding
 from translate.errors import require_at_least, require_share

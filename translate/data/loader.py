@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate.batch import NO_TARGET, Batch
+from translate.batch import NO_TARGET, Batch, Side, pack_batch, pad_batch
 from translate.data.batching import (
     GROUPS_AT_ONCE,
     BatchConfig,
@@ -29,7 +29,6 @@ from translate.data.batching import (
     plan_packed,
     plan_padded,
 )
-from translate.data.collate import Side, pack_batch, pad_batch
 from translate.distributed import World
 
 logger = logging.getLogger(__name__)

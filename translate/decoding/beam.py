@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import Search, limit_repetition, stable_topk, top_continuations
+from translate.decoding.search import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError
+from translate.models.batched_state import gather_parents
 from translate.special_tokens import BOS, EOS, PAD
 
 
@@ -56,7 +58,7 @@ class BeamSearch(Search):
                                         probabilities; they differ only where repetition is limited
     """
 
-    HISTORIES = ("active_tokens", "finished_tokens")
+    PADDED: ClassVar = {"active_tokens": HISTORY, "finished_tokens": HISTORY}
 
     active_tokens: Tensor
     active_log_probs: Tensor
@@ -102,7 +104,7 @@ class BeamSearch(Search):
         tokens, parents = best.tokens.gather(1, kept), best.parents.gather(1, kept)
         search = replace(
             search,
-            active_tokens=torch.cat([_take(self.active_tokens, parents), tokens[:, :, None]], dim=2),
+            active_tokens=torch.cat([gather_parents(self.active_tokens, parents), tokens[:, :, None]], dim=2),
             active_log_probs=best.log_probs.masked_fill(is_eos, -torch.inf).gather(1, kept),
             active_model_log_probs=best.model_log_probs.gather(1, kept),
             lengths=lengths,
@@ -150,14 +152,14 @@ class BeamSearch(Search):
         # A continuation that ends counts only among the K best of the 2K, as in other toolkits.
         norm = lengths[:, None] ** self.config.length_penalty
         scores = best.log_probs[:, :beam_size].masked_fill(~is_eos[:, :beam_size], -torch.inf) / norm
-        tokens = F.pad(_take(self.active_tokens, best.parents[:, :beam_size]), (0, 1), value=EOS)
+        tokens = F.pad(gather_parents(self.active_tokens, best.parents[:, :beam_size]), (0, 1), value=EOS)
         # The pool stands first: where scores are equal, the stable sort prefers what has finished earlier.
         pool = torch.cat([self.finished_scores, scores], dim=1)
         model_pool = torch.cat([self.finished_model_scores, best.model_log_probs[:, :beam_size] / norm], dim=1)
         finished_scores, kept = (x[:, :beam_size] for x in pool.sort(dim=1, descending=True, stable=True))
         return replace(
             self,
-            finished_tokens=_take(torch.cat([finished_tokens, tokens], dim=1), kept),
+            finished_tokens=gather_parents(torch.cat([finished_tokens, tokens], dim=1), kept),
             finished_scores=finished_scores,
             finished_model_scores=model_pool.gather(1, kept),
             num_finished=self.num_finished + scores.isfinite().sum(dim=1),
@@ -189,11 +191,6 @@ class BeamSearch(Search):
             _readable(sentence_scores, [ids[start:] for ids in sentence_tokens])
             for sentence_scores, sentence_tokens, start in zip(scores, tokens, first, strict=True)
         ]
-
-
-def _take(hypotheses: Tensor, indices: Tensor) -> Tensor:
-    """Hypotheses (B, K', T) of each sentence, out of (B, K, T), by their indices (B, K')."""
-    return hypotheses.gather(1, indices[:, :, None].expand(-1, -1, hypotheses.shape[2]))
 
 
 def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:

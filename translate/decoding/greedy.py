@@ -8,13 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import Search, limit_repetition, mask_forbidden, stable_topk, top_continuations
+from translate.decoding.search import (
+    HISTORY,
+    Search,
+    limit_repetition,
+    mask_forbidden,
+    stable_topk,
+    top_continuations,
+)
 from translate.errors import DivergedError
 from translate.special_tokens import BOS, EOS
 
@@ -28,7 +35,7 @@ class GreedySearch(Search):
     final_lengths  (B,)  int64    length of a hypothesis that has ended, EOS counted
     """
 
-    HISTORIES = ("tokens",)
+    PADDED: ClassVar = {"tokens": HISTORY}
 
     tokens: Tensor
     log_probs: Tensor

@@ -18,10 +18,10 @@ from translate.batch import Tokens
 from translate.decoding.beam import BeamSearch
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.greedy import GreedySearch, SamplingSearch
+from translate.decoding.half_weights import with_half_weights
 from translate.decoding.search import Search
 from translate.decoding.workers import Found, Queue, Report, num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
-from translate.models.half_weights import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.special_tokens import EOS
 
@@ -238,10 +238,10 @@ class ActiveBatch:
             indices = [replaced.get(row, index) for row, index in enumerate(self.indices)]
             return ActiveBatch(self.state.replace(rows, new.state), self.search.replace(rows, new.search), indices)
         rows = self._rows(active)
-        kept = ActiveBatch(self.state.keep(rows), self.search.select(rows), [self.indices[row] for row in active])
+        kept = ActiveBatch(self.state.select(rows), self.search.select(rows), [self.indices[row] for row in active])
         if new is None:
             return kept
-        return ActiveBatch(kept.state.join(new.state), kept.search.concat(new.search), kept.indices + new.indices)
+        return ActiveBatch(kept.state.concat(new.state), kept.search.concat(new.search), kept.indices + new.indices)
 
     def _rows(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor(rows, device=self.search.done.device)

@@ -7,31 +7,31 @@ sentences started.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from translate.decoding.config import Hypothesis, SearchConfig
+from translate.models.batched_state import BatchedState, Padding
 from translate.special_tokens import EOS, PAD
+
+HISTORY = Padding(-1, PAD, left=True)  # tokens so far: the last ones are aligned
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Search(ABC):
+class Search(BatchedState, ABC):
     """The hypotheses of B sentences, which may have started at different times: their last tokens are aligned.
 
-    Every field but config is a tensor with a row per sentence. A search never sees the model: it proposes the tokens to
-    read next (last_tokens), and is advanced by the logits that follow them.
+    A search never sees the model: it proposes the tokens to read next (last_tokens), and is advanced by the logits that
+    follow them.
 
     lengths  (B,) int64  tokens so far, BOS not counted
     limits   (B,) int64  most tokens of a hypothesis, EOS counted
     done     (B,) bool   True where the result is final; further steps do not change it
     """
-
-    HISTORIES: ClassVar[tuple[str, ...]]  # the fields whose last dimension is time, T
 
     config: SearchConfig
     lengths: Tensor
@@ -63,39 +63,13 @@ class Search(ABC):
         Raises DivergedError where the model's scores are not finite.
         """
 
-    def select(self, rows: Tensor) -> Self:
-        """Only the sentences in these rows, (B',)."""
-        return self._with({name: tensor.index_select(0, rows) for name, tensor in self._tensors().items()})
-
-    def concat(self, other: Self) -> Self:
-        """These sentences, then the other's."""
-        return self._with({name: torch.cat(pair) for name, pair in self._pairs(other)})
+    def needed_length(self) -> int:
+        """Columns of the histories that the longest hypothesis needs, BOS counted."""
+        return int(self.lengths.max()) + 1
 
     def replace(self, rows: Tensor, other: Self) -> Self:
-        """The other's sentences in these rows, (B',), in place of the ones there."""
-        return self._with({name: own.index_copy(0, rows, new) for name, (own, new) in self._pairs(other)})
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "config"}
-
-    def _pairs(self, other: Self) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-        """Each field of both, with equally many columns."""
-        for name, own in self._tensors().items():
-            pair = (own, getattr(other, name))
-            if name in self.HISTORIES:
-                columns = max(x.shape[-1] for x in pair)
-                pair = (_with_columns(pair[0], columns), _with_columns(pair[1], columns))
-            yield name, pair
-
-    def _with(self, tensors: dict[str, Tensor]) -> Self:
-        """With other sentences, and no more columns than the longest of them needs."""
-        columns = int(tensors["lengths"].max()) + 1
-        tensors |= {name: tensors[name][..., -columns:] for name in self.HISTORIES}
-        return replace(self, **cast(Any, tensors))
-
-
-def _with_columns(history: Tensor, columns: int) -> Tensor:
-    return F.pad(history, (columns - history.shape[-1], 0), value=PAD)
+        # every step adds a column to the histories: those that only the replaced sentences needed are dropped
+        return super().replace(rows, other).trimmed()
 
 
 def top_continuations(

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.data.collate import pad_batch
+from translate.batch import pad_batch
 from translate.losses.attention import UNCOVERED
 from translate.models.seq2seq import Seq2Seq
 from translate.special_tokens import BOS, EOS
@@ -88,7 +88,7 @@ def explain_pair(
     """Of token ids without BOS and EOS; None for a model without attention."""
     device = next(model.parameters()).device
     batch = pad_batch([np.array(source)], [np.array(target, dtype=np.int64)]).to(device)
-    output, maps = model.eval().look(batch)
+    output, maps = model.eval().forward_with_attention(batch)
     if output.attention is None:
         return None
     alignment = output.attention[0].mean(0).float().cpu().numpy()

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from translate.adaptation.config import AdaptConfig
+from translate.adaptation.methods import AdaptConfig
 from translate.data.batching import BatchConfig
 from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
@@ -14,8 +14,8 @@ from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_share
 from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
-from translate.losses import AuxiliaryConfig
-from translate.models.config import ModelConfig
+from translate.losses import AuxiliaryLossConfig
+from translate.models.seq2seq import ModelConfig
 from translate.tokenizer import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
@@ -196,7 +196,7 @@ class TrainConfig:
     batch: BatchConfig = field(default_factory=BatchConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    auxiliary: dict[str, AuxiliaryConfig] = field(default_factory=dict)
+    auxiliary: dict[str, AuxiliaryLossConfig] = field(default_factory=dict)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     averaging: AveragingConfig = field(default_factory=AveragingConfig)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from translate.batch import Batch
+from translate.batch import Batch, pad_batch
 from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.batching import BatchConfig, plan_padded
-from translate.data.collate import pad_batch
 from translate.data.prepare import ParallelText
 from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
