@@ -15,7 +15,7 @@ from translate.data.prepare import ParallelText, read_labels
 from translate.decoding.config import DecodingConfig, EngineName, search_note
 from translate.decoding.translator import Translator
 from translate.device import Precision
-from translate.engines import can_decode_in, open_model
+from translate.engines import can_decode_in, load_translator
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, RunScoring, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import RESAMPLES, SACREBLEU, Metric, check_bootstrap
@@ -36,7 +36,7 @@ def evaluate(config: EvaluateConfig) -> None:
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
         config, note = with_precision(config, run)
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
-        translator = open_model(config.model, config, as_validated=True).translator
+        translator = load_translator(config.model, config, as_validated=True)
         evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
         print(terminal_text(evaluation))
     print(f"report: {report_directory(config) / 'report.md'}")
@@ -90,6 +90,7 @@ class EvaluateConfig(DecodingConfig):
 
     def check(self) -> None:
         """Raise UserError for settings that would fail only after everything has been translated."""
+        super().check()
         check_bootstrap(self.bootstrap)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")

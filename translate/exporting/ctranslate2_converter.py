@@ -1,4 +1,4 @@
-"""Our Transformers as CTranslate2 models: for another project's runtime, which is fast and needs no PyTorch."""
+"""Conversion of our Transformers to CTranslate2 models: for another project's runtime, fast and without PyTorch."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
         _set_norm(specification.encoder.layer_norm, "encoder.norm", weights)
         _set_norm(specification.decoder.layer_norm, "decoder.norm", weights)
     if weights:
-        raise UserError(f"{min(weights)}: CTranslate2 has no place for this weight, it cannot run the model")
+        raise UserError(f"{min(weights)}: CTranslate2 has no such weight, it cannot run the model")
     return specification
 
 
