@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors", "special_tokens"},
+    {"errors", "special_tokens", "tables"},
     {"files", "console"},
     {"folders"},
     {"text", "sentences", "batch", "device", "distributed"},
