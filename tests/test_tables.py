@@ -31,7 +31,8 @@ def to_html(text: str) -> str:
 def shown(page: str, tag: str) -> list[str]:
     """The text of each element, as a browser shows it."""
     return [
-        html.unescape(re.sub(r"<[^>]*>", "", found)) for found in re.findall(f"<{tag}(?: [^>]*)?>(.*?)</{tag}>", page, re.S)
+        html.unescape(re.sub(r"<[^>]*>", "", found))
+        for found in re.findall(f"<{tag}(?: [^>]*)?>(.*?)</{tag}>", page, re.S)
     ]
 
 
