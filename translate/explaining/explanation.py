@@ -66,14 +66,23 @@ class Explanation:
     heads: list[Heads]
 
     @property
+    def target(self) -> list[str]:
+        """Pieces of the translation, EOS last."""
+        return [word.piece for word in self.words]
+
+    @property
     def coverage(self) -> Map:
         received: Map = self.alignment.sum(0)
         return received
 
     @property
     def ignored(self) -> list[int]:
-        """The source tokens, EOS apart, that the whole translation hardly attends to."""
-        return [place for place, received in enumerate(self.coverage[:-1]) if received < UNCOVERED]
+        """Indices of the source tokens, except EOS, that the whole translation hardly attends to."""
+        return [index for index, received in enumerate(self.coverage[:-1]) if received < UNCOVERED]
+
+    @property
+    def ignored_pieces(self) -> list[str]:
+        return [self.source[index] for index in self.ignored]
 
     @property
     def score(self) -> float:
