@@ -13,7 +13,7 @@ import torch
 from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.data.collate import pad_batch
 from translate.explaining.explanation import explain_pair
-from translate.explaining.rendering import sentence_page
+from translate.explaining.rendering import index_page, sentence_page
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.recurrent_attention import RecurrentAttention
 from translate.special_tokens import EOS
@@ -101,8 +101,15 @@ def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):
     assert found.ignored == [1]
     page = sentence_page(found, number=1, count=2, picture="0001.png")
     assert f"Ignored source tokens: {html.escape(found.source[1])}" in page
-    assert "<script" not in page
-    assert "0002.html" in page
+    # red in the drawing of links, outlined among the tokens
+    assert len(re.findall(rf"<text [^>]*class=ignored>{re.escape(found.source[1])}</text>", page)) == 1
+    assert page.count("<span class=ignored") == 1
+    assert re.findall(r'href="(\d+\.html)"', page) == ["0002.html"]
+    index = index_page([found])
+    assert f"<td class=wrong>{html.escape(found.source[1])}</td>" in index
+    for written in (page, index):
+        assert "<script" not in written
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in written
 
 
 @pytest.fixture(scope="module")
