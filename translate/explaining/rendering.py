@@ -46,6 +46,7 @@ def sentence_page(explanation: Explanation, *, number: int, count: int, picture:
         picture=picture,
         page_name=page_name,
         titles=_TITLES,
+        visible_weights=_visible_weights,
         source_x=source_x,
         target_x=target_x,
         links_width=max(source_width, target_width),
@@ -60,6 +61,13 @@ def index_page(explanations: Sequence[Explanation]) -> str:
 def page_name(number: int) -> str:
     """File name of a sentence's page; number counts from 1."""
     return f"{number:04d}.html"
+
+
+def _visible_weights(weights: Map, least: float) -> list[tuple[int, int, str]]:
+    """Row, column and value, with two decimals, of each weight of at least `least`."""
+    rows, columns = np.nonzero(weights >= least)
+    values = [f"{weight:.2f}" for weight in weights[rows, columns].tolist()]
+    return list(zip(rows.tolist(), columns.tolist(), values, strict=True))
 
 
 def _centres(pieces: Sequence[str]) -> tuple[list[float], int]:
