@@ -14,7 +14,7 @@ LAYERS = [
     {"files", "console"},
     {"folders"},
     {"text", "sentences", "batch", "device", "distributed"},
-    {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
+    {"subword_sampling", "sentencepiece_model", "tags", "unicode_form"},
     {"tokenizer"},
     {"tokenizer_training"},
     {"data", "models", "model_directory"},

@@ -13,8 +13,8 @@ from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.errors import UserError
 from translate.tags import Tagging
-from translate.target_unicode import TargetUnicode
 from translate.text import normalise
+from translate.unicode_form import TargetUnicode
 
 WINDOW = 2000  # lines that are read, sorted by length and translated together
 
