@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -71,7 +71,7 @@ class Evaluation:
     length_ratio: float
     by_length: list[Group]
     by_label: list[Group]
-    seconds: float
+    seconds: float = 0.0
     decoding: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     splits: Splits = field(default_factory=Splits)
@@ -110,11 +110,22 @@ def evaluate_corpus(
     start = time.monotonic()
     translations = translator.translate(text.source, progress=progress)
     seconds = time.monotonic() - start
+    hypotheses, splits = [translation.text for translation in translations], Splits.of(translations)
+    evaluation = score_corpus(hypotheses, text, metrics=metrics, tokenize=tokenize, bootstrap=bootstrap)
+    return replace(
+        evaluation,
+        seconds=seconds,
+        decoding=dict(decoding or {}),
+        notes=[*notes, *filter(None, [translator.describe(splits)]), *evaluation.notes],
+        splits=splits,
+    )
 
-    hypotheses, references = [translation.text for translation in translations], text.references
-    splits = Splits.of(translations)
-    notes = [*notes, *filter(None, [translator.describe(splits)])]
-    notes += scoring_notes(references, metrics, bootstrap=bootstrap, hypotheses=hypotheses)
+
+def score_corpus(
+    hypotheses: list[str], text: ParallelText, *, metrics: Sequence[MetricName], tokenize: str, bootstrap: int
+) -> Evaluation:
+    """Score translations of a test set, as a whole and in groups."""
+    references = text.references
 
     def scored(groups: dict[str, list[int]]) -> list[Group]:
         return _score_groups(groups, hypotheses, references, metrics=metrics[:GROUP_METRICS], tokenize=tokenize)
@@ -130,10 +141,7 @@ def evaluate_corpus(
         length_ratio=_length_ratio(hypotheses, references),
         by_length=scored(_group_by_length(text.source)),
         by_label=scored(_group_by_label(text.labels or [])),
-        seconds=seconds,
-        decoding=dict(decoding or {}),
-        notes=notes,
-        splits=splits,
+        notes=scoring_notes(references, metrics, bootstrap=bootstrap, hypotheses=hypotheses),
     )
 
 
