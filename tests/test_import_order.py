@@ -10,11 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors", "special_tokens"},
+    {"errors", "special_tokens", "tables"},
     {"files", "console"},
     {"folders"},
     {"text", "sentences", "batch", "device", "distributed"},
-    {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
+    {"subword_sampling", "sentencepiece_model", "tags", "unicode_form"},
     {"tokenizer"},
     {"tokenizer_training"},
     {"data", "models", "model_directory"},

@@ -15,7 +15,7 @@ from translate.checkpoint import LoadedModel, load_model
 from translate.data.names import one_or_several
 from translate.data.prepare import ParallelText
 from translate.evaluation import metrics
-from translate.evaluation.metrics import Metric
+from translate.evaluation.metrics import MetricName
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
 from translate.files import read_json
 from translate.losses.attention import uncovered
@@ -105,4 +105,4 @@ def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
 def p_value(facts: Facts, baseline: Facts) -> float:
     """Of the difference in BLEU, by paired bootstrap."""
     references = test_set(facts.folder).references
-    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=facts.tokenize)
+    return metrics.p_value(MetricName.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=facts.tokenize)

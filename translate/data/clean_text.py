@@ -30,8 +30,8 @@ from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pair
 from translate.data.held_out import PairKeys, write_held_out
 from translate.data.storage import Ragged, RaggedWriter
 from translate.files import read_json, write_json
-from translate.target_unicode import LineForms, TargetUnicode, choose_form
 from translate.text import normalise
+from translate.unicode_form import LineForms, TargetUnicode, choose_form
 
 Item = TypeVar("Item")
 

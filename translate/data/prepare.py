@@ -33,10 +33,10 @@ from translate.data.snapshot import Snapshot
 from translate.data.storage import building_in_cache, digest
 from translate.data.tokenizer_sample import RowTexts, sample_rows, sampling_weights
 from translate.errors import UserError
-from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM, read_lines
 from translate.tokenizer import Tokenizer, TokenizerConfig
 from translate.tokenizer_training import train_tokenizer
+from translate.unicode_form import TargetUnicode
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
 logger = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.errors import UserError
 from translate.tags import Tagging
-from translate.target_unicode import TargetUnicode
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
+from translate.unicode_form import TargetUnicode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What there is to say of one translation: attention of every head, alignment, probabilities, what was ignored.
+"""The explanation of one translation: attention of every head, alignment, probabilities, ignored source tokens.
 
 Letters: S source and T target tokens, EOS counted; H heads.
 """
@@ -36,9 +36,9 @@ class Heads:
 
 @dataclass(frozen=True)
 class Word:
-    """A target token: its probability given those before it, and the entropy, in nats, of what could have stood there.
+    """A target token: its probability given the tokens before it, and the entropy of that distribution, in nats.
 
-    alternatives  the likeliest tokens with their probabilities, best first
+    alternatives  the most probable tokens with their probabilities, best first
     aligned       the source token that it attends to most
     """
 
@@ -51,11 +51,10 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A source sentence and a translation of it, seen from inside the model.
+    """A source sentence, a translation of it, and what the model attended to.
 
     source     its pieces, EOS last
     alignment  (T, S): cross-attention of the last decoder layer, mean of its heads
-    coverage   (S,): the attention that each source token receives from the whole translation
     """
 
     source_text: str
@@ -66,14 +65,24 @@ class Explanation:
     heads: list[Heads]
 
     @property
+    def target(self) -> list[str]:
+        """Pieces of the translation, EOS last."""
+        return [word.piece for word in self.words]
+
+    @property
     def coverage(self) -> Map:
+        """Attention that each source token receives from the whole translation, (S,)."""
         received: Map = self.alignment.sum(0)
         return received
 
     @property
     def ignored(self) -> list[int]:
-        """The source tokens, EOS apart, that the whole translation hardly attends to."""
-        return [place for place, received in enumerate(self.coverage[:-1]) if received < UNCOVERED]
+        """Indices of the source tokens, except EOS, that the whole translation hardly attends to."""
+        return [index for index, received in enumerate(self.coverage[:-1]) if received < UNCOVERED]
+
+    @property
+    def ignored_pieces(self) -> list[str]:
+        return [self.source[index] for index in self.ignored]
 
     @property
     def score(self) -> float:
@@ -85,7 +94,7 @@ class Explanation:
 def explain_pair(
     model: Seq2Seq, tokenizer: Tokenizer, source: Sequence[int], target: Sequence[int]
 ) -> Explanation | None:
-    """Of token ids without BOS and EOS; None for a model without attention."""
+    """Explain a translation, given token ids without BOS and EOS; None for a model without attention."""
     device = next(model.parameters()).device
     batch = pad_batch([np.array(source)], [np.array(target, dtype=np.int64)]).to(device)
     output, maps = model.eval().forward_with_attention(batch)
@@ -93,6 +102,7 @@ def explain_pair(
         return None
     alignment = output.attention[0].mean(0).float().cpu().numpy()
     sides = tokenizer.source_pieces([*source, EOS]), tokenizer.target_pieces([*target, EOS])
+    # decoder self-attention goes from the token that is predicted to the tokens that the decoder has read
     read = tokenizer.target_pieces([BOS, *target])
     axes = {"encoder": (sides[0], sides[0]), "decoder": (sides[1], read), "cross": (sides[1], sides[0])}
     return Explanation(
@@ -112,14 +122,14 @@ def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer)
     return [
         Word(
             piece=tokenizer.target_pieces([int(label)])[0],
-            probability=float(log_probs[place, label].exp()),
-            entropy=float(entropies[place]),
+            probability=float(log_probs[index, label].exp()),
+            entropy=float(entropies[index]),
             alternatives=list(
-                zip(tokenizer.target_pieces(tokens[place].tolist()), best[place].exp().tolist(), strict=True)
+                zip(tokenizer.target_pieces(tokens[index].tolist()), best[index].exp().tolist(), strict=True)
             ),
-            aligned=int(alignment[place].argmax()),
+            aligned=int(alignment[index].argmax()),
         )
-        for place, label in enumerate(labels)
+        for index, label in enumerate(labels)
     ]
 
 

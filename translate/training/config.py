@@ -12,7 +12,7 @@ from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_share
-from translate.evaluation.metrics import ERRORS, Metric
+from translate.evaluation.metrics import METRICS, MetricName
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig
@@ -59,7 +59,7 @@ class ValidationConfig:
     """
 
     every: int = 1000
-    metrics: list[Metric] = field(default_factory=lambda: [Metric.bleu, Metric.chrf])
+    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
     metric: str = "bleu"  # one of those, or loss
     tokenize: str = ""
     batch_tokens: int = 0  # of the source side, while decoding; 0: as many as are fast
@@ -242,7 +242,8 @@ class TrainConfig:
 
 
 def is_minimised(metric: str) -> bool:
-    return metric in (LOSS, *ERRORS)
+    """True for the loss and for error rates."""
+    return metric == LOSS or not METRICS[MetricName(metric)].higher_is_better
 
 
 def is_better(
@@ -258,4 +259,4 @@ def is_better(
         return True
     if value == best and loss is not None:
         return best_loss is None or not loss >= best_loss
-    return value < best if is_minimised(metric) else value > best
+    return value < best if metric == LOSS else METRICS[MetricName(metric)].is_better(value, best)

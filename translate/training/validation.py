@@ -18,7 +18,7 @@ from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import Metric
+from translate.evaluation.metrics import MetricName
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
 from translate.tokenizer import Tokenizer
@@ -54,7 +54,7 @@ class Validation:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
         if name == "loss":
             return self.loss
-        return math.nan if self.evaluation is None else self.evaluation.scores[Metric(name)].value
+        return math.nan if self.evaluation is None else self.evaluation.scores[MetricName(name)].value
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Validator:
     text: ParallelText
     batches: list[Batch]
     translator: Translator
-    metrics: list[Metric]
+    metrics: list[MetricName]
     tokenize: str
     smoothing: float
     world: World

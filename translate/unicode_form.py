@@ -1,7 +1,7 @@
-"""The Unicode form of the training target, which translations are written in.
+"""Unicode normalization form of translations: that of the training target (Unicode Standard Annex #15).
 
-Models read and write NFC, and scores compare code points: a system that writes NFC scores little against references in
-NFD, or in a spelling that is neither, such as a precomposed letter with marks in an order of its own.
+Models read and write NFC, but metrics compare code points: translations in NFC score low against references in NFD, or
+in a spelling that is neither, such as a precomposed letter with combining marks in another order.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from typing import Any
 
 from translate.errors import UserError
 
-# A text of which fewer than one line in so many is not NFC is NFC: what "as found" could gain is not worth two more
-# passes over it.
+# Text with fewer than one line in 1,000 outside NFC or NFD counts as being in that form: "as found" would improve
+# few lines at the price of two more passes over the text.
 _LINES_PER_EXCEPTION = 1000
-_NUM_HANGUL_VOWELS, _NUM_HANGUL_ENDS = 21, 27
+# Conjoining Hangul jamo: NFC composes syllables by arithmetic, so that the character database does not list them.
+_HANGUL_VOWELS, _HANGUL_FINALS = range(0x1161, 0x1161 + 21), range(0x11A8, 0x11A8 + 27)
 
 
 class Form(StrEnum):
+    """NFC, NFD, or the most frequent spelling of each combining character sequence in the training target."""
+
     nfc = "NFC"
     nfd = "NFD"
     as_found = "as found"
@@ -32,9 +35,9 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class TargetUnicode:
-    """The Unicode form that translations are written in.
+    """The form that translations are written in.
 
-    spellings      for "as found": spelling of each cluster of a letter and its marks, by its NFC
+    spellings      for "as found": combining character sequence in NFC -> its spelling in the training target
     changed_lines  number of training target lines that each form, of those tried, would change
     """
 
@@ -47,7 +50,7 @@ class TargetUnicode:
         return f'Unicode form "{self.form.value}"{number}'
 
     def write(self, text: str) -> str:
-        """The text in this form."""
+        """Convert text to this form."""
         if text.isascii():
             return text
         if self.form is Form.nfd:
@@ -55,16 +58,16 @@ class TargetUnicode:
         text = unicodedata.normalize("NFC", text)
         if not self.spellings:
             return text
-        return _clusters().sub(lambda cluster: self.spellings.get(cluster[0], cluster[0]), text)
+        return _sequences().sub(lambda sequence: self.spellings.get(sequence[0], sequence[0]), text)
 
     def as_manifest(self) -> dict[str, Any]:
-        """The manifest's entry "target_unicode"."""
+        """Value of the manifest's entry "target_unicode"."""
         spellings = {"spellings": dict(self.spellings)} if self.spellings else {}
         return {"form": self.form.value, "changed_lines": dict(self.changed_lines), **spellings}
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any]) -> TargetUnicode:
-        """Read the entry; NFC where an older manifest has none. Raises UserError for a damaged one."""
+        """Read the entry; NFC if an older manifest has none. Raises UserError for a damaged entry."""
         entry = manifest.get("target_unicode", {"form": "NFC"})
         try:
             found = cls(Form(entry["form"]), dict(entry.get("spellings", {})), dict(entry.get("changed_lines", {})))
@@ -78,7 +81,7 @@ class TargetUnicode:
 
 @dataclass
 class LineForms:
-    """Counts lines, and those that NFC and NFD would change."""
+    """Number of lines, and of those that are not in NFC or not in NFD."""
 
     lines: int = 0
     not_nfc: int = 0
@@ -93,15 +96,15 @@ class LineForms:
 
     @property
     def is_mixed(self) -> bool:
-        """True if enough lines are in neither form for "as found" to be tried."""
+        """True if neither form covers nearly all lines, so that "as found" is worth a try."""
         fewest = min(self.not_nfc, self.not_nfd)
         return fewest > 0 and fewest * _LINES_PER_EXCEPTION >= self.lines
 
 
 def choose_form(forms: LineForms, raw_lines: Iterable[str]) -> TargetUnicode:
-    """The form whose round trip, from the text to NFC and back, changes the fewest lines; of equal ones NFC first.
+    """Choose the form whose round trip, from the text to NFC and back, changes the fewest lines; NFC first in a tie.
 
-    raw_lines are read twice, and only where the text is mixed.
+    raw_lines are read twice, and only if the text is mixed.
     """
     changed = {Form.nfc: forms.not_nfc, Form.nfd: forms.not_nfd}
     spellings: dict[str, str] = {}
@@ -109,47 +112,45 @@ def choose_form(forms: LineForms, raw_lines: Iterable[str]) -> TargetUnicode:
         spellings = frequent_spellings(raw_lines)
         as_found = TargetUnicode(Form.as_found, spellings)
         changed[Form.as_found] = sum(not line.isascii() and as_found.write(line) != line for line in raw_lines)
-    best = min(changed, key=lambda form: changed[form])  # the first of equal ones
+    best = min(changed, key=lambda form: changed[form])  # the first in a tie
     counts = {form.value: count for form, count in changed.items()}
     return TargetUnicode(best, spellings if best is Form.as_found else {}, counts)
 
 
 def frequent_spellings(lines: Iterable[str]) -> dict[str, str]:
-    """The most frequent spelling of each cluster, by its NFC, where that is another one."""
+    """NFC of each combining character sequence -> its most frequent spelling, if that is not NFC."""
     counts: dict[str, Counter[str]] = {}
     for line in lines:
         if line.isascii() or (unicodedata.is_normalized("NFC", line) and unicodedata.is_normalized("NFD", line)):
             continue
-        for raw in _clusters().findall(line):
+        for raw in _sequences().findall(line):
             nfc = unicodedata.normalize("NFC", raw)
-            if not nfc.isascii():  # as that of the Kelvin sign is, whose other spelling is every K
+            if not nfc.isascii():  # the NFC of the Kelvin sign is K, and no other K may become a Kelvin sign
                 counts.setdefault(nfc, Counter())[raw] += 1
-    # of equally frequent spellings the NFC one, then the first in code point order
+    # in a tie NFC, then the first in code point order
     best = {nfc: min(found, key=lambda raw: (-found[raw], raw != nfc, raw)) for nfc, found in counts.items()}
     return {nfc: raw for nfc, raw in sorted(best.items()) if raw != nfc}
 
 
 @functools.cache
-def _clusters() -> re.Pattern[str]:
-    """Matches each character that is not ASCII or is followed by marks, with all that composes with it.
+def _sequences() -> re.Pattern[str]:
+    """Pattern of combining character sequences: a character with everything after it that may compose with it.
 
-    Normalising a text is normalising its clusters one by one.
+    Plain ASCII does not match. Normalising a text is normalising its sequences one by one.
     """
     continues = "".join(map(re.escape, filter(_continues, map(chr, range(0x80, sys.maxunicode + 1)))))
     return re.compile(f"[\\x00-\\x7f][{continues}]+|[^\\x00-\\x7f][{continues}]*")
 
 
 def _continues(character: str) -> bool:
-    """True if a character may be reordered with, or composed with, what stands before it."""
+    """True if normalization may reorder a character with the one before it, or compose the two."""
     first = unicodedata.normalize("NFD", character)[0]
     return unicodedata.combining(first) != 0 or first in _second_parts()
 
 
 @functools.cache
 def _second_parts() -> frozenset[str]:
-    """The characters that NFC composes with one before them, Hangul's vowels and final consonants among them."""
+    """Characters that NFC composes with the one before them: second parts of canonical decompositions, Hangul jamo."""
     decompositions = (unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1))
     seconds = {chr(int(parts[1], 16)) for parts in decompositions if len(parts) == 2 and parts[0][0] != "<"}
-    vowels = {chr(0x1161 + number) for number in range(_NUM_HANGUL_VOWELS)}
-    ends = {chr(0x11A8 + number) for number in range(_NUM_HANGUL_ENDS)}
-    return frozenset(seconds | vowels | ends)
+    return frozenset(seconds | {chr(code) for code in (*_HANGUL_VOWELS, *_HANGUL_FINALS)})

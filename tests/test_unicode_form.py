@@ -21,7 +21,7 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.errors import UserError
-from translate.target_unicode import Form, LineForms, TargetUnicode, choose_form
+from translate.unicode_form import Form, LineForms, TargetUnicode, choose_form
 
 VIETNAMESE = ["Tiếng Việt rất đẹp.", "Người ta nói thế.", "Anh ấy đi học.", "Plain ASCII."] * 10
 KOREAN = ["안녕하세요.", "한국어는 어렵다", "값이 올랐다"] * 10
