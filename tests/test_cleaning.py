@@ -13,12 +13,10 @@ from translate.data.cleaning import (
     CleaningConfig,
     CleaningReport,
     example,
-    first_occurrences,
-    hash_lines,
-    hash_pairs,
     reason_to_drop,
     shorten,
 )
+from translate.data.text_profile import first_occurrences, hash_lines, hash_pairs
 
 OFF = CleaningConfig(drop_blank=False, drop_copies=False, drop_duplicates=False, max_characters=0, max_ratio=0)
 

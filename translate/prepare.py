@@ -7,12 +7,12 @@ from pathlib import Path
 
 from translate.config import run_command
 from translate.console import ProgressLine, start_log
-from translate.data.config import DataConfig
+from translate.data.corpora import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.prepare import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.folders import claimed
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 
 logger = logging.getLogger("translate")
 

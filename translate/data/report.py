@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import shorten
-from translate.data.config import DataConfig, training_corpora
-from translate.data.corpora import Row
+from translate.data.corpora import DataConfig
+from translate.data.dataset import building_in_cache, digest
 from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
+from translate.data.readers import Row
 from translate.data.report_page import as_markdown
 from translate.data.statistics import Side, Split, far_lengths, far_ratios, gather, repeated, shared_with
-from translate.data.storage import building_in_cache, digest
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
@@ -69,7 +69,7 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
 def _values(data: DataConfig, prepared: Prepared) -> Values:
     held_out = prepared.held_out
     left_out = pairs_left_out(held_out.directory) if held_out else np.empty(0, np.int64)
-    train = gather("train", training_corpora(data), left_out=left_out)
+    train = gather("train", data.training_corpora, left_out=left_out)
     sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}
     splits = {"train": _describe(train)}
     tokens = {"source": prepared.train.source_lengths, "target": prepared.train.target_lengths}

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.encoded import EncodedCorpus
-from translate.data.storage import building_in_cache, digest
+from translate.data.dataset import TokenizedCorpus, building_in_cache, digest
 from translate.sentences import split_sentences
 
 _SAMPLE = 100_000
@@ -19,7 +18,7 @@ _USUAL_SHARE = 0.02
 _VERSION = 2  # of translate.sentences: raise it when the same line gives another number of sentences
 
 
-def usual_limits(train: EncodedCorpus, *, language: str, cache: Path, key: str) -> tuple[int, int]:
+def usual_limits(train: TokenizedCorpus, *, language: str, cache: Path, key: str) -> tuple[int, int]:
     """The greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
 
     Lines are weighted by how often an epoch sees them, on average over the run.
@@ -47,7 +46,7 @@ def _sample(count: int) -> NDArray[np.int64]:
     return np.linspace(0, count, min(count, _SAMPLE), endpoint=False).astype(np.int64)
 
 
-def _weights(train: EncodedCorpus) -> NDArray[np.float64]:
+def _weights(train: TokenizedCorpus) -> NDArray[np.float64]:
     """(N,): how often an epoch sees each pair, on average over the run."""
     ends = [*train.phase_starts[1:], 1.0]
     phases = zip(train.phase_starts, ends, strict=True)
@@ -55,7 +54,7 @@ def _weights(train: EncodedCorpus) -> NDArray[np.float64]:
 
 
 def _sentence_counts(
-    train: EncodedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str
+    train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str
 ) -> NDArray[np.int32]:
     """Sentences of each of the rows' sources, counted once and kept in the cache."""
     name = digest([key, language, _VERSION, version("sentencex")])[:16]

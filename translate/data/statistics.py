@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.clean_text import CHUNK_PAIRS, chunks
-from translate.data.cleaning import combine_hashes, hash_lines
-from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_rows
-from translate.data.text_profile import Profile, Profiler
+from translate.data.corpora import CorpusConfig
+from translate.data.readers import CHUNK_PAIRS, Row, chunks, name_in_reports, read_rows
+from translate.data.text_profile import Profile, Profiler, combine_hashes, hash_lines
 from translate.text import normalise
 
 _MIN_RATIO_CHARACTERS = 40

@@ -5,6 +5,7 @@ Letters: N lines, C code points of all of them, S scripts.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -147,3 +148,31 @@ def _first_word(character: str) -> str:
     """The script of a letter: the first word of its Unicode name that is not about its width."""
     words = [word for word in unicodedata.name(character, "UNNAMED").split() if word not in _WIDTHS]
     return words[0] if words else "UNNAMED"
+
+
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
+
+
+def hash_lines(lines: Sequence[str]) -> NDArray[np.uint64]:
+    """64 bits of each line: among ten million lines, two that differ agree once in some 370,000 corpora."""
+    digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
+    return np.frombuffer(digests, dtype="<u8")
+
+
+def hash_pairs(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.uint64]:
+    """64 bits of each pair; neither side may hold a line break."""
+    return hash_lines([f"{source}\n{target}" for source, target in zip(sources, targets, strict=True)])
+
+
+def combine_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One 64-bit hash for each pair of hashes; their order matters."""
+    return first * _MIXER + second
+
+
+def first_occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """True where a value appears for the first time."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    first = np.ones(len(hashes), dtype=bool)
+    first[order[1:]] = ordered[1:] != ordered[:-1]
+    return first

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from translate.adaptation.config import AdaptConfig
+from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
-from translate.data.config import DataConfig, training_corpora
-from translate.data.encoders import SamplingConfig, SwitchOutConfig
+from translate.data.corpora import DataConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.device import check_training_precision
 from translate.errors import UserError
@@ -17,7 +17,7 @@ from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig, check_schedule
 from translate.training.parallel import ComputeConfig
 
@@ -163,6 +163,7 @@ def check(config: TrainConfig) -> None:
     _check_choices(config)
     _check_bounds(config)
     check_schedule(config.schedule)
+    config.data.check()
     config.search.check()
 
 
@@ -241,4 +242,4 @@ def _timed_parts(config: TrainConfig) -> Iterator[str]:
     if config.sampling.is_on and config.sampling.start:
         yield "sampling.start"
     yield from (f"auxiliary.{name}.start" for name, loss in config.auxiliary.items() if loss.start)
-    yield from (f"start or end of {key}" for key, corpus in training_corpora(config.data) if not corpus.is_permanent)
+    yield from (f"start or end of {key}" for key, corpus in config.data.training_corpora if not corpus.is_permanent)
