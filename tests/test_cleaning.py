@@ -13,10 +13,12 @@ from translate.data.cleaning import (
     CleaningConfig,
     CleaningReport,
     example,
+    first_occurrences,
+    hash_lines,
+    hash_pairs,
     reason_to_drop,
     shorten,
 )
-from translate.data.text_profile import first_occurrences, hash_lines, hash_pairs
 
 OFF = CleaningConfig(drop_blank=False, drop_copies=False, drop_duplicates=False, max_characters=0, max_ratio=0)
 
@@ -76,8 +78,8 @@ def test_hashes_depend_on_text_and_on_where_the_sides_part():
 def test_the_table_counts_everything_once():
     report = CleaningReport(total=1000)
     for line in range(10):
-        report.drop(BLANK, example("data.train", line, "", "Hallo"))
-    report.drop(RATIO, example("data.train", 50, "x", "y" * 100))
+        report.drop(BLANK, [example("data.train", line, "", "Hallo")])
+    report.drop(RATIO, [example("data.train", 50, "x", "y" * 100)])
     assert report.kept == 989
     assert len(report.examples[BLANK]) == 3
     assert report.table().splitlines() == [

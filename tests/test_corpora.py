@@ -11,8 +11,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from translate.data.clean_text import content_hashes
 from translate.data.corpora import CorpusConfig, CorpusFormat
-from translate.data.prepare import content_hashes
 from translate.data.readers import READERS, read_pairs, read_rows
 from translate.errors import UserError
 from translate.text import write_lines

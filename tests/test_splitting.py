@@ -13,8 +13,7 @@ import pytest
 from fake_models import CharacterTokenizer
 from small_runs import call, options
 from translate.data.corpora import CorpusConfig, DataConfig
-from translate.data.prepare import prepare
-from translate.data.sentence_counts import reached_by
+from translate.data.prepare import prepare, reached_by
 from translate.decode import DecodeConfig, translate_files
 from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split
 from translate.decoding.segmentation import Splitting, split_line

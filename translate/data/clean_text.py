@@ -1,31 +1,44 @@
-"""Clean text of all training corpora, written to a folder in one pass."""
+"""Clean text of all training corpora, written to a folder in one pass over files that must not change meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.cleaning import DUPLICATE, HELD_OUT, CleaningConfig, CleaningReport, example, reason_to_drop
-from translate.data.corpora import CorpusConfig
+from translate.data.cleaning import (
+    DUPLICATE,
+    HELD_OUT,
+    CleaningConfig,
+    CleaningReport,
+    example,
+    first_occurrences,
+    hash_pairs,
+    reason_to_drop,
+)
+from translate.data.corpora import CorpusConfig, CorpusFormat, KeyedCorpora
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
 from translate.data.held_out import PairKeys, write_held_out
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
     chunks,
+    errors_naming,
+    hub_dataset,
+    matching_files,
     name_in_reports,
     read_pairs,
     read_rows,
     without_carriage_return,
 )
-from translate.data.text_profile import first_occurrences, hash_pairs
-from translate.files import write_json
+from translate.errors import UserError
+from translate.files import sha256, write_json
 from translate.target_unicode import LineForms, choose_form
-from translate.text import normalise
+from translate.text import normalise, open_bytes
 
 
 def write_clean_text(
@@ -162,3 +175,56 @@ class _Writer:
         np.save(self._directory / "kept.npy", np.flatnonzero(kept))
         self.report.save(self._directory)
         return dropped
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of some corpora, by the keys of their configurations: SHA-256, and inode, size and times."""
+
+    corpora: dict[str, CorpusConfig]
+    hashes: dict[str, list[str]]
+    status: dict[str, list[tuple[int, ...]]]
+
+    @classmethod
+    def take(cls, corpora: KeyedCorpora) -> Snapshot:
+        status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
+        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
+
+    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
+        """Raise UserError where files are no longer what was hashed, so that what was read may be another text.
+
+        A file that was changed and changed back has its old hash, but not its old times.
+        """
+        for key in self.corpora if keys is None else keys:
+            config = self.corpora[key]
+            if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
+                raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
+
+
+def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
+    """SHA-256 of each of a corpus's files, compressed or not as it is stored; key: of its configuration in errors."""
+    paths = _files(config, key)
+    with errors_naming(key):
+        for path in paths:
+            with open_bytes(path):
+                pass  # for its errors
+    return [sha256(path) for path in paths]
+
+
+def _files(config: CorpusConfig, key: str) -> list[str]:
+    config.check(key)
+    if config.format is CorpusFormat.text:
+        return [config.source, *config.targets]
+    with errors_naming(key):
+        if config.format is CorpusFormat.hub:
+            return [file["filename"] for file in hub_dataset(config).cache_files]
+        return matching_files(config)
+
+
+def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
+    paths = _files(config, key)
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError:
+        return []  # hashing reports the error
+    return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]

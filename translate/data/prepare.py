@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 
-from translate.data.clean_text import write_clean_text
+from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig, KeyedCorpora, ParallelText
+from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
-from translate.data.readers import errors_naming, hub_dataset, matching_files, read_parallel_text
-from translate.data.sentence_counts import usual_limits
+from translate.data.readers import read_parallel_text
 from translate.errors import UserError
-from translate.files import sha256
+from translate.sentences import VERSION as SENTENCES_VERSION
+from translate.sentences import split_sentences
 from translate.target_unicode import TargetUnicode
-from translate.text import TEXT_FORM, open_bytes
+from translate.text import TEXT_FORM
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights, train_tokenizer
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
+# Limits of usual source lines: a model has hardly seen lengths that fewer lines reach.
+_USUAL_SHARE = 0.02
+_SAMPLED_LINES, _LINES_AT_ONCE = 100_000, 10_000
 logger = logging.getLogger(__name__)
 
 
@@ -212,54 +216,46 @@ def _log_time(what: str, pairs: int, started: float) -> None:
     logger.info("%s %s pairs in %.1f s", what, f"{pairs:,}", seconds)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The files of some corpora, by the keys of their configurations: SHA-256, and inode, size and times."""
+def usual_limits(train: TokenizedCorpus, *, language: str, cache: Path, key: str) -> tuple[int, int]:
+    """Greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
 
-    corpora: dict[str, CorpusConfig]
-    hashes: dict[str, list[str]]
-    status: dict[str, list[tuple[int, ...]]]
+    Lines are weighted by how often an epoch sees them, on average over the run; of a large corpus some are counted,
+    spread evenly.
 
-    @classmethod
-    def take(cls, corpora: KeyedCorpora) -> Snapshot:
-        status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
-        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
-
-    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
-        """Raise UserError where files are no longer what was hashed, so that what was read may be another text.
-
-        A file that was changed and changed back has its old hash, but not its old times.
-        """
-        for key in self.corpora if keys is None else keys:
-            config = self.corpora[key]
-            if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
-                raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
+    language  of the source, an ISO 639 code; "": chosen by the script of each line
+    cache     folder of data.cache
+    key       identifies the training pairs, for the cache
+    """
+    count = len(train)
+    rows = np.linspace(0, count, min(count, _SAMPLED_LINES), endpoint=False).astype(np.int64)
+    sentences = _sentence_counts(train, rows, language=language, cache=cache, key=key)
+    ends = [*train.phase_starts[1:], 1.0]
+    phases = zip(train.phase_starts, ends, strict=True)
+    weights = np.sum([(end - start) * train.repeats(start).astype(np.float64) for start, end in phases], axis=0)[rows]
+    return reached_by(sentences, weights, _USUAL_SHARE), reached_by(train.source_lengths[rows], weights, _USUAL_SHARE)
 
 
-def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
-    """SHA-256 of each of a corpus's files, compressed or not as it is stored; key: of its configuration in errors."""
-    paths = _files(config, key)
-    with errors_naming(key):
-        for path in paths:
-            with open_bytes(path):
-                pass  # for its errors
-    return [sha256(path) for path in paths]
+def reached_by(values: NDArray[np.integer], weights: NDArray[np.floating], share: float) -> int:
+    """Greatest value that at least this share of the values, by weight, reaches or exceeds."""
+    descending = np.argsort(-values.astype(np.int64), kind="stable")
+    reached = np.cumsum(weights[descending], dtype=np.float64)
+    index = np.searchsorted(reached, share * reached[-1] * (1 - 1e-9))  # rounding must not miss an exact share
+    return int(values[descending[index]])
 
 
-def _files(config: CorpusConfig, key: str) -> list[str]:
-    config.check(key)
-    if config.format is CorpusFormat.text:
-        return [config.source, *config.targets]
-    with errors_naming(key):
-        if config.format is CorpusFormat.hub:
-            return [file["filename"] for file in hub_dataset(config).cache_files]
-        return matching_files(config)
-
-
-def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
-    paths = _files(config, key)
-    try:
-        found = [os.stat(path) for path in paths]
-    except OSError:
-        return []  # hashing reports the error
-    return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]
+def _sentence_counts(
+    train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str
+) -> NDArray[np.int32]:
+    """Sentences of each of the rows' sources, counted once and kept in the cache."""
+    name = digest([key, language, SENTENCES_VERSION, version("sentencex")])[:16]
+    directory = cache / f"sentences-{name}"
+    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
+        if folder is not None:
+            counts = [
+                len(split_sentences(text, language))
+                for start in range(0, len(rows), _LINES_AT_ONCE)
+                for text in train.texts(rows[start : start + _LINES_AT_ONCE])[0]
+            ]
+            np.save(folder / "counts.npy", np.array(counts, np.int32))
+    counted: NDArray[np.int32] = np.load(directory / "counts.npy")
+    return counted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.cleaning import shorten
-from translate.data.corpora import DataConfig
+from translate.data.cleaning import combine_hashes, hash_lines, shorten
+from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.dataset import building_in_cache, digest
 from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
-from translate.data.readers import Row
+from translate.data.readers import CHUNK_PAIRS, Row, chunks, name_in_reports, read_rows
 from translate.data.report_page import as_markdown
-from translate.data.statistics import Side, Split, far_lengths, far_ratios, gather, repeated, shared_with
+from translate.data.text_profile import Profile, Side, SideReader
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 _NUM_EXAMPLES = 3
 Values = dict[str, Any]
 
@@ -202,7 +202,7 @@ def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]
 
 
 def _side_likeness(side: Side, train: Side) -> Values:
-    lengths, usual = _lengths(side), _lengths(train)
+    lengths, usual = _line_lengths(side), _line_lengths(train)
     return {
         "median": _percentile(lengths, 50),
         "train_median": _percentile(usual, 50),
@@ -216,7 +216,7 @@ def _side_likeness(side: Side, train: Side) -> Values:
 
 def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
     found = _side_likeness(side, train)
-    lengths, usual = _lengths(side), _lengths(train)
+    lengths, usual = _line_lengths(side), _line_lengths(train)
     if _has_far_median(lengths, usual):
         yield f"{name} has a median of {found['median']} characters, training {found['train_median']}"
     elif _has_far_p95(lengths, usual):
@@ -227,7 +227,7 @@ def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
         yield f"{found['unseen_characters']:.1%} of the characters of {name} never occur in training"
 
 
-def _lengths(side: Side) -> NDArray[np.int32]:
+def _line_lengths(side: Side) -> NDArray[np.int32]:
     """Characters of each line that is not blank; [0] where all are blank."""
     lengths = side.profile.characters[side.profile.words > 0]
     return lengths if len(lengths) else np.zeros(1, np.int32)
@@ -256,3 +256,122 @@ def _percentile(numbers: NDArray[np.int32], percent: int) -> int:
 
 def _unseen(side: Side, train: Side) -> float:
     return float(side.counts[train.counts == 0].sum() / max(1, side.counts.sum()))
+
+
+_MIN_RATIO_CHARACTERS = 40
+_FAR_RATIO = 4.0
+_FAR_LENGTH = 5.0
+Corpora = Sequence[tuple[str, CorpusConfig]]
+
+
+@dataclass
+class Split:
+    """A split of N pairs; sizes are those of its corpora, in order.
+
+    left_out  indices, among all pairs of the corpora, of those that are not part of the split
+    tags      (N,) hash of the tag of each pair's corpus
+    """
+
+    name: str
+    corpora: Corpora
+    left_out: NDArray[np.int64]
+    sizes: list[int]
+    source: Side
+    target: Side
+    copies: NDArray[np.bool_]
+    tags: NDArray[np.uint64]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        return {"source": self.source, "target": self.target}
+
+    def hashes(self) -> dict[str, NDArray[np.uint64]]:
+        """Hashes of the lines of each side, and of the pairs: (N,) each."""
+        pair = combine_hashes(self.source.hashes, self.target.hashes)
+        return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
+
+    def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:
+        """Like hashes, but the same text with another tag differs: it asks for another translation."""
+        return {name: hashes ^ self.tags for name, hashes in self.hashes().items()}
+
+    def fetch(self, rows: set[int]) -> dict[int, tuple[str, Row]]:
+        """Some rows and their corpora's names in reports, from another pass over the files."""
+        found: dict[int, tuple[str, Row]] = {}
+        last = max(rows, default=-1)
+        for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
+            if number > last:
+                break
+            if number in rows:
+                key, corpus = self.corpora[index]
+                found[number] = name_in_reports(key, corpus, row), row
+        return found
+
+
+def gather(name: str, corpora: Corpora, *, left_out: NDArray[np.int64]) -> Split:
+    """Read a split's corpora once, without the pairs at the indices left_out; memory is some 70 bytes a pair."""
+    source, target = SideReader(len(corpora)), SideReader(len(corpora))
+    copies, corpus_indices = [], []
+    for chunk in chunks(_rows(corpora, left_out), CHUNK_PAIRS // 5):
+        indices = [index for index, _ in chunk]
+        corpus_indices.append(np.array(indices))
+        copies.append(np.array([row.source == row.target for _, row in chunk]))
+        source.add([row.source for _, row in chunk], indices)
+        target.add([row.target for _, row in chunk], indices)
+    corpus = np.concatenate(corpus_indices)
+    return Split(
+        name=name,
+        corpora=corpora,
+        left_out=left_out,
+        sizes=np.bincount(corpus, minlength=len(corpora)).tolist(),
+        source=source.side(),
+        target=target.side(),
+        copies=np.concatenate(copies),
+        tags=hash_lines([config.tag for _, config in corpora])[corpus],
+    )
+
+
+def _rows(corpora: Corpora, left_out: NDArray[np.int64]) -> Iterator[tuple[int, Row]]:
+    """All rows that are not left out, each with the index of its corpus in the list."""
+    without = set(left_out.tolist())
+    number = 0
+    for index, (key, corpus) in enumerate(corpora):
+        for row in read_rows(corpus, key=key):
+            if number not in without:
+                yield index, row
+            number += 1
+
+
+def far_lengths(profile: Profile) -> NDArray[np.int64]:
+    """Rows several times longer than nearly all others, the longest first."""
+    characters = profile.characters
+    rows = np.flatnonzero(characters > _FAR_LENGTH * np.percentile(characters, 95))
+    return rows[np.argsort(-characters[rows], kind="stable")]
+
+
+def far_ratios(split: Split) -> NDArray[np.int64]:
+    """Rows whose sides' lengths are far from the usual ratio of this split, the furthest first."""
+    source = split.source.profile.characters.astype(float)
+    target = split.target.profile.characters.astype(float)
+    judged = (np.minimum(source, target) > 0) & (np.maximum(source, target) > _MIN_RATIO_CHARACTERS)
+    ratio = np.zeros(len(source))
+    ratio[judged] = np.log(target[judged] / source[judged])
+    distance = np.where(judged, np.abs(ratio - np.median(ratio[judged])), 0.0) if judged.any() else ratio
+    rows = np.flatnonzero(distance > np.log(_FAR_RATIO))
+    return rows[np.argsort(-distance[rows], kind="stable")]
+
+
+def repeated(hashes: NDArray[np.uint64]) -> tuple[int, list[tuple[int, int]]]:
+    """Number of rows that repeat an earlier one, and the most frequent rows as (first row, times)."""
+    _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+    common = [index for index in np.argsort(-counts, kind="stable")[:3] if counts[index] > 1]
+    return len(hashes) - len(counts), [(int(first[index]), int(counts[index])) for index in common]
+
+
+def shared_with(hashes: NDArray[np.uint64], train: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Rows that also stand in the training text, whose hashes come sorted."""
+    places = np.minimum(np.searchsorted(train, hashes), len(train) - 1)
+    return np.flatnonzero(train[places] == hashes)

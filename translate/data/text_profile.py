@@ -1,32 +1,31 @@
-"""Statistics of text for many lines at once: length, words, control characters, script.
+"""Statistics of many lines at once: length, words, control characters, script; and of one side of a corpus.
 
 Letters: N lines, C code points of all of them, S scripts.
 """
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from fontTools import unicodedata as unicode_data
 from numpy.typing import NDArray
 
-from translate.text import find_control
+from translate.data.cleaning import hash_lines
+from translate.data.readers import without_carriage_return
+from translate.text import find_control, normalise
 
 _UNSEEN, _OTHER, _SPACE, _CONTROL = range(4)
 _NEWLINE = ord("\n")
 _NUM_CODE_POINTS = 0x110000
 _MIN_LETTER_BYTES = 4
 _LAST_OF_BYTES = (0x7F, 0x7FF, 0xFFFF)  # the last code points that UTF-8 writes with 1, 2 and 3 bytes
-# The standard library knows no scripts, but a letter's name begins with its own. Japanese mixes three.
-_HAN = ("CJK", "IDEOGRAPHIC")
-_KANA = ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA")
-_FAMILIES = dict.fromkeys([*_HAN, *_KANA], "Han/Kana")
+_SHARED = ("Zyyy", "Zinh")  # ISO 15924 codes of characters of several scripts
+_JAPANESE = ("Han", "Hiragana", "Katakana")
 _KANA_SHARE = 0.1  # of the letters of Japanese, at least; Chinese has hardly any
-_WIDTHS = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "MATHEMATICAL", "DOUBLE-STRUCK", "FEMININE", "MASCULINE"}
 
 
 @dataclass
@@ -98,7 +97,10 @@ class Profiler:
             return _SPACE
         if not character.isalpha():
             return _OTHER
-        script = _script_name(character)
+        script = script_of(character)
+        if not script:
+            return _OTHER
+        script = "Han/Kana" if script in _JAPANESE else script
         if script not in self._scripts:
             self._scripts.append(script)
         return _CONTROL + self._scripts.index(script)
@@ -130,49 +132,71 @@ def main_script(lines: Iterable[str]) -> str:
         characters.update(line)
     weights: Counter[str] = Counter()
     for character, count in characters.items():
-        if character.isalpha():
-            weights[_first_word(character)] += count * len(character.encode("utf-8", "surrogatepass"))
-    kana = sum(weights.pop(name, 0) for name in _KANA)
-    han = sum(weights.pop(name, 0) for name in _HAN)
-    weights["KANA" if kana > _KANA_SHARE * (kana + han) else "HAN"] = kana + han
+        if character.isalpha() and (script := script_of(character)):
+            weights[script] += count * len(character.encode("utf-8", "surrogatepass"))
+    kana = weights.pop("Hiragana", 0) + weights.pop("Katakana", 0)
+    han = weights.pop("Han", 0)
+    weights["Kana" if kana > _KANA_SHARE * (kana + han) else "Han"] = kana + han
     script, weight = weights.most_common(1)[0]
-    return script.capitalize() if weight else ""
+    return script if weight else ""
 
 
-def _script_name(character: str) -> str:
-    first = _first_word(character)
-    return _FAMILIES.get(first, first.capitalize())
+def script_of(letter: str) -> str:
+    """Unicode script of a letter, such as "Latin" or "Han"; "" for one of no script, such as the micro sign."""
+    code = unicode_data.script(letter)
+    if code in _SHARED:
+        code = min(unicode_data.script_extension(letter))  # the long vowel sign "ー" is both Hiragana and Katakana
+    return "" if code in _SHARED else unicode_data.script_name(code)
 
 
-def _first_word(character: str) -> str:
-    """The script of a letter: the first word of its Unicode name that is not about its width."""
-    words = [word for word in unicodedata.name(character, "UNNAMED").split() if word not in _WIDTHS]
-    return words[0] if words else "UNNAMED"
+@dataclass
+class Side:
+    """One side of a split: profile, 64-bit hashes (N,) of the normalised lines, and the usual script.
+
+    not_nfc (N,)        True for lines that are not Unicode NFC
+    counts (0x110000,)  occurrences of each character
+    carriage_returns    lines of each corpus that end with one, as in CRLF files; these do not count as characters
+    """
+
+    profile: Profile
+    hashes: NDArray[np.uint64]
+    not_nfc: NDArray[np.bool_]
+    script: str
+    wrong_script: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    carriage_returns: list[int]
 
 
-_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
+class SideReader:
+    """Collects the statistics of one side, chunk by chunk."""
 
+    def __init__(self, num_corpora: int) -> None:
+        self._profiler = Profiler()
+        self._profiles: list[Profile] = []
+        self._hashes: list[NDArray[np.uint64]] = []
+        self._not_nfc: list[NDArray[np.bool_]] = []
+        self._carriage_returns = [0] * num_corpora
 
-def hash_lines(lines: Sequence[str]) -> NDArray[np.uint64]:
-    """64 bits of each line: among ten million lines, two that differ agree once in some 370,000 corpora."""
-    digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
-    return np.frombuffer(digests, dtype="<u8")
+    def add(self, raw: Sequence[str], corpora: Sequence[int]) -> None:
+        """Take raw lines, each with the index of its corpus."""
+        for index, line in zip(corpora, raw, strict=True):
+            self._carriage_returns[index] += line != without_carriage_return(line)
+        lines = [without_carriage_return(line) for line in raw]
+        self._profiles.append(self._profiler(lines))
+        self._hashes.append(hash_lines([normalise(line) for line in lines]))
+        self._not_nfc.append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
 
-
-def hash_pairs(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.uint64]:
-    """64 bits of each pair; neither side may hold a line break."""
-    return hash_lines([f"{source}\n{target}" for source, target in zip(sources, targets, strict=True)])
-
-
-def combine_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One 64-bit hash for each pair of hashes; their order matters."""
-    return first * _MIXER + second
-
-
-def first_occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """True where a value appears for the first time."""
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    first = np.ones(len(hashes), dtype=bool)
-    first[order[1:]] = ordered[1:] != ordered[:-1]
-    return first
+    def side(self) -> Side:
+        profile = Profile.concatenate(self._profiles)
+        counts = np.bincount(profile.script, minlength=2)
+        counts[0] = 0
+        usual = int(counts.argmax()) if counts.any() else 0
+        return Side(
+            profile=profile,
+            hashes=np.concatenate(self._hashes),
+            not_nfc=np.concatenate(self._not_nfc),
+            script=self._profiler.script_names()[usual],
+            wrong_script=(profile.script != 0) & (profile.script != usual),
+            counts=self._profiler.counts,
+            carriage_returns=self._carriage_returns,
+        )
