@@ -15,11 +15,11 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from small_runs import composed, options, write_corpus
-from translate.console import ProgressLine, start_log
+from translate.config.sweep import run_trial
+from translate.console import start_log
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
-from translate.train import run_trial
 from translate.training import run as training_run
 from translate.training.changes import RULES, Change, Changes, find_changes, flatten, plain, rule_of, with_changes
 from translate.training.config import TrainConfig, is_better
@@ -354,7 +354,7 @@ def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_p
     settings = {**SHORT, "averaging__last": 2, "validation__metric": "loss", "validation__attention_maps": 0}
     config = composed(options(corpus, trial.folder, **settings))
     canned(monkeypatch, [3.0, 2.9, 1.5])
-    assert run_trial(config, trial) == 1.5
+    assert run_trial(config, trial, train) == 1.5
     manifest = json.loads((trial.folder / "best" / "manifest.json").read_text())
     assert manifest["averaged"] == ["step-00000005", "step-00000010"]
     assert json.loads((trial.folder / "result.json").read_text())["validation"]["value"] == 1.5
@@ -366,18 +366,18 @@ def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_p
     for name, weight in average.items():
         torch.testing.assert_close(weight, (raw[0][name] + raw[1][name]) / 2)
     # the same command again, and a longer run, whose next model is better than the last but not than the average
-    assert run_trial(config, trial) == 1.5
+    assert run_trial(config, trial, train) == 1.5
     assert [row["loss"] for row in read_trials(tmp_path)] == ["1.5000"]
     canned(monkeypatch, [2.0, 1.9])
     config.run.max_steps = 15
-    assert run_trial(config, trial) == 1.5
+    assert run_trial(config, trial, train) == 1.5
     assert json.loads((trial.folder / "best" / "manifest.json").read_text())["averaged"] == manifest["averaged"]
 
 
 def test_a_trial_without_a_finite_validation_has_failed(corpus, tmp_path):
     trial = Trial(sweep=tmp_path, number=0, metric="bleu", varied={}, is_hopeless=lambda step, value: True)
     config = composed(options(corpus, trial.folder, **SHORT, **BLOWN_UP, averaging__last=0))
-    assert math.isnan(run_trial(config, trial))
+    assert math.isnan(run_trial(config, trial, train))
     assert [row["bleu"] for row in read_trials(tmp_path)] == ["nan"]
 
 
@@ -448,7 +448,7 @@ def test_a_refused_folder_of_somebody_else_stays_as_it_is(corpus, tmp_path):
 
 def test_a_librarys_warning_is_logged_once(tmp_path, capfd):
     logging.captureWarnings(False)  # pytest has undone it, unknown to logging
-    start_log(ProgressLine(), path=tmp_path / "train.log")
+    start_log(path=tmp_path / "train.log")
     try:
         for _ in range(50):
             with warnings.catch_warnings():

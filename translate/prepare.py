@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.config import run_command
-from translate.console import ProgressLine, start_log
+from translate.console import start_log
 from translate.data.corpora import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.prepare import prepare
@@ -14,7 +14,7 @@ from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.folders import claimed
 from translate.tokenizer_training import TokenizerConfig
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger("translate.prepare")
 
 
 @dataclass(kw_only=True)
@@ -31,7 +31,7 @@ class PrepareConfig:
 
 
 def run(config: PrepareConfig) -> None:
-    start_log(ProgressLine())
+    start_log()
     output = (
         claimed(Path(config.output), [MARKDOWN, VALUES], may_have=HELD_OUT_FILES, kind="data report", option="output")
         if config.output

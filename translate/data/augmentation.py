@@ -22,6 +22,7 @@ from sentencepiece import SentencePieceProcessor
 from translate.data.batching import Indices
 from translate.data.collate import Side
 from translate.data.dataset import Ids, TokenizedCorpus
+from translate.errors import require_at_least, require_share
 from translate.tokenizer import EOS, Tokenizer
 
 _CANDIDATES = 32  # segmentations of a sentence that one is sampled from
@@ -53,6 +54,10 @@ class SamplingConfig:
         """True if the run samples at all."""
         return bool(self.source or self.target)
 
+    def check(self) -> None:
+        for key, value in vars(self).items():
+            require_share(f"sampling.{key}", value)
+
 
 @dataclass(kw_only=True)
 class SwitchOutConfig:
@@ -64,6 +69,10 @@ class SwitchOutConfig:
 
     source: float = 0.0
     target: float = 0.0
+
+    def check(self) -> None:
+        for key, value in vars(self).items():
+            require_at_least(f"switch_out.{key}", value, 0)
 
 
 class PairEncoder:

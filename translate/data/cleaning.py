@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.errors import require_at_least
 from translate.files import read_json, write_json
 from translate.text import find_control
 
@@ -45,6 +46,10 @@ class CleaningConfig:
     max_ratio: float = 4.0
     min_ratio_bytes: int = 40
     max_tokens: int = 256
+
+    def check(self) -> None:
+        for key in ("max_characters", "max_ratio", "min_ratio_bytes", "max_tokens"):
+            require_at_least(f"data.cleaning.{key}", getattr(self, key), 0)
 
 
 @dataclass

@@ -167,7 +167,7 @@ def one_or_several(value: Any, *, key: str) -> list[str]:
 class DataConfig:
     """The corpora of one translation direction.
 
-    root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
+    root, train_stem  for ${data.root} and ${data.train_stem} in file names
     cache       folder for everything that prepare() makes
     additional  more training corpora, mixed in by their weight
     valid       held out from train where none is given, and so is test then
@@ -231,7 +231,9 @@ class DataConfig:
         return self.training_corpora + self.evaluation_settings
 
     def check(self) -> None:
-        """Raise UserError for settings of corpora that do not go together."""
+        """Raise UserError for settings of corpora that do not go together, or a missing data.root."""
+        self._check_root()
+        self.cleaning.check()
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
         configs = [corpus for _, corpus in self.training_corpora]
@@ -245,6 +247,16 @@ class DataConfig:
                 raise UserError(
                     f"{key}.tag={tag!r}: a tag has two or more characters and no space around, such as <2de>"
                 )
+
+    def _check_root(self) -> None:
+        """Raise UserError if data.root, which the training text's file name begins with, is no folder."""
+        root, train = Path(self.root), Path(self.train.path or self.train.source)
+        if self.root and train.is_relative_to(root) and not root.exists():
+            raise UserError(
+                f"data.root={self.root}: there is no such folder (looked from {Path.cwd()}); name the corpus's folder, "
+                "or your own text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is "
+                "in the project's repository and not in its wheel"
+            )
 
 
 def _check_training_corpus(key: str, corpus: CorpusConfig) -> None:

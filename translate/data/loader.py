@@ -21,7 +21,7 @@ from translate.data.batching import GROUPS_AT_ONCE, BatchConfig, BatchPlan, Grou
 from translate.data.collate import Side, pack_batch, pad_batch
 from translate.distributed import World
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 UPDATES_AHEAD = 4
 Item = TypeVar("Item")

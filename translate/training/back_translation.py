@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -37,7 +36,7 @@ from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
 from translate.text import count_lines, normalise, read_lines, write_lines
-from translate.training.config import BackTranslationConfig, TrainConfig, check
+from translate.training.config import BackTranslationConfig, TrainConfig
 from translate.training.run import train
 from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.trial import Trial
@@ -47,7 +46,7 @@ KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "ta
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 # newer than the first keys: where they are off the key is that of an older version, whose translations stay valid
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | None:
@@ -57,7 +56,7 @@ def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | N
     """
     folder = Path(config.run.dir)
     _check(config)
-    check(config)
+    config.check()
     run_folder = RunFolder(folder)
     try:
         if int(os.environ.get("RANK", "0")) == 0:
@@ -227,7 +226,7 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         _log_tags(tagging, settings.monolingual)
     own = Translator.of_model(engine, loaded.tokenizer, settings.search, loaded.manifest, tagging=tagging)
     translator, splits = ShardedTranslator(own, world), Splits()
-    progress = Progress(sys.stderr, total=lines) if world.is_main else None
+    progress = Progress("lines", total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)
     while window := list(islice(remaining, WINDOW)):
         translations = translator.translate(window)

@@ -86,6 +86,7 @@ RULES: dict[str, Rule] = {
     "run.patience": RECORDED,
     "run.save_every": RECORDED,
     "pruning": FREE,
+    "sweep": FREE,
 }
 
 _BOUNDS = ("run.max_steps", "run.max_epochs", "run.max_minutes")

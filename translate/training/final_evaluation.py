@@ -22,7 +22,7 @@ from translate.training.config import LOSS, is_better
 from translate.training.state import saved_states
 from translate.training.validation import ShardedTranslator
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 # what people compare runs by: TensorBoard's HParams tab shows the first few in order of name, and grows unreadable
 COMPARED = (
     "model.architecture",

@@ -13,7 +13,7 @@ from translate.text import normalise
 from translate.training.build import Run
 from translate.training.optimizer import OptimizerName
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def introduce(run: Run) -> None:

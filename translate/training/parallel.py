@@ -10,8 +10,17 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from translate.device import Device, Precision, capabilities, choose_device, training_precision, use_tf32
+from translate.device import (
+    Device,
+    Precision,
+    capabilities,
+    check_training_precision,
+    choose_device,
+    training_precision,
+    use_tf32,
+)
 from translate.distributed import World
+from translate.errors import require_at_least
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.loss_scale import LossScale
 
@@ -32,6 +41,10 @@ class ComputeConfig:
     precision: Precision = Precision.auto
     compile: bool = False
     threads: int = 0
+
+    def check(self) -> None:
+        check_training_precision(self.precision)
+        require_at_least("compute.threads", self.threads, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from translate.training.changes import Changes, with_changes
 from translate.training.config import is_better
 from translate.training.stopping import learning_rate, share_done
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def take_up_changes(run: Run, changes: Changes) -> None:

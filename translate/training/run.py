@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from translate.console import ProgressLine, format_duration, start_log
+from translate.console import ProgressLine, start_log
 from translate.data.loader import Update
 from translate.device import choose_device, tune_process
 from translate.distributed import join_world, leave_world
@@ -20,7 +21,7 @@ from translate.losses import AuxiliaryConfig
 from translate.training.attention_maps import attention_maps
 from translate.training.build import Run, build, with_model_of_base
 from translate.training.changes import Changes
-from translate.training.config import TrainConfig, check, is_better
+from translate.training.config import TrainConfig, is_better
 from translate.training.final_evaluation import finish, record_settings, require_best
 from translate.training.introduction import introduce
 from translate.training.resume import take_up_changes
@@ -31,7 +32,7 @@ from translate.training.stopping import Interruption, expected_steps, learning_r
 from translate.training.trial import Trial
 from translate.training.validation import swapped_weights
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
@@ -51,7 +52,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
 def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float | None:
     config = with_model_of_base(config)
-    check(config)
+    config.check()
     tune_process(config.compute.threads)
     world = join_world(choose_device(config.compute.device))
     line = ProgressLine(silent=not world.is_main)
@@ -59,9 +60,9 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
     try:
         changes: Changes = world.from_main(folder.open(config) if world.is_main else None)
         config = replace(config, schedule=changes.schedule)
-        start_log(line, path=folder.log, silent=not world.is_main)
+        start_log(path=folder.log, silent=not world.is_main)
         if trial is not None:
-            logger.info(trial.introduce())
+            logger.info(trial.describe())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
         if world.is_main:
             introduce(run)
@@ -72,7 +73,7 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
             if not train_until_over(run, interruption):
                 return None
             require_best(run)
-            if trial is not None and trial.hopeless:
+            if trial is not None and trial.pruned:
                 record_settings(run)
             else:
                 finish(run)
@@ -121,7 +122,7 @@ def why_stop(run: Run, interruption: Interruption) -> str:
     interruption.wished = bool(wished)
     if wished:
         return "interrupted"
-    if run.trial is not None and run.trial.hopeless:
+    if run.trial is not None and run.trial.pruned:
         return "other trials were better at this step (pruning)"
     return reason_to_stop(run.config.run, run.state.progress)
 
@@ -212,7 +213,7 @@ def _progress_text(progress: RunProgress, values: Mapping[str, float], *, share:
     return (
         f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
         f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
-        f"{share:.0%}  ETA {format_duration(seconds_left)}{skipped}"
+        f"{share:.0%}  ETA {tqdm.format_interval(seconds_left)}{skipped}"
     )
 
 
@@ -240,7 +241,7 @@ def validate(run: Run) -> None:
     else:
         progress.stale += 1
     if run.trial is not None:
-        run.trial.validated(progress.step, value, over=bool(reason_to_stop(config.run, progress)))
+        run.trial.report(progress.step, value, at_end=bool(reason_to_stop(config.run, progress)))
     logger.info(f"step {progress.step:,}  valid {validation.summary()}" + ("  best so far" if better else ""))
 
 

@@ -18,7 +18,7 @@ from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder, provenance
 from translate.training.scoring import tokenizer_of_new_run
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def prepare_data(config: TrainConfig, folder: RunFolder, world: World, base: LoadedModel | None) -> Prepared:

@@ -249,8 +249,11 @@ def provenance() -> dict[str, Any]:
 
 def _commit() -> str:
     """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
+    root = Path(translate.__file__).parent.parent
+    if not (root / ".git").exists():  # an installed package; git would find the repository of somebody's environment
+        return ""
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

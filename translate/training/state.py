@@ -31,7 +31,7 @@ from translate.training.averages import RunningAverage
 from translate.training.parallel import Trainee
 from translate.training.writer import Writer
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
 STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
