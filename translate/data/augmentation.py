@@ -138,7 +138,7 @@ class PairEncoder:
 def _switch_out(
     ids: NDArray[np.integer], temperature: float, vocab_size: int, random: np.random.Generator
 ) -> NDArray[np.integer]:
-    """Replace n tokens at random positions by random tokens, n drawn as in Wang et al. 2018, section 3.2."""
+    """Replace n tokens at random positions by random tokens, n drawn by its weight exp(-n / temperature)."""
     weights = np.exp(-np.arange(len(ids) + 1) / temperature)
     count = int(random.choice(len(ids) + 1, p=weights / weights.sum()))
     if not count:

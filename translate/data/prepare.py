@@ -37,13 +37,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Prepared:
-    """All that training needs to know of data; fingerprint changes with any of it, tokenizer included.
+    """Data of a run.
 
+    fingerprint     changes with any of the data, tokenizer included
+    cleaning        report of the training text
     sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
     target_unicode  Unicode form of the training target, which translations are written in
     evaluation      corpora of valid and test, with the keys of their configurations
-    held_out        the sets taken from the training text, None if valid is given
     snapshot        state of the corpora's files when they were hashed
+    held_out        the sets taken from the training text, None if valid is given
     """
 
     tokenizer: Tokenizer
@@ -61,11 +63,10 @@ class Prepared:
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepared:
-    """Clean and encode the training text, build its tokenizer unless there is one, read validation and test sets.
+    """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
-    A tokenizer that is given reads text in the form that it was trained with. What was made before from the same
-    content and settings is taken from data.cache. Raises UserError for whatever is wrong with the files or the
-    configuration.
+    A tokenizer that is given reads text in the form that it was trained with. Results of the same content and settings
+    are taken from data.cache. Raises UserError for whatever is wrong with the files or the configuration.
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
@@ -75,27 +76,28 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
     snapshot.require_unchanged(texts)
 
+    # Clean text. A folder of the cache is named by all that it is made from: contents of files and settings.
     hold_out = data.sets_to_hold_out
     choice = [["held out", HELD_OUT_VERSION, hold_out]] if hold_out else []
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
-    # runs of text form 1 began when the cache's first format was at this position: their fingerprints must not change
+    # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
     text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice])
     text = _clean_text(data, text_form, text_key, hold_out, snapshot)
-
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in taken}
 
+    # Tokenizer, learned from a sample of the clean text, and the token ids.
     built = _tokenizer(data, tokenizer, text, text_key)
-    encoded_key = digest([text_key, built.hash, data.cleaning.max_tokens])
-    train = _encoded(data, text, built, encoded_key)
+    tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
+    train = _tokenized(data, text, built, tokens_key)
 
+    # The fingerprint covers what no folder depends on as well: weights of corpora, and evaluation sets.
     shares = [corpus.share_of_training for _, corpus in corpora]
     evaluated = [corpus.content(snapshot.hashes[key]) for key, corpus in given]
-    tags = [[name, corpus.tag] for name, corpus in taken]
-    fingerprint = digest([encoded_key, shares, *evaluated, *tags])
-    sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=encoded_key)
+    fingerprint = digest([tokens_key, shares, *evaluated, *([name, corpus.tag] for name, corpus in taken)])
+    sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=tokens_key)
     return Prepared(
         tokenizer=built,
         train=train,
@@ -118,7 +120,7 @@ def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> KeyedCorpora:
 
 
 def _cached(data: DataConfig, kind: str, key: str) -> Path:
-    """Folder in the cache for data of a kind (text, tokenizer, tokens); key identifies all that it is made from."""
+    """Folder in the cache for data of a kind (text, tokenizer, tokens); key: hash of all that it is made from."""
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
@@ -136,16 +138,12 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str],
     return text
 
 
-def _tokenizer(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, text: CleanText, text_key: str) -> Tokenizer:
+def _tokenizer(data: DataConfig, config: TokenizerConfig | Tokenizer, text: CleanText, text_key: str) -> Tokenizer:
     """The tokenizer that is given, or one learned from the text."""
-    if isinstance(tokenizer, Tokenizer):
-        _require_tags(tokenizer, data)
-        return tokenizer
-    _warn_of_untrained_tags(data, tokenizer)
-    return _learned_tokenizer(data, tokenizer, text, text_key)
-
-
-def _learned_tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanText, text_key: str) -> Tokenizer:
+    if isinstance(config, Tokenizer):
+        _require_tags(config, data)
+        return config
+    _warn_of_untrained_tags(data, config)
     weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
     key = digest([text_key, asdict(config), weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
@@ -157,11 +155,11 @@ def _learned_tokenizer(data: DataConfig, config: TokenizerConfig, text: CleanTex
             train_tokenizer(config, source, target, tags=data.tags).save(folder)
             _log_time("learned the vocabulary from", len(rows), started)
     tokenizer = Tokenizer.load(directory)
-    _report_size(tokenizer, config)
+    _log_smaller_size(tokenizer, config)
     return tokenizer
 
 
-def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
+def _log_smaller_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
     sizes = tokenizer.source_vocab_size, tokenizer.target_vocab_size
     names = ("the vocabulary",) if config.joint else ("the source vocabulary", "the target vocabulary")
     for name, size, asked in zip(names, sizes, config.sizes, strict=False):
@@ -169,7 +167,7 @@ def _report_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
             logger.info("%s has %s pieces, not %s: the training text supports no more", name, f"{size:,}", f"{asked:,}")
 
 
-def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> TokenizedCorpus:
+def _tokenized(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> TokenizedCorpus:
     directory = _cached(data, "tokens", key)
     with building_in_cache(directory, waiting_for="prepare the same data") as folder:
         if folder is not None:
@@ -177,9 +175,9 @@ def _encoded(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) 
             write_tokenized(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)
             _log_time("encoded", len(text.kept), started)
     corpora = [corpus for _, corpus in data.training_corpora]
-    encoded = TokenizedCorpus(directory, text, tokenizer=tokenizer, corpora=corpora)
-    _require_pairs(encoded.report)
-    return encoded
+    tokenized = TokenizedCorpus(directory, text, tokenizer=tokenizer, corpora=corpora)
+    _require_pairs(tokenized.report)
+    return tokenized
 
 
 def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> None:
@@ -219,16 +217,18 @@ def _log_time(what: str, pairs: int, started: float) -> None:
 def usual_limits(train: TokenizedCorpus, *, language: str, cache: Path, key: str) -> tuple[int, int]:
     """Greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
 
-    Lines are weighted by how often an epoch sees them, on average over the run; of a large corpus some are counted,
-    spread evenly.
+    Lines are weighted by their repeats in an epoch, on average over the run; of a large corpus, lines spread evenly
+    are counted.
 
     language  of the source, an ISO 639 code; "": chosen by the script of each line
     cache     folder of data.cache
     key       identifies the training pairs, for the cache
     """
+    # Sampled lines; the same at each call.
     count = len(train)
     rows = np.linspace(0, count, min(count, _SAMPLED_LINES), endpoint=False).astype(np.int64)
     sentences = _sentence_counts(train, rows, language=language, cache=cache, key=key)
+    # A pair's weight is the mean of its repeats in all phases, by their shares of the run.
     ends = [*train.phase_starts[1:], 1.0]
     phases = zip(train.phase_starts, ends, strict=True)
     weights = np.sum([(end - start) * train.repeats(start).astype(np.float64) for start, end in phases], axis=0)[rows]
