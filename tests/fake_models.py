@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.models.seq2seq import EmbeddingNoise, Output, Seq2Seq, State
-from translate.special_tokens import BOS, EOS
 from translate.text import TEXT_FORM
+from translate.tokenizer import BOS, EOS
 
 NextLogits = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 

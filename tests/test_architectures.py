@@ -14,7 +14,7 @@ from translate.device import Device, Precision
 from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
-from translate.special_tokens import BOS
+from translate.tokenizer import BOS
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
 from translate.training.step import update

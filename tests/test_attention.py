@@ -3,8 +3,8 @@
 import pytest
 import torch
 from torch import Tensor
-from translate.models.attention_kernels import attend_by_hand, attend_explicitly, self_attend_by_hand
 
+from translate.models.attention import attend_by_hand, attend_explicitly, self_attend_by_hand
 from translate.models.layers import Rotary, Rotation, mask_value
 
 B, T, S, H, W = 3, 5, 7, 2, 4

@@ -10,13 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors", "special_tokens", "tables"},
+    {"errors", "tables"},
     {"files", "console"},
     {"folders"},
-    {"text", "sentences", "batch", "device", "distributed"},
-    {"subword_sampling", "sentencepiece_model", "tags", "unicode_form"},
+    {"text", "sentences", "device", "distributed"},
+    {"tags", "unicode_form"},
     {"tokenizer"},
-    {"tokenizer_training"},
+    {"tokenizer_training", "batch"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
     {"adaptation"},

@@ -19,7 +19,7 @@ from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError
 from translate.models.batched_state import gather_parents
-from translate.special_tokens import BOS, EOS, PAD
+from translate.tokenizer import BOS, EOS, PAD
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from translate.device import Device, Precision
 from translate.errors import UserError, require_above, require_at_least
-from translate.special_tokens import BOS, PAD, UNK
+from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
 DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"

@@ -23,7 +23,7 @@ from translate.decoding.search import (
     top_continuations,
 )
 from translate.errors import DivergedError
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

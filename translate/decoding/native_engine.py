@@ -23,7 +23,7 @@ from translate.decoding.search import Search
 from translate.decoding.workers import Found, Queue, Report, num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
 from translate.models.seq2seq import Seq2Seq, State
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 
 # Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
 # of the others.

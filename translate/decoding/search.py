@@ -16,7 +16,7 @@ from torch import Tensor
 
 from translate.decoding.config import Hypothesis, SearchConfig
 from translate.models.batched_state import BatchedState, Padding
-from translate.special_tokens import EOS, PAD
+from translate.tokenizer import EOS, PAD
 
 HISTORY = Padding(-1, PAD, left=True)  # tokens so far: the last ones are aligned
 

@@ -19,8 +19,7 @@ from translate.models.attention import Weighting
 from translate.models.layers import Positions, sinusoids
 from translate.models.seq2seq import ModelConfig
 from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
-from translate.special_tokens import BOS, EOS, UNK
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import BOS, EOS, UNK, Tokenizer
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there

@@ -26,8 +26,8 @@ from translate.checkpoint import (
     weights_of,
 )
 from translate.console import ProgressLine
-from translate.data.encoders import make_encodings
-from translate.data.loader import Loader
+from translate.data.augmentation import PairEncoder
+from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
 from translate.decoding.native_engine import NativeEngine
@@ -71,7 +71,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     average: RunningAverage | None
     state: RunState
-    loader: Loader
+    loader: UpdateStream
     validator: Validator
     tracker: Tracker | None
     line: ProgressLine
@@ -214,17 +214,17 @@ def _needs_padding(config: TrainConfig) -> str:
     return ""
 
 
-def _loader(config: TrainConfig, data: Prepared, world: World, *, packed: bool, pinned: bool) -> Loader:
-    encodings = make_encodings(
+def _loader(config: TrainConfig, data: Prepared, world: World, *, packed: bool, pinned: bool) -> UpdateStream:
+    encoder = PairEncoder(
         data.train,
         data.tokenizer,
         sampling=config.sampling,
         switch_out=config.switch_out,
-        longest=config.model.max_length,
+        max_length=config.model.max_length,
     )
-    return Loader(
+    return UpdateStream(
         data.train,
-        encodings,
+        encoder,
         config.batch,
         seed=config.run.seed,
         packed=packed,

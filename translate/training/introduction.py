@@ -32,12 +32,12 @@ def introduce(run: Run) -> None:
 
 
 def _data_and_model(run: Run) -> str:
-    train, place = run.data.train, run.state.progress.place
-    plan = run.loader.plan(place.epoch, place.phase)
+    train = run.data.train
+    plan = run.loader.plan(run.state.progress.place)
     if run.loader.packed:
         padding = "packed"
     else:
-        padding = f"{padding_share(plan, train.source_lengths, train.target_lengths):.1%} padding"
+        padding = f"{padding_share(plan, (train.source_lengths, train.target_lengths)):.1%} padding"
     parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
     trained = sum(weight.numel() for weight in weights_of(run.trainee.model).values())
     share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"

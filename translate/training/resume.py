@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 from translate.checkpoint import read_weights
-from translate.data.loader import Place
+from translate.data.loader import DataPosition
 from translate.files import read_json
 from translate.model_directory import MANIFEST, WEIGHTS
 from translate.training.build import Run
@@ -27,7 +27,7 @@ def take_up_changes(run: Run, changes: Changes) -> None:
         logger.info(f"from step {progress.step:,} on, {change}")
     _announce_learning_rate(run, changes)
     if changes.reordered and progress.place.updates:
-        progress.place = Place(progress.place.epoch + 1, phase=progress.place.phase)
+        progress.place = DataPosition(progress.place.epoch + 1, phase=progress.place.phase)
         logger.info(f"batches have changed: epoch {progress.place.epoch} begins")
     if run.state.saved and (changes.rescored or run.world.from_main(_best_step(run)) != progress.best_step):
         score_best_again(run)

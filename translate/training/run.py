@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from translate.console import ProgressLine, start_log
-from translate.data.loader import Curriculum, Update
+from translate.data.loader import Update
 from translate.device import choose_device, tune_process
 from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
@@ -90,9 +90,10 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
 def train_until_over(run: Run, interruption: Interruption) -> bool:
     """The loop; False when a signal ended it early."""
     config, state = run.config, run.state
-    with closing(Curriculum(run.loader, state.progress.place)) as curriculum:
+    with run.loader as batches:
+        batches.seek(state.progress.place)
         while not (reason := why_stop(run, interruption)):
-            learn(run, curriculum.next(share_done(config.run, state.progress)))
+            learn(run, batches.next(share_done(config.run, state.progress)))
             if state.progress.step % config.run.log_every == 0:
                 record(run)
             if state.progress.step % config.validation.every == 0:

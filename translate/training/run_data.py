@@ -8,7 +8,6 @@ from typing import Any
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import LoadedModel
-from translate.data.config import corpus_tags, has_untagged_source
 from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.config import Split
@@ -99,7 +98,7 @@ def _manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> 
 
 def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
     """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
-    tags, untagged = corpus_tags(config.data), has_untagged_source(config.data)
+    tags, untagged = config.data.tags, config.data.has_untagged_source
     if base is not None:
         tags += base.manifest.get("tags", base.tokenizer.tags)
         untagged = untagged or base.manifest.get("untagged_source", True)

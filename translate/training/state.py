@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import Weights, copy_of, load_weights, set_weights, weights_of, write_weights
-from translate.data.loader import Place
+from translate.data.loader import DataPosition
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import read_json, write_json
@@ -50,7 +50,7 @@ class RunProgress:
     """
 
     step: int = 0
-    place: Place = field(default_factory=Place)
+    place: DataPosition = field(default_factory=DataPosition)
     epochs: float = 0.0
     seconds: float = 0.0
     target_tokens: int = 0
@@ -226,7 +226,7 @@ def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    progress = RunProgress(**{**values, "place": Place(**values["place"])})
+    progress = RunProgress(**{**values, "place": DataPosition(**values["place"])})
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress

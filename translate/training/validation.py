@@ -12,8 +12,8 @@ import torch
 
 from translate.batch import Batch, pad_batch
 from translate.checkpoint import Weights, set_weights, weights_of
-from translate.data.batching import BatchConfig, plan_padded
-from translate.data.prepare import ParallelText
+from translate.data.batching import BatchConfig, BatchPlan
+from translate.data.corpora import ParallelText
 from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
@@ -151,14 +151,9 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
         )
     source, target = [source[number] for number in fitting], [target[number] for number in fitting]
     config = BatchConfig(tokens=tokens)
-    plan = plan_padded(
-        np.array([len(ids) for ids in source], dtype=np.int32),
-        np.array([len(ids) for ids in target], dtype=np.int32),
-        np.ones(len(fitting), dtype=np.float32),
-        config=config,
-        seed=0,
-        epoch=0,
-    )
+    source_lengths, target_lengths = (np.array([len(ids) for ids in side], dtype=np.int32) for side in (source, target))
+    repeats = np.ones(len(fitting), dtype=np.float32)
+    plan = BatchPlan(config).epoch((source_lengths, target_lengths), repeats, seed=0, epoch=0)
     return [
         pad_batch([source[i] for i in planned.pairs], [target[i] for i in planned.pairs], config.length_multiple)
         for planned in plan
