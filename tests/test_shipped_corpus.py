@@ -13,14 +13,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import make_corpus  # noqa: E402
 from corpus import german, held_out, numbers, splits  # noqa: E402
-from corpus.build import INTRANSITIVE, MOTION, SEPARABLE, TRANSITIVE  # noqa: E402
-from corpus.clauses import Clause, fronted, german_final, german_infinitive, german_main, statement  # noqa: E402
-from corpus.nouns import NOUN  # noqa: E402
+from corpus.clauses import Clause, german_final, german_main  # noqa: E402
 from corpus.phrases import Part, it_for, noun_phrase, object_part, pronoun  # noqa: E402
-from corpus.words import ADJECTIVE  # noqa: E402
+from corpus.verbs import VERB  # noqa: E402
+from corpus.words import ADJECTIVE, NOUN  # noqa: E402
 
 DATA = ROOT / "data" / "en-de"
-VERB = {verb.name: verb for verb in (*TRANSITIVE, *SEPARABLE, *INTRANSITIVE, *MOTION)}
 
 
 def read(name: str) -> list[str]:
@@ -236,18 +234,18 @@ def test_a_separable_verb_parts_in_main_clauses_only():
     call = Clause(pronoun("she"), VERB["call"], (object_part(VERB["call"], pronoun("he")),))
     assert german_main(call) == "sie ruft ihn an"
     assert german_final(call) == "sie ihn anruft"
-    assert german_infinitive(call) == "ihn anzurufen"
-    assert german_main(Clause(call.subject, call.verb, call.parts, "past")) == "sie hat ihn angerufen"
-    assert german_final(Clause(call.subject, call.verb, call.parts, modal="want to")) == "sie ihn anrufen will"
+    assert call.infinitive().german == "ihn anzurufen"
+    assert german_main(call.in_past()) == "sie hat ihn angerufen"
+    assert german_final(call.with_modal("want to")) == "sie ihn anrufen will"
 
 
 def test_the_verb_comes_second():
     tomorrow = Part("tomorrow", "morgen", "time")
     museum = object_part(VERB["visit"], noun_phrase(NOUN["museum"]))
     visit = Clause(pronoun("we"), VERB["visit"], (museum, tomorrow), "future")
-    assert fronted(visit, tomorrow).english == "tomorrow we will visit the museum"
-    assert fronted(visit, tomorrow).german == "morgen besuchen wir das Museum"
-    assert statement(visit).german == "wir besuchen morgen das Museum"
+    assert visit.fronted(tomorrow).english == "tomorrow we will visit the museum"
+    assert visit.fronted(tomorrow).german == "morgen besuchen wir das Museum"
+    assert visit.german == "wir besuchen morgen das Museum"
 
 
 @pytest.mark.parametrize(

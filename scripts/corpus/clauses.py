@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from corpus import english, german
 from corpus.phrases import NounPhrase, Part
-from corpus.verbs import Verb
+from corpus.text import Pair, both
+from corpus.words import Verb
 
 ENGLISH_ORDER = (
     "dative", "accusative", "manner", "predicate", "prepositional", "direction", "place", "means", "time",
@@ -27,40 +28,84 @@ MODALS = {
     "would": ("würde", "würde"),
 }
 PAST_MODALS = {"can": "could", "have to": "had to", "want to": "wanted to"}
+NO_WORD = Pair("", "")
 
 
 @dataclass(frozen=True)
 class Clause:
-    """`tense` is one of present, progressive, past, perfect, future, passive, past passive."""
+    """A clause as subject, verb and parts; `english` and `german` are the main clause, the verb second in German.
+
+    `tense` is one of present, progressive, past, perfect, future, passive, past passive. `negation` is "nicht", or
+    "kein" where the German object says it.
+    """
 
     subject: NounPhrase
     verb: Verb
     parts: tuple[Part, ...] = ()
     tense: str = "present"
     modal: str = ""
-    negated: bool = False  # with nicht; a noun phrase with "kein" negates by no_object instead
-    no_object: bool = False
+    negation: str = ""
 
-    def with_part(self, part: Part) -> "Clause":
-        return replace(self, parts=(*self.parts, part))
+    @property
+    def english(self) -> str:
+        return english_words(self)
 
-    def without_part(self, part: Part) -> "Clause":
-        return replace(self, parts=tuple(other for other in self.parts if other != part))
+    @property
+    def german(self) -> str:
+        return german_main(self)
 
+    def by(self, subject: NounPhrase) -> "Clause":
+        return replace(self, subject=subject)
 
-@dataclass(frozen=True)
-class Pair:
-    english: str
-    german: str
+    def having(self, *parts: Part) -> "Clause":
+        return replace(self, parts=(*self.parts, *parts))
+
+    def without(self, *slots: str) -> "Clause":
+        return replace(self, parts=tuple(part for part in self.parts if part.slot not in slots))
+
+    def in_tense(self, tense: str) -> "Clause":
+        return replace(self, tense=tense)
+
+    def in_past(self) -> "Clause":
+        return self.in_tense("past")
+
+    def with_modal(self, modal: str) -> "Clause":
+        return replace(self, modal=modal)
+
+    def negated(self) -> "Clause":
+        return replace(self, negation="nicht")
+
+    def fronted(self, part: Part) -> Pair:
+        """One constituent first: in English before the subject, in German before the verb."""
+        rest = replace(self, parts=tuple(other for other in self.parts if other != part))
+        comma = "," if " " in part.english and part.slot != "frequency" else ""
+        return Pair(english_words(rest, front=part.english + comma), german_main(rest, front=part.german))
+
+    def after(self, clause: Pair) -> Pair:
+        """Main clause after a subordinate one, which stands first in German: "wenn es regnet, liest er"."""
+        return Pair(f"{clause.english}, {self.english}", german_main(self, front=f"{clause.german},"))
+
+    def final(self, conjunction: str = "{} | {}") -> Pair:
+        """Subordinate clause, the German verb last, in a template: final("because {} | weil {}")."""
+        return both(conjunction, Pair(self.english, german_final(self)))
+
+    def question(self, word: Pair = NO_WORD) -> Pair:
+        """Question, after a question word if there is one."""
+        asked = english_words(self, inverted=True)
+        return Pair(f"{word.english} {asked}".strip(), german_question(self, word.german))
+
+    def infinitive(self) -> Pair:
+        """The clause without its subject: "to read the book", "das Buch zu lesen"."""
+        text = f"to {self.verb.english} {english_rest(self)}".strip()
+        return Pair(text, " ".join([*middle_field(self), german.infinitive_with_zu(self.verb)]))
 
 
 # English
 
 
 def auxiliary_and_rest(clause: Clause, *, inverted: bool) -> tuple[str, str]:
-    """The word before "not" and before which a question inverts, if there is one, and what follows it."""
+    """Return the auxiliary (or ""), which "not" follows and which comes first in questions, and the rest of the verb."""
     verb, person = clause.verb, clause.subject.person
-    negated = clause.negated or clause.no_object
     third, base = person == "3s", verb.english
     if clause.modal:
         return modal_group(clause, inverted=inverted)
@@ -74,7 +119,7 @@ def auxiliary_and_rest(clause: Clause, *, inverted: bool) -> tuple[str, str]:
         return english.be(person, past=clause.tense == "past"), ""
     if clause.tense == "progressive":
         return english.be(person), english.progressive(verb)
-    if negated or inverted:
+    if clause.negation or inverted:
         return "did" if clause.tense == "past" else "does" if third else "do", base
     if clause.tense == "past":
         return "", english.past(verb)
@@ -87,7 +132,7 @@ def modal_group(clause: Clause, *, inverted: bool) -> tuple[str, str]:
     if modal == "be allowed to":
         return english.be(clause.subject.person, past=past), f"allowed to {base}"
     if modal in ("want to", "have to"):
-        if clause.negated or clause.no_object or inverted:
+        if clause.negation or inverted:
             return "did" if past else "does" if third else "do", f"{modal} {base}"
         if past:
             return "", f"{PAST_MODALS[modal]} {base}"
@@ -100,7 +145,7 @@ def modal_group(clause: Clause, *, inverted: bool) -> tuple[str, str]:
 
 def english_words(clause: Clause, *, inverted: bool = False, front: str = "") -> str:
     auxiliary, rest = auxiliary_and_rest(clause, inverted=inverted)
-    negation = "not" if clause.negated or clause.no_object else ""
+    negation = "not" if clause.negation else ""
     frequency = " ".join(part.english for part in clause.parts if part.slot == "frequency")
     subject = clause.subject.english
     opening = [auxiliary, subject] if inverted else [subject, auxiliary]
@@ -125,19 +170,15 @@ def german_verb(clause: Clause) -> tuple[str, str]:
     verb, person = clause.verb, clause.subject.person
     if clause.modal:
         present, past = MODALS[clause.modal]
-        return conjugate(past if clause.tense == "past" else present, person), verb.prefix + verb.infinitive
+        return german.conjugate(past if clause.tense == "past" else present, person), verb.prefix + verb.infinitive
     if clause.tense in ("passive", "past passive"):
-        return conjugate("werden" if clause.tense == "passive" else "wurde", person), verb.participle
+        return german.conjugate("werden" if clause.tense == "passive" else "wurde", person), verb.participle
     if clause.tense in ("past", "perfect"):
         simple = {"sein": "war", "haben": "hatte"}.get(verb.infinitive)
         if simple:
-            return conjugate(simple, person), ""
-        return conjugate(verb.auxiliary, person), verb.participle
+            return german.conjugate(simple, person), ""
+        return german.conjugate(verb.auxiliary, person), verb.participle
     return german.present(verb, person), verb.prefix
-
-
-def conjugate(name: str, person: str) -> str:
-    return german.IRREGULAR[name][german.PERSONS.index(person)]
 
 
 def middle_field(clause: Clause) -> list[str]:
@@ -146,7 +187,7 @@ def middle_field(clause: Clause) -> list[str]:
         parts.insert(0, Part("", reflexive(clause), "pronoun"))
     if clause.tense == "progressive":
         parts.append(Part("", "gerade", "time"))
-    if clause.negated:
+    if clause.negation == "nicht":
         parts.append(Part("", "nicht", "not"))
     return [part.german for slot in GERMAN_ORDER for part in parts if part.slot == slot]
 
@@ -184,49 +225,3 @@ def german_final(clause: Clause) -> str:
     is_prefix = bool(clause.verb.prefix) and end == clause.verb.prefix
     closing = end + finite if is_prefix else f"{end} {finite}".strip()
     return " ".join([*subject_and_middle(clause), closing])
-
-
-def german_infinitive(clause: Clause) -> str:
-    """The clause without its subject, closed by the infinitive with zu."""
-    return " ".join([*middle_field(clause), german.infinitive_with_zu(clause.verb)])
-
-
-def english_infinitive(clause: Clause) -> str:
-    rest = english_rest(clause)
-    return f"to {clause.verb.english} {rest}".strip()
-
-
-# Whole sentences
-
-
-def finish(english_text: str, german_text: str, mark: str = ".") -> Pair:
-    """Both sides with a capital letter and a closing mark."""
-    return Pair(capitalised(english_text) + mark, capitalised(german_text) + mark)
-
-
-def say(pair: Pair, mark: str = ".") -> Pair:
-    return finish(pair.english, pair.german, mark)
-
-
-def capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def statement(clause: Clause) -> Pair:
-    return Pair(english_words(clause), german_main(clause))
-
-
-def fronted(clause: Clause, part: Part) -> Pair:
-    """One constituent first: in English before the subject, in German before the verb."""
-    rest = clause.without_part(part)
-    comma = "," if " " in part.english and part.slot != "frequency" else ""
-    return Pair(english_words(rest, front=part.english + comma), german_main(rest, front=part.german))
-
-
-def question(clause: Clause) -> Pair:
-    return Pair(english_words(clause, inverted=True), german_question(clause))
-
-
-def subordinate(conjunction: tuple[str, str], clause: Clause) -> Pair:
-    """For example (("because", "weil"), clause): German with the verb last."""
-    return Pair(f"{conjunction[0]} {english_words(clause)}", f"{conjunction[1]} {german_final(clause)}")

@@ -1,117 +1,89 @@
 """Several clauses in one sentence: training lines where short, the `longer` part of the test where long."""
 
-from dataclasses import replace
-
 from corpus import build, choices, tenses
 from corpus.chance import Chance
-from corpus.clauses import Clause, Pair, english_words, finish, fronted, german_final, german_main, statement
+from corpus.clauses import Clause
 from corpus.phenomena.numbers import any_date
-from corpus.phenomena.subordinate import REASONS, circumstance, main_clause
-from corpus.phrases import NounPhrase, Part
+from corpus.phenomena.sentences import AND, BUT
+from corpus.phenomena.subordinate import REASONS, circumstance, main_clause, under
+from corpus.phrases import NounPhrase, pronoun_for
+from corpus.text import Pair, both, sentence
+from corpus.verbs import TRANSITIVE, WILLED
 
-
-def someone_else(chance: Chance, subject: NounPhrase) -> NounPhrase:
-    return build.until(lambda: choices.someone(chance), lambda other: other.english != subject.english)
+AND_BUT = "{}, and {}, but {} | {}, und {}, aber {}"
 
 
 def placed(chance: Chance, clause: Clause) -> Clause:
-    """Sometimes with a place, where the verb does not say one already."""
-    slots = [part.slot for part in clause.parts]
-    if chance.happens(0.3) and clause.verb in build.TRANSITIVE[:8] and "place" not in slots:
-        return clause.with_part(choices.location(chance))
+    """Sometimes with a location, where the verb does not say one already."""
+    if chance.happens(0.3) and clause.verb in TRANSITIVE[:8] and all(part.slot != "place" for part in clause.parts):
+        return clause.having(choices.location(chance))
     return clause
 
 
-def join(first: Pair, english: str, german: str, second: Pair) -> Pair:
-    return Pair(f"{first.english}{english} {second.english}", f"{first.german}{german} {second.german}")
+def placed_anything(chance: Chance, subject: NounPhrase | None = None) -> Clause:
+    return placed(chance, build.anything(chance, subject))
 
 
 def conjunction(chance: Chance) -> Pair:
     """Three main clauses."""
-    first = choices.someone(chance)
-    second = someone_else(chance, first)
-    third = someone_else(chance, second)
-    clauses = [placed(chance, build.anything(chance, subject)) for subject in (first, second, third)]
-    one, two, three = (statement(tenses.in_past(chance, c, timed=0.2) if chance.happens(0.3) else c) for c in clauses)
-    pair = join(join(one, ", and", ", und", two), ", but", ", aber", three)
-    return finish(pair.english, pair.german)
+    subjects = [choices.someone(chance)]
+    for _ in range(2):
+        subjects.append(choices.someone_else(chance, subjects[-1]))
+    clauses = [placed_anything(chance, subject) for subject in subjects]
+    return sentence(AND_BUT, *(tenses.perhaps_past(chance, clause, 0.3, timed=0.2) for clause in clauses))
 
 
 def verb_final(chance: Chance) -> Pair:
     """A reason, and then another main clause."""
     subject = choices.someone(chance)
-    conjunction_en, conjunction_de = chance.pick(REASONS)
-    reason = circumstance(chance, build.pronoun_for(subject))
+    conjunction = chance.pick(REASONS)
+    reason = circumstance(chance, pronoun_for(subject))
     main = placed(chance, main_clause(chance, subject, reason))
-    side = Pair(f"{conjunction_en} {english_words(reason)}", f"{conjunction_de} {german_final(reason)}")
-    last = statement(placed(chance, build.anything(chance, someone_else(chance, subject))))
-    pair = join(join(statement(main), "", ",", side), ", but", ", aber", last)
-    return finish(pair.english, pair.german)
+    last = placed_anything(chance, choices.someone_else(chance, subject))
+    return sentence("{} {}, but {} | {}, {}, aber {}", main, under(conjunction, reason), last)
 
 
 def subordinate_clause(chance: Chance) -> Pair:
     """A condition, a main clause, another main clause."""
     subject = choices.someone(chance)
-    english, german = chance.pick((("if", "wenn"), ("because", "weil"), ("although", "obwohl")))
+    opening = chance.pick(("if {} | wenn {}", "because {} | weil {}", "although {} | obwohl {}"))
     why = circumstance(chance, subject)
-    main = placed(chance, build.anything(chance, build.pronoun_for(subject)))
-    last = statement(placed(chance, build.anything(chance, someone_else(chance, subject))))
-    opening = Pair(
-        f"{english} {english_words(why)}, {english_words(main)}",
-        german_main(main, front=f"{german} {german_final(why)},"),
-    )
-    pair = join(opening, ", and", ", und", last)
-    return finish(pair.english, pair.german)
+    main = placed_anything(chance, pronoun_for(subject))
+    last = placed_anything(chance, choices.someone_else(chance, subject))
+    return sentence(AND, main.after(why.final(opening)), last)
 
 
 def verb_second(chance: Chance) -> Pair:
     """Two fronted times, each before its verb."""
-    first = tenses.in_past(chance, placed(chance, build.anything(chance)), timed=1)
-    second = tenses.in_future(chance, placed(chance, build.anything(chance)))
-    one, two = (front_time(clause) for clause in (first, second))
-    pair = join(one, ", and", ", und", two)
-    return finish(pair.english, pair.german)
-
-
-def front_time(clause: Clause) -> Pair:
-    time = tenses.time_of(clause)
-    return fronted(clause, time) if time else statement(clause)
+    first = tenses.in_past(chance, placed_anything(chance), timed=1)
+    second = tenses.in_future(chance, placed_anything(chance))
+    return sentence(AND, tenses.time_first(first), tenses.time_first(second))
 
 
 def date(chance: Chance) -> Pair:
     """Two dates."""
-    clauses = []
-    for _ in range(2):
-        clause = build.journey(chance) if chance.happens(0.6) else build.action(chance, described=0.2)
-        tense = "present" if clause.verb.name in build.NOT_IN_PAST else "future"
-        clauses.append(replace(clause, tense=tense).with_part(Part(*any_date(chance), "time")))
-    pair = join(statement(clauses[0]), ", and", ", und", front_time(clauses[1]))
-    return finish(pair.english, pair.german)
+    return sentence(AND, dated_clause(chance), tenses.time_first(dated_clause(chance)))
+
+
+def dated_clause(chance: Chance) -> Clause:
+    clause = build.journey(chance) if chance.happens(0.6) else build.action(chance, described=0.2)
+    tense = "present" if clause.verb.is_any("no_past") else "future"
+    return clause.in_tense(tense).having(any_date(chance))
 
 
 def modal_verb(chance: Chance) -> Pair:
     """Two modals and a reason."""
     subject = choices.someone(chance)
-    first, second = (
-        replace(build.action(chance, who, among=build.willed()), modal=modal)
-        for who, modal in (
-            (subject, chance.pick(("want to", "must", "should"))),
-            (someone_else(chance, subject), chance.pick(("can", "want to", "would like to"))),
-        )
-    )
-    reason = circumstance(chance, build.pronoun_for(first.subject))
-    joined = join(statement(first), ", but", ", aber", statement(second)) if chance.happens(0.5) else statement(second)
-    return finish(
-        f"{joined.english} because {english_words(replace(reason, subject=reason.subject))}",
-        f"{joined.german}, weil {german_final(reason)}",
-    )
+    modal = chance.pick(("want to", "must", "should"))
+    other = choices.someone_else(chance, subject)
+    other_modal = chance.pick(("can", "want to", "would like to"))
+    first = build.action(chance, subject, among=WILLED).with_modal(modal)
+    second = build.action(chance, other, among=WILLED).with_modal(other_modal)
+    reason = circumstance(chance, pronoun_for(first.subject)).final()
+    main = both(BUT, first, second) if chance.happens(0.5) else second
+    return sentence("{} because {} | {}, weil {}", main, reason)
 
 
 COMPOSITES = {
-    "conjunction": conjunction,
-    "verb_final": verb_final,
-    "subordinate_clause": subordinate_clause,
-    "verb_second": verb_second,
-    "date": date,
-    "modal_verb": modal_verb,
+    draw.__name__: draw for draw in (conjunction, verb_final, subordinate_clause, verb_second, date, modal_verb)
 }

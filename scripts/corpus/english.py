@@ -1,14 +1,12 @@
-"""English inflection: articles, plurals, verb groups and questions."""
+"""English inflection: articles and verb forms."""
 
-from corpus.verbs import Verb
+from corpus.words import Verb
 
-OBJECT_PRONOUNS = {"I": "me", "you": "you", "he": "him", "she": "her", "it": "it", "we": "us", "they": "them"}
-BE = {"1s": "am", "3s": "is"}
 DOUBLED = ("sit", "put", "get", "forget", "hug", "travel")
 
 
 def article(phrase: str) -> str:
-    """ "a" or "an" before the phrase, by its first sound."""
+    """Choose "a" or "an" by the first sound of the phrase."""
     sounded_like_you = phrase.startswith(("uni", "use"))
     return "an" if phrase[0].lower() in "aeiou" and not sounded_like_you else "a"
 
@@ -51,8 +49,4 @@ def progressive(verb: Verb) -> str:
 def be(person: str, *, past: bool = False) -> str:
     if past:
         return "was" if person in ("1s", "3s") else "were"
-    return BE.get(person, "are")
-
-
-def possessive(name: str) -> str:
-    return f"{name}'s"
+    return {"1s": "am", "3s": "is"}.get(person, "are")

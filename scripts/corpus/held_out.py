@@ -1,4 +1,4 @@
-"""Which combinations no training line may hold, although their words are common in training.
+"""Combinations that no training line may hold, although their words are common in training.
 
 Everything here is decided by the English line alone, so that a reader can check it against the files.
 
@@ -10,40 +10,15 @@ Everything here is decided by the English line alone, so that a reader can check
 import re
 from itertools import pairwise
 
-from corpus import build, english
-from corpus.nouns import NOUNS, Noun, nouns_of
-from corpus.numbers import (
-    CLOCK,
-    DAYS_IN_MONTH,
-    ONES,
-    clock_time,
-    date_in_digits,
-    date_in_words,
-    english_number,
-)
-from corpus.phrases import NUMBERS
-from corpus.verbs import Verb
-from corpus.words import ADJECTIVE
+from corpus import english, verbs
+from corpus.numbers import CLOCK, DAYS_IN_MONTH, MONTHS, clock_time, date_in_digits, date_in_words, english_number
+from corpus.phrases import COUNTS
+from corpus.words import ADJECTIVE, ADJECTIVES, NOUNS, Noun, Verb, nouns_of
 
-OBJECT_VERBS = build.TRANSITIVE + build.SEPARABLE + build.DITRANSITIVE + build.PREPOSITIONAL
+OBJECT_VERBS = verbs.EVERYDAY
 FEWEST_OBJECTS = 8  # a verb with fewer keeps them all
-BETWEEN = {
-    "the",
-    "a",
-    "an",
-    "this",
-    "these",
-    "my",
-    "your",
-    "his",
-    "her",
-    "our",
-    "their",
-    "many",
-    "all",
-    "any",
-}
-BETWEEN |= {*NUMBERS, *ADJECTIVE} | {word for verb in OBJECT_VERBS for word in (verb.particle, *verb.tail.split())}
+BETWEEN = {"the", "a", "an", "this", "these", "my", "your", "his", "her", "our", "their", "many", "all", "any"}
+BETWEEN |= {*COUNTS, *ADJECTIVE} | {word for verb in OBJECT_VERBS for word in (verb.particle, *verb.tail.split())}
 
 
 def verb_forms(verb: Verb) -> set[str]:
@@ -72,9 +47,9 @@ def held_out_descriptions() -> set[tuple[str, str]]:
     """Adjectives and nouns: every ninth that makes sense."""
     return {
         (adjective.english, noun.english)
-        for i, adjective in enumerate(ADJECTIVE.values())
+        for i, adjective in enumerate(ADJECTIVES)
         for j, noun in enumerate(NOUNS)
-        if (2 * i + j) % 9 == 0 and set(adjective.classes) & set(noun.classes)
+        if (2 * i + j) % 9 == 0 and noun.belongs_to(*adjective.classes)
     }
 
 
@@ -110,27 +85,26 @@ def phrases_pattern(phrases: list[str], *, before: str = "", after: str = "") ->
 NUMBER_WORDS = phrases_pattern(
     [english_number(number) for number in range(999, 20, -1) if number_is_held_out(number)],
     before="(?<!hundred and )",
-    after=rf"(?! and (?:{'|'.join(ONES)}|\w+ty))",
+    after=rf"(?! and (?:{'|'.join(map(english_number, range(20)))}|\w+ty))",
 )
 DATES = phrases_pattern(
     [
-        said(day, month)[0].removeprefix("on the ").removeprefix("on ")
-        for month in range(1, 13)
-        for day in range(1, DAYS_IN_MONTH[month - 1] + 1)
+        said(day, month).english.removeprefix("on the ").removeprefix("on ")
+        for month, days in DAYS_IN_MONTH.items()
+        for day in range(1, days + 1)
         if date_is_held_out(day, month)
         for said in (date_in_words, date_in_digits)
     ]
 )
 CLOCK_TIMES = phrases_pattern(
     [
-        clock_time(hour, minute)[0].removeprefix("at ")
+        clock_time(hour, minute).english.removeprefix("at ")
         for hour in range(1, 13)
         for minute in CLOCK
         if clock_is_held_out(hour, minute)
     ]
 )
-MONTH_NAMES = "January|February|March|April|May|June|July|August|September|October|November|December"
-DIGITS = re.compile(rf"(?<![\d.:])\d+(?![\d:]|\.\d| (?:{MONTH_NAMES}))")
+DIGITS = re.compile(rf"(?<![\d.:])\d+(?![\d:]|\.\d| (?:{'|'.join(month.english for month in MONTHS.values())}))")
 DIGITAL_TIME = re.compile(r"\b(\d+):(\d\d)\b")
 PRICE = re.compile(r"\b(\d+)\.(\d\d) euros\b")
 
@@ -140,7 +114,7 @@ def words_of(line: str) -> list[str]:
 
 
 def holds_held_out(line: str) -> bool:
-    """True if the English line may not be trained on."""
+    """Return True if the English line may not be trained on."""
     return bool(held_out_pairs(line)) or holds_held_out_figure(line)
 
 
@@ -153,7 +127,7 @@ def held_out_pairs(line: str) -> set[tuple[str, str]]:
 
 
 def holds_held_out_figure(line: str) -> bool:
-    """True if it holds a number, date, time or price that is held out."""
+    """Return True if the line holds a number, date, time or price that is held out."""
     return (
         any(pattern.search(line) for pattern in (NUMBER_WORDS, DATES, CLOCK_TIMES))
         or any(number_is_held_out(int(digits)) for digits in DIGITS.findall(line))
@@ -163,7 +137,7 @@ def holds_held_out_figure(line: str) -> bool:
 
 
 def shows_held_out(line: str) -> bool:
-    """True if it truly shows one: the noun is the verb's object, or the adjective describes it."""
+    """Return True if the line truly shows one: the noun is the verb's object, or the adjective describes it."""
     if holds_held_out_figure(line):
         return True
     words, pairs = words_of(line), held_out_pairs(line)

@@ -1,14 +1,17 @@
 """Noun phrases and other constituents that carry both languages at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from corpus import english, german
-from corpus.nouns import Noun
-from corpus.verbs import Verb
-from corpus.words import Adjective
+from corpus.english import article
+from corpus.german import CASES, Forms, inflect_phrase, prepositional
+from corpus.numbers import in_words
+from corpus.tables import read_objects
+from corpus.text import Bilingual, Pair, both
+from corpus.words import Adjective, Noun, Verb
 
-GERMAN_CASE = dict(zip(german.CASES, range(4), strict=True))
-NUMBERS = {"two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "six": "sechs", "ten": "zehn"}
+SMALL_NUMBERS = ("two", "three", "four", "five")
+COUNTS = dict(map(in_words, (2, 3, 4, 5, 6, 10)))
+IT = {"masculine": "he", "feminine": "she", "neuter": "it", "plural": "they"}
 
 
 @dataclass(frozen=True)
@@ -17,73 +20,103 @@ class NounPhrase:
 
     english: str
     english_object: str
-    forms: german.Forms
+    forms: Forms
     gender: str
     person: str
     is_pronoun: bool = False
 
+    @property
+    def german(self) -> str:
+        return self.forms[0]
+
+    @property
+    def is_plural(self) -> bool:
+        return self.person == "3p"
+
     def case(self, name: str) -> str:
-        return self.forms[GERMAN_CASE[name]]
+        return self.forms[CASES.index(name)]
+
+    def as_object(self, case: str) -> Pair:
+        return Pair(self.english_object, self.case(case))
+
+    def after(self, preposition: Pair, case: str) -> Pair:
+        """Prepositional phrase: "with him", "mit ihm"."""
+        text = prepositional(preposition.german, self.case(case))
+        return Pair(f"{preposition.english} {self.english_object}", text)
+
+    def within(self, template: str, *items: Bilingual) -> "NounPhrase":
+        """The phrase with words around it in every case: within("{} of Anna | {} von Anna")."""
+        forms = [both(template, Pair(self.english, form), *items) for form in self.forms]
+        shown = forms[0].english
+        return replace(self, english=shown, english_object=shown, forms=tuple(form.german for form in forms))
 
 
 @dataclass(frozen=True)
 class Part:
-    """A constituent besides subject and verb. The slot decides its place in either language (clauses.py)."""
+    """A constituent besides subject and verb. The slot decides its position in either language (clauses.py)."""
 
     english: str
     german: str
     slot: str
 
 
+@dataclass(frozen=True)
+class Pronoun:
+    """A row of the table of pronouns."""
+
+    name: str
+    english: str
+    english_object: str
+    gender: str
+    person: str
+    nominative: str
+    accusative: str
+    dative: str
+
+
+PRONOUNS = {row.name: row for row in read_objects("pronouns", Pronoun)}
+
+
 def noun_phrase(
     noun: Noun, determiner: str = "the", adjective: Adjective | None = None, *, plural: bool = False
 ) -> NounPhrase:
-    """For example (BOOK, "my", OLD, plural=True): "my old books", "meine alten Bücher".
+    """Noun phrase, for example (BOOK, "my", OLD, plural=True): "my old books", "meine alten Bücher".
 
     The determiner is "" (none), a number word, or a key of german.DETERMINERS.
     """
-    words = [noun.english_plural if plural else noun.english]
-    adjectives: tuple[str, ...] = ()
-    if adjective:
-        words.insert(0, adjective.english)
-        adjectives = (adjective.german,)
-    phrase = " ".join(words)
     shown = determiner.removesuffix(" (formal)")
+    phrase = noun.english_plural if plural else noun.english
+    if adjective:
+        phrase = f"{adjective.english} {phrase}"
     if shown == "a":
-        shown = english.article(phrase)
+        shown = article(phrase)
     elif shown == "this" and plural:
         shown = "these"
     phrase = f"{shown} {phrase}".strip()
-    german_determiner = NUMBERS.get(determiner, determiner)
-    return NounPhrase(
-        english=phrase,
-        english_object=phrase,
-        forms=german.inflect_phrase(noun, german_determiner, adjectives, plural=plural),
-        gender="plural" if plural else noun.gender,
-        person="3p" if plural else "3s",
-    )
+    described = adjective.german if adjective else ""
+    forms = inflect_phrase(noun, COUNTS.get(determiner, determiner), described, plural=plural)
+    return NounPhrase(phrase, phrase, forms, "plural" if plural else noun.gender, "3p" if plural else "3s")
 
 
 def pronoun(name: str) -> NounPhrase:
-    shown = name.removesuffix(" (formal)")
-    nominative, accusative, dative = german.PRONOUNS[name]
-    persons = {"I": "1s", "you": "2s", "you (formal)": "formal", "we": "1p", "they": "3p"}
-    genders = {"he": "masculine", "she": "feminine", "it": "neuter"}
-    return NounPhrase(
-        english=shown,
-        english_object=english.OBJECT_PRONOUNS[shown],
-        forms=(nominative, accusative, dative, ""),
-        gender=genders.get(name, "plural"),
-        person=persons.get(name, "3s"),
-        is_pronoun=True,
-    )
+    row = PRONOUNS[name]
+    forms = (row.nominative, row.accusative, row.dative, "")
+    return NounPhrase(row.english, row.english_object, forms, row.gender, row.person, is_pronoun=True)
 
 
 def it_for(phrase: NounPhrase) -> NounPhrase:
-    """The pronoun that takes up a thing: English it or them, German by the gender of the antecedent."""
-    forms = pronoun(german.IT[phrase.gender]).forms
-    shown = pronoun("they" if phrase.gender == "plural" else "it")
-    return NounPhrase(shown.english, shown.english_object, forms, phrase.gender, phrase.person, is_pronoun=True)
+    """Pronoun that takes up a thing: English it or them, German by the gender of the antecedent."""
+    shown = pronoun("they" if phrase.is_plural else "it")
+    return replace(shown, forms=pronoun(IT[phrase.gender]).forms, gender=phrase.gender, person=phrase.person)
+
+
+def pronoun_for(phrase: NounPhrase) -> NounPhrase:
+    """Pronoun that takes up a person: he, she, it (a child) or they; a pronoun remains."""
+    if phrase.is_pronoun:
+        return phrase
+    if phrase.gender == "neuter":
+        return pronoun("she" if phrase.english.endswith("girl") else "it")  # das Mädchen, das Kind
+    return pronoun(IT[phrase.gender])
 
 
 def name_phrase(name: str, gender: str) -> NounPhrase:
@@ -94,9 +127,9 @@ def object_part(verb: Verb, phrase: NounPhrase) -> Part:
     """The object as the verb governs it: a bare case, or a preposition with its case."""
     preposition, _, case = verb.frame.rpartition(" ")
     if preposition:
-        return Part(phrase.english_object, german.prepositional(preposition, phrase.case(case)), "prepositional")
-    return Part(phrase.english_object, phrase.case(case), "pronoun" if phrase.is_pronoun else case)
+        return Part(phrase.english_object, prepositional(preposition, phrase.case(case)), "prepositional")
+    return Part(*phrase.as_object(case), "pronoun" if phrase.is_pronoun else case)
 
 
 def recipient(phrase: NounPhrase) -> Part:
-    return Part(phrase.english_object, phrase.case("dative"), "pronoun" if phrase.is_pronoun else "dative")
+    return Part(*phrase.as_object("dative"), "pronoun" if phrase.is_pronoun else "dative")

@@ -6,58 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from corpus.chance import Chance
-from corpus.clauses import Pair
 from corpus.composites import COMPOSITES
 from corpus.held_out import holds_held_out, shows_held_out
-from corpus.numbers import english_number, english_ordinal, german_number, german_ordinal
-from corpus.phenomena import (
-    agreement,
-    cases,
-    numbers,
-    pronouns,
-    questions,
-    relative,
-    sentences,
-    subordinate,
-    verbs,
-)
+from corpus.numbers import english_number, german_number, ordinal
+from corpus.phenomena import PHENOMENA as SINGLE
+from corpus.tables import read_rows
+from corpus.text import Pair
 
 Draw = Callable[[Chance], Pair]
-
-SINGLE: dict[str, Draw] = {
-    "verb_second": verbs.verb_second,
-    "verb_final": subordinate.verb_final,
-    "separable_verb": verbs.separable_verb,
-    "reflexive_verb": verbs.reflexive_verb,
-    "modal_verb": verbs.modal_verb,
-    "perfect_tense": verbs.perfect_tense,
-    "past_tense": verbs.past_tense,
-    "imperative": verbs.imperative,
-    "infinitive_clause": verbs.infinitive_clause,
-    "passive": verbs.passive,
-    "conditional": verbs.conditional,
-    "gender_agreement": agreement.gender_agreement,
-    "case": cases.case,
-    "genitive": cases.genitive,
-    "plural": agreement.plural,
-    "preposition": cases.preposition,
-    "pronoun": pronouns.pronoun_agreement,
-    "possessive": agreement.possessive,
-    "comparison": agreement.comparison,
-    "number": numbers.number,
-    "date": numbers.date,
-    "time": numbers.time,
-    "price": numbers.price_of,
-    "duration": numbers.duration,
-    "subordinate_clause": subordinate.subordinate_clause,
-    "relative_clause": relative.relative_clause,
-    "conjunction": sentences.conjunction,
-    "question": questions.ask,
-    "negation": sentences.negation,
-    "word_order": sentences.word_order,
-    "formal_address": sentences.formal_address,
-    "idiom": sentences.idiom,
-}
 
 SEED = 20240601
 TRAIN_LINES = 23_000
@@ -71,7 +27,7 @@ LONGER_PER_COMPOSITE = 20
 SHORT_COMPOSITES = 0.35  # of a phenomenon's lines, where there are composites
 ATTESTED = 10  # times that every word of the test stands in train, figures aside
 # Numbers have more values than other phenomena have shapes; durations have few of either.
-SHARES = {"number": 2.0, "date": 1.6, "time": 1.4, "price": 1.4, "duration": 0.4, "sentence_pair": 2.0}
+SHARES = {phenomenon: float(share) for phenomenon, share in read_rows("phenomena")}
 
 
 def sentence_pair(chance: Chance) -> Pair:
@@ -79,13 +35,13 @@ def sentence_pair(chance: Chance) -> Pair:
 
     Two or three sentences of other phenomena, so that training fills more positions than one has.
     """
-    functions = list(SINGLE.values())
+    singles = [PHENOMENA[phenomenon] for phenomenon in SHARES if phenomenon in SINGLE]
     count = 3 if chance.happens(0.6) else 2
-    pairs = [chance.pick(functions)(chance) for _ in range(count)]
+    pairs = [chance.pick(singles)(chance) for _ in range(count)]
     return Pair(" ".join(pair.english for pair in pairs), " ".join(pair.german for pair in pairs))
 
 
-PHENOMENA = SINGLE | {"sentence_pair": sentence_pair}
+PHENOMENA: dict[str, Draw] = {name: (SINGLE | {"sentence_pair": sentence_pair})[name] for name in SHARES}
 
 
 @dataclass(frozen=True)
@@ -164,11 +120,11 @@ def make_corpus() -> Corpus:
 
 def draw_seen(drawer: Drawer, lines: int) -> list[Pair]:
     """About that many lines, shared out over the phenomena, in random order."""
-    total = sum(SHARES.get(phenomenon, 1) for phenomenon in PHENOMENA)
+    total = sum(SHARES.values())
     pairs = [
         drawer.draw(seen_function(drawer.chance, phenomenon), is_trainable)
-        for phenomenon in PHENOMENA
-        for _ in range(round(lines * SHARES.get(phenomenon, 1) / total))
+        for phenomenon, share in SHARES.items()
+        for _ in range(round(lines * share / total))
     ]
     return drawer.chance.shuffled(pairs)
 
@@ -192,7 +148,7 @@ def draw_test(drawer: Drawer, attested: set[str]) -> list[Labelled]:
 
 
 FIGURES = {say(n) for say in (english_number, german_number) for n in range(21, 1000)}
-FIGURES |= {say(day) for say in (english_ordinal, lambda day: german_ordinal(day) + "n") for day in range(1, 32)}
+FIGURES |= {word for day in range(1, 32) for word in (ordinal(day).english, ordinal(day).german + "n")}
 
 
 def words(pair: Pair) -> set[str]:

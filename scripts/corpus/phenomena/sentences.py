@@ -1,27 +1,19 @@
-"""Clauses joined or denied, and what the two languages say differently."""
+"""Clauses joined, denied and asked, and where the two languages differ."""
 
 from dataclasses import replace
 
 from corpus import build, choices, tenses
 from corpus.chance import Chance
-from corpus.clauses import (
-    Clause,
-    Pair,
-    english_words,
-    finish,
-    fronted,
-    german_main,
-    german_question,
-    question,
-    say,
-    statement,
-)  # fmt: skip
-from corpus.nouns import NOUN, nouns_of
-from corpus.phenomena.agreement import DESCRIBABLE, predicate, suitable
+from corpus.clauses import Clause, german_main, german_question
+from corpus.phenomena.agreement import DESCRIBABLE, predicate
 from corpus.phenomena.subordinate import circumstance
-from corpus.phenomena.verbs import WILLED
-from corpus.phrases import NounPhrase, Part, noun_phrase, pronoun
-from corpus.words import LANGUAGES, SURNAMES, TITLES, read_pairs
+from corpus.phrases import NounPhrase, Part, noun_phrase, pronoun, pronoun_for
+from corpus.tables import phrases
+from corpus.text import Bilingual, Pair, both, say, sentence
+from corpus.verbs import BE, DATIVE, HAVE, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED
+from corpus.words import NOUN, nouns_of
+
+AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
 
 
 def conjunction(chance: Chance) -> Pair:
@@ -31,187 +23,222 @@ def conjunction(chance: Chance) -> Pair:
         return therefore(chance, subject)
     if kind == 5:
         return both_objects(chance, subject)
-    word, german_word = (("and", "und"), ("but", "aber"), ("or", "oder"))[kind - 1]
-    other = build.until(lambda: choices.someone(chance), lambda phrase: phrase.english != subject.english)
+    other = choices.someone_else(chance, subject)
     first = build.anything(chance, subject)
-    second = build.anything(chance, build.pronoun_for(subject) if word == "or" else other)
-    if word != "or" and chance.happens(0.3):
-        first = tenses.in_past(chance, first, timed=0.2)
-    return finish(
-        f"{english_words(first)}, {word} {english_words(second)}",
-        f"{german_main(first)}, {german_word} {german_main(second)}",
-    )
+    second = build.anything(chance, pronoun_for(subject) if kind == 3 else other)
+    if kind != 3:
+        first = tenses.perhaps_past(chance, first, 0.3, timed=0.2)
+    return sentence((AND, BUT, OR)[kind - 1], first, second)
 
 
 def therefore(chance: Chance, subject: NounPhrase) -> Pair:
     """It is cold, so she stays at home. After deshalb the verb comes first."""
     cause = circumstance(chance, subject)
-    feels = chance.happens(0.3) and cause.verb is not build.BE
-    outcome = (build.state if feels else build.anything)(chance, build.pronoun_for(subject))
-    return finish(
-        f"{english_words(cause)}, so {english_words(outcome)}",
-        f"{german_main(cause)}, {german_main(outcome, front='deshalb')}",
-    )
+    feels = chance.happens(0.3) and cause.verb is not BE
+    outcome = (build.state if feels else build.anything)(chance, pronoun_for(subject))
+    return sentence("{}, so {} | {}, {}", cause, Pair(outcome.english, german_main(outcome, front="deshalb")))
 
 
 def both_objects(chance: Chance, subject: NounPhrase) -> Pair:
     """She buys a book and two pears."""
-    first, second = chance.shuffled(nouns_of("food", "drink", "ware"))[:2]
-    one, two = (choices.some_phrase(chance, noun, described=0.2) for noun in (first, second))
-    verb = build.SEPARABLE[6] if "drink" in first.classes + second.classes else build.TRANSITIVE[2]
-    german_text = f"{one.case('accusative')} und {two.case('accusative')}"
-    both = Part(f"{one.english} and {two.english}", german_text, "accusative")
-    return say(statement(tenses.in_any_tense(chance, Clause(subject, verb, (both,)))))
+    nouns = chance.shuffled(nouns_of("food", "drink", "ware"))[:2]
+    things = [choices.some_phrase(chance, noun, described=0.2).as_object("accusative") for noun in nouns]
+    verb = VERB["bring along" if any(noun.belongs_to("drink") for noun in nouns) else "buy"]
+    goal = Part(*both("{} and {} | {} und {}", *things), "accusative")
+    return say(tenses.in_any_tense(chance, Clause(subject, verb, (goal,))))
 
 
 def negation(chance: Chance) -> Pair:
     """He does not have a car. -> Er hat kein Auto.   I do not read the book. -> Ich lese das Buch nicht."""
     subject, kind = choices.someone(chance), chance.number(1, 4)
     if kind == 1:
-        return without_any(chance, subject)
+        return say(without_any(chance, subject))
     if kind == 2:
-        return not_so(chance)
+        return say(not_so(chance))
     clause = build.anything(chance, subject)
     if not build.is_definite(clause):
         clause = (build.journey if chance.happens(0.4) else build.state)(chance, subject)
     shown = tenses.in_any_tense(chance, clause)
-    tense = "present" if shown.tense == "progressive" else shown.tense
-    parts = tuple(part for part in shown.parts if not is_repeated(part))
-    shown = replace(shown, tense=tense, parts=parts, negated=True)
-    if kind == 4 and tense == "present" and shown.verb.name not in (*build.STATES, "be"):
-        return say(must_not(replace(shown, modal=chance.pick(("can", "want to", "have to", "must")))))
-    return say(statement(shown))
-
-
-def without_any(chance: Chance, subject: NounPhrase) -> Pair:
-    """An indefinite object: not a car, not any cars; German kein."""
-    bought = [verb for verb in build.TRANSITIVE if {"ware", "text", "food", "drink"} & set(verb.classes)]
-    verb = chance.pick((build.HAVE, *bought))
-    noun = chance.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
-    plural = noun.countable and chance.happens(0.4)
-    adjective = choices.adjective_for(chance, noun, 0.25)
-    article = "a" if not plural and "mass" not in noun.classes else ""
-    english = noun_phrase(noun, article, adjective, plural=plural).english
-    none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative")
-    missing = Part(english if article else f"any {english}", none, "accusative")
-    clause = Clause(subject, verb, (missing,), no_object=True)
-    return say(statement(clause if verb is build.HAVE else tenses.in_any_tense(chance, clause)))
-
-
-def not_so(chance: Chance) -> Pair:
-    """The film was not good."""
-    noun = chance.pick(DESCRIBABLE)
-    phrase = noun_phrase(noun, chance.pick(choices.OWNERS) if "kin" in noun.classes else "the")
-    tense, so = chance.pick(("present", "past")), predicate(suitable(chance, noun))
-    return say(statement(Clause(phrase, build.BE, (so,), tense, negated=True)))
+    if shown.tense == "progressive":
+        shown = shown.in_tense("present")
+    shown = replace(shown, parts=tuple(part for part in shown.parts if not is_repeated(part))).negated()
+    if kind == 4 and shown.tense == "present" and not shown.verb.is_any("state") and shown.verb.name != "be":
+        shown = shown.with_modal(chance.pick(("can", "want to", "have to", "must")))
+        # English must not forbids: German darf nicht
+        return say(Pair(shown.english, shown.with_modal("may").german) if shown.modal == "must" else shown)
+    return say(shown)
 
 
 def is_repeated(part: Part) -> bool:
-    """Adverbials that "not" would seem to deny: every week, often, soon."""
+    """Return True for adverbials that "not" would seem to deny: every week, often, soon."""
     return part.slot == "frequency" or part.english.startswith("every ") or part.english == "soon"
 
 
-def must_not(clause: Clause) -> Pair:
-    """English must not forbids: German darf nicht."""
-    pair = statement(clause)
-    if clause.modal == "must":
-        return Pair(pair.english, german_main(replace(clause, modal="may")))
-    return pair
+def without_any(chance: Chance, subject: NounPhrase) -> Clause:
+    """An indefinite object: not a car, not any cars; German kein."""
+    bought = [verb for verb in TRANSITIVE if verb.takes_any("ware", "text", "food", "drink")]
+    verb = chance.pick((HAVE, *bought))
+    noun = chance.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
+    plural = choices.perhaps_plural(chance, noun, 0.4)
+    adjective = choices.adjective_for(chance, noun, 0.25)
+    none = noun_phrase(noun, "no", adjective, plural=plural)
+    article = "any" if plural or noun.belongs_to("mass") else "a"
+    shown = noun_phrase(noun, article, adjective, plural=plural).english
+    clause = Clause(subject, verb, (Part(shown, none.case("accusative"), "accusative"),), negation="kein")
+    return clause if verb is HAVE else tenses.in_any_tense(chance, clause)
+
+
+def not_so(chance: Chance) -> Clause:
+    """The film was not good."""
+    noun = chance.pick(DESCRIBABLE)
+    phrase = noun_phrase(noun, chance.pick(choices.OWNERS) if noun.belongs_to("kin") else "the")
+    tense = chance.pick(("present", "past"))
+    return build.being(phrase, predicate(choices.suitable(chance, noun))).in_tense(tense).negated()
 
 
 def word_order(chance: Chance) -> Pair:
     """We travel to Rome by train next week. -> Wir reisen nächste Woche mit dem Zug nach Rom."""
     subject = choices.someone(chance)
-    verb = chance.pick([verb for verb in build.MOTION if verb.english in ("drive", "travel", "come")])
+    verb = VERB[chance.pick(("drive", "travel", "come"))]
     goal = choices.city_destination(chance) if verb.english == "travel" else choices.destination(chance, by_car=True)
-    way = choices.means(chance, far=goal.english.removeprefix("to ").istitle())
+    way = choices.means(chance, goal)
     if chance.happens(0.3):
-        companion = build.person_besides(chance, subject)
-        way = Part(f"with {companion.english_object}", f"mit {companion.case('dative')}", "means")
+        way = Part(*choices.person_besides(chance, subject).after(Pair("with", "mit"), "dative"), "means")
     clause = tenses.in_any_tense(chance, Clause(subject, verb, (goal, way)))
     if clause.tense in ("present", "future") and chance.happens(0.3):
-        clause = replace(clause, modal=chance.pick(("can", "want to", "must")), tense="present")
-    time = tenses.time_of(clause)
-    return say(fronted(clause, time) if time and chance.happens(0.3) else statement(clause))
+        clause = clause.with_modal(chance.pick(("can", "want to", "must"))).in_tense("present")
+    return say(tenses.time_perhaps_first(chance, clause))
 
 
 def formal_address(chance: Chance) -> Pair:
     """Mrs. Weber, can you call me? -> Frau Weber, können Sie mich anrufen?"""
-    title, german_title = chance.pick(TITLES)
-    surname = chance.pick(SURNAMES)
-    you = pronoun("you (formal)")
-    kind = chance.number(1, 3)
+    name = both("{} {}, | {} {},", chance.pick(phrases("title")), chance.pick(phrases("surname")))
+    you, kind = pronoun("you (formal)"), chance.number(1, 3)
     clause = build.action(chance, you, among=tuple(verb for verb in WILLED if not verb.reflexive))
     while any(part.english.startswith("your ") for part in clause.parts):
         clause = build.action(chance, you, among=WILLED)
     if kind == 1:
-        polite = replace(clause, modal=chance.pick(("can", "would like to", "have to", "want to")))
-        pair = question(polite)
-        return finish(f"{title} {surname}, {pair.english}", f"{german_title} {surname}, {pair.german}", "?")
+        polite = clause.with_modal(chance.pick(("can", "would like to", "have to", "want to")))
+        return sentence("{} {} | {} {}", name, polite.question(), mark="?")
     if kind == 2:
-        pair = question(tenses.in_any_tense(chance, clause))
-        return finish(f"{title} {surname}, {pair.english}", f"{german_title} {surname}, {pair.german}", "?")
+        return sentence("{} {} | {} {}", name, tenses.in_any_tense(chance, clause).question(), mark="?")
     asked = german_question(clause).split(" ")
-    after = 2 + sum(part.slot == "pronoun" for part in clause.parts)
-    request = " ".join([*asked[:after], "bitte", *asked[after:]])
-    verb = clause.verb
-    rest = english_words(clause).removeprefix(f"you {verb.english}").strip()
-    return finish(f"{title} {surname}, please {verb.english} {rest}", f"{german_title} {surname}, {request}", "!")
-
-
-DISLIKED = (*build.STATES, "lose", "find", "forget", "fall asleep", "wake up", "arrive", "hurry")
+    asked.insert(2 + sum(part.slot == "pronoun" for part in clause.parts), "bitte")
+    request = Pair(clause.english.removeprefix("you "), " ".join(asked))
+    return sentence("{} please {} | {} {}", name, request, mark="!")
 
 
 def idiom(chance: Chance) -> Pair:
     """She likes to read the newspaper. -> Sie liest gern die Zeitung.   I am hungry. -> Ich habe Hunger."""
-    subject, kind = choices.someone(chance), chance.number(1, 5)
-    if kind <= 2:
-        clause = build.anything(chance, subject)
-        if clause.verb.name in DISLIKED or clause.verb.frame == "dative":
-            clause = build.activity(chance, subject)
-        likes = english_words(Clause(subject, replace(clause.verb, english="like", tail="", particle=""), ()))
-        english = f"{likes} to {clause.verb.english} {english_words(clause).removeprefix(third(clause)).strip()}"
-        return finish(english.strip(), german_main(clause.with_part(Part("", "gern", "frequency"))))
-    if kind == 3:
-        english, german_text = chance.pick(
-            (("hungry", "Hunger"), ("thirsty", "Durst"), ("afraid", "Angst"), ("in a hurry", "es eilig"))
-        )
-        tense = chance.pick(("present", "past"))
-        shown = Clause(subject, build.BE, (Part(english, "", "predicate"),), tense)
-        owned = [Part("", german_text, "accusative")]
-        if german_text == "es eilig":
-            owned = [Part("", "es", "pronoun"), Part("", "eilig", "predicate")]
-        having = Clause(subject, build.HAVE, tuple(owned), tense)
-        time = choices.past_time(chance) if tense == "past" and chance.happens(0.7) else None
-        if time:
-            shown, having = shown.with_part(time), having.with_part(time)
-        return finish(english_words(shown), german_main(having))
-    if kind == 4:
-        return there_is(chance)
-    english, german_text = chance.pick(read_pairs(LANGUAGES))
-    verb = chance.pick([verb for verb in build.TRANSITIVE if verb.name in ("learn", "understand")])
-    clause = Clause(subject, verb, (Part(english, german_text, "accusative"),))
-    return say(statement(tenses.in_any_tense(chance, clause) if verb.name == "learn" else clause))
+    subject = choices.someone(chance)
+    return say(chance.recipe((2, likes_to), (1, has_a_need), (1, there_is), (1, language))(chance, subject))
 
 
-def third(clause: Clause) -> str:
-    """What comes before the English objects of a present clause: "she reads"."""
-    return english_words(replace(clause, parts=(), verb=replace(clause.verb, tail="", particle="")))
+def likes_to(chance: Chance, subject: NounPhrase) -> Bilingual:
+    clause = build.anything(chance, subject)
+    if clause.verb.is_any("state", "sudden") or clause.verb.frame == "dative":
+        clause = build.activity(chance, subject)
+    like = Clause(subject, replace(clause.verb, english="like", tail="", particle=""))
+    german = clause.having(Part("", "gern", "frequency")).german
+    return Pair(f"{like.english} {clause.infinitive().english}", german)
 
 
-def there_is(chance: Chance) -> Pair:
+def has_a_need(chance: Chance, subject: NounPhrase) -> Bilingual:
+    """I am in a hurry: German has hunger, and "has it hurried"."""
+    english, german = chance.pick(phrases("need"))
+    tense = chance.pick(("present", "past"))
+    feeling = build.being(subject, Part(english, "", "predicate")).in_tense(tense)
+    words = tuple(Part("", word, "pronoun" if word == "es" else "accusative") for word in german.split())
+    having = Clause(subject, HAVE, words, tense)
+    if tense == "past" and chance.happens(0.7):
+        time = choices.past_time(chance)
+        feeling, having = feeling.having(time), having.having(time)
+    return Pair(feeling.english, having.german)
+
+
+def language(chance: Chance, subject: NounPhrase) -> Bilingual:
+    name = choices.listed(chance, "language", "accusative")
+    clause = Clause(subject, VERB[chance.pick(("understand", "learn"))], (name,))
+    return tenses.in_any_tense(chance, clause) if clause.verb.name == "learn" else clause
+
+
+def there_is(chance: Chance, _: NounPhrase) -> Bilingual:
     """There is a bakery in the village. -> Im Dorf gibt es eine Bäckerei."""
     where = choices.location(chance, NOUN[chance.pick(("village", "city"))])
     if chance.happens(0.5):
         where = choices.in_a_city(chance)
-    noun = chance.pick(
-        (*nouns_of("building"), *(NOUN[name] for name in ("park", "market", "lake", "forest", "street")))
-    )
+    outdoors = (NOUN[name] for name in ("park", "market", "lake", "forest", "street"))
+    noun = chance.pick((*nouns_of("building"), *outdoors))
     adjective = choices.adjective_for(chance, noun, 0.5)
     plural = chance.happens(0.5)
     count = chance.pick(("many", "two", "three", "four", "no")) if plural else chance.pick(("a", "a", "no"))
-    thing = noun_phrase(noun, count, adjective, plural=plural)
-    return finish(
-        f"there {'are' if plural else 'is'} {thing.english} {where.english}",
-        f"{where.german} gibt es {thing.case('accusative')}",
-    )
+    thing = noun_phrase(noun, count, adjective, plural=plural).as_object("accusative")
+    return both(f"there {'are' if plural else 'is'} {{0}} {{1}} | {{1}} gibt es {{0}}", thing, where)
+
+
+def question(chance: Chance) -> Pair:
+    """Where did you buy the book? -> Wo hast du das Buch gekauft?"""
+    return say(asked(chance), "?")
+
+
+def asked(chance: Chance) -> Bilingual:
+    return chance.recipe((1, whether), (1, whether_modal), (1, who), (1, which), (1, where), (1, why_or_when))(chance)
+
+
+def asked_about(chance: Chance) -> NounPhrase:
+    return chance.until(choices.someone, lambda phrase: phrase.english != "I")
+
+
+def plain_past(chance: Chance, clause: Clause) -> Clause:
+    return clause.in_past() if not clause.verb.is_any("no_past") and chance.happens(0.5) else clause
+
+
+def whether(chance: Chance) -> Bilingual:
+    return tenses.in_any_tense(chance, build.anything(chance, asked_about(chance))).question()
+
+
+def whether_modal(chance: Chance) -> Bilingual:
+    clause = build.action(chance, asked_about(chance), among=WILLED)
+    return clause.with_modal(chance.pick(("can", "want to", "may", "should"))).question()
+
+
+def why_or_when(chance: Chance) -> Bilingual:
+    word = chance.pick(phrases("question word"))
+    clause = build.anything(chance, asked_about(chance))
+    return (clause if word.english == "how often" else plain_past(chance, clause)).question(word)
+
+
+def where(chance: Chance) -> Bilingual:
+    """Where does Anna dance? Without the location that answers it."""
+    clause = build.activity(chance, asked_about(chance))
+    if chance.happens(0.5):
+        clause = build.action(chance, clause.subject, among=TRANSITIVE[:6])
+    return plain_past(chance, clause.without("place")).question(Pair("where", "wo"))
+
+
+def who(chance: Chance) -> Bilingual:
+    """Who is the subject: Wer liest das Buch? Who is the object: Wen besuchst du? Wem hilfst du?"""
+    word = NounPhrase("who", "whom", ("wer", "wen", "wem", "wessen"), "masculine", "3s")
+    if chance.happens(0.5):
+        return tenses.in_any_tense(chance, build.anything(chance, word))
+    verb = chance.pick([verb for verb in TRANSITIVE + DATIVE if "person" in verb.classes and not verb.tail])
+    clause = tenses.in_any_tense(chance, Clause(asked_about(chance), verb))
+    return clause.question(word.as_object(verb.frame))
+
+
+def which(chance: Chance) -> Bilingual:
+    """Which book do you read? How many books? What?"""
+    verb = chance.pick([verb for verb in SIMPLY_WILLED if verb.frame == "accusative"])
+    nouns = [noun for noun in nouns_of(*verb.classes) if not noun.belongs_to("kin", "mass")]
+    if not nouns:
+        return asked(chance)
+    noun, kind = chance.pick(nouns), chance.number(1, 3)
+    clause = tenses.in_any_tense(chance, Clause(asked_about(chance), verb))
+    if kind == 1:
+        return who(chance) if "person" in verb.classes else clause.question(Pair("what", "was"))
+    if kind == 2 and noun.countable:
+        return clause.question(Pair(f"how many {noun.english_plural}", f"wie viele {noun.german_plural}"))
+    return clause.question(noun_phrase(noun, "which").as_object("accusative"))
+
+
+PHENOMENA = (conjunction, negation, word_order, formal_address, idiom, question)
