@@ -13,8 +13,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import make_corpus  # noqa: E402
 from corpus import german, held_out, numbers, splits  # noqa: E402
-from corpus.clauses import Clause, german_final, german_main  # noqa: E402
-from corpus.phrases import Part, it_for, noun_phrase, object_part, pronoun  # noqa: E402
+from corpus.clauses import Clause  # noqa: E402
+from corpus.phrases import PRONOUNS, Part, it_for, noun_phrase, object_part  # noqa: E402
 from corpus.verbs import VERB  # noqa: E402
 from corpus.words import ADJECTIVE, NOUN  # noqa: E402
 
@@ -231,18 +231,18 @@ def test_it_takes_the_gender_of_its_antecedent(noun, expected):
 
 
 def test_a_separable_verb_parts_in_main_clauses_only():
-    call = Clause(pronoun("she"), VERB["call"], (object_part(VERB["call"], pronoun("he")),))
-    assert german_main(call) == "sie ruft ihn an"
-    assert german_final(call) == "sie ihn anruft"
+    call = Clause(PRONOUNS["she"], VERB["call"], (object_part(VERB["call"], PRONOUNS["he"]),))
+    assert call.german == "sie ruft ihn an"
+    assert call.final().german == "sie ihn anruft"
     assert call.infinitive().german == "ihn anzurufen"
-    assert german_main(call.in_past()) == "sie hat ihn angerufen"
-    assert german_final(call.with_modal("want to")) == "sie ihn anrufen will"
+    assert call.in_past().german == "sie hat ihn angerufen"
+    assert call.with_modal("want to").final().german == "sie ihn anrufen will"
 
 
 def test_the_verb_comes_second():
     tomorrow = Part("tomorrow", "morgen", "time")
     museum = object_part(VERB["visit"], noun_phrase(NOUN["museum"]))
-    visit = Clause(pronoun("we"), VERB["visit"], (museum, tomorrow), "future")
+    visit = Clause(PRONOUNS["we"], VERB["visit"], (museum, tomorrow), "future")
     assert visit.fronted(tomorrow).english == "tomorrow we will visit the museum"
     assert visit.fronted(tomorrow).german == "morgen besuchen wir das Museum"
     assert visit.german == "wir besuchen morgen das Museum"
@@ -258,7 +258,7 @@ def test_the_verb_comes_second():
     ],
 )  # fmt: skip
 def test_present_forms(verb, person, expected):
-    assert german.present(VERB[verb], person) == expected
+    assert german.conjugate(VERB[verb].present, person) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,34 @@
 """A clause, built once and said in both languages: main, fronted, verb-final, as question or infinitive."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from corpus import english, german
-from corpus.phrases import NounPhrase, Part
-from corpus.text import Pair, both
+from corpus.english import be
+from corpus.german import IRREGULAR, conjugate, infinitive_with_zu
+from corpus.phrases import NounPhrase, Part, object_part
+from corpus.tables import read_rows
+from corpus.text import Bilingual, Pair, both
+from corpus.verbs import BE
 from corpus.words import Verb
 
 ENGLISH_ORDER = (
-    "dative", "accusative", "manner", "predicate", "prepositional", "direction", "place", "means", "time",
+    "pronoun", "particle", "dative", "accusative", "manner", "predicate", "prepositional", "direction", "place",
+    "means", "time",
 )  # fmt: skip
 GERMAN_ORDER = (
     "pronoun", "frequency", "time", "dative", "accusative", "not", "manner", "means", "place", "predicate",
     "prepositional", "direction",
 )  # fmt: skip
-
-# english: (German present, German past, whether English takes do-support)
-MODALS = {
-    "can": ("können", "konnte"),
-    "must": ("müssen", "musste"),
-    "have to": ("müssen", "musste"),
-    "want to": ("wollen", "wollte"),
-    "may": ("dürfen", "durfte"),
-    "be allowed to": ("dürfen", "durfte"),
-    "should": ("sollten", "sollten"),
-    "would like to": ("möchten", "wollte"),
-    "would": ("würde", "würde"),
-}
-PAST_MODALS = {"can": "could", "have to": "had to", "want to": "wanted to"}
+# English modal -> its base, third person and past, what links it to the verb; German present and past
+MODALS = {name: forms for name, *forms in read_rows("modals")}
+DEFINITE = (
+    "the", "this", "these", "my", "your", "his", "her", "our", "their", "all", "me", "him", "us", "them", "it",
+)  # fmt: skip
 NO_WORD = Pair("", "")
+
+
+def spaced(*words: str) -> str:
+    return " ".join(word for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,7 @@ class Clause:
     modal: str = ""
     negation: str = ""
 
-    @property
-    def english(self) -> str:
-        return english_words(self)
-
-    @property
-    def german(self) -> str:
-        return german_main(self)
+    # Changes
 
     def by(self, subject: NounPhrase) -> "Clause":
         return replace(self, subject=subject)
@@ -60,8 +54,8 @@ class Clause:
     def having(self, *parts: Part) -> "Clause":
         return replace(self, parts=(*self.parts, *parts))
 
-    def without(self, *slots: str) -> "Clause":
-        return replace(self, parts=tuple(part for part in self.parts if part.slot not in slots))
+    def without(self, unwanted: Callable[[Part], bool]) -> "Clause":
+        return replace(self, parts=tuple(part for part in self.parts if not unwanted(part)))
 
     def in_tense(self, tense: str) -> "Clause":
         return replace(self, tense=tense)
@@ -69,159 +63,153 @@ class Clause:
     def in_past(self) -> "Clause":
         return self.in_tense("past")
 
+    def in_progress(self) -> "Clause":
+        return self if self.verb.is_any("state", "sudden") else self.in_tense("progressive")
+
     def with_modal(self, modal: str) -> "Clause":
         return replace(self, modal=modal)
 
     def negated(self) -> "Clause":
         return replace(self, negation="nicht")
 
+    # Questions about it
+
+    @property
+    def time(self) -> Part | None:
+        return next((part for part in self.parts if part.slot == "time"), None)
+
+    def has(self, slot: str) -> int:
+        """Number of parts in the slot."""
+        return sum(part.slot == slot for part in self.parts)
+
+    def is_definite(self) -> bool:
+        """Return True if every object is definite, so that German negates it with nicht and not with kein."""
+        objects = [part.english for part in self.parts if part.slot in ("accusative", "dative", "prepositional")]
+        return all(text.split()[0] in DEFINITE or text.istitle() for text in objects)
+
+    # Both languages
+
+    @property
+    def english(self) -> str:
+        return self.english_words()
+
+    @property
+    def german(self) -> str:
+        return self.german_main()
+
     def fronted(self, part: Part) -> Pair:
         """One constituent first: in English before the subject, in German before the verb."""
-        rest = replace(self, parts=tuple(other for other in self.parts if other != part))
+        rest = self.without(lambda other: other == part)
         comma = "," if " " in part.english and part.slot != "frequency" else ""
-        return Pair(english_words(rest, front=part.english + comma), german_main(rest, front=part.german))
+        return Pair(rest.english_words(front=part.english + comma), rest.german_main(front=part.german))
+
+    def time_first(self) -> Bilingual:
+        return self.fronted(self.time) if self.time else self
 
     def after(self, clause: Pair) -> Pair:
         """Main clause after a subordinate one, which stands first in German: "wenn es regnet, liest er"."""
-        return Pair(f"{clause.english}, {self.english}", german_main(self, front=f"{clause.german},"))
+        return Pair(f"{clause.english}, {self.english}", self.german_main(front=f"{clause.german},"))
 
-    def final(self, conjunction: str = "{} | {}") -> Pair:
+    def final(self, template: str = "{} | {}") -> Pair:
         """Subordinate clause, the German verb last, in a template: final("because {} | weil {}")."""
-        return both(conjunction, Pair(self.english, german_final(self)))
+        finite, end = self.german_verb()
+        # A separable prefix rejoins its verb
+        closing = end + finite if end and end == self.verb.prefix else spaced(end, finite)
+        return both(template, Pair(self.english, spaced(*self.subject_and_middle(), closing)))
 
     def question(self, word: Pair = NO_WORD) -> Pair:
         """Question, after a question word if there is one."""
-        asked = english_words(self, inverted=True)
-        return Pair(f"{word.english} {asked}".strip(), german_question(self, word.german))
+        finite, end = self.german_verb()
+        asked = spaced(word.german, finite, *self.subject_and_middle(), end)
+        return Pair(spaced(word.english, self.english_words(inverted=True)) + "?", asked + "?")
 
     def infinitive(self) -> Pair:
         """The clause without its subject: "to read the book", "das Buch zu lesen"."""
-        text = f"to {self.verb.english} {english_rest(self)}".strip()
-        return Pair(text, " ".join([*middle_field(self), german.infinitive_with_zu(self.verb)]))
+        german = spaced(*self.middle_field(), infinitive_with_zu(self.verb))
+        return Pair(spaced("to", self.verb.english, self.english_rest()), german)
+
+    # English
+
+    def english_words(self, *, inverted: bool = False, front: str = "") -> str:
+        auxiliary, rest = self.auxiliary_and_rest(inverted=inverted)
+        negation = "not" if self.negation else ""
+        frequency = spaced(*(part.english for part in self.parts if part.slot == "frequency"))
+        opening = [auxiliary, self.subject.english] if inverted else [self.subject.english, auxiliary]
+        words = spaced(front, *opening, negation, frequency, rest, self.english_rest())
+        return words.replace("can not ", "cannot ")
+
+    def auxiliary_and_rest(self, *, inverted: bool) -> tuple[str, str]:
+        """Return the auxiliary (or ""), which "not" follows and which comes first in questions, and the verb's rest."""
+        verb, person, tense = self.verb, self.subject.person, self.tense
+        base, third, past, tail = verb.english, verb.third_person, verb.past, ""
+        if self.modal:
+            base, third, past, link, _, _ = MODALS[self.modal]
+            tail = spaced(link, verb.english)
+            if link != "to":
+                auxiliary = be(person, past=tense == "past") if base == "be" else past if tense == "past" else base
+                return auxiliary, tail
+        elif "passive" in tense:
+            return be(person, past=tense == "past passive"), verb.past_participle
+        elif tense in ("future", "perfect"):
+            have = "has" if person == "3s" else "have"
+            return ("will", base) if tense == "future" else (have, verb.past_participle)
+        elif tense == "progressive" or base == "be":
+            return be(person, past=tense == "past"), "" if base == "be" else verb.progressive
+        if self.negation or inverted:
+            do = "did" if tense == "past" else "does" if person == "3s" else "do"
+            return do, spaced(base, tail)
+        return "", spaced(past if tense == "past" else third if person == "3s" else base, tail)
+
+    def english_rest(self) -> str:
+        """Particle, objects, place and time, which follow the English verb."""
+        parts = (*self.parts, Part(self.verb.particle, "", "particle"))
+        ordered = [part.english for slot in ENGLISH_ORDER for part in parts if part.slot == slot]
+        return spaced(self.verb.tail, *ordered)
+
+    # German
+
+    def german_main(self, front: str = "") -> str:
+        """Verb second: after the subject, or after whatever stands in front."""
+        finite, end = self.german_verb()
+        if front:
+            return spaced(front, finite, *self.subject_and_middle(), end)
+        return spaced(self.subject.german, finite, *self.middle_field(), end)
+
+    def german_verb(self) -> tuple[str, str]:
+        """Return the finite verb, and the prefix, participle or infinitive that closes the clause."""
+        verb, person = self.verb, self.subject.person
+        if self.modal:
+            *_, present, past = MODALS[self.modal]
+            forms = IRREGULAR[past if self.tense == "past" else present]
+            return conjugate(forms, person), verb.prefix + verb.infinitive
+        if "passive" in self.tense:
+            return conjugate(IRREGULAR["werden" if self.tense == "passive" else "wurde"], person), verb.participle
+        if self.tense in ("past", "perfect"):
+            simple = {"sein": "war", "haben": "hatte"}.get(verb.infinitive)
+            return conjugate(IRREGULAR[simple or verb.auxiliary], person), "" if simple else verb.participle
+        return conjugate(verb.present, person), verb.prefix
+
+    def middle_field(self, *, reflexive_first: bool = True) -> list[str]:
+        """Everything between the finite verb and the end, but for the subject."""
+        parts = [*self.parts, Part("", "gerade", "time")] if self.tense == "progressive" else [*self.parts]
+        reflexive = [self.reflexive()] if reflexive_first and self.verb.reflexive else []
+        negation = [Part("", "nicht", "not")] if self.negation == "nicht" else []
+        return reflexive + [part.german for slot in GERMAN_ORDER for part in (*parts, *negation) if part.slot == slot]
+
+    def reflexive(self) -> str:
+        own = {"1s": "mich", "2s": "dich", "1p": "uns"}.get(self.subject.person, "sich")
+        return own if self.verb.reflexive else ""
+
+    def subject_and_middle(self) -> list[str]:
+        """Everything after the finite verb or conjunction; a reflexive stands before a subject that is no pronoun."""
+        if self.subject.is_pronoun:
+            return [self.subject.german, *self.middle_field()]
+        return [self.reflexive(), self.subject.german, *self.middle_field(reflexive_first=False)]
 
 
-# English
+def acting(subject: NounPhrase, verb: Verb, thing: NounPhrase) -> Clause:
+    return Clause(subject, verb, (object_part(verb, thing),))
 
 
-def auxiliary_and_rest(clause: Clause, *, inverted: bool) -> tuple[str, str]:
-    """Return the auxiliary (or ""), which "not" follows and which comes first in questions, and the rest of the verb."""
-    verb, person = clause.verb, clause.subject.person
-    third, base = person == "3s", verb.english
-    if clause.modal:
-        return modal_group(clause, inverted=inverted)
-    if clause.tense in ("passive", "past passive"):
-        return english.be(person, past=clause.tense == "past passive"), english.past_participle(verb)
-    if clause.tense == "future":
-        return "will", base
-    if clause.tense == "perfect":
-        return "has" if third else "have", english.past_participle(verb)
-    if base == "be":
-        return english.be(person, past=clause.tense == "past"), ""
-    if clause.tense == "progressive":
-        return english.be(person), english.progressive(verb)
-    if clause.negation or inverted:
-        return "did" if clause.tense == "past" else "does" if third else "do", base
-    if clause.tense == "past":
-        return "", english.past(verb)
-    return "", english.third_person(base) if third else base
-
-
-def modal_group(clause: Clause, *, inverted: bool) -> tuple[str, str]:
-    base, modal, third = clause.verb.english, clause.modal, clause.subject.person == "3s"
-    past = clause.tense == "past"
-    if modal == "be allowed to":
-        return english.be(clause.subject.person, past=past), f"allowed to {base}"
-    if modal in ("want to", "have to"):
-        if clause.negation or inverted:
-            return "did" if past else "does" if third else "do", f"{modal} {base}"
-        if past:
-            return "", f"{PAST_MODALS[modal]} {base}"
-        head, _, to = modal.partition(" ")
-        return "", f"{english.third_person(head) if third else head} {to} {base}"
-    if modal == "would like to":
-        return "would", f"like to {base}"
-    return PAST_MODALS[modal] if past else modal, base
-
-
-def english_words(clause: Clause, *, inverted: bool = False, front: str = "") -> str:
-    auxiliary, rest = auxiliary_and_rest(clause, inverted=inverted)
-    negation = "not" if clause.negation else ""
-    frequency = " ".join(part.english for part in clause.parts if part.slot == "frequency")
-    subject = clause.subject.english
-    opening = [auxiliary, subject] if inverted else [subject, auxiliary]
-    words = [front, *opening, negation, frequency, rest, english_rest(clause)]
-    return " ".join(word for word in words if word).replace("can not ", "cannot ")
-
-
-def english_rest(clause: Clause) -> str:
-    """What follows the English verb: particle, objects, then place and time."""
-    verb = clause.verb
-    pronouns = [part.english for part in clause.parts if part.slot == "pronoun"]
-    ordered = [part.english for slot in ENGLISH_ORDER for part in clause.parts if part.slot == slot]
-    words = [verb.tail, *pronouns, verb.particle, *ordered]
-    return " ".join(word for word in words if word)
-
-
-# German
-
-
-def german_verb(clause: Clause) -> tuple[str, str]:
-    """The finite verb and what closes the clause: a prefix, a participle or an infinitive."""
-    verb, person = clause.verb, clause.subject.person
-    if clause.modal:
-        present, past = MODALS[clause.modal]
-        return german.conjugate(past if clause.tense == "past" else present, person), verb.prefix + verb.infinitive
-    if clause.tense in ("passive", "past passive"):
-        return german.conjugate("werden" if clause.tense == "passive" else "wurde", person), verb.participle
-    if clause.tense in ("past", "perfect"):
-        simple = {"sein": "war", "haben": "hatte"}.get(verb.infinitive)
-        if simple:
-            return german.conjugate(simple, person), ""
-        return german.conjugate(verb.auxiliary, person), verb.participle
-    return german.present(verb, person), verb.prefix
-
-
-def middle_field(clause: Clause) -> list[str]:
-    parts = list(clause.parts)
-    if clause.verb.reflexive:
-        parts.insert(0, Part("", reflexive(clause), "pronoun"))
-    if clause.tense == "progressive":
-        parts.append(Part("", "gerade", "time"))
-    if clause.negation == "nicht":
-        parts.append(Part("", "nicht", "not"))
-    return [part.german for slot in GERMAN_ORDER for part in parts if part.slot == slot]
-
-
-def reflexive(clause: Clause) -> str:
-    return german.REFLEXIVE.get(clause.subject.person, "sich")
-
-
-def subject_and_middle(clause: Clause) -> list[str]:
-    """What follows the finite verb or conjunction; a reflexive stands before a subject that is no pronoun."""
-    subject = clause.subject.case("nominative")
-    if clause.verb.reflexive and not clause.subject.is_pronoun:
-        plain = replace(clause, verb=replace(clause.verb, reflexive=False))
-        return [reflexive(clause), subject, *middle_field(plain)]
-    return [subject, *middle_field(clause)]
-
-
-def german_main(clause: Clause, front: str = "") -> str:
-    """Verb second: after the subject, or after whatever stands in front."""
-    finite, end = german_verb(clause)
-    subject = clause.subject.case("nominative")
-    words = [front, finite, *subject_and_middle(clause)] if front else [subject, finite, *middle_field(clause)]
-    return " ".join(word for word in (*words, end) if word)
-
-
-def german_question(clause: Clause, question_word: str = "") -> str:
-    finite, end = german_verb(clause)
-    words = [question_word, finite, *subject_and_middle(clause), end]
-    return " ".join(word for word in words if word)
-
-
-def german_final(clause: Clause) -> str:
-    """Verb last, as after a conjunction; a separable prefix rejoins its verb."""
-    finite, end = german_verb(clause)
-    is_prefix = bool(clause.verb.prefix) and end == clause.verb.prefix
-    closing = end + finite if is_prefix else f"{end} {finite}".strip()
-    return " ".join([*subject_and_middle(clause), closing])
+def being(subject: NounPhrase, predicate: Part) -> Clause:
+    return Clause(subject, BE, (predicate,))

@@ -5,7 +5,7 @@ from corpus.words import Noun, Verb
 
 CASES = ("nominative", "accusative", "dative", "genitive")
 PERSONS = ("1s", "2s", "3s", "1p", "3p", "formal")  # ich, du, er, wir, sie, Sie
-Forms = tuple[str, ...]  # one per case, in the order of CASES
+Forms = tuple[str, ...]  # one per case or person
 
 # declension -> gender -> four endings. STRONG: adjectives without an article before them
 ENDINGS: dict[str, dict[str, Forms]] = {}
@@ -19,7 +19,7 @@ DETERMINERS = {
     for english, stem, endings, adjective_endings in read_rows("determiners")
 }
 CONTRACTIONS = dict(read_rows("contractions"))
-IRREGULAR = {verb: dict(zip(PERSONS, forms, strict=True)) for verb, *forms in read_rows("irregular")}
+IRREGULAR = {verb: tuple(forms) for verb, *forms in read_rows("irregular")}
 REFLEXIVE = {"1s": "mich", "2s": "dich", "1p": "uns"}
 
 
@@ -61,30 +61,10 @@ def prepositional(preposition: str, phrase: str) -> str:
     return joined
 
 
-def needs_e(stem: str) -> bool:
-    """Return True if an -e- eases the ending: du arbeit-e-st, er öffn-e-t, but du wohn-st."""
-    return stem[-1] in "td" or stem.endswith(("ffn", "chn", "gn"))
-
-
-def present(verb: Verb, person: str) -> str:
-    """Finite form, without its prefix."""
-    if verb.infinitive in IRREGULAR:
-        return conjugate(verb.infinitive, person)
-    stem = verb.infinitive.removesuffix("n").removesuffix("e")
-    if person == "1s":
-        return stem + "e"
-    if person == "2s":
-        ending = "est" if needs_e(stem) else "t" if stem[-1] in "sßzx" else "st"
-        return verb.second or stem + ending
-    if person == "3s":
-        return verb.third or stem + ("et" if needs_e(stem) else "t")
-    return verb.infinitive
-
-
-def conjugate(name: str, person: str) -> str:
-    """Form of an irregular verb or tense: ("wäre", "2s") gives "wärst"."""
-    return IRREGULAR[name][person]
-
-
 def infinitive_with_zu(verb: Verb) -> str:
     return f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"
+
+
+def conjugate(forms: Forms, person: str) -> str:
+    """The form of a person: conjugate(IRREGULAR["wäre"], "2s") gives "wärst"."""
+    return forms[PERSONS.index(person)]

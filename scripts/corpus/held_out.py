@@ -10,7 +10,7 @@ Everything here is decided by the English line alone, so that a reader can check
 import re
 from itertools import pairwise
 
-from corpus import english, verbs
+from corpus import verbs
 from corpus.numbers import CLOCK, DAYS_IN_MONTH, MONTHS, clock_time, date_in_digits, date_in_words, english_number
 from corpus.phrases import COUNTS
 from corpus.words import ADJECTIVE, ADJECTIVES, NOUNS, Noun, Verb, nouns_of
@@ -22,9 +22,7 @@ BETWEEN |= {*COUNTS, *ADJECTIVE} | {word for verb in OBJECT_VERBS for word in (v
 
 
 def verb_forms(verb: Verb) -> set[str]:
-    base = verb.english
-    past = {english.past(verb), english.past_participle(verb)}
-    return {base, english.third_person(base), english.progressive(verb)} | past
+    return {verb.english, verb.third_person, verb.progressive, verb.past, verb.past_participle}
 
 
 def noun_forms(noun: Noun) -> set[str]:

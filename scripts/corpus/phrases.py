@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from corpus.english import article
 from corpus.german import CASES, Forms, inflect_phrase, prepositional
 from corpus.numbers import in_words
-from corpus.tables import read_objects
+from corpus.tables import read_rows
 from corpus.text import Bilingual, Pair, both
 from corpus.words import Adjective, Noun, Verb
 
-SMALL_NUMBERS = ("two", "three", "four", "five")
 COUNTS = dict(map(in_words, (2, 3, 4, 5, 6, 10)))
 IT = {"masculine": "he", "feminine": "she", "neuter": "it", "plural": "they"}
 
@@ -60,21 +59,10 @@ class Part:
     slot: str
 
 
-@dataclass(frozen=True)
-class Pronoun:
-    """A row of the table of pronouns."""
-
-    name: str
-    english: str
-    english_object: str
-    gender: str
-    person: str
-    nominative: str
-    accusative: str
-    dative: str
-
-
-PRONOUNS = {row.name: row for row in read_objects("pronouns", Pronoun)}
+PRONOUNS = {
+    name: NounPhrase(english, english_object, tuple(forms.split()), gender, person, is_pronoun=True)
+    for name, english, english_object, forms, gender, person in read_rows("pronouns")
+}
 
 
 def noun_phrase(
@@ -98,16 +86,10 @@ def noun_phrase(
     return NounPhrase(phrase, phrase, forms, "plural" if plural else noun.gender, "3p" if plural else "3s")
 
 
-def pronoun(name: str) -> NounPhrase:
-    row = PRONOUNS[name]
-    forms = (row.nominative, row.accusative, row.dative, "")
-    return NounPhrase(row.english, row.english_object, forms, row.gender, row.person, is_pronoun=True)
-
-
 def it_for(phrase: NounPhrase) -> NounPhrase:
     """Pronoun that takes up a thing: English it or them, German by the gender of the antecedent."""
-    shown = pronoun("they" if phrase.is_plural else "it")
-    return replace(shown, forms=pronoun(IT[phrase.gender]).forms, gender=phrase.gender, person=phrase.person)
+    shown = PRONOUNS["they" if phrase.is_plural else "it"]
+    return replace(shown, forms=PRONOUNS[IT[phrase.gender]].forms, gender=phrase.gender, person=phrase.person)
 
 
 def pronoun_for(phrase: NounPhrase) -> NounPhrase:
@@ -115,8 +97,8 @@ def pronoun_for(phrase: NounPhrase) -> NounPhrase:
     if phrase.is_pronoun:
         return phrase
     if phrase.gender == "neuter":
-        return pronoun("she" if phrase.english.endswith("girl") else "it")  # das Mädchen, das Kind
-    return pronoun(IT[phrase.gender])
+        return PRONOUNS["she" if phrase.english.endswith("girl") else "it"]  # das Mädchen, das Kind
+    return PRONOUNS[IT[phrase.gender]]
 
 
 def name_phrase(name: str, gender: str) -> NounPhrase:

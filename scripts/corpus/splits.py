@@ -3,17 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from importlib import import_module
+from typing import NamedTuple
 
-from corpus.chance import Chance
 from corpus.composites import COMPOSITES
+from corpus.draw import Draw
 from corpus.held_out import holds_held_out, shows_held_out
-from corpus.numbers import english_number, german_number, ordinal
-from corpus.phenomena import PHENOMENA as SINGLE
+from corpus.numbers import in_words, ordinal
 from corpus.tables import read_rows
-from corpus.text import Pair
+from corpus.text import Bilingual, Pair, sentence
 
-Draw = Callable[[Chance], Pair]
+Phenomenon = Callable[[Draw], Bilingual]
 
 SEED = 20240601
 TRAIN_LINES = 23_000
@@ -26,57 +26,94 @@ UNSEEN_PER_PHENOMENON = 10
 LONGER_PER_COMPOSITE = 20
 SHORT_COMPOSITES = 0.35  # of a phenomenon's lines, where there are composites
 ATTESTED = 10  # times that every word of the test stands in train, figures aside
-# Numbers have more values than other phenomena have shapes; durations have few of either.
-SHARES = {phenomenon: float(share) for phenomenon, share in read_rows("phenomena")}
+
+SINGLE: dict[str, Phenomenon] = {
+    name: getattr(import_module(f"corpus.phenomena.{module}"), name) for name, module, _ in read_rows("phenomena")
+}
+# Numbers have more values than other phenomena have shapes; durations have few of either
+SHARES = {name: float(share) for name, _, share in read_rows("phenomena")} | {"sentence_pair": 2.0}
 
 
-def sentence_pair(chance: Chance) -> Pair:
+def sentence_pair(draw: Draw) -> Pair:
     """It is cold. Bring me tea! -> Es ist kalt. Bring mir Tee!
 
     Two or three sentences of other phenomena, so that training fills more positions than one has.
     """
-    singles = [PHENOMENA[phenomenon] for phenomenon in SHARES if phenomenon in SINGLE]
-    count = 3 if chance.happens(0.6) else 2
-    pairs = [chance.pick(singles)(chance) for _ in range(count)]
+    count = 3 if draw.happens(0.6) else 2
+    pairs = [sentence(draw.pick(list(SINGLE.values()))(draw)) for _ in range(count)]
     return Pair(" ".join(pair.english for pair in pairs), " ".join(pair.german for pair in pairs))
 
 
-PHENOMENA: dict[str, Draw] = {name: (SINGLE | {"sentence_pair": sentence_pair})[name] for name in SHARES}
+PHENOMENA = SINGLE | {"sentence_pair": sentence_pair}
 
 
-@dataclass(frozen=True)
-class Labelled:
+class Labelled(NamedTuple):
     pair: Pair
     phenomenon: str
     split: str
 
 
-@dataclass
-class Corpus:
-    train: list[Pair] = field(default_factory=list)
-    valid: list[Pair] = field(default_factory=list)
-    test: list[Labelled] = field(default_factory=list)
+class Corpus(NamedTuple):
+    train: list[Pair]
+    valid: list[Pair]
+    test: list[Labelled]
 
 
-class Drawer:
-    """Draws pairs that repeat no line or sentence, and refuses an English line with a second translation."""
+class NewLines:
+    """Lines that repeat no line or sentence; an English line with a second translation is refused."""
 
-    def __init__(self, chance: Chance) -> None:
-        self.chance = chance
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
         self.german_of: dict[str, str] = {}
         self.used: set[str] = set()
 
-    def draw(self, function: Draw, accept: Callable[[Pair], bool]) -> Pair:
+    def of(self, phenomenon: Phenomenon, accept: Callable[[Pair], bool]) -> Pair:
         for _ in range(20_000):
-            pair = function(self.chance)
+            pair = sentence(phenomenon(self.draw))
             known = self.german_of.setdefault(pair.english, pair.german)
             if known != pair.german:
                 raise ValueError(f"two translations of {pair.english!r}: {known!r} and {pair.german!r}")
-            if pair.english in self.used or pair.german in self.used or not accept(pair):
-                continue
-            self.used |= {pair.english, pair.german, *sentences_of(pair.english), *sentences_of(pair.german)}
-            return pair
-        raise ValueError(f"found no new line for {function.__name__} in 20,000 draws")
+            if self.used.isdisjoint(pair) and accept(pair):
+                self.used |= {*pair, *sentences_of(pair.english), *sentences_of(pair.german)}
+                return pair
+        raise ValueError(f"found no new line for {phenomenon.__name__} in 20,000 draws")
+
+    def seen(self, phenomenon: str, accept: Callable[[Pair], bool]) -> Pair:
+        """A line like those of train: a single clause or, sometimes, a composite."""
+        composite = COMPOSITES.get(phenomenon)
+        is_composite = composite and self.draw.happens(SHORT_COMPOSITES)
+        return self.of(composite if composite and is_composite else PHENOMENA[phenomenon], accept)
+
+    def training(self, lines: int) -> list[Pair]:
+        """About that many lines, shared out over the phenomena, in random order."""
+        counts = {name: round(lines * SHARES[name] / sum(SHARES.values())) for name in PHENOMENA}
+        pairs = [self.seen(name, is_trainable) for name, count in counts.items() for _ in range(count)]
+        return self.draw.shuffled(pairs)
+
+    def test(self, attested: set[str]) -> list[Labelled]:
+        """For every phenomenon lines like those of train and lines that it holds out; then the longer lines."""
+
+        def known(accept: Callable[[Pair], bool]) -> Callable[[Pair], bool]:
+            return lambda pair: accept(pair) and words(pair) <= attested
+
+        test = []
+        for name, phenomenon in PHENOMENA.items():
+            seen = [self.seen(name, known(is_trainable)) for _ in range(SEEN_PER_PHENOMENON)]
+            unseen = [self.of(phenomenon, known(is_unseen)) for _ in range(UNSEEN_PER_PHENOMENON)]
+            test += [Labelled(pair, name, "seen_pattern") for pair in seen]
+            test += [Labelled(pair, name, "unseen_combination") for pair in unseen]
+        for name, phenomenon in COMPOSITES.items():
+            longer = [self.of(phenomenon, known(is_longer)) for _ in range(LONGER_PER_COMPOSITE)]
+            test += [Labelled(pair, name, "longer") for pair in longer]
+        return self.draw.shuffled(test)
+
+
+def make_corpus() -> Corpus:
+    """The whole corpus, the same on every machine and Python version."""
+    lines = NewLines(Draw(SEED))
+    train, valid = lines.training(TRAIN_LINES), lines.training(VALID_LINES)
+    counts = Counter(word for pair in train for word in words(pair))
+    return Corpus(train, valid, lines.test({word for word, count in counts.items() if count >= ATTESTED}))
 
 
 def sentences_of(line: str) -> list[str]:
@@ -102,52 +139,7 @@ def is_longer(pair: Pair) -> bool:
     return LONGER[0] <= length(pair.english) <= LONGER[1] and not holds_held_out(pair.english)
 
 
-def seen_function(chance: Chance, phenomenon: str) -> Draw:
-    composite = COMPOSITES.get(phenomenon)
-    return composite if composite and chance.happens(SHORT_COMPOSITES) else PHENOMENA[phenomenon]
-
-
-def make_corpus() -> Corpus:
-    """The whole corpus, the same on every machine and Python version."""
-    chance = Chance(SEED)
-    drawer, corpus = Drawer(chance), Corpus()
-    corpus.train = draw_seen(drawer, TRAIN_LINES)
-    corpus.valid = draw_seen(drawer, VALID_LINES)
-    attested = attested_words(corpus.train)
-    corpus.test = chance.shuffled(draw_test(drawer, attested))
-    return corpus
-
-
-def draw_seen(drawer: Drawer, lines: int) -> list[Pair]:
-    """About that many lines, shared out over the phenomena, in random order."""
-    total = sum(SHARES.values())
-    pairs = [
-        drawer.draw(seen_function(drawer.chance, phenomenon), is_trainable)
-        for phenomenon, share in SHARES.items()
-        for _ in range(round(lines * share / total))
-    ]
-    return drawer.chance.shuffled(pairs)
-
-
-def draw_test(drawer: Drawer, attested: set[str]) -> list[Labelled]:
-    """For every phenomenon lines like those of train and lines that it holds out; then the longer lines."""
-
-    def draw(function: Draw, phenomenon: str, split: str) -> Labelled:
-        accept = {"seen_pattern": is_trainable, "unseen_combination": is_unseen, "longer": is_longer}[split]
-        return Labelled(drawer.draw(function, lambda pair: accept(pair) and words(pair) <= attested), phenomenon, split)
-
-    test = []
-    for phenomenon, function in PHENOMENA.items():
-        for _ in range(SEEN_PER_PHENOMENON):
-            test.append(draw(seen_function(drawer.chance, phenomenon), phenomenon, "seen_pattern"))
-        for _ in range(UNSEEN_PER_PHENOMENON):
-            test.append(draw(function, phenomenon, "unseen_combination"))
-    for phenomenon, composite in COMPOSITES.items():
-        test.extend(draw(composite, phenomenon, "longer") for _ in range(LONGER_PER_COMPOSITE))
-    return test
-
-
-FIGURES = {say(n) for say in (english_number, german_number) for n in range(21, 1000)}
+FIGURES = {word for number in range(21, 1000) for word in in_words(number)}
 FIGURES |= {word for day in range(1, 32) for word in (ordinal(day).english, ordinal(day).german + "n")}
 
 
@@ -155,8 +147,3 @@ def words(pair: Pair) -> set[str]:
     """The words of both sides, but for figures, which are put together from parts."""
     bare = [word.strip(".,!?") for word in f"{pair.english} {pair.german}".split()]
     return {word for word in bare if not any(sign.isdigit() for sign in word) and word.lower() not in FIGURES}
-
-
-def attested_words(train: list[Pair]) -> set[str]:
-    counts = Counter(word for pair in train for word in sorted(words(pair)))
-    return {word for word, count in counts.items() if count >= ATTESTED}

@@ -24,14 +24,7 @@ def both(template: str, *items: Bilingual) -> Pair:
     return Pair(english.format(*(item.english for item in items)), german.format(*(item.german for item in items)))
 
 
-def say(item: Bilingual, mark: str = ".") -> Pair:
-    """Both sides with a capital letter and a closing mark."""
-    return Pair(capitalised(item.english) + mark, capitalised(item.german) + mark)
-
-
-def sentence(template: str, *items: Bilingual, mark: str = ".") -> Pair:
-    return say(both(template, *items), mark)
-
-
-def capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]
+def sentence(item: Bilingual) -> Pair:
+    """Both sides with a capital letter, and a full stop unless there is another mark."""
+    stop = "" if item.english.endswith(("?", "!", ".")) else "."
+    return Pair(*(text[0].upper() + text[1:] + stop for text in (item.english, item.german)))

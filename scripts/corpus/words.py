@@ -50,12 +50,13 @@ class Verb:
     english: str
     particle: str  # movable: "picks him up"
     tail: str  # fixed: "waits for him"
+    third_person: str
+    progressive: str
     past: str
     past_participle: str
     infinitive: str  # German, without the prefix
     prefix: str
-    second: str
-    third: str
+    present: tuple[str, ...]  # ich, du, er, wir, sie, Sie
     participle: str
     auxiliary: str
     imperative: str
@@ -91,6 +92,11 @@ VERBS = read_objects("verbs", Verb)
 def nouns_of(*classes: str) -> tuple[Noun, ...]:
     """Nouns of at least one of the classes, in the order of the table."""
     return tuple(noun for noun in NOUNS if noun.belongs_to(*classes))
+
+
+@cache
+def adjectives_of(noun: Noun) -> tuple[Adjective, ...]:
+    return tuple(adjective for adjective in ADJECTIVES if noun.belongs_to(*adjective.classes))
 
 
 @cache

@@ -1,72 +1,69 @@
 """Clauses joined, denied and asked, and where the two languages differ."""
 
-from dataclasses import replace
-
-from corpus import build, choices, tenses
-from corpus.chance import Chance
-from corpus.clauses import Clause, german_main, german_question
+from corpus.clauses import Clause, being
+from corpus.draw import OWNERS, Draw, is_city
 from corpus.phenomena.agreement import DESCRIBABLE, predicate
-from corpus.phenomena.subordinate import circumstance
-from corpus.phrases import NounPhrase, Part, noun_phrase, pronoun, pronoun_for
+from corpus.phenomena.subordinate import WITH_PERSON, circumstance
+from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, pronoun_for
 from corpus.tables import phrases
-from corpus.text import Bilingual, Pair, both, say, sentence
-from corpus.verbs import BE, DATIVE, HAVE, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED
+from corpus.text import Bilingual, Pair, both
+from corpus.verbs import BE, HAVE, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED
 from corpus.words import NOUN, nouns_of
 
 AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
 
 
-def conjunction(chance: Chance) -> Pair:
+def conjunction(draw: Draw) -> Bilingual:
     """Peter reads a book, and Anna sings a song. -> Peter liest ein Buch, und Anna singt ein Lied."""
-    kind, subject = chance.number(1, 5), choices.someone(chance)
+    kind, subject = draw.number(1, 5), draw.someone()
     if kind == 4:
-        return therefore(chance, subject)
+        return therefore(draw, subject)
     if kind == 5:
-        return both_objects(chance, subject)
-    other = choices.someone_else(chance, subject)
-    first = build.anything(chance, subject)
-    second = build.anything(chance, pronoun_for(subject) if kind == 3 else other)
-    if kind != 3:
-        first = tenses.perhaps_past(chance, first, 0.3, timed=0.2)
-    return sentence((AND, BUT, OR)[kind - 1], first, second)
+        return both_objects(draw, subject)
+    other = draw.someone_else(subject)
+    first = draw.anything(subject)
+    second = draw.anything(pronoun_for(subject) if kind == 3 else other)
+    first = first if kind == 3 else draw.perhaps_past(first, 0.3, timed=0.2)
+    return both((AND, BUT, OR)[kind - 1], first, second)
 
 
-def therefore(chance: Chance, subject: NounPhrase) -> Pair:
+def therefore(draw: Draw, subject: NounPhrase) -> Bilingual:
     """It is cold, so she stays at home. After deshalb the verb comes first."""
-    cause = circumstance(chance, subject)
-    feels = chance.happens(0.3) and cause.verb is not BE
-    outcome = (build.state if feels else build.anything)(chance, pronoun_for(subject))
-    return sentence("{}, so {} | {}, {}", cause, Pair(outcome.english, german_main(outcome, front="deshalb")))
+    cause = circumstance(draw, subject)
+    feels = draw.happens(0.3) and cause.verb is not BE
+    outcome = (draw.state if feels else draw.anything)(pronoun_for(subject))
+    return both("{}, so {} | {}, {}", cause, Pair(outcome.english, outcome.german_main(front="deshalb")))
 
 
-def both_objects(chance: Chance, subject: NounPhrase) -> Pair:
+def both_objects(draw: Draw, subject: NounPhrase) -> Bilingual:
     """She buys a book and two pears."""
-    nouns = chance.shuffled(nouns_of("food", "drink", "ware"))[:2]
-    things = [choices.some_phrase(chance, noun, described=0.2).as_object("accusative") for noun in nouns]
+    nouns = draw.shuffled(nouns_of("food", "drink", "ware"))[:2]
+    things = [draw.some(noun, described=0.2).as_object("accusative") for noun in nouns]
     verb = VERB["bring along" if any(noun.belongs_to("drink") for noun in nouns) else "buy"]
     goal = Part(*both("{} and {} | {} und {}", *things), "accusative")
-    return say(tenses.in_any_tense(chance, Clause(subject, verb, (goal,))))
+    return draw.in_any_tense(Clause(subject, verb, (goal,)))
 
 
-def negation(chance: Chance) -> Pair:
+def negation(draw: Draw) -> Bilingual:
     """He does not have a car. -> Er hat kein Auto.   I do not read the book. -> Ich lese das Buch nicht."""
-    subject, kind = choices.someone(chance), chance.number(1, 4)
+    subject, kind = draw.someone(), draw.number(1, 4)
     if kind == 1:
-        return say(without_any(chance, subject))
+        return without_any(draw, subject)
     if kind == 2:
-        return say(not_so(chance))
-    clause = build.anything(chance, subject)
-    if not build.is_definite(clause):
-        clause = (build.journey if chance.happens(0.4) else build.state)(chance, subject)
-    shown = tenses.in_any_tense(chance, clause)
-    if shown.tense == "progressive":
-        shown = shown.in_tense("present")
-    shown = replace(shown, parts=tuple(part for part in shown.parts if not is_repeated(part))).negated()
-    if kind == 4 and shown.tense == "present" and not shown.verb.is_any("state") and shown.verb.name != "be":
-        shown = shown.with_modal(chance.pick(("can", "want to", "have to", "must")))
-        # English must not forbids: German darf nicht
-        return say(Pair(shown.english, shown.with_modal("may").german) if shown.modal == "must" else shown)
-    return say(shown)
+        noun = draw.pick(DESCRIBABLE)
+        thing = noun_phrase(noun, draw.pick(OWNERS) if noun.belongs_to("kin") else "the")
+        tense = draw.pick(("present", "past"))
+        return being(thing, predicate(draw.suitable(noun))).in_tense(tense).negated()
+    clause = draw.anything(subject)
+    if not clause.is_definite():
+        clause = (draw.journey if draw.happens(0.4) else draw.state)(subject)
+    clause = draw.in_any_tense(clause)
+    clause = clause.in_tense("present") if clause.tense == "progressive" else clause
+    clause = clause.without(is_repeated).negated()
+    if kind == 4 and clause.tense == "present" and not clause.verb.is_any("state") and clause.verb.name != "be":
+        clause = clause.with_modal(draw.pick(("can", "want to", "have to", "must")))
+    # English must not forbids: German darf nicht
+    return Pair(clause.english, clause.with_modal("may").german) if clause.modal == "must" else clause
 
 
 def is_repeated(part: Part) -> bool:
@@ -74,171 +71,145 @@ def is_repeated(part: Part) -> bool:
     return part.slot == "frequency" or part.english.startswith("every ") or part.english == "soon"
 
 
-def without_any(chance: Chance, subject: NounPhrase) -> Clause:
+def without_any(draw: Draw, subject: NounPhrase) -> Bilingual:
     """An indefinite object: not a car, not any cars; German kein."""
-    bought = [verb for verb in TRANSITIVE if verb.takes_any("ware", "text", "food", "drink")]
-    verb = chance.pick((HAVE, *bought))
-    noun = chance.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
-    plural = choices.perhaps_plural(chance, noun, 0.4)
-    adjective = choices.adjective_for(chance, noun, 0.25)
-    none = noun_phrase(noun, "no", adjective, plural=plural)
-    article = "any" if plural or noun.belongs_to("mass") else "a"
-    shown = noun_phrase(noun, article, adjective, plural=plural).english
-    clause = Clause(subject, verb, (Part(shown, none.case("accusative"), "accusative"),), negation="kein")
-    return clause if verb is HAVE else tenses.in_any_tense(chance, clause)
+    verb = draw.pick((HAVE, *(verb for verb in TRANSITIVE if verb.takes_any("ware", "text", "food", "drink"))))
+    noun = draw.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
+    plural = draw.plural(noun, 0.4)
+    adjective = draw.adjective_for(noun, 0.25)
+    none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative")
+    shown = noun_phrase(noun, "any" if plural or noun.belongs_to("mass") else "a", adjective, plural=plural).english
+    clause = Clause(subject, verb, (Part(shown, none, "accusative"),), negation="kein")
+    return clause if verb is HAVE else draw.in_any_tense(clause)
 
 
-def not_so(chance: Chance) -> Clause:
-    """The film was not good."""
-    noun = chance.pick(DESCRIBABLE)
-    phrase = noun_phrase(noun, chance.pick(choices.OWNERS) if noun.belongs_to("kin") else "the")
-    tense = chance.pick(("present", "past"))
-    return build.being(phrase, predicate(choices.suitable(chance, noun))).in_tense(tense).negated()
-
-
-def word_order(chance: Chance) -> Pair:
+def word_order(draw: Draw) -> Bilingual:
     """We travel to Rome by train next week. -> Wir reisen nächste Woche mit dem Zug nach Rom."""
-    subject = choices.someone(chance)
-    verb = VERB[chance.pick(("drive", "travel", "come"))]
-    goal = choices.city_destination(chance) if verb.english == "travel" else choices.destination(chance, by_car=True)
-    way = choices.means(chance, goal)
-    if chance.happens(0.3):
-        way = Part(*choices.person_besides(chance, subject).after(Pair("with", "mit"), "dative"), "means")
-    clause = tenses.in_any_tense(chance, Clause(subject, verb, (goal, way)))
-    if clause.tense in ("present", "future") and chance.happens(0.3):
-        clause = clause.with_modal(chance.pick(("can", "want to", "must"))).in_tense("present")
-    return say(tenses.time_perhaps_first(chance, clause))
+    subject = draw.someone()
+    verb = VERB[draw.pick(("drive", "travel", "come"))]
+    goal = draw.city("to", "direction") if verb.english == "travel" else draw.destination(by_car=True)
+    # By train and by bus between cities, not by train to the kitchen
+    ways = phrases("means")
+    way = Part(*draw.pick(ways[:5] if is_city(goal) else ways[1:4] + ways[5:]), "means")
+    if draw.happens(0.3):
+        way = Part(*draw.person_besides(subject).after(Pair("with", "mit"), "dative"), "means")
+    clause = draw.in_any_tense(Clause(subject, verb, (goal, way)))
+    if clause.tense in ("present", "future") and draw.happens(0.3):
+        clause = clause.with_modal(draw.pick(("can", "want to", "must"))).in_tense("present")
+    return draw.time_first(clause)
 
 
-def formal_address(chance: Chance) -> Pair:
+def formal_address(draw: Draw) -> Bilingual:
     """Mrs. Weber, can you call me? -> Frau Weber, können Sie mich anrufen?"""
-    name = both("{} {}, | {} {},", chance.pick(phrases("title")), chance.pick(phrases("surname")))
-    you, kind = pronoun("you (formal)"), chance.number(1, 3)
-    clause = build.action(chance, you, among=tuple(verb for verb in WILLED if not verb.reflexive))
+    name = both("{} {}, | {} {},", draw.pick(phrases("title")), draw.pick(phrases("surname")))
+    you, kind = PRONOUNS["you (formal)"], draw.number(1, 3)
+    clause = draw.action(you, among=[verb for verb in WILLED if not verb.reflexive])
     while any(part.english.startswith("your ") for part in clause.parts):
-        clause = build.action(chance, you, among=WILLED)
+        clause = draw.action(you, among=WILLED)
     if kind == 1:
-        polite = clause.with_modal(chance.pick(("can", "would like to", "have to", "want to")))
-        return sentence("{} {} | {} {}", name, polite.question(), mark="?")
-    if kind == 2:
-        return sentence("{} {} | {} {}", name, tenses.in_any_tense(chance, clause).question(), mark="?")
-    asked = german_question(clause).split(" ")
-    asked.insert(2 + sum(part.slot == "pronoun" for part in clause.parts), "bitte")
-    request = Pair(clause.english.removeprefix("you "), " ".join(asked))
-    return sentence("{} please {} | {} {}", name, request, mark="!")
+        clause = clause.with_modal(draw.pick(("can", "would like to", "have to", "want to")))
+    elif kind == 2:
+        clause = draw.in_any_tense(clause)
+    asked = clause.question()
+    if kind < 3:
+        return both("{} {} | {} {}", name, asked)
+    request = asked.german.removesuffix("?").split(" ")
+    request.insert(2 + clause.has("pronoun"), "bitte")
+    return both("{} please {}! | {} {}!", name, Pair(clause.english.removeprefix("you "), " ".join(request)))
 
 
-def idiom(chance: Chance) -> Pair:
+def idiom(draw: Draw) -> Bilingual:
     """She likes to read the newspaper. -> Sie liest gern die Zeitung.   I am hungry. -> Ich habe Hunger."""
-    subject = choices.someone(chance)
-    return say(chance.recipe((2, likes_to), (1, has_a_need), (1, there_is), (1, language))(chance, subject))
+    subject, kind = draw.someone(), draw.number(1, 5)
+    if kind <= 2:
+        clause = draw.anything(subject)
+        if clause.verb.is_any("state", "sudden") or clause.verb.frame == "dative":
+            clause = draw.activity(subject)
+        german = clause.having(Part("", "gern", "frequency")).german
+        return both("{} {} | {1}", Clause(subject, VERB["like"]), Pair(clause.infinitive().english, german))
+    if kind == 3:
+        return has_a_need(draw, subject)
+    if kind == 4:
+        return there_is(draw)
+    language = draw.listed("language", "accusative")
+    clause = Clause(subject, VERB[draw.pick(("understand", "learn"))], (language,))
+    return draw.in_any_tense(clause) if clause.verb.name == "learn" else clause
 
 
-def likes_to(chance: Chance, subject: NounPhrase) -> Bilingual:
-    clause = build.anything(chance, subject)
-    if clause.verb.is_any("state", "sudden") or clause.verb.frame == "dative":
-        clause = build.activity(chance, subject)
-    like = Clause(subject, replace(clause.verb, english="like", tail="", particle=""))
-    german = clause.having(Part("", "gern", "frequency")).german
-    return Pair(f"{like.english} {clause.infinitive().english}", german)
+def has_a_need(draw: Draw, subject: NounPhrase) -> Bilingual:
+    """I am hungry: German has hunger, and has it urgent."""
+    english, german = draw.pick(phrases("need"))
+    tense = draw.pick(("present", "past"))
+    times = [draw.past_time()] if tense == "past" and draw.happens(0.7) else []
+    owned = [Part("", word, "pronoun" if word == "es" else "accusative") for word in german.split()]
+    feeling = being(subject, Part(english, "", "predicate")).in_tense(tense).having(*times)
+    return Pair(feeling.english, Clause(subject, HAVE, (*owned, *times), tense).german)
 
 
-def has_a_need(chance: Chance, subject: NounPhrase) -> Bilingual:
-    """I am in a hurry: German has hunger, and "has it hurried"."""
-    english, german = chance.pick(phrases("need"))
-    tense = chance.pick(("present", "past"))
-    feeling = build.being(subject, Part(english, "", "predicate")).in_tense(tense)
-    words = tuple(Part("", word, "pronoun" if word == "es" else "accusative") for word in german.split())
-    having = Clause(subject, HAVE, words, tense)
-    if tense == "past" and chance.happens(0.7):
-        time = choices.past_time(chance)
-        feeling, having = feeling.having(time), having.having(time)
-    return Pair(feeling.english, having.german)
-
-
-def language(chance: Chance, subject: NounPhrase) -> Bilingual:
-    name = choices.listed(chance, "language", "accusative")
-    clause = Clause(subject, VERB[chance.pick(("understand", "learn"))], (name,))
-    return tenses.in_any_tense(chance, clause) if clause.verb.name == "learn" else clause
-
-
-def there_is(chance: Chance, _: NounPhrase) -> Bilingual:
+def there_is(draw: Draw) -> Bilingual:
     """There is a bakery in the village. -> Im Dorf gibt es eine Bäckerei."""
-    where = choices.location(chance, NOUN[chance.pick(("village", "city"))])
-    if chance.happens(0.5):
-        where = choices.in_a_city(chance)
+    where = draw.location("village", "city")
+    where = draw.city("in", "place") if draw.happens(0.5) else where
     outdoors = (NOUN[name] for name in ("park", "market", "lake", "forest", "street"))
-    noun = chance.pick((*nouns_of("building"), *outdoors))
-    adjective = choices.adjective_for(chance, noun, 0.5)
-    plural = chance.happens(0.5)
-    count = chance.pick(("many", "two", "three", "four", "no")) if plural else chance.pick(("a", "a", "no"))
+    noun = draw.pick((*nouns_of("building"), *outdoors))
+    adjective = draw.adjective_for(noun, 0.5)
+    plural = draw.happens(0.5)
+    count = draw.pick(("many", "two", "three", "four", "no") if plural else ("a", "a", "no"))
     thing = noun_phrase(noun, count, adjective, plural=plural).as_object("accusative")
     return both(f"there {'are' if plural else 'is'} {{0}} {{1}} | {{1}} gibt es {{0}}", thing, where)
 
 
-def question(chance: Chance) -> Pair:
+def question(draw: Draw) -> Bilingual:
     """Where did you buy the book? -> Wo hast du das Buch gekauft?"""
-    return say(asked(chance), "?")
+    kind = draw.number(1, 6)
+    if kind == 3:
+        return ask_who(draw)
+    if kind == 4:
+        return ask_which(draw)
+    if kind == 6:
+        word = draw.pick(phrases("question word"))
+        clause = draw.anything(asked_about(draw))
+        return (clause if word.english == "how often" else plain_past(draw, clause)).question(word)
+    subject = asked_about(draw)
+    if kind == 1:
+        return draw.in_any_tense(draw.anything(subject)).question()
+    if kind == 2:
+        clause = draw.action(subject, among=WILLED)
+        return clause.with_modal(draw.pick(("can", "want to", "may", "should"))).question()
+    clause = draw.activity(subject)
+    clause = draw.action(subject, among=TRANSITIVE[:6]) if draw.happens(0.5) else clause
+    # The question leaves out the location that answers it
+    clause = plain_past(draw, clause.without(lambda part: part.slot == "place"))
+    return clause.question(Pair("where", "wo"))
 
 
-def asked(chance: Chance) -> Bilingual:
-    return chance.recipe((1, whether), (1, whether_modal), (1, who), (1, which), (1, where), (1, why_or_when))(chance)
+def asked_about(draw: Draw) -> NounPhrase:
+    return draw.until(draw.someone, lambda phrase: phrase.english != "I")
 
 
-def asked_about(chance: Chance) -> NounPhrase:
-    return chance.until(choices.someone, lambda phrase: phrase.english != "I")
+def plain_past(draw: Draw, clause: Clause) -> Clause:
+    return clause.in_past() if not clause.verb.is_any("no_past") and draw.happens(0.5) else clause
 
 
-def plain_past(chance: Chance, clause: Clause) -> Clause:
-    return clause.in_past() if not clause.verb.is_any("no_past") and chance.happens(0.5) else clause
-
-
-def whether(chance: Chance) -> Bilingual:
-    return tenses.in_any_tense(chance, build.anything(chance, asked_about(chance))).question()
-
-
-def whether_modal(chance: Chance) -> Bilingual:
-    clause = build.action(chance, asked_about(chance), among=WILLED)
-    return clause.with_modal(chance.pick(("can", "want to", "may", "should"))).question()
-
-
-def why_or_when(chance: Chance) -> Bilingual:
-    word = chance.pick(phrases("question word"))
-    clause = build.anything(chance, asked_about(chance))
-    return (clause if word.english == "how often" else plain_past(chance, clause)).question(word)
-
-
-def where(chance: Chance) -> Bilingual:
-    """Where does Anna dance? Without the location that answers it."""
-    clause = build.activity(chance, asked_about(chance))
-    if chance.happens(0.5):
-        clause = build.action(chance, clause.subject, among=TRANSITIVE[:6])
-    return plain_past(chance, clause.without("place")).question(Pair("where", "wo"))
-
-
-def who(chance: Chance) -> Bilingual:
+def ask_who(draw: Draw) -> Bilingual:
     """Who is the subject: Wer liest das Buch? Who is the object: Wen besuchst du? Wem hilfst du?"""
-    word = NounPhrase("who", "whom", ("wer", "wen", "wem", "wessen"), "masculine", "3s")
-    if chance.happens(0.5):
-        return tenses.in_any_tense(chance, build.anything(chance, word))
-    verb = chance.pick([verb for verb in TRANSITIVE + DATIVE if "person" in verb.classes and not verb.tail])
-    clause = tenses.in_any_tense(chance, Clause(asked_about(chance), verb))
-    return clause.question(word.as_object(verb.frame))
+    who = NounPhrase("who", "whom", ("wer", "wen", "wem", "wessen"), "masculine", "3s")
+    if draw.happens(0.5):
+        return both("{}? | {}?", draw.in_any_tense(draw.anything(who)))
+    verb = draw.pick(WITH_PERSON)
+    return draw.in_any_tense(Clause(asked_about(draw), verb)).question(who.as_object(verb.frame))
 
 
-def which(chance: Chance) -> Bilingual:
+def ask_which(draw: Draw) -> Bilingual:
     """Which book do you read? How many books? What?"""
-    verb = chance.pick([verb for verb in SIMPLY_WILLED if verb.frame == "accusative"])
+    verb = draw.pick([verb for verb in SIMPLY_WILLED if verb.frame == "accusative"])
     nouns = [noun for noun in nouns_of(*verb.classes) if not noun.belongs_to("kin", "mass")]
     if not nouns:
-        return asked(chance)
-    noun, kind = chance.pick(nouns), chance.number(1, 3)
-    clause = tenses.in_any_tense(chance, Clause(asked_about(chance), verb))
+        return question(draw)
+    noun, kind = draw.pick(nouns), draw.number(1, 3)
+    clause = draw.in_any_tense(Clause(asked_about(draw), verb))
     if kind == 1:
-        return who(chance) if "person" in verb.classes else clause.question(Pair("what", "was"))
+        return ask_who(draw) if verb.takes_any("person") else clause.question(Pair("what", "was"))
     if kind == 2 and noun.countable:
         return clause.question(Pair(f"how many {noun.english_plural}", f"wie viele {noun.german_plural}"))
     return clause.question(noun_phrase(noun, "which").as_object("accusative"))
-
-
-PHENOMENA = (conjunction, negation, word_order, formal_address, idiom, question)

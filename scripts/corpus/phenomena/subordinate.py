@@ -1,30 +1,20 @@
 """Clauses in clauses, with the verb last: reasons, conditions, reports and relative clauses."""
 
-from corpus import build, choices, german, tenses
-from corpus.chance import Chance
-from corpus.clauses import Clause
+from corpus import verbs
+from corpus.clauses import Clause, acting, being
+from corpus.draw import PEOPLE, Draw
+from corpus.german import ENDINGS
 from corpus.phenomena.agreement import predicate
 from corpus.phenomena.cases import FOR, WITH
-from corpus.phrases import NounPhrase, Part, noun_phrase, pronoun, pronoun_for
+from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, pronoun_for
 from corpus.tables import phrases
-from corpus.text import Pair, both, say, sentence
-from corpus.verbs import (
-    DATIVE,
-    EVERYDAY,
-    HAVE,
-    INTRANSITIVE,
-    KNOW_THAT,
-    OTHER,
-    POSITION,
-    SEPARABLE,
-    TRANSITIVE,
-    VERB,
-    WILLED,
-)
+from corpus.text import Bilingual, Pair, both
+from corpus.verbs import EVERYDAY, OTHER, TRANSITIVE, VERB, WILLED
 from corpus.words import NOUN, Verb, nouns_of
 
 REASONS = phrases("reason")
-SHARED = tuple(verb for verb in INTRANSITIVE if verb.name in ("work", "dance", "study", "go out", "go shopping"))
+SHARED = tuple(v for v in verbs.INTRANSITIVE if v.name in ("work", "dance", "study", "go out", "go shopping"))
+WITH_PERSON = tuple(v for v in TRANSITIVE + verbs.DATIVE if v.takes_any("person") and not v.tail)
 
 
 def under(conjunction: Pair, clause: Clause) -> Pair:
@@ -32,144 +22,125 @@ def under(conjunction: Pair, clause: Clause) -> Pair:
     return both("{} {} | {} {}", conjunction, clause.final())
 
 
-def weather(chance: Chance) -> Clause:
+def weather(draw: Draw) -> Clause:
     """It is cold; the weather is good; it is raining."""
-    kind = chance.number(1, 3)
+    kind = draw.number(1, 3)
     if kind == 1:
-        return Clause(pronoun("it"), OTHER["rain"], tense="progressive")
+        return Clause(PRONOUNS["it"], OTHER["rain"], tense="progressive")
     if kind == 2:
-        return build.being(pronoun("it"), choices.listed(chance, "temperature", "predicate"))
-    return build.being(noun_phrase(NOUN["weather"]), choices.listed(chance, "weather", "predicate"))
+        return being(PRONOUNS["it"], draw.listed("temperature", "predicate"))
+    return being(noun_phrase(NOUN["weather"]), draw.listed("weather", "predicate"))
 
 
-def circumstance(chance: Chance, subject: NounPhrase) -> Clause:
+def circumstance(draw: Draw, subject: NounPhrase) -> Clause:
     """A likely reason or occasion of what the subject does."""
-    return chance.recipe(
-        (1, lambda chance, _: weather(chance)),
-        (1, lambda chance, who: Clause(who, HAVE, (choices.listed(chance, "possession", "accusative"),))),
-        (1, build.state),
-        (1, intention),
-        (1, lambda chance, who: tenses.in_past(chance, everyday_action(chance, who), timed=0.2)),
-        (1, build.activity),
-    )(chance, subject)
+    kind = draw.number(1, 6)
+    if kind == 1:
+        return weather(draw)
+    if kind == 2:
+        return Clause(subject, verbs.HAVE, (draw.listed("possession", "accusative"),))
+    if kind == 4:
+        action = draw.action(subject, among=WILLED, described=0.2)
+        return action.with_modal(draw.pick(("want to", "must", "can")))
+    if kind == 5:
+        return draw.in_past(draw.action(subject, among=EVERYDAY, described=0.2), timed=0.2)
+    return draw.state(subject) if kind == 3 else draw.activity(subject)
 
 
-def intention(chance: Chance, subject: NounPhrase) -> Clause:
-    action = build.action(chance, subject, among=WILLED, described=0.2)
-    return action.with_modal(chance.pick(("want to", "must", "can")))
-
-
-def everyday_action(chance: Chance, subject: NounPhrase) -> Clause:
-    return build.action(chance, subject, among=EVERYDAY, described=0.2)
-
-
-def main_clause(chance: Chance, subject: NounPhrase, why: Clause) -> Clause:
+def main_clause(draw: Draw, subject: NounPhrase, why: Clause) -> Clause:
     """Something to do under the circumstances; under some, one stays at home."""
-    if why.verb.english in ("be", "have", "rain") and chance.happens(0.25):
-        return Clause(subject, POSITION["stay"], (Part("at home", "zu Hause", "place"),))
-    return tenses.perhaps_past(chance, build.anything(chance, subject), 0.3, timed=0.2)
+    if why.verb.english in ("be", "have", "rain") and draw.happens(0.25):
+        return Clause(subject, verbs.POSITION["stay"], (Part("at home", "zu Hause", "place"),))
+    return draw.perhaps_past(draw.anything(subject), 0.3, timed=0.2)
 
 
-def verb_final(chance: Chance) -> Pair:
+def verb_final(draw: Draw) -> Bilingual:
     """She stays at home because she is ill. -> Sie bleibt zu Hause, weil sie krank ist."""
-    subject = choices.someone(chance)
-    if chance.happens(0.45):
-        return reported(chance, subject)
-    why = circumstance(chance, pronoun_for(subject))
-    main = main_clause(chance, subject, why)
-    return sentence("{} {} | {}, {}", main, under(chance.pick(REASONS), why))
+    subject = draw.someone()
+    if not draw.happens(0.45):
+        why = circumstance(draw, pronoun_for(subject))
+        main = main_clause(draw, subject, why)
+        return both("{} {} | {}, {}", main, under(draw.pick(REASONS), why))
+    saying, conjunction = draw.pick(phrases("saying"))
+    name, word = saying.split()
+    verb = verbs.KNOW_THAT if name == "know" else OTHER.get(name) or VERB[name]
+    main = Clause(subject, verb, negation="nicht" if saying == "know whether" else "")
+    said = draw.in_any_tense(draw.anything(draw.someone()))
+    said = said if draw.happens(0.75) else circumstance(draw, draw.someone())
+    return both("{} {} | {}, {}", main, under(Pair(word, conjunction), said))
 
 
-def reported(chance: Chance, subject: NounPhrase) -> Pair:
-    """I know that he is coming; she asks whether it is raining."""
-    english, conjunction = chance.pick(phrases("saying"))
-    name, shown = english.split()
-    verb = KNOW_THAT if name == "know" else OTHER.get(name) or VERB[name]
-    main = Clause(subject, verb, negation="nicht" if english == "know whether" else "")
-    said = tenses.in_any_tense(chance, build.anything(chance, choices.someone(chance)))
-    said = said if chance.happens(0.75) else circumstance(chance, choices.someone(chance))
-    return sentence("{} {} | {}, {}", main, under(Pair(shown, conjunction), said))
-
-
-def subordinate_clause(chance: Chance) -> Pair:
+def subordinate_clause(draw: Draw) -> Bilingual:
     """If it is cold, we stay at home. -> Wenn es kalt ist, bleiben wir zu Hause."""
-    subject = choices.someone(chance)
-    if chance.happens(0.25):
-        return when_past(chance, subject)
-    conjunction = chance.pick(phrases("occasion") + REASONS[1:])
-    word = conjunction.english
-    why = circumstance(chance, subject)
+    subject = draw.someone()
+    if draw.happens(0.25):
+        return when_past(draw, subject)
+    conjunction = draw.pick(phrases("occasion") + REASONS[1:])
+    why, word = circumstance(draw, subject), conjunction.english
     if word in ("before", "as soon as"):
-        why = build.action(chance, subject, among=WILLED)
+        why = draw.action(subject, among=WILLED)
     elif word == "while":
-        why = build.activity(chance, subject)
-    main = main_clause(chance, pronoun_for(subject) if why.subject == subject else subject, why)
+        why = draw.activity(subject)
+    main = main_clause(draw, pronoun_for(subject) if why.subject == subject else subject, why)
     if word == "while":
-        main = build.action(chance, choices.someone_else(chance, subject))
+        main = draw.action(draw.someone_else(subject))
     if conjunction not in REASONS:
-        main = main.in_tense("present").without("time")
-    return say(main.after(under(conjunction, why)))
+        main = main.in_tense("present").without(lambda part: part.slot == "time")
+    return main.after(under(conjunction, why))
 
 
-def when_past(chance: Chance, subject: NounPhrase) -> Pair:
+def when_past(draw: Draw, subject: NounPhrase) -> Bilingual:
     """When I was ill, I read a book. -> Als ich krank war, habe ich ein Buch gelesen."""
-    states = [build.state(chance, subject), build.being(subject, choices.location(chance))]
+    states = [draw.state(subject), being(subject, draw.location())]
     if subject.person in ("1s", "2s", "3s"):
-        states.append(build.being(subject, Part("a child", "ein Kind", "predicate")))
-    main = tenses.in_past(chance, everyday_action(chance, pronoun_for(subject)), timed=0)
-    when = chance.pick(states).in_past().final("when {} | als {}")
+        states.append(being(subject, Part("a child", "ein Kind", "predicate")))
+    main = draw.in_past(draw.action(pronoun_for(subject), among=EVERYDAY, described=0.2), timed=0)
+    when = draw.pick(states).in_past().final("when {} | als {}")
     if main.tense != "past" or main.verb.is_any("ambiguous_past"):
-        main = build.state(chance, main.subject).in_past()
-    return say(main.after(when))
+        main = draw.state(main.subject).in_past()
+    return main.after(when)
 
 
-def relative_clause(chance: Chance) -> Pair:
+def relative_clause(draw: Draw) -> Bilingual:
     """The man who reads the book is nice. -> Der Mann, der das Buch liest, ist nett."""
-    is_person = chance.happens(0.5)
-    noun = chance.pick(choices.STRANGERS if is_person else nouns_of("ware", "text", "clothing", "dish"))
-    if is_person:
-        verbs = chance.shuffled([verb for verb in TRANSITIVE if "person" in verb.classes])
-        head = choices.described(chance, noun, "the", 0.2, plural=chance.happens(0.15))
-        relative = about_person(chance, head)
+    if draw.happens(0.5):
+        noun = draw.pick([noun for noun in PEOPLE if not noun.belongs_to("kin")])
+        others = draw.shuffled([verb for verb in TRANSITIVE if verb.takes_any("person")])
+        head = draw.described(noun, "the", 0.2, plural=draw.happens(0.15))
+        relative = about_person(draw, head)
     else:
-        head = choices.described(chance, noun, "the", 0.2, plural=chance.happens(0.2))
-        verbs = chance.shuffled([verb for verb in TRANSITIVE + SEPARABLE if verb.takes(noun)])
-        relative = about_thing(chance, head, verbs[1:])
+        noun = draw.pick(nouns_of("ware", "text", "clothing", "dish"))
+        head = draw.described(noun, "the", 0.2, plural=draw.happens(0.2))
+        others = draw.shuffled([verb for verb in TRANSITIVE + verbs.SEPARABLE if verb.takes(noun)])
+        relative = about_thing(draw, head, others[1:])
     whole = head.within("{} {} | {}, {},", relative)
-    if chance.happens(0.5):
-        return say(build.being(whole, predicate(choices.suitable(chance, noun))))
-    main = build.acting(choices.someone(chance), verbs[0], whole)
-    if not main.verb.is_any("no_past", "ambiguous_past") and chance.happens(0.3):
+    if draw.happens(0.5):
+        return being(whole, predicate(draw.suitable(noun)))
+    main = acting(draw.someone(), others[0], whole)
+    if not main.verb.is_any("no_past", "ambiguous_past") and draw.happens(0.3):
         main = main.in_past()
-    return say(Pair(main.english, main.german.removesuffix(",").replace(",,", ",")))
+    return Pair(main.english, main.german.removesuffix(",").replace(",,", ","))
 
 
 def relative_pronoun(head: NounPhrase, english: str) -> NounPhrase:
-    return NounPhrase(english, english, german.RELATIVE[head.gender], head.gender, head.person)
+    return NounPhrase(english, english, ENDINGS["relative"][head.gender], head.gender, head.person)
 
 
-def about_person(chance: Chance, head: NounPhrase) -> Pair:
+def about_person(draw: Draw, head: NounPhrase) -> Pair:
     """A relative clause with the person as subject, as dative object, or after a preposition."""
-    kind = chance.number(1, 4)
+    kind = draw.number(1, 4)
     if kind <= 2:
-        clause = build.anything(chance, relative_pronoun(head, "who"))
-        return tenses.perhaps_past(chance, clause, 0.3, timed=0.3).final()
-    subject, whom = choices.someone(chance), relative_pronoun(head, "whom")
+        return draw.perhaps_past(draw.anything(relative_pronoun(head, "who")), 0.3, timed=0.3).final()
+    subject, whom = draw.someone(), relative_pronoun(head, "whom")
     if kind == 3:
-        others = [verb for verb in TRANSITIVE + DATIVE if "person" in verb.classes and not verb.tail]
-        clause = Clause(subject, chance.pick(others))
-        clause = tenses.perhaps_past(chance, clause, 0.4, timed=0.3)
+        clause = draw.perhaps_past(Clause(subject, draw.pick(WITH_PERSON)), 0.4, timed=0.3)
         return under(whom.as_object(clause.verb.frame), clause)
-    preposition, case = chance.pick((WITH, FOR))
-    clause = Clause(subject, chance.pick(SHARED) if preposition.english == "with" else VERB["work"])
-    return under(whom.after(preposition, case), clause)
+    preposition, case = draw.pick((WITH, FOR))
+    verb = draw.pick(SHARED) if preposition.english == "with" else VERB["work"]
+    return under(whom.after(preposition, case), Clause(subject, verb))
 
 
-def about_thing(chance: Chance, head: NounPhrase, verbs: list[Verb]) -> Pair:
+def about_thing(draw: Draw, head: NounPhrase, others: list[Verb]) -> Pair:
     """A relative clause with the thing as accusative object: "that I bought yesterday"."""
-    clause = Clause(choices.someone(chance), chance.pick([verb for verb in verbs if not verb.tail]))
-    clause = tenses.perhaps_past(chance, clause, 0.7, timed=0.6)
-    return under(relative_pronoun(head, "that").as_object("accusative"), clause)
-
-
-PHENOMENA = (verb_final, subordinate_clause, relative_clause)
+    clause = Clause(draw.someone(), draw.pick([verb for verb in others if not verb.tail]))
+    return under(relative_pronoun(head, "that").as_object("accusative"), draw.perhaps_past(clause, 0.7))
