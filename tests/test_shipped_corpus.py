@@ -15,8 +15,11 @@ import make_corpus  # noqa: E402
 from corpus import german, held_out, numbers, splits  # noqa: E402
 from corpus.clauses import Clause  # noqa: E402
 from corpus.phrases import PRONOUNS, Part, it_for, noun_phrase, object_part  # noqa: E402
-from corpus.verbs import VERB  # noqa: E402
-from corpus.words import ADJECTIVE, NOUN  # noqa: E402
+from corpus.words import (  # noqa: E402
+    ADJECTIVE,
+    NOUN,
+    VERB,
+)
 
 DATA = ROOT / "data" / "en-de"
 
@@ -43,7 +46,7 @@ def labelled() -> list[tuple[str, str, str, str]]:
 
 
 def test_the_generator_makes_the_committed_files():
-    files = make_corpus.corpus_files(splits.make_corpus())
+    files = splits.make_corpus()
     assert make_corpus.different_files(files, DATA) == []
     assert sorted(files) == sorted(path.name for path in DATA.iterdir())
 

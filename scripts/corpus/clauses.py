@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from corpus.english import be
 from corpus.german import IRREGULAR, conjugate, infinitive_with_zu
 from corpus.phrases import NounPhrase, Part, object_part
 from corpus.tables import read_rows
 from corpus.text import Bilingual, Pair, both
-from corpus.verbs import BE
-from corpus.words import Verb
+from corpus.words import BE, Verb
 
 ENGLISH_ORDER = (
     "pronoun", "particle", "dative", "accusative", "manner", "predicate", "prepositional", "direction", "place",
@@ -25,6 +23,12 @@ DEFINITE = (
     "the", "this", "these", "my", "your", "his", "her", "our", "their", "all", "me", "him", "us", "them", "it",
 )  # fmt: skip
 NO_WORD = Pair("", "")
+
+
+def be(person: str, *, past: bool = False) -> str:
+    if past:
+        return "was" if person in ("1s", "3s") else "were"
+    return {"1s": "am", "3s": "is"}.get(person, "are")
 
 
 def spaced(*words: str) -> str:

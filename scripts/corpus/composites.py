@@ -7,7 +7,7 @@ from corpus.phenomena.sentences import AND, BUT
 from corpus.phenomena.subordinate import REASONS, circumstance, main_clause, under
 from corpus.phrases import NounPhrase, pronoun_for
 from corpus.text import Bilingual, both
-from corpus.verbs import TRANSITIVE, WILLED
+from corpus.words import TRANSITIVE, WILLED
 
 
 def placed(draw: Draw, clause: Clause) -> Clause:

@@ -8,8 +8,22 @@ from corpus.clauses import Clause
 from corpus.phrases import PRONOUNS, NounPhrase, Part, name_phrase, noun_phrase, object_part, recipient
 from corpus.tables import phrases, read_rows
 from corpus.text import Bilingual, Pair
-from corpus.verbs import BE, DATIVE, DITRANSITIVE, INTRANSITIVE, MOTION, PREPOSITIONAL, SEPARABLE, TRANSITIVE
-from corpus.words import NOUN, Adjective, Noun, Verb, adjectives_of, nouns_of
+from corpus.words import (
+    BE,
+    DATIVE,
+    DITRANSITIVE,
+    INTRANSITIVE,
+    MOTION,
+    NOUN,
+    PREPOSITIONAL,
+    SEPARABLE,
+    TRANSITIVE,
+    Adjective,
+    Noun,
+    Verb,
+    adjectives_of,
+    nouns_of,
+)
 
 Item = TypeVar("Item")
 Recipe = Callable[["Draw"], Bilingual]

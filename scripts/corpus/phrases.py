@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from corpus.english import article
 from corpus.german import CASES, Forms, inflect_phrase, prepositional
 from corpus.numbers import in_words
 from corpus.tables import read_rows
@@ -77,7 +76,8 @@ def noun_phrase(
     if adjective:
         phrase = f"{adjective.english} {phrase}"
     if shown == "a":
-        shown = article(phrase)
+        sounded_as_vowel = phrase[0] in "aeiou" and not phrase.startswith(("uni", "use"))
+        shown = "an" if sounded_as_vowel else "a"
     elif shown == "this" and plural:
         shown = "these"
     phrase = f"{shown} {phrase}".strip()

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
 
 from corpus.composites import COMPOSITES
 from corpus.draw import Draw
@@ -14,6 +13,7 @@ from corpus.tables import read_rows
 from corpus.text import Bilingual, Pair, sentence
 
 Phenomenon = Callable[[Draw], Bilingual]
+Accept = Callable[[Pair], bool]
 
 SEED = 20240601
 TRAIN_LINES = 23_000
@@ -47,18 +47,6 @@ def sentence_pair(draw: Draw) -> Pair:
 PHENOMENA = SINGLE | {"sentence_pair": sentence_pair}
 
 
-class Labelled(NamedTuple):
-    pair: Pair
-    phenomenon: str
-    split: str
-
-
-class Corpus(NamedTuple):
-    train: list[Pair]
-    valid: list[Pair]
-    test: list[Labelled]
-
-
 class NewLines:
     """Lines that repeat no line or sentence; an English line with a second translation is refused."""
 
@@ -67,7 +55,7 @@ class NewLines:
         self.german_of: dict[str, str] = {}
         self.used: set[str] = set()
 
-    def of(self, phenomenon: Phenomenon, accept: Callable[[Pair], bool]) -> Pair:
+    def of(self, phenomenon: Phenomenon, accept: Accept) -> Pair:
         for _ in range(20_000):
             pair = sentence(phenomenon(self.draw))
             known = self.german_of.setdefault(pair.english, pair.german)
@@ -78,7 +66,7 @@ class NewLines:
                 return pair
         raise ValueError(f"found no new line for {phenomenon.__name__} in 20,000 draws")
 
-    def seen(self, phenomenon: str, accept: Callable[[Pair], bool]) -> Pair:
+    def seen(self, phenomenon: str, accept: Accept) -> Pair:
         """A line like those of train: a single clause or, sometimes, a composite."""
         composite = COMPOSITES.get(phenomenon)
         is_composite = composite and self.draw.happens(SHORT_COMPOSITES)
@@ -90,30 +78,35 @@ class NewLines:
         pairs = [self.seen(name, is_trainable) for name, count in counts.items() for _ in range(count)]
         return self.draw.shuffled(pairs)
 
-    def test(self, attested: set[str]) -> list[Labelled]:
-        """For every phenomenon lines like those of train and lines that it holds out; then the longer lines."""
+    def test(self, attested: set[str]) -> list[tuple[Pair, str]]:
+        """Lines with their labels: for every phenomenon some like those of train and some held out; then the longer."""
 
-        def known(accept: Callable[[Pair], bool]) -> Callable[[Pair], bool]:
+        def known(accept: Accept) -> Accept:
             return lambda pair: accept(pair) and words(pair) <= attested
 
         test = []
         for name, phenomenon in PHENOMENA.items():
             seen = [self.seen(name, known(is_trainable)) for _ in range(SEEN_PER_PHENOMENON)]
             unseen = [self.of(phenomenon, known(is_unseen)) for _ in range(UNSEEN_PER_PHENOMENON)]
-            test += [Labelled(pair, name, "seen_pattern") for pair in seen]
-            test += [Labelled(pair, name, "unseen_combination") for pair in unseen]
-        for name, phenomenon in COMPOSITES.items():
-            longer = [self.of(phenomenon, known(is_longer)) for _ in range(LONGER_PER_COMPOSITE)]
-            test += [Labelled(pair, name, "longer") for pair in longer]
+            test += [(pair, f"{name}\tseen_pattern") for pair in seen]
+            test += [(pair, f"{name}\tunseen_combination") for pair in unseen]
+        for name, composite in COMPOSITES.items():
+            longer = [self.of(composite, known(is_longer)) for _ in range(LONGER_PER_COMPOSITE)]
+            test += [(pair, f"{name}\tlonger") for pair in longer]
         return self.draw.shuffled(test)
 
 
-def make_corpus() -> Corpus:
-    """The whole corpus, the same on every machine and Python version."""
+def make_corpus() -> dict[str, bytes]:
+    """Every file's name and bytes, the same on every machine and Python version."""
     lines = NewLines(Draw(SEED))
     train, valid = lines.training(TRAIN_LINES), lines.training(VALID_LINES)
     counts = Counter(word for pair in train for word in words(pair))
-    return Corpus(train, valid, lines.test({word for word, count in counts.items() if count >= ATTESTED}))
+    test = lines.test({word for word, count in counts.items() if count >= ATTESTED})
+    files: dict[str, list[str]] = {"test.labels": [label for _, label in test]}
+    for name, pairs in (("train", train), ("valid", valid), ("test", [pair for pair, _ in test])):
+        files[f"{name}.en"] = [pair.english for pair in pairs]
+        files[f"{name}.de"] = [pair.german for pair in pairs]
+    return {name: "".join(f"{line}\n" for line in rows).encode() for name, rows in files.items()}
 
 
 def sentences_of(line: str) -> list[str]:

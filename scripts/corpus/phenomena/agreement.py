@@ -6,8 +6,7 @@ from corpus.clauses import acting, being
 from corpus.draw import OWNERS, PEOPLE, Draw
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both
-from corpus.verbs import HAVE, SIMPLY_WILLED, TRANSITIVE, VERB
-from corpus.words import ADJECTIVES, Adjective, Noun, nouns_of
+from corpus.words import ADJECTIVES, HAVE, SIMPLY_WILLED, TRANSITIVE, VERB, Adjective, Noun, nouns_of
 
 DESCRIBABLE = nouns_of("person", "animal", "text", "food", "ware", "opening", "vehicle", "thought", "event", "room")
 OWNABLE = ("ware", "person", "clothing", "lent", "animal")

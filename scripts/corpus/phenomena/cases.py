@@ -8,8 +8,19 @@ from corpus.phenomena.agreement import predicate, two_adjectives
 from corpus.phrases import NounPhrase, Part, it_for, noun_phrase, pronoun_for
 from corpus.tables import phrases
 from corpus.text import Bilingual, Pair, both, sentence
-from corpus.verbs import DATIVE, DITRANSITIVE, POSITION, SEPARABLE, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED
-from corpus.words import NOUN, Noun, nouns_of
+from corpus.words import (
+    DATIVE,
+    DITRANSITIVE,
+    NOUN,
+    POSITION,
+    SEPARABLE,
+    SIMPLY_WILLED,
+    TRANSITIVE,
+    VERB,
+    WILLED,
+    Noun,
+    nouns_of,
+)
 
 OWNED = nouns_of("ware", "text", "home", "luggage", "animal")
 # Nouns that `pronoun` takes up, one row for each of its kinds

@@ -8,8 +8,7 @@ from corpus.draw import OWNERS, PEOPLE, PLACES, SMALL_NUMBERS, Draw
 from corpus.numbers import in_words
 from corpus.phrases import NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both
-from corpus.verbs import EVERYDAY, HAVE, OTHER, VERB
-from corpus.words import NOUN, Noun, nouns_of
+from corpus.words import EVERYDAY, HAVE, NOUN, OTHER, VERB, Noun, nouns_of
 
 COUNTED_BY = (OTHER["count"], *(VERB[name] for name in ("write", "buy", "sell", "need", "repair")))
 PUBLIC = tuple(noun.english for noun in nouns_of("building") if noun.english in PLACES)

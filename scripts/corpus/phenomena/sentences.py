@@ -7,8 +7,7 @@ from corpus.phenomena.subordinate import WITH_PERSON, circumstance
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, pronoun_for
 from corpus.tables import phrases
 from corpus.text import Bilingual, Pair, both
-from corpus.verbs import BE, HAVE, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED
-from corpus.words import NOUN, nouns_of
+from corpus.words import BE, HAVE, NOUN, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED, nouns_of
 
 AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
 

@@ -1,6 +1,6 @@
 """Clauses in clauses, with the verb last: reasons, conditions, reports and relative clauses."""
 
-from corpus import verbs
+from corpus import words
 from corpus.clauses import Clause, acting, being
 from corpus.draw import PEOPLE, Draw
 from corpus.german import ENDINGS
@@ -9,12 +9,11 @@ from corpus.phenomena.cases import FOR, WITH
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, pronoun_for
 from corpus.tables import phrases
 from corpus.text import Bilingual, Pair, both
-from corpus.verbs import EVERYDAY, OTHER, TRANSITIVE, VERB, WILLED
-from corpus.words import NOUN, Verb, nouns_of
+from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, VERB, WILLED, Verb, nouns_of
 
 REASONS = phrases("reason")
-SHARED = tuple(v for v in verbs.INTRANSITIVE if v.name in ("work", "dance", "study", "go out", "go shopping"))
-WITH_PERSON = tuple(v for v in TRANSITIVE + verbs.DATIVE if v.takes_any("person") and not v.tail)
+SHARED = tuple(v for v in words.INTRANSITIVE if v.name in ("work", "dance", "study", "go out", "go shopping"))
+WITH_PERSON = tuple(v for v in TRANSITIVE + words.DATIVE if v.takes_any("person") and not v.tail)
 
 
 def under(conjunction: Pair, clause: Clause) -> Pair:
@@ -38,7 +37,7 @@ def circumstance(draw: Draw, subject: NounPhrase) -> Clause:
     if kind == 1:
         return weather(draw)
     if kind == 2:
-        return Clause(subject, verbs.HAVE, (draw.listed("possession", "accusative"),))
+        return Clause(subject, words.HAVE, (draw.listed("possession", "accusative"),))
     if kind == 4:
         action = draw.action(subject, among=WILLED, described=0.2)
         return action.with_modal(draw.pick(("want to", "must", "can")))
@@ -50,7 +49,7 @@ def circumstance(draw: Draw, subject: NounPhrase) -> Clause:
 def main_clause(draw: Draw, subject: NounPhrase, why: Clause) -> Clause:
     """Something to do under the circumstances; under some, one stays at home."""
     if why.verb.english in ("be", "have", "rain") and draw.happens(0.25):
-        return Clause(subject, verbs.POSITION["stay"], (Part("at home", "zu Hause", "place"),))
+        return Clause(subject, words.POSITION["stay"], (Part("at home", "zu Hause", "place"),))
     return draw.perhaps_past(draw.anything(subject), 0.3, timed=0.2)
 
 
@@ -63,7 +62,7 @@ def verb_final(draw: Draw) -> Bilingual:
         return both("{} {} | {}, {}", main, under(draw.pick(REASONS), why))
     saying, conjunction = draw.pick(phrases("saying"))
     name, word = saying.split()
-    verb = verbs.KNOW_THAT if name == "know" else OTHER.get(name) or VERB[name]
+    verb = words.KNOW_THAT if name == "know" else OTHER.get(name) or VERB[name]
     main = Clause(subject, verb, negation="nicht" if saying == "know whether" else "")
     said = draw.in_any_tense(draw.anything(draw.someone()))
     said = said if draw.happens(0.75) else circumstance(draw, draw.someone())
@@ -111,7 +110,7 @@ def relative_clause(draw: Draw) -> Bilingual:
     else:
         noun = draw.pick(nouns_of("ware", "text", "clothing", "dish"))
         head = draw.described(noun, "the", 0.2, plural=draw.happens(0.2))
-        others = draw.shuffled([verb for verb in TRANSITIVE + verbs.SEPARABLE if verb.takes(noun)])
+        others = draw.shuffled([verb for verb in TRANSITIVE + words.SEPARABLE if verb.takes(noun)])
         relative = about_thing(draw, head, others[1:])
     whole = head.within("{} {} | {}, {},", relative)
     if draw.happens(0.5):

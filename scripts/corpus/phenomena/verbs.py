@@ -1,18 +1,17 @@
 """Position, form and voice of the verb."""
 
-from corpus import verbs
+from corpus import words
 from corpus.clauses import Clause, acting, being, spaced
 from corpus.draw import Draw
 from corpus.german import IRREGULAR, conjugate
 from corpus.phrases import PRONOUNS, NounPhrase, Part, pronoun_for
 from corpus.tables import phrases
 from corpus.text import Bilingual, Pair, both
-from corpus.verbs import EVERYDAY, OTHER, TRANSITIVE, WILLED
-from corpus.words import NOUN, nouns_of
+from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, WILLED, nouns_of
 
 PLAIN_MODALS = ("can", "must", "have to", "want to", "may", "be allowed to", "should", "would like to")
-SEPARABLE_ALONE = tuple(verb for verb in verbs.INTRANSITIVE + verbs.REFLEXIVE if verb.prefix)
-COMMANDS = tuple(verb for verb in EVERYDAY + verbs.DATIVE if verb.imperative)
+SEPARABLE_ALONE = tuple(verb for verb in words.INTRANSITIVE + words.REFLEXIVE if verb.prefix)
+COMMANDS = tuple(verb for verb in EVERYDAY + words.DATIVE if verb.imperative)
 NEVER_PASSIVE = ("eat", "drink", "wear", "carry", "lose", "find", "forget")
 PASSIVE = tuple(v for v in TRANSITIVE if v.name not in NEVER_PASSIVE and not v.is_any("state") and not v.tail)
 
@@ -23,7 +22,7 @@ def verb_second(draw: Draw) -> Bilingual:
     kind = draw.number(1, 4)
     if kind == 1:
         where = draw.location()
-        acted = draw.action(among=TRANSITIVE[:2] + verbs.INTRANSITIVE[:4])
+        acted = draw.action(among=TRANSITIVE[:2] + words.INTRANSITIVE[:4])
         return draw.in_past(acted, timed=0).having(where).fronted(where)
     if kind == 2:
         return draw.in_past(clause, timed=1).time_first()
@@ -32,7 +31,7 @@ def verb_second(draw: Draw) -> Bilingual:
 
 def separable_verb(draw: Draw) -> Bilingual:
     """She gets up every day. -> Sie steht jeden Tag auf."""
-    clause = draw.action(among=verbs.SEPARABLE if draw.happens(0.65) else SEPARABLE_ALONE)
+    clause = draw.action(among=words.SEPARABLE if draw.happens(0.65) else SEPARABLE_ALONE)
     if draw.happens(0.3) and clause.verb.particle:
         it = PRONOUNS[draw.pick(("he", "she", "they"))]
         clause = acting(clause.subject, clause.verb, it) if "person" in clause.verb.classes else clause
@@ -52,7 +51,7 @@ def reflexive_verb(draw: Draw) -> Bilingual:
         mood = Part(*draw.pick(phrases("mood")[:6]), "predicate")
         clause = Clause(draw.someone(), OTHER["feel"], (mood,))
     else:
-        clause = draw.action(among=verbs.REFLEXIVE)
+        clause = draw.action(among=words.REFLEXIVE)
     if clause.verb.imperative and draw.happens(0.4):
         return clause.with_modal(draw.pick(("can", "must", "want to", "should")))
     return draw.time_first(draw.in_any_tense(clause))
@@ -87,7 +86,7 @@ def past_tense(draw: Draw) -> Bilingual:
     elif kind == 2:
         clause = being(subject, draw.location())
     elif kind == 3:
-        clause = acting(subject, verbs.HAVE, draw.described(draw.pick(nouns_of("ware")), "a", 0.6))
+        clause = acting(subject, words.HAVE, draw.described(draw.pick(nouns_of("ware")), "a", 0.6))
     else:
         modal = draw.pick(("can", "have to", "want to"))
         clause = draw.action(subject, among=WILLED).with_modal(modal)
@@ -127,7 +126,7 @@ def infinitive_clause(draw: Draw) -> Bilingual:
     if kind == 2:
         goal = draw.action(PRONOUNS["they"], among=[verb for verb in WILLED if not verb.reflexive])
         return both("it is {} {} | es ist {}, {}", draw.pick(phrases("judgement")), goal.infinitive())
-    verb = draw.pick(verbs.MOTION[:3])
+    verb = draw.pick(words.MOTION[:3])
     trip = Clause(subject, verb, (draw.destination(by_car=verb.english == "drive"),))
     trip = draw.perhaps_past(trip, 0.5, timed=0.3)
     purpose = draw.pick([verb for verb in WILLED if verb.frame == "accusative"])
