@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 from corpus.german import IRREGULAR, conjugate, infinitive_with_zu
 from corpus.phrases import NounPhrase, Part, object_part
-from corpus.tables import read_rows
-from corpus.text import Bilingual, Pair, both
+from corpus.text import Bilingual, Pair, both, read_rows, spaced
 from corpus.words import BE, Verb
 
 ENGLISH_ORDER = (
@@ -22,17 +21,9 @@ MODALS = {name: forms for name, *forms in read_rows("modals")}
 DEFINITE = (
     "the", "this", "these", "my", "your", "his", "her", "our", "their", "all", "me", "him", "us", "them", "it",
 )  # fmt: skip
+BE_FORMS = {"1s": ("am", "was"), "3s": ("is", "was")}
+SIMPLE_PAST = {"sein": "war", "haben": "hatte"}
 NO_WORD = Pair("", "")
-
-
-def be(person: str, *, past: bool = False) -> str:
-    if past:
-        return "was" if person in ("1s", "3s") else "were"
-    return {"1s": "am", "3s": "is"}.get(person, "are")
-
-
-def spaced(*words: str) -> str:
-    return " ".join(word for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -51,9 +42,6 @@ class Clause:
     negation: str = ""
 
     # Changes
-
-    def by(self, subject: NounPhrase) -> "Clause":
-        return replace(self, subject=subject)
 
     def having(self, *parts: Part) -> "Clause":
         return replace(self, parts=(*self.parts, *parts))
@@ -144,25 +132,25 @@ class Clause:
 
     def auxiliary_and_rest(self, *, inverted: bool) -> tuple[str, str]:
         """Return the auxiliary (or ""), which "not" follows and which comes first in questions, and the verb's rest."""
-        verb, person, tense = self.verb, self.subject.person, self.tense
+        verb, tense, third_person = self.verb, self.tense, self.subject.person == "3s"
+        be = BE_FORMS.get(self.subject.person, ("are", "were"))["past" in tense]
         base, third, past, tail = verb.english, verb.third_person, verb.past, ""
         if self.modal:
             base, third, past, link, _, _ = MODALS[self.modal]
             tail = spaced(link, verb.english)
             if link != "to":
-                auxiliary = be(person, past=tense == "past") if base == "be" else past if tense == "past" else base
-                return auxiliary, tail
+                return be if base == "be" else past if tense == "past" else base, tail
         elif "passive" in tense:
-            return be(person, past=tense == "past passive"), verb.past_participle
-        elif tense in ("future", "perfect"):
-            have = "has" if person == "3s" else "have"
-            return ("will", base) if tense == "future" else (have, verb.past_participle)
-        elif tense == "progressive" or base == "be":
-            return be(person, past=tense == "past"), "" if base == "be" else verb.progressive
+            return be, verb.past_participle
+        elif tense == "future":
+            return "will", base
+        elif tense == "perfect":
+            return "has" if third_person else "have", verb.past_participle
+        elif base == "be" or tense == "progressive":
+            return be, "" if base == "be" else verb.progressive
         if self.negation or inverted:
-            do = "did" if tense == "past" else "does" if person == "3s" else "do"
-            return do, spaced(base, tail)
-        return "", spaced(past if tense == "past" else third if person == "3s" else base, tail)
+            return "did" if tense == "past" else "does" if third_person else "do", spaced(base, tail)
+        return "", spaced(past if tense == "past" else third if third_person else base, tail)
 
     def english_rest(self) -> str:
         """Particle, objects, place and time, which follow the English verb."""
@@ -181,34 +169,34 @@ class Clause:
 
     def german_verb(self) -> tuple[str, str]:
         """Return the finite verb, and the prefix, participle or infinitive that closes the clause."""
-        verb, person = self.verb, self.subject.person
+        verb, forms, end = self.verb, self.verb.present, self.verb.prefix
         if self.modal:
             *_, present, past = MODALS[self.modal]
-            forms = IRREGULAR[past if self.tense == "past" else present]
-            return conjugate(forms, person), verb.prefix + verb.infinitive
-        if "passive" in self.tense:
-            return conjugate(IRREGULAR["werden" if self.tense == "passive" else "wurde"], person), verb.participle
-        if self.tense in ("past", "perfect"):
-            simple = {"sein": "war", "haben": "hatte"}.get(verb.infinitive)
-            return conjugate(IRREGULAR[simple or verb.auxiliary], person), "" if simple else verb.participle
-        return conjugate(verb.present, person), verb.prefix
+            forms, end = IRREGULAR[past if self.tense == "past" else present], verb.prefix + verb.infinitive
+        elif "passive" in self.tense:
+            forms, end = IRREGULAR["werden" if self.tense == "passive" else "wurde"], verb.participle
+        elif verb.infinitive in SIMPLE_PAST and self.tense in ("past", "perfect"):
+            forms, end = IRREGULAR[SIMPLE_PAST[verb.infinitive]], ""
+        elif self.tense in ("past", "perfect"):
+            forms, end = IRREGULAR[verb.auxiliary], verb.participle
+        return conjugate(forms, self.subject.person), end
 
-    def middle_field(self, *, reflexive_first: bool = True) -> list[str]:
+    def middle_field(self) -> list[str]:
         """Everything between the finite verb and the end, but for the subject."""
-        parts = [*self.parts, Part("", "gerade", "time")] if self.tense == "progressive" else [*self.parts]
-        reflexive = [self.reflexive()] if reflexive_first and self.verb.reflexive else []
-        negation = [Part("", "nicht", "not")] if self.negation == "nicht" else []
-        return reflexive + [part.german for slot in GERMAN_ORDER for part in (*parts, *negation) if part.slot == slot]
+        gerade = [Part("", "gerade", "time")] if self.tense == "progressive" else []
+        nicht = [Part("", "nicht", "not")] if self.negation == "nicht" else []
+        parts = (*self.parts, *gerade, *nicht)
+        return self.reflexive() + [part.german for slot in GERMAN_ORDER for part in parts if part.slot == slot]
 
-    def reflexive(self) -> str:
+    def reflexive(self) -> list[str]:
         own = {"1s": "mich", "2s": "dich", "1p": "uns"}.get(self.subject.person, "sich")
-        return own if self.verb.reflexive else ""
+        return [own] if self.verb.reflexive else []
 
     def subject_and_middle(self) -> list[str]:
         """Everything after the finite verb or conjunction; a reflexive stands before a subject that is no pronoun."""
-        if self.subject.is_pronoun:
-            return [self.subject.german, *self.middle_field()]
-        return [self.reflexive(), self.subject.german, *self.middle_field(reflexive_first=False)]
+        subject, middle = [self.subject.german], self.middle_field()
+        first = 0 if self.subject.is_pronoun else len(self.reflexive())
+        return middle[:first] + subject + middle[first:]
 
 
 def acting(subject: NounPhrase, verb: Verb, thing: NounPhrase) -> Clause:

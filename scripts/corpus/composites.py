@@ -5,7 +5,7 @@ from corpus.draw import Draw
 from corpus.phenomena.numbers import any_date
 from corpus.phenomena.sentences import AND, BUT
 from corpus.phenomena.subordinate import REASONS, circumstance, main_clause, under
-from corpus.phrases import NounPhrase, pronoun_for
+from corpus.phrases import NounPhrase
 from corpus.text import Bilingual, both
 from corpus.words import TRANSITIVE, WILLED
 
@@ -33,7 +33,7 @@ def conjunction(draw: Draw) -> Bilingual:
 def verb_final(draw: Draw) -> Bilingual:
     """A reason, and then another main clause."""
     subject, conjunction = draw.someone(), draw.pick(REASONS)
-    reason = circumstance(draw, pronoun_for(subject))
+    reason = circumstance(draw, subject.again())
     main = placed(draw, main_clause(draw, subject, reason))
     last = anything(draw, draw.someone_else(subject))
     return both("{} {}, but {} | {}, {}, aber {}", main, under(conjunction, reason), last)
@@ -44,7 +44,7 @@ def subordinate_clause(draw: Draw) -> Bilingual:
     subject = draw.someone()
     opening = draw.pick(("if {} | wenn {}", "because {} | weil {}", "although {} | obwohl {}"))
     why = circumstance(draw, subject).final(opening)
-    main = anything(draw, pronoun_for(subject))
+    main = anything(draw, subject.again())
     return both(AND, main.after(why), anything(draw, draw.someone_else(subject)))
 
 
@@ -71,7 +71,7 @@ def modal_verb(draw: Draw) -> Bilingual:
     other, other_modal = draw.someone_else(subject), draw.pick(("can", "want to", "would like to"))
     first = draw.action(subject, among=WILLED).with_modal(modal)
     second = draw.action(other, among=WILLED).with_modal(other_modal)
-    reason = circumstance(draw, pronoun_for(subject)).final("because {} | weil {}")
+    reason = circumstance(draw, subject.again()).final("because {} | weil {}")
     main = both(BUT, first, second) if draw.happens(0.5) else second
     return both("{} {} | {}, {}", main, reason)
 

@@ -4,33 +4,18 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from corpus import words
 from corpus.clauses import Clause
-from corpus.phrases import PRONOUNS, NounPhrase, Part, name_phrase, noun_phrase, object_part, recipient
-from corpus.tables import phrases, read_rows
-from corpus.text import Bilingual, Pair
-from corpus.words import (
-    BE,
-    DATIVE,
-    DITRANSITIVE,
-    INTRANSITIVE,
-    MOTION,
-    NOUN,
-    PREPOSITIONAL,
-    SEPARABLE,
-    TRANSITIVE,
-    Adjective,
-    Noun,
-    Verb,
-    adjectives_of,
-    nouns_of,
-)
+from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, object_part
+from corpus.text import Bilingual, Pair, phrases, read_rows
+from corpus.words import NOUN, Adjective, Noun, Verb, adjectives_of, nouns_of, verbs_of
 
 Item = TypeVar("Item")
-Recipe = Callable[["Draw"], Bilingual]
 
 OWNERS = ("my", "my", "your", "his", "her", "our", "their")
 SMALL_NUMBERS = ("two", "three", "four", "five")
 PEOPLE = nouns_of("person")
+STRANGERS = tuple(noun for noun in PEOPLE if not noun.belongs_to("kin"))
 HOME = Part("home", "nach Hause", "direction")
 # English noun -> prepositions of location, of direction, and the German case after the latter
 PLACES = {
@@ -64,10 +49,6 @@ class Draw:
     def pick(self, items: Sequence[Item]) -> Item:
         return items[self.number(0, len(items) - 1)]
 
-    def one_of(self, *table: tuple[int, Recipe]) -> Bilingual:
-        """Follow one of the (weight, recipe) rows, drawn by weight."""
-        return self.pick([recipe for weight, recipe in table for _ in range(weight)])(self)
-
     def until(self, make: Callable[[], Item], accept: Callable[[Item], bool]) -> Item:
         while not accept(made := make()):
             pass
@@ -83,15 +64,10 @@ class Draw:
 
     # Who and what
 
-    def suitable(self, noun: Noun) -> Adjective:
-        """An adjective that suits the noun; one draw of whether there is one comes first."""
-        adjective = self.adjective_for(noun, 1)
-        assert adjective, noun
-        return adjective
-
-    def adjective_for(self, noun: Noun, probability: float) -> Adjective | None:
+    def adjective_for(self, noun: Noun, probability: float = 1) -> Adjective:
+        """An adjective that suits the noun, with the given probability; else NO_ADJECTIVE."""
         fitting = adjectives_of(noun) if self.happens(probability) else ()
-        return self.pick(fitting) if fitting else None
+        return self.pick(fitting) if fitting else words.NO_ADJECTIVE
 
     def described(self, noun: Noun, determiner: str, probability: float, *, plural: bool = False) -> NounPhrase:
         """The noun with a determiner and, with the given probability, an adjective."""
@@ -134,7 +110,8 @@ class Draw:
         return self.until(self.someone, lambda other: other.english != subject.english)
 
     def name(self) -> NounPhrase:
-        return name_phrase(*self.pick(read_rows("names")))
+        name, gender = self.pick(read_rows("names"))
+        return NounPhrase(name, name, (name, name, name, name + "s"), gender, "3s")
 
     def person_object(self) -> NounPhrase:
         """A person as an object; pronouns of the third person, "me" and "us" among them."""
@@ -153,7 +130,7 @@ class Draw:
         count = self.pick(("a", *SMALL_NUMBERS, "six", "ten"))
         unit = self.pick(("week", "month", "year") if count == "a" else ("day", "week", "month", "year"))
         span = noun_phrase(NOUN[unit], count, plural=count != "a")
-        return Part(f"{span.english} ago", f"vor {span.case('dative')}", "time")
+        return Part(f"{span.english} ago", f"vor {span.case('dative').german}", "time")
 
     def future_time(self) -> Part:
         return self.listed("weekday" if self.happens(0.4) else "future time", "time")
@@ -187,15 +164,13 @@ class Draw:
 
     # Clauses in the present, without time
 
-    def action(
-        self, subject: NounPhrase | None = None, *, among: Sequence[Verb] = (), described: float = 0.3
-    ) -> Clause:
+    def action(self, subject: NounPhrase | None = None, among: Sequence[Verb] = (), described: float = 0.3) -> Clause:
         """Someone does something to something."""
         subject = subject or self.someone()
-        verb = self.pick(among or self.pick((TRANSITIVE, TRANSITIVE, TRANSITIVE, SEPARABLE)))
+        verb = self.pick(among or self.pick((words.TRANSITIVE, words.TRANSITIVE, words.TRANSITIVE, words.SEPARABLE)))
         clause = Clause(subject, verb)
-        if verb in DITRANSITIVE:
-            clause = clause.having(recipient(self.person_besides(subject)))
+        if verb in words.DITRANSITIVE:
+            clause = clause.having(self.person_besides(subject).as_part("dative"))
         if verb.classes:
             goal = self.until(lambda: self.object_of(verb, described), lambda goal: not same_person(subject, goal))
             clause = clause.having(object_part(verb, goal))
@@ -211,7 +186,7 @@ class Draw:
 
     def journey(self, subject: NounPhrase | None = None) -> Clause:
         """Someone goes somewhere; flights go to cities, travels too."""
-        verb = self.pick(MOTION)
+        verb = self.pick(words.MOTION)
         far = verb.english in ("fly", "travel")
         goal = self.city("to", "direction") if far else self.destination(by_car=verb.english == "drive")
         if is_city(goal) and verb.english in ("go", "walk"):
@@ -225,11 +200,11 @@ class Draw:
     def state(self, subject: NounPhrase | None = None) -> Clause:
         """Someone is tired, happy, ..."""
         mood = self.listed("mood", "predicate")
-        return Clause(subject or self.someone(), BE, (mood,))
+        return Clause(subject or self.someone(), words.BE, (mood,))
 
     def activity(self, subject: NounPhrase | None = None) -> Clause:
         """Someone works, sleeps, ...; perhaps somewhere."""
-        verb = self.pick(INTRANSITIVE)
+        verb = self.pick(words.INTRANSITIVE)
         clause = Clause(subject or self.someone(), verb)
         if not verb.locations or self.happens(0.35):
             return clause
@@ -238,8 +213,8 @@ class Draw:
     def anything(self, subject: NounPhrase | None = None) -> Clause:
         """A clause of any kind about a person."""
         if self.happens(0.6):
-            groups = (TRANSITIVE, TRANSITIVE, TRANSITIVE, SEPARABLE, DITRANSITIVE, DATIVE, PREPOSITIONAL)
-            return self.action(subject, among=self.pick(groups))
+            groups = ("transitive",) * 3 + ("separable", "ditransitive", "dative", "prepositional")
+            return self.action(subject, among=verbs_of(self.pick(groups)))
         return self.pick((self.journey, self.activity))(subject)
 
     # Tense, with a time that fits, and one that tells the tense where English blurs it

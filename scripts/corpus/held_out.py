@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from corpus.numbers import CLOCK, DAYS_IN_MONTH, MONTHS, clock_time, date_in_digits, date_in_words, english_number
 from corpus.phrases import COUNTS
-from corpus.tables import read_rows
+from corpus.text import read_rows
 from corpus.words import ADJECTIVE, EVERYDAY, NOUNS
 
 OBJECTS = {(word, noun) for kind, word, noun in read_rows("held_out") if kind == "verb"}

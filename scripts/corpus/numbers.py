@@ -1,7 +1,6 @@
 """Numbers, dates, clock times and prices in both languages."""
 
-from corpus.tables import read_rows
-from corpus.text import Pair
+from corpus.text import Pair, read_rows
 
 NUMBERS = {int(value): Pair(english, german) for value, english, german, _, _ in read_rows("numbers")}
 ORDINALS = {int(value): Pair(english, german) for value, _, _, english, german in read_rows("numbers")}

@@ -9,8 +9,7 @@ from corpus.composites import COMPOSITES
 from corpus.draw import Draw
 from corpus.held_out import holds_held_out, shows_held_out
 from corpus.numbers import in_words, ordinal
-from corpus.tables import read_rows
-from corpus.text import Bilingual, Pair, sentence
+from corpus.text import Bilingual, Pair, read_rows, sentence
 
 Phenomenon = Callable[[Draw], Bilingual]
 Accept = Callable[[Pair], bool]

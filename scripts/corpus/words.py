@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 from functools import cache
 
-from corpus.tables import read_objects
+from corpus.text import read_objects
 
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun; `oblique` is the German accusative and dative singular, `classes` say what goes with it."""
+    """A noun; `classes` say which verbs and adjectives go with it."""
 
     english: str
     english_plural: str  # "-" where there is none
-    german: str
-    german_plural: str
-    genitive: str
-    oblique: str
+    singular: tuple[str, ...]  # four cases
+    plural: tuple[str, ...]
     gender: str
     classes: tuple[str, ...]
 
@@ -38,6 +36,7 @@ class Adjective:
     german: str
     german_comparative: str
     german_superlative: str
+    stem: str  # German, before an ending: "teur", "dunkl"
     classes: tuple[str, ...]
     opposites: tuple[str, ...]  # English adjectives that contradict it
 
@@ -60,7 +59,7 @@ class Verb:
     participle: str
     auxiliary: str
     imperative: str
-    reflexive: bool
+    reflexive: str  # "sich"
     frame: str
     classes: tuple[str, ...]
     traits: tuple[str, ...]  # state, no_past, sudden, ambiguous_past, careful
@@ -84,6 +83,7 @@ class Verb:
 NOUNS = read_objects("nouns", Noun)
 NOUN = {noun.english: noun for noun in NOUNS}
 ADJECTIVES = read_objects("adjectives", Adjective)
+NO_ADJECTIVE = Adjective("", "", "", "", "", "", "", (), ())
 ADJECTIVE = {adjective.english: adjective for adjective in ADJECTIVES}
 VERBS = read_objects("verbs", Verb)
 

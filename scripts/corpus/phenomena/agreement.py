@@ -6,7 +6,7 @@ from corpus.clauses import acting, being
 from corpus.draw import OWNERS, PEOPLE, Draw
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both
-from corpus.words import ADJECTIVES, HAVE, SIMPLY_WILLED, TRANSITIVE, VERB, Adjective, Noun, nouns_of
+from corpus.words import ADJECTIVES, HAVE, NO_ADJECTIVE, SIMPLY_WILLED, TRANSITIVE, VERB, Adjective, Noun, nouns_of
 
 DESCRIBABLE = nouns_of("person", "animal", "text", "food", "ware", "opening", "vehicle", "thought", "event", "room")
 OWNABLE = ("ware", "person", "clothing", "lent", "animal")
@@ -18,9 +18,9 @@ def predicate(adjective: Adjective) -> Part:
 
 def two_adjectives(draw: Draw, noun: Noun) -> tuple[Adjective, Adjective]:
     """Two adjectives that may be said of one thing."""
-    first = draw.suitable(noun)
+    first = draw.adjective_for(noun)
     second = draw.until(
-        lambda: draw.suitable(noun), lambda second: second != first and second.english not in first.opposites
+        lambda: draw.adjective_for(noun), lambda second: second != first and second.english not in first.opposites
     )
     return first, second
 
@@ -94,7 +94,7 @@ def comparison(draw: Draw) -> Bilingual:
         subject = draw.name()
     elif group == "person" and draw.happens(0.25):
         than = PRONOUNS[draw.pick(("I", "you", "he", "she"))]
-    standard = than.as_object("nominative")
+    standard = than.case("nominative")
     if draw.happens(0.3):
         degree = both("as {} as {} | so {} wie {}", adjective, standard)
     else:
@@ -107,15 +107,15 @@ def compared(draw: Draw, noun: Noun, adjective: Adjective, *, plural: bool) -> N
     """One side of the comparison, perhaps described, but not by the adjective that compares."""
     determiner = draw.pick(OWNERS) if noun.belongs_to("kin") else "the"
     description = draw.adjective_for(noun, 0.35)
-    return noun_phrase(noun, determiner, None if description == adjective else description, plural=plural)
+    return noun_phrase(noun, determiner, NO_ADJECTIVE if description == adjective else description, plural=plural)
 
 
 def graded_phrase(draw: Draw, noun: Noun, adjective: Adjective) -> Bilingual:
     """I need a bigger table; this is the oldest house."""
     if draw.happens(0.5):
-        highest = replace(adjective, english=adjective.superlative, german=adjective.german_superlative)
+        highest = replace(adjective, english=adjective.superlative, stem=adjective.german_superlative)
         opening = draw.pick(("this is {} | das ist {}", "that was {} | das war {}"))
         return both(opening, noun_phrase(noun, "the", highest))
-    higher = replace(adjective, english=adjective.comparative, german=adjective.german_comparative)
+    higher = replace(adjective, english=adjective.comparative, stem=adjective.german_comparative)
     verb = VERB[draw.pick(("lose", "look for", "need"))]
     return acting(draw.someone(), verb, noun_phrase(noun, "a", higher))

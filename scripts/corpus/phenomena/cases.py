@@ -5,9 +5,8 @@ from dataclasses import replace
 from corpus.clauses import Clause, acting, being
 from corpus.draw import OWNERS, PEOPLE, Draw
 from corpus.phenomena.agreement import predicate, two_adjectives
-from corpus.phrases import NounPhrase, Part, it_for, noun_phrase, pronoun_for
-from corpus.tables import phrases
-from corpus.text import Bilingual, Pair, both, sentence
+from corpus.phrases import NounPhrase, Part, noun_phrase
+from corpus.text import Bilingual, Pair, both, phrases, sentence
 from corpus.words import (
     DATIVE,
     DITRANSITIVE,
@@ -61,7 +60,7 @@ def possessed(draw: Draw, noun: Noun) -> NounPhrase:
     person = draw.pick(PEOPLE)
     owner = noun_phrase(person, draw.pick(OWNERS) if person.belongs_to("kin") else "the")
     thing = replace(noun_phrase(noun, "the", adjective, plural=plural), english=bare.english)
-    return thing.within("{1}'s {0} | {0} {1}", Pair(owner.english, owner.case("genitive")))
+    return thing.within("{1}'s {0} | {0} {1}", owner.case("genitive"))
 
 
 def genitive(draw: Draw) -> Bilingual:
@@ -69,7 +68,7 @@ def genitive(draw: Draw) -> Bilingual:
     kind = draw.number(1, 3)
     if kind == 1:
         noun = draw.pick(OWNED)
-        return being(possessed(draw, noun), predicate(draw.suitable(noun)))
+        return being(possessed(draw, noun), predicate(draw.adjective_for(noun)))
     if kind == 2:
         verb = draw.pick([verb for verb in SIMPLY_WILLED if verb.frame == "accusative" and verb.takes_any("ware")])
         thing = possessed(draw, draw.pick([noun for noun in nouns_of(*verb.classes) if noun in OWNED]))
@@ -125,7 +124,7 @@ def pronoun(draw: Draw) -> Bilingual:
     is_plural = draw.happens(0.2)
     determiner = draw.pick(("the", "the", *OWNERS)) if noun.belongs_to("ware", "luggage") else "the"
     thing = noun_phrase(noun, determiner, plural=is_plural)
-    it, opening = it_for(thing), being(thing, predicate(first))
+    it, opening = thing.taken_up(), being(thing, predicate(first))
     if kind == 1:
         works = Pair("work", "funktionieren") if is_plural else Pair("works", "funktioniert")
         still = ("{}, but {} still {} | {}, aber {} {} noch", "{}, but {} no longer {} | {}, aber {} {} nicht mehr")
@@ -137,7 +136,7 @@ def pronoun(draw: Draw) -> Bilingual:
 
 def taken_up(draw: Draw, noun: Noun, thing: NounPhrase, kind: int) -> Bilingual:
     """Two short sentences, or a clause and its reason, where a pronoun stands for the thing."""
-    it, be = it_for(thing), Pair("are", "sind") if thing.is_plural else Pair("is", "ist")
+    it, be = thing.taken_up(), Pair("are", "sind") if thing.is_plural else Pair("is", "ist")
     verbs = [verb for verb in TRANSITIVE + SEPARABLE if verb.takes(noun)]
     verb = draw.pick([verb for verb in verbs if not verb.is_any("no_past", "ambiguous_past")])
     subject = draw.someone()
@@ -151,5 +150,5 @@ def taken_up(draw: Draw, noun: Noun, thing: NounPhrase, kind: int) -> Bilingual:
         return both(TWO_SENTENCES, both("{} {} {}. | {} {} {}.", these, be, thing), sentence(done))
     verb = VERB[draw.pick(("buy", "look for"))]
     main = draw.in_past(acting(subject, verb, thing), timed=0.3)
-    need = acting(pronoun_for(subject), VERB["need"], it)
+    need = acting(subject.again(), VERB["need"], it)
     return both("{} {} | {}, {}", main, need.final("because {} | weil {}"))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from corpus import numbers
 from corpus.clauses import Clause, acting, being
-from corpus.draw import OWNERS, PEOPLE, PLACES, SMALL_NUMBERS, Draw
+from corpus.draw import OWNERS, PLACES, SMALL_NUMBERS, STRANGERS, Draw
 from corpus.numbers import in_words
 from corpus.phrases import NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both
@@ -16,6 +16,8 @@ HOLDERS = (
     "book page", "novel page", "report page", "village house", "hotel room", "museum picture", "school teacher",
     "factory engineer", "hospital bed", "library book", "street house",
 )  # fmt: skip
+CHILDREN = ("child", "girl", "boy", "children", "girls", "boys")
+COUNTABLE = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable]
 CENTS = (10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)
 
 
@@ -34,37 +36,22 @@ def counted(draw: Draw, noun: Noun) -> NounPhrase:
 
 def number(draw: Draw) -> Bilingual:
     """He counts twenty-one birds. -> Er zählt einundzwanzig Vögel."""
-    return draw.one_of((1, age_of_someone), (1, parts_of_a_whole), (1, people_somewhere), (2, counting))
-
-
-def age_of_someone(draw: Draw) -> Bilingual:
-    """Anna is eighty years old; the age suits the last word that names the person."""
-    subject = draw.someone(pronouns=0)
-    who = subject.english.split()[-1]
-    is_child = who in ("child", "girl", "boy", "children", "girls", "boys")
-    low, high = (2, 17) if is_child else (60 if who.startswith("grand") else 21, 99)
-    age = words_or_digits(draw, draw.number(low, high), 0.3)
-    be = Pair("are", "sind") if subject.is_plural else Pair("is", "ist")
-    return both("{} {} {} years old | {} {} {} Jahre alt", subject, be, age)
-
-
-def parts_of_a_whole(draw: Draw) -> Bilingual:
-    holder, part = (NOUN[name] for name in draw.pick(HOLDERS).split())
-    whole = draw.described(holder, draw.pick(("the", "this")), 0.4)
-    return acting(whole, HAVE, counted(draw, part)).in_tense(draw.pick(("present", "past")))
-
-
-def people_somewhere(draw: Draw) -> Bilingual:
-    where = draw.location(*PUBLIC)
-    people = counted(draw, draw.pick([noun for noun in PEOPLE if not noun.belongs_to("kin")]))
-    return both("there are {1} {0} | {0} sind {1}", where, people)
-
-
-def counting(draw: Draw) -> Bilingual:
-    """Somebody counts, buys, repairs, ... a number of things."""
+    kind = draw.number(1, 5)
+    if kind == 1:
+        subject = draw.someone(pronouns=0)
+        who = subject.english.split()[-1]
+        low, high = (2, 17) if who in CHILDREN else (60 if who.startswith("grand") else 21, 99)
+        age = words_or_digits(draw, draw.number(low, high), 0.3)
+        return both("{} {} {} years old | {} {} {} Jahre alt", subject, subject.be, age)
+    if kind == 2:
+        holder, part = (NOUN[name] for name in draw.pick(HOLDERS).split())
+        whole = draw.described(holder, draw.pick(("the", "this")), 0.4)
+        return acting(whole, HAVE, counted(draw, part)).in_tense(draw.pick(("present", "past")))
+    if kind == 3:
+        where, people = draw.location(*PUBLIC), counted(draw, draw.pick(STRANGERS))
+        return both("there are {1} {0} | {0} sind {1}", where, people)
     verb = draw.pick(COUNTED_BY)
-    things = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable]
-    thing = counted(draw, draw.pick([noun for noun in things if verb.takes(noun) or not verb.classes]))
+    thing = counted(draw, draw.pick([noun for noun in COUNTABLE if verb.takes(noun) or not verb.classes]))
     clause = acting(draw.someone(), verb, thing)
     if draw.happens(0.5):
         return clause.having(draw.present_time()) if draw.happens(0.4) else clause
@@ -173,5 +160,5 @@ def duration(draw: Draw) -> Bilingual:
     count = "ten" if unit == "minute" and count == "a" else count
     span = noun_phrase(NOUN[unit], count, plural=count != "a")
     shown = span.english.replace("a hour", "an hour")
-    clause = Clause(subject, OTHER["last"], (Part(shown, span.case("accusative"), "accusative"),))
+    clause = Clause(subject, OTHER["last"], (Part(shown, span.case("accusative").german, "accusative"),))
     return clause.in_tense(draw.pick(("present", "past")))

@@ -4,9 +4,8 @@ from corpus.clauses import Clause, being
 from corpus.draw import OWNERS, Draw, is_city
 from corpus.phenomena.agreement import DESCRIBABLE, predicate
 from corpus.phenomena.subordinate import WITH_PERSON, circumstance
-from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, pronoun_for
-from corpus.tables import phrases
-from corpus.text import Bilingual, Pair, both
+from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
+from corpus.text import Bilingual, Pair, both, phrases
 from corpus.words import BE, HAVE, NOUN, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED, nouns_of
 
 AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
@@ -21,7 +20,7 @@ def conjunction(draw: Draw) -> Bilingual:
         return both_objects(draw, subject)
     other = draw.someone_else(subject)
     first = draw.anything(subject)
-    second = draw.anything(pronoun_for(subject) if kind == 3 else other)
+    second = draw.anything(subject.again() if kind == 3 else other)
     first = first if kind == 3 else draw.perhaps_past(first, 0.3, timed=0.2)
     return both((AND, BUT, OR)[kind - 1], first, second)
 
@@ -30,14 +29,14 @@ def therefore(draw: Draw, subject: NounPhrase) -> Bilingual:
     """It is cold, so she stays at home. After deshalb the verb comes first."""
     cause = circumstance(draw, subject)
     feels = draw.happens(0.3) and cause.verb is not BE
-    outcome = (draw.state if feels else draw.anything)(pronoun_for(subject))
+    outcome = (draw.state if feels else draw.anything)(subject.again())
     return both("{}, so {} | {}, {}", cause, Pair(outcome.english, outcome.german_main(front="deshalb")))
 
 
 def both_objects(draw: Draw, subject: NounPhrase) -> Bilingual:
     """She buys a book and two pears."""
     nouns = draw.shuffled(nouns_of("food", "drink", "ware"))[:2]
-    things = [draw.some(noun, described=0.2).as_object("accusative") for noun in nouns]
+    things = [draw.some(noun, described=0.2).case("accusative") for noun in nouns]
     verb = VERB["bring along" if any(noun.belongs_to("drink") for noun in nouns) else "buy"]
     goal = Part(*both("{} and {} | {} und {}", *things), "accusative")
     return draw.in_any_tense(Clause(subject, verb, (goal,)))
@@ -52,7 +51,7 @@ def negation(draw: Draw) -> Bilingual:
         noun = draw.pick(DESCRIBABLE)
         thing = noun_phrase(noun, draw.pick(OWNERS) if noun.belongs_to("kin") else "the")
         tense = draw.pick(("present", "past"))
-        return being(thing, predicate(draw.suitable(noun))).in_tense(tense).negated()
+        return being(thing, predicate(draw.adjective_for(noun))).in_tense(tense).negated()
     clause = draw.anything(subject)
     if not clause.is_definite():
         clause = (draw.journey if draw.happens(0.4) else draw.state)(subject)
@@ -76,7 +75,7 @@ def without_any(draw: Draw, subject: NounPhrase) -> Bilingual:
     noun = draw.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
     plural = draw.plural(noun, 0.4)
     adjective = draw.adjective_for(noun, 0.25)
-    none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative")
+    none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative").german
     shown = noun_phrase(noun, "any" if plural or noun.belongs_to("mass") else "a", adjective, plural=plural).english
     clause = Clause(subject, verb, (Part(shown, none, "accusative"),), negation="kein")
     return clause if verb is HAVE else draw.in_any_tense(clause)
@@ -154,7 +153,7 @@ def there_is(draw: Draw) -> Bilingual:
     adjective = draw.adjective_for(noun, 0.5)
     plural = draw.happens(0.5)
     count = draw.pick(("many", "two", "three", "four", "no") if plural else ("a", "a", "no"))
-    thing = noun_phrase(noun, count, adjective, plural=plural).as_object("accusative")
+    thing = noun_phrase(noun, count, adjective, plural=plural).case("accusative")
     return both(f"there {'are' if plural else 'is'} {{0}} {{1}} | {{1}} gibt es {{0}}", thing, where)
 
 
@@ -196,7 +195,7 @@ def ask_who(draw: Draw) -> Bilingual:
     if draw.happens(0.5):
         return both("{}? | {}?", draw.in_any_tense(draw.anything(who)))
     verb = draw.pick(WITH_PERSON)
-    return draw.in_any_tense(Clause(asked_about(draw), verb)).question(who.as_object(verb.frame))
+    return draw.in_any_tense(Clause(asked_about(draw), verb)).question(who.case(verb.frame))
 
 
 def ask_which(draw: Draw) -> Bilingual:
@@ -210,5 +209,5 @@ def ask_which(draw: Draw) -> Bilingual:
     if kind == 1:
         return ask_who(draw) if verb.takes_any("person") else clause.question(Pair("what", "was"))
     if kind == 2 and noun.countable:
-        return clause.question(Pair(f"how many {noun.english_plural}", f"wie viele {noun.german_plural}"))
-    return clause.question(noun_phrase(noun, "which").as_object("accusative"))
+        return clause.question(Pair(f"how many {noun.english_plural}", f"wie viele {noun.plural[0]}"))
+    return clause.question(noun_phrase(noun, "which").case("accusative"))

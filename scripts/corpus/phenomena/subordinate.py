@@ -6,9 +6,8 @@ from corpus.draw import PEOPLE, Draw
 from corpus.german import ENDINGS
 from corpus.phenomena.agreement import predicate
 from corpus.phenomena.cases import FOR, WITH
-from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, pronoun_for
-from corpus.tables import phrases
-from corpus.text import Bilingual, Pair, both
+from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
+from corpus.text import Bilingual, Pair, both, phrases
 from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, VERB, WILLED, Verb, nouns_of
 
 REASONS = phrases("reason")
@@ -57,7 +56,7 @@ def verb_final(draw: Draw) -> Bilingual:
     """She stays at home because she is ill. -> Sie bleibt zu Hause, weil sie krank ist."""
     subject = draw.someone()
     if not draw.happens(0.45):
-        why = circumstance(draw, pronoun_for(subject))
+        why = circumstance(draw, subject.again())
         main = main_clause(draw, subject, why)
         return both("{} {} | {}, {}", main, under(draw.pick(REASONS), why))
     saying, conjunction = draw.pick(phrases("saying"))
@@ -80,7 +79,7 @@ def subordinate_clause(draw: Draw) -> Bilingual:
         why = draw.action(subject, among=WILLED)
     elif word == "while":
         why = draw.activity(subject)
-    main = main_clause(draw, pronoun_for(subject) if why.subject == subject else subject, why)
+    main = main_clause(draw, subject.again() if why.subject == subject else subject, why)
     if word == "while":
         main = draw.action(draw.someone_else(subject))
     if conjunction not in REASONS:
@@ -93,7 +92,7 @@ def when_past(draw: Draw, subject: NounPhrase) -> Bilingual:
     states = [draw.state(subject), being(subject, draw.location())]
     if subject.person in ("1s", "2s", "3s"):
         states.append(being(subject, Part("a child", "ein Kind", "predicate")))
-    main = draw.in_past(draw.action(pronoun_for(subject), among=EVERYDAY, described=0.2), timed=0)
+    main = draw.in_past(draw.action(subject.again(), among=EVERYDAY, described=0.2), timed=0)
     when = draw.pick(states).in_past().final("when {} | als {}")
     if main.tense != "past" or main.verb.is_any("ambiguous_past"):
         main = draw.state(main.subject).in_past()
@@ -114,7 +113,7 @@ def relative_clause(draw: Draw) -> Bilingual:
         relative = about_thing(draw, head, others[1:])
     whole = head.within("{} {} | {}, {},", relative)
     if draw.happens(0.5):
-        return being(whole, predicate(draw.suitable(noun)))
+        return being(whole, predicate(draw.adjective_for(noun)))
     main = acting(draw.someone(), others[0], whole)
     if not main.verb.is_any("no_past", "ambiguous_past") and draw.happens(0.3):
         main = main.in_past()
@@ -133,7 +132,7 @@ def about_person(draw: Draw, head: NounPhrase) -> Pair:
     subject, whom = draw.someone(), relative_pronoun(head, "whom")
     if kind == 3:
         clause = draw.perhaps_past(Clause(subject, draw.pick(WITH_PERSON)), 0.4, timed=0.3)
-        return under(whom.as_object(clause.verb.frame), clause)
+        return under(whom.case(clause.verb.frame), clause)
     preposition, case = draw.pick((WITH, FOR))
     verb = draw.pick(SHARED) if preposition.english == "with" else VERB["work"]
     return under(whom.after(preposition, case), Clause(subject, verb))
@@ -142,4 +141,4 @@ def about_person(draw: Draw, head: NounPhrase) -> Pair:
 def about_thing(draw: Draw, head: NounPhrase, others: list[Verb]) -> Pair:
     """A relative clause with the thing as accusative object: "that I bought yesterday"."""
     clause = Clause(draw.someone(), draw.pick([verb for verb in others if not verb.tail]))
-    return under(relative_pronoun(head, "that").as_object("accusative"), draw.perhaps_past(clause, 0.7))
+    return under(relative_pronoun(head, "that").case("accusative"), draw.perhaps_past(clause, 0.7))

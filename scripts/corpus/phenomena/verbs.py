@@ -1,12 +1,13 @@
 """Position, form and voice of the verb."""
 
+from dataclasses import replace
+
 from corpus import words
-from corpus.clauses import Clause, acting, being, spaced
+from corpus.clauses import Clause, acting, being
 from corpus.draw import Draw
 from corpus.german import IRREGULAR, conjugate
-from corpus.phrases import PRONOUNS, NounPhrase, Part, pronoun_for
-from corpus.tables import phrases
-from corpus.text import Bilingual, Pair, both
+from corpus.phrases import PRONOUNS, NounPhrase, Part
+from corpus.text import Bilingual, Pair, both, phrases, spaced
 from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, WILLED, nouns_of
 
 PLAIN_MODALS = ("can", "must", "have to", "want to", "may", "be allowed to", "should", "would like to")
@@ -154,10 +155,10 @@ def passive(draw: Draw) -> Bilingual:
 def conditional(draw: Draw) -> Bilingual:
     """If I had time, I would visit the museum. -> Wenn ich Zeit hätte, würde ich das Museum besuchen."""
     subject = draw.someone()
-    wish = draw.action(pronoun_for(subject), among=WILLED).with_modal("would")
+    wish = draw.action(subject.again(), among=WILLED).with_modal("would")
     condition = unreal_condition(draw, subject)
     if draw.happens(0.35):
-        return both("{} if {} | {}, wenn {}", wish.by(subject), unreal_condition(draw, pronoun_for(subject)))
+        return both("{} if {} | {}, wenn {}", replace(wish, subject=subject), unreal_condition(draw, subject.again()))
     return wish.after(both("if {} | wenn {}", condition))
 
 
@@ -169,5 +170,5 @@ def unreal_condition(draw: Draw, subject: NounPhrase) -> Pair:
         were = conjugate(IRREGULAR["wäre"], subject.person)
         return both(f"{{}} were {{}} | {{}} {{}} {were}", subject, draw.pick(phrases("wish")))
     noun = NOUN[draw.pick(("garden", "car", "bicycle", "computer", "camera", "house"))]
-    thing = draw.pick((*phrases("resource"), draw.described(noun, "a", 0.4).as_object("accusative")))
+    thing = draw.pick((*phrases("resource"), draw.described(noun, "a", 0.4).case("accusative")))
     return both(f"{{}} had {{}} | {{}} {{}} {conjugate(IRREGULAR['hätte'], subject.person)}", subject, thing)
