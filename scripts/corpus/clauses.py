@@ -8,14 +8,8 @@ from corpus.phrases import NounPhrase, Part, object_part
 from corpus.text import Bilingual, Pair, both, read_rows, spaced
 from corpus.words import BE, Verb
 
-ENGLISH_ORDER = (
-    "pronoun", "particle", "dative", "accusative", "manner", "predicate", "prepositional", "direction", "place",
-    "means", "time",
-)  # fmt: skip
-GERMAN_ORDER = (
-    "pronoun", "frequency", "time", "dative", "accusative", "not", "manner", "means", "place", "predicate",
-    "prepositional", "direction",
-)  # fmt: skip
+# Slots of the parts after the English verb and in the German middle field
+ENGLISH_ORDER, GERMAN_ORDER = zip(*read_rows("word_order"), strict=True)
 # English modal -> its base, third person and past, what links it to the verb; German present and past
 MODALS = {name: forms for name, *forms in read_rows("modals")}
 DEFINITE = (

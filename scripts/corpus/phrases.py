@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from corpus.german import CASES, Forms, inflect_phrase, prepositional
+from corpus.german import CASES, ENDINGS, Forms, inflect_phrase, prepositional
 from corpus.numbers import in_words
 from corpus.text import Bilingual, Pair, both, read_rows, spaced
 from corpus.words import NO_ADJECTIVE, Adjective, Noun, Verb
@@ -65,6 +65,10 @@ class NounPhrase:
         """Pronoun for a thing: English it or them, German by the gender of the antecedent."""
         shown = PRONOUNS["they" if self.is_plural else "it"]
         return replace(shown, forms=PRONOUNS[IT[self.gender]].forms, gender=self.gender, person=self.person)
+
+    def relative(self, english: str) -> "NounPhrase":
+        """Relative pronoun: "who" or "that" for this phrase, "der", "die" or "das"."""
+        return replace(self, english=english, english_object=english, forms=ENDINGS["relative"][self.gender])
 
     def again(self) -> "NounPhrase":
         """Pronoun for a person: he, she, it (a child) or they; a pronoun remains."""

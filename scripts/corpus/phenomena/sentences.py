@@ -2,7 +2,7 @@
 
 from corpus.clauses import Clause, being
 from corpus.draw import OWNERS, Draw, is_city
-from corpus.phenomena.agreement import DESCRIBABLE, predicate
+from corpus.phenomena.nouns import DESCRIBABLE, predicate
 from corpus.phenomena.subordinate import WITH_PERSON, circumstance
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both, phrases
@@ -15,31 +15,20 @@ def conjunction(draw: Draw) -> Bilingual:
     """Peter reads a book, and Anna sings a song. -> Peter liest ein Buch, und Anna singt ein Lied."""
     kind, subject = draw.number(1, 5), draw.someone()
     if kind == 4:
-        return therefore(draw, subject)
+        cause = circumstance(draw, subject)
+        feels = draw.happens(0.3) and cause.verb is not BE
+        outcome = (draw.state if feels else draw.anything)(subject.again())
+        return both("{}, so {} | {}, {}", cause, Pair(outcome.english, outcome.german_main(front="deshalb")))
     if kind == 5:
-        return both_objects(draw, subject)
+        nouns = draw.shuffled(nouns_of("food", "drink", "ware"))[:2]
+        things = [draw.some(noun, described=0.2).case("accusative") for noun in nouns]
+        verb = VERB["bring along" if any(noun.belongs_to("drink") for noun in nouns) else "buy"]
+        goal = Part(*both("{} and {} | {} und {}", *things), "accusative")
+        return draw.in_any_tense(Clause(subject, verb, (goal,)))
     other = draw.someone_else(subject)
     first = draw.anything(subject)
     second = draw.anything(subject.again() if kind == 3 else other)
-    first = first if kind == 3 else draw.perhaps_past(first, 0.3, timed=0.2)
-    return both((AND, BUT, OR)[kind - 1], first, second)
-
-
-def therefore(draw: Draw, subject: NounPhrase) -> Bilingual:
-    """It is cold, so she stays at home. After deshalb the verb comes first."""
-    cause = circumstance(draw, subject)
-    feels = draw.happens(0.3) and cause.verb is not BE
-    outcome = (draw.state if feels else draw.anything)(subject.again())
-    return both("{}, so {} | {}, {}", cause, Pair(outcome.english, outcome.german_main(front="deshalb")))
-
-
-def both_objects(draw: Draw, subject: NounPhrase) -> Bilingual:
-    """She buys a book and two pears."""
-    nouns = draw.shuffled(nouns_of("food", "drink", "ware"))[:2]
-    things = [draw.some(noun, described=0.2).case("accusative") for noun in nouns]
-    verb = VERB["bring along" if any(noun.belongs_to("drink") for noun in nouns) else "buy"]
-    goal = Part(*both("{} and {} | {} und {}", *things), "accusative")
-    return draw.in_any_tense(Clause(subject, verb, (goal,)))
+    return both((AND, BUT, OR)[kind - 1], first if kind == 3 else draw.perhaps_past(first, 0.3, timed=0.2), second)
 
 
 def negation(draw: Draw) -> Bilingual:
@@ -126,22 +115,16 @@ def idiom(draw: Draw) -> Bilingual:
         german = clause.having(Part("", "gern", "frequency")).german
         return both("{} {} | {1}", Clause(subject, VERB["like"]), Pair(clause.infinitive().english, german))
     if kind == 3:
-        return has_a_need(draw, subject)
+        need, tense = draw.pick(phrases("need")), draw.pick(("present", "past"))
+        times = [draw.past_time()] if tense == "past" and draw.happens(0.7) else []
+        owned = [Part("", word, "pronoun" if word == "es" else "accusative") for word in need.german.split()]
+        feeling = being(subject, Part(need.english, "", "predicate")).in_tense(tense).having(*times)
+        return Pair(feeling.english, Clause(subject, HAVE, (*owned, *times), tense).german)
     if kind == 4:
         return there_is(draw)
     language = draw.listed("language", "accusative")
     clause = Clause(subject, VERB[draw.pick(("understand", "learn"))], (language,))
     return draw.in_any_tense(clause) if clause.verb.name == "learn" else clause
-
-
-def has_a_need(draw: Draw, subject: NounPhrase) -> Bilingual:
-    """I am hungry: German has hunger, and has it urgent."""
-    english, german = draw.pick(phrases("need"))
-    tense = draw.pick(("present", "past"))
-    times = [draw.past_time()] if tense == "past" and draw.happens(0.7) else []
-    owned = [Part("", word, "pronoun" if word == "es" else "accusative") for word in german.split()]
-    feeling = being(subject, Part(english, "", "predicate")).in_tense(tense).having(*times)
-    return Pair(feeling.english, Clause(subject, HAVE, (*owned, *times), tense).german)
 
 
 def there_is(draw: Draw) -> Bilingual:

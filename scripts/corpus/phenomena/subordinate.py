@@ -2,13 +2,11 @@
 
 from corpus import words
 from corpus.clauses import Clause, acting, being
-from corpus.draw import PEOPLE, Draw
-from corpus.german import ENDINGS
-from corpus.phenomena.agreement import predicate
-from corpus.phenomena.cases import FOR, WITH
+from corpus.draw import STRANGERS, Draw
+from corpus.phenomena.nouns import FOR, WITH, predicate
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both, phrases
-from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, VERB, WILLED, Verb, nouns_of
+from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, VERB, WILLED, nouns_of, verbs_of
 
 REASONS = phrases("reason")
 SHARED = tuple(v for v in words.INTRANSITIVE if v.name in ("work", "dance", "study", "go out", "go shopping"))
@@ -20,21 +18,14 @@ def under(conjunction: Pair, clause: Clause) -> Pair:
     return both("{} {} | {} {}", conjunction, clause.final())
 
 
-def weather(draw: Draw) -> Clause:
-    """It is cold; the weather is good; it is raining."""
-    kind = draw.number(1, 3)
-    if kind == 1:
-        return Clause(PRONOUNS["it"], OTHER["rain"], tense="progressive")
-    if kind == 2:
-        return being(PRONOUNS["it"], draw.listed("temperature", "predicate"))
-    return being(noun_phrase(NOUN["weather"]), draw.listed("weather", "predicate"))
-
-
 def circumstance(draw: Draw, subject: NounPhrase) -> Clause:
-    """A likely reason or occasion of what the subject does."""
+    """A likely reason or occasion of what the subject does: the weather, a need, a mood, an action."""
     kind = draw.number(1, 6)
     if kind == 1:
-        return weather(draw)
+        weather = draw.pick(("", "temperature", "weather"))
+        it = noun_phrase(NOUN["weather"]) if weather == "weather" else PRONOUNS["it"]
+        rains = Clause(it, OTHER["rain"], tense="progressive")
+        return being(it, draw.listed(weather, "predicate")) if weather else rains
     if kind == 2:
         return Clause(subject, words.HAVE, (draw.listed("possession", "accusative"),))
     if kind == 4:
@@ -102,43 +93,34 @@ def when_past(draw: Draw, subject: NounPhrase) -> Bilingual:
 def relative_clause(draw: Draw) -> Bilingual:
     """The man who reads the book is nice. -> Der Mann, der das Buch liest, ist nett."""
     if draw.happens(0.5):
-        noun = draw.pick([noun for noun in PEOPLE if not noun.belongs_to("kin")])
-        others = draw.shuffled([verb for verb in TRANSITIVE if verb.takes_any("person")])
+        noun = draw.pick(STRANGERS)
+        verbs = draw.shuffled([verb for verb in TRANSITIVE if verb.takes_any("person")])
         head = draw.described(noun, "the", 0.2, plural=draw.happens(0.15))
         relative = about_person(draw, head)
     else:
         noun = draw.pick(nouns_of("ware", "text", "clothing", "dish"))
         head = draw.described(noun, "the", 0.2, plural=draw.happens(0.2))
-        others = draw.shuffled([verb for verb in TRANSITIVE + words.SEPARABLE if verb.takes(noun)])
-        relative = about_thing(draw, head, others[1:])
+        verbs = draw.shuffled([verb for verb in verbs_of("transitive", "separable") if verb.takes(noun)])
+        clause = Clause(draw.someone(), draw.pick([verb for verb in verbs[1:] if not verb.tail]))
+        relative = under(head.relative("that").case("accusative"), draw.perhaps_past(clause, 0.7))
     whole = head.within("{} {} | {}, {},", relative)
     if draw.happens(0.5):
         return being(whole, predicate(draw.adjective_for(noun)))
-    main = acting(draw.someone(), others[0], whole)
+    main = acting(draw.someone(), verbs[0], whole)
     if not main.verb.is_any("no_past", "ambiguous_past") and draw.happens(0.3):
         main = main.in_past()
     return Pair(main.english, main.german.removesuffix(",").replace(",,", ","))
-
-
-def relative_pronoun(head: NounPhrase, english: str) -> NounPhrase:
-    return NounPhrase(english, english, ENDINGS["relative"][head.gender], head.gender, head.person)
 
 
 def about_person(draw: Draw, head: NounPhrase) -> Pair:
     """A relative clause with the person as subject, as dative object, or after a preposition."""
     kind = draw.number(1, 4)
     if kind <= 2:
-        return draw.perhaps_past(draw.anything(relative_pronoun(head, "who")), 0.3, timed=0.3).final()
-    subject, whom = draw.someone(), relative_pronoun(head, "whom")
+        return draw.perhaps_past(draw.anything(head.relative("who")), 0.3, timed=0.3).final()
+    subject, whom = draw.someone(), head.relative("whom")
     if kind == 3:
         clause = draw.perhaps_past(Clause(subject, draw.pick(WITH_PERSON)), 0.4, timed=0.3)
         return under(whom.case(clause.verb.frame), clause)
-    preposition, case = draw.pick((WITH, FOR))
-    verb = draw.pick(SHARED) if preposition.english == "with" else VERB["work"]
-    return under(whom.after(preposition, case), Clause(subject, verb))
-
-
-def about_thing(draw: Draw, head: NounPhrase, others: list[Verb]) -> Pair:
-    """A relative clause with the thing as accusative object: "that I bought yesterday"."""
-    clause = Clause(draw.someone(), draw.pick([verb for verb in others if not verb.tail]))
-    return under(relative_pronoun(head, "that").case("accusative"), draw.perhaps_past(clause, 0.7))
+    preposition = draw.pick((WITH, FOR))
+    verb = draw.pick(SHARED) if preposition == WITH else VERB["work"]
+    return under(whom.after(preposition, "dative" if preposition == WITH else "accusative"), Clause(subject, verb))
