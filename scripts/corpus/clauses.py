@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from corpus.german import IRREGULAR, conjugate, infinitive_with_zu
+from corpus.german import IRREGULAR, conjugate
 from corpus.phrases import NounPhrase, Part, object_part
 from corpus.text import Bilingual, Pair, both, read_rows, spaced
 from corpus.words import BE, Verb
@@ -35,8 +35,6 @@ class Clause:
     modal: str = ""
     negation: str = ""
 
-    # Changes
-
     def having(self, *parts: Part) -> "Clause":
         return replace(self, parts=(*self.parts, *parts))
 
@@ -57,8 +55,6 @@ class Clause:
 
     def negated(self) -> "Clause":
         return replace(self, negation="nicht")
-
-    # Questions about it
 
     @property
     def time(self) -> Part | None:
@@ -111,8 +107,9 @@ class Clause:
 
     def infinitive(self) -> Pair:
         """The clause without its subject: "to read the book", "das Buch zu lesen"."""
-        german = spaced(*self.middle_field(), infinitive_with_zu(self.verb))
-        return Pair(spaced("to", self.verb.english, self.english_rest()), german)
+        verb = self.verb
+        closing = f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"
+        return Pair(spaced("to", verb.english, self.english_rest()), spaced(*self.middle_field(), closing))
 
     # English
 

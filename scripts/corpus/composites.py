@@ -5,7 +5,6 @@ from corpus.draw import Draw
 from corpus.phenomena.numbers import any_date
 from corpus.phenomena.sentences import AND, BUT
 from corpus.phenomena.subordinate import REASONS, circumstance, main_clause, under
-from corpus.phrases import NounPhrase
 from corpus.text import Bilingual, both
 from corpus.words import TRANSITIVE, WILLED
 
@@ -17,15 +16,11 @@ def placed(draw: Draw, clause: Clause) -> Clause:
     return clause
 
 
-def anything(draw: Draw, subject: NounPhrase | None = None) -> Clause:
-    return placed(draw, draw.anything(subject))
-
-
 def conjunction(draw: Draw) -> Bilingual:
     """Three main clauses."""
     first = draw.someone()
     second = draw.someone_else(first)
-    clauses = [anything(draw, subject) for subject in (first, second, draw.someone_else(second))]
+    clauses = [placed(draw, draw.anything(subject)) for subject in (first, second, draw.someone_else(second))]
     clauses = [draw.perhaps_past(clause, 0.3, timed=0.2) for clause in clauses]
     return both("{}, and {}, but {} | {}, und {}, aber {}", *clauses)
 
@@ -35,7 +30,7 @@ def verb_final(draw: Draw) -> Bilingual:
     subject, conjunction = draw.someone(), draw.pick(REASONS)
     reason = circumstance(draw, subject.again())
     main = placed(draw, main_clause(draw, subject, reason))
-    last = anything(draw, draw.someone_else(subject))
+    last = placed(draw, draw.anything(draw.someone_else(subject)))
     return both("{} {}, but {} | {}, {}, aber {}", main, under(conjunction, reason), last)
 
 
@@ -44,14 +39,14 @@ def subordinate_clause(draw: Draw) -> Bilingual:
     subject = draw.someone()
     opening = draw.pick(("if {} | wenn {}", "because {} | weil {}", "although {} | obwohl {}"))
     why = circumstance(draw, subject).final(opening)
-    main = anything(draw, subject.again())
-    return both(AND, main.after(why), anything(draw, draw.someone_else(subject)))
+    main = placed(draw, draw.anything(subject.again()))
+    return both(AND, main.after(why), placed(draw, draw.anything(draw.someone_else(subject))))
 
 
 def verb_second(draw: Draw) -> Bilingual:
     """Two fronted times, each before its verb."""
-    first = draw.in_past(anything(draw), timed=1)
-    return both(AND, first.time_first(), draw.in_future(anything(draw)).time_first())
+    first = draw.in_past(placed(draw, draw.anything()), timed=1)
+    return both(AND, first.time_first(), draw.in_future(placed(draw, draw.anything())).time_first())
 
 
 def date(draw: Draw) -> Bilingual:

@@ -8,7 +8,7 @@ from corpus import words
 from corpus.clauses import Clause
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, object_part
 from corpus.text import Bilingual, Pair, phrases, read_rows
-from corpus.words import NOUN, Adjective, Noun, Verb, adjectives_of, nouns_of, verbs_of
+from corpus.words import NOUN, Adjective, Noun, Verb, nouns_of, verbs_of
 
 Item = TypeVar("Item")
 
@@ -17,11 +17,8 @@ SMALL_NUMBERS = ("two", "three", "four", "five")
 PEOPLE = nouns_of("person")
 STRANGERS = tuple(noun for noun in PEOPLE if not noun.belongs_to("kin"))
 HOME = Part("home", "nach Hause", "direction")
-# English noun -> prepositions of location, of direction, and the German case after the latter
-PLACES = {
-    noun: (Pair(english, german), Pair("to", direction), case)
-    for noun, english, german, direction, case in read_rows("places")
-}
+# English noun -> prepositions of location, German preposition of direction and its case
+PLACES = {noun: row for noun, *row in read_rows("places")}
 
 
 def is_city(goal: Part) -> bool:
@@ -66,8 +63,8 @@ class Draw:
 
     def adjective_for(self, noun: Noun, probability: float = 1) -> Adjective:
         """An adjective that suits the noun, with the given probability; else NO_ADJECTIVE."""
-        fitting = adjectives_of(noun) if self.happens(probability) else ()
-        return self.pick(fitting) if fitting else words.NO_ADJECTIVE
+        fitting = [adjective for adjective in words.ADJECTIVES if noun.belongs_to(*adjective.classes)]
+        return self.pick(fitting) if self.happens(probability) and fitting else words.NO_ADJECTIVE
 
     def described(self, noun: Noun, determiner: str, probability: float, *, plural: bool = False) -> NounPhrase:
         """The noun with a determiner and, with the given probability, an adjective."""
@@ -77,14 +74,12 @@ class Draw:
         return noun.countable and self.happens(probability)
 
     def determiner(self, noun: Noun, *, plural: bool) -> str:
-        """A determiner that suits the noun."""
         if noun.belongs_to("kin"):
             return self.pick(OWNERS)
-        if plural and noun.belongs_to("person"):
-            return self.pick(("the", "the", "this", "many", self.pick(SMALL_NUMBERS), "all the"))
         if plural:
-            owners = () if noun.belongs_to("transport", "area") else (self.pick(OWNERS),)
-            return self.pick(("the", "the", "", "this", "many", self.pick(SMALL_NUMBERS), "all the", *owners))
+            bare = () if noun.belongs_to("person") else ("",)
+            owners = () if noun.belongs_to("person", "transport", "area") else (self.pick(OWNERS),)
+            return self.pick(("the", "the", *bare, "this", "many", self.pick(SMALL_NUMBERS), "all the", *owners))
         if noun.belongs_to("event"):
             return self.pick(("the", "the", "a", "this", "our"))
         if noun.belongs_to("mass"):
@@ -149,8 +144,9 @@ class Draw:
         """Where something happens: "in the park", "im Park"; or a city; or at one of the places."""
         if not names and self.happens(0.15):
             return self.city("in", "place")
-        noun = NOUN[self.pick(names or tuple(PLACES))]
-        return Part(*self.described(noun, "the", 0.15).after(PLACES[noun.english][0], "dative"), "place")
+        name = self.pick(names or tuple(PLACES))
+        english, german, _, _ = PLACES[name]
+        return Part(*self.described(NOUN[name], "the", 0.15).after(Pair(english, german), "dative"), "place")
 
     def destination(self, *, by_car: bool) -> Part:
         """Where to: "to the park", "in den Park"; "to Berlin", "nach Berlin"; by car not to a kitchen."""
@@ -159,8 +155,8 @@ class Draw:
         if self.happens(0.25):
             return self.city("to", "direction")
         noun = self.until(lambda: NOUN[self.pick(tuple(PLACES))], lambda noun: not (by_car and noun.belongs_to("room")))
-        _, preposition, case = PLACES[noun.english]
-        return Part(*self.described(noun, "the", 0.12).after(preposition, case), "direction")
+        _, _, german, case = PLACES[noun.english]
+        return Part(*self.described(noun, "the", 0.12).after(Pair("to", german), case), "direction")
 
     # Clauses in the present, without time
 

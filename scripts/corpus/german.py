@@ -1,7 +1,7 @@
 """German inflection: articles, adjective endings, contractions and verb forms."""
 
 from corpus.text import read_rows, spaced
-from corpus.words import Adjective, Noun, Verb
+from corpus.words import Adjective, Noun
 
 CASES = ("nominative", "accusative", "dative", "genitive")
 PERSONS = ("1s", "2s", "3s", "1p", "3p", "formal")  # ich, du, er, wir, sie, Sie
@@ -39,10 +39,6 @@ def prepositional(preposition: str, phrase: str) -> str:
     article, space, rest = phrase.partition(" ")
     joined = spaced(preposition, article)
     return CONTRACTIONS.get(joined, joined) + space + rest
-
-
-def infinitive_with_zu(verb: Verb) -> str:
-    return f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"
 
 
 def conjugate(forms: Forms, person: str) -> str:

@@ -33,12 +33,9 @@ def number_is_held_out(number: int) -> bool:
     return 20 < number < 1000 and number % 7 == 3
 
 
-def clock_is_held_out(hour: int, minute: int) -> bool:
+def time_is_held_out(hour: int, minute: int) -> bool:
+    """Return True for one clock time in six; prices, with euros as hours and cents as minutes, are held out alike."""
     return (hour + minute // 5) % 6 == 0
-
-
-def price_is_held_out(euros: int, cents: int) -> bool:
-    return (euros + cents // 5) % 6 == 0
 
 
 def phrases_pattern(phrases: Iterable[str], *, before: str = "", after: str = "") -> re.Pattern[str]:
@@ -61,11 +58,10 @@ CLOCK_TIMES = phrases_pattern(
     clock_time(hour, minute).english.removeprefix("at ")
     for hour in range(1, 13)
     for minute in CLOCK
-    if clock_is_held_out(hour, minute)
+    if time_is_held_out(hour, minute)
 )
 DIGITS = re.compile(rf"(?<![\d.:])\d+(?![\d:]|\.\d| (?:{'|'.join(month.english for month in MONTHS.values())}))")
-DIGITAL_TIME = re.compile(r"\b(\d+):(\d\d)\b")
-PRICE = re.compile(r"\b(\d+)\.(\d\d) euros\b")
+TIME_OR_PRICE = re.compile(r"\b(\d+)(?::|\.(?=\d\d euros))(\d\d)\b")
 
 
 def words_of(line: str) -> list[str]:
@@ -90,8 +86,7 @@ def holds_held_out_figure(line: str) -> bool:
     return (
         any(pattern.search(line) for pattern in (NUMBER_WORDS, DATES, CLOCK_TIMES))
         or any(number_is_held_out(int(digits)) for digits in DIGITS.findall(line))
-        or any(clock_is_held_out(int(hour), int(minute)) for hour, minute in DIGITAL_TIME.findall(line))
-        or any(price_is_held_out(int(euros), int(cents)) for euros, cents in PRICE.findall(line))
+        or any(time_is_held_out(int(whole), int(rest)) for whole, rest in TIME_OR_PRICE.findall(line))
     )
 
 

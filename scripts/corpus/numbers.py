@@ -2,16 +2,12 @@
 
 from corpus.text import Pair, read_rows
 
-NUMBERS = {int(value): Pair(english, german) for value, english, german, _, _ in read_rows("numbers")}
-ORDINALS = {int(value): Pair(english, german) for value, _, _, english, german in read_rows("numbers")}
+NUMBERS = {int(value): Pair(english, german) for value, english, german in read_rows("numbers")}
+ORDINALS = {int(day): Pair(english, german) for day, english, german in read_rows("ordinals")}  # after am with -n
 MONTHS = {number: Pair(english, german) for number, (english, german, _) in enumerate(read_rows("months"), start=1)}
 DAYS_IN_MONTH = {number: int(days) for number, (_, _, days) in enumerate(read_rows("months"), start=1)}
-
 # minutes past the hour -> English and German phrase, and whether each counts towards the next hour
-CLOCK = {
-    int(minute): (english, german, int(english_shift), int(german_shift))
-    for minute, english, german, english_shift, german_shift in read_rows("clock")
-}
+CLOCK = {int(minute): row for minute, *row in read_rows("clock")}
 
 
 def english_number(number: int) -> str:
@@ -39,17 +35,10 @@ def in_words(number: int) -> Pair:
     return Pair(english_number(number), german_number(number))
 
 
-def ordinal(day: int) -> Pair:
-    """Ordinals from 1 to 31: "twenty-first", and "einundzwanzigste" as after der; after am it takes -n."""
-    if day in ORDINALS:
-        return ORDINALS[day]
-    return Pair(f"{NUMBERS[day - day % 10].english}-{ORDINALS[day % 10].english}", german_number(day) + "ste")
-
-
 def date_in_words(day: int, month: int) -> Pair:
     """Date, for example ("on the third of May", "am dritten Mai"); months count from 1."""
     english, german = MONTHS[month]
-    return Pair(f"on the {ordinal(day).english} of {english}", f"am {ordinal(day).german}n {german}")
+    return Pair(f"on the {ORDINALS[day].english} of {english}", f"am {ORDINALS[day].german}n {german}")
 
 
 def date_in_digits(day: int, month: int) -> Pair:
@@ -59,8 +48,8 @@ def date_in_digits(day: int, month: int) -> Pair:
 def clock_time(hour: int, minute: int) -> Pair:
     """Clock time, for example (7, 30): ("at half past seven", "um halb acht"); hours 1 to 12, minutes of CLOCK."""
     english, german, english_shift, german_shift = CLOCK[minute]
-    said = english_number((hour + english_shift - 1) % 12 + 1)
-    german_hour = (hour + german_shift - 1) % 12 + 1
+    said = english_number((hour + int(english_shift) - 1) % 12 + 1)
+    german_hour = (hour + int(german_shift) - 1) % 12 + 1
     heard = "ein" if german_hour == 1 and minute == 0 else german_number(german_hour)
     return Pair(f"at {english.format(said)}", f"um {german.format(heard)}")
 
@@ -72,6 +61,5 @@ def digital_time(hour: int, minute: int) -> Pair:
 def price(cents: int) -> Pair:
     """Price, for example 1250: ("12.50 euros", "12,50 Euro")."""
     euros, rest = divmod(cents, 100)
-    if not rest:
-        return Pair(f"{euros} euros", f"{euros} Euro")
-    return Pair(f"{euros}.{rest:02} euros", f"{euros},{rest:02} Euro")
+    english, german = (f".{rest:02}", f",{rest:02}") if rest else ("", "")
+    return Pair(f"{euros}{english} euros", f"{euros}{german} Euro")

@@ -8,7 +8,7 @@ from importlib import import_module
 from corpus.composites import COMPOSITES
 from corpus.draw import Draw
 from corpus.held_out import holds_held_out, shows_held_out
-from corpus.numbers import in_words, ordinal
+from corpus.numbers import ORDINALS, in_words
 from corpus.text import Bilingual, Pair, read_rows, sentence
 
 Phenomenon = Callable[[Draw], Bilingual]
@@ -128,7 +128,7 @@ def is_longer(pair: Pair) -> bool:
 
 
 FIGURES = {word for number in range(21, 1000) for word in in_words(number)}
-FIGURES |= {word for day in range(1, 32) for word in (ordinal(day).english, ordinal(day).german + "n")}
+FIGURES |= {word for english, german in ORDINALS.values() for word in (english, german + "n")}
 
 
 def words(pair: Pair) -> set[str]:

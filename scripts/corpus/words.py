@@ -95,24 +95,19 @@ def nouns_of(*classes: str) -> tuple[Noun, ...]:
 
 
 @cache
-def adjectives_of(noun: Noun) -> tuple[Adjective, ...]:
-    return tuple(adjective for adjective in ADJECTIVES if noun.belongs_to(*adjective.classes))
-
-
-@cache
 def verbs_of(*groups: str) -> tuple[Verb, ...]:
     """Verbs of the groups, in the order of the table."""
     return tuple(verb for verb in VERBS if verb.group in groups)
 
 
 TRANSITIVE, SEPARABLE, DITRANSITIVE = verbs_of("transitive"), verbs_of("separable"), verbs_of("ditransitive")
-DATIVE, PREPOSITIONAL, REFLEXIVE = verbs_of("dative"), verbs_of("prepositional"), verbs_of("reflexive")
+DATIVE, REFLEXIVE = verbs_of("dative"), verbs_of("reflexive")
 INTRANSITIVE, MOTION = verbs_of("intransitive"), verbs_of("motion")
 POSITION = {verb.name: verb for verb in verbs_of("position")}
 BE, HAVE, KNOW_THAT, *_others = verbs_of("other")
 OTHER = {verb.name: verb for verb in (BE, HAVE, *_others)}
 VERB = {verb.name: verb for verb in (*TRANSITIVE, *SEPARABLE, *INTRANSITIVE, *MOTION)}
 
-EVERYDAY = TRANSITIVE + SEPARABLE + DITRANSITIVE + PREPOSITIONAL
+EVERYDAY = verbs_of("transitive", "separable", "ditransitive", "prepositional")
 WILLED = tuple(verb for verb in EVERYDAY if verb.imperative)  # what one can want to do, or be told to
 SIMPLY_WILLED = tuple(verb for verb in WILLED if verb not in DITRANSITIVE)

@@ -16,11 +16,7 @@ FINDABLE = nouns_of("flat", "dish", "luggage", "clothing")
 ON, UNDER, *BESIDE = phrases("spot")
 SUPPORTS = {ON: "table chair", UNDER: "table chair bed cupboard"}
 WITH, FOR, WITHOUT = Pair("with", "mit"), Pair("for", "für"), Pair("without", "ohne")
-THIS_IS, THAT_IS_NOT, THAT_WAS = (
-    "this is {} | das ist {}",
-    "that is not {} | das ist nicht {}",
-    "that was {} | das war {}",
-)
+THIS_IS, THAT_WAS, NOT_THIS = "this is {} | das ist {}", "that was {} | das war {}", "that is not {} | das ist nicht {}"
 
 
 def predicate(adjective: Adjective) -> Part:
@@ -49,7 +45,7 @@ def gender_agreement(draw: Draw) -> Bilingual:
         if noun.belongs_to("ware", "animal", "food"):
             return acting(owner, words.HAVE, thing).in_tense(draw.pick(("present", "past")))
     if kind == 2:
-        opening = draw.pick((THIS_IS, "is this {}? | ist das {}?", THIS_IS if is_indefinite else THAT_IS_NOT))
+        opening = draw.pick((THIS_IS, "is this {}? | ist das {}?", THIS_IS if is_indefinite else NOT_THIS))
         return both(opening, noun_phrase(noun, "the" if determiner == "this" else determiner, adjective))
     subject = noun_phrase(noun, "the" if is_indefinite else determiner, adjective)
     return being(subject, predicate(other)).in_tense(draw.pick(("present", "present", "past")))
@@ -92,7 +88,12 @@ def comparison(draw: Draw) -> Bilingual:
     group = draw.pick([name for name in adjective.classes if len(nouns_of(name)) > 1])
     noun, other = draw.shuffled(nouns_of(group))[:2]
     if draw.happens(0.25) and not noun.belongs_to("mass", "kin"):
-        return graded_phrase(draw, noun, adjective)
+        if draw.happens(0.5):
+            highest = replace(adjective, english=adjective.superlative, stem=adjective.german_superlative)
+            return both(draw.pick((THIS_IS, THAT_WAS)), noun_phrase(noun, "the", highest))
+        higher = replace(adjective, english=adjective.comparative, stem=adjective.german_comparative)
+        verb = VERB[draw.pick(("lose", "look for", "need"))]
+        return acting(draw.someone(), verb, noun_phrase(noun, "a", higher))
     plural = noun.countable and other.countable and draw.happens(0.2)
     subject, than = (compared(draw, one, adjective, plural=plural) for one in (noun, other))
     if group == "person" and draw.happens(0.2):
@@ -112,16 +113,6 @@ def compared(draw: Draw, noun: Noun, adjective: Adjective, *, plural: bool) -> N
     determiner = draw.pick(OWNERS) if noun.belongs_to("kin") else "the"
     description = draw.adjective_for(noun, 0.35)
     return noun_phrase(noun, determiner, words.NO_ADJECTIVE if description == adjective else description, plural=plural)
-
-
-def graded_phrase(draw: Draw, noun: Noun, adjective: Adjective) -> Bilingual:
-    """I need a bigger table; this is the oldest house."""
-    if draw.happens(0.5):
-        highest = replace(adjective, english=adjective.superlative, stem=adjective.german_superlative)
-        return both(draw.pick((THIS_IS, THAT_WAS)), noun_phrase(noun, "the", highest))
-    higher = replace(adjective, english=adjective.comparative, stem=adjective.german_comparative)
-    verb = VERB[draw.pick(("lose", "look for", "need"))]
-    return acting(draw.someone(), verb, noun_phrase(noun, "a", higher))
 
 
 def case(draw: Draw) -> Bilingual:

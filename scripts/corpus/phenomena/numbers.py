@@ -7,15 +7,11 @@ from corpus.clauses import Clause, acting, being
 from corpus.draw import OWNERS, PLACES, SMALL_NUMBERS, STRANGERS, Draw
 from corpus.numbers import in_words
 from corpus.phrases import NounPhrase, Part, noun_phrase
-from corpus.text import Bilingual, Pair, both
+from corpus.text import Bilingual, Pair, both, read_rows
 from corpus.words import EVERYDAY, HAVE, NOUN, OTHER, VERB, Noun, nouns_of
 
 COUNTED_BY = (OTHER["count"], *(VERB[name] for name in ("write", "buy", "sell", "need", "repair")))
 PUBLIC = tuple(noun.english for noun in nouns_of("building") if noun.english in PLACES)
-HOLDERS = (
-    "book page", "novel page", "report page", "village house", "hotel room", "museum picture", "school teacher",
-    "factory engineer", "hospital bed", "library book", "street house",
-)  # fmt: skip
 CHILDREN = ("child", "girl", "boy", "children", "girls", "boys")
 COUNTABLE = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable]
 CENTS = (10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)
@@ -44,7 +40,7 @@ def number(draw: Draw) -> Bilingual:
         age = words_or_digits(draw, draw.number(low, high), 0.3)
         return both("{} {} {} years old | {} {} {} Jahre alt", subject, subject.be, age)
     if kind == 2:
-        holder, part = (NOUN[name] for name in draw.pick(HOLDERS).split())
+        holder, part = (NOUN[name] for name in draw.pick(read_rows("holders")))
         whole = draw.described(holder, draw.pick(("the", "this")), 0.4)
         return acting(whole, HAVE, counted(draw, part)).in_tense(draw.pick(("present", "past")))
     if kind == 3:

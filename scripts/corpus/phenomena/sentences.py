@@ -8,6 +8,7 @@ from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both, phrases
 from corpus.words import BE, HAVE, NOUN, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED, nouns_of
 
+OUTDOORS = ("park", "market", "lake", "forest", "street")
 AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
 
 
@@ -35,7 +36,14 @@ def negation(draw: Draw) -> Bilingual:
     """He does not have a car. -> Er hat kein Auto.   I do not read the book. -> Ich lese das Buch nicht."""
     subject, kind = draw.someone(), draw.number(1, 4)
     if kind == 1:
-        return without_any(draw, subject)
+        verb = draw.pick([HAVE, *(verb for verb in TRANSITIVE if verb.takes_any("ware", "text", "food", "drink"))])
+        noun = draw.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
+        plural = draw.plural(noun, 0.4)
+        adjective = draw.adjective_for(noun, 0.25)
+        any_one = noun_phrase(noun, "any" if plural or noun.belongs_to("mass") else "a", adjective, plural=plural)
+        none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative").german
+        clause = Clause(subject, verb, (Part(any_one.english, none, "accusative"),), negation="kein")
+        return clause if verb is HAVE else draw.in_any_tense(clause)
     if kind == 2:
         noun = draw.pick(DESCRIBABLE)
         thing = noun_phrase(noun, draw.pick(OWNERS) if noun.belongs_to("kin") else "the")
@@ -46,28 +54,13 @@ def negation(draw: Draw) -> Bilingual:
         clause = (draw.journey if draw.happens(0.4) else draw.state)(subject)
     clause = draw.in_any_tense(clause)
     clause = clause.in_tense("present") if clause.tense == "progressive" else clause
-    clause = clause.without(is_repeated).negated()
+    # "not" would seem to deny often, every week and soon too
+    clause = clause.without(lambda part: part.slot == "frequency" or part.english.split()[0] in ("every", "soon"))
+    clause = clause.negated()
     if kind == 4 and clause.tense == "present" and not clause.verb.is_any("state") and clause.verb.name != "be":
         clause = clause.with_modal(draw.pick(("can", "want to", "have to", "must")))
     # English must not forbids: German darf nicht
     return Pair(clause.english, clause.with_modal("may").german) if clause.modal == "must" else clause
-
-
-def is_repeated(part: Part) -> bool:
-    """Return True for adverbials that "not" would seem to deny: every week, often, soon."""
-    return part.slot == "frequency" or part.english.startswith("every ") or part.english == "soon"
-
-
-def without_any(draw: Draw, subject: NounPhrase) -> Bilingual:
-    """An indefinite object: not a car, not any cars; German kein."""
-    verb = draw.pick((HAVE, *(verb for verb in TRANSITIVE if verb.takes_any("ware", "text", "food", "drink"))))
-    noun = draw.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
-    plural = draw.plural(noun, 0.4)
-    adjective = draw.adjective_for(noun, 0.25)
-    none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative").german
-    shown = noun_phrase(noun, "any" if plural or noun.belongs_to("mass") else "a", adjective, plural=plural).english
-    clause = Clause(subject, verb, (Part(shown, none, "accusative"),), negation="kein")
-    return clause if verb is HAVE else draw.in_any_tense(clause)
 
 
 def word_order(draw: Draw) -> Bilingual:
@@ -121,23 +114,17 @@ def idiom(draw: Draw) -> Bilingual:
         feeling = being(subject, Part(need.english, "", "predicate")).in_tense(tense).having(*times)
         return Pair(feeling.english, Clause(subject, HAVE, (*owned, *times), tense).german)
     if kind == 4:
-        return there_is(draw)
+        where = draw.location("village", "city")
+        where = draw.city("in", "place") if draw.happens(0.5) else where
+        noun = draw.pick((*nouns_of("building"), *(NOUN[name] for name in OUTDOORS)))
+        adjective, plural = draw.adjective_for(noun, 0.5), draw.happens(0.5)
+        count = draw.pick(("many", "two", "three", "four", "no") if plural else ("a", "a", "no"))
+        thing = noun_phrase(noun, count, adjective, plural=plural)
+        there_is = "there are {} {} | {1} gibt es {0}" if plural else "there is {} {} | {1} gibt es {0}"
+        return both(there_is, thing.case("accusative"), where)
     language = draw.listed("language", "accusative")
     clause = Clause(subject, VERB[draw.pick(("understand", "learn"))], (language,))
     return draw.in_any_tense(clause) if clause.verb.name == "learn" else clause
-
-
-def there_is(draw: Draw) -> Bilingual:
-    """There is a bakery in the village. -> Im Dorf gibt es eine Bäckerei."""
-    where = draw.location("village", "city")
-    where = draw.city("in", "place") if draw.happens(0.5) else where
-    outdoors = (NOUN[name] for name in ("park", "market", "lake", "forest", "street"))
-    noun = draw.pick((*nouns_of("building"), *outdoors))
-    adjective = draw.adjective_for(noun, 0.5)
-    plural = draw.happens(0.5)
-    count = draw.pick(("many", "two", "three", "four", "no") if plural else ("a", "a", "no"))
-    thing = noun_phrase(noun, count, adjective, plural=plural).case("accusative")
-    return both(f"there {'are' if plural else 'is'} {{0}} {{1}} | {{1}} gibt es {{0}}", thing, where)
 
 
 def question(draw: Draw) -> Bilingual:

@@ -63,7 +63,14 @@ def subordinate_clause(draw: Draw) -> Bilingual:
     """If it is cold, we stay at home. -> Wenn es kalt ist, bleiben wir zu Hause."""
     subject = draw.someone()
     if draw.happens(0.25):
-        return when_past(draw, subject)
+        states = [draw.state(subject), being(subject, draw.location())]
+        if subject.person in ("1s", "2s", "3s"):
+            states.append(being(subject, Part("a child", "ein Kind", "predicate")))
+        main = draw.in_past(draw.action(subject.again(), among=EVERYDAY, described=0.2), timed=0)
+        when = draw.pick(states).in_past().final("when {} | als {}")
+        if main.tense != "past" or main.verb.is_any("ambiguous_past"):
+            main = draw.state(main.subject).in_past()
+        return main.after(when)
     conjunction = draw.pick(phrases("occasion") + REASONS[1:])
     why, word = circumstance(draw, subject), conjunction.english
     if word in ("before", "as soon as"):
@@ -76,18 +83,6 @@ def subordinate_clause(draw: Draw) -> Bilingual:
     if conjunction not in REASONS:
         main = main.in_tense("present").without(lambda part: part.slot == "time")
     return main.after(under(conjunction, why))
-
-
-def when_past(draw: Draw, subject: NounPhrase) -> Bilingual:
-    """When I was ill, I read a book. -> Als ich krank war, habe ich ein Buch gelesen."""
-    states = [draw.state(subject), being(subject, draw.location())]
-    if subject.person in ("1s", "2s", "3s"):
-        states.append(being(subject, Part("a child", "ein Kind", "predicate")))
-    main = draw.in_past(draw.action(subject.again(), among=EVERYDAY, described=0.2), timed=0)
-    when = draw.pick(states).in_past().final("when {} | als {}")
-    if main.tense != "past" or main.verb.is_any("ambiguous_past"):
-        main = draw.state(main.subject).in_past()
-    return main.after(when)
 
 
 def relative_clause(draw: Draw) -> Bilingual:
