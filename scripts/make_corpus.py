@@ -12,13 +12,6 @@ from corpus.splits import make_corpus
 DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "data" / "en-de"
 
 
-def different_files(files: dict[str, bytes], folder: Path) -> list[str]:
-    """Names of the files that the folder lacks or holds with other bytes."""
-    return [
-        name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
-    ]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
@@ -26,7 +19,8 @@ def main() -> int:
     arguments = parser.parse_args()
     files = make_corpus()
     if arguments.check:
-        different = different_files(files, arguments.output)
+        paths = {name: arguments.output / name for name in files}
+        different = [name for name, path in paths.items() if not path.is_file() or path.read_bytes() != files[name]]
         print(f"different: {', '.join(different)}" if different else f"{arguments.output} is what this generator makes")
         return 1 if different else 0
     arguments.output.mkdir(parents=True, exist_ok=True)

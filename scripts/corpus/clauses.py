@@ -12,9 +12,7 @@ from corpus.words import BE, Verb
 ENGLISH_ORDER, GERMAN_ORDER = zip(*read_rows("word_order"), strict=True)
 # English modal -> its base, third person and past, what links it to the verb; German present and past
 MODALS = {name: forms for name, *forms in read_rows("modals")}
-DEFINITE = (
-    "the", "this", "these", "my", "your", "his", "her", "our", "their", "all", "me", "him", "us", "them", "it",
-)  # fmt: skip
+DEFINITE = {"the", "this", "these", "my", "your", "his", "her", "our", "their", "all", "me", "him", "us", "them", "it"}
 BE_FORMS = {"1s": ("am", "was"), "3s": ("is", "was")}
 SIMPLE_PAST = {"sein": "war", "haben": "hatte"}
 NO_WORD = Pair("", "")
@@ -69,8 +67,6 @@ class Clause:
         objects = [part.english for part in self.parts if part.slot in ("accusative", "dative", "prepositional")]
         return all(text.split()[0] in DEFINITE or text.istitle() for text in objects)
 
-    # Both languages
-
     @property
     def english(self) -> str:
         return self.english_words()
@@ -111,8 +107,6 @@ class Clause:
         closing = f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"
         return Pair(spaced("to", verb.english, self.english_rest()), spaced(*self.middle_field(), closing))
 
-    # English
-
     def english_words(self, *, inverted: bool = False, front: str = "") -> str:
         auxiliary, rest = self.auxiliary_and_rest(inverted=inverted)
         negation = "not" if self.negation else ""
@@ -148,8 +142,6 @@ class Clause:
         parts = (*self.parts, Part(self.verb.particle, "", "particle"))
         ordered = [part.english for slot in ENGLISH_ORDER for part in parts if part.slot == slot]
         return spaced(self.verb.tail, *ordered)
-
-    # German
 
     def german_main(self, front: str = "") -> str:
         """Verb second: after the subject, or after whatever stands in front."""

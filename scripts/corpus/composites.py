@@ -71,6 +71,4 @@ def modal_verb(draw: Draw) -> Bilingual:
     return both("{} {} | {}, {}", main, reason)
 
 
-COMPOSITES = {
-    draw.__name__: draw for draw in (conjunction, verb_final, subordinate_clause, verb_second, date, modal_verb)
-}
+COMPOSITES = (conjunction, verb_final, subordinate_clause, verb_second, date, modal_verb)

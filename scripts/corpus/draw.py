@@ -59,8 +59,6 @@ class Draw:
         """A part of a clause from one of the lists of phrases."""
         return Part(*self.pick(phrases(name)), slot)
 
-    # Who and what
-
     def adjective_for(self, noun: Noun, probability: float = 1) -> Adjective:
         """An adjective that suits the noun, with the given probability; else NO_ADJECTIVE."""
         fitting = [adjective for adjective in words.ADJECTIVES if noun.belongs_to(*adjective.classes)]
@@ -117,8 +115,6 @@ class Draw:
     def person_besides(self, subject: NounPhrase) -> NounPhrase:
         return self.until(self.person_object, lambda phrase: not same_person(subject, phrase))
 
-    # When, how and where
-
     def past_time(self) -> Part:
         if not self.happens(0.35):
             return self.listed("past time", "time")
@@ -157,8 +153,6 @@ class Draw:
         noun = self.until(lambda: NOUN[self.pick(tuple(PLACES))], lambda noun: not (by_car and noun.belongs_to("room")))
         _, _, german, case = PLACES[noun.english]
         return Part(*self.described(noun, "the", 0.12).after(Pair("to", german), case), "direction")
-
-    # Clauses in the present, without time
 
     def action(self, subject: NounPhrase | None = None, among: Sequence[Verb] = (), described: float = 0.3) -> Clause:
         """Someone does something to something."""
@@ -212,8 +206,6 @@ class Draw:
             groups = ("transitive",) * 3 + ("separable", "ditransitive", "dative", "prepositional")
             return self.action(subject, among=verbs_of(self.pick(groups)))
         return self.pick((self.journey, self.activity))(subject)
-
-    # Tense, with a time that fits, and one that tells the tense where English blurs it
 
     def in_present(self, clause: Clause, *, timed: float = 0.5) -> Clause:
         if clause.verb.is_any("no_past") or not self.happens(timed):

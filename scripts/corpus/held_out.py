@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
-from corpus.numbers import CLOCK, DAYS_IN_MONTH, MONTHS, clock_time, date_in_digits, date_in_words, english_number
+from corpus.numbers import CLOCK, DAYS_IN_MONTH, MONTHS, clock_time, date_in_digits, date_in_words, in_words
 from corpus.phrases import COUNTS
 from corpus.text import read_rows
 from corpus.words import ADJECTIVE, EVERYDAY, NOUNS
@@ -43,9 +43,9 @@ def phrases_pattern(phrases: Iterable[str], *, before: str = "", after: str = ""
 
 
 NUMBER_WORDS = phrases_pattern(
-    map(english_number, filter(number_is_held_out, range(999, 20, -1))),
+    (in_words(number).english for number in range(999, 20, -1) if number_is_held_out(number)),
     before="(?<!hundred and )",
-    after=rf"(?! and (?:{'|'.join(map(english_number, range(20)))}|\w+ty))",
+    after=rf"(?! and (?:{'|'.join(in_words(number).english for number in range(20))}|\w+ty))",
 )
 DATES = phrases_pattern(
     said(day, month).english.removeprefix("on the ").removeprefix("on ")

@@ -10,29 +10,18 @@ DAYS_IN_MONTH = {number: int(days) for number, (_, _, days) in enumerate(read_ro
 CLOCK = {int(minute): row for minute, *row in read_rows("clock")}
 
 
-def english_number(number: int) -> str:
-    """Words for 0 to 999: "three hundred and forty-seven"."""
-    if number in NUMBERS:
-        return NUMBERS[number].english
-    if number < 100:
-        return f"{NUMBERS[number - number % 10].english}-{NUMBERS[number % 10].english}"
-    hundreds, rest = divmod(number, 100)
-    return f"{NUMBERS[hundreds].english} hundred" + (f" and {english_number(rest)}" if rest else "")
-
-
-def german_number(number: int) -> str:
-    """Words for 0 to 999, written as one: "dreihundertsiebenundvierzig"; a final 1 is "eins"."""
-    hundreds, rest = divmod(number, 100)
-    prefix = f"{NUMBERS[hundreds].german}hundert" if hundreds else ""
-    if rest == 1:
-        return prefix + "eins"
-    if rest in NUMBERS:
-        return prefix if hundreds and not rest else prefix + NUMBERS[rest].german
-    return f"{prefix}{NUMBERS[rest % 10].german}und{NUMBERS[rest - rest % 10].german}"
-
-
 def in_words(number: int) -> Pair:
-    return Pair(english_number(number), german_number(number))
+    """Words for 0 to 999, in German written as one: "three hundred and forty-seven", "dreihundertsiebenundvierzig"."""
+    hundreds, rest = divmod(number, 100)
+    tens, ones = NUMBERS[rest - rest % 10], NUMBERS[rest % 10]
+    words = NUMBERS.get(rest, Pair(f"{tens.english}-{ones.english}", f"{ones.german}und{tens.german}"))
+    if rest == 1:
+        words = Pair("one", "eins")
+    if not hundreds:
+        return words
+    # Zero is said only where it is the whole number
+    english, german = (f" and {words.english}", words.german) if rest else ("", "")
+    return Pair(f"{NUMBERS[hundreds].english} hundred{english}", f"{NUMBERS[hundreds].german}hundert{german}")
 
 
 def date_in_words(day: int, month: int) -> Pair:
@@ -48,9 +37,9 @@ def date_in_digits(day: int, month: int) -> Pair:
 def clock_time(hour: int, minute: int) -> Pair:
     """Clock time, for example (7, 30): ("at half past seven", "um halb acht"); hours 1 to 12, minutes of CLOCK."""
     english, german, english_shift, german_shift = CLOCK[minute]
-    said = english_number((hour + int(english_shift) - 1) % 12 + 1)
+    said = in_words((hour + int(english_shift) - 1) % 12 + 1).english
     german_hour = (hour + int(german_shift) - 1) % 12 + 1
-    heard = "ein" if german_hour == 1 and minute == 0 else german_number(german_hour)
+    heard = "ein" if german_hour == 1 and minute == 0 else in_words(german_hour).german
     return Pair(f"at {english.format(said)}", f"um {german.format(heard)}")
 
 

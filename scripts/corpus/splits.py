@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 
-from corpus.composites import COMPOSITES
+from corpus import composites
 from corpus.draw import Draw
 from corpus.held_out import holds_held_out, shows_held_out
 from corpus.numbers import ORDINALS, in_words
@@ -34,15 +34,14 @@ SHARES = {name: float(share) for name, _, share in read_rows("phenomena")} | {"s
 
 
 def sentence_pair(draw: Draw) -> Pair:
-    """It is cold. Bring me tea! -> Es ist kalt. Bring mir Tee!
-
-    Two or three sentences of other phenomena, so that training fills more positions than one has.
-    """
+    """It is cold. Bring me tea! -> Es ist kalt. Bring mir Tee!"""
+    # Two or three sentences, so that training fills more positions than one has
     count = 3 if draw.happens(0.6) else 2
     pairs = [sentence(draw.pick(list(SINGLE.values()))(draw)) for _ in range(count)]
     return Pair(" ".join(pair.english for pair in pairs), " ".join(pair.german for pair in pairs))
 
 
+COMPOSITES: dict[str, Phenomenon] = {composite.__name__: composite for composite in composites.COMPOSITES}
 PHENOMENA = SINGLE | {"sentence_pair": sentence_pair}
 
 
@@ -68,9 +67,8 @@ class NewLines:
 
     def seen(self, phenomenon: str, accept: Accept) -> Pair:
         """A line like those of train: a single clause or, sometimes, a composite."""
-        composite = COMPOSITES.get(phenomenon)
-        is_composite = composite and self.draw.happens(SHORT_COMPOSITES)
-        return self.of(composite if composite and is_composite else PHENOMENA[phenomenon], accept)
+        is_composite = phenomenon in COMPOSITES and self.draw.happens(SHORT_COMPOSITES)
+        return self.of((COMPOSITES if is_composite else PHENOMENA)[phenomenon], accept)
 
     def training(self, lines: int) -> list[Pair]:
         """About that many lines, shared out over the phenomena, in random order."""
@@ -109,22 +107,17 @@ def sentences_of(line: str) -> list[str]:
     return re.split(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!\d\.) ", line)
 
 
-def length(line: str) -> int:
-    return len(line.split())
-
-
 def is_trainable(pair: Pair) -> bool:
-    if length(pair.english) > LONGEST_LINE or holds_held_out(pair.english):
-        return False
-    return all(length(sentence) <= LONGEST_SENTENCE for sentence in sentences_of(pair.english))
+    is_short = all(len(sentence.split()) <= LONGEST_SENTENCE for sentence in sentences_of(pair.english))
+    return is_short and len(pair.english.split()) <= LONGEST_LINE and not holds_held_out(pair.english)
 
 
 def is_unseen(pair: Pair) -> bool:
-    return length(pair.english) <= LONGEST_SENTENCE and shows_held_out(pair.english)
+    return len(pair.english.split()) <= LONGEST_SENTENCE and shows_held_out(pair.english)
 
 
 def is_longer(pair: Pair) -> bool:
-    return LONGER[0] <= length(pair.english) <= LONGER[1] and not holds_held_out(pair.english)
+    return LONGER[0] <= len(pair.english.split()) <= LONGER[1] and not holds_held_out(pair.english)
 
 
 FIGURES = {word for number in range(21, 1000) for word in in_words(number)}

@@ -86,11 +86,9 @@ def time(draw: Draw) -> Bilingual:
     else:
         clock = numbers.clock_time(draw.number(1, 12), draw.pick(tuple(numbers.CLOCK)))
     kind, at_the_time = draw.number(1, 5), Part(*clock, "time")
-    if kind == 1:
-        subject = draw.described(draw.pick(nouns_of("transport")), "the", 0.2)
-        clause = Clause(subject, draw.pick((OTHER["leave"], VERB["arrive"])))
-    elif kind == 2:
-        clause = Clause(draw.described(draw.pick(nouns_of("event")), "the", 0.2), OTHER["start"])
+    if kind <= 2:
+        subject = draw.described(draw.pick(nouns_of("transport" if kind == 1 else "event")), "the", 0.2)
+        clause = Clause(subject, draw.pick((OTHER["leave"], VERB["arrive"])) if kind == 1 else OTHER["start"])
     elif kind == 3 and ":" not in clock.english:
         return Pair(f"it is {clock.english.removeprefix('at ')}", f"es ist {clock.german.removeprefix('um ')}")
     else:

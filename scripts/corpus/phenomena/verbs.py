@@ -39,11 +39,10 @@ def separable_verb(draw: Draw) -> Bilingual:
     kind = draw.number(1, 4)
     if kind == 1:
         return clause.with_modal(draw.pick(PLAIN_MODALS))
-    opening = (
-        draw.pick(("I know that {} | ich weiß, dass {}", "I hope that {} | ich hoffe, dass {}")) if kind == 2 else ""
-    )
-    clause = draw.in_any_tense(clause)
-    return clause.final(opening) if opening else clause
+    if kind == 2:
+        opening = draw.pick(("I know that {} | ich weiß, dass {}", "I hope that {} | ich hoffe, dass {}"))
+        return draw.in_any_tense(clause).final(opening)
+    return draw.in_any_tense(clause)
 
 
 def reflexive_verb(draw: Draw) -> Bilingual:
