@@ -61,8 +61,9 @@ class Draw:
 
     def adjective_for(self, noun: Noun, probability: float = 1) -> Adjective:
         """An adjective that suits the noun, with the given probability; else NO_ADJECTIVE."""
-        fitting = [adjective for adjective in words.ADJECTIVES if noun.belongs_to(*adjective.classes)]
-        return self.pick(fitting) if self.happens(probability) and fitting else words.NO_ADJECTIVE
+        described = self.happens(probability)
+        fitting = [adjective for adjective in words.ADJECTIVES if described and noun.belongs_to(*adjective.classes)]
+        return self.pick(fitting) if fitting else words.NO_ADJECTIVE
 
     def described(self, noun: Noun, determiner: str, probability: float, *, plural: bool = False) -> NounPhrase:
         """The noun with a determiner and, with the given probability, an adjective."""
@@ -176,7 +177,7 @@ class Draw:
 
     def journey(self, subject: NounPhrase | None = None) -> Clause:
         """Someone goes somewhere; flights go to cities, travels too."""
-        verb = self.pick(words.MOTION)
+        verb = self.pick(verbs_of("motion"))
         far = verb.english in ("fly", "travel")
         goal = self.city("to", "direction") if far else self.destination(by_car=verb.english == "drive")
         if is_city(goal) and verb.english in ("go", "walk"):
@@ -194,7 +195,7 @@ class Draw:
 
     def activity(self, subject: NounPhrase | None = None) -> Clause:
         """Someone works, sleeps, ...; perhaps somewhere."""
-        verb = self.pick(words.INTRANSITIVE)
+        verb = self.pick(verbs_of("intransitive"))
         clause = Clause(subject or self.someone(), verb)
         if not verb.locations or self.happens(0.35):
             return clause

@@ -15,8 +15,7 @@ def in_words(number: int) -> Pair:
     hundreds, rest = divmod(number, 100)
     tens, ones = NUMBERS[rest - rest % 10], NUMBERS[rest % 10]
     words = NUMBERS.get(rest, Pair(f"{tens.english}-{ones.english}", f"{ones.german}und{tens.german}"))
-    if rest == 1:
-        words = Pair("one", "eins")
+    words = Pair("one", "eins") if rest == 1 else words  # "ein" only before another part
     if not hundreds:
         return words
     # Zero is said only where it is the whole number
@@ -41,10 +40,6 @@ def clock_time(hour: int, minute: int) -> Pair:
     german_hour = (hour + int(german_shift) - 1) % 12 + 1
     heard = "ein" if german_hour == 1 and minute == 0 else in_words(german_hour).german
     return Pair(f"at {english.format(said)}", f"um {german.format(heard)}")
-
-
-def digital_time(hour: int, minute: int) -> Pair:
-    return Pair(f"at {hour}:{minute:02}", f"um {hour}:{minute:02} Uhr")
 
 
 def price(cents: int) -> Pair:

@@ -1,6 +1,7 @@
 """Noun phrases and other constituents that carry both languages at once."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from corpus.german import CASES, ENDINGS, Forms, inflect_phrase, prepositional
 from corpus.numbers import in_words
@@ -11,8 +12,7 @@ COUNTS = dict(map(in_words, (2, 3, 4, 5, 6, 10)))
 IT = {"masculine": "he", "feminine": "she", "neuter": "it", "plural": "they"}
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A constituent besides subject and verb. The slot decides its position in either language (clauses.py)."""
 
     english: str

@@ -23,7 +23,7 @@ class Noun:
 
     def belongs_to(self, *classes: str) -> bool:
         """Return True if the noun is in at least one of the classes."""
-        return any(name in self.classes for name in classes)
+        return not set(classes).isdisjoint(self.classes)
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Verb:
         return noun.belongs_to(*self.classes)
 
     def takes_any(self, *classes: str) -> bool:
-        return any(name in self.classes for name in classes)
+        return not set(classes).isdisjoint(self.classes)
 
     def is_any(self, *traits: str) -> bool:
-        return any(trait in self.traits for trait in traits)
+        return not set(traits).isdisjoint(self.traits)
 
 
 NOUNS = read_objects("nouns", Noun)
@@ -101,12 +101,10 @@ def verbs_of(*groups: str) -> tuple[Verb, ...]:
 
 
 TRANSITIVE, SEPARABLE, DITRANSITIVE = verbs_of("transitive"), verbs_of("separable"), verbs_of("ditransitive")
-DATIVE, REFLEXIVE = verbs_of("dative"), verbs_of("reflexive")
-INTRANSITIVE, MOTION = verbs_of("intransitive"), verbs_of("motion")
 POSITION = {verb.name: verb for verb in verbs_of("position")}
 BE, HAVE, KNOW_THAT, *_others = verbs_of("other")
 OTHER = {verb.name: verb for verb in (BE, HAVE, *_others)}
-VERB = {verb.name: verb for verb in (*TRANSITIVE, *SEPARABLE, *INTRANSITIVE, *MOTION)}
+VERB = {verb.name: verb for verb in verbs_of("transitive", "separable", "intransitive", "motion")}
 
 EVERYDAY = verbs_of("transitive", "separable", "ditransitive", "prepositional")
 WILLED = tuple(verb for verb in EVERYDAY if verb.imperative)  # what one can want to do, or be told to

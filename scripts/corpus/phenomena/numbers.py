@@ -67,7 +67,7 @@ def date(draw: Draw) -> Bilingual:
     if kind == 1:
         event = draw.pick(nouns_of("event", "occasion"))
         subject = draw.described(event, draw.pick(OWNERS if event.belongs_to("occasion") else ("the", "our")), 0.3)
-        return being(subject, replace(day, slot="predicate")).in_tense(draw.pick(("present", "past")))
+        return being(subject, day._replace(slot="predicate")).in_tense(draw.pick(("present", "past")))
     if kind == 2:
         subject, year = draw.someone(pronouns=0), draw.number(1930, 2019)
         was = Pair("were", "wurden") if subject.is_plural else Pair("was", "wurde")
@@ -82,7 +82,8 @@ def date(draw: Draw) -> Bilingual:
 def time(draw: Draw) -> Bilingual:
     """The train leaves at half past seven. -> Der Zug fährt um halb acht ab."""
     if draw.happens(0.25):
-        clock = numbers.digital_time(draw.number(6, 23), 5 * draw.number(0, 11))
+        shown = f"{draw.number(6, 23)}:{5 * draw.number(0, 11):02}"
+        clock = Pair(f"at {shown}", f"um {shown} Uhr")
     else:
         clock = numbers.clock_time(draw.number(1, 12), draw.pick(tuple(numbers.CLOCK)))
     kind, at_the_time = draw.number(1, 5), Part(*clock, "time")

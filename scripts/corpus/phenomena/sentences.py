@@ -130,10 +130,8 @@ def idiom(draw: Draw) -> Bilingual:
 def question(draw: Draw) -> Bilingual:
     """Where did you buy the book? -> Wo hast du das Buch gekauft?"""
     kind = draw.number(1, 6)
-    if kind == 3:
-        return ask_who(draw)
-    if kind == 4:
-        return ask_which(draw)
+    if kind in (3, 4):
+        return ask_who(draw) if kind == 3 else ask_which(draw)
     if kind == 6:
         word = draw.pick(phrases("question word"))
         clause = draw.anything(asked_about(draw))

@@ -9,8 +9,8 @@ from corpus.text import Bilingual, Pair, both, phrases
 from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, VERB, WILLED, nouns_of, verbs_of
 
 REASONS = phrases("reason")
-SHARED = tuple(v for v in words.INTRANSITIVE if v.name in ("work", "dance", "study", "go out", "go shopping"))
-WITH_PERSON = tuple(v for v in TRANSITIVE + words.DATIVE if v.takes_any("person") and not v.tail)
+SHARED = tuple(v for v in verbs_of("intransitive") if v.name in ("work", "dance", "study", "go out", "go shopping"))
+WITH_PERSON = tuple(v for v in verbs_of("transitive", "dative") if v.takes_any("person") and not v.tail)
 
 
 def under(conjunction: Pair, clause: Clause) -> Pair:

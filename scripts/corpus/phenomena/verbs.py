@@ -1,20 +1,16 @@
 """Position, form and voice of the verb."""
 
-from dataclasses import replace
-
-from corpus import words
 from corpus.clauses import Clause, acting, being
 from corpus.draw import Draw
 from corpus.german import IRREGULAR, conjugate
 from corpus.phrases import PRONOUNS, NounPhrase, Part
 from corpus.text import Bilingual, Pair, both, phrases, spaced
-from corpus.words import EVERYDAY, NOUN, OTHER, TRANSITIVE, WILLED, nouns_of
+from corpus.words import EVERYDAY, HAVE, NOUN, OTHER, TRANSITIVE, WILLED, nouns_of, verbs_of
 
 PLAIN_MODALS = ("can", "must", "have to", "want to", "may", "be allowed to", "should", "would like to")
-SEPARABLE_ALONE = tuple(verb for verb in words.INTRANSITIVE + words.REFLEXIVE if verb.prefix)
-COMMANDS = tuple(verb for verb in EVERYDAY + words.DATIVE if verb.imperative)
-NEVER_PASSIVE = ("eat", "drink", "wear", "carry", "lose", "find", "forget")
-PASSIVE = tuple(v for v in TRANSITIVE if v.name not in NEVER_PASSIVE and not v.is_any("state") and not v.tail)
+SEPARABLE_ALONE = tuple(verb for verb in verbs_of("intransitive") + verbs_of("reflexive") if verb.prefix)
+COMMANDS = tuple(verb for verb in EVERYDAY + verbs_of("dative") if verb.imperative)
+PASSIVE = tuple(v for v in TRANSITIVE if not v.is_any("state", "never_passive") and not v.tail)
 
 
 def verb_second(draw: Draw) -> Bilingual:
@@ -23,7 +19,7 @@ def verb_second(draw: Draw) -> Bilingual:
     kind = draw.number(1, 4)
     if kind == 1:
         where = draw.location()
-        acted = draw.action(among=TRANSITIVE[:2] + words.INTRANSITIVE[:4])
+        acted = draw.action(among=TRANSITIVE[:2] + verbs_of("intransitive")[:4])
         return draw.in_past(acted, timed=0).having(where).fronted(where)
     if kind == 2:
         return draw.in_past(clause, timed=1).time_first()
@@ -32,7 +28,7 @@ def verb_second(draw: Draw) -> Bilingual:
 
 def separable_verb(draw: Draw) -> Bilingual:
     """She gets up every day. -> Sie steht jeden Tag auf."""
-    clause = draw.action(among=words.SEPARABLE if draw.happens(0.65) else SEPARABLE_ALONE)
+    clause = draw.action(among=verbs_of("separable") if draw.happens(0.65) else SEPARABLE_ALONE)
     if draw.happens(0.3) and clause.verb.particle:
         it = PRONOUNS[draw.pick(("he", "she", "they"))]
         clause = acting(clause.subject, clause.verb, it) if "person" in clause.verb.classes else clause
@@ -51,7 +47,7 @@ def reflexive_verb(draw: Draw) -> Bilingual:
         mood = Part(*draw.pick(phrases("mood")[:6]), "predicate")
         clause = Clause(draw.someone(), OTHER["feel"], (mood,))
     else:
-        clause = draw.action(among=words.REFLEXIVE)
+        clause = draw.action(among=verbs_of("reflexive"))
     if clause.verb.imperative and draw.happens(0.4):
         return clause.with_modal(draw.pick(("can", "must", "want to", "should")))
     return draw.time_first(draw.in_any_tense(clause))
@@ -86,7 +82,7 @@ def past_tense(draw: Draw) -> Bilingual:
     elif kind == 2:
         clause = being(subject, draw.location())
     elif kind == 3:
-        clause = acting(subject, words.HAVE, draw.described(draw.pick(nouns_of("ware")), "a", 0.6))
+        clause = acting(subject, HAVE, draw.described(draw.pick(nouns_of("ware")), "a", 0.6))
     else:
         modal = draw.pick(("can", "have to", "want to"))
         clause = draw.action(subject, among=WILLED).with_modal(modal)
@@ -126,7 +122,7 @@ def infinitive_clause(draw: Draw) -> Bilingual:
     if kind == 2:
         goal = draw.action(PRONOUNS["they"], among=[verb for verb in WILLED if not verb.reflexive])
         return both("it is {} {} | es ist {}, {}", draw.pick(phrases("judgement")), goal.infinitive())
-    verb = draw.pick(words.MOTION[:3])
+    verb = draw.pick(verbs_of("motion")[:3])
     trip = Clause(subject, verb, (draw.destination(by_car=verb.english == "drive"),))
     trip = draw.perhaps_past(trip, 0.5, timed=0.3)
     purpose = draw.pick([verb for verb in WILLED if verb.frame == "accusative"])
@@ -144,8 +140,7 @@ def passive(draw: Draw) -> Bilingual:
         year = draw.number(1900, 2024)
         return clause.in_tense("past passive").having(Part(f"in {year}", str(year), "time"))
     if draw.happens(0.55):
-        agent = draw.someone(pronouns=0).after(Pair("by", "von"), "dative")
-        clause = clause.having(Part(*agent, "means"))
+        clause = clause.having(Part(*draw.someone(pronouns=0).after(Pair("by", "von"), "dative"), "means"))
     if not draw.happens(0.7):
         return clause
     return draw.time_first(clause.having(draw.present_time() if clause.tense == "passive" else draw.past_time()))
@@ -156,9 +151,10 @@ def conditional(draw: Draw) -> Bilingual:
     subject = draw.someone()
     wish = draw.action(subject.again(), among=WILLED).with_modal("would")
     condition = unreal_condition(draw, subject)
-    if draw.happens(0.35):
-        return both("{} if {} | {}, wenn {}", replace(wish, subject=subject), unreal_condition(draw, subject.again()))
-    return wish.after(both("if {} | wenn {}", condition))
+    if not draw.happens(0.35):
+        return wish.after(both("if {} | wenn {}", condition))
+    wish = Clause(subject, wish.verb, wish.parts, modal="would")
+    return both("{} if {} | {}, wenn {}", wish, unreal_condition(draw, subject.again()))
 
 
 def unreal_condition(draw: Draw, subject: NounPhrase) -> Pair:
@@ -166,8 +162,9 @@ def unreal_condition(draw: Draw, subject: NounPhrase) -> Pair:
     if draw.happens(0.2):
         return both(draw.pick(("the weather were better | das Wetter besser wäre", "it were warmer | es wärmer wäre")))
     if draw.happens(0.4):
-        were = conjugate(IRREGULAR["wäre"], subject.person)
-        return both(f"{{}} were {{}} | {{}} {{}} {were}", subject, draw.pick(phrases("wish")))
-    noun = NOUN[draw.pick(("garden", "car", "bicycle", "computer", "camera", "house"))]
-    thing = draw.pick((*phrases("resource"), draw.described(noun, "a", 0.4).case("accusative")))
-    return both(f"{{}} had {{}} | {{}} {{}} {conjugate(IRREGULAR['hätte'], subject.person)}", subject, thing)
+        verb, what = Pair("were", conjugate(IRREGULAR["wäre"], subject.person)), draw.pick(phrases("wish"))
+    else:
+        noun = NOUN[draw.pick(("garden", "car", "bicycle", "computer", "camera", "house"))]
+        verb = Pair("had", conjugate(IRREGULAR["hätte"], subject.person))
+        what = draw.pick((*phrases("resource"), draw.described(noun, "a", 0.4).case("accusative")))
+    return both("{0} {1} {2} | {0} {2} {1}", subject, verb, what)
