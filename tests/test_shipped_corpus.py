@@ -223,7 +223,7 @@ def test_prepositions_contract(preposition, phrase, expected):
 
 @pytest.mark.parametrize(("noun", "expected"), [("key", "er"), ("lamp", "sie"), ("picture", "es")])
 def test_it_takes_the_gender_of_its_antecedent(noun, expected):
-    assert noun_phrase(NOUN[noun]).taken_up().german == expected
+    assert noun_phrase(NOUN[noun]).as_it().german == expected
 
 
 def test_a_separable_verb_parts_in_main_clauses_only():

@@ -58,8 +58,7 @@ class Clause:
     def time(self) -> Part | None:
         return next((part for part in self.parts if part.slot == "time"), None)
 
-    def has(self, slot: str) -> int:
-        """Number of parts in the slot."""
+    def count(self, slot: str) -> int:
         return sum(part.slot == slot for part in self.parts)
 
     def is_definite(self) -> bool:
@@ -96,7 +95,6 @@ class Clause:
         return both(template, Pair(self.english, spaced(*self.subject_and_middle(), closing)))
 
     def question(self, word: Pair = NO_WORD) -> Pair:
-        """Question, after a question word if there is one."""
         finite, end = self.german_verb()
         asked = spaced(word.german, finite, *self.subject_and_middle(), end)
         return Pair(spaced(word.english, self.english_words(inverted=True)) + "?", asked + "?")

@@ -9,9 +9,9 @@ from corpus.text import Bilingual, both
 from corpus.words import TRANSITIVE, WILLED
 
 
-def placed(draw: Draw, clause: Clause) -> Clause:
+def located(draw: Draw, clause: Clause) -> Clause:
     """Sometimes with a location, where the verb does not say one already."""
-    if draw.happens(0.3) and clause.verb in TRANSITIVE[:8] and not clause.has("place"):
+    if draw.happens(0.3) and clause.verb in TRANSITIVE[:8] and not clause.count("location"):
         return clause.having(draw.location())
     return clause
 
@@ -20,7 +20,7 @@ def conjunction(draw: Draw) -> Bilingual:
     """Three main clauses."""
     first = draw.someone()
     second = draw.someone_else(first)
-    clauses = [placed(draw, draw.anything(subject)) for subject in (first, second, draw.someone_else(second))]
+    clauses = [located(draw, draw.anything(subject)) for subject in (first, second, draw.someone_else(second))]
     clauses = [draw.perhaps_past(clause, 0.3, timed=0.2) for clause in clauses]
     return both("{}, and {}, but {} | {}, und {}, aber {}", *clauses)
 
@@ -28,9 +28,9 @@ def conjunction(draw: Draw) -> Bilingual:
 def verb_final(draw: Draw) -> Bilingual:
     """A reason, and then another main clause."""
     subject, conjunction = draw.someone(), draw.pick(REASONS)
-    reason = circumstance(draw, subject.again())
-    main = placed(draw, main_clause(draw, subject, reason))
-    last = placed(draw, draw.anything(draw.someone_else(subject)))
+    reason = circumstance(draw, subject.as_pronoun())
+    main = located(draw, main_clause(draw, subject, reason))
+    last = located(draw, draw.anything(draw.someone_else(subject)))
     return both("{} {}, but {} | {}, {}, aber {}", main, under(conjunction, reason), last)
 
 
@@ -39,14 +39,14 @@ def subordinate_clause(draw: Draw) -> Bilingual:
     subject = draw.someone()
     opening = draw.pick(("if {} | wenn {}", "because {} | weil {}", "although {} | obwohl {}"))
     why = circumstance(draw, subject).final(opening)
-    main = placed(draw, draw.anything(subject.again()))
-    return both(AND, main.after(why), placed(draw, draw.anything(draw.someone_else(subject))))
+    main = located(draw, draw.anything(subject.as_pronoun()))
+    return both(AND, main.after(why), located(draw, draw.anything(draw.someone_else(subject))))
 
 
 def verb_second(draw: Draw) -> Bilingual:
     """Two fronted times, each before its verb."""
-    first = draw.in_past(placed(draw, draw.anything()), timed=1)
-    return both(AND, first.time_first(), draw.in_future(placed(draw, draw.anything())).time_first())
+    first = draw.in_past(located(draw, draw.anything()), timed=1)
+    return both(AND, first.time_first(), draw.in_future(located(draw, draw.anything())).time_first())
 
 
 def date(draw: Draw) -> Bilingual:
@@ -66,7 +66,7 @@ def modal_verb(draw: Draw) -> Bilingual:
     other, other_modal = draw.someone_else(subject), draw.pick(("can", "want to", "would like to"))
     first = draw.action(subject, among=WILLED).with_modal(modal)
     second = draw.action(other, among=WILLED).with_modal(other_modal)
-    reason = circumstance(draw, subject.again()).final("because {} | weil {}")
+    reason = circumstance(draw, subject.as_pronoun()).final("because {} | weil {}")
     main = both(BUT, first, second) if draw.happens(0.5) else second
     return both("{} {} | {}, {}", main, reason)
 

@@ -4,11 +4,10 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from corpus import words
-from corpus.clauses import Clause
+from corpus.clauses import Clause, being
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, object_part
 from corpus.text import Bilingual, Pair, phrases, read_rows
-from corpus.words import NOUN, Adjective, Noun, Verb, nouns_of, verbs_of
+from corpus.words import ADJECTIVES, NO_ADJECTIVE, NOUN, TRANSITIVE, Adjective, Noun, Verb, nouns_of, verbs_of
 
 Item = TypeVar("Item")
 
@@ -18,7 +17,7 @@ PEOPLE = nouns_of("person")
 STRANGERS = tuple(noun for noun in PEOPLE if not noun.belongs_to("kin"))
 HOME = Part("home", "nach Hause", "direction")
 # English noun -> prepositions of location, German preposition of direction and its case
-PLACES = {noun: row for noun, *row in read_rows("places")}
+LOCATIONS = {noun: row for noun, *row in read_rows("locations")}
 
 
 def is_city(goal: Part) -> bool:
@@ -62,8 +61,8 @@ class Draw:
     def adjective_for(self, noun: Noun, probability: float = 1) -> Adjective:
         """An adjective that suits the noun, with the given probability; else NO_ADJECTIVE."""
         described = self.happens(probability)
-        fitting = [adjective for adjective in words.ADJECTIVES if described and noun.belongs_to(*adjective.classes)]
-        return self.pick(fitting) if fitting else words.NO_ADJECTIVE
+        fitting = [adjective for adjective in ADJECTIVES if described and noun.belongs_to(*adjective.classes)]
+        return self.pick(fitting) if fitting else NO_ADJECTIVE
 
     def described(self, noun: Noun, determiner: str, probability: float, *, plural: bool = False) -> NounPhrase:
         """The noun with a determiner and, with the given probability, an adjective."""
@@ -140,10 +139,10 @@ class Draw:
     def location(self, *names: str) -> Part:
         """Where something happens: "in the park", "im Park"; or a city; or at one of the places."""
         if not names and self.happens(0.15):
-            return self.city("in", "place")
-        name = self.pick(names or tuple(PLACES))
-        english, german, _, _ = PLACES[name]
-        return Part(*self.described(NOUN[name], "the", 0.15).after(Pair(english, german), "dative"), "place")
+            return self.city("in", "location")
+        name = self.pick(names or tuple(LOCATIONS))
+        english, german, _, _ = LOCATIONS[name]
+        return Part(*self.described(NOUN[name], "the", 0.15).after(Pair(english, german), "dative"), "location")
 
     def destination(self, *, by_car: bool) -> Part:
         """Where to: "to the park", "in den Park"; "to Berlin", "nach Berlin"; by car not to a kitchen."""
@@ -151,16 +150,18 @@ class Draw:
             return HOME
         if self.happens(0.25):
             return self.city("to", "direction")
-        noun = self.until(lambda: NOUN[self.pick(tuple(PLACES))], lambda noun: not (by_car and noun.belongs_to("room")))
-        _, _, german, case = PLACES[noun.english]
+        noun = self.until(
+            lambda: NOUN[self.pick(tuple(LOCATIONS))], lambda noun: not (by_car and noun.belongs_to("room"))
+        )
+        _, _, german, case = LOCATIONS[noun.english]
         return Part(*self.described(noun, "the", 0.12).after(Pair("to", german), case), "direction")
 
     def action(self, subject: NounPhrase | None = None, among: Sequence[Verb] = (), described: float = 0.3) -> Clause:
         """Someone does something to something."""
         subject = subject or self.someone()
-        verb = self.pick(among or self.pick((words.TRANSITIVE, words.TRANSITIVE, words.TRANSITIVE, words.SEPARABLE)))
+        verb = self.pick(among or self.pick((TRANSITIVE, TRANSITIVE, TRANSITIVE, verbs_of("separable"))))
         clause = Clause(subject, verb)
-        if verb in words.DITRANSITIVE:
+        if verb.group == "ditransitive":
             clause = clause.having(self.person_besides(subject).as_part("dative"))
         if verb.classes:
             goal = self.until(lambda: self.object_of(verb, described), lambda goal: not same_person(subject, goal))
@@ -189,9 +190,8 @@ class Draw:
         return clause.having(self.manner("quickly", "slowly", "alone", *together))
 
     def state(self, subject: NounPhrase | None = None) -> Clause:
-        """Someone is tired, happy, ..."""
         mood = self.listed("mood", "predicate")
-        return Clause(subject or self.someone(), words.BE, (mood,))
+        return being(subject or self.someone(), mood)
 
     def activity(self, subject: NounPhrase | None = None) -> Clause:
         """Someone works, sleeps, ...; perhaps somewhere."""
@@ -199,7 +199,7 @@ class Draw:
         clause = Clause(subject or self.someone(), verb)
         if not verb.locations or self.happens(0.35):
             return clause
-        return clause.having(self.city("in", "place") if self.happens(0.2) else self.location(*verb.locations))
+        return clause.having(self.city("in", "location") if self.happens(0.2) else self.location(*verb.locations))
 
     def anything(self, subject: NounPhrase | None = None) -> Clause:
         """A clause of any kind about a person."""

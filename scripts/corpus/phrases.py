@@ -61,7 +61,7 @@ class NounPhrase:
         shown = forms[0].english
         return replace(self, english=shown, english_object=shown, forms=tuple(form.german for form in forms))
 
-    def taken_up(self) -> "NounPhrase":
+    def as_it(self) -> "NounPhrase":
         """Pronoun for a thing: English it or them, German by the gender of the antecedent."""
         shown = PRONOUNS["they" if self.is_plural else "it"]
         return replace(shown, forms=PRONOUNS[IT[self.gender]].forms, gender=self.gender, person=self.person)
@@ -70,7 +70,7 @@ class NounPhrase:
         """Relative pronoun: "who" or "that" for this phrase, "der", "die" or "das"."""
         return replace(self, english=english, english_object=english, forms=ENDINGS["relative"][self.gender])
 
-    def again(self) -> "NounPhrase":
+    def as_pronoun(self) -> "NounPhrase":
         """Pronoun for a person: he, she, it (a child) or they; a pronoun remains."""
         if self.is_pronoun:
             return self

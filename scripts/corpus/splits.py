@@ -81,8 +81,9 @@ class NewLines:
         test = []
         for name, phenomenon in PHENOMENA.items():
             test += [(self.seen(name, is_trainable), f"{name}\tseen_pattern") for _ in range(SEEN_PER_PHENOMENON)]
-            unseen = [self.of(phenomenon, is_unseen) for _ in range(UNSEEN_PER_PHENOMENON)]
-            test += [(pair, f"{name}\tunseen_combination") for pair in unseen]
+            test += [
+                (self.of(phenomenon, is_unseen), f"{name}\tunseen_combination") for _ in range(UNSEEN_PER_PHENOMENON)
+            ]
         for name, composite in COMPOSITES.items():
             test += [(self.of(composite, is_longer), f"{name}\tlonger") for _ in range(LONGER_PER_COMPOSITE)]
         return self.draw.shuffled(test)

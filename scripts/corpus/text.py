@@ -1,7 +1,4 @@
-"""Text in both languages at once, and the tables of lexicon/*.tsv that it is read from.
-
-The order of the rows decides what a draw picks.
-"""
+"""Text in both languages, and the tables of lexicon/*.tsv it is read from; the order of rows decides the draws."""
 
 from collections.abc import Callable
 from dataclasses import fields

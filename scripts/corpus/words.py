@@ -70,7 +70,6 @@ class Verb:
         return " ".join(part for part in (self.english, self.particle, self.tail) if part)
 
     def takes(self, noun: Noun) -> bool:
-        """Return True if the noun may be the object."""
         return noun.belongs_to(*self.classes)
 
     def takes_any(self, *classes: str) -> bool:
@@ -100,7 +99,7 @@ def verbs_of(*groups: str) -> tuple[Verb, ...]:
     return tuple(verb for verb in VERBS if verb.group in groups)
 
 
-TRANSITIVE, SEPARABLE, DITRANSITIVE = verbs_of("transitive"), verbs_of("separable"), verbs_of("ditransitive")
+TRANSITIVE = verbs_of("transitive")
 POSITION = {verb.name: verb for verb in verbs_of("position")}
 BE, HAVE, KNOW_THAT, *_others = verbs_of("other")
 OTHER = {verb.name: verb for verb in (BE, HAVE, *_others)}
@@ -108,4 +107,4 @@ VERB = {verb.name: verb for verb in verbs_of("transitive", "separable", "intrans
 
 EVERYDAY = verbs_of("transitive", "separable", "ditransitive", "prepositional")
 WILLED = tuple(verb for verb in EVERYDAY if verb.imperative)  # what one can want to do, or be told to
-SIMPLY_WILLED = tuple(verb for verb in WILLED if verb not in DITRANSITIVE)
+SIMPLY_WILLED = tuple(verb for verb in WILLED if verb.group != "ditransitive")

@@ -182,13 +182,13 @@ def preposition(draw: Draw) -> Bilingual:
         if draw.happens(0.3):
             return clause.with_modal(draw.pick(("can", "must", "want to", "should")))
         return draw.perhaps_past(clause, 0.3)
-    where = Part(*spot(draw, "dative"), "place")
+    where = Part(*spot(draw, "dative"), "location")
     if kind == 3:
         return draw.journey()
     verb = words.POSITION[draw.pick(("lie", "stand", "sit"))]
     noun = draw.pick(nouns_of(*verb.classes))
     if verb.english == "sit":
-        where = Part(*spot(draw, "dative", roomy=True), "place")
+        where = Part(*spot(draw, "dative", roomy=True), "location")
     clause = Clause(draw.some(noun, described=0.25), verb, (where,))
     return clause if kind == 4 else clause.in_progress()
 
@@ -201,7 +201,7 @@ def pronoun(draw: Draw) -> Bilingual:
     is_plural = draw.happens(0.2)
     determiner = draw.pick(("the", "the", *OWNERS)) if noun.belongs_to("ware", "luggage") else "the"
     thing = noun_phrase(noun, determiner, plural=is_plural)
-    it, opening = thing.taken_up(), being(thing, predicate(first))
+    it, opening = thing.as_it(), being(thing, predicate(first))
     if kind == 1:
         still = ("{}, but {} still {} | {}, aber {} {} noch", "{}, but {} no longer {} | {}, aber {} {} nicht mehr")
         works = Pair("work", "funktionieren") if is_plural else Pair("works", "funktioniert")
@@ -219,4 +219,4 @@ def pronoun(draw: Draw) -> Bilingual:
         these = Pair("these" if thing.is_plural else "this", "das")
         return both("{} {} {}. {} | {} {} {}. {}", these, thing.be, thing, sentence(done))
     main = draw.in_past(acting(subject, VERB[draw.pick(("buy", "look for"))], thing), timed=0.3)
-    return both("{} {} | {}, {}", main, acting(subject.again(), VERB["need"], it).final("because {} | weil {}"))
+    return both("{} {} | {}, {}", main, acting(subject.as_pronoun(), VERB["need"], it).final("because {} | weil {}"))

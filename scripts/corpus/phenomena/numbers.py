@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from corpus import numbers
 from corpus.clauses import Clause, acting, being
-from corpus.draw import OWNERS, PLACES, SMALL_NUMBERS, STRANGERS, Draw
+from corpus.draw import LOCATIONS, OWNERS, SMALL_NUMBERS, STRANGERS, Draw
 from corpus.numbers import in_words
 from corpus.phrases import NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, both, read_rows
 from corpus.words import EVERYDAY, HAVE, NOUN, OTHER, VERB, Noun, nouns_of
 
 COUNTED_BY = (OTHER["count"], *(VERB[name] for name in ("write", "buy", "sell", "need", "repair")))
-PUBLIC = tuple(noun.english for noun in nouns_of("building") if noun.english in PLACES)
+PUBLIC = tuple(noun.english for noun in nouns_of("building") if noun.english in LOCATIONS)
 CHILDREN = ("child", "girl", "boy", "children", "girls", "boys")
 COUNTABLE = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable]
 CENTS = (10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)

@@ -18,7 +18,7 @@ def conjunction(draw: Draw) -> Bilingual:
     if kind == 4:
         cause = circumstance(draw, subject)
         feels = draw.happens(0.3) and cause.verb is not BE
-        outcome = (draw.state if feels else draw.anything)(subject.again())
+        outcome = (draw.state if feels else draw.anything)(subject.as_pronoun())
         return both("{}, so {} | {}, {}", cause, Pair(outcome.english, outcome.german_main(front="deshalb")))
     if kind == 5:
         nouns = draw.shuffled(nouns_of("food", "drink", "ware"))[:2]
@@ -28,7 +28,7 @@ def conjunction(draw: Draw) -> Bilingual:
         return draw.in_any_tense(Clause(subject, verb, (goal,)))
     other = draw.someone_else(subject)
     first = draw.anything(subject)
-    second = draw.anything(subject.again() if kind == 3 else other)
+    second = draw.anything(subject.as_pronoun() if kind == 3 else other)
     return both((AND, BUT, OR)[kind - 1], first if kind == 3 else draw.perhaps_past(first, 0.3, timed=0.2), second)
 
 
@@ -94,7 +94,7 @@ def formal_address(draw: Draw) -> Bilingual:
     if kind < 3:
         return both("{} {} | {} {}", name, asked)
     request = asked.german.removesuffix("?").split(" ")
-    request.insert(2 + clause.has("pronoun"), "bitte")
+    request.insert(2 + clause.count("pronoun"), "bitte")
     return both("{} please {}! | {} {}!", name, Pair(clause.english.removeprefix("you "), " ".join(request)))
 
 
@@ -115,7 +115,7 @@ def idiom(draw: Draw) -> Bilingual:
         return Pair(feeling.english, Clause(subject, HAVE, (*owned, *times), tense).german)
     if kind == 4:
         where = draw.location("village", "city")
-        where = draw.city("in", "place") if draw.happens(0.5) else where
+        where = draw.city("in", "location") if draw.happens(0.5) else where
         noun = draw.pick((*nouns_of("building"), *(NOUN[name] for name in OUTDOORS)))
         adjective, plural = draw.adjective_for(noun, 0.5), draw.happens(0.5)
         count = draw.pick(("many", "two", "three", "four", "no") if plural else ("a", "a", "no"))
@@ -145,7 +145,7 @@ def question(draw: Draw) -> Bilingual:
     clause = draw.activity(subject)
     clause = draw.action(subject, among=TRANSITIVE[:6]) if draw.happens(0.5) else clause
     # The question leaves out the location that answers it
-    clause = plain_past(draw, clause.without(lambda part: part.slot == "place"))
+    clause = plain_past(draw, clause.without(lambda part: part.slot == "location"))
     return clause.question(Pair("where", "wo"))
 
 

@@ -39,7 +39,7 @@ def circumstance(draw: Draw, subject: NounPhrase) -> Clause:
 def main_clause(draw: Draw, subject: NounPhrase, why: Clause) -> Clause:
     """Something to do under the circumstances; under some, one stays at home."""
     if why.verb.english in ("be", "have", "rain") and draw.happens(0.25):
-        return Clause(subject, words.POSITION["stay"], (Part("at home", "zu Hause", "place"),))
+        return Clause(subject, words.POSITION["stay"], (Part("at home", "zu Hause", "location"),))
     return draw.perhaps_past(draw.anything(subject), 0.3, timed=0.2)
 
 
@@ -47,7 +47,7 @@ def verb_final(draw: Draw) -> Bilingual:
     """She stays at home because she is ill. -> Sie bleibt zu Hause, weil sie krank ist."""
     subject = draw.someone()
     if not draw.happens(0.45):
-        why = circumstance(draw, subject.again())
+        why = circumstance(draw, subject.as_pronoun())
         main = main_clause(draw, subject, why)
         return both("{} {} | {}, {}", main, under(draw.pick(REASONS), why))
     saying, conjunction = draw.pick(phrases("saying"))
@@ -66,7 +66,7 @@ def subordinate_clause(draw: Draw) -> Bilingual:
         states = [draw.state(subject), being(subject, draw.location())]
         if subject.person in ("1s", "2s", "3s"):
             states.append(being(subject, Part("a child", "ein Kind", "predicate")))
-        main = draw.in_past(draw.action(subject.again(), among=EVERYDAY, described=0.2), timed=0)
+        main = draw.in_past(draw.action(subject.as_pronoun(), among=EVERYDAY, described=0.2), timed=0)
         when = draw.pick(states).in_past().final("when {} | als {}")
         if main.tense != "past" or main.verb.is_any("ambiguous_past"):
             main = draw.state(main.subject).in_past()
@@ -77,7 +77,7 @@ def subordinate_clause(draw: Draw) -> Bilingual:
         why = draw.action(subject, among=WILLED)
     elif word == "while":
         why = draw.activity(subject)
-    main = main_clause(draw, subject.again() if why.subject == subject else subject, why)
+    main = main_clause(draw, subject.as_pronoun() if why.subject == subject else subject, why)
     if word == "while":
         main = draw.action(draw.someone_else(subject))
     if conjunction not in REASONS:

@@ -98,7 +98,7 @@ def imperative(draw: Draw) -> Bilingual:
         lambda: draw.action(PRONOUNS["you"], among=COMMANDS),
         lambda clause: not any(part.english in ("you", "me", "us") for part in clause.parts),
     )
-    verb, pronouns, kind = clause.verb, clause.has("pronoun"), draw.number(1, 4)
+    verb, pronouns, kind = clause.verb, clause.count("pronoun"), draw.number(1, 4)
     order, middle, end = verb.english, clause.middle_field(), "!"
     if kind == 1:
         german = spaced("lass uns", *middle, verb.prefix + verb.infinitive)
@@ -149,12 +149,12 @@ def passive(draw: Draw) -> Bilingual:
 def conditional(draw: Draw) -> Bilingual:
     """If I had time, I would visit the museum. -> Wenn ich Zeit hätte, würde ich das Museum besuchen."""
     subject = draw.someone()
-    wish = draw.action(subject.again(), among=WILLED).with_modal("would")
+    wish = draw.action(subject.as_pronoun(), among=WILLED).with_modal("would")
     condition = unreal_condition(draw, subject)
     if not draw.happens(0.35):
         return wish.after(both("if {} | wenn {}", condition))
     wish = Clause(subject, wish.verb, wish.parts, modal="would")
-    return both("{} if {} | {}, wenn {}", wish, unreal_condition(draw, subject.again()))
+    return both("{} if {} | {}, wenn {}", wish, unreal_condition(draw, subject.as_pronoun()))
 
 
 def unreal_condition(draw: Draw, subject: NounPhrase) -> Pair:
