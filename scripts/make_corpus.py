@@ -9,12 +9,10 @@ from pathlib import Path
 
 from corpus.splits import make_corpus
 
-DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "data" / "en-de"
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parent.parent / "data" / "en-de")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     arguments = parser.parse_args()
     files = make_corpus()

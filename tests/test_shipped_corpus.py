@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from corpus import german, held_out, numbers, splits  # noqa: E402
 from corpus.clauses import Clause  # noqa: E402
-from corpus.phrases import PRONOUNS, Part, noun_phrase, object_part  # noqa: E402
+from corpus.phrases import PRONOUNS, Part, noun_phrase  # noqa: E402
 from corpus.words import ADJECTIVE, NO_ADJECTIVE, NOUN, VERB  # noqa: E402
 
 DATA = ROOT / "data" / "en-de"
@@ -227,7 +227,7 @@ def test_it_takes_the_gender_of_its_antecedent(noun, expected):
 
 
 def test_a_separable_verb_parts_in_main_clauses_only():
-    call = Clause(PRONOUNS["she"], VERB["call"], (object_part(VERB["call"], PRONOUNS["he"]),))
+    call = Clause(PRONOUNS["she"], VERB["call"], (PRONOUNS["he"].as_object_of(VERB["call"]),))
     assert call.german == "sie ruft ihn an"
     assert call.final().german == "sie ihn anruft"
     assert call.infinitive().german == "ihn anzurufen"
@@ -237,7 +237,7 @@ def test_a_separable_verb_parts_in_main_clauses_only():
 
 def test_the_verb_comes_second():
     tomorrow = Part("tomorrow", "morgen", "time")
-    museum = object_part(VERB["visit"], noun_phrase(NOUN["museum"]))
+    museum = noun_phrase(NOUN["museum"]).as_object_of(VERB["visit"])
     visit = Clause(PRONOUNS["we"], VERB["visit"], (museum, tomorrow), "future")
     assert visit.fronted(tomorrow).english == "tomorrow we will visit the museum"
     assert visit.fronted(tomorrow).german == "morgen besuchen wir das Museum"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from corpus.german import IRREGULAR, conjugate
-from corpus.phrases import NounPhrase, Part, object_part
+from corpus.phrases import NounPhrase, Part
 from corpus.text import Bilingual, Pair, both, read_rows, spaced
 from corpus.words import BE, Verb
 
@@ -77,6 +77,7 @@ class Clause:
     def fronted(self, part: Part) -> Pair:
         """One constituent first: in English before the subject, in German before the verb."""
         rest = self.without(lambda other: other == part)
+        # English sets off an opening of several words: "next week, we ...", but "tomorrow we ..."
         comma = "," if " " in part.english and part.slot != "frequency" else ""
         return Pair(rest.english_words(front=part.english + comma), rest.german_main(front=part.german))
 
@@ -121,7 +122,7 @@ class Clause:
         if self.modal:
             base, third, past, link, _, _ = MODALS[self.modal]
             tail = spaced(link, verb.english)
-            if link != "to":
+            if link != "to":  # "want to" and "have to" take do-support like full verbs
                 return be if base == "be" else past if tense == "past" else base, tail
         elif "passive" in tense:
             return be, verb.past_participle
@@ -131,7 +132,7 @@ class Clause:
             return "has" if third_person else "have", verb.past_participle
         elif base == "be" or tense == "progressive":
             return be, "" if base == "be" else verb.progressive
-        if self.negation or inverted:
+        if self.negation or inverted:  # do-support
             return "did" if tense == "past" else "does" if third_person else "do", spaced(base, tail)
         return "", spaced(past if tense == "past" else third if third_person else base, tail)
 
@@ -157,7 +158,7 @@ class Clause:
         elif "passive" in self.tense:
             forms, end = IRREGULAR["werden" if self.tense == "passive" else "wurde"], verb.participle
         elif verb.infinitive in SIMPLE_PAST and self.tense in ("past", "perfect"):
-            forms, end = IRREGULAR[SIMPLE_PAST[verb.infinitive]], ""
+            forms, end = IRREGULAR[SIMPLE_PAST[verb.infinitive]], ""  # other verbs take the perfect
         elif self.tense in ("past", "perfect"):
             forms, end = IRREGULAR[verb.auxiliary], verb.participle
         return conjugate(forms, self.subject.person), end
@@ -176,12 +177,13 @@ class Clause:
     def subject_and_middle(self) -> list[str]:
         """Everything after the finite verb or conjunction; a reflexive stands before a subject that is no pronoun."""
         subject, middle = [self.subject.german], self.middle_field()
+        # "sie freut sich", but "heute freut sich die Frau"
         first = 0 if self.subject.is_pronoun else len(self.reflexive())
         return middle[:first] + subject + middle[first:]
 
 
 def acting(subject: NounPhrase, verb: Verb, thing: NounPhrase) -> Clause:
-    return Clause(subject, verb, (object_part(verb, thing),))
+    return Clause(subject, verb, (thing.as_object_of(verb),))
 
 
 def being(subject: NounPhrase, predicate: Part) -> Clause:

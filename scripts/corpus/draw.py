@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from corpus.clauses import Clause, being
-from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase, object_part
+from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
 from corpus.text import Bilingual, Pair, phrases, read_rows
 from corpus.words import ADJECTIVES, NO_ADJECTIVE, NOUN, TRANSITIVE, Adjective, Noun, Verb, nouns_of, verbs_of
 
@@ -18,15 +18,6 @@ STRANGERS = tuple(noun for noun in PEOPLE if not noun.belongs_to("kin"))
 HOME = Part("home", "nach Hause", "direction")
 # English noun -> prepositions of location, German preposition of direction and its case
 LOCATIONS = {noun: row for noun, *row in read_rows("locations")}
-
-
-def is_city(goal: Part) -> bool:
-    return goal.english.removeprefix("to ").istitle()
-
-
-def same_person(first: NounPhrase, second: NounPhrase) -> bool:
-    """Return True if object and subject would need a reflexive, or repeat themselves."""
-    return first.english_object == second.english_object or {first.person, second.person} == {"1s", "1p"}
 
 
 class Draw:
@@ -46,11 +37,12 @@ class Draw:
         return items[self.number(0, len(items) - 1)]
 
     def until(self, make: Callable[[], Item], accept: Callable[[Item], bool]) -> Item:
-        while not accept(made := make()):
+        while not accept(made := make()):  # rejected draws move the source on, as accepted ones do
             pass
         return made
 
     def shuffled(self, items: Sequence[Item]) -> list[Item]:
+        # random.shuffle may draw otherwise in another Python version
         keyed = [(self.source.random(), index) for index in range(len(items))]
         return [items[index] for _, index in sorted(keyed)]
 
@@ -68,14 +60,12 @@ class Draw:
         """The noun with a determiner and, with the given probability, an adjective."""
         return noun_phrase(noun, determiner, self.adjective_for(noun, probability), plural=plural)
 
-    def plural(self, noun: Noun, probability: float) -> bool:
-        return noun.countable and self.happens(probability)
-
     def determiner(self, noun: Noun, *, plural: bool) -> str:
         if noun.belongs_to("kin"):
             return self.pick(OWNERS)
         if plural:
             bare = () if noun.belongs_to("person") else ("",)
+            # Drawn before the number: the order of the draws is part of the corpus
             owners = () if noun.belongs_to("person", "transport", "area") else (self.pick(OWNERS),)
             return self.pick(("the", "the", *bare, "this", "many", self.pick(SMALL_NUMBERS), "all the", *owners))
         if noun.belongs_to("event"):
@@ -88,12 +78,13 @@ class Draw:
 
     def some(self, noun: Noun, *, described: float = 0.3, plural: float = 0.2) -> NounPhrase:
         """The noun with a determiner that suits it, perhaps an adjective, perhaps in the plural."""
-        is_plural = self.plural(noun, plural)
+        is_plural = noun.countable and self.happens(plural)
         return self.described(noun, self.determiner(noun, plural=is_plural), described, plural=is_plural)
 
     def someone(self, *, pronouns: float = 0.4) -> NounPhrase:
         """A person as a subject: a pronoun, a name, or a noun."""
         if self.happens(pronouns):
+            # An item that stands twice is drawn twice as often
             return PRONOUNS[self.pick(("I", "I", "you", "he", "she", "we", "they"))]
         if self.happens(0.35):
             return self.name()
@@ -113,7 +104,7 @@ class Draw:
         return self.someone(pronouns=0)
 
     def person_besides(self, subject: NounPhrase) -> NounPhrase:
-        return self.until(self.person_object, lambda phrase: not same_person(subject, phrase))
+        return self.until(self.person_object, lambda phrase: not subject.is_same_person(phrase))
 
     def past_time(self) -> Part:
         if not self.happens(0.35):
@@ -129,15 +120,12 @@ class Draw:
     def present_time(self) -> Part:
         return self.listed("season" if self.happens(0.15) else "present time", "time")
 
-    def manner(self, *names: str) -> Part:
-        return Part(*self.pick([row for row in phrases("manner") if row.english in names]), "manner")
-
     def city(self, preposition: str, slot: str) -> Part:
         english, german = self.pick(phrases("city"))
         return Part(f"{preposition} {english}", f"{'nach' if preposition == 'to' else preposition} {german}", slot)
 
     def location(self, *names: str) -> Part:
-        """Where something happens: "in the park", "im Park"; or a city; or at one of the places."""
+        """Where something happens: "in the park", "im Park"; or a city; or one of the names."""
         if not names and self.happens(0.15):
             return self.city("in", "location")
         name = self.pick(names or tuple(LOCATIONS))
@@ -150,11 +138,10 @@ class Draw:
             return HOME
         if self.happens(0.25):
             return self.city("to", "direction")
-        noun = self.until(
-            lambda: NOUN[self.pick(tuple(LOCATIONS))], lambda noun: not (by_car and noun.belongs_to("room"))
-        )
-        _, _, german, case = LOCATIONS[noun.english]
-        return Part(*self.described(noun, "the", 0.12).after(Pair("to", german), case), "direction")
+        unreached = ("kitchen", "cellar") if by_car else ()
+        name = self.until(lambda: self.pick(tuple(LOCATIONS)), lambda name: name not in unreached)
+        _, _, german, case = LOCATIONS[name]
+        return Part(*self.described(NOUN[name], "the", 0.12).after(Pair("to", german), case), "direction")
 
     def action(self, subject: NounPhrase | None = None, among: Sequence[Verb] = (), described: float = 0.3) -> Clause:
         """Someone does something to something."""
@@ -164,10 +151,10 @@ class Draw:
         if verb.group == "ditransitive":
             clause = clause.having(self.person_besides(subject).as_part("dative"))
         if verb.classes:
-            goal = self.until(lambda: self.object_of(verb, described), lambda goal: not same_person(subject, goal))
-            clause = clause.having(object_part(verb, goal))
+            goal = self.until(lambda: self.object_of(verb, described), lambda goal: not subject.is_same_person(goal))
+            clause = clause.having(goal.as_object_of(verb))
         if verb.is_any("careful") and clause.is_definite() and self.happens(0.2):
-            return clause.having(self.manner("carefully", "quickly", "slowly", "quietly"))
+            return clause.having(self.listed("careful manner", "manner"))
         return clause
 
     def object_of(self, verb: Verb, described: float) -> NounPhrase:
@@ -181,13 +168,13 @@ class Draw:
         verb = self.pick(verbs_of("motion"))
         far = verb.english in ("fly", "travel")
         goal = self.city("to", "direction") if far else self.destination(by_car=verb.english == "drive")
-        if is_city(goal) and verb.english in ("go", "walk"):
-            goal = HOME
+        if goal.is_city and verb.english in ("go", "walk"):
+            goal = HOME  # one does not walk to Berlin
         clause = Clause(subject or self.someone(), verb, (goal,))
         if far or goal == HOME or not self.happens(0.25):
             return clause
-        together = ("together",) if clause.subject.person in ("1p", "3p") else ()
-        return clause.having(self.manner("quickly", "slowly", "alone", *together))
+        several = clause.subject.person in ("1p", "3p")
+        return clause.having(self.listed("manner of several" if several else "manner of one", "manner"))
 
     def state(self, subject: NounPhrase | None = None) -> Clause:
         mood = self.listed("mood", "predicate")
@@ -218,6 +205,7 @@ class Draw:
     def in_past(self, clause: Clause, *, timed: float = 0.6) -> Clause:
         if clause.verb.is_any("no_past"):
             return clause
+        # "I read" and "I put" are past only with a time
         tells = clause.verb.is_any("ambiguous_past") or self.happens(timed)
         return clause.in_past().having(*[self.past_time()] if tells else [])
 

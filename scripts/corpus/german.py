@@ -11,11 +11,8 @@ Forms = tuple[str, ...]  # one per case or person
 ENDINGS: dict[str, dict[str, Forms]] = {}
 for _declension, _gender, *_forms in read_rows("endings"):
     ENDINGS.setdefault(_declension, {})[_gender] = tuple(_forms)
-# English determiner -> German stem, its endings, and those of an adjective after it
-DETERMINERS = {
-    english: (stem, ENDINGS[endings], ENDINGS[adjective_endings])
-    for english, stem, endings, adjective_endings in read_rows("determiners")
-}
+# English determiner -> German stem, the declension of its endings, and that of an adjective after it
+DETERMINERS = {english: row for english, *row in read_rows("determiners")}
 CONTRACTIONS = dict(read_rows("contractions"))
 IRREGULAR = {verb: tuple(forms) for verb, *forms in read_rows("irregular")}
 
@@ -27,9 +24,9 @@ def inflect_phrase(noun: Noun, determiner: str, adjective: Adjective, *, plural:
     strong endings.
     """
     gender = "plural" if plural else noun.gender
-    uninflected = (determiner, {gender: ("",) * 4}, ENDINGS["strong"])
-    stem, endings, adjective_endings = DETERMINERS.get(determiner, uninflected)
-    rows = zip(endings[gender], adjective_endings[gender], noun.plural if plural else noun.singular, strict=True)
+    stem, own, adjectival = DETERMINERS.get(determiner, (determiner, "none", "strong"))
+    forms = noun.plural if plural else noun.singular
+    rows = zip(ENDINGS[own][gender], ENDINGS[adjectival][gender], forms, strict=True)
     described = adjective.stem
     return tuple(spaced(stem + ending, described and described + second, form) for ending, second, form in rows)
 

@@ -60,6 +60,7 @@ CLOCK_TIMES = phrases_pattern(
     for minute in CLOCK
     if time_is_held_out(hour, minute)
 )
+# Neither part of a time or price, nor the day of a date
 DIGITS = re.compile(rf"(?<![\d.:])\d+(?![\d:]|\.\d| (?:{'|'.join(month.english for month in MONTHS.values())}))")
 TIME_OR_PRICE = re.compile(r"\b(\d+)(?::|\.(?=\d\d euros))(\d\d)\b")
 
@@ -96,6 +97,7 @@ def shows_held_out(line: str) -> bool:
         return True
     words, pairs = words_of(line), held_out_pairs(line)
     for index, word in enumerate(words):
+        # The object is the first word after the verb that is no determiner, adjective or particle
         noun = next((after for after in words[index + 1 :] if after not in BETWEEN), "")
         if any((verb, NOUN_OF.get(noun)) in pairs for verb in VERB_OF.get(word, ())):
             return True

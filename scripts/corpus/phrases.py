@@ -19,6 +19,10 @@ class Part(NamedTuple):
     german: str
     slot: str
 
+    @property
+    def is_city(self) -> bool:
+        return self.english.removeprefix("to ").istitle()
+
 
 @dataclass(frozen=True)
 class NounPhrase:
@@ -49,6 +53,15 @@ class NounPhrase:
 
     def as_part(self, case: str) -> Part:
         return Part(*self.case(case), "pronoun" if self.is_pronoun else case)
+
+    def as_object_of(self, verb: Verb) -> Part:
+        """The object as the verb governs it: a bare case, or a preposition with its case."""
+        preposition, _, case = verb.frame.rpartition(" ")
+        return Part(*self.after(Pair("", preposition), case), "prepositional") if preposition else self.as_part(case)
+
+    def is_same_person(self, other: "NounPhrase") -> bool:
+        """Return True if subject and object would need a reflexive, or repeat themselves."""
+        return self.english_object == other.english_object or {self.person, other.person} == {"1s", "1p"}
 
     def after(self, preposition: Pair, case: str) -> Pair:
         """Prepositional phrase: "with him", "mit ihm"."""
@@ -100,11 +113,3 @@ def noun_phrase(
     phrase = spaced(shown, phrase)
     forms = inflect_phrase(noun, COUNTS.get(determiner, determiner), adjective, plural=plural)
     return NounPhrase(phrase, phrase, forms, "plural" if plural else noun.gender, "3p" if plural else "3s")
-
-
-def object_part(verb: Verb, phrase: NounPhrase) -> Part:
-    """The object as the verb governs it: a bare case, or a preposition with its case."""
-    preposition, _, case = verb.frame.rpartition(" ")
-    if preposition:
-        return Part(*phrase.after(Pair("", preposition), case), "prepositional")
-    return phrase.as_part(case)

@@ -46,7 +46,7 @@ PHENOMENA = SINGLE | {"sentence_pair": sentence_pair}
 
 
 class NewLines:
-    """Lines that repeat no line or sentence; an English line with a second translation is refused."""
+    """Lines that repeat no earlier line or sentence."""
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
@@ -55,12 +55,14 @@ class NewLines:
         self.attested: set[str] | None = None  # the only words of a line, once it is known
 
     def of(self, phenomenon: Phenomenon, accept: Accept) -> Pair:
+        """A new line of the phenomenon; raises ValueError if the grammar gives an English line a second translation."""
         for _ in range(20_000):
             pair = sentence(phenomenon(self.draw))
             known = self.german_of.setdefault(pair.english, pair.german)
             if known != pair.german:
                 raise ValueError(f"two translations of {pair.english!r}: {known!r} and {pair.german!r}")
             if self.used.isdisjoint(pair) and accept(pair) and (self.attested is None or words(pair) <= self.attested):
+                # Sentences too, so that no line of the test is part of a longer line of train
                 self.used |= {*pair, *sentences_of(pair.english), *sentences_of(pair.german)}
                 return pair
         raise ValueError(f"found no new line for {phenomenon.__name__} in 20,000 draws")
@@ -81,9 +83,8 @@ class NewLines:
         test = []
         for name, phenomenon in PHENOMENA.items():
             test += [(self.seen(name, is_trainable), f"{name}\tseen_pattern") for _ in range(SEEN_PER_PHENOMENON)]
-            test += [
-                (self.of(phenomenon, is_unseen), f"{name}\tunseen_combination") for _ in range(UNSEEN_PER_PHENOMENON)
-            ]
+            unseen = [self.of(phenomenon, is_unseen) for _ in range(UNSEEN_PER_PHENOMENON)]
+            test += [(pair, f"{name}\tunseen_combination") for pair in unseen]
         for name, composite in COMPOSITES.items():
             test += [(self.of(composite, is_longer), f"{name}\tlonger") for _ in range(LONGER_PER_COMPOSITE)]
         return self.draw.shuffled(test)

@@ -26,6 +26,7 @@ def predicate(adjective: Adjective) -> Part:
 def two_adjectives(draw: Draw, noun: Noun) -> tuple[Adjective, Adjective]:
     """Two adjectives that may be said of one thing."""
     first = draw.adjective_for(noun)
+    # "the old new car" and "the old car is new" contradict themselves
     unfit = (first.english, *first.opposites)
     return first, draw.until(lambda: draw.adjective_for(noun), lambda second: second.english not in unfit)
 
@@ -37,7 +38,7 @@ def gender_agreement(draw: Draw) -> Bilingual:
     determiner = draw.determiner(noun, plural=False)
     is_indefinite, kind = determiner in ("a", ""), draw.number(1, 3)
     if kind == 1 and not noun.belongs_to("person"):
-        determiner = "" if noun.belongs_to("mass") else "a"
+        determiner = "" if noun.belongs_to("mass") else "a"  # also of the last kind, if no verb fits
         thing = noun_phrase(noun, determiner, adjective)
         owner, verb = draw.someone(), draw.pick(verbs_of("transitive"))
         if verb.takes(noun):
@@ -78,7 +79,7 @@ def possessive(draw: Draw) -> Bilingual:
     nouns = nouns_of(*verb.classes, *relatives)
     noun = draw.pick([noun for noun in nouns if noun.belongs_to("ware", "clothing", "animal", *relatives)])
     adjective = draw.adjective_for(noun, 0.4)
-    thing = noun_phrase(noun, owner, adjective, plural=draw.plural(noun, 0.25))
+    thing = noun_phrase(noun, owner, adjective, plural=noun.countable and draw.happens(0.25))
     return draw.in_any_tense(acting(subject, verb, thing))
 
 
@@ -95,7 +96,13 @@ def comparison(draw: Draw) -> Bilingual:
         verb = VERB[draw.pick(("lose", "look for", "need"))]
         return acting(draw.someone(), verb, noun_phrase(noun, "a", higher))
     plural = noun.countable and other.countable and draw.happens(0.2)
-    subject, than = (compared(draw, one, adjective, plural=plural) for one in (noun, other))
+    sides = []
+    for side in (noun, other):
+        determiner = draw.pick(OWNERS) if side.belongs_to("kin") else "the"
+        description = draw.adjective_for(side, 0.35)
+        description = words.NO_ADJECTIVE if description == adjective else description  # no old car is older
+        sides.append(noun_phrase(side, determiner, description, plural=plural))
+    subject, than = sides
     if group == "person" and draw.happens(0.2):
         subject = draw.name()
     elif group == "person" and draw.happens(0.25):
@@ -106,13 +113,6 @@ def comparison(draw: Draw) -> Bilingual:
         degree = both("as {} as {} | so {} wie {}", adjective, standard)
     clause = being(subject, Part(*degree, "predicate")).in_tense(draw.pick(("present", "past")))
     return clause.negated() if draw.happens(0.25) else clause
-
-
-def compared(draw: Draw, noun: Noun, adjective: Adjective, *, plural: bool) -> NounPhrase:
-    """One side of the comparison, perhaps described, but not by the adjective that compares."""
-    determiner = draw.pick(OWNERS) if noun.belongs_to("kin") else "the"
-    description = draw.adjective_for(noun, 0.35)
-    return noun_phrase(noun, determiner, words.NO_ADJECTIVE if description == adjective else description, plural=plural)
 
 
 def case(draw: Draw) -> Bilingual:
@@ -129,7 +129,7 @@ def case(draw: Draw) -> Bilingual:
 
 def possessed(draw: Draw, noun: Noun) -> NounPhrase:
     """The thing of somebody: "the teacher's car", "das Auto des Lehrers"; "Anna's car", "Annas Auto"."""
-    plural = draw.plural(noun, 0.2)
+    plural = noun.countable and draw.happens(0.2)
     adjective = draw.adjective_for(noun, 0.3)
     bare = noun_phrase(noun, "", adjective, plural=plural)
     if draw.happens(0.3):
@@ -198,7 +198,7 @@ def pronoun(draw: Draw) -> Bilingual:
     kind = draw.number(1, 5)
     noun = draw.pick((nouns_of("machine"), TAKEN_UP, FINDABLE, OWNED, nouns_of("ware"))[kind - 1])
     first, second = two_adjectives(draw, noun)
-    is_plural = draw.happens(0.2)
+    is_plural = draw.happens(0.2)  # of any noun: line 22,825 of train has the plural "-" of sheep
     determiner = draw.pick(("the", "the", *OWNERS)) if noun.belongs_to("ware", "luggage") else "the"
     thing = noun_phrase(noun, determiner, plural=is_plural)
     it, opening = thing.as_it(), being(thing, predicate(first))

@@ -12,7 +12,6 @@ from corpus.words import EVERYDAY, HAVE, NOUN, OTHER, VERB, Noun, nouns_of
 
 COUNTED_BY = (OTHER["count"], *(VERB[name] for name in ("write", "buy", "sell", "need", "repair")))
 PUBLIC = tuple(noun.english for noun in nouns_of("building") if noun.english in LOCATIONS)
-CHILDREN = ("child", "girl", "boy", "children", "girls", "boys")
 COUNTABLE = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable]
 CENTS = (10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)
 
@@ -24,7 +23,7 @@ def words_or_digits(draw: Draw, number: int, digits: float) -> Pair:
 def counted(draw: Draw, noun: Noun) -> NounPhrase:
     """From 2 to 999 of them, small numbers more often; never one that ends in one beyond a hundred."""
     count = draw.number(2, 99) if draw.happens(0.65) else draw.number(100, 999)
-    if count > 100 and count % 100 == 1:
+    if count > 100 and count % 100 == 1:  # "hunderteins Bücher" is seldom said
         count += 1
     written = words_or_digits(draw, count, 0.35)
     return draw.described(noun, "", 0.2, plural=True).within("{1} {0} | {1} {0}", written)
@@ -36,7 +35,8 @@ def number(draw: Draw) -> Bilingual:
     if kind == 1:
         subject = draw.someone(pronouns=0)
         who = subject.english.split()[-1]
-        low, high = (2, 17) if who in CHILDREN else (60 if who.startswith("grand") else 21, 99)
+        is_child = who.removesuffix("s") in ("child", "children", "girl", "boy")
+        low, high = (2, 17) if is_child else (60 if who.startswith("grand") else 21, 99)
         age = words_or_digits(draw, draw.number(low, high), 0.3)
         return both("{} {} {} years old | {} {} {} Jahre alt", subject, subject.be, age)
     if kind == 2:
@@ -74,6 +74,7 @@ def date(draw: Draw) -> Bilingual:
         written = "" if "on the" in day.english else f" {year}"
         return both(f"{{}} {{}} born {{}}{written} | {{}} {{}} {{}}{written} geboren", subject, was, day)
     clause = draw.journey() if draw.happens(0.5) else draw.action(among=EVERYDAY, described=0.2)
+    # With an ambiguous past only a past time would tell the tense, and a date may be either
     past = not clause.verb.is_any("no_past") and draw.happens(0.4) and not clause.verb.is_any("ambiguous_past")
     clause = clause.in_tense("past" if past else "future").having(day)
     return clause.time_first() if kind == 3 else clause
@@ -138,7 +139,7 @@ def price(draw: Draw) -> Bilingual:
     subject = draw.someone()
     if kind == 3:
         goods = Part(*thing.after(Pair("for", "für"), "accusative"), "prepositional")
-        pay = replace(VERB["pay for"], tail="")
+        pay = replace(VERB["pay for"], tail="")  # "paid 3 euros for it", not "paid for 3 euros"
         paid = Clause(subject, pay, (Part(*cost, "accusative"), goods), "past")
         return paid.having(draw.past_time()) if draw.happens(0.4) else paid
     thing = thing if is_mass else draw.described(noun, "a", 0.4)

@@ -1,7 +1,7 @@
 """Clauses joined, denied and asked, and where the two languages differ."""
 
 from corpus.clauses import Clause, being
-from corpus.draw import OWNERS, Draw, is_city
+from corpus.draw import OWNERS, Draw
 from corpus.phenomena.nouns import DESCRIBABLE, predicate
 from corpus.phenomena.subordinate import WITH_PERSON, circumstance
 from corpus.phrases import PRONOUNS, NounPhrase, Part, noun_phrase
@@ -9,6 +9,7 @@ from corpus.text import Bilingual, Pair, both, phrases
 from corpus.words import BE, HAVE, NOUN, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED, nouns_of
 
 OUTDOORS = ("park", "market", "lake", "forest", "street")
+SPEAKER = PRONOUNS["I"]  # one asks about others
 AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
 
 
@@ -17,8 +18,9 @@ def conjunction(draw: Draw) -> Bilingual:
     kind, subject = draw.number(1, 5), draw.someone()
     if kind == 4:
         cause = circumstance(draw, subject)
-        feels = draw.happens(0.3) and cause.verb is not BE
+        feels = draw.happens(0.3) and cause.verb is not BE  # not: he is sad, so he is tired
         outcome = (draw.state if feels else draw.anything)(subject.as_pronoun())
+        # "deshalb" takes the first position, so the verb comes before the subject
         return both("{}, so {} | {}, {}", cause, Pair(outcome.english, outcome.german_main(front="deshalb")))
     if kind == 5:
         nouns = draw.shuffled(nouns_of("food", "drink", "ware"))[:2]
@@ -38,7 +40,7 @@ def negation(draw: Draw) -> Bilingual:
     if kind == 1:
         verb = draw.pick([HAVE, *(verb for verb in TRANSITIVE if verb.takes_any("ware", "text", "food", "drink"))])
         noun = draw.pick(nouns_of(*[name for name in verb.classes if name not in ("person", "kin")]))
-        plural = draw.plural(noun, 0.4)
+        plural = noun.countable and draw.happens(0.4)
         adjective = draw.adjective_for(noun, 0.25)
         any_one = noun_phrase(noun, "any" if plural or noun.belongs_to("mass") else "a", adjective, plural=plural)
         none = noun_phrase(noun, "no", adjective, plural=plural).case("accusative").german
@@ -50,9 +52,10 @@ def negation(draw: Draw) -> Bilingual:
         tense = draw.pick(("present", "past"))
         return being(thing, predicate(draw.adjective_for(noun))).in_tense(tense).negated()
     clause = draw.anything(subject)
-    if not clause.is_definite():
+    if not clause.is_definite():  # that would take kein, which the first kind shows
         clause = (draw.journey if draw.happens(0.4) else draw.state)(subject)
     clause = draw.in_any_tense(clause)
+    # "gerade nicht" would mean "not at the moment", which English does not say here
     clause = clause.in_tense("present") if clause.tense == "progressive" else clause
     # "not" would seem to deny often, every week and soon too
     clause = clause.without(lambda part: part.slot == "frequency" or part.english.split()[0] in ("every", "soon"))
@@ -68,14 +71,12 @@ def word_order(draw: Draw) -> Bilingual:
     subject = draw.someone()
     verb = VERB[draw.pick(("drive", "travel", "come"))]
     goal = draw.city("to", "direction") if verb.english == "travel" else draw.destination(by_car=True)
-    # By train and by bus between cities, not by train to the kitchen
-    ways = phrases("means")
-    way = Part(*draw.pick(ways[:5] if is_city(goal) else ways[1:4] + ways[5:]), "means")
+    way = draw.listed("means to a city" if goal.is_city else "means nearby", "means")
     if draw.happens(0.3):
         way = Part(*draw.person_besides(subject).after(Pair("with", "mit"), "dative"), "means")
     clause = draw.in_any_tense(Clause(subject, verb, (goal, way)))
     if clause.tense in ("present", "future") and draw.happens(0.3):
-        clause = clause.with_modal(draw.pick(("can", "want to", "must"))).in_tense("present")
+        clause = clause.with_modal(draw.pick(("can", "want to", "must"))).in_tense("present")  # no "will can"
     return draw.time_first(clause)
 
 
@@ -84,7 +85,7 @@ def formal_address(draw: Draw) -> Bilingual:
     name = both("{} {}, | {} {},", draw.pick(phrases("title")), draw.pick(phrases("surname")))
     you, kind = PRONOUNS["you (formal)"], draw.number(1, 3)
     clause = draw.action(you, among=[verb for verb in WILLED if not verb.reflexive])
-    while any(part.english.startswith("your ") for part in clause.parts):
+    while any(part.english.startswith("your ") for part in clause.parts):  # dein would be familiar
         clause = draw.action(you, among=WILLED)
     if kind == 1:
         clause = clause.with_modal(draw.pick(("can", "would like to", "have to", "want to")))
@@ -134,9 +135,9 @@ def question(draw: Draw) -> Bilingual:
         return ask_who(draw) if kind == 3 else ask_which(draw)
     if kind == 6:
         word = draw.pick(phrases("question word"))
-        clause = draw.anything(asked_about(draw))
+        clause = draw.anything(draw.someone_else(SPEAKER))
         return (clause if word.english == "how often" else plain_past(draw, clause)).question(word)
-    subject = asked_about(draw)
+    subject = draw.someone_else(SPEAKER)
     if kind == 1:
         return draw.in_any_tense(draw.anything(subject)).question()
     if kind == 2:
@@ -149,10 +150,6 @@ def question(draw: Draw) -> Bilingual:
     return clause.question(Pair("where", "wo"))
 
 
-def asked_about(draw: Draw) -> NounPhrase:
-    return draw.until(draw.someone, lambda phrase: phrase.english != "I")
-
-
 def plain_past(draw: Draw, clause: Clause) -> Clause:
     return clause.in_past() if not clause.verb.is_any("no_past") and draw.happens(0.5) else clause
 
@@ -163,17 +160,17 @@ def ask_who(draw: Draw) -> Bilingual:
     if draw.happens(0.5):
         return both("{}? | {}?", draw.in_any_tense(draw.anything(who)))
     verb = draw.pick(WITH_PERSON)
-    return draw.in_any_tense(Clause(asked_about(draw), verb)).question(who.case(verb.frame))
+    return draw.in_any_tense(Clause(draw.someone_else(SPEAKER), verb)).question(who.case(verb.frame))
 
 
 def ask_which(draw: Draw) -> Bilingual:
     """Which book do you read? How many books? What?"""
     verb = draw.pick([verb for verb in SIMPLY_WILLED if verb.frame == "accusative"])
     nouns = [noun for noun in nouns_of(*verb.classes) if not noun.belongs_to("kin", "mass")]
-    if not nouns:
+    if not nouns:  # everything one drinks is a mass: "which water" is no question of this kind
         return question(draw)
     noun, kind = draw.pick(nouns), draw.number(1, 3)
-    clause = draw.in_any_tense(Clause(asked_about(draw), verb))
+    clause = draw.in_any_tense(Clause(draw.someone_else(SPEAKER), verb))
     if kind == 1:
         return ask_who(draw) if verb.takes_any("person") else clause.question(Pair("what", "was"))
     if kind == 2 and noun.countable:

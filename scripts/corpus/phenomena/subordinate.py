@@ -80,7 +80,7 @@ def subordinate_clause(draw: Draw) -> Bilingual:
     main = main_clause(draw, subject.as_pronoun() if why.subject == subject else subject, why)
     if word == "while":
         main = draw.action(draw.someone_else(subject))
-    if conjunction not in REASONS:
+    if conjunction not in REASONS:  # "if it rains, he worked yesterday" makes no sense
         main = main.in_tense("present").without(lambda part: part.slot == "time")
     return main.after(under(conjunction, why))
 
@@ -104,6 +104,7 @@ def relative_clause(draw: Draw) -> Bilingual:
     main = acting(draw.someone(), verbs[0], whole)
     if not main.verb.is_any("no_past", "ambiguous_past") and draw.happens(0.3):
         main = main.in_past()
+    # The comma that closes the relative clause falls together with the full stop or another comma
     return Pair(main.english, main.german.removesuffix(",").replace(",,", ","))
 
 

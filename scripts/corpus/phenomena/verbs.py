@@ -44,7 +44,7 @@ def separable_verb(draw: Draw) -> Bilingual:
 def reflexive_verb(draw: Draw) -> Bilingual:
     """I look forward to the journey. -> Ich freue mich auf die Reise."""
     if draw.happens(0.2):
-        mood = Part(*draw.pick(phrases("mood")[:6]), "predicate")
+        mood = draw.listed("calm mood", "predicate")
         clause = Clause(draw.someone(), OTHER["feel"], (mood,))
     else:
         clause = draw.action(among=verbs_of("reflexive"))
@@ -96,6 +96,7 @@ def imperative(draw: Draw) -> Bilingual:
     """Open the window, please! -> Öffne bitte das Fenster!"""
     clause = draw.until(
         lambda: draw.action(PRONOUNS["you"], among=COMMANDS),
+        # An order does not name speaker or hearer as its object
         lambda clause: not any(part.english in ("you", "me", "us") for part in clause.parts),
     )
     verb, pronouns, kind = clause.verb, clause.count("pronoun"), draw.number(1, 4)
@@ -106,7 +107,7 @@ def imperative(draw: Draw) -> Bilingual:
     if kind == 2 and not pronouns and clause.is_definite():
         order, middle = f"do not {order}", clause.negated().middle_field()
     elif kind == 3:
-        middle.insert(pronouns, "bitte")
+        middle.insert(pronouns, "bitte")  # pronouns come directly after the verb: "hilf ihm bitte"
         end = ", please!"
     return Pair(spaced(order, clause.english_rest()) + end, spaced(verb.imperative, *middle, verb.prefix) + "!")
 
@@ -134,10 +135,11 @@ def passive(draw: Draw) -> Bilingual:
     verb = draw.pick(PASSIVE)
     noun = draw.pick(nouns_of(*[name for name in verb.classes if name != "kin"]))
     determiner = "the" if noun.belongs_to("person", "mass") else draw.pick(("the", "the", "this"))
-    subject = draw.described(noun, determiner, 0.4, plural=draw.plural(noun, 0.25))
+    subject = draw.described(noun, determiner, 0.4, plural=noun.countable and draw.happens(0.25))
     clause = Clause(subject, verb, tense=draw.pick(("passive", "past passive", "past passive")))
     if verb.english == "build" or (verb.english in ("write", "buy", "sell", "paint") and draw.happens(0.4)):
         year = draw.number(1900, 2024)
+        # German has the bare year
         return clause.in_tense("past passive").having(Part(f"in {year}", str(year), "time"))
     if draw.happens(0.55):
         clause = clause.having(Part(*draw.someone(pronouns=0).after(Pair("by", "von"), "dative"), "means"))
