@@ -9,7 +9,7 @@ from corpus.text import Bilingual, Pair, both, phrases
 from corpus.words import BE, HAVE, NOUN, SIMPLY_WILLED, TRANSITIVE, VERB, WILLED, nouns_of
 
 OUTDOORS = ("park", "market", "lake", "forest", "street")
-SPEAKER = PRONOUNS["I"]  # one asks about others
+SPEAKER = PRONOUNS["I"]  # one does not ask about oneself
 AND, BUT, OR = "{}, and {} | {}, und {}", "{}, but {} | {}, aber {}", "{}, or {} | {}, oder {}"
 
 
