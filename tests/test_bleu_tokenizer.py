@@ -12,7 +12,8 @@ from translate.data.text_profile import main_script
 from translate.errors import UserError
 from translate.evaluate import RunScoring
 from translate.evaluation import tokenizers
-from translate.evaluation.metrics import MetricName, score
+from translate.evaluation.metrics import score
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import (
     check_tokenizer,
     choose_tokenizer,

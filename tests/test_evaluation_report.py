@@ -19,8 +19,9 @@ from translate.decoding.translator import BLANK, Translator
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig, claimed_output, evaluate_files, read_evaluation_text
 from translate.evaluation.evaluate import count_words, evaluate_corpus
-from translate.evaluation.metrics import MetricName, score
+from translate.evaluation.metrics import score
 from translate.evaluation.report import terminal_text, write_report
+from translate.evaluation.scores import MetricName
 from translate.text import read_lines, write_lines
 
 SOURCE = ["one two three four", "a b c d", "", "one two three five", "w " * 12 + "w"]

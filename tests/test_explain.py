@@ -11,8 +11,8 @@ import torch
 
 from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.batch import pad_batch
-from translate.explaining.explanation import explain_pair
-from translate.explaining.rendering import index_page, sentence_page
+from translate.explain import index_page, sentence_page
+from translate.explanation import explain_pair
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.recurrent_attention import RecurrentAttention
 from translate.tokenizer import EOS, Tokenizer

@@ -21,7 +21,7 @@ LAYERS = [
     {"losses", "checkpoint"},
     {"adaptation"},
     {"decoding"},
-    {"evaluation", "explaining"},
+    {"evaluation", "explanation"},
     {"training"},
     {"exporting"},
     {"engines"},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from translate.evaluation.metrics import MetricName, score
-from translate.evaluation.task_metrics import exact_match, rouge, token_f1
+from translate.evaluation.metrics import exact_match, rouge, score, token_f1
+from translate.evaluation.scores import MetricName
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 
 from small_runs import call
 from translate.errors import UserError
-from translate.evaluation.metrics import METRICS, MetricName, command, p_value, score
-from translate.evaluation.significance import Statistics, paired_p_value
+from translate.evaluation.metrics import METRICS, command, p_value, score
+from translate.evaluation.scores import MetricName, Statistics, paired_p_value
 from translate.text import read_lines, write_lines
 
 REFERENCES = [

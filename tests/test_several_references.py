@@ -17,8 +17,9 @@ from translate.data.readers import read_parallel_text
 from translate.decoding.translator import BLANK
 from translate.errors import UserError
 from translate.evaluation.evaluate import evaluate_corpus, scoring_notes
-from translate.evaluation.metrics import SACREBLEU, MetricName, command, p_value, score, sentence_chrf
+from translate.evaluation.metrics import SACREBLEU, command, p_value, score, sentence_chrf
 from translate.evaluation.report import reference_files, write_report
+from translate.evaluation.scores import MetricName
 from translate.text import read_lines, write_lines
 from translate.training.back_translation import reverse_of
 from translate.training.config import TrainConfig

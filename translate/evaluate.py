@@ -18,15 +18,10 @@ from translate.device import Precision
 from translate.engines import can_decode_in, load_translator
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
-from translate.evaluation.metrics import SACREBLEU, MetricName, check_bootstrap
+from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
-from translate.evaluation.significance import RESAMPLES
-from translate.evaluation.tokenizers import (
-    TokenizerChoice,
-    check_tokenizer,
-    choose_tokenizer,
-    tokenizer_of_record,
-)
+from translate.evaluation.scores import RESAMPLES, MetricName
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
 from translate.folders import claimed
 from translate.model_directory import read_manifest
 from translate.text import normalise, read_lines

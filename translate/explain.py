@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from translate.config import run_command
 from translate.console import Progress, print_notes, start_log
@@ -14,14 +19,12 @@ from translate.decoding.segmentation import Segment
 from translate.decoding.translator import Translator
 from translate.engines import load_translator
 from translate.errors import UserError, require_at_least
-from translate.explaining.explanation import Explanation, explain_pair
-from translate.explaining.rendering import index_page, page_name, save_picture, sentence_page
+from translate.explanation import Explanation, Map, explain_pair, save_picture
 from translate.files import write_text
 from translate.folders import claimed
 from translate.text import normalise, read_lines
 
 logger = logging.getLogger("translate.explain")
-
 Pair = tuple[list[int], list[int]]  # source and target tokens, without EOS
 
 
@@ -136,6 +139,58 @@ def _normalised(lines: list[str], translator: Translator) -> list[str]:
 def _first_lines(path: str, config: ExplainConfig) -> list[str]:
     lines = list(read_lines(path))
     return lines[: config.lines] if config.lines else lines
+
+
+_TITLES = {"encoder": "Encoder self-attention", "decoder": "Decoder self-attention", "cross": "Cross-attention"}
+# autoescape: sentences may hold any text, HTML included
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def sentence_page(explanation: Explanation, *, number: int, count: int, picture: str) -> str:
+    """The page of one sentence; number counts from 1, picture is the name of its PNG file."""
+    source_x, source_width = _centres(explanation.source)
+    target_x, target_width = _centres(explanation.target)
+    return _TEMPLATES.get_template("sentence.html.jinja").render(
+        explanation=explanation,
+        number=number,
+        count=count,
+        picture=picture,
+        page_name=page_name,
+        titles=_TITLES,
+        visible_weights=_visible_weights,
+        source_x=source_x,
+        target_x=target_x,
+        links_width=max(source_width, target_width),
+    )
+
+
+def index_page(explanations: Sequence[Explanation]) -> str:
+    """The page of all sentences, each with its score and ignored source tokens."""
+    return _TEMPLATES.get_template("index.html.jinja").render(explanations=explanations, page_name=page_name)
+
+
+def page_name(number: int) -> str:
+    """File name of a sentence's page; number counts from 1."""
+    return f"{number:04d}.html"
+
+
+def _visible_weights(weights: Map, least: float) -> list[tuple[int, int, str]]:
+    """Row, column and value, with two decimals, of each weight of at least `least`."""
+    rows, columns = np.nonzero(weights >= least)
+    values = [f"{weight:.2f}" for weight in weights[rows, columns].tolist()]
+    return list(zip(rows.tolist(), columns.tolist(), values, strict=True))
+
+
+def _centres(pieces: Sequence[str]) -> tuple[list[float], int]:
+    """Pixels of the centres of pieces in a row, and its width; a letter takes 9 pixels."""
+    widths = [max(24, 9 * len(piece) + 12) for piece in pieces]
+    return [end - width / 2 for end, width in zip(accumulate(widths), widths, strict=True)], sum(widths)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from benchmarks.rounds import summarise
 from benchmarks.session import OURS, Session, System, choose
 from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
-from translate.evaluation.metrics import MetricName, score
+from translate.evaluation.metrics import score
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import choose_tokenizer
 from translate.model_directory import find_model, read_origin
 from translate.text import normalise, read_lines, write_lines

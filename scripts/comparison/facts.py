@@ -14,7 +14,7 @@ from benchmarks.machine import describe_machine
 from translate.checkpoint import LoadedModel, load_model
 from translate.data.corpora import ParallelText, one_or_several
 from translate.evaluation import metrics
-from translate.evaluation.metrics import MetricName
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
 from translate.files import read_json
 from translate.losses.attention import uncovered

@@ -12,8 +12,8 @@ from typing import Protocol
 from translate.data.prepare import ParallelText
 from translate.decoding.config import describe_search
 from translate.decoding.translator import Splits, Translation, Translator
-from translate.evaluation.metrics import METRICS, MetricName, NormalisedScores, Scores, normalised_scores, score
-from translate.evaluation.significance import MIN_RESAMPLES
+from translate.evaluation.metrics import METRICS, NormalisedScores, normalised_scores, score
+from translate.evaluation.scores import MIN_RESAMPLES, MetricName, Scores
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
 
 GROUP_METRICS = 2  # groups are scored by the first so many of an evaluation's metrics

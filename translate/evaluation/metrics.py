@@ -2,14 +2,20 @@
 
 BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
 from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints.
+
+Of other tasks than translation: ROUGE of summaries, Lin 2004, as the rouge-score package counts it; exact match and F1
+of answers, Rajpurkar et al. 2016, section 6.1, where the best of several right answers, separated by TAB, counts.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import re
+import string
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from shlex import quote
 from typing import Any
 from unicodedata import is_normalized, normalize
@@ -17,88 +23,22 @@ from unicodedata import is_normalized, normalize
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from translate.errors import UserError
-from translate.evaluation.significance import (
+from translate.errors import UserError, import_extra
+from translate.evaluation.scores import (
     MIN_RESAMPLES,
     RESAMPLES,
+    Lines,
+    Metric,
+    MetricName,
+    Score,
+    Scores,
     Statistics,
     confidence_interval,
     paired_p_value,
 )
-from translate.evaluation.task_metrics import LineScorer, exact_match, rouge, rouge_signature, squad_signature, token_f1
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
-Lines = Sequence[str]
-
-
-class MetricName(StrEnum):
-    """A metric as options and reports name it."""
-
-    bleu = "bleu"
-    chrf = "chrf"
-    ter = "ter"
-    rouge1 = "rouge1"
-    rouge2 = "rouge2"
-    rougeL = "rougeL"  # noqa: N815 - the usual spelling
-    exact_match = "exact_match"
-    f1 = "f1"
-
-
 SACREBLEU = (MetricName.bleu, MetricName.chrf, MetricName.ter)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """A corpus's score.
-
-    name       as it is printed: BLEU, chrF2, TER, ROUGE-1, …
-    value      0 to 100; more is better, except for TER, an error rate in percent
-    interval   half the width of its 95 % confidence interval; None if there was no bootstrap
-    signature  how it was computed
-    details    of BLEU: brevity_penalty, and length_ratio (tokens of hypotheses / of references)
-    """
-
-    name: str
-    value: float
-    signature: str
-    interval: float | None = None
-    details: dict[str, float] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.name} = {self.rounded}  {self.signature}"
-
-    @property
-    def rounded(self) -> str:
-        """Value and interval with one decimal."""
-        return f"{self.value:.1f}" + ("" if self.interval is None else f" ± {self.interval:.1f}")
-
-
-Scores = dict[MetricName, Score]
-
-
-class Metric(ABC):
-    """A metric of a corpus: N hypotheses against one or several references of N lines each.
-
-    tokenize, in all methods, is BLEU's tokenizer; other metrics find words without spaces by it, or ignore it.
-
-    higher_is_better  False for error rates
-    has_alternatives  True if a line of the reference may hold several right answers, separated by TAB
-    """
-
-    higher_is_better: bool = True
-    has_alternatives: bool = False
-
-    @abstractmethod
-    def score(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str, resamples: int) -> Score:
-        """Score the corpus, with a confidence interval from so many resamples (0: without)."""
-
-    @abstractmethod
-    def statistics(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str) -> Statistics:
-        """Counts of each sentence, for bootstrap resampling."""
-
-    def is_better(self, value: float, best: float) -> bool:
-        """True if a value is strictly better than the best one so far."""
-        return value > best if self.higher_is_better else value < best
 
 
 class SacreBleuMetric(Metric):
@@ -164,6 +104,56 @@ class LineMetric(Metric):
 def _ter(tokenize: str) -> TER:
     without_spaces = tokenize in WITHOUT_SPACES
     return TER(normalized=without_spaces, asian_support=without_spaces)
+
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+LineScorer = Callable[[str, str], float]  # (hypothesis, reference) -> 0 to 1
+
+
+def exact_match(hypothesis: str, reference: str) -> float:
+    """1 if both have the same words, regardless of case, punctuation and articles; 0 otherwise."""
+    return max(float(_words(hypothesis) == _words(answer)) for answer in reference.split("\t"))
+
+
+def token_f1(hypothesis: str, reference: str) -> float:
+    """Harmonic mean of precision and recall of the words in common; 1 for two empty answers."""
+    return max(_f1(_words(hypothesis), _words(answer)) for answer in reference.split("\t"))
+
+
+def rouge(kind: str) -> LineScorer:
+    """F-measure of rouge1, rouge2 or rougeL, of words without their endings (Porter's stemmer).
+
+    The function that is returned raises UserError where the package is missing.
+    """
+    return lambda hypothesis, reference: float(_rouge_scorer().score(reference, hypothesis)[kind].fmeasure)
+
+
+def squad_signature(num_references: int) -> str:
+    """Signature of exact match and F1, in sacreBLEU's form."""
+    return "squad:1.1" if num_references == 1 else f"nrefs:{num_references}|squad:1.1"
+
+
+def rouge_signature(num_references: int) -> str:
+    """Signature of ROUGE, in sacreBLEU's form."""
+    return f"nrefs:{num_references}|stemmer:porter|version:rouge-score {version('rouge-score')}"
+
+
+@cache
+def _rouge_scorer() -> Any:
+    scoring = import_extra("rouge_score.rouge_scorer", extra="rouge", purpose="ROUGE")
+    return scoring.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+
+
+def _words(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def _f1(hypothesis: Sequence[str], answer: Sequence[str]) -> float:
+    if not hypothesis or not answer:
+        return float(hypothesis == answer)
+    in_common = (Counter(hypothesis) & Counter(answer)).total()
+    return 2 * in_common / (len(hypothesis) + len(answer))
 
 
 METRICS: dict[MetricName, Metric] = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, Group
-from translate.evaluation.metrics import NormalisedScores, Score, command, sentence_chrf
+from translate.evaluation.metrics import NormalisedScores, command, sentence_chrf
+from translate.evaluation.scores import Score
 from translate.files import write_json, write_text
 from translate.tables import escape_markdown, markdown_table, text_table
 from translate.text import write_lines

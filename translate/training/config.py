@@ -12,7 +12,8 @@ from translate.data.batching import BatchConfig
 from translate.data.corpora import DataConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_share
-from translate.evaluation.metrics import METRICS, MetricName
+from translate.evaluation.metrics import METRICS
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig

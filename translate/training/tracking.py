@@ -14,8 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from translate.evaluation.evaluate import Evaluation
-from translate.explaining.explanation import Explanation
-from translate.explaining.rendering import Picture, draw_alignment, draw_heads
+from translate.explanation import Explanation, Picture, draw_alignment, draw_heads
 from translate.tables import markdown_table
 from translate.training.step import Result
 from translate.training.validation import Validation

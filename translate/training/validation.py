@@ -18,7 +18,7 @@ from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import MetricName
+from translate.evaluation.scores import MetricName
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
 from translate.tokenizer import Tokenizer

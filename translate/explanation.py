@@ -1,79 +1,153 @@
-"""Explanations for people: HTML pages that need no other file, PNG files, and images for TensorBoard."""
+"""Explanation of one translation: attention of all heads, alignment, probabilities; and pictures of it.
+
+Letters: S source and T target tokens, EOS counted; H heads.
+"""
 
 from __future__ import annotations
 
 import logging
 import warnings
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from translate.explaining.explanation import Explanation, Heads, Map
+from translate.batch import pad_batch
 from translate.files import atomic_file
 from translate.losses.attention import UNCOVERED
+from translate.models.seq2seq import Seq2Seq
+from translate.tokenizer import BOS, EOS, Tokenizer
 
-_TITLES = {"encoder": "Encoder self-attention", "decoder": "Decoder self-attention", "cross": "Cross-attention"}
+ALTERNATIVES = 5
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The attention of one kind, such as "cross": layers from the first to the last, (H, queries, keys) each."""
+
+    kind: str
+    layers: list[Map]
+    queries: list[str]
+    keys: list[str]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A target token: its probability given the tokens before it, and the entropy of that distribution, in nats.
+
+    alternatives  the most probable tokens with their probabilities, best first
+    aligned       the source token that it attends to most
+    """
+
+    piece: str
+    probability: float
+    entropy: float
+    alternatives: list[tuple[str, float]]
+    aligned: int
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A source sentence, a translation of it, and what the model attended to.
+
+    source     its pieces, EOS last
+    alignment  (T, S): cross-attention of the last decoder layer, mean of its heads
+    """
+
+    source_text: str
+    target_text: str
+    source: list[str]
+    words: list[Word]
+    alignment: Map
+    heads: list[Heads]
+
+    @property
+    def target(self) -> list[str]:
+        """Pieces of the translation, EOS last."""
+        return [word.piece for word in self.words]
+
+    @property
+    def coverage(self) -> Map:
+        """Attention that each source token receives from the whole translation, (S,)."""
+        received: Map = self.alignment.sum(0)
+        return received
+
+    @property
+    def ignored(self) -> list[int]:
+        """Indices of the source tokens, except EOS, that the whole translation hardly attends to."""
+        return [index for index, received in enumerate(self.coverage[:-1]) if received < UNCOVERED]
+
+    @property
+    def ignored_pieces(self) -> list[str]:
+        return [self.source[index] for index in self.ignored]
+
+    @property
+    def score(self) -> float:
+        """Mean log probability of the target tokens, EOS counted."""
+        return float(np.mean([np.log(max(word.probability, 1e-30)) for word in self.words]))
+
+
+@torch.no_grad()
+def explain_pair(
+    model: Seq2Seq, tokenizer: Tokenizer, source: Sequence[int], target: Sequence[int]
+) -> Explanation | None:
+    """Explain a translation, given token ids without BOS and EOS; None for a model without attention."""
+    device = next(model.parameters()).device
+    batch = pad_batch([np.array(source)], [np.array(target, dtype=np.int64)]).to(device)
+    output, maps = model.eval().forward_with_attention(batch)
+    if output.attention is None:
+        return None
+    alignment = output.attention[0].mean(0).float().cpu().numpy()
+    sides = tokenizer.source_pieces([*source, EOS]), tokenizer.target_pieces([*target, EOS])
+    # decoder self-attention goes from the token that is predicted to the tokens that the decoder has read
+    read = tokenizer.target_pieces([BOS, *target])
+    axes = {"encoder": (sides[0], sides[0]), "decoder": (sides[1], read), "cross": (sides[1], sides[0])}
+    return Explanation(
+        source_text=tokenizer.decode_source([source])[0],
+        target_text=tokenizer.decode_target([target])[0],
+        source=sides[0],
+        words=_words(output.logits()[0], batch.labels[0], alignment, tokenizer),
+        alignment=alignment,
+        heads=[Heads(kind, [_on_cpu(layer) for layer in layers], *axes[kind]) for kind, layers in maps.items()],
+    )
+
+
+def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:
+    log_probs = logits.float().log_softmax(-1)
+    entropies = -(log_probs.exp() * log_probs).sum(-1)
+    best, tokens = log_probs.topk(min(ALTERNATIVES, log_probs.shape[1]))
+    return [
+        Word(
+            piece=tokenizer.target_pieces([int(label)])[0],
+            probability=float(log_probs[index, label].exp()),
+            entropy=float(entropies[index]),
+            alternatives=list(
+                zip(tokenizer.target_pieces(tokens[index].tolist()), best[index].exp().tolist(), strict=True)
+            ),
+            aligned=int(alignment[index].argmax()),
+        )
+        for index, label in enumerate(labels)
+    ]
+
+
+def _on_cpu(layer: Tensor) -> Map:
+    """(1, H, T, S) as (H, T, S)."""
+    weights: Map = layer[0].float().cpu().numpy()
+    return weights
+
+
 # matplotlib's own font, then those of operating systems for the letters that it lacks
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Droid Sans Fallback", "Arial Unicode MS")
 _IGNORED, _RECEIVED, _SURE, _DOUBT = "#c62828", "#90a4ae", "#5c6bc0", "#ffb74d"
 _DARK = (8, 48, 107)  # colour of a weight of 1 in the maps of heads
 _SQUARE, _FRAME = 7, 3  # pixels of a weight's side, and of the frame of a map
-# autoescape: sentences may hold any text, HTML included
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
 Picture = NDArray[np.uint8]
-
-
-def sentence_page(explanation: Explanation, *, number: int, count: int, picture: str) -> str:
-    """The page of one sentence; number counts from 1, picture is the name of its PNG file."""
-    source_x, source_width = _centres(explanation.source)
-    target_x, target_width = _centres(explanation.target)
-    return _TEMPLATES.get_template("sentence.html.jinja").render(
-        explanation=explanation,
-        number=number,
-        count=count,
-        picture=picture,
-        page_name=page_name,
-        titles=_TITLES,
-        visible_weights=_visible_weights,
-        source_x=source_x,
-        target_x=target_x,
-        links_width=max(source_width, target_width),
-    )
-
-
-def index_page(explanations: Sequence[Explanation]) -> str:
-    """The page of all sentences, each with its score and ignored source tokens."""
-    return _TEMPLATES.get_template("index.html.jinja").render(explanations=explanations, page_name=page_name)
-
-
-def page_name(number: int) -> str:
-    """File name of a sentence's page; number counts from 1."""
-    return f"{number:04d}.html"
-
-
-def _visible_weights(weights: Map, least: float) -> list[tuple[int, int, str]]:
-    """Row, column and value, with two decimals, of each weight of at least `least`."""
-    rows, columns = np.nonzero(weights >= least)
-    values = [f"{weight:.2f}" for weight in weights[rows, columns].tolist()]
-    return list(zip(rows.tolist(), columns.tolist(), values, strict=True))
-
-
-def _centres(pieces: Sequence[str]) -> tuple[list[float], int]:
-    """Pixels of the centres of pieces in a row, and its width; a letter takes 9 pixels."""
-    widths = [max(24, 9 * len(piece) + 12) for piece in pieces]
-    return [end - width / 2 for end, width in zip(accumulate(widths), widths, strict=True)], sum(widths)
 
 
 def save_picture(explanation: Explanation, path: Path) -> None:
