@@ -226,9 +226,12 @@ class TrainConfig:
 
     def _check_losses(self) -> None:
         for name, auxiliary in self.auxiliary.items():
-            require_share(f"auxiliary.{name}.start", auxiliary.start)
+            auxiliary.check(f"auxiliary.{name}")
             if auxiliary.NEEDS_ATTENTION and not self.model.has_attention:
-                raise UserError(f"auxiliary={name} looks at attention, and the model has none")
+                raise UserError(
+                    f"auxiliary={name} needs attention weights, and model.architecture={self.model.architecture} "
+                    "returns none with these settings"
+                )
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""
