@@ -137,11 +137,12 @@ def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) ->
 
 def _read_value(value: Any, default: Any, where: str) -> Any:
     """A value of the type of the field's default; UserError for any other."""
-    kind = type(default)
     if isinstance(default, StrEnum):
-        if value not in list(kind):
-            raise UserError(f"{where} ({value!r}) must be one of {', '.join(kind)}")
-        return kind(value)
+        choices = type(default)
+        if value not in list(choices):
+            raise UserError(f"{where} ({value!r}) must be one of {', '.join(choices)}")
+        return choices(value)
+    kind = type(default)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
