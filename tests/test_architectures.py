@@ -6,15 +6,19 @@ import torch
 
 from documented_code import example_of
 from small_runs import composed
+from translate.adaptation import ADAPTATIONS, AdapterConfig, adapt
 from translate.batch import Tokens, pad_batch
 from translate.config.options import CONFIGS
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision
 from translate.distributed import World
+from translate.errors import UserError
+from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import BOS
+from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ComputeConfig, prepare_trainee
 from translate.training.step import update
@@ -172,6 +176,67 @@ def test_in_bfloat16_it_says_nearly_the_same(name, settings):
             logits, _ = model.step(batch.target.ids[:, 0], model.start(model.encode(batch.source)))
     for found, exact in ((half, whole), (logits, expected)):
         assert 0 < (found.float() - exact).norm() < 0.05 * exact.norm()
+
+
+def test_an_architecture_must_name_its_adapter_targets():
+    with pytest.raises(TypeError, match=r"Incomplete\.adapter_targets is missing: a tuple with the names of"):
+        type("Incomplete", (Seq2Seq,), {})
+
+
+@pytest.fixture
+def documented_architecture(monkeypatch):
+    """The example of docs/models.md in the table, as its author adds it."""
+    monkeypatch.setitem(ARCHITECTURES, "bag", ALL["bag"])
+
+
+@pytest.mark.usefixtures("documented_architecture")
+@pytest.mark.parametrize("name", AUXILIARY_LOSSES)
+def test_the_documented_architecture_learns_from_a_loss_or_the_loss_is_refused(name):
+    config = TrainConfig(model=BAG.BagConfig.tiny(max_length=300), auxiliary={name: AUXILIARY_LOSSES[name][0].tiny()})
+    config.run.max_steps = 20
+    if AUXILIARY_LOSSES[name][0].NEEDS_ATTENTION:
+        with pytest.raises(UserError, match=f"auxiliary={name} needs attention weights, and model.architecture=bag"):
+            config.check()
+        return
+    model = build_model(config.model, Vocabularies(30, 30, shared=True))
+    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
+    results = [
+        update(
+            trainee,
+            optimizer,
+            [padded_batch()],
+            smoothing=0.0,
+            clip_norm=1.0,
+            world=World(),
+            auxiliary=config.auxiliary,
+        ).result()
+        for _ in range(20)
+    ]
+    assert results[-1].loss < results[0].loss - 0.1
+
+
+@pytest.mark.usefixtures("documented_architecture")
+@pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
+def test_the_documented_architecture_has_nothing_to_adapt_and_says_so(method):
+    model = build_model(BAG.BagConfig.tiny(), Vocabularies(30, 30, shared=True))
+    with pytest.raises(UserError, match=f"adapt={method} .*; try adapt="):
+        adapt(model, ADAPTATIONS[method][0](method=method, model="bag"))
+
+
+def test_adapters_stand_behind_the_named_layers_of_any_architecture():
+    class Wide(BAG.Bag):
+        adapter_targets = ("outer",)
+
+        def __init__(self, config, vocabularies):
+            super().__init__(config, vocabularies)
+            self.outer = torch.nn.Linear(config.d_model, config.d_model)
+
+    model = Wide(BAG.BagConfig.tiny(), Vocabularies(30, 30, shared=True))
+    adapt(model, AdapterConfig(model="bag"))
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == {
+        f"outer.{part}.{kind}" for part in ("down", "up") for kind in ("weight", "bias")
+    }
 
 
 def test_the_decoder_reads_its_own_words_as_often_as_it_is_told():

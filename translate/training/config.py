@@ -213,7 +213,7 @@ class TrainConfig:
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
         for part in vars(self).values():
-            if hasattr(part, "check") and part is not self.model:
+            if hasattr(part, "check"):
                 part.check()
         self._check_losses()
         self._check_times()
