@@ -9,7 +9,7 @@ import torch
 
 from fake_models import CharacterTokenizer
 from small_runs import call, options, write_corpus
-from translate.data.collate import pack_batch, pad_batch
+from translate.batch import pack_batch, pad_batch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from translate.data.collate import pad_batch
+from translate.batch import pad_batch
 from translate.device import Precision
 from translate.distributed import World
 from translate.losses.cross_entropy import label_smoothed_cross_entropy

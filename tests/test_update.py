@@ -7,8 +7,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from translate.batch import NO_TARGET
-from translate.data.collate import pad_batch
+from translate.batch import NO_TARGET, pad_batch
 from translate.device import Device, Precision
 from translate.distributed import World, join_world, leave_world
 from translate.losses import AUXILIARY_LOSSES

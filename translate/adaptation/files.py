@@ -12,9 +12,7 @@ from typing import Any
 
 import yaml
 
-from translate.adaptation import ADAPTATIONS, adapt
-from translate.adaptation.config import AdaptConfig
-from translate.adaptation.modules import merge_lora
+from translate.adaptation.methods import ADAPTATIONS, AdaptConfig, adapt, merge_lora
 from translate.checkpoint import (
     LoadedModel,
     Weights,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from translate.explaining.explanation import Explanation, explain_pair
+from translate.explanation import Explanation, explain_pair
 from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import Tokenizer
 

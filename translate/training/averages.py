@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import nn
 
-from translate.checkpoint import Weights, weights_of
+from translate.checkpoint import Weights, load_weights, weights_of
 
 
 class RunningAverage:
@@ -37,6 +36,6 @@ def average_weights(files: Sequence[Path]) -> Weights:
     """The mean of several weight files, kept in memory one at a time."""
     total: Weights = {}
     for file in files:
-        for name, weight in safetensors.torch.load_file(file).items():
+        for name, weight in load_weights(file).items():
             total[name] = total[name] + weight.double() if name in total else weight.double()
     return {name: (weight / len(files)).float() for name, weight in total.items()}

@@ -11,8 +11,9 @@ from translate.checkpoint import read_weights, set_weights
 from translate.decoding.config import EngineName
 from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
-from translate.evaluation.metrics import RESAMPLES, Metric, command
+from translate.evaluation.metrics import RESAMPLES, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
+from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.averages import average_weights
@@ -118,12 +119,12 @@ def report(run: Run, evaluation: Evaluation) -> str:
     )
     metric = next(iter(evaluation.scores)) if run.config.validation.metric == LOSS else run.config.validation.metric
     again = command(
-        [Metric(metric)],
+        [MetricName(metric)],
         evaluation.tokenize,
         references=references,
         hypotheses=str(folder.evaluation / "hypotheses.txt"),
     )
-    summary = f"{evaluation.name} {evaluation.scores[Metric(metric)]}" + (f"  ({again})" if again else "")
+    summary = f"{evaluation.name} {evaluation.scores[MetricName(metric)]}" + (f"  ({again})" if again else "")
     logger.info(summary)
     return summary
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from translate.checkpoint import weights_of
 from translate.data.batching import padding_share
 from translate.evaluation.evaluate import scoring_notes
-from translate.target_unicode import Form
 from translate.text import normalise
 from translate.training.build import Run
 from translate.training.optimizer import OptimizerName
+from translate.unicode_form import Form
 
 logger = logging.getLogger(__name__)
 

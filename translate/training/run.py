@@ -17,7 +17,7 @@ from translate.data.loader import Update
 from translate.device import choose_device, tune_process
 from translate.distributed import join_world, leave_world
 from translate.errors import DivergedError
-from translate.losses import AuxiliaryConfig
+from translate.losses import AuxiliaryLossConfig
 from translate.training.attention_maps import attention_maps
 from translate.training.build import Run, build, with_model_of_base
 from translate.training.changes import Changes
@@ -132,7 +132,7 @@ def learn(run: Run, taken: Update) -> None:
     config, progress = run.config, run.state.progress
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, progress)
-    run.trainee.model.at_update(progress.step + 1)
+    run.trainee.model.set_training_step(progress.step + 1)
     launched = update(
         run.trainee,
         run.optimizer,
@@ -151,7 +151,7 @@ def learn(run: Run, taken: Update) -> None:
     run.launched = launched
 
 
-def auxiliary_losses(config: TrainConfig, progress: RunProgress) -> dict[str, AuxiliaryConfig]:
+def auxiliary_losses(config: TrainConfig, progress: RunProgress) -> dict[str, AuxiliaryLossConfig]:
     """The auxiliary losses that take part at this point of the run."""
     share = share_done(config.run, progress)
     return {name: loss for name, loss in config.auxiliary.items() if share >= loss.start}

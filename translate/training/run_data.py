@@ -12,11 +12,11 @@ from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
 from translate.decoding.config import Split
 from translate.distributed import World
-from translate.target_unicode import TargetUnicode
 from translate.training.changes import plain
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder, provenance
 from translate.training.scoring import tokenizer_of_new_run
+from translate.unicode_form import TargetUnicode
 
 logger = logging.getLogger(__name__)
 

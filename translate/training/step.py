@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from translate.batch import Batch
 from translate.distributed import World
-from translate.losses import AUXILIARY_LOSSES, AuxiliaryConfig, label_smoothed_cross_entropy
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
 from translate.training.parallel import Trainee
 
 
@@ -87,7 +87,7 @@ def update(
     smoothing: float,
     clip_norm: float,
     world: World,
-    auxiliary: Mapping[str, AuxiliaryConfig] | None = None,
+    auxiliary: Mapping[str, AuxiliaryLossConfig] | None = None,
 ) -> Launched:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
 
@@ -125,7 +125,7 @@ def update(
 
 
 def _losses(
-    trainee: Trainee, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryConfig]
+    trainee: Trainee, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryLossConfig]
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of all losses, and each of them detached, (2 + A,)."""
     wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())

@@ -14,12 +14,12 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from translate.evaluation.evaluate import Evaluation
-from translate.explaining.explanation import Explanation
-from translate.explaining.rendering import Picture, draw_alignment, draw_heads
+from translate.explanation import Explanation, Picture, draw_alignment, draw_heads
+from translate.tables import markdown_table
 from translate.training.step import Result
 from translate.training.validation import Validation
 
-MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
+_SAMPLE_CHARACTERS = 500
 
 
 class Meter:
@@ -134,18 +134,8 @@ class Tracker:
 
 def _samples(evaluation: Evaluation, count: int) -> str:
     """A Markdown table of evenly spaced lines: source, translation, reference."""
-    places = [number * len(evaluation.source) // count for number in range(min(count, len(evaluation.source)))]
-    rows = [
-        "| "
-        + " | ".join(
-            _cell(side[place]) for side in (evaluation.source, evaluation.hypotheses, evaluation.references[0])
-        )
-        + " |"
-        for place in places
-    ]
-    return "\n".join(["| source | translation | reference |", "|---|---|---|", *rows])
-
-
-def _cell(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"&#{ord(letter)};" if letter in MARKUP else letter for letter in text[:500])
+    count = min(count, len(evaluation.source))
+    indices = [number * len(evaluation.source) // count for number in range(count)]
+    sides = evaluation.source, evaluation.hypotheses, evaluation.references[0]
+    rows = [[side[index][:_SAMPLE_CHARACTERS] for side in sides] for index in indices]
+    return markdown_table(["source", "translation", "reference"], rows)

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from translate.batch import Batch
+from translate.batch import Batch, pad_batch
 from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.batching import BatchConfig, BatchPlan
-from translate.data.collate import pad_batch
 from translate.data.corpora import ParallelText
 from translate.decoding.translator import Splits, Translation, Translator
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import Metric
+from translate.evaluation.scores import MetricName
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
 from translate.tokenizer import Tokenizer
@@ -55,7 +54,7 @@ class Validation:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
         if name == "loss":
             return self.loss
-        return math.nan if self.evaluation is None else self.evaluation.scores[Metric(name)].value
+        return math.nan if self.evaluation is None else self.evaluation.scores[MetricName(name)].value
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ class Validator:
     text: ParallelText
     batches: list[Batch]
     translator: Translator
-    metrics: list[Metric]
+    metrics: list[MetricName]
     tokenize: str
     smoothing: float
     world: World
