@@ -10,7 +10,7 @@ import torch
 from fake_models import FakeModel
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 
 Results = list[list[Hypothesis]]
 

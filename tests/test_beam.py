@@ -10,7 +10,7 @@ import pytest
 from fake_models import random_model, table_model
 from searches import exhaustive, greedy, score, search, tokens_of
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 
 A, B, C = 4, 5, 6
 
