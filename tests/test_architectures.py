@@ -13,15 +13,15 @@ from translate.config.options import BEHAVIOUR, CONFIGS
 from translate.data.collate import pad_batch
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.device import Device, Precision
+from translate.device import Precision
 from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
 from translate.special_tokens import BOS
 from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
 TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
@@ -258,13 +258,13 @@ def test_it_learns_to_reverse_digits(name):
     for key, value in LEARNING.get(name, {}).items():
         setattr(config, key, value)
     model = build_model(config, Vocabularies(14, 14, shared=True))
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    trained = parallelize(model, World(), device=torch.device("cpu"), precision=Precision.fp32)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=3e-3))
     for number in range(150):
         batch = pad_batch(*(arrays(sentences) for sentences in reversal(64, seed=number)))
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1.0, (number + 1) / 50, (150 - number) / 75)
-        update(trainee, optimizer, [batch], smoothing=0.0, clip_norm=1.0, world=World())
+        train_step(trained, optimizer, [batch], step=1, smoothing=0.0, clip_norm=1.0, world=World())
     source, target = reversal(100, seed=1000)
     engine = NativeEngine(model=model, device=torch.device("cpu"), precision=Precision.fp32, workers=1)
     found = engine.search([tuple(sentence) for sentence in source], SearchConfig(beam_size=3))

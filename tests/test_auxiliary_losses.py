@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from documented_code import example_of
 from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
-from translate.device import Device, Precision
+from translate.device import Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
 from translate.losses.attention import Over, SelfAttentionLossConfig, received_shares, uncovered
@@ -20,8 +20,8 @@ from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.attention_kernels import Weighting
 from translate.models.seq2seq import Output
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 PENALTY = example_of("losses.md")
 ALL = AUXILIARY_LOSSES | {"confidence_penalty": (PENALTY.ConfidencePenaltyConfig, PENALTY.confidence_penalty)}
@@ -185,12 +185,19 @@ def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture, m
     def learned(auxiliary):
         torch.manual_seed(0)
         model = make_model(architecture)
-        trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+        trained = parallelize(model, World(), device=torch.device("cpu"), precision=Precision.fp32)
         optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
         torch.manual_seed(2)
         for _ in range(2):
-            launched = update(
-                trainee, optimizer, [make_batch()], smoothing=0.1, clip_norm=1.0, world=World(), auxiliary=auxiliary
+            launched = train_step(
+                trained,
+                optimizer,
+                [make_batch()],
+                step=1,
+                smoothing=0.1,
+                clip_norm=1.0,
+                world=World(),
+                auxiliary=auxiliary,
             )
         return launched.result(), [parameter.detach().clone() for parameter in model.parameters()]
 

@@ -33,7 +33,7 @@ SHORT = {"run__max_steps": 10, "run__save_every": 5, "validation__every": 5, "ru
 # what follows does not depend on where the run ends
 FLAT = {"schedule__name": "inverse_sqrt", "schedule__warmup_steps": 4}
 NAN, INF = math.nan, math.inf
-VALIDATE, UPDATE = Validator.run, training_run.update
+VALIDATE, UPDATE = Validator.run, training_run.train_step
 BLOWN_UP = {"optimizer__learning_rate": 1e30, "optimizer__clip_norm": 0, "schedule__warmup_steps": 0}
 
 
@@ -178,7 +178,7 @@ def test_a_state_due_at_a_skipped_update_is_saved_after_the_next(corpus, tmp_pat
         return replace(launched, gradient_norm=torch.tensor(INF), loss_scale=torch.tensor(scale))
 
     numbers = []
-    monkeypatch.setattr(training_run, "update", update)
+    monkeypatch.setattr(training_run, "train_step", update)
     train_here(corpus, tmp_path / "run", run__max_skipped=1 if scale > 1 else 2)
     assert states(tmp_path / "run") == ["step-00000006", "step-00000010"]
     log = log_of(tmp_path / "run")

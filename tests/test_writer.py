@@ -5,13 +5,13 @@ import threading
 import pytest
 import torch
 
-from translate.device import Device, Precision
+from translate.device import Precision
 from translate.distributed import World
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training.averages import RunningAverage
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
+from translate.training.parallel import parallelize
 from translate.training.state import RunState
 from translate.training.writer import Writer
 
@@ -22,22 +22,22 @@ def make_state(directory):
         d_model=16, ffn_dim=32, num_heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0, max_length=20
     )
     model = build_model(config, Vocabularies(40, 40, shared=True))
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    trained = parallelize(model, World(), device=torch.device("cpu"), precision=Precision.fp32)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=0.1))
-    return RunState(trainee, optimizer, RunningAverage(model, 0.9), directory, World())
+    return RunState(trained, optimizer, RunningAverage(model, 0.9), directory, World())
 
 
 def learn(state):
     """One update by random gradients."""
-    for parameter in state.trainee.model.parameters():
+    for parameter in state.model.module.parameters():
         parameter.grad = torch.randn_like(parameter)
     state.optimizer.step()
     state.progress.step += 1
-    state.average.update(state.trainee.model, state.progress.step)
+    state.average.update(state.model.module, state.progress.step)
 
 
 def everything(state):
-    tensors = dict(state.trainee.model.named_parameters()) | {
+    tensors = dict(state.model.module.named_parameters()) | {
         f"average {k}": v for k, v in state.average.weights.items()
     }
     moments = state.optimizer.state_dict()["state"]

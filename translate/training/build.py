@@ -32,7 +32,7 @@ from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
-from translate.device import TrainingDecision, capabilities, choose_device, decide_training, unused_gpu
+from translate.device import choose_device
 from translate.distributed import World
 from translate.model_directory import MODEL, find_model
 from translate.models import build_model
@@ -41,12 +41,12 @@ from translate.tags import tagging_of
 from translate.training.averages import RunningAverage
 from translate.training.config import TrainConfig
 from translate.training.optimizer import make_optimizer
-from translate.training.parallel import Trainee, prepare_trainee
+from translate.training.parallel import ParallelModel, TrainingDecision, decide_run, parallelize
 from translate.training.run_data import describe_run, prepare_data, with_held_out_files
 from translate.training.run_folder import RunFolder
 from translate.training.scoring import tokenizer_of_run
 from translate.training.state import RunState
-from translate.training.step import Launched
+from translate.training.step import PendingUpdate
 from translate.training.tracking import Meter, Tracker
 from translate.training.trial import Trial
 from translate.training.validation import Validation, Validator, encode_validation, swapped_weights
@@ -67,7 +67,7 @@ class Run:
     manifest: dict[str, Any]
     data: Prepared
     world: World
-    trainee: Trainee
+    model: ParallelModel
     optimizer: torch.optim.Optimizer
     average: RunningAverage | None
     state: RunState
@@ -78,7 +78,7 @@ class Run:
     trial: Trial | None = None
     writer: Writer = field(default_factory=Writer)
     meter: Meter = field(default_factory=Meter)
-    launched: Launched | None = None
+    launched: PendingUpdate | None = None
     save_is_due: bool = False
     warned_of_warmup: bool = False
     session_start: float = field(default_factory=time.monotonic)
@@ -87,7 +87,7 @@ class Run:
     @property
     def weights(self) -> Weights:
         """The weights that are validated and saved as a model: the running average if there is one."""
-        return self.average.weights if self.average is not None else weights_of(self.trainee.model)
+        return self.average.weights if self.average is not None else weights_of(self.model.module)
 
     @property
     def scoring(self) -> dict[str, Any]:
@@ -102,8 +102,8 @@ class Run:
 
     def validation_of(self, weights: Weights | None) -> Validation:
         """Validate with these weights; None: the model's own, which it has again afterwards in any case."""
-        with swapped_weights(self.trainee, weights):
-            return self.validator.run(self.trainee, progress=lambda share: self.line.busy("validating", share))
+        with swapped_weights(self.model, weights):
+            return self.validator.run(self.model, progress=lambda share: self.line.busy("validating", share))
 
     def keep(self, weights: Weights, directory: Path, *, step: int | None = None, averaged: Sequence[str] = ()) -> None:
         """Have weights written as a model directory, in the background.
@@ -147,21 +147,26 @@ def build(
     config: TrainConfig, *, folder: RunFolder, world: World, line: ProgressLine, trial: Trial | None = None
 ) -> Run:
     """Prepare the data, make the model, and restore what an earlier session saved."""
-    decision = _decide(config)
+    decision = decide_run(config, choose_device(config.compute.device))
     base = None if config.adapt.begins_anew else load_model(config.adapt.model, device=torch.device("cpu"))
     data = prepare_data(config, folder, world, base)
     manifest = describe_run(config, data, folder, world, base)
     data = with_held_out_files(data, folder, world)
     torch.manual_seed(config.run.seed)
-    model = _make_model(config, data, base)
-    trainee = prepare_trainee(model, config.compute, world)
+    model = parallelize(
+        _make_model(config, data, base),
+        world,
+        device=decision.device,
+        precision=decision.precision,
+        compiled=config.compute.compile,
+    )
     # dropout differs between processes, weights do not
     torch.manual_seed(config.run.seed + world.rank)
-    optimizer = make_optimizer(trainee.model, config.optimizer)
-    average = RunningAverage(trainee.model, config.averaging.ema_decay) if config.averaging.ema_decay else None
-    state = RunState(trainee, optimizer, average, folder.states, world)
+    optimizer = make_optimizer(model.module, config.optimizer)
+    average = RunningAverage(model.module, config.averaging.ema_decay) if config.averaging.ema_decay else None
+    state = RunState(model, optimizer, average, folder.states, world)
     state.restore()
-    loader = _loader(config, data, world, packed=decision.packed, pinned=trainee.device.type == "cuda")
+    loader = _loader(config, data, world, packed=decision.packed, pinned=model.device.type == "cuda")
     return Run(
         config=config,
         decision=decision,
@@ -169,12 +174,12 @@ def build(
         manifest=manifest,
         data=data,
         world=world,
-        trainee=trainee,
+        model=model,
         optimizer=optimizer,
         average=average,
         state=state,
         loader=loader,
-        validator=_validator(config, data, trainee, world, decision, manifest),
+        validator=_validator(config, data, model, world, decision, manifest),
         tracker=Tracker(folder.tensorboard, step=state.progress.step) if world.is_main else None,
         line=line,
         trial=trial,
@@ -188,30 +193,6 @@ def _make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -
         set_weights(model, weights_of(base.model))
         adapt(model, config.adapt)
     return model
-
-
-def _decide(config: TrainConfig) -> TrainingDecision:
-    """Device, precision and layout of batches, before any work starts."""
-    device = choose_device(config.compute.device)
-    return decide_training(
-        device,
-        capabilities(device),
-        precision=config.compute.precision,
-        head_width=config.model.head_width,
-        padded_because=_needs_padding(config),
-        warnings=[warning] if (warning := unused_gpu(config.compute.device)) else [],
-    )
-
-
-def _needs_padding(config: TrainConfig) -> str:
-    """The reason for padded batches that the configuration gives; "" if there is none."""
-    if not config.model.reads_packed:
-        return "this model reads padded sentences only"
-    if config.auxiliary:
-        return "auxiliary losses look at padded attention weights"
-    if config.adapt.adds_weights:
-        return "prefixes have their own keys for every sentence"
-    return ""
 
 
 def _loader(config: TrainConfig, data: Prepared, world: World, *, packed: bool, pinned: bool) -> Loader:
@@ -236,7 +217,7 @@ def _loader(config: TrainConfig, data: Prepared, world: World, *, packed: bool, 
 def _validator(
     config: TrainConfig,
     data: Prepared,
-    trainee: Trainee,
+    model: ParallelModel,
     world: World,
     decision: TrainingDecision,
     manifest: dict[str, Any],
@@ -245,8 +226,8 @@ def _validator(
         data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
     )
     engine = NativeEngine(
-        model=trainee.model,
-        device=trainee.device,
+        model=model.module,
+        device=model.device,
         batch_tokens=config.validation.batch_tokens,
         precision=decision.decoding_precision,
     )

@@ -11,7 +11,6 @@ from translate.data.batching import BatchConfig
 from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.decoding.config import SearchConfig, Split
-from translate.device import check_training_precision
 from translate.errors import UserError
 from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
@@ -19,7 +18,7 @@ from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig, check_schedule
-from translate.training.parallel import ComputeConfig
+from translate.training.parallel import ComputeConfig, check_training_precision
 
 
 @dataclass(kw_only=True)

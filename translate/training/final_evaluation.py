@@ -50,7 +50,7 @@ def finish(run: Run) -> None:
         logger.info(read_json(result_file)["summary"])
         return
     average_checkpoints(run)
-    set_weights(run.trainee.model, read_weights(run.folder.best / WEIGHTS, run.trainee.model))
+    set_weights(run.model.module, read_weights(run.folder.best / WEIGHTS, run.model.module))
     evaluation = _evaluate(run)
     if run.world.is_main:
         summary = report(run, evaluation)
@@ -135,7 +135,7 @@ def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None
     if run.state.progress.best is not None:
         results[f"valid_{run.config.validation.metric}"] = run.state.progress.best
     results["minutes"] = run.state.progress.seconds / 60
-    results["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
+    results["million_parameters"] = sum(p.numel() for p in run.model.module.parameters()) / 1e6
     run.tracker.summary(_settings(run), results, run.state.progress.step)
 
 

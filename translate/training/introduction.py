@@ -38,8 +38,8 @@ def _data_and_model(run: Run) -> str:
         padding = "packed"
     else:
         padding = f"{padding_share(plan, train.source_lengths, train.target_lengths):.1%} padding"
-    parameters = sum(parameter.numel() for parameter in run.trainee.model.parameters())
-    trained = sum(weight.numel() for weight in weights_of(run.trainee.model).values())
+    parameters = sum(parameter.numel() for parameter in run.model.module.parameters())
+    trained = sum(weight.numel() for weight in weights_of(run.model.module).values())
     share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
     processes = f"; {run.world.size} processes" if run.world.size > 1 else ""
     return (

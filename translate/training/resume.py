@@ -52,7 +52,7 @@ def score_best_again(run: Run) -> None:
     if not step:
         return
     averaged = read_json(run.folder.best / MANIFEST).get("averaged", [])
-    weights = read_weights(run.folder.best / WEIGHTS, run.trainee.model)
+    weights = read_weights(run.folder.best / WEIGHTS, run.model.module)
     validation = run.validation_of(weights)
     value = validation.metric(run.config.validation.metric)
     if is_better(run.config.validation.metric, value, None, loss=validation.loss):

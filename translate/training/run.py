@@ -26,7 +26,7 @@ from translate.training.introduction import introduce
 from translate.training.resume import take_up_changes
 from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.state import RunProgress
-from translate.training.step import update
+from translate.training.step import train_step
 from translate.training.stopping import Interruption, expected_steps, learning_rate, reason_to_stop, share_done
 from translate.training.trial import Trial
 from translate.training.validation import swapped_weights
@@ -130,11 +130,11 @@ def learn(run: Run, taken: Update) -> None:
     config, progress = run.config, run.state.progress
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, progress)
-    run.trainee.model.at_update(progress.step + 1)
-    launched = update(
-        run.trainee,
+    launched = train_step(
+        run.model,
         run.optimizer,
         taken.batches,
+        step=progress.step + 1,
         smoothing=config.loss.label_smoothing,
         clip_norm=config.optimizer.clip_norm,
         world=run.world,
@@ -145,7 +145,7 @@ def learn(run: Run, taken: Update) -> None:
     progress.place, progress.epochs = taken.after, taken.epochs
     progress.target_tokens += launched.target_tokens
     if run.average is not None:
-        run.average.update(run.trainee.model, progress.step)
+        run.average.update(run.model.module, progress.step)
     run.launched = launched
 
 
@@ -220,12 +220,12 @@ def validate(run: Run) -> None:
     settle(run)
     run.writer.wait()  # decoding may fork, which a thread that is at work would not survive
     config, progress = run.config, run.state.progress
-    with swapped_weights(run.trainee, run.average.weights if run.average else None):
+    with swapped_weights(run.model, run.average.weights if run.average else None):
         validation = run.validation_of(None)
         if run.tracker is not None:
             evaluation, count = validation.evaluation, config.validation.attention_maps
             pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True)) if evaluation else []
-            maps = attention_maps(run.trainee.model, run.data.tokenizer, pairs[: 10 * count], count)
+            maps = attention_maps(run.model.module, run.data.tokenizer, pairs[: 10 * count], count)
             run.tracker.validation(validation, maps, samples=config.validation.samples, step=progress.step)
     evaluation = validation.evaluation
     if evaluation and not progress.validated and (note := run.validator.translator.describe(evaluation.splits)):

@@ -28,7 +28,7 @@ from translate.files import read_json, write_json
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.training.averages import RunningAverage
-from translate.training.parallel import Trainee
+from translate.training.parallel import ParallelModel
 from translate.training.writer import Writer
 
 logger = logging.getLogger("translate")
@@ -88,13 +88,13 @@ class RunState:
 
     def __init__(
         self,
-        trainee: Trainee,
+        model: ParallelModel,
         optimizer: torch.optim.Optimizer,
         average: RunningAverage | None,
         directory: Path,
         world: World,
     ):
-        self.trainee, self.optimizer, self.average = trainee, optimizer, average
+        self.model, self.optimizer, self.average = model, optimizer, average
         self.directory, self.world = directory, world
         self.progress = RunProgress()
         self.saved = 0
@@ -127,8 +127,8 @@ class RunState:
         return False
 
     def _restore(self, saved: _Snapshot) -> None:
-        device, training = self.trainee.device, saved.training
-        set_weights(self.trainee.model, saved.weights)
+        device, training = self.model.device, saved.training
+        set_weights(self.model.module, saved.weights)
         if self.average is not None:
             self.average.restore(saved.weights if saved.average is None else saved.average)
         settings = [
@@ -140,8 +140,8 @@ class RunState:
         # current settings take precedence over those in the state
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
-        if self.trainee.loss_scale is not None and "loss_scale" in training:
-            self.trainee.loss_scale.load_state_dict(training["loss_scale"])
+        if self.model.loss_scale is not None and "loss_scale" in training:
+            self.model.loss_scale.load_state_dict(training["loss_scale"])
         # with another number of processes the run goes on, though no longer bit for bit
         _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
         self.progress = saved.progress
@@ -153,7 +153,7 @@ class RunState:
         if self.progress.last_success < self.progress.step:
             return False
         average = self.average.weights if self.average is not None else {}
-        tensors = (weights_of(self.trainee.model), average, self.optimizer.state_dict())
+        tensors = (weights_of(self.model.module), average, self.optimizer.state_dict())
         return all(map(is_finite, tensors))
 
     def discard_diverged(self, *, vocab_size: int) -> int:
@@ -172,12 +172,12 @@ class RunState:
 
     def save(self, keep: int, writer: Writer) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        random = self.world.gather(_random_state(self.trainee.device))
+        random = self.world.gather(_random_state(self.model.device))
         self.saved = self.progress.step
         if self.world.is_main:
-            scale = self.trainee.loss_scale
+            scale = self.model.loss_scale
             snapshot = _Snapshot(
-                copy_of(weights_of(self.trainee.model)),
+                copy_of(weights_of(self.model.module)),
                 copy_of(self.average.weights) if self.average is not None else None,
                 {
                     "optimizer": copy_of(self.optimizer.state_dict()),

@@ -16,7 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 from translate.evaluation.evaluate import Evaluation
 from translate.explaining.explanation import Explanation
 from translate.explaining.rendering import Picture, draw_alignment, draw_heads
-from translate.training.step import Result
+from translate.training.step import StepResult
 from translate.training.validation import Validation
 
 MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
@@ -27,9 +27,9 @@ class Meter:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.results: list[Result] = []
+        self.results: list[StepResult] = []
 
-    def add(self, result: Result) -> None:
+    def add(self, result: StepResult) -> None:
         self.results.append(result)
 
     def report(self, *, learning_rate: float, skipped: int) -> dict[str, float]:
@@ -37,7 +37,7 @@ class Meter:
         results, seconds = self.results, time.monotonic() - self.started
         target = sum(result.target_tokens for result in results)
         source = sum(result.source_tokens for result in results)
-        places = sum(result.places for result in results)
+        places = sum(result.positions for result in results)
         values = {
             "train/loss": _mean(results, lambda result: result.loss),
             "train/cross_entropy": _mean(results, lambda result: result.cross_entropy),
@@ -55,13 +55,13 @@ class Meter:
         return values
 
 
-def _mean(results: Sequence[Result], loss_of: Callable[[Result], float]) -> float:
+def _mean(results: Sequence[StepResult], loss_of: Callable[[StepResult], float]) -> float:
     """Per target token."""
     tokens = sum(result.target_tokens for result in results)
     return sum(loss_of(result) * result.target_tokens for result in results) / tokens
 
 
-def _auxiliary(name: str) -> Callable[[Result], float]:
+def _auxiliary(name: str) -> Callable[[StepResult], float]:
     return lambda result: result.auxiliary[name]
 
 

@@ -23,7 +23,7 @@ from translate.evaluation.metrics import Metric
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
 from translate.tokenizer import Tokenizer
-from translate.training.parallel import Trainee
+from translate.training.parallel import ParallelModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ class Validator:
     world: World
     notes: list[str] = field(default_factory=list)
 
-    def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
-        loss, plain, uncovered = self._losses(trainee)
+    def run(self, model: ParallelModel, *, progress: Callable[[float], None] | None = None) -> Validation:
+        loss, plain, uncovered = self._losses(model)
         evaluation = self._evaluate(progress) if math.isfinite(loss) else None
         return Validation(loss, plain, uncovered, evaluation)
 
@@ -89,13 +89,13 @@ class Validator:
             return None
 
     @torch.no_grad()
-    def _losses(self, trainee: Trainee) -> tuple[float, float, float | None]:
+    def _losses(self, model: ParallelModel) -> tuple[float, float, float | None]:
         sums, has_attention = torch.zeros(5, dtype=torch.float64), True
-        trainee.model.eval()
+        model.module.eval()
         for batch in self.batches[self.world.rank :: self.world.size]:
-            with trainee.computing():
-                moved = batch.to(trainee.device)
-                output = trainee.model(moved, return_attention=True)
+            with model.autocast():
+                moved = batch.to(model.device)
+                output = model.module(moved, return_attention=True)
                 losses = label_smoothed_cross_entropy(
                     output.hidden, output.weight, moved.labels, smoothing=self.smoothing
                 )
@@ -103,7 +103,7 @@ class Validator:
             missed = float(uncovered(moved, output)) if has_attention else 0.0
             counts = batch.num_target_tokens, missed, batch.num_source_tokens
             sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
-        trainee.model.train()
+        model.module.train()
         loss, plain, target_tokens, missed, source_tokens = self.world.sum(sums).tolist()
         return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
 
@@ -167,14 +167,14 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
 
 
 @contextmanager
-def swapped_weights(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
+def swapped_weights(model: ParallelModel, weights: Weights | None) -> Iterator[None]:
     """Load these weights into the model, and its own again on exit; None: keep its own."""
     if weights is None:
         yield
         return
-    own = {name: weight.clone() for name, weight in weights_of(trainee.model).items()}
-    set_weights(trainee.model, weights)
+    own = {name: weight.clone() for name, weight in weights_of(model.module).items()}
+    set_weights(model.module, weights)
     try:
         yield
     finally:
-        set_weights(trainee.model, own)
+        set_weights(model.module, own)

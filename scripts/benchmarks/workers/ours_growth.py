@@ -25,7 +25,7 @@ from translate.data.loader import Encoding, Loader, Place
 from translate.data.prepare import Prepared, prepare
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
-from translate.device import Device, choose_device, tune_process
+from translate.device import Device, Precision, capabilities, choose_device, tune_process
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.models.seq2seq import Seq2Seq
@@ -33,8 +33,8 @@ from translate.models.vocabulary import Vocabularies
 from translate.special_tokens import EOS
 from translate.tokenizer import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize, training_precision
+from translate.training.step import train_step
 
 _SEED = 1
 
@@ -43,8 +43,10 @@ Settings = dict[str, Any]
 
 def train(settings: Settings) -> dict[str, float]:
     """Updates over as many sentences of one length as the tokens allow."""
-    trainee = prepare_trainee(make_model(settings), ComputeConfig(device=Device(settings["device"])), World())
-    optimizer = make_optimizer(trainee.model, OptimizerConfig())
+    device = choose_device(Device(settings["device"]))
+    precision = training_precision(Precision.auto, capabilities(device))
+    model = parallelize(make_model(settings), World(), device=device, precision=precision)
+    optimizer = make_optimizer(model.module, OptimizerConfig())
     sentences = max(1, settings["tokens"] // settings["length"])
     batch, small = (
         pad_batch(made_up(settings, count, length), made_up(settings, count, length))
@@ -52,7 +54,7 @@ def train(settings: Settings) -> dict[str, float]:
     )
 
     def work(one: Batch) -> None:
-        update(trainee, optimizer, [one], smoothing=0.1, clip_norm=1.0, world=World()).result()
+        train_step(model, optimizer, [one], step=1, smoothing=0.1, clip_norm=1.0, world=World()).result()
 
     return measure(
         lambda: work(batch), lambda: work(small), per=sentences * settings["length"], minimum=settings["minimum"]

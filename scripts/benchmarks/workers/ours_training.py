@@ -19,12 +19,12 @@ from benchmarks.work import TrainingWork
 from translate.checkpoint import vocabularies_of
 from translate.data.batching import BatchConfig
 from translate.data.loader import Encoding, Loader, Place, Update
-from translate.device import Device, Precision, tune_process
+from translate.device import Device, Precision, capabilities, choose_device, tune_process
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.training import step
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, Trainee, prepare_trainee
+from translate.training.parallel import ParallelModel, parallelize, training_precision
 
 _WARMUP_UPDATES = 3
 
@@ -34,10 +34,10 @@ class Trainer:
     """What the run's loop holds; losses are those of all updates, label smoothing included."""
 
     work: TrainingWork
-    trainee: Trainee
+    model: ParallelModel
     optimizer: torch.optim.Optimizer
     updates: Iterator[Update]
-    launched: step.Launched | None = None
+    launched: step.PendingUpdate | None = None
     losses: list[float] = field(default_factory=list)
 
     @classmethod
@@ -46,8 +46,9 @@ class Trainer:
         corpus = prepared(data, vocab_size=work.vocab_size)
         torch.manual_seed(work.seed)
         model = build_model(transformer_of(work), vocabularies_of(corpus.tokenizer))
-        compute = ComputeConfig(device=Device(work.device), precision=Precision(work.precision), threads=work.threads)
-        trainee = prepare_trainee(model, compute, World())
+        device = choose_device(Device(work.device))
+        precision = training_precision(Precision(work.precision), capabilities(device))
+        trained = parallelize(model, World(), device=device, precision=precision)
         loader = Loader(
             corpus.train,
             [Encoding(lambda pairs, seed: corpus.train.pairs(pairs))],
@@ -56,15 +57,16 @@ class Trainer:
             packed=work.device == "cuda" and work.precision == "bf16" and work.attention_dropout == 0,
             world=World(),
         )
-        optimizer = make_optimizer(trainee.model, OptimizerConfig(learning_rate=work.learning_rate))
-        return cls(work, trainee, optimizer, loader.updates(Place()))
+        optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=work.learning_rate))
+        return cls(work, trained, optimizer, loader.updates(Place()))
 
     def update(self) -> int:
         """Its real target tokens, EOS counted; a result is looked at when the next one is under way, as in a run."""
-        launched = step.update(
-            self.trainee,
+        launched = step.train_step(
+            self.model,
             self.optimizer,
             next(self.updates).batches,
+            step=1,
             smoothing=self.work.label_smoothing,
             clip_norm=self.work.clip_norm,
             world=World(),
@@ -108,9 +110,9 @@ def transformer_of(work: TrainingWork) -> TransformerConfig:
 
 def shares_of_time(trainer: Trainer, *, updates: int) -> Message:
     """The share of each part in some updates, timed from outside; rest is what none of the parts accounts for."""
-    clock = Clock(trainer.trainee.device)
-    plain = trainer.trainee, trainer.updates
-    trainer.trainee = replace(trainer.trainee, module=clock.timed("forward", trainer.trainee.module))
+    clock = Clock(trainer.model.device)
+    plain = trainer.model, trainer.updates
+    trainer.model = replace(trainer.model, forward=clock.timed("forward", trainer.model.forward))
     trainer.updates = iter(clock.timed("data", trainer.updates.__next__), None)
     parts: list[tuple[str, Any, str]] = [
         ("loss", step, "label_smoothed_cross_entropy"),
@@ -127,7 +129,7 @@ def shares_of_time(trainer: Trainer, *, updates: int) -> Message:
             trainer.update()
         trainer.settle()
         total = time.perf_counter() - started
-    trainer.trainee, trainer.updates = plain
+    trainer.model, trainer.updates = plain
     shares = {part: seconds / total for part, seconds in clock.seconds.items()}
     return {"shares": {**shares, "rest": 1 - sum(shares.values())}}
 
