@@ -15,7 +15,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from small_runs import composed, options, write_corpus
-from translate.console import ProgressLine, start_log
+from translate.console import start_log
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
@@ -448,7 +448,7 @@ def test_a_refused_folder_of_somebody_else_stays_as_it_is(corpus, tmp_path):
 
 def test_a_librarys_warning_is_logged_once(tmp_path, capfd):
     logging.captureWarnings(False)  # pytest has undone it, unknown to logging
-    start_log(ProgressLine(), path=tmp_path / "train.log")
+    start_log(path=tmp_path / "train.log")
     try:
         for _ in range(50):
             with warnings.catch_warnings():

@@ -339,7 +339,7 @@ def test_a_process_may_take_its_lock_again(tmp_path):
     assert inner.acquire()
     inner.release()
     process = run_python(
-        f"import sys; from translate.process_lock import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r}))"
+        f"import sys; from translate.files import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r}))"
         ".acquire(wait=False))"
     )
     assert process.wait(timeout=60) == 0

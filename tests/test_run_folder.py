@@ -135,7 +135,7 @@ def test_home_folders_are_meant_by_a_tilde(monkeypatch):
 def test_a_process_at_work_is_named_to_the_second(tmp_path):
     run = make_run(tmp_path / "run")
     code = (
-        "import time; from pathlib import Path; from translate.training.folder import RunFolder\n"
+        "import time; from pathlib import Path; from translate.training.run_folder import RunFolder\n"
         f"RunFolder(Path({str(run)!r})).claim(); print('open', flush=True); time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

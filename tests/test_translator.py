@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import math
 import os
 import random
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
-from translate.console import Progress
+from translate.console import Progress, ProgressLine, logger, start_log
 from translate.decode import DecodeConfig, check_files, translate_files, translate_stream
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
@@ -430,7 +431,7 @@ def test_a_reader_of_the_progress_that_leaves_does_not_end_the_work(tmp_path):
     (tmp_path / "in").write_bytes(b"a\nb\n")
     code = (
         "from test_translator import copier\n"
-        "from translate.decoding.streaming import DecodeConfig, translate_files\n"
+        "from translate.decode import DecodeConfig, translate_files\n"
         f"translate_files(copier(), DecodeConfig(model='', input={str(tmp_path / 'in')!r}, "
         f"output={str(tmp_path / 'out')!r}))"
     )
@@ -448,16 +449,43 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_progress_is_rewritten_only_on_a_terminal(stream, monkeypatch):
+def progress_of(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Output for 400 and 401 of 1,200 lines after 40 s, and for all of them after 60 s."""
     clock = iter([0.0, 40.0, 40.01, 60.0])
     monkeypatch.setattr("translate.console.time.monotonic", lambda: next(clock))
-    progress = Progress(stream, total=1200)
+    progress = Progress("lines", total=1200, stream=stream)
     progress.show(400)
     progress.show(401)
     progress.finish(1200)
-    begin = "\r\x1b[K" if stream.isatty() else ""
-    middle = "" if stream.isatty() else "\n"
-    assert stream.getvalue() == (
-        f"{begin}400 of 1,200 lines (33%) · 10.0 lines/s · 1:20 left{middle}{begin}1,200 lines in 1:00 (20.0 lines/s)\n"
+    return stream.getvalue()
+
+
+def test_progress_in_a_file_is_a_line_now_and_then(monkeypatch):
+    assert progress_of(io.StringIO(), monkeypatch) == (
+        "400 of 1,200 lines (33%) · 10.00 lines/s · 01:20 left\n1,200 lines in 01:00 (20.0 lines/s)\n"
     )
+
+
+def test_progress_on_a_terminal_is_rewritten_and_its_last_line_stays(monkeypatch):
+    shown = progress_of(Terminal(), monkeypatch).split("\r")
+    assert "400 of 1,200 lines (33%)" in shown[1]
+    assert "401" not in "".join(shown)
+    assert not shown[-2].strip()  # cleared
+    assert shown[-1] == "1,200 lines in 01:00 (20.0 lines/s)\n"
+
+
+def test_log_lines_are_printed_above_the_progress_display(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    start_log()
+    try:
+        line = ProgressLine()
+        line.show("step 1")
+        logger.info("a message")
+        line.clear()
+    finally:
+        logging.captureWarnings(False)
+    shown = terminal.getvalue().split("\r")
+    message = next(index for index, text in enumerate(shown) if "a message\n" in text)
+    assert shown[message] == "a message\n"
+    assert not shown[message - 1].strip()  # the line about the run is cleared before
+    assert shown[message + 1].startswith("step 1")  # and shown again

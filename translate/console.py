@@ -1,122 +1,143 @@
-"""Output for the person at the terminal: the log, progress displays, notes and durations."""
+"""Output for the person at the terminal: the log, progress displays and notes, all on stderr."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from tqdm import tqdm
 
 logger = logging.getLogger("translate")
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # of log lines
 _TERMINAL_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
+_COUNT = "{n:,.0f}{unit} · {rate_noinv_fmt}"
+_COUNT_OF_TOTAL = "{n:,.0f} of {total:,}{unit} ({percentage:.0f}%) · {rate_noinv_fmt} · {remaining} left"
+
+tqdm.monitor_interval = 0  # without its watching thread: decoding forks, which threads do not survive
 
 
 class Progress:
-    """Shows the number of lines done, their speed and, when their number is known, the time left."""
+    """Number of units done, their rate and the time left: a bar on a terminal, elsewhere a plain line every 30 s.
 
-    def __init__(self, stream: TextIO, *, total: int | None = None):
-        self.stream = stream
-        self.total = total
-        self.terminal = stream.isatty()
-        self.start = self.shown = time.monotonic()
+    unit   what is counted, such as "lines"
+    total  how many there are; None: unknown
+    """
+
+    def __init__(self, unit: str, *, total: int | None = None, stream: TextIO | None = None):
+        self._stream = _Unbroken(sys.stderr if stream is None else stream)
+        self._unit = unit
+        self._meter: dict[str, Any] = {"total": total, "unit": f" {unit}"}
+        self._format = _COUNT if total is None else _COUNT_OF_TOTAL
+        bar_format = self._format if total is None else f"{{bar:20}} {self._format}"
+        self._bar = _bar(self._stream, enabled=self._stream.isatty(), bar_format=bar_format, **self._meter)
+        self._start = self._shown = time.monotonic()
 
     def show(self, done: float) -> None:
-        """Show the state of things, unless it was shown a moment ago."""
+        """Show that this much is done, unless the display changed a moment ago."""
         now = time.monotonic()
-        if now - self.shown < (_TERMINAL_SECONDS if self.terminal else _PLAIN_SECONDS):
+        if now - self._shown < (_PLAIN_SECONDS if self._bar.disable else _TERMINAL_SECONDS):
             return
-        self.shown = now
-        text = self._text(int(done), now - self.start)
-        _write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n", self.stream)
+        self._shown = now
+        if self._bar.disable:
+            text = tqdm.format_meter(done, elapsed=now - self._start, bar_format=self._format, **self._meter)
+            self._stream.write(f"{text}\n")
+        else:
+            self._bar.n = done
+            self._bar.refresh()
 
     def finish(self, done: int) -> None:
-        """The last line, which stays."""
-        seconds = time.monotonic() - self.start
-        text = f"{done:,} lines in {format_duration(seconds)} ({done / max(seconds, 1e-9):,.1f} lines/s)"
-        _write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n", self.stream)
+        """Replace the display by a last line, which stays."""
+        self._bar.clear()
+        self._bar.close()
+        seconds = time.monotonic() - self._start
+        rate = done / max(seconds, 1e-9)
+        self._stream.write(f"{done:,} {self._unit} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
 
-    def _text(self, done: int, seconds: float) -> str:
-        speed = done / max(seconds, 1e-9)
-        if self.total is None:
-            return f"{done:,} lines · {speed:,.1f} lines/s"
-        share = done / max(self.total, 1)
-        left = f" · {format_duration((self.total - done) / speed)} left" if done else ""
-        return f"{done:,} of {self.total:,} lines ({share:.0%}) · {speed:,.1f} lines/s{left}"
+
+class ProgressLine:
+    """One line about the state of a run, rewritten in place on a terminal; elsewhere a line of the log."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        stream = _Unbroken(sys.stderr)
+        self._on_terminal = stream.isatty() and not silent
+        self._bar = _bar(stream, enabled=self._on_terminal, bar_format="{desc}")
+
+    def show(self, text: str) -> None:
+        """Show the state of the run, also in the log file."""
+        self._rewrite(text)
+        logger.log(logging.DEBUG if self._on_terminal else logging.INFO, text)
+
+    def busy(self, task: str, share: float) -> None:
+        """Show the share of a task that is done between two updates, on a terminal only."""
+        self._rewrite(f"{task} {share:.0%}")
+
+    def clear(self) -> None:
+        self._rewrite("")
+
+    def _rewrite(self, text: str) -> None:
+        if self._on_terminal:
+            self._bar.set_description_str(text)
+
+
+def _bar(stream: _Unbroken, *, enabled: bool, **settings: Any) -> tqdm:
+    """A display of tqdm's that shows nothing before its first refresh and disappears when it is closed."""
+    # a terminal may say that it has no size, as under `docker run -t`; tqdm would then show nothing
+    size = shutil.get_terminal_size()
+    return tqdm(
+        file=stream, disable=not enabled, leave=False, delay=1, ncols=size.columns, nrows=size.lines, **settings
+    )
+
+
+class _Unbroken:
+    """A text stream whose reader may go away: the work continues, and later lines are lost without an error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            # without this, Python's own flush at exit would fail once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __eq__(self, other: object) -> bool:  # by which tqdm finds the bars that are on a stream
+        return self._stream is getattr(other, "_stream", other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def print_notes(note: str = "", *, warning: str = "") -> None:
     """Print a note and a warning on stderr, each unless it is ""."""
+    stream = _Unbroken(sys.stderr)
     if note:
-        _write(f"{note}\n", sys.stderr)
+        stream.write(f"{note}\n")
     if warning:
-        _write(f"warning: {warning}\n", sys.stderr)
-
-
-def _write(text: str, stream: TextIO) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        # nobody reads it any more: the work goes on, and neither later lines nor Python's own flush at exit fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-class ProgressLine:
-    """One line about the run, rewritten in place on a terminal; elsewhere a line now and then."""
-
-    def __init__(self, *, silent: bool = False) -> None:
-        self.is_terminal = sys.stderr.isatty() and not silent
-        self.shown = False
-
-    def show(self, text: str) -> None:
-        """Show the state of the run, also in the log file."""
-        if self.is_terminal:
-            self._rewrite(text)
-            logger.debug(text)
-        else:
-            logger.info(text)
-
-    def busy(self, what: str, share: float) -> None:
-        """Show work between updates, on a terminal only."""
-        if self.is_terminal:
-            self._rewrite(f"{what} {share:.0%}")
-
-    def clear(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self.shown = False
-
-    def _rewrite(self, text: str) -> None:
-        sys.stderr.write("\r\x1b[K" + text)
-        sys.stderr.flush()
-        self.shown = True
-
-
-def format_duration(seconds: float) -> str:
-    """Hours, minutes and seconds as 0:07, 12:34 or 1:02:03."""
-    minutes, second = divmod(max(0, round(seconds)), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+        stream.write(f"warning: {warning}\n")
 
 
 class _TerminalHandler(logging.Handler):
-    """Log lines that do not run into the progress line."""
+    """Print log lines above the progress display."""
 
-    def __init__(self, line: ProgressLine):
+    def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.line = line
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.line.clear()
-        sys.stderr.write(self.format(record) + "\n")
-        sys.stderr.flush()
+        stream = _Unbroken(sys.stderr)
+        with tqdm.external_write_mode(file=stream, nolock=True):
+            stream.write(self.format(record) + "\n")
 
 
 class _Once(logging.Filter):
@@ -136,7 +157,7 @@ class _Once(logging.Filter):
         return True
 
 
-def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = False) -> None:
+def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     """Log to the terminal, and with times to a file that later sessions append to; silent: nowhere.
 
     Python's warnings go the same way, each once: some libraries repeat theirs at every call.
@@ -145,7 +166,7 @@ def start_log(line: ProgressLine, *, path: Path | None = None, silent: bool = Fa
     logger.propagate = False
     for before in logger.handlers:
         before.close()
-    logger.handlers = [_TerminalHandler(line)]
+    logger.handlers = [_TerminalHandler()]
     if path is not None and not silent:
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT))

@@ -199,7 +199,7 @@ def _progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | None:
     if not config.progress or typed or (config.output == STANDARD and sys.stdout.isatty()):
         return None
     known = isinstance(source, str) and _is_complete(source)
-    return Progress(sys.stderr, total=count_lines(source) if known else None)
+    return Progress("lines", total=count_lines(source) if known else None)
 
 
 def _open_input(path: str) -> str | BinaryIO:

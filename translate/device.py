@@ -1,4 +1,4 @@
-"""Device, precision and attention kernel, decided in this one place for training and for every engine.
+"""Device, precision and attention kernel, decided in this one place; threads and memory of the process.
 
 `capabilities` asks PyTorch what a device can do; the decisions are pure functions of its answer, so that tests cover
 GPUs that the machine lacks. PyTorch is imported inside functions, because other engines do without it.

@@ -1,8 +1,13 @@
-"""Errors that speak to the person who runs a command."""
+"""Errors that speak to the person who runs a command, and the import of optional packages."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
 
 
 class UserError(ValueError):
-    """Something the person can mend: the message says where, what was found and what to do.
+    """A mistake or condition that the person can mend: the message says where, what was found and what to do.
 
     Commands print it without a traceback and exit with status 1; any other exception is a bug.
     """
@@ -10,3 +15,19 @@ class UserError(ValueError):
 
 class DivergedError(UserError):
     """Training has run into numbers that are not finite: with other settings it may go well."""
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an optional part of this package."""
+    return f"pip install 'translate-seq2seq[{extra}]'"
+
+
+def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import a module of an optional package. Raises UserError with the command that installs it.
+
+    purpose  what needs the package, such as "engine=ctranslate2"
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:  # also of a package that is there and lacks a library of the system
+        raise UserError(f"{purpose} needs an extra package ({error}): {install_command(extra)}") from None

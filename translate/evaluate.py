@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -145,7 +144,7 @@ def evaluate_files(
     choice = _tokenizer(config, run, text)
     tagging = translator.tagging
     print_notes(tagging.note, warning=tagging.check(map(normalise, text.source)))
-    progress = Progress(sys.stderr, total=len(text)) if config.progress else None
+    progress = Progress("lines", total=len(text)) if config.progress else None
     evaluation = evaluate_corpus(
         translator,
         replace(text, source=[tagging.put_in_front(line) for line in text.source]),

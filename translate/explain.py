@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from translate.checkpoint import LoadedModel
 from translate.config import run_command
-from translate.console import Progress, ProgressLine, print_notes, start_log
+from translate.console import Progress, print_notes, start_log
 from translate.decoding.config import DecodingConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment
@@ -25,7 +24,7 @@ from translate.text import normalise, read_lines
 
 
 def explain(config: ExplainConfig) -> None:
-    start_log(ProgressLine())
+    start_log()
     config.search.check()
     if config.engine != "native":
         raise UserError(f"engine={config.engine}: only engine=native shows its attention")
@@ -68,7 +67,7 @@ def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConf
 def _write_pages(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[Explanation]:
     pairs = _pairs(loaded, engine, config)
     folder = Path(config.output)
-    progress = Progress(sys.stderr, total=len(pairs))
+    progress = Progress("lines", total=len(pairs))
     explanations = []
     for number, (source, target) in enumerate(pairs, start=1):
         explanation = explain_pair(loaded.model, loaded.tokenizer, source, target)

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all; JSON and checksums.
+"""Files that appear complete or not at all; JSON, checksums, and locks between processes.
 
 Whatever gets a name is first written under a private name beside it, flushed to disk and then renamed. A process
 killed at any moment leaves the old content or the new one, and at most a file of the form NAME.0123abcd.partial.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from translate.errors import UserError
+from translate.errors import UserError, import_extra
 from translate.files import read_json
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
@@ -85,11 +85,5 @@ EXPORTED_FILES = (
 
 
 def import_ctranslate2() -> Any:
-    """The package; UserError with the command that installs it."""
-    try:
-        import ctranslate2
-    except ImportError as error:
-        raise UserError(
-            f"CTranslate2 cannot be imported ({error}); it is an extra: pip install 'translate-seq2seq[ctranslate2]'"
-        ) from None
-    return ctranslate2
+    """The package ctranslate2. Raises UserError with the command that installs it."""
+    return import_extra("ctranslate2", extra="ctranslate2", purpose="CTranslate2")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.config import run_command
-from translate.console import ProgressLine, start_log
+from translate.console import start_log
 from translate.data.config import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.prepare import prepare
@@ -31,7 +31,7 @@ class PrepareConfig:
 
 
 def run(config: PrepareConfig) -> None:
-    start_log(ProgressLine())
+    start_log()
     output = (
         claimed(Path(config.output), [MARKDOWN, VALUES], may_have=HELD_OUT_FILES, kind="data report", option="output")
         if config.output

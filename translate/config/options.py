@@ -18,6 +18,8 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from translate.errors import install_command
+
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3.")
 # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
@@ -61,7 +63,7 @@ def explain(error: Exception, known: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if group == "hydra/sweeper":
-            return f"a sweep with {choice} needs an extra: pip install 'translate-seq2seq[sweep]'"
+            return f"a sweep with {choice} needs an extra package: {install_command('sweep')}"
         options = choices(group)
         return f"{group}={choice}: there is no such choice{_nearest(choice, options)}; choices: {', '.join(options)}"
     if isinstance(error, OverrideParseException):

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from translate.errors import UserError
+from translate.errors import import_extra
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -51,11 +51,8 @@ def rouge_signature(num_references: int) -> str:
 
 @cache
 def _rouge_scorer() -> Any:
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError:
-        raise UserError("ROUGE needs an extra package: pip install 'translate-seq2seq[rouge]'") from None
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    scoring = import_extra("rouge_score.rouge_scorer", extra="rouge", purpose="ROUGE")
+    return scoring.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
 
 
 def _words(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from itertools import chain
 from sacrebleu.metrics import BLEU
 
 from translate.data.text_profile import main_script
-from translate.errors import UserError
+from translate.errors import UserError, install_command
 
 DEFAULT_TOKENIZER = "13a"
 MECAB = "ja-mecab"
@@ -30,7 +30,7 @@ TOKENIZERS = (
 WITHOUT_SPACES = ("zh", "char", MECAB)  # they find words without spaces; TER then needs its options for that
 _BY_SPACES = (DEFAULT_TOKENIZER, "none", "intl")
 OPTIONS = ("target_language", "tokenize")  # of evaluate and compare, that notes name
-INSTALL_MECAB = "pip install 'translate-seq2seq[ja]'"
+INSTALL_MECAB = install_command("ja")
 
 # the choices of versions that did not record them: scores of older runs depend on these entries, which must not change
 _OF_OLDER_RUNS = {"zh": "zh", "cmn": "zh", "zho": "zh", "yue": "zh"} | dict.fromkeys(

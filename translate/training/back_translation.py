@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -229,7 +228,7 @@ def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, f
         _log_tags(tagging, settings.monolingual)
     own = Translator.of_model(engine, loaded.tokenizer, settings.search, loaded.manifest, tagging=tagging)
     translator, splits = ShardedTranslator(own, world), Splits()
-    progress = Progress(sys.stderr, total=lines) if world.is_main else None
+    progress = Progress("lines", total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)
     while window := list(islice(remaining, WINDOW)):
         translations = translator.translate(window)

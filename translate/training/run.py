@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from translate.console import ProgressLine, format_duration, start_log
+from translate.console import ProgressLine, start_log
 from translate.data.loader import Curriculum, Update
 from translate.device import choose_device, tune_process
 from translate.distributed import join_world, leave_world
@@ -59,7 +60,7 @@ def _train(config: TrainConfig, folder: RunFolder, trial: Trial | None) -> float
     try:
         changes: Changes = world.from_main(folder.open(config) if world.is_main else None)
         config = replace(config, schedule=changes.schedule)
-        start_log(line, path=folder.log, silent=not world.is_main)
+        start_log(path=folder.log, silent=not world.is_main)
         if trial is not None:
             logger.info(trial.introduce())
         run = build(config, folder=folder, world=world, line=line, trial=trial)
@@ -211,7 +212,7 @@ def _progress_text(progress: RunProgress, values: Mapping[str, float], *, share:
     return (
         f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
         f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
-        f"{share:.0%}  ETA {format_duration(seconds_left)}{skipped}"
+        f"{share:.0%}  ETA {tqdm.format_interval(seconds_left)}{skipped}"
     )
 
 
