@@ -7,13 +7,12 @@ import torch
 
 from translate.device import Precision
 from translate.distributed import World
+from translate.files import BackgroundWriter
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
-from translate.training.averages import RunningAverage
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import parallelize
-from translate.training.state import RunState
-from translate.training.writer import Writer
+from translate.training.state import StateFolder, TrainState
 
 
 def make_state(directory):

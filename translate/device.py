@@ -252,6 +252,16 @@ def tune_process(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+def processor_name() -> str:
+    """Name of the CPU and its number of cores, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return f"{names[0]}, {len(names)} cores"
+    except (OSError, IndexError):
+        return platform.processor()
+
+
 def available_threads() -> int:
     """As many as OMP_NUM_THREADS says, or one for every core that this process may use."""
     wished = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]

@@ -1,20 +1,52 @@
 """python -m translate.train: train a model, or continue a run, and score it; with --multirun, many."""
 
+from __future__ import annotations
+
 import logging
 import math
 import sys
+import time
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
+import torch
+
 from translate.adaptation import ADAPTATIONS
+from translate.adaptation.files import base_model_config, begin_from, load_base_model
+from translate.checkpoint import vocabularies_of
 from translate.config import Variants, run_command
 from translate.config.sweep import current_trial
+from translate.data.encoders import make_encodings
+from translate.data.loader import Curriculum, Loader
+from translate.data.prepare import prepare
+from translate.device import choose_device, tune_process
+from translate.distributed import join_world
 from translate.errors import DivergedError
 from translate.losses import AUXILIARY_LOSSES
-from translate.models import ARCHITECTURES
+from translate.models import ARCHITECTURES, build_model
 from translate.training.back_translation import back_translate
-from translate.training.config import TrainConfig
-from translate.training.run import train
+from translate.training.changes import open_run, take_up_changes
+from translate.training.config import TrainConfig, check
+from translate.training.final_evaluation import final_evaluation
+from translate.training.manifest import describe_run, keep_held_out, log_description
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import decide_run, parallelize
+from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
+from translate.training.state import StateFolder, TrainState
+from translate.training.step import train_step
+from translate.training.stopping import (
+    StopSignals,
+    bound_reached,
+    check_divergence,
+    fraction_done,
+    learning_rate,
+    require_best,
+    set_learning_rate,
+    stop_reason,
+)
+from translate.training.tracking import Reporter
 from translate.training.trial import Trial
+from translate.training.validation import Validator
 
 logger = logging.getLogger("translate")
 
@@ -25,7 +57,160 @@ VARIANTS: Variants = {
 ADDITIONS = {"auxiliary": {name: config for name, (config, _) in AUXILIARY_LOSSES.items()}}
 
 
+def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
+    """Train a model as configured, or continue the run in run.dir; then score the best one on the test set.
+
+    trial  the run is one of a sweep, which may end it early; it is not scored on the test set then
+
+    Returns the best validation's metric; None when a signal ended the run, which the same command continues.
+
+    Raises UserError for settings, files or folders that do not go together, before the work starts, and
+    DivergedError when the gradient stays non-finite.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(config.run.dir))
+        stack.enter_context(errors_logged(folder.log_file))
+        config = replace(config, model=base_model_config(config.adapt, config.model))
+        check(config)
+        tune_process(config.compute.threads)
+        device = choose_device(config.compute.device)
+        world = stack.enter_context(join_world(device))
+        signals = stack.enter_context(StopSignals())
+        changes = open_run(folder, config, world)
+        config = replace(config, schedule=changes.schedule)
+        reporter = stack.enter_context(Reporter(config, folder, world, trial))
+        decision = decide_run(config, device)
+
+        # Data: the main process cleans and encodes, the others then find everything in the cache. A continued run keeps
+        # its tokenizer: another version of this program, or of SentencePiece, may learn another one from the same text.
+        base = load_base_model(config.adapt)
+        tokenizer = base.tokenizer if base else folder.tokenizer() or config.tokenizer
+        data = world.main_first(lambda: prepare(config.data, tokenizer))
+        logger.info(data.cleaning.table())
+        manifest = describe_run(config, data, base, folder, world, written=changes.config)
+        data = keep_held_out(data, folder, world)
+
+        # Model: one seed gives all processes equal weights; different ones from then on, different dropout masks.
+        torch.manual_seed(config.run.seed)
+        new_model = build_model(config.model, vocabularies_of(data.tokenizer))
+        if base is not None:
+            begin_from(base, new_model, config.adapt)
+        model = parallelize(
+            new_model, world, device=device, precision=decision.precision, compiled=config.compute.compile
+        )
+        torch.manual_seed(config.run.seed + world.rank)
+
+        # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
+        optimizer = make_optimizer(model.module, config.optimizer)
+        state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
+        states = StateFolder(folder.states, keep=config.run.keep, world=world, writer=folder.writer)
+        states.restore_newest(state)
+        started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
+
+        validator = Validator(config, data, model, world, precision=decision.decoding_precision, manifest=manifest)
+        models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
+        encodings = make_encodings(
+            data.train,
+            data.tokenizer,
+            sampling=config.sampling,
+            switch_out=config.switch_out,
+            longest=config.model.max_length,
+        )
+        loader = Loader(
+            data.train,
+            encodings,
+            config.batch,
+            seed=config.run.seed,
+            packed=decision.packed,
+            world=world,
+            pinned=device.type == "cuda",
+        )
+        reporter.open_board(step=state.step)
+        if world.is_main:
+            log_description(config, data, loader, model, decision, validator, states, state.progress)
+        if changes:
+            take_up_changes(changes, config, state, states, validator, models)
+        reporter.warn_of_long_warmup(state.progress)
+
+        batches = stack.enter_context(closing(Curriculum(loader, state.progress.place)))
+        intervals = (config.run.log_every, config.validation.every, config.run.save_every)
+        while not (reason := stop_reason(config.run, state, signals, trial, world, started=started)):
+            done = fraction_done(config.run, state.progress)
+            set_learning_rate(optimizer, learning_rate(config, state.progress))
+            update = batches.next(done)
+            pending = train_step(
+                model,
+                optimizer,
+                update.batches,
+                step=state.step + 1,
+                smoothing=config.loss.label_smoothing,
+                clip_norm=config.optimizer.clip_norm,
+                auxiliary={name: loss for name, loss in config.auxiliary.items() if done >= loss.start},
+                world=world,
+            )
+            state.advance(update, target_tokens=pending.target_tokens)
+            # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
+            is_due = states.overdue or any(state.step % every == 0 for every in intervals)
+            reporter.collect(state, pending, wait=is_due)
+            check_divergence(config, state, states, vocab_size=data.tokenizer.target_vocab_size)
+
+            if state.step % config.run.log_every == 0:
+                reporter.log(state)
+            if state.step % config.validation.every == 0:
+                validate(config, validator, state, models, reporter, trial)
+            if state.step % config.run.save_every == 0 or states.overdue:
+                save(state, states, models)
+
+        reporter.collect(state, wait=True)
+        check_divergence(config, state, states, vocab_size=data.tokenizer.target_vocab_size)
+        if not signals.received and state.progress.validated < state.step:
+            validate(config, validator, state, models, reporter, trial)
+            save(state, states, models)
+        elif states.newest < state.step:
+            save(state, states, models)
+        states.wait()
+        reporter.stopped(reason, state, states, interrupted=signals.received)
+        if signals.received:
+            return None
+        require_best(config, state, states)
+        if trial is not None and trial.hopeless:
+            reporter.hparams(state)
+        else:
+            final_evaluation(config, data, state, states, validator, models, reporter)
+        if trial is not None:
+            trial.loss = state.progress.best_loss
+        return state.progress.best
+
+
+def validate(
+    config: TrainConfig,
+    validator: Validator,
+    state: TrainState,
+    models: ModelWriter,
+    reporter: Reporter,
+    trial: Trial | None,
+) -> None:
+    """Score the model (its running average if there is one); keep it if it is the best so far."""
+    models.folder.writer.wait()  # decoding may fork, which a thread at work would not survive
+    average = state.average.weights if state.average is not None else None
+    validation = validator.run(average, progress=reporter.progress("validating"), explain=True)
+    value = validation.metric(config.validation.metric)
+    best = state.record_validation(config.validation.metric, value, validation.loss)
+    if best:
+        models.save(models.folder.best, state.weights, step=state.step)
+    if trial is not None:
+        trial.validated(state.step, value, over=bool(bound_reached(config.run, state.progress)))
+    reporter.validation(validation, validator, step=state.step, best=best)
+
+
+def save(state: TrainState, states: StateFolder, models: ModelWriter) -> None:
+    """Save the state and the current model, unless numbers are not finite: then after the next sound update."""
+    if states.save(state):
+        models.save(models.folder.last, state.weights, step=state.step)
+
+
 def run(config: TrainConfig) -> float | None:
+    """Train once, as configured, or as one trial of a sweep."""
     trial = current_trial(config)
     if trial is None:
         return _train(config)
@@ -47,7 +232,9 @@ def run_trial(config: TrainConfig, trial: Trial) -> float:
 
 
 def _train(config: TrainConfig, trial: Trial | None = None) -> float | None:
-    return (back_translate if config.back_translation.monolingual else train)(config, trial)
+    if config.back_translation.monolingual:
+        return back_translate(config, trial, train=train)
+    return train(config, trial)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from translate.special_tokens import BOS, EOS
 from translate.tokenizer import Tokenizer
 
 ALTERNATIVES = 5
+MAX_PIECES = 40  # a picture of more cannot be read
 
 Map = NDArray[np.float32]
 
@@ -103,6 +104,24 @@ def explain_pair(
         alignment=alignment,
         heads=[Heads(kind, [_on_cpu(layer) for layer in layers], *axes[kind]) for kind, layers in maps.items()],
     )
+
+
+def explain_pairs(
+    model: Seq2Seq, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], count: int
+) -> list[Explanation]:
+    """Explain the first `count` pairs of texts that are short enough for a picture and for the model.
+
+    The model is in training mode afterwards.
+    """
+    sides = (
+        tokenizer.encode_source([source for source, _ in pairs]),
+        tokenizer.encode_target([target for _, target in pairs]),
+    )
+    longest = min(MAX_PIECES - 1, model.max_length)
+    readable = [pair for pair in zip(*sides, strict=True) if pair[0] and max(map(len, pair)) <= longest]
+    found = [explain_pair(model, tokenizer, source, target) for source, target in readable[:count]]
+    model.train()
+    return [explanation for explanation in found if explanation is not None]
 
 
 def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
@@ -31,7 +32,7 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import WINDOW, Splits, Translator
 from translate.device import capabilities, choose_device
-from translate.distributed import World, join_world, leave_world
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
@@ -39,7 +40,6 @@ from translate.tags import Tagging, tagging_of
 from translate.text import count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig, check
 from translate.training.parallel import training_precision, validation_precision
-from translate.training.run import train
 from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.trial import Trial
 from translate.training.validation import ShardedTranslator
@@ -50,27 +50,28 @@ _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
 logger = logging.getLogger("translate")
 
+Train = Callable[..., float | None]
 
-def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | None:
-    """All stages, or what is left of them; what train returns of the last one.
+
+def back_translate(config: TrainConfig, trial: Trial | None = None, *, train: Train) -> float | None:
+    """All stages, or what is left of them; the result of the last run.
+
+    train  trains once, as translate.train.train does; None from it means that a signal ended the run
 
     Raises UserError where a file or a setting is at fault.
     """
-    folder = Path(config.run.dir)
     _check(config)
     check(config)
-    run_folder = RunFolder(folder)
-    try:
+    directory = Path(config.run.dir)
+    with RunFolder(directory) as folder:
         if int(os.environ.get("RANK", "0")) == 0:
-            run_folder.claim()
-            _check_synthetic(folder / "synthetic")
-        if train(reverse_of(config, folder / "reverse")) is None:
+            folder.claim()  # for all stages, so that no other process comes between two of them
+            _check_synthetic(directory / "synthetic")
+        if train(reverse_of(config, directory / "reverse")) is None:
             return None
-        with errors_logged(folder / "reverse" / "train.log"):
-            translate_monolingual(config, folder / "reverse", folder / "synthetic")
-        return train(with_synthetic(config, folder / "synthetic"), trial)
-    finally:
-        run_folder.close()
+        with errors_logged(directory / "reverse" / "train.log"):
+            translate_monolingual(config, directory / "reverse", directory / "synthetic")
+        return train(with_synthetic(config, directory / "synthetic"), trial)
 
 
 def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -92,8 +93,8 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
 
 def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> None:
     """Write the synthetic pairs, source.txt and target.txt; continue where an earlier session was killed."""
-    settings, world = config.back_translation, join_world(choose_device(config.compute.device))
-    try:
+    settings, device = config.back_translation, choose_device(config.compute.device)
+    with join_world(device) as world:
         text = _hash(settings)
         key = digest([fingerprint(reverse / "best"), text, _search_content(settings.search)])
         if world.is_main:
@@ -102,13 +103,11 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
         lines, done = count_lines(settings.monolingual), _lines_done(folder)
         if done < lines:
             logger.info(f"translating {lines - done:,} of {lines:,} lines of {settings.monolingual}")
-            _translate_from(done, lines, config, reverse, folder, world)
+            _translate_from(done, lines, config, reverse, folder, device, world)
         if world.is_main:
             _require_unchanged(settings, text, folder)
             _choose(settings, folder)
         world.wait()
-    finally:
-        leave_world()
 
 
 def with_synthetic(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -212,10 +211,10 @@ def _lines_done(folder: Path) -> int:
     return content.count(b"\n")
 
 
-def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, folder: Path, world: World) -> None:
-    settings = config.back_translation
-    device = choose_device(config.compute.device)
-    can = capabilities(device)
+def _translate_from(
+    done: int, lines: int, config: TrainConfig, reverse: Path, folder: Path, device: torch.device, world: World
+) -> None:
+    settings, can = config.back_translation, capabilities(device)
     loaded = load_model(reverse, device=device)
     engine = NativeEngine(
         model=loaded.model,
