@@ -9,14 +9,14 @@ import torch
 from translate.data.collate import pad_batch
 from translate.device import Precision
 from translate.distributed import World
+from translate.files import BackgroundWriter
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training import parallel
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import LossScale, ParallelModel
-from translate.training.state import RunState
+from translate.training.state import StateFolder, TrainState
 from translate.training.step import StepResult, train_step
-from translate.training.writer import Writer
 
 CPU, ALONE = torch.device("cpu"), World()
 
@@ -109,20 +109,19 @@ def test_the_scale_doubles_after_many_finite_updates(monkeypatch):
 def test_a_continued_run_has_the_scale_and_the_weights_of_the_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 4)
 
-    def begun(folder) -> RunState:
-        trained = model_in(Precision.fp16)
-        optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=3e-3))
-        return RunState(trained, optimizer, None, folder, ALONE)
+    def begun() -> TrainState:
+        model = model_in(Precision.fp16)
+        return TrainState(model, make_optimizer(model.module, OptimizerConfig(learning_rate=3e-3)))
 
-    whole, parts = begun(tmp_path / "whole"), begun(tmp_path / "parts")
+    whole, parts, continued = begun(), begun(), begun()
     train(whole.model, whole.optimizer, range(10))
     train(parts.model, parts.optimizer, range(6))
     parts.progress.step = 6
-    writer = Writer()
-    parts.save(1, writer)
-    writer.wait()
-    continued = begun(tmp_path / "parts")
-    assert continued.restore()
+    states = StateFolder(tmp_path, keep=1, world=ALONE, writer=BackgroundWriter())
+    states.write(parts)
+    states.wait()
+    states.restore_newest(continued)
+    assert continued.step == 6
     train(continued.model, continued.optimizer, range(6, 10))
     assert continued.model.loss_scale.state_dict() == whole.model.loss_scale.state_dict()
     assert whole.model.loss_scale.state_dict()["factor"] != parallel.FIRST_SCALE

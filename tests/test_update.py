@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
 from translate.device import Precision
-from translate.distributed import World, join_world, leave_world
+from translate.distributed import World, join_world
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
@@ -77,12 +77,11 @@ def _work(rank, size, port, results, shares, settings):
         "MASTER_PORT": str(port),
     }
     torch.set_num_threads(1)
-    world = join_world(torch.device("cpu"))
-    result, weights = step(shares[rank], world=world, **settings)
-    if rank == 1:
-        results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
-    world.wait()
-    leave_world()
+    with join_world(torch.device("cpu")) as world:
+        result, weights = step(shares[rank], world=world, **settings)
+        if rank == 1:
+            results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
+        world.wait()
 
 
 def free_port():

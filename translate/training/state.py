@@ -235,12 +235,12 @@ class StateFolder:
             self.overdue = True
             return False
         self.overdue = False
+        self.writer.wait()  # one state at a time is held in memory
         self.write(state)
         return True
 
     def write(self, state: TrainState) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        self.writer.wait()  # one state at a time is held in memory
         random = self.world.gather(_random_state(state.model.device))
         self.newest = state.step
         if self.world.is_main:
