@@ -7,7 +7,7 @@ EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-oldest check format tensorboard corpus clean
+.PHONY: help install train test test-oldest check format docs tensorboard corpus clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,14 @@ format: install  ## bring the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/docs-installed  ## pages and API reference, in build/docs/site; links that lead nowhere are errors
+	$(BIN)/python scripts/build_docs.py
+	$(BIN)/zensical build --strict --clean
+
+$(VENV)/docs-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 tensorboard: install  ## curves of all runs in runs/, in a browser
 	$(BIN)/tensorboard --logdir runs
 
@@ -50,4 +58,4 @@ corpus: install  ## make the shipped corpus again
 	$(BIN)/python scripts/make_corpus.py
 
 clean:  ## remove the environment and caches; runs and data stay
-	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache

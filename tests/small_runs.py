@@ -10,11 +10,10 @@ import time
 from functools import cache
 from pathlib import Path
 
-import hydra
-
-from translate.config.command import register, to_settings
-from translate.config.options import BEHAVIOUR, CONFIGS
-from translate.train import ADDITIONS, VARIANTS
+from translate.adaptation import ADAPTATIONS
+from translate.config.command import compose, register_schemas, to_dataclass
+from translate.losses import AUXILIARY_LOSSES
+from translate.models import ARCHITECTURES
 from translate.training.config import TrainConfig
 
 REPOSITORY = Path(__file__).parent.parent
@@ -120,13 +119,12 @@ def environment() -> dict[str, str]:
 def composed(arguments: list[str]) -> TrainConfig:
     """The configuration that the train command makes of its arguments, for a run in this process."""
     _register()
-    with hydra.initialize_config_dir(str(CONFIGS), **BEHAVIOUR):
-        config = hydra.compose("train", overrides=arguments)
-    settings = to_settings(config, [])
+    settings = to_dataclass(compose("train", arguments), {}, [])
     assert isinstance(settings, TrainConfig)
     return settings
 
 
 @cache
 def _register() -> None:
-    register("train", TrainConfig, VARIANTS, ADDITIONS)
+    choices = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
+    register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES})

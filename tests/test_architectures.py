@@ -1,15 +1,13 @@
 """What every architecture must do, whatever it is made of: over the table, so that a new one is covered."""
 
-import hydra
 import numpy as np
 import pytest
 import torch
 
 from documented_code import example_of
-from translate import train
+from small_runs import composed
 from translate.batch import Tokens
-from translate.config.command import register, to_settings
-from translate.config.options import BEHAVIOUR, CONFIGS
+from translate.config.options import CONFIGS
 from translate.data.collate import pad_batch
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
@@ -18,7 +16,6 @@ from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
 from translate.special_tokens import BOS
-from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import parallelize
 from translate.training.step import train_step
@@ -231,17 +228,9 @@ def choices():
     return sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
-def schemas():
-    register("train", TrainConfig, train.VARIANTS, train.ADDITIONS)
-
-
-@pytest.mark.usefixtures("schemas")
 @pytest.mark.parametrize("choice", choices())
 def test_each_choice_of_a_model_makes_one(choice):
-    with hydra.initialize_config_dir(str(CONFIGS), **BEHAVIOUR):
-        config = hydra.compose("train", overrides=[f"model={choice}"])
-    build_model(to_settings(config, []).model, Vocabularies(50, 50, shared=True))
+    build_model(composed([f"model={choice}"]).model, Vocabularies(50, 50, shared=True))
 
 
 def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -16,15 +16,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from small_runs import composed, options, write_corpus
 from translate import train as train_page
+from translate.config.sweep import run_trial
 from translate.console import start_log
+from translate.distributed import World
 from translate.errors import DivergedError, UserError
-from translate.files import flatten, to_plain
+from translate.files import BackgroundWriter, flatten, to_plain
 from translate.text import read_lines
-from translate.train import run_trial, train
+from translate.train import train
 from translate.training.changes import RULES, Change, Changes, find_changes, rule_of, with_changes
 from translate.training.config import TrainConfig, is_better
 from translate.training.final_evaluation import is_finished
-from translate.training.state import RunProgress
+from translate.training.state import RunProgress, StateFolder
 from translate.training.stopping import discard_diverged
 from translate.training.trial import Trial, read_trials
 from translate.training.validation import Validator
@@ -151,7 +153,8 @@ def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
         for name in ("weights.safetensors", "training.pt"):
             (folder / name).touch()
     progress = RunProgress(step=65, skipped_in_a_row=10, last_success=50)
-    assert discard_diverged(tmp_path, progress, vocab_size=100) == 30
+    states = StateFolder(tmp_path, keep=5, vocab_size=100, world=World(), writer=BackgroundWriter())
+    assert discard_diverged(states, progress) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
 
 
@@ -351,7 +354,7 @@ def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_p
     settings = {**SHORT, "averaging__last": 2, "validation__metric": "loss", "validation__attention_maps": 0}
     config = composed(options(corpus, trial.folder, **settings))
     canned(monkeypatch, [3.0, 2.9, 1.5])
-    assert run_trial(config, trial) == 1.5
+    assert run_trial(config, trial, train) == 1.5
     manifest = json.loads((trial.folder / "best" / "manifest.json").read_text())
     assert manifest["averaged"] == ["step-00000005", "step-00000010"]
     assert json.loads((trial.folder / "result.json").read_text())["validation"]["value"] == 1.5
@@ -363,18 +366,18 @@ def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_p
     for name, weight in average.items():
         torch.testing.assert_close(weight, (raw[0][name] + raw[1][name]) / 2)
     # the same command again, and a longer run, whose next model is better than the last but not than the average
-    assert run_trial(config, trial) == 1.5
+    assert run_trial(config, trial, train) == 1.5
     assert [row["loss"] for row in read_trials(tmp_path)] == ["1.5000"]
     canned(monkeypatch, [2.0, 1.9])
     config.run.max_steps = 15
-    assert run_trial(config, trial) == 1.5
+    assert run_trial(config, trial, train) == 1.5
     assert json.loads((trial.folder / "best" / "manifest.json").read_text())["averaged"] == manifest["averaged"]
 
 
 def test_a_trial_without_a_finite_validation_has_failed(corpus, tmp_path):
     trial = Trial(sweep=tmp_path, number=0, metric="bleu", varied={}, is_hopeless=lambda step, value: True)
     config = composed(options(corpus, trial.folder, **SHORT, **BLOWN_UP, averaging__last=0))
-    assert math.isnan(run_trial(config, trial))
+    assert math.isnan(run_trial(config, trial, train))
     assert [row["bleu"] for row in read_trials(tmp_path)] == ["nan"]
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from small_runs import call, options, write_corpus
+from translate import __version__
 
 HOSTILE = [
     b"",
@@ -177,7 +178,15 @@ def test_a_missing_file_is_named(corpus, tmp_path):
     [
         (["tokenizer.vocab_sze=8000"], "did you mean tokenizer.vocab_size?"),
         (["learning_rate=1"], "did you mean optimizer.learning_rate?"),
-        (["+model.d_modl=3"], "model.d_modl: there is no such option; did you mean model.d_model?"),
+        (["+model.d_modl=3"], "unknown option model.d_modl; did you mean model.d_model?"),
+        (["scores=1"], "unknown option scores; --help lists them"),
+        (
+            ["--nbest", "5"],
+            "unknown flag --nbest: options are written name=value, without dashes; did you mean search.n_best=…?",
+        ),
+        (["--lr=1e-3"], "did you mean optimizer.learning_rate=1e-3?"),
+        (["model=runs/x"], "model=runs/x: unknown choice; to train a stored model further, set adapt=full"),
+        (["hydra.job.chdir=true"], "unknown option hydra.job.chdir"),
         (["model=bsae"], "did you mean base?"),
         (["run.max_steps=many"], "run.max_steps=many"),
         (["data.valid=null"], "with data=text_files and no data.valid option, validation and test pairs are held out"),
@@ -191,7 +200,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         ),
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
         (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),
-        (["auxiliary=[rdrop]"], "auxiliary=rdrop: there is no such choice; did you mean r_drop?"),
+        (["auxiliary=[rdrop]"], "auxiliary=rdrop: unknown choice; did you mean r_drop?"),
         (["auxiliary=[sim_cut]", "auxiliary.sim_cut.start=1"], "auxiliary.sim_cut.start (1.0) must be at least 0"),
         (["run.max_steps=0", "run.patience=0"], "the run would never end"),
         (["run.max_steps=0", "run.patience=1", "data.train.end=0.5"], "no training corpus takes part after 50%"),
@@ -246,6 +255,12 @@ def test_an_unwritable_run_folder_is_refused(corpus, tmp_path):
 def test_decode_and_evaluate_need_a_model(tmp_path):
     assert "model is not set" in refused(module="decode")
     assert "there is no such folder" in refused(f"model={tmp_path / 'nowhere'}", module="decode")
+
+
+def test_a_version_is_the_projects():
+    result = call("train", "--version")
+    assert result.returncode == 0
+    assert result.stdout.decode() == f"translate {__version__}\n"
 
 
 @pytest.mark.parametrize("module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge"])

@@ -117,7 +117,7 @@ def test_a_continued_run_has_the_scale_and_the_weights_of_the_uninterrupted_one(
     train(whole.model, whole.optimizer, range(10))
     train(parts.model, parts.optimizer, range(6))
     parts.progress.step = 6
-    states = StateFolder(tmp_path, keep=1, world=ALONE, writer=BackgroundWriter())
+    states = StateFolder(tmp_path, keep=1, vocab_size=40, world=ALONE, writer=BackgroundWriter())
     states.write(parts)
     states.wait()
     states.restore_newest(continued)

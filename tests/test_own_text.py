@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from small_runs import REPOSITORY, call, write_corpus
-from translate.config import options
+from translate.config import command_line
+from translate.config.command_line import read_command_line
+from translate.training.config import TrainConfig
 
 OWN = ["data.train.source=a", "data.train.target=b"]
 
 
-def chosen(monkeypatch: pytest.MonkeyPatch, *words: str, command: str = "train") -> bool:
-    """Whether data=text_files is added to these words."""
-    monkeypatch.setattr(sys, "argv", ["translate", *words])
-    options.choose_own_text(command)
-    return sys.argv == ["translate", *words, "data=text_files"]
+def chosen(*words: str, command: str = "train") -> bool:
+    """True if data=text_files is added to these words."""
+    options = [word for word in words if word != "--multirun"]
+    return read_command_line(command, TrainConfig, words, []).overrides == [*options, "data=text_files"]
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def chosen(monkeypatch: pytest.MonkeyPatch, *words: str, command: str = "train")
         ["sweep=optuna", "--multirun", *OWN],
     ],
 )
-def test_naming_training_text_leaves_the_shipped_corpus_out(monkeypatch, words):
-    assert chosen(monkeypatch, *words)
-    assert chosen(monkeypatch, *words, command="prepare")
+def test_naming_training_text_leaves_the_shipped_corpus_out(words):
+    assert chosen(*words)
+    assert chosen(*words, command="prepare")
 
 
 @pytest.mark.parametrize(
@@ -53,27 +53,27 @@ def test_naming_training_text_leaves_the_shipped_corpus_out(monkeypatch, words):
         ["data.train.source="],
     ],
 )
-def test_a_corpus_that_is_chosen_or_only_changed_stays(monkeypatch, words):
-    assert not chosen(monkeypatch, *words)
+def test_a_corpus_that_is_chosen_or_only_changed_stays(words):
+    assert not chosen(*words)
 
 
-def test_commands_without_training_text_are_left_alone(monkeypatch):
-    assert not chosen(monkeypatch, *OWN, command="evaluate")
+def test_commands_without_training_text_are_left_alone():
+    assert not chosen(*OWN, command="evaluate")
 
 
 def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path):
     configs = tmp_path / "configs"
     shutil.copytree(REPOSITORY / "configs", configs)
-    monkeypatch.setattr(options, "CONFIGS", configs)
+    monkeypatch.setattr(command_line, "CONFIGS", configs)
     text = "# @package _global_\ndata:\n  train:\n    source: a\n    target: b\n"
     (configs / "experiment" / "mine.yaml").write_text(text)
     (configs / "experiment" / "longer.yaml").write_text("# @package _global_\ndefaults:\n  - mine\n  - _self_\n")
     (configs / "experiment" / "other.yaml").write_text(f"defaults:\n  - override /data: multi30k\n{text}")
-    assert chosen(monkeypatch, "experiment=mine")
-    assert chosen(monkeypatch, "experiment=longer")
-    assert chosen(monkeypatch, "experiment=longer,mine", "--multirun")
-    assert not chosen(monkeypatch, "experiment=other")
-    assert not chosen(monkeypatch, "experiment=mine", "data=shipped")
+    assert chosen("experiment=mine")
+    assert chosen("experiment=longer")
+    assert chosen("experiment=longer,mine", "--multirun")
+    assert not chosen("experiment=other")
+    assert not chosen("experiment=mine", "data=shipped")
 
 
 def test_nothing_of_the_shipped_corpus_takes_part(tmp_path):

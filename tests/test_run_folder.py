@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from translate.config.command import sweep_folder, with_home
+from translate.config.command import expand_home
+from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import ProcessLock, to_plain
 from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run
-from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig, check
+from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
 from translate.training.run_folder import RunFolder
 from translate.training.state import saved_states
 
@@ -113,7 +114,7 @@ def test_damaged_files_of_a_run_are_named(tmp_path):
 def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"run\.dir is empty"):
-        check(TrainConfig(run=RunConfig(dir="", max_steps=1)))
+        TrainConfig(run=RunConfig(dir="", max_steps=1)).check()
     with pytest.raises(UserError, match=r"run\.dir is empty"):
         sweep_folder("")
     assert not list(tmp_path.iterdir())
@@ -125,7 +126,7 @@ def test_home_folders_are_meant_by_a_tilde(monkeypatch):
     config.data.train.source = "~/text/train.en"
     config.data.additional = [config.data.train]
     config.tokenizer.user_symbols = ["~", "~x", "a~/b"]
-    meant = with_home(config)
+    meant = expand_home(config)
     assert meant.run.dir == "/home/somebody/runs/x"
     assert meant.data.train.source == meant.data.additional[0].source == "/home/somebody/text/train.en"
     assert meant.tokenizer.user_symbols[1:] == ["~x", "a~/b"]
@@ -178,7 +179,7 @@ def test_states_are_complete_and_have_eight_digits(tmp_path):
 
 
 def test_a_sweeps_folder_is_a_sweeps_alone(tmp_path):
-    assert sweep_folder(str(tmp_path / "new")) == str(tmp_path / "new")
+    assert sweep_folder(str(tmp_path / "new")) == tmp_path / "new"
     make(tmp_path / "new", "multirun.yaml", "notes.txt")
     sweep_folder(str(tmp_path / "new"))
     sweep_folder(str(make(tmp_path / "earlier", "trials.tsv", "study.db", "trial-000/config.yaml", "multirun.yaml")))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from translate.errors import UserError
-from translate.training.optimizer import SCHEDULES, ScheduleConfig, check_schedule, learning_rate_factor
+from translate.training.optimizer import SCHEDULES, ScheduleConfig, learning_rate_factor
 
 
 def factor(step, progress=0.0, **settings):
@@ -98,4 +98,4 @@ def test_no_schedule_ever_leaves_zero_to_one():
 )
 def test_nonsense_is_refused(settings):
     with pytest.raises(UserError, match=r"schedule\."):
-        check_schedule(ScheduleConfig(**settings))
+        ScheduleConfig(**settings).check()

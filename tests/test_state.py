@@ -29,7 +29,7 @@ def make_state():
 
 
 def make_folder(directory, writer):
-    return StateFolder(directory, keep=1, world=World(), writer=writer)
+    return StateFolder(directory, keep=1, vocab_size=40, world=World(), writer=writer)
 
 
 def learn(state):

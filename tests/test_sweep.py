@@ -5,14 +5,13 @@ import math
 import signal
 
 import pytest
-from hydra.errors import MissingConfigException
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from small_runs import call, options, start, wait_for_log, write_corpus
-from translate import train
-from translate.config.options import explain
-from translate.errors import DivergedError
+from translate.config.sweep import distribution, run_trial
+from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
 from translate.training.trial import Trial, read_trials
 
@@ -91,23 +90,35 @@ def trial(folder, number, **changes):
     return Trial(sweep=folder, number=number, metric="bleu", varied={"model.dropout": f"0.{number}"}, **changes)
 
 
-def test_a_trial_that_diverges_has_failed_and_others_go_on(tmp_path, monkeypatch):
+def test_a_trial_that_diverges_has_failed_and_others_go_on(tmp_path):
     def diverge(config, trial):
         raise DivergedError("the gradient was not finite")
 
-    monkeypatch.setattr(train, "train", diverge)
-    assert math.isnan(train.run_trial(TrainConfig(), trial(tmp_path, 0)))
-    monkeypatch.setattr(train, "train", lambda config, trial: 20.0)
-    assert train.run_trial(TrainConfig(), trial(tmp_path, 1)) == 20.0
+    assert math.isnan(run_trial(TrainConfig(), trial(tmp_path, 0), diverge))
+    assert run_trial(TrainConfig(), trial(tmp_path, 1), lambda config, trial: 20.0) == 20.0
     assert [row["outcome"] for row in read_trials(tmp_path)] == ["failed", "over"]
     assert "best of 3: trial 1, bleu 20.00" in trial(tmp_path, 2).record(10.0)
 
 
+class PrunesAll:
+    """A pruner that ends every trial early, and remembers what it was told."""
+
+    def __init__(self):
+        self.reports = []
+
+    def report(self, value, step):
+        self.reports.append((step, value))
+
+    def should_prune(self):
+        return True
+
+
 def test_a_bad_trial_at_its_end_is_over_and_not_ended_early(tmp_path):
-    bad = trial(tmp_path, 0, is_hopeless=lambda step, value: True)
-    bad.validated(10, 1.0, over=False)
-    assert bad.hopeless
-    bad.validated(20, 1.0, over=True)
+    bad = trial(tmp_path, 0, pruner=PrunesAll())
+    bad.report(10, 1.0, at_end=False)
+    assert bad.pruned
+    bad.report(20, 2.0, at_end=True)
+    assert bad.pruner.reports == [(10, 1.0), (20, 2.0)]
     assert "trial 0 over" in bad.record(1.0)
 
 
@@ -122,19 +133,30 @@ def test_of_trials_with_equal_scores_the_one_of_lower_loss_is_best(tmp_path):
     assert [row["loss"] for row in read_trials(tmp_path)] == ["6.2000", "5.3000", "5.4000", "nan", "", ""]
 
 
-def test_a_signal_ends_the_sweep(tmp_path, monkeypatch):
-    abandoned = []
-    monkeypatch.setattr(train, "train", lambda config, trial: None)
-    with pytest.raises(SystemExit) as left:
-        train.run_trial(TrainConfig(), trial(tmp_path, 0, abandon=lambda: abandoned.append(True)))
-    assert left.value.code == 0
-    assert abandoned == [True]
+def test_a_trial_that_a_signal_ends_is_not_recorded(tmp_path):
+    assert run_trial(TrainConfig(), trial(tmp_path, 0), lambda config, trial: None) is None
     assert read_trials(tmp_path) == []
 
 
 def test_a_missing_extra_is_named():
-    error = MissingConfigException("not there", "hydra/sweeper/optuna")
-    assert "pip install 'translate-seq2seq[sweep]'" in explain(error, [])
+    with pytest.raises(UserError, match=r"sweep=optuna needs .*pip install 'translate-seq2seq\[sweep\]'"):
+        import_extra("optuna_of_nobody", extra="sweep", purpose="sweep=optuna")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("x=interval(0.0,0.4)", "FloatDistribution(high=0.4, log=False, low=0.0, step=None)"),
+        ("x=tag(log,interval(1e-4,1e-2))", "FloatDistribution(high=0.01, log=True, low=0.0001, step=None)"),
+        ("x=int(interval(2,6))", "IntDistribution(high=6, log=False, low=2, step=1)"),
+        ("x=range(2,7,2)", "IntDistribution(high=6, log=False, low=2, step=2)"),
+        ("x=choice(128,192)", "CategoricalDistribution(choices=(128, 192))"),
+        ("x=adamw,muon", "CategoricalDistribution(choices=('adamw', 'muon'))"),
+    ],
+)
+def test_sweeps_of_the_command_line_become_distributions(word, expected):
+    pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    assert repr(distribution(OverridesParser.create().parse_override(word))) == expected
 
 
 def test_a_search_is_not_taken_for_a_single_run(corpus, tmp_path):
@@ -149,15 +171,14 @@ def test_optuna_ends_bad_trials_early_and_goes_on_with_its_study(corpus, tmp_pat
     optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
     arguments = [
         "sweep=optuna",
-        "hydra.sweeper.direction=minimize",
         "pruning.trials=1",
         "pruning.validations=1",
         # nothing is learned with the second
         "optimizer.learning_rate=choice(5e-3,1e-9)",
-        "hydra.sweeper.sampler.seed=3",
+        "sweep.seed=3",
     ]
     changes = {"validation__metric": "loss", "optimizer__learning_rate": None, "run__max_steps": 20}
-    result = sweep(corpus, tmp_path / "search", *arguments, "hydra.sweeper.n_trials=4", name="search", **changes)
+    result = sweep(corpus, tmp_path / "search", *arguments, "sweep.trials=4", name="search", **changes)
     assert result.returncode == 0, result.stderr.decode()
     rows = read_trials(tmp_path / "search")
     rates = [float(row["optimizer.learning_rate"]) for row in rows]
@@ -167,7 +188,7 @@ def test_optuna_ends_bad_trials_early_and_goes_on_with_its_study(corpus, tmp_pat
         if rate == 1e-9:
             assert row["outcome"] == "ended early"
             assert not (tmp_path / "search" / f"trial-{int(row['trial']):03}" / "evaluation").exists()
-    more = sweep(corpus, tmp_path / "search", *arguments, "hydra.sweeper.n_trials=1", name="search", **changes)
+    more = sweep(corpus, tmp_path / "search", *arguments, "sweep.trials=1", name="search", **changes)
     assert more.returncode == 0, more.stderr.decode()
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path}/search/study.db")
     assert [one.state.name for one in study.trials] == ["COMPLETE"] * 5
@@ -189,6 +210,7 @@ def test_a_search_that_is_ended_begins_its_trial_anew(corpus, tmp_path):
     assert b"Traceback" not in errors
     result = call("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
     assert result.returncode == 0, result.stderr.decode()
+    assert b"warning: hydra.sweeper.n_trials is an option of earlier versions; write sweep.trials=1\n" in result.stderr
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db")
     assert [one.state.name for one in study.trials] == ["FAIL", "COMPLETE"]
     assert study.trials[0].params == study.trials[1].params

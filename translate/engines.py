@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from translate.decoding.native_engine import NativeEngine
 
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from types import ModuleType
 
@@ -31,3 +32,21 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:  # also of a package that is there and lacks a library of the system
         raise UserError(f"{purpose} needs an extra package ({error}): {install_command(extra)}") from None
+
+
+def require_at_least(key: str, value: float, least: float) -> None:
+    """Raise UserError for a value of an option that is too small, or not a number."""
+    if not value >= least:  # also of NaN
+        raise UserError(f"{key} ({value}) must be at least {least}")
+
+
+def require_above(key: str, value: float, bound: float) -> None:
+    """Raise UserError for a value of an option that is not a finite number above a bound."""
+    if not (value > bound and math.isfinite(value)):
+        raise UserError(f"{key} ({value}) must be a number above {bound}")
+
+
+def require_share(key: str, value: float) -> None:
+    """Raise UserError for a share that is not in [0, 1)."""
+    if not 0 <= value < 1:
+        raise UserError(f"{key} ({value}) must be at least 0 and below 1")

@@ -35,7 +35,7 @@ def explain(config: ExplainConfig) -> None:
     print(f"{len(explanations):,} sentences, {ignoring:,} with ignored source tokens: {pages}")
 
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger("translate.explain")
 
 
 @dataclass(kw_only=True)

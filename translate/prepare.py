@@ -14,7 +14,7 @@ from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.folders import claimed
 from translate.tokenizer import TokenizerConfig
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger("translate.prepare")
 
 
 @dataclass(kw_only=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-import sys
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -14,19 +12,18 @@ import torch
 from translate.adaptation import ADAPTATIONS
 from translate.adaptation.files import base_model_config, begin_from, load_base_model
 from translate.checkpoint import vocabularies_of
-from translate.config import Variants, run_command
-from translate.config.sweep import current_trial
+from translate.config import run_command
 from translate.data.encoders import make_encodings
 from translate.data.loader import Curriculum, Loader
 from translate.data.prepare import prepare
 from translate.device import choose_device, tune_process
 from translate.distributed import join_world
-from translate.errors import DivergedError
+from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, build_model
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run, take_up_changes
-from translate.training.config import TrainConfig, check
+from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation
 from translate.training.manifest import describe_run, keep_held_out, log_description
 from translate.training.optimizer import make_optimizer
@@ -37,7 +34,6 @@ from translate.training.step import train_step
 from translate.training.stopping import (
     StopSignals,
     bound_reached,
-    check_divergence,
     fraction_done,
     learning_rate,
     require_best,
@@ -48,13 +44,7 @@ from translate.training.tracking import Reporter
 from translate.training.trial import Trial
 from translate.training.validation import Validator
 
-logger = logging.getLogger("translate")
-
-VARIANTS: Variants = {
-    "model": {name: config for name, (config, _) in ARCHITECTURES.items()},
-    "adapt": {name: config for name, (config, _) in ADAPTATIONS.items()},
-}
-ADDITIONS = {"auxiliary": {name: config for name, (config, _) in AUXILIARY_LOSSES.items()}}
+logger = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
@@ -71,7 +61,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         folder = stack.enter_context(RunFolder(config.run.dir))
         stack.enter_context(errors_logged(folder.log_file))
         config = replace(config, model=base_model_config(config.adapt, config.model))
-        check(config)
+        config.check()
         tune_process(config.compute.threads)
         device = choose_device(config.compute.device)
         world = stack.enter_context(join_world(device))
@@ -103,7 +93,10 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        states = StateFolder(folder.states, keep=config.run.keep, world=world, writer=folder.writer)
+        vocab_size = data.tokenizer.target_vocab_size
+        states = StateFolder(
+            folder.states, keep=config.run.keep, vocab_size=vocab_size, world=world, writer=folder.writer
+        )
         states.restore_newest(state)
         started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 
@@ -151,8 +144,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             state.advance(update, target_tokens=pending.target_tokens)
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
             is_due = states.overdue or any(state.step % every == 0 for every in intervals)
-            reporter.collect(state, pending, wait=is_due)
-            check_divergence(config, state, states, vocab_size=data.tokenizer.target_vocab_size)
+            reporter.collect(state, states, pending, wait=is_due)
 
             if state.step % config.run.log_every == 0:
                 reporter.log(state)
@@ -161,8 +153,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             if state.step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
 
-        reporter.collect(state, wait=True)
-        check_divergence(config, state, states, vocab_size=data.tokenizer.target_vocab_size)
+        reporter.collect(state, states, wait=True)
         if not signals.received and state.progress.validated < state.step:
             validate(config, validator, state, models, reporter, trial)
             save(state, states, models)
@@ -173,7 +164,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if signals.received:
             return None
         require_best(config, state, states)
-        if trial is not None and trial.hopeless:
+        if trial is not None and trial.pruned:
             reporter.hparams(state)
         else:
             final_evaluation(config, data, state, states, validator, models, reporter)
@@ -199,7 +190,7 @@ def validate(
     if best:
         models.save(models.folder.best, state.weights, step=state.step)
     if trial is not None:
-        trial.validated(state.step, value, over=bool(bound_reached(config.run, state.progress)))
+        trial.report(state.step, value, at_end=bool(bound_reached(config.run, state.progress)))
     reporter.validation(validation, validator, step=state.step, best=best)
 
 
@@ -209,33 +200,20 @@ def save(state: TrainState, states: StateFolder, models: ModelWriter) -> None:
         models.save(models.folder.last, state.weights, step=state.step)
 
 
-def run(config: TrainConfig) -> float | None:
-    """Train once, as configured, or as one trial of a sweep."""
-    trial = current_trial(config)
-    if trial is None:
-        return _train(config)
-    return run_trial(replace(config, run=replace(config.run, dir=str(trial.folder))), trial)
-
-
-def run_trial(config: TrainConfig, trial: Trial) -> float:
-    """One run of a sweep; its value, not a number where training diverged. A signal ends the whole sweep."""
-    try:
-        value = _train(config, trial)
-    except DivergedError as error:
-        print(f"error: {error}", file=sys.stderr)  # the log has it already
-        value = math.nan
-    if value is None:
-        trial.abandon()
-        sys.exit(0)
-    logger.info(trial.record(value))
-    return value
-
-
-def _train(config: TrainConfig, trial: Trial | None = None) -> float | None:
+def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
+    """Train, with back-translation if that is configured; trial: of a sweep. Returns the best validation score."""
+    if trial is None and config.sweep.method is SweepMethod.optuna:
+        raise UserError("sweep=optuna makes many runs: add --multirun")
     if config.back_translation.monolingual:
         return back_translate(config, trial, train=train)
     return train(config, trial)
 
 
 if __name__ == "__main__":
-    run_command("train", TrainConfig, run, variants=VARIANTS, additions=ADDITIONS)
+    run_command(
+        "train",
+        TrainConfig,
+        run,
+        choices={"model": ARCHITECTURES, "adapt": ADAPTATIONS},
+        additions={"auxiliary": AUXILIARY_LOSSES},
+    )

@@ -12,6 +12,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.errors import require_at_least
+
 BATCHES_OF_A_GROUP = 8
 GROUPS_AT_ONCE = 16
 Item = TypeVar("Item")
@@ -22,10 +24,22 @@ Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 @dataclass(kw_only=True)
 class BatchConfig:
-    tokens: int = 4096  # at most so many on either side of a batch, padding included, and so many rows of logits
-    accumulation: int = 1  # batches per update, on each device
-    length_multiple: int = 2  # lengths are rounded up, so that shapes recur and kernels can be reused
+    """Size of batches.
+
+    tokens             most tokens on either side of a batch, padding included, and most rows of logits
+    accumulation       batches per update, on each device
+    length_multiple    lengths are rounded up, so that shapes recur and kernels can be reused
+    sentence_multiple  likewise the number of sentences, rounded down
+    """
+
+    tokens: int = 4096
+    accumulation: int = 1
+    length_multiple: int = 2
     sentence_multiple: int = 8
+
+    def check(self) -> None:
+        for key, value in vars(self).items():
+            require_at_least(f"batch.{key}", value, 1)
 
 
 @dataclass(frozen=True, eq=False)

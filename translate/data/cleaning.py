@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.errors import require_at_least
 from translate.text import find_control
 
 _EXAMPLES_PER_REASON = 3
@@ -43,6 +44,10 @@ class CleaningConfig:
     max_ratio: float = 4.0
     min_ratio_bytes: int = 40
     max_tokens: int = 256
+
+    def check(self) -> None:
+        for key in ("max_characters", "max_ratio", "min_ratio_bytes", "max_tokens"):
+            require_at_least(f"data.cleaning.{key}", getattr(self, key), 0)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from translate.data.cleaning import CleaningConfig
 from translate.data.corpora import CorpusConfig, phase_starts
@@ -18,7 +19,7 @@ _RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
 class DataConfig:
     """The corpora of one translation direction.
 
-    root, train_stem  not read here: for ${data.root} and ${data.train_stem} in file names
+    root, train_stem  for ${data.root} and ${data.train_stem} in file names
     cache       the folder for everything that prepare() makes
     additional  more training corpora, mixed in by their weight
     valid       held out from train when nothing says where it is, and so is test then
@@ -35,6 +36,17 @@ class DataConfig:
     valid: CorpusConfig = field(default_factory=CorpusConfig)
     test: CorpusConfig = field(default_factory=CorpusConfig)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
+
+
+def check_root(data: DataConfig) -> None:
+    """Raise UserError if data.root, which the training text's file name begins with, is no folder."""
+    root, train = Path(data.root), Path(data.train.path or data.train.source)
+    if data.root and train.is_relative_to(root) and not root.exists():
+        raise UserError(
+            f"data.root={data.root}: there is no such folder (looked from {Path.cwd()}); name the corpus's folder, or "
+            "your own text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is in the "
+            "project's repository and not in its wheel"
+        )
 
 
 def training_corpora(data: DataConfig) -> list[tuple[str, CorpusConfig]]:

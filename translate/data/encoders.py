@@ -16,6 +16,7 @@ from translate.data.batching import Indices
 from translate.data.collate import Side
 from translate.data.encoded import EncodedCorpus, Ids
 from translate.data.loader import Encoder, Encoding
+from translate.errors import require_at_least, require_share
 from translate.special_tokens import EOS
 from translate.tokenizer import Tokenizer
 
@@ -38,6 +39,10 @@ class SamplingConfig:
         """True if the run samples at all."""
         return bool(self.source or self.target)
 
+    def check(self) -> None:
+        for key, value in vars(self).items():
+            require_share(f"sampling.{key}", value)
+
 
 @dataclass(kw_only=True)
 class SwitchOutConfig:
@@ -46,6 +51,10 @@ class SwitchOutConfig:
 
     source: float = 0.0
     target: float = 0.0
+
+    def check(self) -> None:
+        for key, value in vars(self).items():
+            require_at_least(f"switch_out.{key}", value, 0)
 
 
 def make_encodings(

@@ -32,7 +32,7 @@ from translate.data.batching import (
 from translate.data.collate import Side, pack_batch, pad_batch
 from translate.distributed import World
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 UPDATES_AHEAD = 4
 

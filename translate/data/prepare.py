@@ -16,6 +16,7 @@ from translate.data.clean_text import CleanText, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.config import (
     DataConfig,
+    check_root,
     corpus_tags,
     evaluation_corpora,
     evaluation_settings,
@@ -102,6 +103,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
+    check_root(data)
     corpus_tags(data)  # for its errors
     corpora, given = training_corpora(data), evaluation_corpora(data)
     snapshot = Snapshot.take(given + corpora)

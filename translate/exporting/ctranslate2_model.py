@@ -33,7 +33,7 @@ from translate.tokenizer import Tokenizer
 CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
 CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
 from translate.text import count_lines, normalise, read_lines, write_lines
-from translate.training.config import BackTranslationConfig, TrainConfig, check
+from translate.training.config import BackTranslationConfig, TrainConfig
 from translate.training.parallel import training_precision, validation_precision
 from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.trial import Trial
@@ -48,7 +48,7 @@ KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "ta
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 # newer than the first keys: where they are off the key is that of an older version, whose translations stay valid
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 Train = Callable[..., float | None]
 
@@ -61,7 +61,7 @@ def back_translate(config: TrainConfig, trial: Trial | None = None, *, train: Tr
     Raises UserError where a file or a setting is at fault.
     """
     _check(config)
-    check(config)
+    config.check()
     directory = Path(config.run.dir)
     with RunFolder(directory) as folder:
         if int(os.environ.get("RANK", "0")) == 0:

@@ -28,7 +28,7 @@ from translate.training.state import StateFolder, TrainState
 from translate.training.stopping import fraction_done, learning_rate
 from translate.training.validation import Validator
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 _BUILT = "the model was built with it"
 _ORDER = "it decides the order of the training pairs"
@@ -96,6 +96,7 @@ RULES: dict[str, Rule] = {
     "run.patience": RECORDED,
     "run.save_every": RECORDED,
     "pruning": FREE,
+    "sweep": FREE,
 }
 
 _BOUNDS = ("run.max_steps", "run.max_epochs", "run.max_minutes")

@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from translate.adaptation.config import AdaptConfig
 from translate.data.batching import BatchConfig
 from translate.data.config import DataConfig, training_corpora
 from translate.data.encoders import SamplingConfig, SwitchOutConfig
 from translate.decoding.config import SearchConfig, Split
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least, require_share
 from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
 from translate.tokenizer import TokenizerConfig
-from translate.training.optimizer import OptimizerConfig, ScheduleConfig, check_schedule
-from translate.training.parallel import ComputeConfig, check_training_precision
+from translate.training.optimizer import OptimizerConfig, ScheduleConfig
+from translate.training.parallel import ComputeConfig
+
+LOSS = "loss"  # as a validation metric
 
 
 @dataclass(kw_only=True)
 class LossConfig:
+    """Cross entropy with label smoothing (Szegedy et al. 2016)."""
+
     label_smoothing: float = 0.1
+
+    def check(self) -> None:
+        require_share("loss.label_smoothing", self.label_smoothing)
 
 
 @dataclass(kw_only=True)
 class AveragingConfig:
-    """ema_decay of the running average that is validated and kept (0: the raw weights are); last is how many
-    checkpoints the average at the end is made of (0: none is made)."""
+    """Averages of weights.
+
+    ema_decay  of the running average that is validated and kept; 0: the raw weights are
+    last       number of checkpoints that the average at the end is made of; 0: none is made
+    """
 
     ema_decay: float = 0.999
     last: int = 5
+
+    def check(self) -> None:
+        require_share("averaging.ema_decay", self.ema_decay)
+        require_at_least("averaging.last", self.last, 0)
 
 
 @dataclass(kw_only=True)
@@ -52,6 +66,17 @@ class ValidationConfig:
     samples: int = 6
     attention_maps: int = 3
 
+    def check(self) -> None:
+        require_at_least("validation.every", self.every, 1)
+        for key in ("batch_tokens", "samples", "attention_maps"):
+            require_at_least(f"validation.{key}", getattr(self, key), 0)
+        if self.metric not in (choices := [*self.metrics, LOSS]):
+            raise UserError(
+                f"validation.metric={self.metric} is none of validation.metrics and loss: {', '.join(choices)}"
+            )
+        if self.tokenize:
+            check_tokenizer(self.tokenize, key="validation.tokenize")
+
 
 @dataclass(kw_only=True)
 class RunConfig:
@@ -70,6 +95,23 @@ class RunConfig:
     save_every: int = 1000
     keep: int = 5
     max_skipped: int = 20
+
+    @property
+    def has_bound(self) -> bool:
+        """True if the length of the run is known from its start."""
+        return bool(self.max_steps or self.max_epochs or self.max_minutes)
+
+    def check(self) -> None:
+        if not self.dir:
+            raise UserError("run.dir is empty: name a folder for the run")
+        for key in ("log_every", "save_every", "keep", "max_skipped"):
+            require_at_least(f"run.{key}", getattr(self, key), 1)
+        for key in ("max_steps", "max_epochs", "max_minutes", "patience"):
+            require_at_least(f"run.{key}", getattr(self, key), 0)
+        if not (self.has_bound or self.patience):
+            raise UserError(
+                "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
+            )
 
 
 @dataclass(kw_only=True)
@@ -101,6 +143,40 @@ class PruningConfig:
     trials: int = 4
     validations: int = 2
 
+    def check(self) -> None:
+        require_at_least("pruning.trials", self.trials, 0)
+        require_at_least("pruning.validations", self.validations, 1)
+
+
+class SweepMethod(StrEnum):
+    """Source of a sweep's trials: all combinations of values, or Optuna's draws."""
+
+    grid = "grid"
+    optuna = "optuna"
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """Search for settings, by the train command with --multirun.
+
+    trials          drawn by one command (optuna)
+    startup_trials  drawn at random before those before guide the search
+    seed            of the draws
+    params          option -> its values: interval(0.0, 0.4), choice(2, 4), range(1, 9), tag(log, interval(1e-4, 1e-2))
+    storage         URL of the study's database; "": a file in run.dir
+    """
+
+    method: SweepMethod = SweepMethod.grid
+    trials: int = 12
+    startup_trials: int = 5
+    seed: int = 1
+    params: dict[str, str] = field(default_factory=dict)
+    storage: str = ""
+
+    def check(self) -> None:
+        for key in ("trials", "startup_trials"):
+            require_at_least(f"sweep.{key}", getattr(self, key), 1)
+
 
 @dataclass(kw_only=True)
 class TrainConfig:
@@ -130,10 +206,39 @@ class TrainConfig:
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
 
+    def check(self) -> None:
+        """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
+        for part in vars(self).values():
+            if hasattr(part, "check") and part is not self.model:
+                part.check()
+        self._check_losses()
+        self._check_times()
+        require_at_least("run.keep", self.run.keep, self.averaging.last)
+        if not 0 < self.data.cleaning.max_tokens <= self.model.max_length:
+            raise UserError(
+                f"data.cleaning.max_tokens ({self.data.cleaning.max_tokens}) must lie between 1 and "
+                f"model.max_length ({self.model.max_length}): longer sentences do not fit into the model"
+            )
 
-LOSS = "loss"
+    def _check_losses(self) -> None:
+        for name, auxiliary in self.auxiliary.items():
+            require_share(f"auxiliary.{name}.start", auxiliary.start)
+            if auxiliary.NEEDS_ATTENTION and not self.model.has_attention:
+                raise UserError(f"auxiliary={name} looks at attention, and the model has none")
+
+    def _check_times(self) -> None:
+        """A share of the run has a meaning only where the length of the run is known."""
+        if self.run.has_bound:
+            return
+        timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
+        timed += [f"start or end of {key}" for key, corpus in training_corpora(self.data) if not corpus.is_permanent]
+        if self.sampling.is_on and self.sampling.start:
+            timed.insert(0, "sampling.start")
+        if timed:
+            raise UserError(f"{timed[0]} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")
 
 
 def is_minimised(metric: str) -> bool:
@@ -154,90 +259,3 @@ def is_better(
     if value == best and loss is not None:
         return best_loss is None or not loss >= best_loss
     return value < best if is_minimised(metric) else value > best
-
-
-def check(config: TrainConfig) -> None:
-    """Raise UserError for values that make no sense, before any work starts."""
-    _check_ranges(config)
-    _check_choices(config)
-    _check_bounds(config)
-    check_schedule(config.schedule)
-    config.search.check()
-
-
-def _check_ranges(config: TrainConfig) -> None:
-    at_least = {
-        "batch.tokens": (config.batch.tokens, 1),
-        "batch.accumulation": (config.batch.accumulation, 1),
-        "batch.length_multiple": (config.batch.length_multiple, 1),
-        "batch.sentence_multiple": (config.batch.sentence_multiple, 1),
-        "validation.every": (config.validation.every, 1),
-        "run.log_every": (config.run.log_every, 1),
-        "run.save_every": (config.run.save_every, 1),
-        "run.keep": (config.run.keep, max(1, config.averaging.last)),
-        "run.max_skipped": (config.run.max_skipped, 1),
-        "run.max_steps": (config.run.max_steps, 0),
-        "run.max_epochs": (config.run.max_epochs, 0),
-        "run.max_minutes": (config.run.max_minutes, 0),
-        "run.patience": (config.run.patience, 0),
-        "averaging.last": (config.averaging.last, 0),
-        "optimizer.learning_rate": (config.optimizer.learning_rate, 0),
-        "optimizer.clip_norm": (config.optimizer.clip_norm, 0),
-        "switch_out.source": (config.switch_out.source, 0),
-        "switch_out.target": (config.switch_out.target, 0),
-        "pruning.trials": (config.pruning.trials, 0),
-        "pruning.validations": (config.pruning.validations, 1),
-    }
-    for key, (value, least) in at_least.items():
-        if value < least or math.isnan(value):
-            raise UserError(f"{key} ({value}) must be at least {least}")
-    for key, share in {
-        "loss.label_smoothing": config.loss.label_smoothing,
-        "averaging.ema_decay": config.averaging.ema_decay,
-        "sampling.source": config.sampling.source,
-        "sampling.target": config.sampling.target,
-        "sampling.start": config.sampling.start,
-    }.items():
-        if not 0 <= share < 1:
-            raise UserError(f"{key} ({share}) must be at least 0 and below 1")
-
-
-def _check_choices(config: TrainConfig) -> None:
-    check_training_precision(config.compute.precision)
-    if len(config.optimizer.betas) != 2:
-        raise UserError(f"optimizer.betas ({config.optimizer.betas}) must be two numbers")
-    if config.validation.metric not in (choices := [*config.validation.metrics, LOSS]):
-        raise UserError(
-            f"validation.metric={config.validation.metric} is none of validation.metrics and loss: {', '.join(choices)}"
-        )
-    if config.validation.tokenize:
-        check_tokenizer(config.validation.tokenize, key="validation.tokenize")
-    for name, auxiliary in config.auxiliary.items():
-        if not 0 <= auxiliary.start < 1:
-            raise UserError(f"auxiliary.{name}.start ({auxiliary.start}) must be at least 0 and below 1")
-        if auxiliary.NEEDS_ATTENTION and not config.model.has_attention:
-            raise UserError(f"auxiliary={name} looks at attention, and the model has none")
-
-
-def _check_bounds(config: TrainConfig) -> None:
-    run = config.run
-    if not run.dir:
-        raise UserError("run.dir is empty: name a folder for the run")
-    bounded = run.max_steps or run.max_epochs or run.max_minutes
-    if not (bounded or run.patience):
-        raise UserError("the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience")
-    if not bounded and (timed := next(_timed_parts(config), "")):
-        raise UserError(f"{timed} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")
-    if not 0 < config.data.cleaning.max_tokens <= config.model.max_length:
-        raise UserError(
-            f"data.cleaning.max_tokens ({config.data.cleaning.max_tokens}) must lie between 1 and "
-            f"model.max_length ({config.model.max_length}): longer sentences do not fit into the model"
-        )
-
-
-def _timed_parts(config: TrainConfig) -> Iterator[str]:
-    """The names of settings that say when something begins or ends."""
-    if config.sampling.is_on and config.sampling.start:
-        yield "sampling.start"
-    yield from (f"auxiliary.{name}.start" for name, loss in config.auxiliary.items() if loss.start)
-    yield from (f"start or end of {key}" for key, corpus in training_corpora(config.data) if not corpus.is_permanent)

@@ -23,7 +23,7 @@ from translate.training.state import StateFolder, TrainState, saved_states
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 
 def final_evaluation(

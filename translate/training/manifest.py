@@ -42,7 +42,7 @@ from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder
 from translate.training.validation import Validator, tokenizer_of_new_run
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 # entries of the manifest that follow settings which may change in a run
 _FOLLOWING = ("source_language", "target_language")
@@ -163,8 +163,11 @@ def provenance() -> dict[str, Any]:
 
 def _commit() -> str:
     """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
+    root = Path(translate.__file__).parent.parent
+    if not (root / ".git").exists():  # an installed package; git would find the repository of somebody's environment
+        return ""
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

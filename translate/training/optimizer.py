@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from translate.checkpoint import Weights
-from translate.errors import UserError
+from translate.errors import UserError, require_above, require_at_least, require_share
 from translate.models.seq2seq import Seq2Seq
 
 
@@ -27,15 +27,32 @@ class OptimizerName(StrEnum):
 
 @dataclass(kw_only=True)
 class OptimizerConfig:
-    """name  muon: matrices between the embeddings and the output get orthogonal updates, all else AdamW's"""
+    """Settings of the optimiser.
+
+    name           muon: matrices between the embeddings and the output get orthogonal updates, all else AdamW's
+    learning_rate  the peak, which the schedule scales
+    momentum       of Muon
+    weight_decay   of matrices; biases and norms are left alone
+    clip_norm      most length of all gradients together; 0: any
+    """
 
     name: OptimizerName = OptimizerName.adamw
-    learning_rate: float = 1e-3  # the peak; the schedule scales it
+    learning_rate: float = 1e-3
     betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
     epsilon: float = 1e-9
-    momentum: float = 0.95  # Muon's
-    weight_decay: float = 0.01  # of matrices; biases and norms are left alone
-    clip_norm: float = 1.0  # of all gradients together; 0 switches it off
+    momentum: float = 0.95
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+    def check(self) -> None:
+        for key in ("learning_rate", "weight_decay", "clip_norm"):
+            require_at_least(f"optimizer.{key}", getattr(self, key), 0)
+        require_above("optimizer.epsilon", self.epsilon, 0)
+        require_share("optimizer.momentum", self.momentum)
+        if len(self.betas) != 2:
+            raise UserError(f"optimizer.betas ({self.betas}) must be two numbers")
+        for beta in self.betas:
+            require_share("optimizer.betas", beta)
 
 
 def make_optimizer(model: Seq2Seq, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -121,6 +138,16 @@ class ScheduleConfig:
     decay_share: float = 0.2  # of the run, spent going down: warmup_stable_decay only
     final_factor: float = 0.0  # what is left at the end: cosine and warmup_stable_decay
 
+    def check(self) -> None:
+        if self.name not in SCHEDULES:
+            raise UserError(f"schedule.name={self.name} is none of {', '.join(SCHEDULES)}")
+        for key in ("warmup_steps", "max_warmup_steps"):
+            if (steps := getattr(self, key)) is not None:
+                require_at_least(f"schedule.{key}", steps, 0)
+        for key in ("decay_share", "final_factor"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"schedule.{key} ({getattr(self, key)}) must lie between 0 and 1")
+
 
 def warmup_length(config: ScheduleConfig, *, step: int, progress: float) -> float:
     """Updates of the warm-up, as seen from update `step` of a run of which the share `progress` is over.
@@ -166,18 +193,6 @@ def learning_rate_factor(config: ScheduleConfig, *, step: int, progress: float) 
     factor = SCHEDULES[config.name](config, step, progress)
     warmup = warmup_length(config, step=step, progress=progress)
     return factor * min(1.0, step / warmup) if warmup else factor
-
-
-def check_schedule(config: ScheduleConfig) -> None:
-    """UserError for a schedule that does not exist or makes no sense."""
-    if config.name not in SCHEDULES:
-        raise UserError(f"schedule.name={config.name} is none of {', '.join(SCHEDULES)}")
-    for key in ("warmup_steps", "max_warmup_steps"):
-        if (steps := getattr(config, key)) is not None and steps < 0:
-            raise UserError(f"schedule.{key} ({steps}) must not be negative")
-    for key in ("decay_share", "final_factor"):
-        if not 0 <= getattr(config, key) <= 1:
-            raise UserError(f"schedule.{key} ({getattr(config, key)}) must lie between 0 and 1")
 
 
 class RunningAverage:

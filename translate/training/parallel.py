@@ -26,7 +26,7 @@ from translate.device import (
     use_tf32,
 )
 from translate.distributed import World
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least
 from translate.models.seq2seq import Output, Seq2Seq
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class ComputeConfig:
     precision: Precision = Precision.auto
     compile: bool = False
     threads: int = 0
+
+    def check(self) -> None:
+        check_training_precision(self.precision)
+        require_at_least("compute.threads", self.threads, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

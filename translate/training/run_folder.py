@@ -27,7 +27,7 @@ from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
 from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}

@@ -32,7 +32,7 @@ from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
 from translate.training.step import StepResult
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
 STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
@@ -191,12 +191,13 @@ class TrainState:
 class StateFolder:
     """The saved states of a run, of which the newest `keep` stay.
 
-    newest   step of the newest one; 0: there is none
-    overdue  a state could not be saved because its numbers were not finite: the next sound one is
+    vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
+    newest      step of the newest one; 0: there is none
+    overdue     a state could not be saved because its numbers were not finite: the next sound one is
     """
 
-    def __init__(self, path: Path, *, keep: int, world: World, writer: BackgroundWriter):
-        self.path, self.keep, self.world, self.writer = path, keep, world, writer
+    def __init__(self, path: Path, *, keep: int, vocab_size: int, world: World, writer: BackgroundWriter):
+        self.path, self.keep, self.vocab_size, self.world, self.writer = path, keep, vocab_size, world, writer
         self.newest = 0
         self.overdue = False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Self
 
@@ -84,7 +83,7 @@ def stop_reason(
     signals.received = bool(received)
     if signals.received:
         return "interrupted"
-    if trial is not None and trial.hopeless:
+    if trial is not None and trial.pruned:
         return "other trials were better at this step (pruning)"
     return bound_reached(run, state.progress)
 
@@ -104,7 +103,7 @@ def bound_reached(run: RunConfig, progress: RunProgress) -> str:
     return ""
 
 
-def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder, *, vocab_size: int) -> None:
+def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
     """Raise DivergedError after run.max_skipped diverged updates in a row, and remove the states saved since.
 
     The error tells how to continue from the newest state that is left.
@@ -113,8 +112,7 @@ def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder
     if progress.skipped_in_a_row < config.run.max_skipped:
         return
     states.wait()
-    kept = discard_diverged(states.path, progress, vocab_size=vocab_size) if states.world.is_main else 0
-    kept = states.world.from_main(kept)
+    kept = states.world.from_main(discard_diverged(states, progress) if states.world.is_main else 0)
     outcome = f"goes on from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
     raise DivergedError(
         f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
@@ -124,14 +122,14 @@ def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder
     )
 
 
-def discard_diverged(directory: Path, progress: RunProgress, *, vocab_size: int) -> int:
+def discard_diverged(states: StateFolder, progress: RunProgress) -> int:
     """Remove the states that were saved after training had diverged; the step of the newest left, 0 for none.
 
     A state goes if no update has succeeded since, or if its training loss was above twice the cross entropy of
     uniform guessing, ln vocab_size.
     """
-    most = 2 * math.log(vocab_size)
-    for folder in reversed(saved_states(directory)):
+    most = 2 * math.log(states.vocab_size)
+    for folder in reversed(saved_states(states.path)):
         saved = read_progress(folder)
         if saved.step < progress.last_success and not (saved.loss or 0.0) > most:
             return saved.step

@@ -24,11 +24,11 @@ from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder, TrainState
 from translate.training.step import PendingUpdate, StepResult
-from translate.training.stopping import expected_steps, fraction_done
+from translate.training.stopping import check_divergence, expected_steps, fraction_done
 from translate.training.trial import Trial
 from translate.training.validation import Validation, Validator
 
-logger = logging.getLogger("translate")
+logger = logging.getLogger(__name__)
 
 MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
 # settings that people compare runs by: TensorBoard's HParams tab grows unreadable with more
@@ -66,7 +66,7 @@ class Reporter:
         self._warned_of_warmup = self._described_splits = False
         start_log(path=folder.log_file, silent=not world.is_main)
         if trial is not None:
-            logger.info(trial.introduce())
+            logger.info(trial.describe())
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +87,13 @@ class Reporter:
         """A display of work between two updates, which is given the share that is done."""
         return lambda share: self._line.busy(task, share)
 
-    def collect(self, state: TrainState, pending: PendingUpdate | None = None, *, wait: bool) -> None:
-        """Count the results of the updates before `pending`; with wait that of `pending`, too."""
+    def collect(
+        self, state: TrainState, states: StateFolder, pending: PendingUpdate | None = None, *, wait: bool
+    ) -> None:
+        """Count the results of the updates before `pending`; with wait that of `pending`, too.
+
+        Raises DivergedError after too many updates in a row whose loss or gradient was not finite.
+        """
         if pending is not None:
             self._pending.append(pending)
         while len(self._pending) > (not wait):
@@ -99,6 +104,7 @@ class Reporter:
             elif str(skipped := state.progress.skipped).strip("0") == "1":  # 1, 10, 100, …
                 cause = "loss or gradient was not finite" if result.diverged else "loss scale of fp16 was too large"
                 logger.warning(f"step {result.step:,}: the {cause}, the update is skipped ({skipped:,} so far)")
+            check_divergence(self._config, state, states)
 
     def log(self, state: TrainState) -> None:
         """Show means over the updates since the last time, on the progress line and in TensorBoard."""

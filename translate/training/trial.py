@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from translate.files import ProcessLock
 from translate.text import write_lines
@@ -15,43 +16,52 @@ from translate.training.config import LOSS, is_better
 Row = dict[str, str]
 
 
+class Pruner(Protocol):
+    """Judge of running trials, such as optuna.Trial."""
+
+    def report(self, value: float, step: int) -> None: ...
+
+    def should_prune(self) -> bool: ...
+
+
 @dataclass(eq=False)
 class Trial:
     """One run of a sweep, in sweep/trial-NUMBER.
 
-    varied       option -> value, of the options that the sweep varies
-    is_hopeless  from step and metric of a validation, whether to end the trial there
-    abandon      called when a signal ends the trial
-    hopeless     whether it was ended early
-    loss         of the best validation, which decides between equal values of the metric
+    varied  option -> value, of the options that the sweep varies
+    pruner  decides which trials end early; None: none does
+    pruned  True once the trial was ended early
+    loss    of the best validation, which decides between equal values of the metric
     """
 
     sweep: Path
     number: int
     metric: str
     varied: Mapping[str, str]
-    is_hopeless: Callable[[int, float], bool] = lambda step, value: False
-    abandon: Callable[[], None] = lambda: None
-    hopeless: bool = field(default=False, init=False)
+    pruner: Pruner | None = None
+    pruned: bool = field(default=False, init=False)
     loss: float | None = field(default=None, init=False)
 
     @property
     def folder(self) -> Path:
         return self.sweep / f"trial-{self.number:03}"
 
-    def introduce(self) -> str:
+    def describe(self) -> str:
+        """Line for the log at the start of the trial."""
         return f"trial {self.number}: {_settings(self.varied)}"
 
-    def validated(self, step: int, value: float, *, over: bool) -> None:
-        """over: the run has reached its end, so that nothing can be ended early."""
-        self.hopeless = self.is_hopeless(step, value) and not over
+    def report(self, step: int, value: float, *, at_end: bool) -> None:
+        """Tell the pruner the metric of a validation; a trial at its end is not ended early."""
+        if self.pruner is not None:
+            self.pruner.report(value, step)
+            self.pruned = self.pruner.should_prune() and not at_end
 
     def record(self, value: float) -> str:
-        """Write how good it was into sweep/trials.tsv, where the trials of all sessions are; which is the best so far.
+        """Write the trial into sweep/trials.tsv, with those of all sessions; returns a line that names the best so far.
 
-        value: the metric; not a number where the run has failed.
+        value  the metric; NaN where the run has failed
         """
-        outcome = "failed" if math.isnan(value) else "ended early" if self.hopeless else "over"
+        outcome = "failed" if math.isnan(value) else "ended early" if self.pruned else "over"
         scores = {LOSS: "" if self.loss is None else f"{self.loss:.4f}"} | {self.metric: f"{value:.4f}"}
         own = {"trial": str(self.number), **scores, "outcome": outcome, **self.varied}
         with ProcessLock(self.sweep / ".trials.lock"):  # several processes may share a study
@@ -79,12 +89,12 @@ class Trial:
 
 
 def _settings(varied: Mapping[str, str]) -> str:
-    """For people: Optuna draws numbers of 17 digits."""
+    """Options with values short enough to read: Optuna draws numbers of 17 digits."""
     return "  ".join(f"{option}={_short(value)}" for option, value in varied.items())
 
 
 def _number(row: Row, column: str) -> float | None:
-    """None where there is none, as in tables of older versions and for runs that have failed."""
+    """A number of the table; None where there is none, as in tables of older versions and for runs that failed."""
     text = row.get(column) or "nan"
     return None if text == "nan" else float(text)
 
@@ -97,7 +107,7 @@ def _short(value: str) -> str:
 
 
 def read_trials(sweep: Path) -> list[Row]:
-    """The rows of trials.tsv; none where no trial is over."""
+    """Rows of trials.tsv; none before the first trial has ended."""
     path = sweep / "trials.tsv"
     if not path.exists():
         return []
