@@ -374,8 +374,18 @@ def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_p
     assert json.loads((trial.folder / "best" / "manifest.json").read_text())["averaged"] == manifest["averaged"]
 
 
+class PrunesAll:
+    """A pruner that ends every trial early."""
+
+    def report(self, value, step):
+        pass
+
+    def should_prune(self):
+        return True
+
+
 def test_a_trial_without_a_finite_validation_has_failed(corpus, tmp_path):
-    trial = Trial(sweep=tmp_path, number=0, metric="bleu", varied={}, is_hopeless=lambda step, value: True)
+    trial = Trial(sweep=tmp_path, number=0, metric="bleu", varied={}, pruner=PrunesAll())
     config = composed(options(corpus, trial.folder, **SHORT, **BLOWN_UP, averaging__last=0))
     assert math.isnan(run_trial(config, trial, train))
     assert [row["bleu"] for row in read_trials(tmp_path)] == ["nan"]
