@@ -20,11 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig
+from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import prepare
 from translate.text import write_lines
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 
 _NUM_WORDS = 200_000
 _CHUNK = 50_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 
-from translate.data.corpora import SEPARATOR
+from translate.data.readers import SEPARATOR
 from translate.text import read_lines
 
 _END = re.compile(r"(?<=[.!?])\s+(?=\S)| ?<nl> ?")

@@ -15,11 +15,10 @@ from dataclasses import replace
 
 import sentencepiece
 
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig
+from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import prepare
 from translate.text import read_lines
-from translate.tokenizer import TokenizerConfig, TokenizerType
+from translate.tokenizer_training import TokenizerConfig, TokenizerType
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from translate.batch import Batch, Tokens
 from translate.models.seq2seq import Output, Seq2Seq
-from translate.special_tokens import BOS, EOS
 from translate.text import TEXT_FORM
+from translate.tokenizer import BOS, EOS
 
 NextLogits = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 

@@ -17,8 +17,8 @@ from translate.checkpoint import load_model, save_model, weights_of
 from translate.data.collate import pad_batch
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.tokenizer import Tokenizer, TokenizerConfig
-from translate.tokenizer_training import train_tokenizer
+from translate.tokenizer import Tokenizer
+from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 
 CPU = torch.device("cpu")
 SENTENCES = [[5, 6, 7, 8], [9, 10], [11, 5, 12]]

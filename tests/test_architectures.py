@@ -15,7 +15,7 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
-from translate.special_tokens import BOS
+from translate.tokenizer import BOS
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import parallelize
 from translate.training.step import train_step

@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 
 from translate.data.batching import (
-    BATCHES_OF_A_GROUP,
+    BATCHES_PER_GROUP,
     GROUPS_AT_ONCE,
     BatchConfig,
+    BatchPlan,
     epoch_pairs,
     padding_share,
-    plan_grouped,
-    plan_packed,
-    plan_padded,
 )
 from translate.text import read_lines
 
-KINDS = [plan_padded, plan_packed, plan_grouped]
+PADDED, PACKED, GROUPED = {}, {"packed": True}, {"grouped": True}
+KINDS = [PADDED, PACKED, GROUPED]
 
 
 def some_lengths(count=2000):
@@ -24,15 +23,17 @@ def some_lengths(count=2000):
     return source, np.maximum(1, source + random.integers(-5, 6, count)).astype(np.int32)
 
 
-def plan(kind=plan_padded, *, seed=1, epoch=0, repeats=None, tokens=512, lengths=None):
-    source, target = lengths or some_lengths()
-    repeats = np.ones(len(source), np.float32) if repeats is None else repeats
-    return kind(source, target, repeats, config=BatchConfig(tokens=tokens), seed=seed, epoch=epoch)
+def plan(*, packed=False, grouped=False, seed=1, epoch=0, tokens=512, lengths=None):
+    lengths = lengths or some_lengths()
+    repeats = np.ones(len(lengths[0]), np.float32)
+    return BatchPlan(BatchConfig(tokens=tokens), packed).epoch(
+        lengths, repeats, seed=seed, epoch=epoch, grouped=grouped
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_pair_stands_in_one_batch(kind):
-    pairs = np.concatenate([batch.pairs for batch in plan(kind)])
+    pairs = np.concatenate([batch.pairs for batch in plan(**kind)])
     assert sorted(pairs) == list(range(2000))
 
 
@@ -44,9 +45,9 @@ def test_padded_batches_stay_within_the_budget():
         assert target[batch.pairs].max() < batch.target_length
 
 
-def test_packed_batches_stay_within_the_budget_and_leave_a_place():
+def test_packed_batches_stay_within_the_budget_and_leave_a_position_free():
     source, target = some_lengths()
-    for batch in plan(plan_packed):
+    for batch in plan(**PACKED):
         assert (source[batch.pairs] + 1).sum() < 512
         assert (target[batch.pairs] + 1).sum() < 512
 
@@ -54,7 +55,7 @@ def test_packed_batches_stay_within_the_budget_and_leave_a_place():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pair_longer_than_the_budget_stands_alone(kind):
     lengths = np.array([5, 900, 7], np.int32), np.array([6, 4, 8], np.int32)
-    batches = plan(kind, lengths=lengths)
+    batches = plan(**kind, lengths=lengths)
     assert [1] in [batch.pairs.tolist() for batch in batches]
     assert sorted(np.concatenate([batch.pairs for batch in batches])) == [0, 1, 2]
 
@@ -62,7 +63,7 @@ def test_a_pair_longer_than_the_budget_stands_alone(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_plan_is_a_function_of_seed_and_epoch(kind):
     def order(**where):
-        return [batch.pairs.tolist() for batch in plan(kind, **where)]
+        return [batch.pairs.tolist() for batch in plan(**kind, **where)]
 
     assert order(seed=3, epoch=5) == order(seed=3, epoch=5)
     assert order(seed=3, epoch=5) != order(seed=3, epoch=6)
@@ -70,21 +71,21 @@ def test_the_plan_is_a_function_of_seed_and_epoch(kind):
 
 
 def test_the_batches_of_a_group_are_all_its_pairs():
-    batches = plan(plan_grouped)
+    batches = plan(**GROUPED)
     groups = {id(batch.group): batch.group for batch in batches}.values()
     assert sorted(np.concatenate([group.pairs for group in groups])) == list(range(2000))
     assert all(len(group.pairs) == sum(group.sizes) for group in groups)
-    places = [(batch.group.number, batch.place) for batch in batches]
-    assert sorted(places) == sorted((group.number, place) for group in groups for place in range(len(group.sizes)))
+    indices = [(batch.group.number, batch.index) for batch in batches]
+    assert sorted(indices) == sorted((group.number, index) for group in groups for index in range(len(group.sizes)))
 
 
 def test_a_few_groups_at_a_time_are_mixed():
-    numbers = [batch.group.number for batch in plan(plan_grouped, tokens=64)]
+    numbers = [batch.group.number for batch in plan(**GROUPED, tokens=64)]
     assert len(set(numbers)) > 3 * GROUPS_AT_ONCE
     spans = [(numbers.index(number), len(numbers) - numbers[::-1].index(number)) for number in set(numbers)]
-    begun = [sum(first <= place < end for first, end in spans) for place in range(len(numbers))]
+    begun = [sum(first <= index < end for first, end in spans) for index in range(len(numbers))]
     assert max(begun) == GROUPS_AT_ONCE
-    assert len(set(numbers[:BATCHES_OF_A_GROUP])) > 2
+    assert len(set(numbers[:BATCHES_PER_GROUP])) > 2
 
 
 def test_weights_are_how_often_an_epoch_sees_a_pair():
@@ -110,4 +111,4 @@ def test_under_a_tenth_of_multi30k_is_padding(corpora_root, tokens):
     ]
     lengths = tuple(side.astype(np.int32) for side in sides)
     batches = plan(lengths=lengths, tokens=tokens)
-    assert padding_share(batches, *lengths) < 0.1
+    assert padding_share(batches, lengths) < 0.1

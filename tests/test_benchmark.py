@@ -34,11 +34,12 @@ from benchmarks.rounds import summarise, take_turns  # noqa: E402
 from benchmarks.session import Session, System, choose  # noqa: E402
 from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E402
 from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
-from translate import special_tokens  # noqa: E402
+from translate import tokenizer  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
+from translate.data.augmentation import PairEncoder  # noqa: E402
 from translate.data.batching import BatchConfig  # noqa: E402
 from translate.data.collate import pad_batch  # noqa: E402
-from translate.data.loader import Encoding, Loader, Place  # noqa: E402
+from translate.data.loader import UpdateStream  # noqa: E402
 from translate.distributed import World  # noqa: E402
 from translate.errors import UserError  # noqa: E402
 from translate.models import build_model  # noqa: E402
@@ -129,19 +130,10 @@ def test_every_way_of_batching_counts_the_tokens_of_the_corpus(data: dict[str, s
     assert corpus.lengths().target == expected
     assert corpus.lengths().source == int(found.train.source_lengths.sum()) + len(found.train)
 
-    loader = Loader(
-        found.train,
-        [Encoding(lambda pairs, seed: found.train.pairs(pairs))],
-        BatchConfig(tokens=SMALL.tokens),
-        seed=1,
-        packed=False,
-        world=World(),
-    )
-    epoch = []
-    for update in loader.updates(Place()):
-        epoch += update.batches
-        if update.after.epoch:
-            break
+    encoder, epoch = PairEncoder(found.train, found.tokenizer), []
+    with UpdateStream(found.train, encoder, BatchConfig(tokens=SMALL.tokens), seed=1, world=World()) as stream:
+        while not stream.position.epoch:
+            epoch += stream.next(0.0).batches
     assert sum(batch.num_target_tokens for batch in epoch) == expected
 
     for by_length in (True, False):
@@ -174,7 +166,7 @@ def test_corpus_is_read_as_it_was_written(tmp_path: Path):
 
 def test_peers_know_our_special_tokens():
     for name in ("PAD", "UNK", "BOS", "EOS"):
-        assert getattr(work_module, name) == getattr(special_tokens, name)
+        assert getattr(work_module, name) == getattr(tokenizer, name)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="transformers is not installed here")

@@ -13,8 +13,7 @@ from translate.errors import UserError
 from translate.folders import replaced_directory, restore_directory
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
-from translate.tokenizer import TokenizerConfig
-from translate.tokenizer_training import train_tokenizer
+from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 
 CPU = torch.device("cpu")
 LINES = [f"{number} sheep jump over the {number % 7} fences" for number in range(60)]

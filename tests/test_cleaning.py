@@ -78,8 +78,8 @@ def test_hashes_depend_on_text_and_on_where_the_sides_part():
 def test_the_table_counts_everything_once():
     report = CleaningReport(total=1000)
     for line in range(10):
-        report.drop(BLANK, example("data.train", line, "", "Hallo"))
-    report.drop(RATIO, example("data.train", 50, "x", "y" * 100))
+        report.drop(BLANK, [example("data.train", line, "", "Hallo")])
+    report.drop(RATIO, [example("data.train", 50, "x", "y" * 100)])
     assert report.kept == 989
     assert len(report.examples[BLANK]) == 3
     assert report.table().splitlines() == [

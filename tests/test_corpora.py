@@ -11,8 +11,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from translate.data.corpora import CORPORA, CorpusConfig, CorpusFormat, read_pairs, read_rows
-from translate.data.snapshot import content_hashes
+from translate.data.clean_text import content_hashes
+from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.readers import READERS, read_pairs, read_rows
 from translate.errors import UserError
 from translate.text import write_lines
 
@@ -83,7 +84,7 @@ def _hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 def test_every_format_has_a_test():
     # SQuAD's sources are made of two parts each: it has a test of its own
-    assert {*WRITERS, CorpusFormat.squad} == set(CORPORA) == set(CorpusFormat)
+    assert {*WRITERS, CorpusFormat.squad} == set(READERS) == set(CorpusFormat)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -128,7 +129,7 @@ def tsv(path: Path, source: str, target: str) -> CorpusConfig:
 def test_tsv_errors_name_file_line_and_column(tmp_path: Path):
     path = tmp_path / "pairs.tsv"
     write_lines(path, ["en\tde", "a\tb", "only one"])
-    with pytest.raises(UserError, match=r"data\.train: .*pairs\.tsv, line 3: column 2 is asked for; there are 1"):
+    with pytest.raises(UserError, match=r"data\.train: .*pairs\.tsv, line 3: column 2 of 1 is missing"):
         read(tsv(path, "en", "de"))
     with pytest.raises(UserError, match=r"line 1: no column 'fr' in the header, which has en, de"):
         read(tsv(path, "en", "fr"))

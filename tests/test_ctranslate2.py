@@ -36,9 +36,8 @@ from translate.models.attention_kernels import Weighting
 from translate.models.config import Tying
 from translate.models.layers import Activation, Norm, Positions
 from translate.models.transformer import NormOrder, Transformer, TransformerConfig
-from translate.special_tokens import BOS, EOS
-from translate.tokenizer import Tokenizer, TokenizerConfig
-from translate.tokenizer_training import train_tokenizer
+from translate.tokenizer import BOS, EOS, Tokenizer
+from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 
 CPU = torch.device("cpu")
 SIZES = {"d_model": 16, "ffn_dim": 24, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 1, "max_length": 30}

@@ -9,12 +9,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusFormat
+from translate.data.corpora import CorpusFormat, DataConfig
 from translate.data.prepare import prepare
 from translate.errors import UserError
 from translate.text import write_lines
-from translate.tokenizer import TokenizerConfig, TokenizerType
+from translate.tokenizer_training import TokenizerConfig, TokenizerType
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SCHEMAS = {"data": DataConfig, "tokenizer": TokenizerConfig}

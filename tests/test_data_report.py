@@ -11,8 +11,7 @@ import pytest
 from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.prepare import prepare
-from translate.data.report import DataReport, data_report
-from translate.data.statistics import repeated, shared_with
+from translate.data.report import DataReport, data_report, repeated, shared_with
 from translate.data.text_profile import Profiler
 
 

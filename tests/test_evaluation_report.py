@@ -12,7 +12,7 @@ import torch
 
 from fake_models import CharacterTokenizer, copy_model
 from small_runs import call
-from translate.data.prepare import ParallelText
+from translate.data.corpora import ParallelText
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import BLANK, Translator

@@ -16,9 +16,8 @@ from translate.explaining.explanation import explain_pair
 from translate.explaining.rendering import sentence_page
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.recurrent_attention import RecurrentAttention
-from translate.special_tokens import EOS
-from translate.tokenizer import Tokenizer, TokenizerConfig
-from translate.tokenizer_training import train_tokenizer
+from translate.tokenizer import EOS, Tokenizer
+from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 
 SOURCE, TARGET = [5, 6, 7, 8], [9, 10, 11]
 

@@ -15,8 +15,7 @@ import pytest
 from small_runs import call, options, write_corpus
 from test_prepare import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from translate.data import held_out
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
 from translate.data.held_out import sentence_key
 from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report

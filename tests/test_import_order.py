@@ -10,13 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors", "special_tokens"},
+    {"errors"},
     {"files", "console"},
     {"folders"},
-    {"text", "sentences", "batch", "device", "distributed"},
-    {"subword_sampling", "sentencepiece_model", "tags", "target_unicode"},
+    {"text", "sentences", "device", "distributed"},
+    {"tags", "target_unicode"},
     {"tokenizer"},
-    {"tokenizer_training"},
+    {"tokenizer_training", "batch"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
     {"adaptation"},

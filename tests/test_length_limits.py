@@ -19,7 +19,7 @@ from translate.losses import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions
 from translate.models.seq2seq import Seq2Seq
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 from translate.training.validation import encode_validation
 
 LONGEST = 9

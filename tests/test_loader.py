@@ -1,9 +1,8 @@
-"""The loader: what an update holds, whose it is, and that it can start anywhere."""
+"""The update stream: content of an update, its share for each process, and start from any position."""
 
 import threading
 import time
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ import torch
 from translate.batch import NO_TARGET
 from translate.data.batching import BatchConfig
 from translate.data.collate import pack_batch, pad_batch
-from translate.data.loader import Curriculum, Encoding, Loader, Place
+from translate.data.loader import DataPosition, UpdateStream
 from translate.distributed import World
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 
 @dataclass
@@ -34,33 +33,71 @@ class Pairs:
 
     phase_starts = (0.0, 0.5)
 
-    def repeats(self, share):
+    def repeats(self, fraction_done):
         """The second half of the pairs takes part in the first half of the run only."""
         numbers = np.arange(len(self.source))
-        return np.where((share < 0.5) | (numbers < len(numbers) // 2), 1.0, 0.0).astype(np.float32)
+        return np.where((fraction_done < 0.5) | (numbers < len(numbers) // 2), 1.0, 0.0).astype(np.float32)
 
-    def encode(self, indices, seed):
-        return [self.source[i] for i in indices], [self.target[i] for i in indices]
+
+def look_up(indices, seed):
+    pairs = Pairs()
+    return [pairs.source[i] for i in indices], [pairs.target[i] for i in indices]
+
+
+def drawn_longer(indices, seed):
+    """As subword sampling makes them: by up to as much again."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        [np.append(ids, np.full(random.integers(len(ids) + 1), 9)) for ids in side] for side in look_up(indices, seed)
+    )
+
+
+class Encoder:
+    """Looks ids up with one function, and after a fraction of the run (None: never) samples them with another."""
+
+    def __init__(self, encode, sample, start):
+        self._encode, self._sample, self._start = encode, sample, start
+        self.phase_starts = [0.0] if start is None else [0.0, start]
+
+    def lengths_vary(self, fraction_done):
+        return self._start is not None and fraction_done >= self._start
+
+    def encode(self, indices, seed, fraction_done):
+        encode = self._sample if self.lengths_vary(fraction_done) else self._encode
+        return encode(indices, seed)
 
 
 ALONE = World()
 
 
-def make_loader(*, world=ALONE, accumulation=1, packed=False, regrouped=False, encode=None, sampled_from=None):
-    pairs = Pairs()
-    config = BatchConfig(tokens=64, accumulation=accumulation, sentence_multiple=1)
-    encodings = [Encoding(encode or pairs.encode, lengths_vary=regrouped)]
-    if sampled_from is not None:
-        encodings.append(Encoding(drawn_longer, lengths_vary=True, start=sampled_from))
-    return Loader(pairs, encodings, config, seed=1, packed=packed, world=world)
+def make_stream(*, world=ALONE, tokens=64, accumulation=1, encode=look_up, sample=None, sampled_from=None, **kind):
+    """A stream of 60 pairs, sampled from the beginning where only a function for it is given."""
+    config = BatchConfig(tokens=tokens, accumulation=accumulation, sentence_multiple=1)
+    if sample is not None and sampled_from is None:
+        sampled_from = 0.0
+    encoder = Encoder(encode, sample or drawn_longer, sampled_from)
+    return UpdateStream(Pairs(), encoder, config, seed=1, world=world, **kind)
 
 
-def take(loader, place, count):
-    updates = loader.updates(place)
-    try:
-        return list(islice(updates, count))
-    finally:
-        updates.close()
+GROUPED = {"sample": look_up}  # in groups, and then divided by the same lengths
+
+
+def follow(stream, fractions):
+    with stream:
+        return [stream.next(fraction) for fraction in fractions]
+
+
+def take(stream, count):
+    return follow(stream, [0.0] * count)
+
+
+def epoch(stream):
+    """All updates of the stream's first epoch."""
+    updates = [stream.next(0.0)]
+    with stream:
+        while not updates[-1].after.epoch:
+            updates.append(stream.next(0.0))
+    return updates
 
 
 def pairs_of(updates):
@@ -95,45 +132,47 @@ def test_a_packed_batch_holds_the_same_end_to_end():
 def test_packed_batches_all_have_one_shape():
     shapes = {
         (batch.source.ids.shape, batch.source.offsets.shape, batch.target.ids.shape, batch.target.offsets.shape)
-        for update in take(make_loader(packed=True), Place(), 20)
+        for update in take(make_stream(packed=True), 20)
         for batch in update.batches
     }
     assert len(shapes) == 1
 
 
-@pytest.mark.parametrize("regrouped", [False, True])
-def test_an_epoch_holds_every_pair_once(regrouped):
-    loader = make_loader(regrouped=regrouped)
-    updates = take(loader, Place(), len(loader.plan(0)))
+@pytest.mark.parametrize("kind", [{}, GROUPED])
+def test_an_epoch_holds_every_pair_once(kind):
+    updates = epoch(make_stream(**kind))
     assert sorted(pairs_of(updates)) == list(range(60))
-    assert updates[-1].after == Place(epoch=1)
+    assert updates[-1].after == DataPosition(epoch=1)
     assert updates[-1].epochs == 1.0
 
 
-@pytest.mark.parametrize("kind", [{}, {"packed": True}, {"regrouped": True}])
+@pytest.mark.parametrize("kind", [{}, {"packed": True}, GROUPED])
 def test_it_can_start_in_the_middle_of_an_epoch(kind):
-    loader = make_loader(**kind)
-    whole = take(loader, Place(), 25)
-    rest = take(loader, whole[9].after, 15)
+    whole = take(make_stream(**kind), 25)
+    rest = take(make_stream(**kind, start=whole[9].after), 15)
     assert pairs_of(rest) == pairs_of(whole[10:])
     assert [update.after for update in rest] == [update.after for update in whole[10:]]
 
 
-@pytest.mark.parametrize("regrouped", [False, True])
+def test_seeking_a_position_equals_starting_there():
+    stream = make_stream()
+    whole = [stream.next(0.0) for _ in range(12)]
+    stream.seek(whole[3].after)
+    assert pairs_of(take(stream, 8)) == pairs_of(whole[4:])
+
+
+@pytest.mark.parametrize("kind", [{}, GROUPED])
 @pytest.mark.parametrize("size", [2, 3])
-def test_processes_share_an_epoch_without_loss_or_overlap(size, regrouped):
-    shares = []
-    for rank in range(size):
-        loader = make_loader(world=World(rank, size), accumulation=2, regrouped=regrouped)
-        updates = -(-len(loader.plan(0)) // (2 * size))
-        shares.append(take(loader, Place(), updates))
+def test_processes_share_an_epoch_without_loss_or_overlap(size, kind):
+    shares = [epoch(make_stream(world=World(rank, size), accumulation=2, **kind)) for rank in range(size)]
     assert sorted(pair for share in shares for pair in pairs_of(share)) == list(range(60))
+    assert len({len(share) for share in shares}) == 1
     # each has a batch for every update, or the others would wait for it for ever
     assert all(update.batches for share in shares for update in share)
 
 
 def test_accumulated_batches_are_one_update():
-    single, double = take(make_loader(), Place(), 4), take(make_loader(accumulation=2), Place(), 2)
+    single, double = take(make_stream(), 4), take(make_stream(accumulation=2), 2)
     assert pairs_of(double) == pairs_of(single)
     assert [len(update.batches) for update in double] == [2, 2]
 
@@ -143,23 +182,14 @@ def test_each_batch_has_its_own_seed_for_sampling_whatever_came_before():
 
     def encode(indices, seed):
         seeds.append(seed)
-        return Pairs().encode(indices, seed)
+        return look_up(indices, seed)
 
-    whole = take(make_loader(encode=encode), Place(), 12)
+    whole = take(make_stream(encode=encode), 12)
     from_start = seeds[:12]
     seeds.clear()
-    take(make_loader(encode=encode), whole[5].after, 3)
+    take(make_stream(encode=encode, start=whole[5].after), 3)
     assert seeds[:3] == from_start[6:9]
     assert len(set(from_start)) == 12
-
-
-def drawn_longer(indices, seed):
-    """As subword sampling makes them: by up to as much again."""
-    random = np.random.default_rng(seed)
-    return tuple(
-        [np.append(ids, np.full(random.integers(len(ids) + 1), 9)) for ids in side]
-        for side in Pairs().encode(indices, seed)
-    )
 
 
 def has_drawn(update):
@@ -167,25 +197,26 @@ def has_drawn(update):
 
 
 def test_pairs_are_regrouped_by_the_lengths_that_were_drawn():
-    def places(regrouped):
-        loader = make_loader(encode=drawn_longer, regrouped=regrouped)
-        loader.config = BatchConfig(tokens=128)
-        updates = take(loader, Place(), len(loader.plan(0)))
+    def positions(**encoding):
+        updates = epoch(make_stream(tokens=128, **encoding))
         return sum(update.batches[0].source.ids.numel() + update.batches[0].target.ids.numel() for update in updates)
 
-    assert places(regrouped=True) < 0.9 * places(regrouped=False)
+    assert positions(sample=drawn_longer) < 0.9 * positions(encode=drawn_longer)
 
 
 def test_a_group_is_drawn_once():
     drawn = []
 
-    def encode(indices, seed):
-        drawn.extend(indices)
+    def sample(indices, seed):
+        drawn.append(indices)
         return drawn_longer(indices, seed)
 
-    loader = make_loader(encode=encode, regrouped=True)
-    assert len(list(islice(loader._updates(Place()), len(loader.plan(0)))))
-    assert sorted(drawn) == list(range(60))
+    stream = make_stream(sample=sample, tokens=10)
+    groups = {batch.group.number: batch.group for batch in stream.plan(DataPosition())}
+    size = len(epoch(stream))
+    assert size > 8 * len(groups) - 8
+    # the thread may have drawn groups of the next epoch in advance
+    assert sorted(index for indices in drawn[: len(groups)] for index in indices) == list(range(60))
 
 
 def test_an_error_in_the_thread_reaches_the_training_loop():
@@ -193,15 +224,15 @@ def test_an_error_in_the_thread_reaches_the_training_loop():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        take(make_loader(encode=encode), Place(), 1)
+        take(make_stream(encode=encode), 1)
 
 
-def test_no_thread_is_left_at_work_when_updates_are_closed():
+def test_no_thread_is_left_at_work_when_the_stream_is_closed():
     def encode(indices, seed):
         time.sleep(0.2)
-        return Pairs().encode(indices, seed)
+        return look_up(indices, seed)
 
-    take(make_loader(encode=encode), Place(), 1)
+    take(make_stream(encode=encode), 1)
     assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
 
 
@@ -210,67 +241,63 @@ def test_masks_tell_real_tokens():
     assert torch.equal(batch.source.mask.sum(1), torch.tensor([2, 4]))
 
 
-def follow(curriculum, shares):
-    try:
-        return [curriculum.next(share) for share in shares]
-    finally:
-        curriculum.close()
-
-
 def test_a_phase_begins_with_an_epoch_of_its_own_corpora():
-    loader = make_loader()
-    epoch = len(loader.plan(0))
-    early = follow(Curriculum(loader, Place()), [0.0, 0.3, 0.49])
-    assert [update.after for update in early] == [Place(0, 1), Place(0, 2), Place(0, 3)]
-    late = follow(Curriculum(loader, early[-1].after), [0.5] * len(loader.plan(1, phase=1)))
-    assert late[0].after == Place(1, 1, phase=1)
-    assert late[-1].after == Place(2, 0, phase=1)
+    early = follow(make_stream(), [0.0, 0.3, 0.49])
+    assert [update.after for update in early] == [DataPosition(0, 1), DataPosition(0, 2), DataPosition(0, 3)]
+    stream = make_stream(start=early[-1].after)
+    late = follow(stream, [0.5] * len(stream.plan(DataPosition(1, phase=1))))
+    assert late[0].after == DataPosition(1, 1, phase=1)
+    assert late[-1].after == DataPosition(2, 0, phase=1)
     assert sorted(pairs_of(late)) == list(range(30))
-    assert len(late) < epoch
+    assert len(late) < len(stream.plan(DataPosition(0)))
 
 
 def test_a_phase_at_the_end_of_an_epoch_skips_none():
-    loader = make_loader()
-    first = follow(Curriculum(loader, Place()), [0.0] * len(loader.plan(0)))
-    assert follow(Curriculum(loader, first[-1].after), [0.5])[0].after == Place(1, 1, phase=1)
+    first = epoch(make_stream())
+    assert follow(make_stream(start=first[-1].after), [0.5])[0].after == DataPosition(1, 1, phase=1)
 
 
 def test_sampling_begins_with_an_epoch_of_its_own():
-    loader = make_loader(sampled_from=0.25)
-    assert loader.phase_starts == [0.0, 0.25, 0.5]
-    updates = follow(Curriculum(loader, Place()), [0.0, 0.24, 0.25, 0.5])
-    assert [update.after for update in updates] == [Place(0, 1), Place(0, 2), Place(1, 1, 1), Place(2, 1, 2)]
+    stream = make_stream(sampled_from=0.25)
+    assert stream.phase_starts == [0.0, 0.25, 0.5]
+    updates = follow(stream, [0.0, 0.24, 0.25, 0.5])
+    assert [update.after for update in updates] == [
+        DataPosition(0, 1),
+        DataPosition(0, 2),
+        DataPosition(1, 1, 1),
+        DataPosition(2, 1, 2),
+    ]
     assert [has_drawn(update) for update in updates] == [False, False, True, True]
 
 
 def test_sampling_from_the_beginning_is_no_phase_of_its_own():
-    loader = make_loader(sampled_from=0.0)
-    assert loader.phase_starts == [0.0, 0.5]
-    assert all(map(has_drawn, take(loader, Place(), 3)))
+    stream = make_stream(sampled_from=0.0)
+    assert stream.phase_starts == [0.0, 0.5]
+    assert all(map(has_drawn, take(stream, 3)))
 
 
 @pytest.mark.parametrize(
-    ("sampled_from", "shares", "news"),
+    ("sampled_from", "fractions", "lines"),
     [
-        (None, [0.4, 0.6], ["epoch 1: from here on another mix of corpora"]),
-        (0.5, [0.4, 0.6], ["epoch 1: from here on another mix of corpora and subwords drawn anew"]),
-        (0.3, [0.2, 0.4], ["epoch 1: from here on subwords drawn anew"]),
-        (0.3, [0.2, 0.6], ["epoch 1: from here on another mix of corpora and subwords drawn anew"]),
-        (0.3, [0.6, 0.7], ["epoch 0: from here on another mix of corpora and subwords drawn anew"]),
+        (None, [0.4, 0.6], ["epoch 1 begins with another mix of corpora"]),
+        (0.5, [0.4, 0.6], ["epoch 1 begins with another mix of corpora and sampled subwords"]),
+        (0.3, [0.2, 0.4], ["epoch 1 begins with sampled subwords"]),
+        (0.3, [0.2, 0.6], ["epoch 1 begins with another mix of corpora and sampled subwords"]),
+        (0.3, [0.6, 0.7], ["epoch 0 begins with another mix of corpora and sampled subwords"]),
         (0.3, [0.1, 0.2], []),
     ],
 )
-def test_the_log_tells_what_a_phase_brings(sampled_from, shares, news, caplog):
+def test_the_log_tells_what_a_phase_brings(sampled_from, fractions, lines, caplog):
     with caplog.at_level("INFO", logger="translate"):
-        follow(Curriculum(make_loader(sampled_from=sampled_from), Place()), shares)
-    assert caplog.messages == news
+        follow(make_stream(sampled_from=sampled_from), fractions)
+    assert caplog.messages == lines
 
 
 @pytest.mark.parametrize("sampled_from", [None, 0.3])
 def test_a_run_resumed_within_a_phase_stays_in_it(sampled_from):
-    shares = [0.2, 0.4, 0.5, 0.6, 0.7]
-    whole = follow(Curriculum(make_loader(sampled_from=sampled_from), Place()), shares)
-    for stop in range(1, len(shares)):
-        again = follow(Curriculum(make_loader(sampled_from=sampled_from), whole[stop - 1].after), shares[stop:])
+    fractions = [0.2, 0.4, 0.5, 0.6, 0.7]
+    whole = follow(make_stream(sampled_from=sampled_from), fractions)
+    for stop in range(1, len(fractions)):
+        again = follow(make_stream(sampled_from=sampled_from, start=whole[stop - 1].after), fractions[stop:])
         assert pairs_of(again) == pairs_of(whole[stop:])
         assert [update.after for update in again] == [update.after for update in whole[stop:]]

@@ -15,15 +15,13 @@ import pytest
 
 from translate.data import prepare as preparation
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
 from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
-from translate.data.tokenizer_sample import sample_rows
 from translate.errors import UserError
 from translate.folders import building
 from translate.text import normalise, read_lines, write_lines
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig, sample_rows
 
 SYLLABLES = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun", "vo", "zet")
 WORDS = [first + second for first in SYLLABLES for second in SYLLABLES]
@@ -99,7 +97,7 @@ def test_text_and_ids_stay_together_when_pairs_are_dropped(tmp_path: Path):
 
 def test_many_chunks_give_what_one_chunk_gives(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = prepare(data, TOKENIZER)
-    for module in ("clean_text", "encoded", "tokenizer_sample"):
+    for module in ("clean_text", "dataset"):
         monkeypatch.setattr(f"translate.data.{module}.CHUNK_PAIRS", 7)
     data.cache = f"{tmp_path}/other"
     pieces = prepare(data, TOKENIZER)
@@ -262,7 +260,7 @@ def test_a_preparation_killed_half_way_can_be_repeated(data: DataConfig, tmp_pat
     expected = all_pairs(prepare(data, TOKENIZER))
     data.cache = f"{tmp_path}/killed"
     code = (
-        "from translate.data.prepare import *\n"
+        "from translate.data.prepare import *; from translate.data.corpora import CorpusConfig\n"
         f"prepare(DataConfig(cache={data.cache!r}, train=CorpusConfig(source={data.train.source!r}, "
         f"target={data.train.target!r}), valid=CorpusConfig(source={data.valid.source!r}, "
         f"target={data.valid.target!r})), TokenizerConfig(vocab_size=500))\n"

@@ -15,7 +15,7 @@ from translate.decoding.config import NEVER_SAID, Hypothesis, SearchConfig, Sear
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.search import without_repetition
 from translate.errors import UserError
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 A, B, C = 4, 5, 6
 SETTINGS = [

@@ -20,8 +20,7 @@ from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run
 from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
-from translate.training.run_folder import RunFolder
-from translate.training.state import saved_states
+from translate.training.run_folder import RunFolder, saved_states
 
 
 def opened(path: Path) -> None:

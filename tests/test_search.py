@@ -22,7 +22,7 @@ from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import SEARCHES, NativeEngine
 from translate.decoding.search import highest
 from translate.errors import UserError
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 
 A, B, C = 4, 5, 6
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from small_runs import call, options, write_corpus
-from translate.data.config import DataConfig, training_corpora
-from translate.data.corpora import CorpusConfig
-from translate.data.prepare import ParallelText, read_parallel_text
+from translate.data.corpora import CorpusConfig, DataConfig, ParallelText
+from translate.data.readers import read_parallel_text
 from translate.decoding.translator import BLANK
 from translate.errors import UserError
 from translate.evaluation.evaluate import evaluate_corpus, scoring_notes
@@ -253,7 +252,7 @@ def test_references_of_other_lengths_are_refused_with_both_counts(tmp_path):
 def test_training_text_has_one_target():
     data = DataConfig(train=CorpusConfig(source="s", target=["a", "b"]))
     with pytest.raises(UserError, match=r"data\.train\.target names 2: a, b; training text has one target"):
-        training_corpora(data)
+        data.check()
 
 
 def test_the_reverse_run_reads_the_first_reference(tmp_path):

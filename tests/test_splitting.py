@@ -12,10 +12,8 @@ import pytest
 
 from fake_models import CharacterTokenizer
 from small_runs import call, options
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig
-from translate.data.prepare import prepare
-from translate.data.sentence_counts import reached_by
+from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.prepare import prepare, reached_by
 from translate.decode import DecodeConfig, translate_files
 from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split
 from translate.decoding.segmentation import Splitting, split_line
@@ -26,7 +24,7 @@ from translate.explain import ExplainConfig, explain_files
 from translate.files import to_plain
 from translate.tags import Tagging
 from translate.text import read_lines, write_lines
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 from translate.training.changes import find_changes
 from translate.training.config import TrainConfig
 

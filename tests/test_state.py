@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from translate.data.loader import Place, Update
+from translate.data.loader import DataPosition, Update
 from translate.device import Precision
 from translate.distributed import World
 from translate.files import BackgroundWriter
@@ -37,7 +37,7 @@ def learn(state):
     for parameter in state.model.module.parameters():
         parameter.grad = torch.randn_like(parameter)
     state.optimizer.step()
-    state.advance(Update([], Place(updates=state.step + 1), 0.0), target_tokens=1)
+    state.advance(Update([], DataPosition(updates=state.step + 1), 0.0), target_tokens=1)
 
 
 def everything(state):

@@ -11,19 +11,17 @@ import torch
 
 from fake_models import FakeModel, copy_model
 from small_runs import call, options, syllables, write_corpus
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig
+from translate.data.augmentation import sample_source
+from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import prepare
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.errors import UserError
-from translate.sentencepiece_model import CONTROL, USER_DEFINED, pieces
-from translate.special_tokens import EOS
 from translate.tags import Tagging, split_tag, tagging_of
 from translate.text import write_lines
-from translate.tokenizer import Tokenizer, TokenizerConfig, TokenizerType
-from translate.tokenizer_training import train_tokenizer
+from translate.tokenizer import CONTROL, EOS, USER_DEFINED, Tokenizer, pieces
+from translate.tokenizer_training import TokenizerConfig, TokenizerType, train_tokenizer
 
 LINES = [*syllables(), "a < b", "c > d <2de> 2"] * 3
 TEXTS = ["bali", "bali <2de> dor", "ba<2de>li", "<2de>", "<2de>bali", "bali <2de>", "bali <2fr> <2de> <nl> ba", ""]
@@ -82,8 +80,8 @@ def test_drawn_segmentations_keep_the_tag_and_the_text(tokenizer):
     tags = [ids[:1] for ids in tokenizer.encode_source(lines)]
     found = set()
     for seed in range(5):
-        drawn = tokenizer.encode_source(lines, sampling=0.2, seed=seed)
-        assert drawn == tokenizer.encode_source(lines, sampling=0.2, seed=seed)
+        drawn = sample_source(tokenizer, lines, strength=0.2, seed=seed)
+        assert drawn == sample_source(tokenizer, lines, strength=0.2, seed=seed)
         assert tokenizer.decode_source(drawn) == lines
         assert [drawn[0][:1], drawn[2][:1]] == [tags[0], tags[2]]
         assert tags[0][0] not in drawn[1] + drawn[0][1:]
@@ -113,7 +111,7 @@ def test_a_tokenizer_made_before_reads_its_tags_as_before():
 
 def test_the_pieces_of_a_model_are_read_as_sentencepiece_reads_them(tokenizer):
     [model] = tokenizer._models
-    found, processor = list(pieces(model)), tokenizer._source
+    found, processor = list(pieces(model)), tokenizer.source_processor
     assert [piece.text for piece in found] == [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
     controls = [token for token, piece in enumerate(found) if piece.kind == CONTROL]
     assert controls == [token for token in range(len(found)) if processor.is_control(token)]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from translate.data.augmentation import sample_source, sample_target
 from translate.errors import UserError
-from translate.special_tokens import EOS
 from translate.text import normalise, read_lines
-from translate.tokenizer import Normalization, Tokenizer, TokenizerConfig, TokenizerType
-from translate.tokenizer_training import _training_lines, train_tokenizer
+from translate.tokenizer import EOS, Tokenizer
+from translate.tokenizer_training import Normalization, TokenizerConfig, TokenizerType, _training_lines, train_tokenizer
 
 SYLLABLES = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun", "vo", "zet")
 WORDS = [first + second + third for first in SYLLABLES for second in SYLLABLES for third in ("", "st", "in")]
@@ -88,32 +88,32 @@ def test_a_tag_is_one_piece(tokenizer: Tokenizer):
 
 
 def test_sampling_depends_on_lines_strength_and_seed_alone(unigram: Tokenizer):
-    first = unigram.encode_source(SOURCE, sampling=0.05, seed=5)
-    unigram.encode_target(TARGET, sampling=0.4, seed=8)
-    assert unigram.encode_source(SOURCE, sampling=0.05, seed=5) == first
-    assert unigram.encode_source(SOURCE, sampling=0.05, seed=6) != first
+    first = sample_source(unigram, SOURCE, strength=0.05, seed=5)
+    sample_target(unigram, TARGET, strength=0.4, seed=8)
+    assert sample_source(unigram, SOURCE, strength=0.05, seed=5) == first
+    assert sample_source(unigram, SOURCE, strength=0.05, seed=6) != first
     assert unigram.encode_source(SOURCE) != first
     texts = ["".join(unigram.source_pieces(ids)).replace("▁", " ").strip() for ids in first]
     assert texts == SOURCE
-    assert unigram.encode_source(["", " "], sampling=0.2, seed=5) == [[], []]
+    assert sample_source(unigram, ["", " "], strength=0.2, seed=5) == [[], []]
 
 
 def test_sampling_repeats_in_another_process(tokenizer: Tokenizer, tmp_path: Path):
     tokenizer.save(tmp_path)
     program = (
-        "import sys; from translate.tokenizer import Tokenizer; "
-        f"print(Tokenizer.load({str(tmp_path)!r}).encode_source({SOURCE!r}, sampling=0.2, seed=5))"
+        "from translate.data.augmentation import sample_source; from translate.tokenizer import Tokenizer; "
+        f"print(sample_source(Tokenizer.load({str(tmp_path)!r}), {SOURCE!r}, strength=0.2, seed=5))"
     )
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-    assert result.stdout.strip() == str(tokenizer.encode_source(SOURCE, sampling=0.2, seed=5))
+    assert result.stdout.strip() == str(sample_source(tokenizer, SOURCE, strength=0.2, seed=5))
 
 
 def test_sampling_prefers_likely_segmentations_the_more_the_stronger(unigram: Tokenizer):
     usual = unigram.encode_source(SOURCE)
     shares = []
     for strength in (0.0001, 0.1, 20.0):
-        drawn = [unigram.encode_source(SOURCE, sampling=strength, seed=seed) for seed in range(20)]
+        drawn = [sample_source(unigram, SOURCE, strength=strength, seed=seed) for seed in range(20)]
         shares.append(sum(ids == best for lines in drawn for ids, best in zip(lines, usual, strict=True)))
     assert shares[0] < shares[1] <= shares[2]
     assert shares[2] > 0.9 * 20 * len(SOURCE)
@@ -124,10 +124,10 @@ def test_bpe_dropout_splits_words_the_more_the_higher_it_is_and_nothing_else():
     one_word = "".join(SOURCE).replace(" ", "")
     lines = [*SOURCE, "<bt> " + SOURCE[0], HARD, one_word, "", "  ba  ba"]
     plain = bpe.encode_source(lines)
-    assert bpe.encode_source(lines, sampling=1e-12, seed=5) == plain
+    assert sample_source(bpe, lines, strength=1e-12, seed=5) == plain
     lengths = []
     for rate in (0.1, 0.5, 1 - 1e-12):
-        drawn = bpe.encode_source(lines, sampling=rate, seed=5)
+        drawn = sample_source(bpe, lines, strength=rate, seed=5)
         assert bpe.decode_target(drawn) == bpe.decode_target(plain)
         lengths.append(sum(map(len, drawn)))
     assert sum(map(len, plain)) < lengths[0] < lengths[1] < lengths[2]

@@ -25,7 +25,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment, join_translations, split_line
 from translate.decoding.translator import Translator
 from translate.errors import UserError
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 
 HOSTILE = [
     "",

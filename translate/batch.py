@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.special_tokens import PAD
+from translate.tokenizer import PAD
 
 NO_TARGET = -100  # what PyTorch's cross entropies ignore
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.config import run_command
-from translate.data.names import one_or_several
+from translate.data.corpora import one_or_several
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import (

@@ -10,8 +10,8 @@ from typing import Any
 
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
-from translate.data.names import one_or_several
-from translate.data.prepare import ParallelText, read_labels
+from translate.data.corpora import ParallelText, one_or_several
+from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, search_note
 from translate.decoding.translator import Translator
 from translate.device import Precision

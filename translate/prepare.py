@@ -7,21 +7,22 @@ from pathlib import Path
 
 from translate.config import run_command
 from translate.console import start_log
-from translate.data.config import DataConfig
+from translate.data.corpora import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.prepare import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.folders import claimed
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 
 logger = logging.getLogger("translate.prepare")
 
 
 @dataclass(kw_only=True)
 class PrepareConfig:
-    """report: print the data report; output: a folder for it as data_report.md and data_report.json.
+    """Data, tokenizer, and what is shown of them.
 
-    Validation and test sets held out from data.train are written to output too.
+    report  print the data report
+    output  a folder for it, as data_report.md and data_report.json, and for the sets held out from data.train
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -31,27 +32,25 @@ class PrepareConfig:
 
 
 def run(config: PrepareConfig) -> None:
+    """Fill the cache that training reads, and report on the corpora."""
     start_log()
-    output = (
-        claimed(Path(config.output), [MARKDOWN, VALUES], may_have=HELD_OUT_FILES, kind="data report", option="output")
-        if config.output
+    output = Path(config.output) if config.output else None
+    files = [MARKDOWN, VALUES]
+    with (
+        claimed(output, files, may_have=HELD_OUT_FILES, kind="data report", option="output")
+        if output
         else nullcontext()
-    )
-    with output:
-        _prepare(config)
-
-
-def _prepare(config: PrepareConfig) -> None:
-    prepared = prepare(config.data, config.tokenizer)
-    if prepared.held_out is not None:
-        held_out = prepared.held_out.copy(Path(config.output)) if config.output else prepared.held_out
-        logger.info(held_out.describe())
-    print(prepared.cleaning.table())
-    if config.report or config.output:
-        report = data_report(config.data, prepared)
-        print(report.markdown)
-        if config.output:
-            report.save(config.output)
+    ):
+        prepared = prepare(config.data, config.tokenizer)
+        if prepared.held_out is not None:
+            held_out = prepared.held_out.copy(output) if output else prepared.held_out
+            logger.info(held_out.describe())
+        print(prepared.cleaning.table())
+        if config.report or output:
+            report = data_report(config.data, prepared)
+            print(report.markdown)
+            if output:
+                report.save(output)
 
 
 if __name__ == "__main__":

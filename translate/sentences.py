@@ -8,12 +8,13 @@ takes quadratic time on text without spaces.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from itertools import accumulate, pairwise
 
 import sentencex
+from fontTools import unicodedata
 
+VERSION = 3  # raise it when the same line gives other sentences
 _WINDOW = 2000  # characters given to sentencex at once
 
 # Where sentencex does not split: quotations, and brackets around more than a remark. Single quotation marks count only
@@ -31,11 +32,11 @@ _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\w")
 _INITIAL = re.compile(r"\W*(?:[^\W\d_]|\d{1,3})\.\W*")  # "M." or "1." alone
 
+# by ISO 15924 code of the script
 _SCRIPT_LANGUAGES = {
-    "CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "DEVANAGARI": "hi",
-    "BENGALI": "bn", "GURMUKHI": "pa", "GUJARATI": "gu", "TAMIL": "ta", "TELUGU": "te",
-    "KANNADA": "kn", "MALAYALAM": "ml", "MYANMAR": "my", "THAI": "th", "ETHIOPIC": "am",
-    "ARABIC": "ar", "HEBREW": "he", "ARMENIAN": "hy", "GREEK": "el", "CYRILLIC": "ru",
+    "Hani": "zh", "Hira": "ja", "Kana": "ja", "Hang": "ko", "Deva": "hi", "Beng": "bn", "Guru": "pa",
+    "Gujr": "gu", "Taml": "ta", "Telu": "te", "Knda": "kn", "Mlym": "ml", "Mymr": "my", "Thai": "th",
+    "Ethi": "am", "Arab": "ar", "Hebr": "he", "Armn": "hy", "Grek": "el", "Cyrl": "ru",
 }  # fmt: skip
 # ISO 639-2 and 639-3 codes of the languages that sentencex has rules for, which it knows by their ISO 639-1 codes
 _SHORT_CODES = {
@@ -77,8 +78,8 @@ def _language_of_script(text: str) -> str:
     if text.isascii():
         return "en"
     letters = _LETTER.findall(text[: 2 * _SCRIPT_SAMPLE])[:_SCRIPT_SAMPLE]
-    scripts = Counter(unicodedata.name(letter, "?").split()[0] for letter in letters)
-    if scripts["HIRAGANA"] + scripts["KATAKANA"]:  # Japanese has more Han than Kana
+    scripts = Counter(map(unicodedata.script, letters))
+    if scripts["Hira"] + scripts["Kana"]:  # Japanese has more Han than Kana
         return "ja"
     return _SCRIPT_LANGUAGES.get(max(scripts, key=scripts.__getitem__, default=""), "en")
 

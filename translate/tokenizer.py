@@ -1,6 +1,9 @@
-"""SentencePiece wrapped once: sentences to token ids and back, jointly or with one vocabulary per side.
+"""SentencePiece (Kudo and Richardson 2018) wrapped once: sentences to token ids and back, and its model files.
 
-SentencePiece: Kudo and Richardson 2018.
+The vocabulary is joint, or there is one per side. Tags, such as <2de>, are control symbols of the source model: a
+control symbol has an id, but no text ever becomes one, whereas SentencePiece matches user-defined symbols anywhere in a
+text. In training, tags are user-defined symbols nevertheless, so that the trainer learns no piece with the same
+characters; with_controls changes their type afterwards, in the serialised model (sentencepiece_model.proto).
 """
 
 from __future__ import annotations
@@ -8,114 +11,46 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import sentencepiece
 
 from translate.errors import UserError
 from translate.files import write_bytes
-from translate.sentencepiece_model import CONTROL, USER_DEFINED, symbols
-from translate.subword_sampling import sample_segmentations
 from translate.tags import split_tag
 from translate.text import TEXT_FORM, normalise
 
+PAD, UNK, BOS, EOS = range(4)  # ids of the special tokens in every vocabulary
 _JOINT_FILE = "tokenizer.model"
 _SOURCE_FILE = "source.tokenizer.model"
 _TARGET_FILE = "target.tokenizer.model"
 TOKENIZER_FILES = (_JOINT_FILE, _SOURCE_FILE, _TARGET_FILE)
-_NUM_SPECIAL = 4
+NUM_SPECIAL = 4
 _MAX_THREADS = 8
-# With 32,000 pieces, 200,000 pairs instead of 100,000 made held-out text 0.5 % shorter (284,000: 0.6 %) and learning
-# took twice as long; with 8,000 pieces 0.3 %.
-_SENTENCES_PER_PIECE, _FEWEST_SENTENCES = 6, 100_000
 _LINE_BREAKS = re.compile("[\x00\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-
-
-class TokenizerType(StrEnum):
-    unigram = "unigram"
-    bpe = "bpe"
-
-
-class Normalization(StrEnum):
-    """SentencePiece's own rules; all but identity change the characters that a model can write."""
-
-    identity = "identity"
-    nfkc = "nfkc"
-    nmt_nfkc = "nmt_nfkc"
-    nfkc_cf = "nfkc_cf"
-    nmt_nfkc_cf = "nmt_nfkc_cf"
-
-
-@dataclass(kw_only=True)
-class TokenizerConfig:
-    """Settings of the vocabulary.
-
-    vocab_size          pieces; of a text that does not support as many, as many as it does
-    joint               one vocabulary for both sides; otherwise each side has its own, of vocab_size unless
-                        source_vocab_size or target_vocab_size say more
-    byte_fallback       characters outside the vocabulary become bytes instead of the unknown token
-    character_coverage  share of the training text's characters that the vocabulary must hold
-    user_symbols        symbols such as <nl>, never split, wherever they stand; those of data.*.tag are added by
-                        themselves, and stand for themselves in front of a source line only
-    max_sentences       lines per side that the vocabulary is learned from, drawn with seed in proportion to the
-                        corpora's weights; 0: six for every piece, and at least 100,000
-    """
-
-    type: TokenizerType = TokenizerType.unigram
-    vocab_size: int = 8000
-    joint: bool = True
-    source_vocab_size: int | None = None
-    target_vocab_size: int | None = None
-    byte_fallback: bool = True
-    character_coverage: float = 0.9995
-    user_symbols: list[str] = field(default_factory=list)
-    normalization: Normalization = Normalization.identity
-    max_sentences: int = 0
-    seed: int = 1
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Pieces asked for on the source and on the target side."""
-        if self.joint:
-            return self.vocab_size, self.vocab_size
-        sides = self.source_vocab_size, self.target_vocab_size
-        source, target = (self.vocab_size if size is None else size for size in sides)
-        return source, target
-
-    def check(self) -> None:
-        """Raise UserError for numbers that make no sense."""
-        for key in ("vocab_size", "source_vocab_size", "target_vocab_size"):
-            size = getattr(self, key)
-            if size is not None and size <= _NUM_SPECIAL:
-                raise UserError(f"tokenizer.{key} ({size}) must be above {_NUM_SPECIAL}, the number of special tokens")
-        if self.max_sentences < 0:
-            raise UserError(f"tokenizer.max_sentences ({self.max_sentences}) must not be negative; 0: by vocab_size")
-
-    @property
-    def sample_size(self) -> int:
-        """Lines per side that the vocabulary is learned from."""
-        return self.max_sentences or max(_FEWEST_SENTENCES, _SENTENCES_PER_PIECE * max(self.sizes))
 
 
 class Tokenizer:
     """Sentences to ids and back; without a target model, both sides share the source's.
 
-    Ids 0 to 3 are PAD, UNK, BOS and EOS; encoders add none of them. text_form is the version of normalise() that the
-    models were learned with, and that lines are read in.
+    Ids 0 to 3 are PAD, UNK, BOS and EOS; encoders add none of them.
 
-    tags          symbols that count in front of a source line only; elsewhere, and on the target side, their characters
-                  are ordinary text
+    text_form     version of normalise() that the models were learned with, and that lines are read in
+    source_processor, target_processor  SentencePiece's objects, for subword sampling
+
+    tags          symbols that count in front of a source line only; elsewhere, and on the target side, their
+                  characters are ordinary text
     user_symbols  symbols that count wherever they stand on the source side
     """
 
     def __init__(self, source_model: bytes, target_model: bytes | None = None, *, text_form: int = TEXT_FORM) -> None:
         self.text_form = text_form
         self._models = [source_model] if target_model is None else [source_model, target_model]
-        self._source = _processor(source_model)
-        self._target = self._source if target_model is None else _processor(target_model)
+        self.source_processor = _processor(source_model)
+        self.target_processor = self.source_processor if target_model is None else _processor(target_model)
         digest = hashlib.sha256()
         for model in self._models:
             digest.update(hashlib.sha256(model).digest())
@@ -126,62 +61,61 @@ class Tokenizer:
 
     @property
     def shared(self) -> bool:
-        return self._source is self._target
+        return self.source_processor is self.target_processor
 
     @property
     def source_vocab_size(self) -> int:
-        return int(self._source.get_piece_size())
+        return int(self.source_processor.get_piece_size())
 
     @property
     def target_vocab_size(self) -> int:
-        return int(self._target.get_piece_size())
+        return int(self.target_processor.get_piece_size())
 
-    def encode_source(
-        self, lines: Sequence[str], *, tag: str | None = None, sampling: float = 0.0, seed: int = 0
-    ) -> list[list[int]]:
-        """Ids of each line, normalised first; with sampling above 0, of a segmentation drawn at random.
-
-        tag: put in front of each line, all of which is text then, "" for none; None: read from the front of each line.
-        sampling: unigram: how sharply likely segmentations are preferred, small is wild, 0.1 to 0.5 are usual;
-        BPE: the share of merges that are dropped, 0.1 is usual. The result is a function of (lines, tag, sampling,
-        seed) alone.
-        """
-        fronts, texts = self._separate(lines, tag)
-        encoded = self._encode(self._source, texts, sampling=sampling, seed=seed)
+    def encode_source(self, lines: Sequence[str], *, tag: str | None = None) -> list[list[int]]:
+        """Ids of each line, normalised first; tag: see separate_tags."""
+        fronts, texts = self.separate_tags(lines, tag)
+        encoded = _encode(self.source_processor, texts)
         return [[*front, *ids] for front, ids in zip(fronts, encoded, strict=True)]
 
-    def encode_target(self, lines: Sequence[str], *, sampling: float = 0.0, seed: int = 0) -> list[list[int]]:
-        """Like encode_source, for the other side."""
-        return self._encode(self._target, lines, sampling=sampling, seed=seed)
+    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
+        """Ids of each line, normalised first."""
+        return _encode(self.target_processor, self.normalise(lines))
+
+    def normalise(self, lines: Sequence[str]) -> list[str]:
+        """The lines in the text form of the models."""
+        return [normalise(line, self.text_form) for line in lines]
+
+    def separate_tags(self, lines: Sequence[str], tag: str | None = None) -> tuple[list[list[int]], list[str]]:
+        """Id of each source line's tag, [] for none; and the normalised text behind it.
+
+        tag  put in front of each line, all of which is text then, "" for none; None: read from the front of each line
+        """
+        texts = self.normalise(lines)
+        if tag is None and self.tags:
+            found = [split_tag(text, self.tags) for text in texts]
+        elif not tag or tag in self.tags:
+            found = [(tag or "", text) for text in texts]
+        else:  # in an older model the tag is a user-defined symbol, which counts anywhere
+            found = [("", text) for text in self.normalise([f"{tag} {line}" for line in lines])]
+        return [[self._tag_ids[front]] if front else [] for front, _ in found], [text for _, text in found]
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each sequence of ids, special ones left out; never holds a line break of any kind."""
-        return _decode(self._target, ids)
+        return _decode(self.target_processor, ids)
 
     def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Like decode_target, for the other side; a tag in front becomes text as well."""
         tags = {token: f"{tag} " for tag, token in self._tag_ids.items()}
         fronts = [tags.get(int(sentence[0]), "") if len(sentence) else "" for sentence in ids]
-        return [front + text for front, text in zip(fronts, _decode(self._source, ids), strict=True)]
+        return [front + text for front, text in zip(fronts, _decode(self.source_processor, ids), strict=True)]
 
     def source_pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces as SentencePiece writes them, a space being "▁": for attention maps."""
-        return [self._source.id_to_piece(int(token)) for token in ids]
+        return [self.source_processor.id_to_piece(int(token)) for token in ids]
 
     def target_pieces(self, ids: Sequence[int]) -> list[str]:
         """Like source_pieces, for the other side."""
-        return [self._target.id_to_piece(int(token)) for token in ids]
-
-    def _separate(self, lines: Sequence[str], tag: str | None) -> tuple[list[list[int]], list[str]]:
-        """The ids of each line's tag, and the text behind it."""
-        if tag is None and self.tags:
-            found = [split_tag(normalise(line, self.text_form), self.tags) for line in lines]
-        elif not tag or tag in self.tags:
-            found = [(tag or "", line) for line in lines]
-        else:  # of an older model, where it is a symbol anywhere
-            found = [("", f"{tag} {line}") for line in lines]
-        fronts = [[self._tag_ids[front]] if front else [] for front, _ in found]
-        return fronts, [text for _, text in found]
+        return [self.target_processor.id_to_piece(int(token)) for token in ids]
 
     def save(self, directory: str | Path) -> None:
         """Write tokenizer.model, or source.tokenizer.model and target.tokenizer.model."""
@@ -203,24 +137,14 @@ class Tokenizer:
         models = [_read_model(path) for path in paths]
         return cls(*models, text_form=text_form)
 
-    def _encode(
-        self,
-        processor: sentencepiece.SentencePieceProcessor,
-        lines: Sequence[str],
-        *,
-        sampling: float,
-        seed: int,
-    ) -> list[list[int]]:
-        texts = [normalise(line, self.text_form) for line in lines]
-        if not texts:
-            return []
-        if not sampling:
-            return processor.encode(texts, out_type=int, num_threads=_num_threads(len(texts)))
-        return sample_segmentations(processor, texts, strength=sampling, seed=seed)
+
+def _encode(processor: sentencepiece.SentencePieceProcessor, texts: list[str]) -> list[list[int]]:
+    ids: list[list[int]] = processor.encode(texts, out_type=int, num_threads=_num_threads(len(texts))) if texts else []
+    return ids
 
 
 def _decode(processor: sentencepiece.SentencePieceProcessor, ids: Sequence[Sequence[int]]) -> list[str]:
-    plain = [[int(token) for token in sentence if token >= _NUM_SPECIAL] for sentence in ids]
+    plain = [[int(token) for token in sentence if token >= NUM_SPECIAL] for sentence in ids]
     texts = processor.decode(plain, num_threads=_num_threads(len(plain))) if plain else []
     return [_LINE_BREAKS.sub(" ", text) for text in texts]
 
@@ -245,3 +169,75 @@ def _read_model(path: Path) -> bytes:
     except RuntimeError:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one; copy or train it again") from None
     return model
+
+
+CONTROL, USER_DEFINED = 3, 4  # SentencePiece.Type
+_NORMAL = 1
+_PIECES = 0x0A  # ModelProto, field 1: SentencePiece, each with its length
+_TEXT, _SCORE, _TYPE = 0x0A, 0x15, 0x18  # SentencePiece, fields 1 to 3: string, float, enum
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a serialised model; kind_offset: of the byte that holds its kind, None for normal pieces."""
+
+    text: str
+    kind: int
+    kind_offset: int | None
+
+
+def pieces(model: bytes) -> Iterator[Piece]:
+    """The pieces of a model, in the order of their ids."""
+    offset = 0
+    while offset < len(model) and model[offset] == _PIECES:  # they come before everything else
+        length, start = _varint(model, offset + 1)
+        offset = start + length
+        yield _piece(model, start, offset)
+
+
+def symbols(model: bytes, kind: int) -> dict[str, int]:
+    """The symbols of a kind with their ids, without PAD, UNK, BOS and EOS."""
+    found = {}
+    for token, piece in islice(enumerate(pieces(model)), EOS + 1, None):
+        if piece.kind not in (CONTROL, USER_DEFINED):
+            break  # all symbols come before the learned pieces
+        if piece.kind == kind:
+            found[piece.text] = token
+    return found
+
+
+def with_controls(model: bytes, symbols: Collection[str]) -> bytes:
+    """A copy of the model with these user-defined symbols turned into control symbols."""
+    changed = bytearray(model)
+    for piece in pieces(model):
+        if piece.text in symbols and piece.kind == USER_DEFINED:
+            assert piece.kind_offset is not None
+            changed[piece.kind_offset] = CONTROL
+    return bytes(changed)
+
+
+def _piece(model: bytes, start: int, end: int) -> Piece:
+    text, kind, kind_offset = "", _NORMAL, None
+    while start < end:
+        field, start = model[start], start + 1
+        if field == _TEXT:
+            length, start = _varint(model, start)
+            text, start = model[start : start + length].decode("utf-8"), start + length
+        elif field == _SCORE:
+            start += 4
+        else:
+            assert field == _TYPE, "a piece has text, score and type"
+            kind_offset = start
+            kind, start = _varint(model, start)
+    return Piece(text, kind, kind_offset)
+
+
+def _varint(model: bytes, offset: int) -> tuple[int, int]:
+    """The variable-length number at an offset, and the offset after it."""
+    value, shift = 0, 0
+    while True:
+        byte = model[offset]
+        value |= (byte & 0x7F) << shift  # seven bits a byte, the lowest first
+        offset, shift = offset + 1, shift + 7
+        if byte < 0x80:
+            return value, offset

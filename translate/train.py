@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -13,11 +13,11 @@ from translate.adaptation import ADAPTATIONS
 from translate.adaptation.files import base_model_config, begin_from, load_base_model
 from translate.checkpoint import vocabularies_of
 from translate.config import run_command
-from translate.data.encoders import make_encodings
-from translate.data.loader import Curriculum, Loader
-from translate.data.prepare import prepare
+from translate.data.augmentation import PairEncoder
+from translate.data.loader import UpdateStream
+from translate.data.prepare import Prepared, prepare
 from translate.device import choose_device, tune_process
-from translate.distributed import join_world
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, build_model
@@ -27,7 +27,7 @@ from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation
 from translate.training.manifest import describe_run, keep_held_out, log_description
 from translate.training.optimizer import make_optimizer
-from translate.training.parallel import decide_run, parallelize
+from translate.training.parallel import TrainingDecision, decide_run, parallelize
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
 from translate.training.state import StateFolder, TrainState
 from translate.training.step import train_step
@@ -102,30 +102,15 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
         validator = Validator(config, data, model, world, precision=decision.decoding_precision, manifest=manifest)
         models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
-        encodings = make_encodings(
-            data.train,
-            data.tokenizer,
-            sampling=config.sampling,
-            switch_out=config.switch_out,
-            longest=config.model.max_length,
-        )
-        loader = Loader(
-            data.train,
-            encodings,
-            config.batch,
-            seed=config.run.seed,
-            packed=decision.packed,
-            world=world,
-            pinned=device.type == "cuda",
-        )
+        batches = stack.enter_context(update_stream(config, data, decision, world))
         reporter.open_board(step=state.step)
         if world.is_main:
-            log_description(config, data, loader, model, decision, validator, states, state.progress)
+            log_description(config, data, batches, model, decision, validator, states, state.progress)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
         reporter.warn_of_long_warmup(state.progress)
 
-        batches = stack.enter_context(closing(Curriculum(loader, state.progress.place)))
+        batches.seek(state.progress.position)
         intervals = (config.run.log_every, config.validation.every, config.run.save_every)
         while not (reason := stop_reason(config.run, state, signals, trial, world, started=started)):
             done = fraction_done(config.run, state.progress)
@@ -171,6 +156,26 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if trial is not None:
             trial.loss = state.progress.best_loss
         return state.progress.best
+
+
+def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
+    """The batches of all updates of this process."""
+    encoder = PairEncoder(
+        data.train,
+        data.tokenizer,
+        sampling=config.sampling,
+        switch_out=config.switch_out,
+        max_length=config.model.max_length,
+    )
+    return UpdateStream(
+        data.train,
+        encoder,
+        config.batch,
+        seed=config.run.seed,
+        world=world,
+        packed=decision.packed,
+        pinned=decision.device.type == "cuda",
+    )
 
 
 def validate(

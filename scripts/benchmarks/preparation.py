@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.corpus import Corpus
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig
+from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import Prepared, prepare
 from translate.errors import UserError
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 
 Data = dict[str, str]
 

@@ -12,8 +12,7 @@ import yaml
 
 from benchmarks.machine import describe_machine
 from translate.checkpoint import LoadedModel, load_model
-from translate.data.names import one_or_several
-from translate.data.prepare import ParallelText
+from translate.data.corpora import ParallelText, one_or_several
 from translate.evaluation import metrics
 from translate.evaluation.metrics import Metric
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER

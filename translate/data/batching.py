@@ -1,6 +1,8 @@
-"""The batch plan: which sentence pairs stand together in which batch of an epoch.
+"""Batch plan: which sentence pairs form which batch of an epoch.
 
 A pure function of (lengths, seed, epoch), so that a resumed run and every rank of a parallel one agree on it.
+
+Letters: N pairs of the corpus.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from translate.errors import require_at_least
 
-BATCHES_OF_A_GROUP = 8
+BATCHES_PER_GROUP = 8
 GROUPS_AT_ONCE = 16
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
@@ -44,10 +46,10 @@ class BatchConfig:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Pairs of similar length for several batches: once their subwords are drawn, they are divided by what they got.
+    """Pairs of similar length for several batches, divided among them by their lengths after subword sampling.
 
     number  of the group in its epoch
-    sizes   how many pairs the batches have, that of the shortest pairs first
+    sizes   number of pairs in each batch, that of the shortest pairs first
     """
 
     number: int
@@ -57,16 +59,95 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class PlannedBatch:
-    """Pairs that stand together, and the padded lengths (EOS and BOS included) of the two sides.
+    """Pairs of one batch, and the padded lengths (EOS and BOS included) of the two sides.
 
-    group, place  where subwords are drawn: the batch is this one of a group's instead, and the rest an estimate
+    group, index  with subword sampling: the batch is the one with this index of a group; pairs and lengths are an
+                  estimate then
     """
 
     pairs: Indices
     source_length: int
     target_length: int
     group: Group | None = None
-    place: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Batches of padded sentences of similar length, or of sentences packed end to end in random order."""
+
+    config: BatchConfig
+    packed: bool = False
+
+    def epoch(
+        self,
+        lengths: tuple[Lengths, Lengths],
+        repeats: NDArray[np.float32],
+        *,
+        seed: int,
+        epoch: int,
+        grouped: bool = False,
+    ) -> list[PlannedBatch]:
+        """Batches of one epoch in training order; a pair longer than the budget stands alone.
+
+        lengths  (N,) each, of source and target: tokens without the EOS or BOS that a batch adds
+        repeats  (N,): number of times that the epoch sees each pair, see epoch_pairs
+        grouped  lengths will change by subword sampling: padded batches are formed in groups, see _in_groups
+        """
+        pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
+        if self.packed:
+            return self._packed(lengths, pairs)
+        batches = self._by_length(lengths, pairs)
+        # a generator of its own: the order of batches does not depend on how many numbers epoch_pairs drew
+        random = np.random.default_rng([seed, epoch, 1])
+        return _in_groups(batches, random) if grouped else _shuffled(batches, random)
+
+    def _packed(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
+        """Batches of consecutive pairs, as many as fit; one position stays free on either side."""
+        ends = [np.cumsum(side[pairs].astype(np.int64) + 1) for side in lengths]
+        limit = self.config.tokens - 1  # pack_batch needs a free position for its padding
+        batches, start = [], 0
+        while start < len(pairs):
+            used = [side[start - 1] if start else 0 for side in ends]
+            # the first pair that would exceed the limit, on the side that is full first
+            fits = (np.searchsorted(side, base + limit, "right") for side, base in zip(ends, used, strict=True))
+            stop = max(start + 1, int(min(fits)))
+            batches.append(PlannedBatch(pairs[start:stop], self.config.tokens, self.config.tokens))
+            start = stop
+        return batches
+
+    def _by_length(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
+        """Padded batches from the shortest to the longest."""
+        source, target = (round_up(side[pairs].astype(np.int64) + 1, self.config.length_multiple) for side in lengths)
+        order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
+        pairs, source, target = pairs[order], source[order], target[order]
+        return [
+            PlannedBatch(pairs[piece], int(source[piece].max()), int(target[piece].max()))
+            for piece in self._fill(source, target)
+        ]
+
+    def _fill(self, source: Indices, target: Indices) -> Iterator[slice]:
+        """Cut pairs sorted by length into the largest pieces within the budget."""
+        start = 0
+        while start < len(source):
+            size = self._capacity(int(source[start]), int(target[start]))
+            # The longest sentence of a candidate lowers the number that fits; the candidate cut to that number may have
+            # another longest one, so repeat until it fits.
+            while size > 1:
+                piece = slice(start, start + size)
+                fits = self._capacity(int(source[piece].max()), int(target[piece].max()))
+                if fits >= size:
+                    break
+                size = fits
+            yield slice(start, min(start + size, len(source)))
+            start += size
+
+    def _capacity(self, source_length: int, target_length: int) -> int:
+        """Number of sentences of these lengths within the budget, at least one."""
+        sentences = self.config.tokens // max(source_length, target_length)
+        if sentences > self.config.sentence_multiple:
+            sentences -= sentences % self.config.sentence_multiple
+        return max(1, sentences)
 
 
 def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indices:
@@ -77,100 +158,36 @@ def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indic
     return random.permutation(np.repeat(np.arange(len(repeats)), counts))
 
 
-def plan_padded(
-    source_lengths: Lengths,
-    target_lengths: Lengths,
-    repeats: NDArray[np.float32],
-    *,
-    config: BatchConfig,
-    seed: int,
-    epoch: int,
-) -> list[PlannedBatch]:
-    """Batches of pairs of similar length, in random order; a pair longer than the budget stands alone.
-
-    Lengths are those of the tokens alone; both sides gain one (EOS, or BOS).
-    """
-    batches = _by_length(source_lengths, target_lengths, epoch_pairs(repeats, seed=seed, epoch=epoch), config)
-    return _shuffled(batches, np.random.default_rng([seed, epoch, 1]))
-
-
-def plan_grouped(
-    source_lengths: Lengths,
-    target_lengths: Lengths,
-    repeats: NDArray[np.float32],
-    *,
-    config: BatchConfig,
-    seed: int,
-    epoch: int,
-) -> list[PlannedBatch]:
-    """As many batches as `plan_padded`, but of groups whose pairs are divided when their subwords have been drawn.
-
-    Pairs of one length may come out of subword sampling with very different ones: on Multi30k with BPE-dropout of 0.1,
-    28 % of all places were padding when the batches were those of `plan_padded`, and 12 % with these.
-    The batches of a few groups at a time stand in random order, so that no more of them have to be kept.
-    """
-    batches = _by_length(source_lengths, target_lengths, epoch_pairs(repeats, seed=seed, epoch=epoch), config)
-    random = np.random.default_rng([seed, epoch, 1])
-    groups = [_group(number, piece) for number, piece in enumerate(_cut(batches, BATCHES_OF_A_GROUP))]
-    return [
-        batch
-        for at_once in _cut(_shuffled(groups, random), GROUPS_AT_ONCE)
-        for batch in _shuffled([batch for group in at_once for batch in group], random)
-    ]
-
-
-def plan_packed(
-    source_lengths: Lengths,
-    target_lengths: Lengths,
-    repeats: NDArray[np.float32],
-    *,
-    config: BatchConfig,
-    seed: int,
-    epoch: int,
-) -> list[PlannedBatch]:
-    """Batches of pairs in random order, as many as fit end to end; one place stays free on either side."""
-    pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
-    ends = [np.cumsum(lengths[pairs].astype(np.int64) + 1) for lengths in (source_lengths, target_lengths)]
-    batches, start = [], 0
-    while start < len(pairs):
-        used = [side[start - 1] if start else 0 for side in ends]
-        fits = (np.searchsorted(side, base + config.tokens - 1, "right") for side, base in zip(ends, used, strict=True))
-        stop = max(start + 1, int(min(fits)))
-        batches.append(PlannedBatch(pairs[start:stop], config.tokens, config.tokens))
-        start = stop
-    return batches
-
-
-def padding_share(batches: list[PlannedBatch], source_lengths: Lengths, target_lengths: Lengths) -> float:
-    """The share of all places in padded batches, on both sides, that hold no token."""
-    places = sum(len(b.pairs) * (b.source_length + b.target_length) for b in batches)
-    tokens = sum(int((source_lengths[b.pairs] + target_lengths[b.pairs] + 2).sum()) for b in batches)
-    return 1 - tokens / places if places else 0.0
+def padding_share(batches: list[PlannedBatch], lengths: tuple[Lengths, Lengths]) -> float:
+    """Padding as a share of all positions of padded batches, both sides together."""
+    positions = sum(len(batch.pairs) * (batch.source_length + batch.target_length) for batch in batches)
+    # EOS and BOS count as tokens
+    tokens = sum(int((lengths[0][batch.pairs] + lengths[1][batch.pairs] + 2).sum()) for batch in batches)
+    return 1 - tokens / positions if positions else 0.0
 
 
 def round_up(lengths: Numbers, multiple: int) -> Numbers:
-    """To the next multiple."""
+    """Round lengths up to a multiple of `multiple`."""
     return -(-lengths // multiple) * multiple
 
 
-def _by_length(
-    source_lengths: Lengths, target_lengths: Lengths, pairs: Indices, config: BatchConfig
-) -> list[PlannedBatch]:
-    """From the shortest to the longest."""
-    source = round_up(source_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
-    target = round_up(target_lengths[pairs].astype(np.int64) + 1, config.length_multiple)
-    order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
-    pairs, source, target = pairs[order], source[order], target[order]
+def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list[PlannedBatch]:
+    """Form groups of batches of similar length, whose pairs are divided anew once their subwords are drawn.
+
+    Pairs of one length can come out of subword sampling with very different ones: on Multi30k with BPE-dropout of 0.1,
+    padding was 28 % of all positions with plain batches, and 12 % with groups.
+    """
+    groups = []
+    for number, piece in enumerate(_cut(batches, BATCHES_PER_GROUP)):
+        pairs = np.concatenate([batch.pairs for batch in piece])
+        group = Group(number, pairs, tuple(len(batch.pairs) for batch in piece))
+        groups.append([replace(batch, group=group, index=index) for index, batch in enumerate(piece)])
+    # Shuffle all groups, then the batches of a few groups at a time: no more groups than these are held in memory.
     return [
-        PlannedBatch(pairs[piece], int(source[piece].max()), int(target[piece].max()))
-        for piece in _fill(source, target, config)
+        batch
+        for some in _cut(_shuffled(groups, random), GROUPS_AT_ONCE)
+        for batch in _shuffled([batch for group in some for batch in group], random)
     ]
-
-
-def _group(number: int, batches: list[PlannedBatch]) -> list[PlannedBatch]:
-    pairs = np.concatenate([batch.pairs for batch in batches])
-    group = Group(number, pairs, tuple(len(batch.pairs) for batch in batches))
-    return [replace(batch, group=group, place=place) for place, batch in enumerate(batches)]
 
 
 def _cut(items: list[Item], size: int) -> list[list[Item]]:
@@ -179,26 +196,3 @@ def _cut(items: list[Item], size: int) -> list[list[Item]]:
 
 def _shuffled(items: list[Item], random: np.random.Generator) -> list[Item]:
     return [items[i] for i in random.permutation(len(items))]
-
-
-def _fill(source: Indices, target: Indices, config: BatchConfig) -> Iterator[slice]:
-    """Cut pairs sorted by length into the largest pieces within the budget."""
-    start = 0
-    while start < len(source):
-        size = _capacity(int(source[start]), int(target[start]), config)
-        # the longest of a candidate piece lowers what fits, which may leave a shorter longest one
-        while size > 1:
-            piece = slice(start, start + size)
-            fits = _capacity(int(source[piece].max()), int(target[piece].max()), config)
-            if fits >= size:
-                break
-            size = fits
-        yield slice(start, min(start + size, len(source)))
-        start += size
-
-
-def _capacity(source_length: int, target_length: int, config: BatchConfig) -> int:
-    sentences = config.tokens // max(source_length, target_length)
-    if sentences > config.sentence_multiple:
-        sentences -= sentences % config.sentence_multiple
-    return max(1, sentences)

@@ -1,15 +1,11 @@
-"""The cleaned training text of all corpora, one row per pair, on disk."""
+"""Clean text of all training corpora, written to a folder in one pass over files that must not change meanwhile."""
 
 from __future__ import annotations
 
-import logging
-from bisect import bisect_right
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
-from operator import itemgetter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,151 +15,30 @@ from translate.data.cleaning import (
     HELD_OUT,
     CleaningConfig,
     CleaningReport,
-    Example,
-    add_counts,
     example,
     first_occurrences,
     hash_pairs,
     reason_to_drop,
 )
-from translate.data.corpora import CorpusConfig, Row, name_in_reports, read_pairs, read_rows
+from translate.data.corpora import CorpusConfig, CorpusFormat, KeyedCorpora
+from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
 from translate.data.held_out import PairKeys, write_held_out
-from translate.data.storage import Ragged, RaggedWriter
-from translate.files import read_json, write_json
-from translate.target_unicode import LineForms, TargetUnicode, choose_form
-from translate.text import normalise
-
-Item = TypeVar("Item")
-
-CHUNK_PAIRS = 50_000
-_PAIRS_PER_MESSAGE = 1_000_000
-_ORIGINS_FILE = "origins.json"
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass
-class CleanText:
-    """Normalised source and target text with its origin; only the rows `kept` are for training.
-
-    corpus, line    (N,): where a row came from: index of its corpus in the list, line in its file from 1
-    origins         first row of each file, and the file's name in reports
-    kept            (K,): the rows for training, in order
-    target_unicode  Unicode form of the raw target side
-    """
-
-    source: Ragged
-    target: Ragged
-    corpus: NDArray[np.uint16]
-    line: NDArray[np.uint32]
-    origins: list[tuple[int, str]]
-    kept: NDArray[np.int64]
-    report: CleaningReport
-    target_unicode: TargetUnicode
-
-    @classmethod
-    def load(cls, directory: Path) -> CleanText:
-        return cls(
-            source=Ragged(directory, "source", np.uint8),
-            target=Ragged(directory, "target", np.uint8),
-            corpus=np.load(directory / "corpus.npy", mmap_mode="r"),
-            line=np.load(directory / "line.npy", mmap_mode="r"),
-            origins=[tuple(origin) for origin in read_json(directory / _ORIGINS_FILE)["origins"]],
-            kept=np.load(directory / "kept.npy", mmap_mode="r"),
-            report=load_report(directory),
-            target_unicode=_load_target_unicode(directory),
-        )
-
-    def texts(self, rows: NDArray[np.integer]) -> tuple[list[str], list[str]]:
-        return self.source.texts(rows), self.target.texts(rows)
-
-    def example(self, row: int) -> Example:
-        """A row's text, shortened, with its corpus and line."""
-        source, target = self.texts(np.array([row]))
-        file = bisect_right(self.origins, row, key=itemgetter(0)) - 1
-        return example(self.origins[file][1], int(self.line[row]), source[0], target[0])
-
-    def release(self) -> None:
-        self.source.release()
-        self.target.release()
-
-
-class _Writer:
-    """Takes raw pairs chunk by chunk; keeps those that pass on disk, and a few numbers of each in memory."""
-
-    def __init__(self, directory: Path, config: CleaningConfig, *, text_form: int, keys: PairKeys | None) -> None:
-        self._directory = directory
-        self._config = config
-        self._text_form = text_form
-        self._source = RaggedWriter(directory, "source")
-        self._target = RaggedWriter(directory, "target")
-        self._corpora: list[NDArray[np.uint16]] = []
-        self._lines: list[NDArray[np.uint32]] = []
-        self._hashes: list[NDArray[np.uint64]] = []
-        self._passed: list[NDArray[np.bool_]] = []
-        self._origins: list[tuple[int, str]] = []
-        self._file = ("", "")
-        self._keys = keys
-        self.report = CleaningReport()
-
-    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
-        # the carriage return of a CRLF line end is not text
-        all_sources = [normalise(row.source.removesuffix("\r"), self._text_form) for row in rows]
-        all_targets = [normalise(row.target.removesuffix("\r"), self._text_form) for row in rows]
-        sources: list[str] = []
-        targets: list[str] = []
-        lines: list[int] = []
-        passed: list[bool] = []
-        for row, source, target in zip(rows, all_sources, all_targets, strict=True):
-            if self._file != (key, row.path):
-                self._file = (key, row.path)
-                self._origins.append((len(self._source) + len(lines), name_in_reports(key, config, row)))
-            reason = reason_to_drop(source, target, self._config)
-            passed.append(reason is None)
-            if reason:
-                self.report.drop(reason, example(self._origins[-1][1], row.line, source, target))
-                continue
-            sources.append(config.prefix + source)
-            targets.append(target)
-            lines.append(row.line)
-        self.report.total += len(rows)
-        self._corpora.append(np.full(len(lines), corpus, np.uint16))
-        self._lines.append(np.array(lines, np.uint32))
-        if self._config.drop_duplicates:
-            self._hashes.append(hash_pairs(sources, targets))
-        if self._keys is not None:
-            self._passed.append(np.array(passed, bool))
-            texts = zip(passed, all_sources, all_targets, strict=True)
-            self._keys.add(all_sources, all_targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in texts])
-        _append_texts(self._source, sources)
-        _append_texts(self._target, targets)
-
-    def close(self, left_out: NDArray[np.bool_] | None) -> dict[str, NDArray[np.int64]]:
-        """Finish the files; the rows on disk that are not kept, by reason.
-
-        left_out  (P,), of all P pairs read: True for those that held-out sets take from the training text
-        """
-        self._source.close()
-        self._target.close()
-        corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
-        np.save(self._directory / "corpus.npy", corpus)
-        np.save(self._directory / "line.npy", line)
-        write_json(self._directory / _ORIGINS_FILE, {"origins": self._origins})
-        kept = np.ones(len(line), dtype=bool)
-        dropped = {}
-        if self._config.drop_duplicates:
-            hashes = np.concatenate(self._hashes)
-            self._hashes.clear()
-            kept = first_occurrences(hashes)
-            dropped[DUPLICATE] = np.flatnonzero(~kept)
-        if left_out is not None:
-            held_out = left_out[np.concatenate(self._passed)]
-            dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
-            kept &= ~held_out
-        np.save(self._directory / "kept.npy", np.flatnonzero(kept))
-        for reason, rows in dropped.items():
-            add_counts(self.report, reason, len(rows))
-        return dropped
+from translate.data.readers import (
+    CHUNK_PAIRS,
+    Row,
+    chunks,
+    errors_naming,
+    hub_dataset,
+    matching_files,
+    name_in_reports,
+    read_pairs,
+    read_rows,
+    without_carriage_return,
+)
+from translate.errors import UserError
+from translate.files import sha256, write_json
+from translate.target_unicode import LineForms, choose_form
+from translate.text import normalise, open_bytes
 
 
 def write_clean_text(
@@ -174,7 +49,7 @@ def write_clean_text(
     text_form: int,
     hold_out: Sequence[str] = (),
 ) -> CleaningReport:
-    """Read, normalise and clean the named corpora into a folder that CleanText.load understands.
+    """Read, normalise and clean the named corpora into a folder that CleanText.load opens.
 
     corpora    with the keys of their configurations
     text_form  version of the text form to normalise to
@@ -198,15 +73,23 @@ def write_clean_text(
         chosen, left_out = keys.choose(hold_out, sizes[0])
         write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
-    _save_target_unicode(directory, choose_form(target_forms, _RawTargets(corpora)))
-    save_report(directory, writer.report)
-    _add_dropped_examples(directory, dropped)
-    return writer.report
+    target_unicode = choose_form(target_forms, _RawTargets(corpora))
+    write_json(directory / TARGET_UNICODE, {"target_unicode": target_unicode.as_manifest()})
+    return _report_dropped_rows(directory, dropped)
+
+
+def _report_dropped_rows(directory: Path, dropped: dict[str, NDArray[np.int64]]) -> CleaningReport:
+    """Complete the report with the rows that are on disk but not kept, whose examples are read from there."""
+    text = CleanText.load(directory)
+    for reason, rows in dropped.items():
+        text.report.drop(reason, text.examples(rows), count=len(rows))
+    text.report.save(directory)
+    return text.report
 
 
 @dataclass(frozen=True)
 class _RawTargets:
-    """The target lines as their files hold them, which can be read several times."""
+    """The target lines as their files hold them, which can be iterated several times."""
 
     corpora: Sequence[tuple[str, CorpusConfig]]
 
@@ -215,52 +98,133 @@ class _RawTargets:
             yield from (target for _, target in read_pairs(corpus, key=name))
 
 
-def log_progress(done: str, pairs: int) -> None:
-    """A line in the log at every million pairs."""
-    if pairs % _PAIRS_PER_MESSAGE == 0:
-        logger.info("%s %s pairs so far", done, f"{pairs:,}")
+class _Writer:
+    """Takes raw pairs chunk by chunk; keeps those that pass on disk, and a few numbers of each in memory."""
+
+    def __init__(self, directory: Path, config: CleaningConfig, *, text_form: int, keys: PairKeys | None) -> None:
+        self._directory = directory
+        self._config = config
+        self._text_form = text_form
+        self._source = RaggedWriter(directory, "source")
+        self._target = RaggedWriter(directory, "target")
+        self._corpora: list[NDArray[np.uint16]] = []
+        self._lines: list[NDArray[np.uint32]] = []
+        self._hashes: list[NDArray[np.uint64]] = []
+        self._passed: list[NDArray[np.bool_]] = []
+        self._origins: list[tuple[int, str]] = []
+        self._file = ("", "")
+        self._keys = keys
+        self.report = CleaningReport()
+
+    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
+        """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
+        all_sources, all_targets = (
+            [normalise(without_carriage_return(line), self._text_form) for line in side]
+            for side in ([row.source for row in rows], [row.target for row in rows])
+        )
+        sources: list[str] = []
+        targets: list[str] = []
+        lines: list[int] = []
+        passed: list[bool] = []
+        for row, source, target in zip(rows, all_sources, all_targets, strict=True):
+            if self._file != (key, row.path):
+                self._file = (key, row.path)
+                self._origins.append((len(self._source) + len(lines), name_in_reports(key, config, row)))
+            reason = reason_to_drop(source, target, self._config)
+            passed.append(reason is None)
+            if reason:
+                self.report.drop(reason, [example(self._origins[-1][1], row.line, source, target)])
+                continue
+            sources.append(config.prefix + source)
+            targets.append(target)
+            lines.append(row.line)
+        self.report.total += len(rows)
+        self._corpora.append(np.full(len(lines), corpus, np.uint16))
+        self._lines.append(np.array(lines, np.uint32))
+        if self._config.drop_duplicates:
+            self._hashes.append(hash_pairs(sources, targets))
+        if self._keys is not None:
+            self._passed.append(np.array(passed, bool))
+            texts = zip(passed, all_sources, all_targets, strict=True)
+            self._keys.add(all_sources, all_targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in texts])
+        self._source.append_texts(sources)
+        self._target.append_texts(targets)
+
+    def close(self, left_out: NDArray[np.bool_] | None) -> dict[str, NDArray[np.int64]]:
+        """Finish the files; the rows on disk that are not kept, by reason.
+
+        left_out  (P,), of all P pairs read: True for those that held-out sets take from the training text
+        """
+        self._source.close()
+        self._target.close()
+        corpus, line = np.concatenate(self._corpora), np.concatenate(self._lines)
+        np.save(self._directory / "corpus.npy", corpus)
+        np.save(self._directory / "line.npy", line)
+        write_json(self._directory / ORIGINS, {"origins": self._origins})
+        kept = np.ones(len(line), dtype=bool)
+        dropped = {}
+        if self._config.drop_duplicates:
+            hashes = np.concatenate(self._hashes)
+            self._hashes.clear()  # copied: 8 bytes a pair less while they are sorted
+            kept = first_occurrences(hashes)
+            dropped[DUPLICATE] = np.flatnonzero(~kept)
+        if left_out is not None:
+            held_out = left_out[np.concatenate(self._passed)]
+            dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
+            kept &= ~held_out
+        np.save(self._directory / "kept.npy", np.flatnonzero(kept))
+        self.report.save(self._directory)
+        return dropped
 
 
-def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items each, the last one shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of some corpora, by the keys of their configurations: SHA-256, and inode, size and times."""
+
+    corpora: dict[str, CorpusConfig]
+    hashes: dict[str, list[str]]
+    status: dict[str, list[tuple[int, ...]]]
+
+    @classmethod
+    def take(cls, corpora: KeyedCorpora) -> Snapshot:
+        status = {key: _status(config, key) for key, config in corpora}  # first: a change while hashing is noticed
+        return cls(dict(corpora), {key: content_hashes(config, key=key) for key, config in corpora}, status)
+
+    def require_unchanged(self, keys: Iterable[str] | None = None) -> None:
+        """Raise UserError where files are no longer what was hashed, so that what was read may be another text.
+
+        A file that was changed and changed back has its old hash, but not its old times.
+        """
+        for key in self.corpora if keys is None else keys:
+            config = self.corpora[key]
+            if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
+                raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
 
 
-def save_report(directory: Path, report: CleaningReport) -> None:
-    write_json(directory / "report.json", asdict(report))
+def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
+    """SHA-256 of each of a corpus's files, compressed or not as it is stored; key: of its configuration in errors."""
+    paths = _files(config, key)
+    with errors_naming(key):
+        for path in paths:
+            with open_bytes(path):
+                pass  # for its errors
+    return [sha256(path) for path in paths]
 
 
-def load_report(directory: Path) -> CleaningReport:
-    stored = read_json(directory / "report.json")
-    examples = {reason: [Example(**entry) for entry in entries] for reason, entries in stored["examples"].items()}
-    return CleaningReport(total=stored["total"], dropped=stored["dropped"], examples=examples)
+def _files(config: CorpusConfig, key: str) -> list[str]:
+    config.check(key)
+    if config.format is CorpusFormat.text:
+        return [config.source, *config.targets]
+    with errors_naming(key):
+        if config.format is CorpusFormat.hub:
+            return [file["filename"] for file in hub_dataset(config).cache_files]
+        return matching_files(config)
 
 
-def _save_target_unicode(directory: Path, target_unicode: TargetUnicode) -> None:
-    write_json(directory / "target_unicode.json", {"target_unicode": target_unicode.as_manifest()})
-
-
-def _load_target_unicode(directory: Path) -> TargetUnicode:
-    return TargetUnicode.of_manifest(read_json(directory / "target_unicode.json"))
-
-
-def add_examples(report: CleaningReport, reason: str, text: CleanText, rows: NDArray[np.integer]) -> None:
-    """Add the first rows dropped for a reason to the report's examples, as far as it has room."""
-    for row in rows.tolist():
-        if not report.wants_example(reason):
-            return
-        report.examples.setdefault(reason, []).append(text.example(row))
-
-
-def _add_dropped_examples(directory: Path, dropped: dict[str, NDArray[np.int64]]) -> None:
-    text = CleanText.load(directory)
-    for reason, rows in dropped.items():
-        add_examples(text.report, reason, text, rows)
-    save_report(directory, text.report)
-
-
-def _append_texts(writer: RaggedWriter, texts: Sequence[str]) -> None:
-    encoded = [text.encode() for text in texts]
-    writer.append(b"".join(encoded), np.fromiter(map(len, encoded), np.int32, len(encoded)))
+def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
+    paths = _files(config, key)
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError:
+        return []  # hashing reports the error
+    return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]

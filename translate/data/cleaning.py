@@ -1,21 +1,23 @@
-"""Which pairs are not worth learning from, and a report of what was dropped and why."""
+"""Cleaning rules: which pairs are dropped from the training text, and the report of it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from translate.errors import require_at_least
+from translate.files import read_json, write_json
 from translate.text import find_control
 
 _EXAMPLES_PER_REASON = 3
 _EXAMPLE_CHARACTERS = 60
-_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
-
+_FILE = "report.json"
 BLANK = "blank side"
 COPY = "source = target"
 TOO_LONG = "too many characters"
@@ -62,7 +64,7 @@ class Example:
 
 @dataclass
 class CleaningReport:
-    """Counts of the pairs read, kept, and dropped by reason, with examples."""
+    """Number of pairs read, kept, and dropped by reason, with examples."""
 
     total: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -72,14 +74,21 @@ class CleaningReport:
     def kept(self) -> int:
         return self.total - sum(self.dropped.values())
 
-    def drop(self, reason: str, example: Example) -> None:
-        """Count one pair, and remember the first few as examples."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-        if self.wants_example(reason):
-            self.examples.setdefault(reason, []).append(example)
+    def drop(self, reason: str, examples: Iterable[Example], *, count: int = 1) -> None:
+        """Count pairs dropped for a reason, and keep the first of all their examples; no more of them are read."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+            shown = self.examples.setdefault(reason, [])
+            shown += islice(examples, _EXAMPLES_PER_REASON - len(shown))
 
-    def wants_example(self, reason: str) -> bool:
-        return len(self.examples.get(reason, [])) < _EXAMPLES_PER_REASON
+    def save(self, directory: Path) -> None:
+        write_json(directory / _FILE, asdict(self))
+
+    @classmethod
+    def load(cls, directory: Path) -> CleaningReport:
+        stored = read_json(directory / _FILE)
+        examples = {reason: [Example(**entry) for entry in entries] for reason, entries in stored["examples"].items()}
+        return cls(total=stored["total"], dropped=stored["dropped"], examples=examples)
 
     def table(self) -> str:
         """One line for each outcome: name, number, share of the pairs read."""
@@ -117,6 +126,9 @@ def shorten(text: str) -> str:
     return text if len(text) <= _EXAMPLE_CHARACTERS else text[: _EXAMPLE_CHARACTERS - 1] + "…"
 
 
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
+
+
 def hash_lines(lines: Sequence[str]) -> NDArray[np.uint64]:
     """64 bits of each line: among ten million lines, two that differ agree once in some 370,000 corpora."""
     digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
@@ -140,9 +152,3 @@ def first_occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
     first = np.ones(len(hashes), dtype=bool)
     first[order[1:]] = ordered[1:] != ordered[:-1]
     return first
-
-
-def add_counts(report: CleaningReport, reason: str, count: int) -> None:
-    """Count many pairs at once."""
-    if count:
-        report.dropped[reason] = report.dropped.get(reason, 0) + count

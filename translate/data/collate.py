@@ -11,7 +11,7 @@ from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.data.batching import round_up
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 # the token ids of sentences, without BOS and EOS
 Side = Sequence[NDArray[np.integer]]

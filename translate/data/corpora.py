@@ -1,40 +1,22 @@
-"""Where sentence pairs come from: text files, tables, JSON lines, Parquet, SQuAD and the Hugging Face hub.
-
-Every reader is a lazy function from a CorpusConfig to pairs of lines, in order, each with its place; a "\\n" inside
-a value of JSON, Parquet or the hub becomes a space, so that a sentence is a line in whatever form it came. A blank
-line of a table or of JSON lines is a pair with two blank sides, as it is in text files.
-"""
+"""Corpora of one translation direction: their configuration, their tags, and when each takes part in training."""
 
 from __future__ import annotations
 
 import glob
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from translate.data.names import one_or_several
+from translate.data.cleaning import CleaningConfig
 from translate.errors import UserError
 from translate.files import require_regular
-from translate.text import open_bytes, read_lines
+from translate.text import normalise
 
-Pair = tuple[str, str]
-
-SEPARATOR = "<sep>"  # between a question and its passage
-
-_BATCH_ROWS = 10_000
-
-
-class Row(NamedTuple):
-    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
-
-    path: str
-    line: int
-    source: str
-    target: str
+# PAD, UNK, BOS, EOS and bytes as SentencePiece writes them
+_RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
 
 
 class CorpusFormat(StrEnum):
@@ -55,10 +37,10 @@ class CorpusConfig:
                     Several references of a validation or test set: target=[FIRST,SECOND]
     path            tsv, jsonl, parquet, squad: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
     name, subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
-    skip, take      pairs left out at the beginning, and how many are read after them; 0: all
+    skip, take      number of pairs left out at the beginning, and of pairs read after them; 0: all
     every_answer    squad: all right answers, separated by TAB, as a test set wants them; else the first
-    weight          how many times an epoch sees each pair of a training corpus
-    start, end      the shares of a run between which a training corpus takes part
+    weight          number of times that an epoch sees each pair of a training corpus
+    start, end      fractions of the run between which a training corpus takes part
     tag             a symbol such as <bt> to put in front of every source sentence; "" for none
     labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
     """
@@ -91,7 +73,7 @@ class CorpusConfig:
 
     @property
     def prefix(self) -> str:
-        """The tag and a space, as they stand in front of each source line; "" without a tag."""
+        """Tag and space in front of each source line; "" without a tag."""
         return f"{self.tag} " if self.tag else ""
 
     @property
@@ -104,262 +86,213 @@ class CorpusConfig:
         """True if it takes part from a run's first update to its last."""
         return self.start <= 0 and self.end >= 1
 
-    def takes_part(self, share: float) -> bool:
-        """True if it is trained on when that share of a run is over."""
-        return self.start <= share < self.end
+    def takes_part(self, fraction_done: float) -> bool:
+        """True if it is trained on when that fraction of the run is done."""
+        return self.start <= fraction_done < self.end
 
     @property
     def last(self) -> int | None:
-        """The number of the pair after the last that is read; None: to the end."""
+        """Index after the last pair that is read; None: to the end."""
         return self.skip + self.take if self.take else None
 
     @property
     def is_part(self) -> bool:
         return bool(self.skip or self.take)
 
+    def check(self, key: str) -> None:
+        """Raise UserError for options that are missing or make no sense, and for files that cannot be read twice.
+
+        key  of this configuration in errors, such as data.train
+        """
+        if self.skip < 0 or self.take < 0:
+            raise UserError(f"{key}.skip ({self.skip}) and {key}.take ({self.take}) must not be negative")
+        needed = [] if self.format is CorpusFormat.squad else ["source", "target"]
+        if self.format is not CorpusFormat.text:
+            needed.append("name" if self.format is CorpusFormat.hub else "path")
+        values = {**vars(self), "target": all(self.targets)}
+        if missing := [name for name in needed if not values[name]]:
+            options = " ".join(f"{key}.{name}=…" for name in missing)
+            what = f"where the {self.format} corpus is"
+            if self.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing):
+                what = f"which columns of the {self.format} corpus to read"
+            if key in ("data.valid", "data.test"):
+                what += f" (pairs are held out from data.train where no {key} option is set)"
+            raise UserError(f"{key}: nothing says {what}; set {options}")
+        for option, path in self._paths():
+            require_regular(path, option=f"{key}.{option}")
+
+    def _paths(self) -> Iterator[tuple[str, str]]:
+        """Each file named by an option, with the option."""
+        if self.labels:
+            yield "labels", self.labels
+        if self.format is CorpusFormat.text:
+            yield from [("source", self.source), *(("target", path) for path in self.targets)]
+        elif self.format is not CorpusFormat.hub:
+            yield from (("path", path) for path in (self.path, *glob.glob(self.path, recursive=True)))
+
+    def content(self, hashes: list[str]) -> list[Any]:
+        """Settings that, with the hashes of its files, determine its pairs: neither file names nor weights."""
+        columns = [] if self.format is CorpusFormat.text else [self.source, self.target]
+        # left out where they have their defaults, as in the fingerprints of runs that are older than these options
+        part = [self.skip, self.take, self.every_answer] if self.is_part or self.every_answer else []
+        return [self.format.value, hashes, columns, self.tag, *part]
+
+    @property
+    def share_of_training(self) -> Any:
+        """Its weight and, if it takes part for a time only, that time: for the fingerprint of a run."""
+        return self.weight if self.is_permanent else [self.weight, self.start, self.end]
+
+
+KeyedCorpora = list[tuple[str, CorpusConfig]]  # corpora with the keys of their configurations, such as data.train
+
 
 def phase_starts(corpora: Sequence[CorpusConfig]) -> list[float]:
-    """The shares of a run at which corpora come or go, in order, 0 the first."""
-    return sorted({0.0, *(share for corpus in corpora for share in (corpus.start, corpus.end) if share < 1)})
+    """Fractions of a run at which corpora come or go, in order, 0 the first."""
+    return sorted({0.0, *(bound for corpus in corpora for bound in (corpus.start, corpus.end) if bound < 1)})
 
 
-def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[Pair]:
-    """The pairs of read_rows without their places."""
-    for row in read_rows(config, key=key):
-        yield row.source, row.target
+def one_or_several(value: Any, *, key: str) -> list[str]:
+    """The names in an option that is one name or a list of them; numbers (of columns) become text.
 
-
-def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
-    """The corpus's pairs in order, untouched; of several targets, the first.
-
-    key (such as data.train) is what errors call its configuration.
-
-    Raises UserError when something is missing, unreadable or empty, when the two sides have different numbers
-    of lines, or naming the line that lacks a column.
+    For options of type Any, as OmegaConf does not know `str | list[str]`. Raises UserError for anything else, an empty
+    list included.
     """
-    empty = True
-    _require_files(config, key)
-    try:
-        _check_names(config, key)
-        one_target = replace(config, target=config.targets[0])
-        for row in islice(CORPORA[config.format](one_target), config.skip, config.last):
-            yield row
-            empty = False
-        if empty:
-            raise UserError("the corpus is empty")
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str | int | float | Path) for name in names):
+        raise UserError(f"{key}={value!r}: that is neither a name nor a list of names, as in {key}=[FIRST,SECOND]")
+    return [str(name) for name in names]
 
 
-def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
-    """A row's corpus, with its file where the corpus has several."""
-    return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
+@dataclass(kw_only=True)
+class DataConfig:
+    """The corpora of one translation direction.
 
+    root, train_stem  for ${data.root} and ${data.train_stem} in file names
+    cache       folder for everything that prepare() makes
+    additional  more training corpora, mixed in by their weight
+    valid       held out from train where none is given, and so is test then
+    test        none if valid is given and test is not
+    """
 
-def corpus_files(config: CorpusConfig, *, key: str) -> list[str]:
-    """Each file that read_rows reads. Raises UserError where an option is missing or names no regular file."""
-    _require_files(config, key)
-    try:
-        _check_names(config, key)
-        return _files(config)
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
+    source_language: str = ""
+    target_language: str = ""
+    root: str = ""
+    train_stem: str = "train"
+    cache: str = "data/cache"
+    train: CorpusConfig = field(default_factory=CorpusConfig)
+    additional: list[CorpusConfig] = field(default_factory=list)
+    valid: CorpusConfig = field(default_factory=CorpusConfig)
+    test: CorpusConfig = field(default_factory=CorpusConfig)
+    cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
+    @property
+    def training_corpora(self) -> KeyedCorpora:
+        """Each training corpus with the key of its configuration."""
+        additional = [(f"data.additional[{index}]", corpus) for index, corpus in enumerate(self.additional)]
+        return [("data.train", self.train), *additional]
 
-def read_text(config: CorpusConfig) -> Iterator[Row]:
-    """Line n of one file and line n of the other."""
-    counts = [0, 0]
-    for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
-        counts[0] += source is not None
-        counts[1] += target is not None
-        if counts[0] == counts[1]:
-            yield Row(config.source, counts[0], source, target)
-    if counts[0] != counts[1]:
-        raise UserError(
-            f"the two sides must have the same number of lines, but {config.source} has {counts[0]:,} "
-            f"and {config.target} has {counts[1]:,}"
-        )
+    @property
+    def evaluation_settings(self) -> KeyedCorpora:
+        """Settings of the validation and test set, whether given or held out, with their keys."""
+        return [("data.valid", self.valid), ("data.test", self.test)]
 
+    @property
+    def evaluation_corpora(self) -> KeyedCorpora:
+        """The validation and test sets that are given."""
+        is_given = {"data.valid": self.valid.is_given, "data.test": self.has_test}
+        return [(key, corpus) for key, corpus in self.evaluation_settings if is_given[key]]
 
-def read_tsv(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
-    for path in _paths(config):
-        places: tuple[int, int] | None = None
-        for number, line in enumerate(read_lines(path), start=1):
-            if places is None:
-                places, is_header = _column_places(path, config, line)
-                if is_header:
-                    continue
-            if not line.strip():
-                yield Row(path, number, "", "")
-                continue
-            columns = line.split("\t")
-            if len(columns) <= max(places):
+    @property
+    def has_test(self) -> bool:
+        """True if a test set is given, or only options of it without its text: none is held out then."""
+        if self.test.source or self.test.path:
+            return True
+        return self.test.is_given and not self.valid.is_given
+
+    @property
+    def sets_to_hold_out(self) -> list[str]:
+        """Names of the sets to take from the training text; a test set only together with a validation set."""
+        if self.valid.is_given:
+            return []
+        return ["valid"] if self.has_test else ["valid", "test"]
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of all corpora, each once."""
+        return list(dict.fromkeys(corpus.tag for _, corpus in self._corpora if corpus.tag))
+
+    @property
+    def has_untagged_source(self) -> bool:
+        """True if a training corpus has no tag, so that lines without one are usual."""
+        return any(not corpus.tag for _, corpus in self.training_corpora)
+
+    @property
+    def _corpora(self) -> KeyedCorpora:
+        return self.training_corpora + self.evaluation_settings
+
+    def check(self) -> None:
+        """Raise UserError for settings of corpora that do not go together, or a missing data.root."""
+        self._check_root()
+        self.cleaning.check()
+        for key, corpus in self.training_corpora:
+            _check_training_corpus(key, corpus)
+        configs = [corpus for _, corpus in self.training_corpora]
+        for start in phase_starts(configs):
+            if not any(corpus.takes_part(start) for corpus in configs):
+                raise UserError(f"no training corpus takes part after {start:.0%} of the run: see data.train.end")
+        for key, corpus in self._corpora:
+            tag = corpus.tag
+            # a tag of one character, or one that SentencePiece changes or has for itself, cannot be told from text
+            if tag and (len(tag) < 2 or tag != normalise(tag).strip() or _RESERVED.fullmatch(tag)):
                 raise UserError(
-                    f"{path}, line {number}: column {max(places) + 1} is asked for; there are {len(columns)}"
+                    f"{key}.tag={tag!r}: a tag has two or more characters and no space around, such as <2de>"
                 )
-            yield Row(path, number, columns[places[0]], columns[places[1]])
+
+    def _check_root(self) -> None:
+        """Raise UserError if data.root, which the training text's file name begins with, is no folder."""
+        root, train = Path(self.root), Path(self.train.path or self.train.source)
+        if self.root and train.is_relative_to(root) and not root.exists():
+            raise UserError(
+                f"data.root={self.root}: there is no such folder (looked from {Path.cwd()}); name the corpus's folder, "
+                "or your own text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is "
+                "in the project's repository and not in its wheel"
+            )
 
 
-def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
-    """One JSON object per line."""
-    for path in _paths(config):
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip():
-                yield Row(path, number, "", "")
-                continue
-            place = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{place}, column {error.colno}: not JSON: {error.msg}") from None
-            yield Row(path, number, _value(record, config.source, place), _value(record, config.target, place))
-
-
-def read_parquet(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of Parquet files, a batch of rows at a time."""
-    import pyarrow
-    from pyarrow import parquet
-
-    columns = list({config.source, config.target})
-    for path in _paths(config):
-        try:
-            with parquet.ParquetFile(path) as file:
-                batches = file.iter_batches(_BATCH_ROWS, columns=columns)
-                yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, path)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise UserError(f"{path}: cannot be read as Parquet: {error}") from None
-
-
-def read_squad(config: CorpusConfig) -> Iterator[Row]:
-    """Questions with their passages, "question <sep> passage", and their answers (Rajpurkar et al. 2016).
-
-    A question without an answer (SQuAD 2) has an empty one.
-    """
-    for path in _paths(config):
-        try:
-            with open_bytes(path) as stream:
-                articles = json.load(stream)["data"]
-            passages = (passage for article in articles for passage in article["paragraphs"])
-            questions = ((passage, question) for passage in passages for question in passage["qas"])
-            for number, (passage, question) in enumerate(questions, start=1):
-                answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
-                source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
-                yield Row(path, number, source, "\t".join(answers if config.every_answer else answers[:1]))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: cannot be read as SQuAD's JSON: {type(error).__name__}: {error}") from None
-
-
-def read_hub(config: CorpusConfig) -> Iterator[Row]:
-    """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
-    batches = _hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS)
-    yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
-
-
-CORPORA: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
-    CorpusFormat.text: read_text,
-    CorpusFormat.tsv: read_tsv,
-    CorpusFormat.jsonl: read_jsonl,
-    CorpusFormat.parquet: read_parquet,
-    CorpusFormat.squad: read_squad,
-    CorpusFormat.hub: read_hub,
-}
-
-
-def _check_names(config: CorpusConfig, key: str) -> None:
-    if config.skip < 0 or config.take < 0:
-        raise UserError(f"{key}.skip ({config.skip}) and {key}.take ({config.take}) must not be negative")
-    needed = [] if config.format is CorpusFormat.squad else ["source", "target"]
-    if config.format is CorpusFormat.hub:
-        needed.append("name")
-    elif config.format is not CorpusFormat.text:
-        needed.append("path")
-    values = {**vars(config), "target": all(config.targets)}
-    if missing := [name for name in needed if not values[name]]:
-        options = " ".join(f"{key}.{name}=…" for name in missing)
-        what = f"where the {config.format} corpus is"
-        if config.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing):
-            what = f"which columns of the {config.format} corpus to read"
-        if key in ("data.valid", "data.test"):
-            what += f" (pairs are held out from data.train where no {key} option is set)"
-        raise UserError(f"nothing says {what}; set {options}")
-
-
-def _require_files(config: CorpusConfig, key: str) -> None:
-    """Raise UserError for a pipe or device: a corpus is read several times, each time from its beginning."""
-    paths = [(f"{key}.labels", config.labels)]
-    if config.format is CorpusFormat.text:
-        paths += [(f"{key}.source", config.source), *((f"{key}.target", path) for path in config.targets)]
-    elif config.format is not CorpusFormat.hub:
-        paths += [(f"{key}.path", path) for path in (config.path, *glob.glob(config.path, recursive=True))]
-    for option, path in paths:
-        if path:
-            require_regular(path, option=option)
-
-
-def _files(config: CorpusConfig) -> list[str]:
-    if config.format is CorpusFormat.text:
-        return [config.source, *config.targets]
-    if config.format is CorpusFormat.hub:
-        return [file["filename"] for file in _hub_dataset(config).cache_files]
-    return _paths(config)
-
-
-def _paths(config: CorpusConfig) -> list[str]:
-    """The files that config.path names or matches, in alphabetical order."""
-    if Path(config.path).exists():
-        return [config.path]
-    if matches := sorted(glob.glob(config.path, recursive=True)):
-        return matches
-    raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
-
-
-def _column_places(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
-    """Indices of the two columns, from 0, and whether the first line is a header."""
-    names = first_line.rstrip("\r").split("\t")
-    if config.source.isdecimal() and config.target.isdecimal():
-        places = int(config.source) - 1, int(config.target) - 1
-        if min(places) < 0:
-            raise UserError("columns are counted from 1, as in `cut -f`; found 0")
-        # some tables have a header that only numbers the columns
-        numbered = len(names) > max(places) and [names[place] for place in places] == [config.source, config.target]
-        return places, numbered
-    for column in (config.source, config.target):
-        if column not in names:
-            raise UserError(f"{path}, line 1: no column {column!r} in the header, which has {', '.join(names)}")
-    return (names.index(config.source), names.index(config.target)), True
-
-
-def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Row]:
-    for number, record in enumerate(records, start=1):
-        yield Row(name, number, _value(record, config.source, name), _value(record, config.target, name))
-
-
-def _value(record: Any, key: str, place: str) -> str:
-    """The text that a dotted key names in a record, as one line."""
-    value = record
-    for part in [key] if isinstance(record, dict) and key in record else key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
-            raise UserError(f"{place}: no {key!r} here, only {found}")
-        value = value[part]
-    if not isinstance(value, str):
-        raise UserError(f"{place}: {key!r} should be text, but is {value!r:.40}")
-    return _line(value)
-
-
-def _line(text: str) -> str:
-    """Text on one line; JSON can spell half of a surrogate pair, which cannot be written as UTF-8."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
-
-
-def _hub_dataset(config: CorpusConfig) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset(
-            config.name, config.subset or None, split=config.split, revision=config.revision or None
+def _check_training_corpus(key: str, corpus: CorpusConfig) -> None:
+    if not corpus.weight > 0:
+        raise UserError(f"{key}.weight ({corpus.weight}) must be above 0; leave the corpus out instead")
+    if len(corpus.targets) > 1:
+        raise UserError(
+            f"{key}.target names {len(corpus.targets)}: {', '.join(corpus.targets)}; training text has one target, "
+            "several are references, which only data.valid and data.test can have"
         )
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"hub data set {config.name!r}, split {config.split!r}: {reason}") from None
+    if not 0 <= corpus.start < corpus.end <= 1:
+        raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
+
+
+@dataclass
+class ParallelText:
+    """A validation or test set: N pairs as their files hold them, with the tag in front of each source line.
+
+    target              N lines, the reference; of several, the first
+    further_references  N lines of each of the others
+    labels              of each pair, or None
+    tag                 the tag in front of each source line; "" for none
+    reference_paths     the files of all references when those are plain text, else none
+    """
+
+    name: str
+    source: list[str]
+    target: list[str]
+    labels: list[list[str]] | None
+    reference_paths: list[str]
+    further_references: list[list[str]] = field(default_factory=list)
+    tag: str = ""
+
+    @property
+    def references(self) -> list[list[str]]:
+        return [self.target, *self.further_references]
+
+    def __len__(self) -> int:
+        return len(self.source)

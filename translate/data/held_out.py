@@ -1,4 +1,4 @@
-"""Validation and test pairs out of the training text, for corpora that come without such sets.
+"""Held-out sets: validation and test pairs taken from the training text, for corpora that come without such sets.
 
 A pair has two keys, one for each side: the hash of its text without case, digits and punctuation. Pairs with a key
 below a threshold are the validation set, pairs with one above another threshold the test set. The choice depends on
@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, first_occurrences, hash_lines, hash_pairs
-from translate.data.corpora import CorpusConfig, read_pairs
+from translate.data.corpora import CorpusConfig
+from translate.data.readers import read_pairs
 from translate.errors import UserError
 from translate.files import atomic_file, read_json, write_json
 from translate.text import write_lines
@@ -87,7 +88,7 @@ class HeldOut:
 
 
 def load_held_out(directory: Path) -> HeldOut:
-    """The sets that write_held_out wrote."""
+    """Open the sets of write_held_out."""
     return HeldOut(directory, **read_json(directory / _HELD_OUT_FILE))
 
 
@@ -105,20 +106,20 @@ def write_held_out(
 ) -> None:
     """Write the raw lines of the chosen pairs, given as indices among all pairs, as text files in their order."""
     key, config = corpus
-    wanted = {place for places in chosen.values() for place in places.tolist()}
+    wanted = {index for indices in chosen.values() for index in indices.tolist()}
     pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
-    raw = {place: pair for place, pair in enumerate(pairs) if place in wanted}
-    sizes = {name: len(places) for name, places in chosen.items()}
+    raw = {index: pair for index, pair in enumerate(pairs) if index in wanted}
+    sizes = {name: len(indices) for name, indices in chosen.items()}
     held_out = HeldOut(directory, sizes, left_out=int(left_out.sum()) - sum(sizes.values()))
-    for name, places in chosen.items():
-        for index, path in enumerate(held_out.paths(name)):
-            write_lines(path, [raw[place][index] for place in places.tolist()])
+    for name, indices in chosen.items():
+        for side, path in enumerate(held_out.paths(name)):
+            write_lines(path, [raw[index][side] for index in indices.tolist()])
     write_json(directory / _HELD_OUT_FILE, {"sizes": held_out.sizes, "left_out": held_out.left_out})
     np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 
 class _Categories(dict[int, int | None]):
-    """For str.translate: keeps letters and marks, drops invisible format characters, makes the rest spaces."""
+    """Table for str.translate: keep letters and marks, drop invisible format characters, make the rest spaces."""
 
     def __missing__(self, code: int) -> int | None:
         category = unicodedata.category(chr(code))
@@ -130,19 +131,19 @@ _CATEGORIES = _Categories()
 
 
 def sentence_key(line: str) -> str:
-    """The text without case, digits and punctuation; where nothing is left of it, the text itself."""
+    """Text without case, digits and punctuation; if nothing is left of it, the text itself."""
     folded = (line if line.isascii() else unicodedata.normalize("NFKC", line)).casefold()
     return " ".join(folded.translate(_CATEGORIES).split()) or " ".join(line.split())
 
 
 class PairKeys:
-    """The keys of all pairs of the training text, collected in the order of reading: some 25 bytes a pair."""
+    """Keys of all pairs of the training text, collected in the order of reading: some 25 bytes a pair."""
 
     def __init__(self) -> None:
         self._chunks: list[tuple[Hashes, Hashes, Hashes, NDArray[np.bool_]]] = []
 
     def add(self, sources: Sequence[str], targets: Sequence[str], usable: Sequence[bool]) -> None:
-        """Take the normalised sides of some pairs, and whether each may be held out."""
+        """Add the normalised sides of some pairs; usable: True for those that may be held out."""
         keys = (hash_lines([sentence_key(line) for line in side]) for side in (sources, targets))
         self._chunks.append((*keys, hash_pairs(sources, targets), np.array(usable, bool)))  # type: ignore[arg-type]
 
@@ -195,7 +196,7 @@ class _Chooser:
 
     def _beyond_threshold(self, name: str, *sides: Hashes, most: int) -> list[int]:
         """Take pairs with one of these sides beyond the threshold, and all of them rare and not taken yet."""
-        # each end of the range of hashes belongs to one set, so that neither moves where the other is not needed
+        # Each end of the range of hashes belongs to one set: neither depends on whether the other is needed.
         distance = np.min(sides, axis=0) if name == "valid" else ~np.max(sides, axis=0)
         order = np.argsort(distance)
         num_beyond = int((distance < _threshold(len(sides))).sum())
@@ -203,10 +204,11 @@ class _Chooser:
         for start, end in _blocks(len(order), 4 * self._least):
             rows = order[start:end]
             often = np.max([_occurrences(side[rows], self._source, self._target) for side in sides], axis=0)
-            for place in np.flatnonzero(often <= self._most_alike).tolist():
-                if len(found) == most or (start + place >= num_beyond and len(found) >= self._least):
+            for index in np.flatnonzero(often <= self._most_alike).tolist():
+                # beyond the threshold as many as there is room for, within it only until there are enough
+                if len(found) == most or (start + index >= num_beyond and len(found) >= self._least):
                     return found
-                row = int(rows[place])
+                row = int(rows[index])
                 keys = {int(side[row]) for side in sides}
                 if self.taken.isdisjoint(keys):
                     self.taken |= keys
@@ -220,7 +222,7 @@ def _threshold(num_sides: int) -> np.uint64:
 
 
 def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One row for each pair of keys: the one with the lowest hash of its text, whatever the order."""
+    """One row for each pair of keys: that with the lowest hash of its text, so that the order does not matter."""
     rows = rows[np.argsort(pair[rows], kind="stable")]
     return rows[first_occurrences(combine_hashes(source[rows], target[rows]))]
 
@@ -235,12 +237,12 @@ def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int64]:
     """Number of pairs with each of the keys on the source side, plus that of pairs with it on the target side."""
-    known, places = np.unique(keys, return_inverse=True)
+    known, inverse = np.unique(keys, return_inverse=True)
     counts = np.zeros(len(known), np.int64)
     for side in (source, target):
         nearest = np.minimum(np.searchsorted(known, side), len(known) - 1)
         counts += np.bincount(nearest[known[nearest] == side], minlength=len(known))
-    return counts[places]
+    return counts[inverse]
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Batches in the order of the plan, made in a thread of their own while the model computes."""
+"""Update stream: the batches of each update of a run, prepared ahead by a thread while the model computes."""
 
 from __future__ import annotations
 
@@ -8,52 +8,27 @@ import logging
 import queue
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from translate.batch import NO_TARGET, Batch
-from translate.data.batching import (
-    GROUPS_AT_ONCE,
-    BatchConfig,
-    Group,
-    Indices,
-    Lengths,
-    PlannedBatch,
-    plan_grouped,
-    plan_packed,
-    plan_padded,
-)
+from translate.data.batching import GROUPS_AT_ONCE, BatchConfig, BatchPlan, Group, Indices, Lengths, PlannedBatch
 from translate.data.collate import Side, pack_batch, pad_batch
 from translate.distributed import World
 
 logger = logging.getLogger(__name__)
 
 UPDATES_AHEAD = 4
-
-# the ids of the pairs at these indices: looked up, or sampled anew with this seed
-Encoder = Callable[[Indices, int], tuple[Side, Side]]
+Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How pairs get their token ids from a share of the run on.
-
-    lengths_vary  whether subwords are drawn, and with them lengths: then padded batches are made after that
-    """
-
-    encode: Encoder
-    lengths_vary: bool = False
-    start: float = 0.0
-
-
-class Lengthed(Protocol):
-    """What the plan needs of a corpus: tokens per sentence, and how often each pair is seen at a share of the run."""
+class HasLengths(Protocol):
+    """Part of a corpus that the batch plan reads; see TokenizedCorpus."""
 
     @property
     def source_lengths(self) -> Lengths: ...
@@ -61,16 +36,25 @@ class Lengthed(Protocol):
     def target_lengths(self) -> Lengths: ...
     @property
     def phase_starts(self) -> Sequence[float]: ...
-    def repeats(self, share: float) -> NDArray[np.float32]: ...
+    def repeats(self, fraction_done: float) -> NDArray[np.float32]: ...
+
+
+class Encoder(Protocol):
+    """Source of token ids; see PairEncoder."""
+
+    @property
+    def phase_starts(self) -> Sequence[float]: ...
+    def lengths_vary(self, fraction_done: float) -> bool: ...
+    def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]: ...
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place in the run's sequence of updates.
+class DataPosition:
+    """Position in a run's sequence of updates.
 
-    epoch    the number of the epoch
-    updates  how many of its updates are over
-    phase    which part of the run, with its own mix of corpora and its own encoding, the epoch belongs to
+    epoch    number of the epoch, from 0
+    updates  number of its updates that are done
+    phase    number of the part of the run, with its own mix of corpora and its own sampling, that the epoch belongs to
     """
 
     epoch: int = 0
@@ -80,158 +64,177 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """What one process computes between two steps of the optimiser, and where that leads.
+    """Batches that one process computes between two steps of the optimiser.
 
-    epochs  how many epochs are over after it, with their fraction
+    after   position of the next update
+    epochs  number of epochs done after this update, with their fraction
     """
 
     batches: list[Batch]
-    after: Place
+    after: DataPosition
     epochs: float
 
 
-class Loader:
-    """Updates of a corpus from any place on: each holds `accumulation` batches for each process of the world.
+class UpdateStream:
+    """Batches for each update of a run, from any position; each holds `accumulation` batches per process.
 
-    encodings     in the order of their starts, the first from the run's beginning on
-    pinned        whether batches lie in memory from which a GPU can read while the CPU goes on
-    phase_starts  the shares of a run at which other corpora or another encoding begin, 0 the first
+    A phase begins where corpora come or go, or where subword sampling begins; it begins an epoch of its own.
+
+    seed          of the order of pairs and of all draws
+    packed        sentences are packed end to end instead of padded
+    pinned        batches lie in page-locked memory, from which a GPU copies while the CPU continues
+    start         position of the first update
+    phase_starts  fractions of the run at which phases begin, 0 the first
     """
 
     def __init__(
         self,
-        corpus: Lengthed,
-        encodings: Sequence[Encoding],
+        corpus: HasLengths,
+        encoder: Encoder,
         config: BatchConfig,
         *,
         seed: int,
-        packed: bool,
         world: World,
+        packed: bool = False,
         pinned: bool = False,
-    ):
-        self.corpus, self.encodings, self.config = corpus, encodings, config
-        self.seed, self.packed, self.world, self.pinned = seed, packed, world, pinned
-        self.phase_starts = sorted({*corpus.phase_starts, *(encoding.start for encoding in encodings)})
+        start: DataPosition | None = None,
+    ) -> None:
+        self.corpus, self.encoder, self.config = corpus, encoder, config
+        self.seed, self.world, self.packed, self.pinned = seed, world, packed, pinned
+        self.phase_starts = sorted({*corpus.phase_starts, *encoder.phase_starts})
+        self.seek(start or DataPosition())
 
-    def plan(self, epoch: int, phase: int = 0) -> list[PlannedBatch]:
-        plan = plan_packed if self.packed else plan_grouped if self._encoding(phase).lengths_vary else plan_padded
-        corpus = self.corpus
-        return plan(
-            corpus.source_lengths,
-            corpus.target_lengths,
-            corpus.repeats(self.phase_starts[phase]),
-            config=self.config,
+    def seek(self, position: DataPosition) -> None:
+        """Continue from another position; nothing is prepared before the first call of next."""
+        self.position = position
+        self._updates = prefetch(self._from(position), ahead=UPDATES_AHEAD)
+
+    def next(self, fraction_done: float) -> Update:
+        """Batches of the next update, when that fraction of the run is done."""
+        phase = bisect_right(self.phase_starts, fraction_done) - 1
+        if phase > self.position.phase:
+            self._begin_phase(phase)
+        update = next(self._updates)
+        self.position = update.after
+        return update
+
+    def plan(self, position: DataPosition) -> list[PlannedBatch]:
+        """All batches, of all processes, of the epoch at a position."""
+        start = self.phase_starts[position.phase]
+        return BatchPlan(self.config, self.packed).epoch(
+            (self.corpus.source_lengths, self.corpus.target_lengths),
+            self.corpus.repeats(start),
             seed=self.seed,
-            epoch=epoch,
+            epoch=position.epoch,
+            grouped=self.encoder.lengths_vary(start),
         )
 
-    def news(self, before: int, phase: int) -> str:
-        """What a phase has that an earlier one did not, for a person to read."""
-        starts = set(self.phase_starts[before + 1 : phase + 1])
-        corpora, drawn = (starts & set(of) for of in (self.corpus.phase_starts, (e.start for e in self.encodings)))
-        return " and ".join(["another mix of corpora"] * bool(corpora) + ["subwords drawn anew"] * bool(drawn))
-
-    def updates(self, place: Place) -> Generator[Update, None, None]:
-        """Endlessly, epoch after epoch of its phase, prepared ahead in a thread that ends with the iterator."""
-        return _ahead(self._updates(place))
-
-    def _updates(self, place: Place) -> Iterator[Update]:
-        first = place.updates
-        for number in itertools.count(place.epoch):
-            epoch = _Epoch(self.plan(number, place.phase), self._encoding(place.phase).encode, (self.seed, number))
-            size = self.config.accumulation * self.world.size
-            count = -(-len(epoch.plan) // size)
-            for update in range(first, count):
-                after = (number, update + 1) if update + 1 < count else (number + 1, 0)
-                batches = self._share(epoch, update * size, min((update + 1) * size, len(epoch.plan)))
-                yield Update(batches, Place(*after, place.phase), number + (update + 1) / count)
-            first = 0
-
-    def _share(self, epoch: _Epoch, start: int, stop: int) -> list[Batch]:
-        """This rank's batches of an update. An epoch's last may have none for it: then one without labels."""
-        own = range(start + self.world.rank, stop, self.world.size)
-        if not own:
-            return [_without_labels(self._collate(*epoch.pairs(start)))]
-        return [self._collate(*epoch.pairs(number)) for number in own]
-
-    def _collate(self, source: Side, target: Side) -> Batch:
-        if self.packed:
-            batch = pack_batch(source, target, self.config.tokens)
-        else:
-            batch = pad_batch(source, target, self.config.length_multiple)
-        return batch.pin_memory() if self.pinned else batch
-
-    def _encoding(self, phase: int) -> Encoding:
-        start = self.phase_starts[phase]
-        return [encoding for encoding in self.encodings if encoding.start <= start][-1]
-
-
-class _Epoch:
-    """The token ids of the pairs of each planned batch, drawn with seeds of the run, the epoch and the batch."""
-
-    def __init__(self, plan: Sequence[PlannedBatch], encode: Encoder, seeds: tuple[int, int]):
-        self.plan, self._encode, self._seeds = plan, encode, seeds
-        self._divided = lru_cache(GROUPS_AT_ONCE)(self._divide)
-
-    def pairs(self, number: int) -> tuple[Side, Side]:
-        planned = self.plan[number]
-        if planned.group is not None:
-            return self._divided(planned.group)[planned.place]
-        return self._draw(planned.pairs, number)
-
-    def _divide(self, group: Group) -> list[tuple[Side, Side]]:
-        """The pairs of a group among its batches, by the lengths that were drawn."""
-        source, target = self._draw(group.pairs, group.number)
-        lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
-        order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))
-        pieces = np.split(order, np.cumsum(group.sizes)[:-1])
-        return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
-
-    def _draw(self, pairs: Indices, number: int) -> tuple[Side, Side]:
-        return self._encode(pairs, int(np.random.SeedSequence([*self._seeds, number]).generate_state(1)[0]))
-
-
-class Curriculum:
-    """The updates of a run from a place on. Each phase of the run begins an epoch of its own."""
-
-    def __init__(self, loader: Loader, place: Place):
-        self._loader, self._place = loader, place
-        self._updates = loader.updates(place)
-
-    def next(self, share: float) -> Update:
-        """The next update of a run of which the share (0 to 1) is over."""
-        phase = bisect_right(self._loader.phase_starts, share) - 1
-        if phase > self._place.phase:
-            self._begin(phase)
-        update = next(self._updates)
-        self._place = update.after
-        return update
+    def describe_phase(self, position: DataPosition, *, before: int) -> str:
+        """Log line for the start of a phase; before: number of the phase that ends."""
+        begun = set(self.phase_starts[before + 1 : position.phase + 1])
+        changes = [] if begun.isdisjoint(self.corpus.phase_starts) else ["another mix of corpora"]
+        if not begun.isdisjoint(self.encoder.phase_starts):
+            changes.append("sampled subwords")
+        return f"epoch {position.epoch} begins with {' and '.join(changes)}"
 
     def close(self) -> None:
         """End the thread that prepares updates."""
         self._updates.close()
 
-    def _begin(self, phase: int) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.close()
-        news = self._loader.news(self._place.phase, phase)
-        self._place = Place(self._place.epoch + bool(self._place.updates), phase=phase)
-        self._updates = self._loader.updates(self._place)
-        logger.info(f"epoch {self._place.epoch}: from here on {news}")
+
+    def _begin_phase(self, phase: int) -> None:
+        self.close()
+        before = self.position
+        # an epoch that has begun is not finished with another mix: the phase begins the next one
+        self.seek(DataPosition(before.epoch + bool(before.updates), phase=phase))
+        logger.info(self.describe_phase(self.position, before=before.phase))
+
+    def _from(self, position: DataPosition) -> Iterator[Update]:
+        """Updates without end, epoch after epoch of the position's phase."""
+        first = position.updates
+        for number in itertools.count(position.epoch):
+            epoch = _Epoch(self, DataPosition(number, phase=position.phase))
+            for done in range(first, epoch.num_updates):
+                is_last = done + 1 == epoch.num_updates
+                after = DataPosition(number + is_last, 0 if is_last else done + 1, position.phase)
+                yield Update(epoch.batches(done), after, number + (done + 1) / epoch.num_updates)
+            first = 0
+
+
+class _Epoch:
+    """Batches of one epoch. Draws have seeds of the run, the epoch, and the batch or group."""
+
+    def __init__(self, stream: UpdateStream, position: DataPosition) -> None:
+        self._stream, self._number = stream, position.epoch
+        self._fraction_done = stream.phase_starts[position.phase]
+        self._plan = stream.plan(position)
+        self._divided: dict[int, list[tuple[Side, Side]]] = {}
+        self._batches_per_update = stream.config.accumulation * stream.world.size
+        self.num_updates = -(-len(self._plan) // self._batches_per_update)
+
+    def batches(self, update: int) -> list[Batch]:
+        """This process's batches of an update. An epoch's last may have none for it: then one without labels."""
+        world, size = self._stream.world, self._batches_per_update
+        start, stop = update * size, min((update + 1) * size, len(self._plan))
+        # Every process needs a batch, or the others would wait for its gradients; one without labels adds nothing.
+        if start + world.rank >= stop:
+            return [_without_labels(self._collate(*self._pairs(start)))]
+        return [self._collate(*self._pairs(number)) for number in range(start + world.rank, stop, world.size)]
+
+    def _collate(self, source: Side, target: Side) -> Batch:
+        stream, config = self._stream, self._stream.config
+        if stream.packed:
+            batch = pack_batch(source, target, config.tokens)
+        else:
+            batch = pad_batch(source, target, config.length_multiple)
+        return batch.pin_memory() if stream.pinned else batch
+
+    def _pairs(self, number: int) -> tuple[Side, Side]:
+        """Token ids of a planned batch."""
+        planned = self._plan[number]
+        if planned.group is None:
+            return self._encode(planned.pairs, number)
+        group = planned.group
+        if group.number not in self._divided:
+            if len(self._divided) == GROUPS_AT_ONCE:  # the oldest has no batch left: see the plan
+                del self._divided[next(iter(self._divided))]
+            self._divided[group.number] = self._divide(group)
+        return self._divided[group.number][planned.index]
+
+    def _divide(self, group: Group) -> list[tuple[Side, Side]]:
+        """Divide the pairs of a group among its batches by their sampled lengths."""
+        source, target = self._encode(group.pairs, group.number)
+        lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
+        order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))  # by the longer side, then by both
+        pieces = np.split(order, np.cumsum(group.sizes)[:-1])
+        return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
+
+    def _encode(self, pairs: Indices, number: int) -> tuple[Side, Side]:
+        seed = int(np.random.SeedSequence([self._stream.seed, self._number, number]).generate_state(1)[0])
+        return self._stream.encoder.encode(pairs, seed, self._fraction_done)
 
 
 def _without_labels(batch: Batch) -> Batch:
     return replace(batch, labels=torch.full_like(batch.labels, NO_TARGET), num_target_tokens=0, num_source_tokens=0)
 
 
-def _ahead(updates: Iterator[Update]) -> Generator[Update, None, None]:
-    """The same items, some of them made in advance; an error in the thread is raised here."""
-    ready: queue.Queue[Update | BaseException] = queue.Queue(UPDATES_AHEAD)
+def prefetch(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None]:
+    """Yield the items, of which a thread makes up to `ahead` in advance; an error in the thread is raised here.
+
+    The thread starts with the first item and ends when the generator is closed.
+    """
+    ready: queue.Queue[Item | BaseException] = queue.Queue(ahead)
     stopped = threading.Event()
 
     def work() -> None:
         try:
-            for update in updates:
-                _put(ready, update, stopped)
+            for item in items:
+                _put(ready, item, stopped)
                 if stopped.is_set():
                     return
         except BaseException as error:
@@ -250,7 +253,8 @@ def _ahead(updates: Iterator[Update]) -> Generator[Update, None, None]:
         thread.join(timeout=60)  # the interpreter, when it ends, aborts if a thread is still inside of C++
 
 
-def _put(ready: queue.Queue[Update | BaseException], item: Update | BaseException, stopped: threading.Event) -> None:
+def _put(ready: queue.Queue[Item | BaseException], item: Item | BaseException, stopped: threading.Event) -> None:
+    """Put an item into the queue when there is room, unless the reader stops before."""
     while not stopped.is_set():
         with contextlib.suppress(queue.Full):
             ready.put(item, timeout=0.1)

@@ -1,4 +1,7 @@
-"""The data report: what a person should know about the corpora before training on them."""
+"""Data report: sizes, duplicates, overlap, outliers and examples of the corpora, as their files hold them.
+
+Each split is read once, and once more for its examples. Letters: N pairs of a split.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.cleaning import shorten
-from translate.data.config import DataConfig, training_corpora
-from translate.data.corpora import Row
+from translate.data.cleaning import combine_hashes, hash_lines, shorten
+from translate.data.corpora import DataConfig, KeyedCorpora
+from translate.data.dataset import building_in_cache, digest
 from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
+from translate.data.readers import CHUNK_PAIRS, Row, chunks, name_in_reports, read_rows, without_carriage_return
 from translate.data.report_page import as_markdown
-from translate.data.statistics import Side, Split, far_lengths, far_ratios, gather, repeated, shared_with
-from translate.data.storage import building_in_cache, digest
+from translate.data.text_profile import Side, SideReader, differences, far_lengths, likeness
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 _NUM_EXAMPLES = 3
+_MUCH_OVERLAP = 0.05  # of the sources of a validation or test set
+_MIN_RATIO_CHARACTERS = 40  # of the longer side: ratios of shorter pairs say little
+_FAR_RATIO = 4.0  # times the usual ratio of lengths
 Values = dict[str, Any]
 
 
@@ -69,17 +75,18 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
 def _values(data: DataConfig, prepared: Prepared) -> Values:
     held_out = prepared.held_out
     left_out = pairs_left_out(held_out.directory) if held_out else np.empty(0, np.int64)
-    train = gather("train", training_corpora(data), left_out=left_out)
+    train = gather("train", data.training_corpora, left_out=left_out)
     sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}
     splits = {"train": _describe(train)}
-    tokens = {"source": prepared.train.source_lengths, "target": prepared.train.target_lengths}
-    for name, lengths in tokens.items():
-        splits["train"][name]["tokens"] = _distribution(lengths)
+    splits["train"]["source"]["tokens"] = _distribution(prepared.train.source_lengths)
+    splits["train"]["target"]["tokens"] = _distribution(prepared.train.target_lengths)
     warned: list[str] = []
     for key, corpus in prepared.evaluation:
         split = gather(key.removeprefix("data."), [(key, corpus)], left_out=np.empty(0, np.int64))
-        overlap = _overlap(split, sorted_hashes)
-        splits[split.name] = _describe(split) | {"overlap": overlap, "likeness": likeness(split, train)}
+        shared = {name: shared_with(hashes, sorted_hashes[name]) for name, hashes in split.hashes().items()}
+        overlap = _with_examples(split, shared)
+        compared = {name: likeness(side, train.sides[name]) for name, side in split.sides.items()}
+        splits[split.name] = _describe(split) | {"overlap": overlap, "likeness": compared}
         warned += warnings(key, split, train, overlap)
     return {
         "source_language": data.source_language,
@@ -98,23 +105,25 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
 
 
 def _describe(split: Split) -> Values:
-    corpora = []
-    for index, (key, corpus) in enumerate(split.corpora):
-        carriage_returns = {name: side.carriage_returns[index] for name, side in split.sides.items()}
-        corpora.append({"key": key, "pairs": split.sizes[index], "weight": corpus.weight, "tag": corpus.tag})
-        corpora[-1]["carriage_returns"] = carriage_returns
     return {
         "pairs": split.size,
-        "corpora": corpora,
-        "source": _describe_side(split, "source"),
-        "target": _describe_side(split, "target"),
+        "corpora": [
+            {
+                "key": key,
+                "pairs": split.sizes[index],
+                "weight": corpus.weight,
+                "tag": corpus.tag,
+                "carriage_returns": {name: side.carriage_returns[index] for name, side in split.sides.items()},
+            }
+            for index, (key, corpus) in enumerate(split.corpora)
+        ],
+        **{name: _describe_side(side) for name, side in split.sides.items()},
         "duplicates": {name: _duplicates(split, hashes) for name, hashes in split.hashes_by_tag().items()},
         "findings": _findings(split),
     }
 
 
-def _describe_side(split: Split, name: str) -> Values:
-    side = split.sides[name]
+def _describe_side(side: Side) -> Values:
     return {
         "script": side.script,
         "characters": _distribution(side.profile.characters),
@@ -123,13 +132,8 @@ def _describe_side(split: Split, name: str) -> Values:
 
 
 def _distribution(numbers: NDArray[np.integer]) -> Values:
-    return {
-        "total": int(numbers.sum(dtype=np.int64)),
-        "min": int(numbers.min()),
-        "median": int(np.percentile(numbers, 50, method="lower")),
-        "p95": int(np.percentile(numbers, 95, method="lower")),
-        "max": int(numbers.max()),
-    }
+    low, median, p95, high = (int(np.percentile(numbers, percent, method="lower")) for percent in (0, 50, 95, 100))
+    return {"total": int(numbers.sum(dtype=np.int64)), "min": low, "median": median, "p95": p95, "max": high}
 
 
 def _duplicates(split: Split, hashes: NDArray[np.uint64]) -> Values:
@@ -140,8 +144,9 @@ def _duplicates(split: Split, hashes: NDArray[np.uint64]) -> Values:
 
 
 def _findings(split: Split) -> dict[str, Values]:
-    """Rows that stand out, by name of what is odd about them; of lengths the most extreme come first."""
-    rows = {"blank side": np.flatnonzero(_blank(split)), "source = target": np.flatnonzero(split.copies)}
+    """Unusual rows by kind; of lengths the most extreme come first."""
+    is_blank = np.minimum(split.source.profile.words, split.target.profile.words) == 0
+    rows = {"blank side": np.flatnonzero(is_blank), "source = target": np.flatnonzero(split.copies)}
     for name, side in split.sides.items():
         rows[f"control characters in {name}"] = np.flatnonzero(side.profile.controls)
         rows[f"{name} not in Unicode NFC"] = np.flatnonzero(side.not_nfc)
@@ -151,16 +156,8 @@ def _findings(split: Split) -> dict[str, Values]:
     return _with_examples(split, rows)
 
 
-def _blank(split: Split) -> NDArray[np.bool_]:
-    return np.minimum(split.source.profile.words, split.target.profile.words) == 0
-
-
-def _overlap(split: Split, train: dict[str, NDArray[np.uint64]]) -> dict[str, Values]:
-    rows = {name: shared_with(hashes, train[name]) for name, hashes in split.hashes().items()}
-    return _with_examples(split, rows)
-
-
 def _with_examples(split: Split, rows: dict[str, NDArray[np.int64]]) -> dict[str, Values]:
+    # all kinds together, as each pass over the files takes its time
     shown = {name: found[:_NUM_EXAMPLES].tolist() for name, found in rows.items()}
     texts = split.fetch({row for found in shown.values() for row in found})
     return {
@@ -171,26 +168,19 @@ def _with_examples(split: Split, rows: dict[str, NDArray[np.int64]]) -> dict[str
 
 def _example(row: int, texts: dict[int, tuple[str, Row]]) -> Values:
     corpus, found = texts[row]
-    source, target = (side.removesuffix("\r") for side in (found.source, found.target))
+    source, target = map(without_carriage_return, (found.source, found.target))
     return {"corpus": corpus, "line": found.line, "source": shorten(source), "target": shorten(target)}
 
 
-_FAR_MEDIAN = 1.5
-_FAR_P95 = 2.0
-_ENOUGH_FOR_P95 = 100  # pairs, of which five are above it
-_MANY_UNSEEN = 0.01
-_MUCH_OVERLAP = 0.05
-
-
-def likeness(split: Split, train: Split) -> Values:
-    """For each side, lengths in characters and scripts of both, and the share of characters that training lacks."""
-    return {name: _side_likeness(side, train.sides[name]) for name, side in split.sides.items()}
-
-
 def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]:
-    """Reasons why scores on a set (key: data.valid or data.test) mislead, a line each."""
+    """Reasons why scores on a validation or test set mislead, a line each.
+
+    key      of its configuration: data.valid or data.test
+    overlap  values of the rows that it shares with the training text
+    """
     lines = []
-    if unlike := [text for name in split.sides for text in _differences(name, split.sides[name], train.sides[name])]:
+    unlike = [text for name, side in split.sides.items() for text in differences(name, side, train.sides[name])]
+    if unlike:
         lines.append(f"{key} is unlike the training text: {'; '.join(unlike)}")
     share = overlap["source"]["count"] / split.size
     if share > _MUCH_OVERLAP:
@@ -201,58 +191,107 @@ def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]
     return lines
 
 
-def _side_likeness(side: Side, train: Side) -> Values:
-    lengths, usual = _lengths(side), _lengths(train)
-    return {
-        "median": _percentile(lengths, 50),
-        "train_median": _percentile(usual, 50),
-        "p95": _percentile(lengths, 95),
-        "train_p95": _percentile(usual, 95),
-        "script": side.script,
-        "train_script": train.script,
-        "unseen_characters": _unseen(side, train),
-    }
+@dataclass
+class Split:
+    """A split of N pairs.
+
+    sizes     pairs of each of its corpora, in order
+    left_out  indices, among all pairs of the corpora, of those that are not part of the split
+    copies    (N,) True where source and target are equal
+    tags      (N,) hash of the tag of each pair's corpus
+    """
+
+    name: str
+    corpora: KeyedCorpora
+    left_out: NDArray[np.int64]
+    sizes: list[int]
+    source: Side
+    target: Side
+    copies: NDArray[np.bool_]
+    tags: NDArray[np.uint64]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        return {"source": self.source, "target": self.target}
+
+    def hashes(self) -> dict[str, NDArray[np.uint64]]:
+        """Hashes of the lines of each side, and of the pairs: (N,) each."""
+        pair = combine_hashes(self.source.hashes, self.target.hashes)
+        return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
+
+    def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:
+        """Like hashes, but the same text with another tag differs: it asks for another translation."""
+        return {name: hashes ^ self.tags for name, hashes in self.hashes().items()}
+
+    def fetch(self, rows: set[int]) -> dict[int, tuple[str, Row]]:
+        """Some rows and their corpora's names in reports, from another pass over the files."""
+        found: dict[int, tuple[str, Row]] = {}
+        last = max(rows, default=-1)
+        for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
+            if number > last:
+                break
+            if number in rows:
+                key, corpus = self.corpora[index]
+                found[number] = name_in_reports(key, corpus, row), row
+        return found
 
 
-def _differences(name: str, side: Side, train: Side) -> Iterator[str]:
-    found = _side_likeness(side, train)
-    lengths, usual = _lengths(side), _lengths(train)
-    if _has_far_median(lengths, usual):
-        yield f"{name} has a median of {found['median']} characters, training {found['train_median']}"
-    elif _has_far_p95(lengths, usual):
-        yield f"95 % of {name} lines have up to {found['p95']} characters, of training lines up to {found['train_p95']}"
-    if side.script and train.script and side.script != train.script:
-        yield f"{name} is in {side.script} script, training in {train.script}"
-    if found["unseen_characters"] > _MANY_UNSEEN:
-        yield f"{found['unseen_characters']:.1%} of the characters of {name} never occur in training"
+def gather(name: str, corpora: KeyedCorpora, *, left_out: NDArray[np.int64]) -> Split:
+    """Read a split's corpora once, without the pairs at the indices left_out; takes some 70 bytes of memory a pair."""
+    source, target = SideReader(len(corpora)), SideReader(len(corpora))
+    copies, corpus_indices = [], []
+    # a profile needs some hundred bytes a character of its lines: small chunks
+    for chunk in chunks(_rows(corpora, left_out), CHUNK_PAIRS // 5):
+        indices = [index for index, _ in chunk]
+        corpus_indices.append(np.array(indices))
+        copies.append(np.array([row.source == row.target for _, row in chunk]))
+        source.add([row.source for _, row in chunk], indices)
+        target.add([row.target for _, row in chunk], indices)
+    corpus = np.concatenate(corpus_indices)
+    return Split(
+        name=name,
+        corpora=corpora,
+        left_out=left_out,
+        sizes=np.bincount(corpus, minlength=len(corpora)).tolist(),
+        source=source.side(),
+        target=target.side(),
+        copies=np.concatenate(copies),
+        tags=hash_lines([config.tag for _, config in corpora])[corpus],
+    )
 
 
-def _lengths(side: Side) -> NDArray[np.int32]:
-    """Characters of each line that is not blank; [0] where all are blank."""
-    lengths = side.profile.characters[side.profile.words > 0]
-    return lengths if len(lengths) else np.zeros(1, np.int32)
+def _rows(corpora: KeyedCorpora, left_out: NDArray[np.int64]) -> Iterator[tuple[int, Row]]:
+    """All rows that are not left out, each with the index of its corpus in the list."""
+    without = set(left_out.tolist())
+    rows = ((index, row) for index, (key, corpus) in enumerate(corpora) for row in read_rows(corpus, key=key))
+    return (found for number, found in enumerate(rows) if number not in without)
 
 
-def _has_far_median(lengths: NDArray[np.int32], usual: NDArray[np.int32]) -> bool:
-    """True if medians differ by much, and by more than the chance of a small set (three standard deviations)."""
-    median = _percentile(usual, 50)
-    longer = float(np.mean(lengths > median) + np.mean(lengths == median) / 2)
-    is_certain = abs(longer - 0.5) > 3 * 0.5 / np.sqrt(len(lengths))
-    return is_certain and _factor(_percentile(lengths, 50), median) > _FAR_MEDIAN
+def far_ratios(split: Split) -> NDArray[np.int64]:
+    """Rows whose lengths are far from the usual ratio of target to source in this split, the furthest first."""
+    source = split.source.profile.characters.astype(float)
+    target = split.target.profile.characters.astype(float)
+    judged = (np.minimum(source, target) > 0) & (np.maximum(source, target) > _MIN_RATIO_CHARACTERS)
+    # logarithms, so that twice as long and half as long are equally far
+    ratio = np.zeros(len(source))
+    ratio[judged] = np.log(target[judged] / source[judged])
+    distance = np.where(judged, np.abs(ratio - np.median(ratio[judged])), 0.0) if judged.any() else ratio
+    rows = np.flatnonzero(distance > np.log(_FAR_RATIO))
+    return rows[np.argsort(-distance[rows], kind="stable")]
 
 
-def _has_far_p95(lengths: NDArray[np.int32], usual: NDArray[np.int32]) -> bool:
-    return len(lengths) >= _ENOUGH_FOR_P95 and _factor(_percentile(lengths, 95), _percentile(usual, 95)) > _FAR_P95
+def repeated(hashes: NDArray[np.uint64]) -> tuple[int, list[tuple[int, int]]]:
+    """Number of rows that repeat an earlier one, and the most frequent rows as (first row, times)."""
+    _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+    common = [index for index in np.argsort(-counts, kind="stable")[:3] if counts[index] > 1]
+    return len(hashes) - len(counts), [(int(first[index]), int(counts[index])) for index in common]
 
 
-def _factor(first: int, second: int) -> float:
-    low, high = sorted((max(first, 1), max(second, 1)))
-    return high / low
-
-
-def _percentile(numbers: NDArray[np.int32], percent: int) -> int:
-    return int(np.percentile(numbers, percent, method="lower"))
-
-
-def _unseen(side: Side, train: Side) -> float:
-    return float(side.counts[train.counts == 0].sum() / max(1, side.counts.sum()))
+def shared_with(hashes: NDArray[np.uint64], train: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Rows that are in the training text as well, given its hashes in ascending order."""
+    nearest = np.minimum(np.searchsorted(train, hashes), len(train) - 1)
+    return np.flatnonzero(train[nearest] == hashes)

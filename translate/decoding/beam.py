@@ -17,7 +17,7 @@ from torch import Tensor
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import Search, best_continuations, highest, without_repetition
 from translate.errors import DivergedError
-from translate.special_tokens import BOS, EOS, PAD
+from translate.tokenizer import BOS, EOS, PAD
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from translate.device import Device, Precision
 from translate.errors import UserError
-from translate.special_tokens import BOS, PAD, UNK
+from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_SAID = (PAD, UNK, BOS)
 DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"

@@ -13,7 +13,7 @@ from torch import Tensor
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import Search, best_continuations, highest, permitted, without_repetition
 from translate.errors import DivergedError
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -21,7 +21,7 @@ from translate.decoding.workers import Found, Queue, Report, work_in_processes, 
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
 from translate.models.half_weights import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
-from translate.special_tokens import EOS
+from translate.tokenizer import EOS
 
 # Sentences that are done stay until they are this share of the batch: their rows cost time, and so does moving
 # what is kept of the others.

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.decoding.config import Hypothesis, SearchConfig
-from translate.special_tokens import EOS, PAD
+from translate.tokenizer import EOS, PAD
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,8 +16,7 @@ from torch import Tensor
 from translate.data.collate import pad_batch
 from translate.losses.attention import UNCOVERED
 from translate.models.seq2seq import Seq2Seq
-from translate.special_tokens import BOS, EOS
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import BOS, EOS, Tokenizer
 
 ALTERNATIVES = 5
 MAX_PIECES = 40  # a picture of more cannot be read

@@ -19,8 +19,7 @@ from translate.models.attention_kernels import Weighting
 from translate.models.config import ModelConfig
 from translate.models.layers import Activation, Norm, Positions, sinusoids
 from translate.models.transformer import NormOrder, TransformerConfig
-from translate.special_tokens import BOS, EOS, UNK
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import BOS, EOS, UNK, Tokenizer
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there

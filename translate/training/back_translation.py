@@ -24,10 +24,9 @@ import torch
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
 from translate.console import Progress
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig, CorpusFormat
-from translate.data.snapshot import content_hashes
-from translate.data.storage import digest
+from translate.data.clean_text import content_hashes
+from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.dataset import digest
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import WINDOW, Splits, Translator

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from translate.adaptation.config import AdaptConfig
+from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
-from translate.data.config import DataConfig, training_corpora
-from translate.data.encoders import SamplingConfig, SwitchOutConfig
+from translate.data.corpora import DataConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_share
 from translate.evaluation.metrics import ERRORS, Metric
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryConfig
 from translate.models.config import ModelConfig
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 
@@ -234,7 +234,7 @@ class TrainConfig:
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
-        timed += [f"start or end of {key}" for key, corpus in training_corpora(self.data) if not corpus.is_permanent]
+        timed += [f"start or end of {key}" for key, corpus in self.data.training_corpora if not corpus.is_permanent]
         if self.sampling.is_on and self.sampling.start:
             timed.insert(0, "sampling.start")
         if timed:

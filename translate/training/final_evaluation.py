@@ -18,8 +18,8 @@ from translate.evaluation.report import reference_files, terminal_text, write_re
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.config import LOSS, TrainConfig, is_better
-from translate.training.run_folder import ModelWriter, RunFolder
-from translate.training.state import StateFolder, TrainState, saved_states
+from translate.training.run_folder import ModelWriter, RunFolder, saved_states
+from translate.training.state import StateFolder, TrainState
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
 

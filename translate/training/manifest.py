@@ -22,8 +22,7 @@ import translate
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import LoadedModel, weights_of
 from translate.data.batching import padding_share
-from translate.data.config import corpus_tags, has_untagged_source
-from translate.data.loader import Loader
+from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.data.report import data_report
 from translate.decoding.config import Split
@@ -139,7 +138,7 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
 
 def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
     """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
-    tags, untagged = corpus_tags(config.data), has_untagged_source(config.data)
+    tags, untagged = config.data.tags, config.data.has_untagged_source
     if base is not None:
         tags += base.manifest.get("tags", base.tokenizer.tags)
         untagged = untagged or base.manifest.get("untagged_source", True)
@@ -191,7 +190,7 @@ def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
 def log_description(
     config: TrainConfig,
     data: Prepared,
-    loader: Loader,
+    batches: UpdateStream,
     model: ParallelModel,
     decision: TrainingDecision,
     validator: Validator,
@@ -199,7 +198,7 @@ def log_description(
     progress: RunProgress,
 ) -> None:
     """Log what the run consists of, and what its user should know before its first update."""
-    logger.info(_describe_data_and_model(config, data, loader, model, states.world, progress))
+    logger.info(_describe_data_and_model(config, data, batches, model, states.world, progress))
     logger.info(decision.line())
     for warning in decision.warnings:
         logger.warning(warning)
@@ -212,13 +211,18 @@ def log_description(
 
 
 def _describe_data_and_model(
-    config: TrainConfig, data: Prepared, loader: Loader, model: ParallelModel, world: World, progress: RunProgress
+    config: TrainConfig,
+    data: Prepared,
+    batches: UpdateStream,
+    model: ParallelModel,
+    world: World,
+    progress: RunProgress,
 ) -> str:
-    plan = loader.plan(progress.place.epoch, progress.place.phase)
-    if loader.packed:
+    plan = batches.plan(progress.position)
+    if batches.packed:
         padding = "packed"
     else:
-        padding = f"{padding_share(plan, data.train.source_lengths, data.train.target_lengths):.1%} padding"
+        padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
     parameters = sum(parameter.numel() for parameter in model.module.parameters())
     trained = sum(weight.numel() for weight in weights_of(model.module).values())
     share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"

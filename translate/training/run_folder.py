@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -25,9 +26,11 @@ from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
-from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 
 logger = logging.getLogger(__name__)
+AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
+STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
+STATE_NAME = re.compile(r"step-[0-9]{8}")
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
@@ -160,6 +163,15 @@ class RunFolder:
 
     def tokenizer_files(self) -> list[Path]:
         return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
+
+
+def saved_states(directory: Path) -> list[Path]:
+    """The complete states in a run's state folder, oldest first; folders with any other name are not the program's."""
+    if not directory.is_dir():
+        return []
+    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
+    needed = (WEIGHTS, TRAINING, PROGRESS)
+    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
 
 
 class ModelWriter:

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import logging
 import math
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
-from translate.data.loader import Place, Update
+from translate.data.loader import DataPosition, Update
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import BackgroundWriter, read_json, write_json
@@ -30,20 +29,19 @@ from translate.model_directory import WEIGHTS
 from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
+from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, saved_states
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
 
-AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
-STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
-STATE_NAME = re.compile(r"step-[0-9]{8}")
+_KEYS = {"position": "place"}  # names in progress.json that differ from those of RunProgress
 
 
 @dataclass
 class RunProgress:
     """Progress of a run.
 
-    place         position in the data of the next update
+    position      in the data, of the next update
     epochs        number of epochs that are done, with their fraction
     seconds       of training in all sessions
     last_success  step of the last update that was not skipped; loss: its mean per target token, in nats
@@ -54,7 +52,7 @@ class RunProgress:
     """
 
     step: int = 0
-    place: Place = field(default_factory=Place)
+    position: DataPosition = field(default_factory=DataPosition)
     epochs: float = 0.0
     seconds: float = 0.0
     target_tokens: int = 0
@@ -108,7 +106,7 @@ class TrainState:
     def advance(self, update: Update, *, target_tokens: int) -> None:
         """Count an update that has been started, and take its weights into the average."""
         self.progress.step += 1
-        self.progress.place, self.progress.epochs = update.after, update.epochs
+        self.progress.position, self.progress.epochs = update.after, update.epochs
         self.progress.target_tokens += target_tokens
         if self.average is not None:
             self.average.update(self.step)
@@ -138,10 +136,10 @@ class TrainState:
 
     def begin_next_epoch(self) -> None:
         """Leave the rest of an epoch whose batches have changed."""
-        place = self.progress.place
-        if place.updates:
-            self.progress.place = Place(place.epoch + 1, phase=place.phase)
-            logger.info(f"batches have changed: epoch {place.epoch + 1} begins")
+        position = self.progress.position
+        if position.updates:
+            self.progress.position = DataPosition(position.epoch + 1, phase=position.phase)
+            logger.info(f"batches have changed: epoch {position.epoch + 1} begins")
 
     @property
     def is_sound(self) -> bool:
@@ -260,7 +258,8 @@ def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
             write_weights(snapshot.average, folder / AVERAGE)
         with open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
-        write_json(folder / PROGRESS, dataclasses.asdict(snapshot.progress))
+        values = dataclasses.asdict(snapshot.progress)
+        write_json(folder / PROGRESS, {_KEYS.get(name, name): value for name, value in values.items()})
     for old in saved_states(directory)[:-keep]:
         remove_directory(old, owned=STATE_FILES)
 
@@ -278,20 +277,12 @@ def _read(folder: Path) -> Snapshot:
     )
 
 
-def saved_states(directory: Path) -> list[Path]:
-    """The complete states in a run's state folder, oldest first; folders with any other name are not the program's."""
-    if not directory.is_dir():
-        return []
-    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
-    needed = (WEIGHTS, TRAINING, PROGRESS)
-    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
-
-
 def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    progress = RunProgress(**{**values, "place": Place(**values["place"])})
+    position = DataPosition(**values.pop(_KEYS["position"]))
+    progress = RunProgress(**values, position=position)
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress

@@ -15,7 +15,8 @@ from translate.errors import DivergedError
 from translate.folders import remove_directory
 from translate.training.config import RunConfig, TrainConfig
 from translate.training.optimizer import learning_rate_factor
-from translate.training.state import STATE_FILES, RunProgress, StateFolder, TrainState, read_progress, saved_states
+from translate.training.run_folder import STATE_FILES, saved_states
+from translate.training.state import RunProgress, StateFolder, TrainState, read_progress
 from translate.training.trial import Trial
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -15,9 +15,10 @@ from torch import nn
 
 from translate.batch import Batch
 from translate.checkpoint import Weights, set_weights, weights_of
-from translate.data.batching import BatchConfig, plan_padded
+from translate.data.batching import BatchConfig, BatchPlan
 from translate.data.collate import pad_batch
-from translate.data.prepare import ParallelText, Prepared
+from translate.data.corpora import ParallelText
+from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Splits, Translation, Translator
@@ -220,14 +221,9 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
         )
     source, target = [source[number] for number in fitting], [target[number] for number in fitting]
     config = BatchConfig(tokens=tokens)
-    plan = plan_padded(
-        np.array([len(ids) for ids in source], dtype=np.int32),
-        np.array([len(ids) for ids in target], dtype=np.int32),
-        np.ones(len(fitting), dtype=np.float32),
-        config=config,
-        seed=0,
-        epoch=0,
-    )
+    source_lengths, target_lengths = (np.array([len(ids) for ids in side], dtype=np.int32) for side in (source, target))
+    repeats = np.ones(len(fitting), dtype=np.float32)
+    plan = BatchPlan(config).epoch((source_lengths, target_lengths), repeats, seed=0, epoch=0)
     return [
         pad_batch([source[i] for i in planned.pairs], [target[i] for i in planned.pairs], config.length_multiple)
         for planned in plan

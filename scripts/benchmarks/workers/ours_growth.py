@@ -17,11 +17,11 @@ from benchmark_data import write_corpus
 from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
 from translate.batch import Batch
+from translate.data.augmentation import PairEncoder
 from translate.data.batching import BatchConfig
 from translate.data.collate import pad_batch
-from translate.data.config import DataConfig
-from translate.data.corpora import CorpusConfig
-from translate.data.loader import Encoding, Loader, Place
+from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
@@ -30,8 +30,8 @@ from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.models.vocabulary import Vocabularies
-from translate.special_tokens import EOS
-from translate.tokenizer import TokenizerConfig
+from translate.tokenizer import EOS
+from translate.tokenizer_training import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import parallelize, training_precision
 from translate.training.step import train_step
@@ -97,21 +97,13 @@ def prepare_pairs(settings: Settings) -> dict[str, float]:
 
 def batch_pairs(settings: Settings) -> dict[str, float]:
     """The plan of an epoch and all its batches, of a corpus that prepare_pairs left; which is then removed."""
-    corpus = _prepared(Path(settings["folder"])).train
-    loader = Loader(
-        corpus,
-        [Encoding(lambda pairs, seed: corpus.pairs(pairs))],
-        BatchConfig(),
-        seed=_SEED,
-        packed=False,
-        world=World(),
-    )
+    data = _prepared(Path(settings["folder"]))
+    encoder = PairEncoder(data.train, data.tokenizer)
 
     def work() -> None:
-        updates = loader.updates(Place())
-        while next(updates).after.epoch == 0:
-            pass
-        updates.close()
+        with UpdateStream(data.train, encoder, BatchConfig(), seed=_SEED, world=World()) as stream:
+            while stream.next(0.0).after.epoch == 0:
+                pass
 
     found = measure(work, lambda: None, per=settings["pairs"], minimum=settings["minimum"])
     shutil.rmtree(settings["folder"])

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -17,8 +18,9 @@ from benchmarks.protocol import Channel, Message, version_of
 from benchmarks.reference import reference_paths
 from benchmarks.work import TrainingWork
 from translate.checkpoint import vocabularies_of
+from translate.data.augmentation import PairEncoder
 from translate.data.batching import BatchConfig
-from translate.data.loader import Encoding, Loader, Place, Update
+from translate.data.loader import Update, UpdateStream
 from translate.device import Device, Precision, capabilities, choose_device, tune_process
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
@@ -49,16 +51,16 @@ class Trainer:
         device = choose_device(Device(work.device))
         precision = training_precision(Precision(work.precision), capabilities(device))
         trained = parallelize(model, World(), device=device, precision=precision)
-        loader = Loader(
+        stream = UpdateStream(
             corpus.train,
-            [Encoding(lambda pairs, seed: corpus.train.pairs(pairs))],
+            PairEncoder(corpus.train, corpus.tokenizer),
             BatchConfig(tokens=work.tokens),
             seed=work.seed,
-            packed=work.device == "cuda" and work.precision == "bf16" and work.attention_dropout == 0,
             world=World(),
+            packed=work.device == "cuda" and work.precision == "bf16" and work.attention_dropout == 0,
         )
         optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=work.learning_rate))
-        return cls(work, trained, optimizer, loader.updates(Place()))
+        return cls(work, trained, optimizer, iter(partial(stream.next, 0.0), None))
 
     def update(self) -> int:
         """Its real target tokens, EOS counted; a result is looked at when the next one is under way, as in a run."""

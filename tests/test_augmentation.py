@@ -1,4 +1,4 @@
-"""What disturbs the training text: how much, and that it can be repeated."""
+"""Augmentation of token ids: its amount, and that it is a function of the seed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from small_runs import syllables
-from translate.data.encoders import SamplingConfig, SwitchOutConfig, make_encodings
-from translate.tokenizer import Tokenizer, TokenizerConfig
-from translate.tokenizer_training import train_tokenizer
+from translate.data.augmentation import PairEncoder, SamplingConfig, SwitchOutConfig
+from translate.tokenizer import Tokenizer
+from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 
 SOURCE = syllables()
 TARGET = [line[::-1] for line in SOURCE]
@@ -36,19 +36,19 @@ def tokenizer() -> Tokenizer:
     return train_tokenizer(TokenizerConfig(vocab_size=50, byte_fallback=False), SOURCE, TARGET)
 
 
-def encodings(tokenizer: Tokenizer, *, longest: int = 100, sampling=None, switch_out=None):
-    return make_encodings(
+def encoder(tokenizer: Tokenizer, *, max_length: int = 100, sampling=None, switch_out=None) -> PairEncoder:
+    return PairEncoder(
         Corpus(tokenizer),
         tokenizer,
         sampling=SamplingConfig(**sampling or {}),
         switch_out=SwitchOutConfig(**switch_out or {}),
-        longest=longest,
+        max_length=max_length,
     )
 
 
-def encode(tokenizer: Tokenizer, seed: int, **options):
-    *_, last = encodings(tokenizer, **options)
-    return [[ids.tolist() for ids in side] for side in last.encode(PAIRS, seed)]
+def encode(tokenizer: Tokenizer, seed: int, *, fraction_done: float = 0.0, **options):
+    sides = encoder(tokenizer, **options).encode(PAIRS, seed, fraction_done)
+    return [[ids.tolist() for ids in side] for side in sides]
 
 
 def test_nothing_is_disturbed_unless_asked_for(tokenizer: Tokenizer):
@@ -64,18 +64,18 @@ def test_a_seed_decides_and_only_the_side_asked_for_changes(tokenizer: Tokenizer
     assert target == tokenizer.encode_target(TARGET)
 
 
-def test_sampling_begins_when_it_is_told_to(tokenizer: Tokenizer):
-    plain, sampled = encodings(tokenizer, sampling={"source": 0.1, "start": 0.6})
-    assert (plain.start, plain.lengths_vary) == (0.0, False)
-    assert (sampled.start, sampled.lengths_vary) == (0.6, True)
-    assert [list(ids) for ids in plain.encode(PAIRS, 1)[0]] == tokenizer.encode_source(SOURCE)
-    assert [list(ids) for ids in sampled.encode(PAIRS, 1)[0]] != tokenizer.encode_source(SOURCE)
+def test_sampling_begins_at_its_fraction_of_the_run(tokenizer: Tokenizer):
+    sampled = encoder(tokenizer, sampling={"source": 0.1, "start": 0.6})
+    assert sampled.phase_starts == [0.0, 0.6]
+    assert [sampled.lengths_vary(fraction) for fraction in (0.0, 0.59, 0.6, 1.0)] == [False, False, True, True]
+    assert [list(ids) for ids in sampled.encode(PAIRS, 1, 0.59)[0]] == tokenizer.encode_source(SOURCE)
+    assert [list(ids) for ids in sampled.encode(PAIRS, 1, 0.6)[0]] != tokenizer.encode_source(SOURCE)
 
 
 def test_a_segmentation_that_is_too_long_for_the_model_is_not_taken(tokenizer: Tokenizer):
     longest = max(map(len, tokenizer.encode_source(SOURCE)))
     wild, _ = encode(tokenizer, 1, sampling={"source": 0.01})
-    fitting, _ = encode(tokenizer, 1, sampling={"source": 0.01}, longest=longest)
+    fitting, _ = encode(tokenizer, 1, sampling={"source": 0.01}, max_length=longest)
     assert max(map(len, wild)) > longest
     assert max(map(len, fitting)) <= longest
 

@@ -1,0 +1,294 @@
+"""Readers of corpora: text files, tables, JSON lines, Parquet, SQuAD and the Hugging Face hub.
+
+A reader is a lazy function from a CorpusConfig to rows, in order; READERS has one for each format. A "\\n" inside a
+value of JSON, Parquet or the hub becomes a space, so that a sentence is a line whatever the format. A blank line of a
+table or of JSON lines is a pair with two blank sides, as in text files.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from translate.data.corpora import CorpusConfig, CorpusFormat, ParallelText
+from translate.errors import UserError
+from translate.text import open_bytes, read_lines
+
+SEPARATOR = "<sep>"  # between a question and its passage
+CHUNK_PAIRS = 50_000  # pairs that are processed at once
+_BATCH_ROWS = 10_000
+Item = TypeVar("Item")
+
+
+class Row(NamedTuple):
+    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
+
+    path: str
+    line: int
+    source: str
+    target: str
+
+
+def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:
+    """Source and target of each row of read_rows."""
+    for row in read_rows(config, key=key):
+        yield row.source, row.target
+
+
+def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
+    """The corpus's pairs in order, untouched; of several targets, the first.
+
+    key  of its configuration in errors, such as data.train
+
+    Raises UserError when something is missing, unreadable or empty, when the two sides have different numbers of lines,
+    or naming the line that lacks a column.
+    """
+    config.check(key)
+    with errors_naming(key):
+        one_target = replace(config, target=config.targets[0])
+        is_empty = True
+        for row in islice(READERS[config.format](one_target), config.skip, config.last):
+            yield row
+            is_empty = False
+        if is_empty:
+            raise UserError("the corpus is empty")
+
+
+def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
+    """A row's corpus, with its file where the corpus has several."""
+    return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
+
+
+def without_carriage_return(line: str) -> str:
+    """The line without the carriage return of a CRLF line end, which is not text."""
+    return line.removesuffix("\r")
+
+
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items each, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+@contextmanager
+def errors_naming(key: str) -> Iterator[None]:
+    """Put the key of a configuration in front of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def read_text(config: CorpusConfig) -> Iterator[Row]:
+    """Line n of one file and line n of the other."""
+    counts = [0, 0]
+    for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
+        counts[0] += source is not None
+        counts[1] += target is not None
+        if counts[0] == counts[1]:
+            yield Row(config.source, counts[0], source, target)
+    if counts[0] != counts[1]:
+        raise UserError(
+            f"the two sides must have the same number of lines, but {config.source} has {counts[0]:,} "
+            f"and {config.target} has {counts[1]:,}"
+        )
+
+
+def read_tsv(config: CorpusConfig) -> Iterator[Row]:
+    """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
+    for path in matching_files(config):
+        columns: tuple[int, int] | None = None
+        for number, line in enumerate(read_lines(path), start=1):
+            if columns is None:
+                columns, is_header = _column_indices(path, config, line)
+                if is_header:
+                    continue
+            if not line.strip():
+                yield Row(path, number, "", "")
+                continue
+            cells = line.split("\t")
+            if len(cells) <= max(columns):
+                raise UserError(f"{path}, line {number}: column {max(columns) + 1} of {len(cells)} is missing")
+            yield Row(path, number, cells[columns[0]], cells[columns[1]])
+
+
+def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
+    """One JSON object per line."""
+    for path in matching_files(config):
+        for number, line in enumerate(read_lines(path), start=1):
+            if not line.strip():
+                yield Row(path, number, "", "")
+                continue
+            origin = f"{path}, line {number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{origin}, column {error.colno}: not JSON: {error.msg}") from None
+            yield Row(path, number, _value(record, config.source, origin), _value(record, config.target, origin))
+
+
+def read_parquet(config: CorpusConfig) -> Iterator[Row]:
+    """Two columns of Parquet files, a batch of rows at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = list({config.source, config.target})
+    for path in matching_files(config):
+        try:
+            with parquet.ParquetFile(path) as file:
+                batches = file.iter_batches(_BATCH_ROWS, columns=columns)
+                yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, path)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise UserError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def read_squad(config: CorpusConfig) -> Iterator[Row]:
+    """Questions with their passages, "question <sep> passage", and their answers (Rajpurkar et al. 2016).
+
+    A question without an answer (SQuAD 2) has an empty one.
+    """
+    for path in matching_files(config):
+        try:
+            with open_bytes(path) as stream:
+                articles = json.load(stream)["data"]
+            passages = (passage for article in articles for passage in article["paragraphs"])
+            questions = ((passage, question) for passage in passages for question in passage["qas"])
+            for number, (passage, question) in enumerate(questions, start=1):
+                answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
+                source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
+                yield Row(path, number, source, "\t".join(answers if config.every_answer else answers[:1]))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: cannot be read as SQuAD's JSON: {type(error).__name__}: {error}") from None
+
+
+def read_hub(config: CorpusConfig) -> Iterator[Row]:
+    """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
+    batches = hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
+
+
+READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
+    CorpusFormat.text: read_text,
+    CorpusFormat.tsv: read_tsv,
+    CorpusFormat.jsonl: read_jsonl,
+    CorpusFormat.parquet: read_parquet,
+    CorpusFormat.squad: read_squad,
+    CorpusFormat.hub: read_hub,
+}
+
+
+def matching_files(config: CorpusConfig) -> list[str]:
+    """The files that config.path names or matches, in alphabetical order."""
+    if Path(config.path).exists():
+        return [config.path]
+    if matches := sorted(glob.glob(config.path, recursive=True)):
+        return matches
+    raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
+
+
+def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
+    """Indices of the two columns, from 0, and whether the first line is a header."""
+    names = without_carriage_return(first_line).split("\t")
+    if config.source.isdecimal() and config.target.isdecimal():
+        indices = int(config.source) - 1, int(config.target) - 1
+        if min(indices) < 0:
+            raise UserError("columns are counted from 1, as in `cut -f`; found 0")
+        # some tables have a header that only numbers the columns
+        is_header = len(names) > max(indices) and [names[i] for i in indices] == [config.source, config.target]
+        return indices, is_header
+    for column in (config.source, config.target):
+        if column not in names:
+            raise UserError(f"{path}, line 1: no column {column!r} in the header, which has {', '.join(names)}")
+    return (names.index(config.source), names.index(config.target)), True
+
+
+def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Row]:
+    for number, record in enumerate(records, start=1):
+        yield Row(name, number, _value(record, config.source, name), _value(record, config.target, name))
+
+
+def _value(record: Any, key: str, origin: str) -> str:
+    """The text that a dotted key names in a record, as one line; origin: file and line, for errors."""
+    value = record
+    for part in [key] if isinstance(record, dict) and key in record else key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+            raise UserError(f"{origin}: no {key!r} here, only {found}")
+        value = value[part]
+    if not isinstance(value, str):
+        raise UserError(f"{origin}: {key!r} should be text, but is {value!r:.40}")
+    return _line(value)
+
+
+def _line(text: str) -> str:
+    """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
+    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+def hub_dataset(config: CorpusConfig) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(
+            config.name, config.subset or None, split=config.split, revision=config.revision or None
+        )
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"hub data set {config.name!r}, split {config.split!r}: {reason}") from None
+
+
+def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]]]:
+    """All N source lines, and N lines of each target. Raises UserError where targets have other sources or lengths."""
+    source: list[str] = []
+    references = []
+    for number, target in enumerate(config.targets):
+        pairs = list(read_pairs(replace(config, target=target), key=key))
+        sources = [line for line, _ in pairs]
+        if number and len(sources) != len(source):
+            raise UserError(
+                f"{key}.target: every reference needs as many lines, but {config.targets[0]} has {len(source):,} "
+                f"and {target} has {len(sources):,}"
+            )
+        if number and sources != source:
+            raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
+        source = sources
+        references.append([line for _, line in pairs])
+    return source, references
+
+
+def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
+    """A whole validation or test set; UserError also when its labels are not as many as its pairs."""
+    source, references = read_references(config, key=key)
+    labels = None
+    if config.labels:
+        labels = list(islice(read_labels(config.labels), config.skip, config.last))
+        if len(labels) != len(source):
+            raise UserError(
+                f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
+            )
+    if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
+        raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
+    is_compressed = any(target.endswith(".gz") for target in config.targets)
+    is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
+    return ParallelText(
+        name=key.removeprefix("data."),
+        source=[config.prefix + line for line in source],
+        target=references[0],
+        labels=labels,
+        reference_paths=config.targets if is_plain else [],
+        further_references=references[1:],
+        tag=config.tag,
+    )
+
+
+def read_labels(path: str) -> Iterator[list[str]]:
+    """The TAB-separated labels on each line of a file."""
+    for line in read_lines(path):
+        yield [label for label in without_carriage_return(line).split("\t") if label]
