@@ -10,11 +10,16 @@ import time
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from translate.adaptation import ADAPTATIONS
 from translate.config.command import compose, register_schemas, to_dataclass
-from translate.losses import AUXILIARY_LOSSES
+from translate.device import Capabilities, Precision
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryConfig
 from translate.models import ARCHITECTURES
-from translate.training.config import TrainConfig
+from translate.training.config import LossConfig, TrainConfig
+from translate.training.optimizer import OptimizerConfig
+from translate.training.parallel import decide_training
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -35,6 +40,18 @@ SMALL_SIZES: dict[str, dict[str, int]] = {
     "lstm": {"encoder_layers": 1, "decoder_layers": 1},
     "convolutional": {"encoder_layers": 2, "decoder_layers": 2},
 }
+
+
+ON_CPU = decide_training(torch.device("cpu"), Capabilities(on_gpu=False), precision=Precision.fp32, head_width=0)
+
+
+def update_config(*, smoothing: float = 0.1, clip_norm: float = 1.0, **auxiliary: AuxiliaryConfig) -> TrainConfig:
+    """Settings of single updates; auxiliary: losses by name."""
+    return TrainConfig(
+        loss=LossConfig(label_smoothing=smoothing),
+        optimizer=OptimizerConfig(clip_norm=clip_norm),
+        auxiliary=auxiliary,
+    )
 
 
 def syllables() -> list[str]:

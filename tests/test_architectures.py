@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from documented_code import example_of
-from small_runs import composed
+from small_runs import ON_CPU, composed, update_config
 from translate.batch import Tokens
 from translate.config.options import CONFIGS
 from translate.data.collate import pad_batch
@@ -247,13 +247,13 @@ def test_it_learns_to_reverse_digits(name):
     for key, value in LEARNING.get(name, {}).items():
         setattr(config, key, value)
     model = build_model(config, Vocabularies(14, 14, shared=True))
-    trained = parallelize(model, World(), device=torch.device("cpu"), precision=Precision.fp32)
+    trained = parallelize(model, World(), ON_CPU)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=3e-3))
     for number in range(150):
         batch = pad_batch(*(arrays(sentences) for sentences in reversal(64, seed=number)))
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1.0, (number + 1) / 50, (150 - number) / 75)
-        train_step(trained, optimizer, [batch], step=1, smoothing=0.0, clip_norm=1.0, world=World())
+        train_step(trained, optimizer, [batch], update_config(smoothing=0.0), World(), step=1)
     source, target = reversal(100, seed=1000)
     engine = NativeEngine(model=model, device=torch.device("cpu"), precision=Precision.fp32, workers=1)
     found = engine.search([tuple(sentence) for sentence in source], SearchConfig(beam_size=3))

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from documented_code import example_of
+from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
-from translate.device import Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
 from translate.losses.attention import Over, SelfAttentionLossConfig, received_shares, uncovered
@@ -185,21 +185,12 @@ def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture, m
     def learned(auxiliary):
         torch.manual_seed(0)
         model = make_model(architecture)
-        trained = parallelize(model, World(), device=torch.device("cpu"), precision=Precision.fp32)
+        trained = parallelize(model, World(), ON_CPU)
         optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
         torch.manual_seed(2)
         for _ in range(2):
-            launched = train_step(
-                trained,
-                optimizer,
-                [make_batch()],
-                step=1,
-                smoothing=0.1,
-                clip_norm=1.0,
-                world=World(),
-                auxiliary=auxiliary,
-            )
-        return launched.result(), [parameter.detach().clone() for parameter in model.parameters()]
+            pending = train_step(trained, optimizer, [make_batch()], update_config(**auxiliary), World(), step=1)
+        return pending.result(), [parameter.detach().clone() for parameter in model.parameters()]
 
     config = ALL[name][0](weight=1.0)
     if isinstance(config, SelfAttentionLossConfig):

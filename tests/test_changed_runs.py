@@ -20,12 +20,13 @@ from translate.config.sweep import run_trial
 from translate.console import start_log
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
-from translate.files import BackgroundWriter, flatten, to_plain
+from translate.files import flatten, to_plain
 from translate.text import read_lines
 from translate.train import train
 from translate.training.changes import RULES, Change, Changes, find_changes, rule_of, with_changes
 from translate.training.config import TrainConfig, is_better
 from translate.training.final_evaluation import is_finished
+from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder
 from translate.training.stopping import discard_diverged
 from translate.training.trial import Trial, read_trials
@@ -147,15 +148,15 @@ def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
 def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
     """Of 100 tokens guessing costs ln 100 = 4.6 nats; the numbers of a model that blows up may long be finite."""
     for step, loss in ((10, 5.0), (20, None), (30, 9.0), (40, 9.5), (50, 3.0), (60, 3.0)):
-        folder = tmp_path / f"step-{step:08}"
-        folder.mkdir()
+        folder = tmp_path / "state" / f"step-{step:08}"
+        folder.mkdir(parents=True)
         (folder / "progress.json").write_text(json.dumps({"step": step, "loss": loss, "place": {}}))
         for name in ("weights.safetensors", "training.pt"):
             (folder / name).touch()
     progress = RunProgress(step=65, skipped_in_a_row=10, last_success=50)
-    states = StateFolder(tmp_path, keep=5, vocab_size=100, world=World(), writer=BackgroundWriter())
+    states = StateFolder(RunFolder(tmp_path), World(), keep=5, vocab_size=100)
     assert discard_diverged(states, progress) == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
 
 
 @pytest.mark.parametrize("metric", ["loss", "bleu"])

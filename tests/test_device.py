@@ -209,7 +209,7 @@ def test_why_a_gpu_cannot_be_used(monkeypatch):
 @pytest.mark.usefixtures("installed_gpu")
 def test_a_training_run_warns_of_it(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert any("built for CPUs only" in warning for warning in decide_run(TrainConfig(), torch.device("cpu")).warnings)
+    assert any("built for CPUs only" in warning for warning in decide_run(TrainConfig()).warnings)
 
 
 def test_every_process_takes_the_gpu_of_its_own(monkeypatch):

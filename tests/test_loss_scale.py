@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from small_runs import update_config
 from translate.data.collate import pad_batch
 from translate.device import Precision
 from translate.distributed import World
-from translate.files import BackgroundWriter
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training import parallel
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import LossScale, ParallelModel
+from translate.training.run_folder import RunFolder
 from translate.training.state import StateFolder, TrainState
 from translate.training.step import StepResult, train_step
 
@@ -40,7 +41,7 @@ def batch(seed: int = 0):
 
 def train(trained: ParallelModel, optimizer, steps: range, *, clip_norm: float = 1.0) -> list[StepResult]:
     return [
-        train_step(trained, optimizer, [batch(seed)], step=1, smoothing=0.1, clip_norm=clip_norm, world=ALONE).result()
+        train_step(trained, optimizer, [batch(seed)], update_config(clip_norm=clip_norm), ALONE, step=seed + 1).result()
         for seed in steps
     ]
 
@@ -117,7 +118,7 @@ def test_a_continued_run_has_the_scale_and_the_weights_of_the_uninterrupted_one(
     train(whole.model, whole.optimizer, range(10))
     train(parts.model, parts.optimizer, range(6))
     parts.progress.step = 6
-    states = StateFolder(tmp_path, keep=1, vocab_size=40, world=ALONE, writer=BackgroundWriter())
+    states = StateFolder(RunFolder(tmp_path), ALONE, keep=1, vocab_size=40)
     states.write(parts)
     states.wait()
     states.restore_newest(continued)

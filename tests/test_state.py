@@ -5,14 +5,15 @@ import threading
 import pytest
 import torch
 
+from small_runs import ON_CPU
 from translate.data.loader import DataPosition, Update
-from translate.device import Precision
 from translate.distributed import World
 from translate.files import BackgroundWriter
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import parallelize
+from translate.training.run_folder import RunFolder
 from translate.training.state import StateFolder, TrainState
 
 CPU = torch.device("cpu")
@@ -25,11 +26,11 @@ def make_state():
     )
     model = build_model(config, Vocabularies(40, 40, shared=True))
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=0.1))
-    return TrainState(parallelize(model, World(), device=CPU, precision=Precision.fp32), optimizer, ema_decay=0.9)
+    return TrainState(parallelize(model, World(), ON_CPU), optimizer, ema_decay=0.9)
 
 
-def make_folder(directory, writer):
-    return StateFolder(directory, keep=1, vocab_size=40, world=World(), writer=writer)
+def make_folder(directory):
+    return StateFolder(RunFolder(directory), World(), keep=1, vocab_size=40)
 
 
 def learn(state):
@@ -50,30 +51,29 @@ def everything(state):
 
 
 def test_a_state_is_that_of_its_moment_however_late_it_is_written(tmp_path):
-    state, writer, released = make_state(), BackgroundWriter(), threading.Event()
-    states = make_folder(tmp_path, writer)
+    state, states, released = make_state(), make_folder(tmp_path), threading.Event()
     learn(state)
     expected = everything(state)
-    writer.write(lambda: released.wait(60) and None)
+    states.writer.write(lambda: released.wait(60) and None)
     states.write(state)
     assert states.newest == 1
     learn(state)
     released.set()
-    writer.wait()
-    restored, folder = make_state(), make_folder(tmp_path, writer)
+    states.wait()
+    restored, folder = make_state(), make_folder(tmp_path)
     folder.restore_newest(restored)
     assert (restored.step, folder.newest) == (1, 1)
     torch.testing.assert_close(everything(restored), expected, rtol=0, atol=0)
 
 
 def test_a_restored_average_continues_as_the_uninterrupted_one(tmp_path):
-    state, states = make_state(), make_folder(tmp_path, BackgroundWriter())
+    state, states = make_state(), make_folder(tmp_path)
     for _ in range(3):
         learn(state)
     states.write(state)
     states.wait()
     restored = make_state()
-    make_folder(tmp_path, BackgroundWriter()).restore_newest(restored)
+    make_folder(tmp_path).restore_newest(restored)
     for each in (state, restored):
         torch.manual_seed(5)
         learn(each)

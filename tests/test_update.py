@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET
 from translate.data.collate import pad_batch
-from translate.device import Precision
 from translate.distributed import World, join_world
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model
@@ -27,7 +27,7 @@ def make_model(world=ALONE):
         d_model=16, ffn_dim=32, num_heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0, max_length=20
     )
     model = build_model(config, Vocabularies(40, 40, shared=True))
-    return parallelize(model, world, device=torch.device("cpu"), precision=Precision.fp32)
+    return parallelize(model, world, ON_CPU)
 
 
 def sentences():
@@ -42,12 +42,11 @@ def batches_of(size, chosen=range(8)):
     return [pad_batch([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
 
-def step(batches, *, world=ALONE, clip_norm=1.0, auxiliary=None):
+def step(batches, *, world=ALONE, **settings):
     trained = make_model(world)
     # plain descent: Adam's first step is the gradient's sign, which rounding decides where the gradient is zero
     optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
-    settings = {"step": 1, "smoothing": 0.1, "clip_norm": clip_norm, "auxiliary": auxiliary}
-    result = train_step(trained, optimizer, batches, world=world, **settings).result()
+    result = train_step(trained, optimizer, batches, update_config(**settings), world, step=1).result()
     return result, {name: x.detach().clone() for name, x in trained.module.named_parameters()}
 
 
@@ -119,9 +118,9 @@ def test_a_process_without_labels_adds_nothing():
     """As at the end of an epoch that has no batch for it; guided attention divided by its number of labels, 0."""
     auxiliary = {name: AUXILIARY_LOSSES[name][0]() for name in ("guided_attention", "self_attention_loss")}
     [batch] = batches_of(8)
-    found = by_two_processes([[batch], [without_labels(batch)]], auxiliary=auxiliary)
+    found = by_two_processes([[batch], [without_labels(batch)]], **auxiliary)
     assert not found[0].skipped
-    expected = step([batch], auxiliary=auxiliary)
+    expected = step([batch], **auxiliary)
     assert_same(found, expected)
     assert found[0].auxiliary == pytest.approx(expected[0].auxiliary, rel=1e-5)
 
@@ -138,7 +137,7 @@ def test_a_loss_that_is_not_finite_changes_nothing_though_its_gradient_is_finite
     """An infinite constant has the gradient zero."""
     config, _ = AUXILIARY_LOSSES["guided_attention"]
     monkeypatch.setitem(AUXILIARY_LOSSES, "guided_attention", (config, lambda *_: torch.tensor(float("inf"))))
-    result, weights = step(batches_of(8), auxiliary={"guided_attention": config()})
+    result, weights = step(batches_of(8), guided_attention=config())
     assert np.isfinite(result.gradient_norm)
     assert result.skipped
     before = dict(make_model().module.named_parameters())
@@ -153,7 +152,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(name):
     with torch.no_grad():
         next(trained.module.parameters())[5] = float("nan")
     before = {name: x.detach().clone() for name, x in trained.module.named_parameters()}
-    result = train_step(trained, optimizer, batches_of(8), step=1, smoothing=0.1, clip_norm=1.0, world=ALONE).result()
+    result = train_step(trained, optimizer, batches_of(8), update_config(), ALONE, step=1).result()
     assert result.skipped
     for name, weight in trained.module.named_parameters():
         torch.testing.assert_close(weight.detach(), before[name], equal_nan=True, rtol=0, atol=0)
@@ -173,7 +172,7 @@ def test_muon_moves_hidden_matrices_by_orthogonal_steps_and_leaves_the_rest_to_a
     for name in OptimizerName:
         trained = make_model()
         optimizer = make_optimizer(trained.module, OptimizerConfig(name=name, **settings))
-        train_step(trained, optimizer, batches_of(8), step=1, smoothing=0.1, clip_norm=0.0, world=ALONE).result()
+        train_step(trained, optimizer, batches_of(8), update_config(clip_norm=0.0), ALONE, step=1).result()
         moved[name] = {key: x.detach() - before[key] for key, x in trained.module.named_parameters()}
     for key, change in moved[OptimizerName.muon].items():
         if change.dim() == 2 and "embedding" not in key:

@@ -9,18 +9,19 @@ from dataclasses import replace
 
 import torch
 
-from translate.adaptation import ADAPTATIONS
-from translate.adaptation.files import base_model_config, begin_from, load_base_model
-from translate.checkpoint import vocabularies_of
+from translate.adaptation import ADAPTATIONS, adapt
+from translate.adaptation.files import base_model_config, load_base_model
+from translate.checkpoint import LoadedModel, set_weights, vocabularies_of, weights_of
 from translate.config import run_command
 from translate.data.augmentation import PairEncoder
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
-from translate.device import choose_device, tune_process
+from translate.device import tune_process
 from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, build_model
+from translate.models.seq2seq import Seq2Seq
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
@@ -35,7 +36,6 @@ from translate.training.stopping import (
     StopSignals,
     bound_reached,
     fraction_done,
-    learning_rate,
     require_best,
     set_learning_rate,
     stop_reason,
@@ -63,13 +63,12 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config = replace(config, model=base_model_config(config.adapt, config.model))
         config.check()
         tune_process(config.compute.threads)
-        device = choose_device(config.compute.device)
-        world = stack.enter_context(join_world(device))
+        decision = decide_run(config)
+        world = stack.enter_context(join_world(decision.device))
         signals = stack.enter_context(StopSignals())
         changes = open_run(folder, config, world)
         config = replace(config, schedule=changes.schedule)
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
-        decision = decide_run(config, device)
 
         # Data: the main process cleans and encodes, the others then find everything in the cache. A continued run keeps
         # its tokenizer: another version of this program, or of SentencePiece, may learn another one from the same text.
@@ -82,60 +81,40 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
         # Model: one seed gives all processes equal weights; different ones from then on, different dropout masks.
         torch.manual_seed(config.run.seed)
-        new_model = build_model(config.model, vocabularies_of(data.tokenizer))
-        if base is not None:
-            begin_from(base, new_model, config.adapt)
-        model = parallelize(
-            new_model, world, device=device, precision=decision.precision, compiled=config.compute.compile
-        )
+        model = parallelize(make_model(config, data, base), world, decision, compiled=config.compute.compile)
         torch.manual_seed(config.run.seed + world.rank)
 
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        vocab_size = data.tokenizer.target_vocab_size
-        states = StateFolder(
-            folder.states, keep=config.run.keep, vocab_size=vocab_size, world=world, writer=folder.writer
-        )
+        states = StateFolder(folder, world, keep=config.run.keep, vocab_size=data.tokenizer.target_vocab_size)
         states.restore_newest(state)
         started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 
+        batches = stack.enter_context(update_stream(config, data, decision, world))
         validator = Validator(config, data, model, world, precision=decision.decoding_precision, manifest=manifest)
         models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
-        batches = stack.enter_context(update_stream(config, data, decision, world))
-        reporter.open_board(step=state.step)
-        if world.is_main:
-            log_description(config, data, batches, model, decision, validator, states, state.progress)
+        log_description(config, data, decision, batches, validator, state, states)
+        reporter.begin(state)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
-        reporter.warn_of_long_warmup(state.progress)
 
         batches.seek(state.progress.position)
-        intervals = (config.run.log_every, config.validation.every, config.run.save_every)
         while not (reason := stop_reason(config.run, state, signals, trial, world, started=started)):
             done = fraction_done(config.run, state.progress)
-            set_learning_rate(optimizer, learning_rate(config, state.progress))
+            set_learning_rate(optimizer, config, state.progress)
             update = batches.next(done)
-            pending = train_step(
-                model,
-                optimizer,
-                update.batches,
-                step=state.step + 1,
-                smoothing=config.loss.label_smoothing,
-                clip_norm=config.optimizer.clip_norm,
-                auxiliary={name: loss for name, loss in config.auxiliary.items() if done >= loss.start},
-                world=world,
-            )
+            step = state.step + 1
+            pending = train_step(model, optimizer, update.batches, config, world, step=step, fraction_done=done)
             state.advance(update, target_tokens=pending.target_tokens)
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
-            is_due = states.overdue or any(state.step % every == 0 for every in intervals)
-            reporter.collect(state, states, pending, wait=is_due)
+            reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))
 
-            if state.step % config.run.log_every == 0:
+            if step % config.run.log_every == 0:
                 reporter.log(state)
-            if state.step % config.validation.every == 0:
+            if step % config.validation.every == 0:
                 validate(config, validator, state, models, reporter, trial)
-            if state.step % config.run.save_every == 0 or states.overdue:
+            if step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
 
         reporter.collect(state, states, wait=True)
@@ -158,6 +137,15 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         return state.progress.best
 
 
+def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
+    """A new model, or one with the weights of its base and those that adaptation adds."""
+    model = build_model(config.model, vocabularies_of(data.tokenizer))
+    if base is not None:
+        set_weights(model, weights_of(base.model))
+        adapt(model, config.adapt)
+    return model
+
+
 def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
     """The batches of all updates of this process."""
     encoder = PairEncoder(
@@ -176,6 +164,11 @@ def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecisio
         packed=decision.packed,
         pinned=decision.device.type == "cuda",
     )
+
+
+def is_due(config: TrainConfig, step: int) -> bool:
+    """True if means are logged, the model is validated or the state is saved after this update."""
+    return any(step % every == 0 for every in (config.run.log_every, config.validation.every, config.run.save_every))
 
 
 def validate(

@@ -33,7 +33,6 @@ from translate.files import read_json, sha256, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_adapter, find_model
 from translate.models.config import ModelConfig
-from translate.models.seq2seq import Seq2Seq
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
 
@@ -50,12 +49,6 @@ def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
 def load_base_model(config: AdaptConfig) -> LoadedModel | None:
     """The model that is adapted, on the CPU; None for a run that begins anew."""
     return None if config.begins_anew else load_model(config.model, device=torch.device("cpu"))
-
-
-def begin_from(base: LoadedModel, model: Seq2Seq, config: AdaptConfig) -> None:
-    """Give a new model the weights of its base, and the weights that adaptation adds."""
-    set_weights(model, weights_of(base.model))
-    adapt(model, config)
 
 
 def save_adapter(directory: Path, *, weights: Weights, config: AdaptConfig, manifest: Mapping[str, Any]) -> None:

@@ -36,9 +36,9 @@ from translate.text import normalise
 from translate.tokenizer import Tokenizer
 from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerName
-from translate.training.parallel import ParallelModel, TrainingDecision
+from translate.training.parallel import TrainingDecision
 from translate.training.run_folder import RunFolder
-from translate.training.state import RunProgress, StateFolder
+from translate.training.state import StateFolder, TrainState
 from translate.training.validation import Validator, tokenizer_of_new_run
 
 logger = logging.getLogger(__name__)
@@ -190,15 +190,17 @@ def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
 def log_description(
     config: TrainConfig,
     data: Prepared,
-    batches: UpdateStream,
-    model: ParallelModel,
     decision: TrainingDecision,
+    batches: UpdateStream,
     validator: Validator,
+    state: TrainState,
     states: StateFolder,
-    progress: RunProgress,
 ) -> None:
     """Log what the run consists of, and what its user should know before its first update."""
-    logger.info(_describe_data_and_model(config, data, batches, model, states.world, progress))
+    if not states.world.is_main:
+        return
+    processes = f"; {states.world.size} processes" if states.world.size > 1 else ""
+    logger.info(f"{config.name}: {_describe_data(data, batches, state)}; {_describe_model(config, state)}{processes}")
     logger.info(decision.line())
     for warning in decision.warnings:
         logger.warning(warning)
@@ -207,30 +209,21 @@ def log_description(
     for warning in _warnings(config, data, decision, validator):
         logger.warning(warning)
     if states.newest:
-        logger.info(f"continuing from step {progress.step:,}, epoch {progress.epochs:.2f}")
+        logger.info(f"continuing from step {state.step:,}, epoch {state.progress.epochs:.2f}")
 
 
-def _describe_data_and_model(
-    config: TrainConfig,
-    data: Prepared,
-    batches: UpdateStream,
-    model: ParallelModel,
-    world: World,
-    progress: RunProgress,
-) -> str:
-    plan = batches.plan(progress.position)
-    if batches.packed:
-        padding = "packed"
-    else:
-        padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
-    parameters = sum(parameter.numel() for parameter in model.module.parameters())
-    trained = sum(weight.numel() for weight in weights_of(model.module).values())
+def _describe_data(data: Prepared, batches: UpdateStream, state: TrainState) -> str:
+    plan = batches.plan(state.progress.position)
+    padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
+    return f"{len(data.train):,} pairs, {len(plan):,} batches an epoch ({'packed' if batches.packed else padding})"
+
+
+def _describe_model(config: TrainConfig, state: TrainState) -> str:
+    model = state.model.module
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(weight.numel() for weight in weights_of(model).values())
     share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
-    processes = f"; {world.size} processes" if world.size > 1 else ""
-    return (
-        f"{config.name}: {len(data.train):,} pairs, {len(plan):,} batches an epoch ({padding}); "
-        f"{config.model.architecture} with {parameters:,} parameters{share}{processes}"
-    )
+    return f"{config.model.architecture} with {parameters:,} parameters{share}"
 
 
 def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:

@@ -20,6 +20,7 @@ from translate.device import (
     Device,
     Precision,
     capabilities,
+    choose_device,
     decoding_precision,
     fastest_training_precision,
     unused_gpu,
@@ -94,8 +95,9 @@ class TrainingDecision:
         )
 
 
-def decide_run(config: TrainConfig, device: torch.device) -> TrainingDecision:
-    """Precision and layout of batches of a configured run. Raises UserError for what the device cannot do."""
+def decide_run(config: TrainConfig) -> TrainingDecision:
+    """Device, precision and layout of batches of a configured run. Raises UserError for what the device cannot do."""
+    device = choose_device(config.compute.device)
     padded_because = ""
     if not config.model.reads_packed:
         padded_because = "this model reads padded sentences only"
@@ -211,10 +213,9 @@ class ParallelModel:
         return nullcontext()
 
 
-def parallelize(
-    model: Seq2Seq, world: World, *, device: torch.device, precision: Precision, compiled: bool = False
-) -> ParallelModel:
+def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, compiled: bool = False) -> ParallelModel:
     """Move a model to its device, compile it if wanted, and let several processes train it together."""
+    device, precision = decision.device, decision.precision
     if device.type == "cuda":
         use_tf32()
     model = model.to(device)

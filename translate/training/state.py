@@ -23,13 +23,13 @@ from translate.checkpoint import Weights, copy_of, set_weights, weights_of, writ
 from translate.data.loader import DataPosition, Update
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import BackgroundWriter, read_json, write_json
+from translate.files import read_json, write_json
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
-from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, saved_states
+from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, RunFolder, saved_states
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
@@ -194,8 +194,9 @@ class StateFolder:
     overdue     a state could not be saved because its numbers were not finite: the next sound one is
     """
 
-    def __init__(self, path: Path, *, keep: int, vocab_size: int, world: World, writer: BackgroundWriter):
-        self.path, self.keep, self.vocab_size, self.world, self.writer = path, keep, vocab_size, world, writer
+    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
+        self.path, self.writer, self.world = folder.states, folder.writer, world
+        self.keep, self.vocab_size = keep, vocab_size
         self.newest = 0
         self.overdue = False
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from translate.batch import Batch
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryConfig, label_smoothed_cross_entropy
+from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
 
 
@@ -86,18 +87,16 @@ def train_step(
     model: ParallelModel,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Batch],
+    config: TrainConfig,
+    world: World,
     *,
     step: int,
-    smoothing: float,
-    clip_norm: float,
-    world: World,
-    auxiliary: Mapping[str, AuxiliaryConfig] | None = None,
+    fraction_done: float = 0.0,
 ) -> PendingUpdate:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
 
-    step       number of this update, from 1
-    clip_norm  largest norm of all gradients together; 0: any
-    auxiliary  losses that are added to the main one, each multiplied by its weight
+    step           number of this update, from 1
+    fraction_done  of the run: auxiliary losses that start later take no part
 
     1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
     waits for a GPU: the optimizer has to be a fused one, which skips by itself a step whose found_inf is 1.
@@ -106,21 +105,21 @@ def train_step(
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
-    auxiliary = auxiliary or {}
+    auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}
     scaling = model.loss_scale
     loss_scale = None if scaling is None else scaling.factor
     sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=model.device)
     for number, batch in enumerate(batches, start=1):
         with model.gradient_sync(enabled=number == len(batches)):
             with model.autocast():
-                total, losses = _total_loss(model, batch.to(model.device), smoothing, auxiliary)
+                total, losses = _total_loss(model, batch.to(model.device), config.loss.label_smoothing, auxiliary)
             # DDP averages over ranks; multiply back so that every token counts once
             mean = total * (world.size / max(target_tokens, 1))
             (mean if loss_scale is None else mean * loss_scale).backward()
         sums += losses
     if scaling is not None:
         scaling.unscale(model.module.parameters())  # before clipping, which looks at the true norm
-    norm = nn.utils.clip_grad_norm_(model.module.parameters(), clip_norm or math.inf, foreach=True)
+    norm = nn.utils.clip_grad_norm_(model.module.parameters(), config.optimizer.clip_norm or math.inf, foreach=True)
     # all processes must agree on whether the update counts, so that losses are summed before the step
     sums = world.sum(sums)
     found_inf = (~(norm.isfinite() & sums.isfinite().all())).float()

@@ -42,9 +42,10 @@ def learning_rate(config: TrainConfig, progress: RunProgress) -> float:
     return config.optimizer.learning_rate * learning_rate_factor(config.schedule, step=progress.step + 1, progress=done)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: RunProgress) -> None:
+    """Give all groups of parameters the learning rate of the next update."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate(config, progress)
 
 
 def expected_steps(run: RunConfig, progress: RunProgress) -> float:

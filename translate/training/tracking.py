@@ -76,12 +76,12 @@ class Reporter:
         if self._board is not None:
             self._board.close()
 
-    def open_board(self, *, step: int) -> None:
-        """Begin or continue TensorBoard's files; events after the step that the run continues from are dropped."""
+    def begin(self, state: TrainState) -> None:
+        """Open TensorBoard's files, and drop events after the step that the run continues from."""
         if self._world.is_main:
-            self._board = SummaryWriter(
-                str(self._folder.tensorboard), purge_step=step + 1 if step else None, max_queue=100
-            )
+            purge_step = state.step + 1 if state.step else None
+            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=purge_step, max_queue=100)
+        self._warn_of_long_warmup(state.progress)
 
     def progress(self, task: str) -> Callable[[float], None]:
         """A display of work between two updates, which is given the share that is done."""
@@ -108,7 +108,7 @@ class Reporter:
 
     def log(self, state: TrainState) -> None:
         """Show means over the updates since the last time, on the progress line and in TensorBoard."""
-        self.warn_of_long_warmup(state.progress)
+        self._warn_of_long_warmup(state.progress)
         results, self._results = self._results, []
         if self._board is None or not results:
             return
@@ -120,7 +120,7 @@ class Reporter:
         done = fraction_done(self._config.run, state.progress)
         self._line.show(_progress_text(state.progress, values, done=done))
 
-    def warn_of_long_warmup(self, progress: RunProgress) -> None:
+    def _warn_of_long_warmup(self, progress: RunProgress) -> None:
         """Warn, once, where the configured warm-up takes more than half of the run."""
         warmup, steps = self._config.schedule.warmup_steps, expected_steps(self._config.run, progress)
         if warmup and warmup > steps / 2 and not self._warned_of_warmup:

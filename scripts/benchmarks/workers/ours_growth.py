@@ -32,8 +32,9 @@ from translate.models.seq2seq import Seq2Seq
 from translate.models.vocabulary import Vocabularies
 from translate.tokenizer import EOS
 from translate.tokenizer_training import TokenizerConfig
+from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import parallelize, training_precision
+from translate.training.parallel import decide_training, parallelize
 from translate.training.step import train_step
 
 _SEED = 1
@@ -44,8 +45,8 @@ Settings = dict[str, Any]
 def train(settings: Settings) -> dict[str, float]:
     """Updates over as many sentences of one length as the tokens allow."""
     device = choose_device(Device(settings["device"]))
-    precision = training_precision(Precision.auto, capabilities(device))
-    model = parallelize(make_model(settings), World(), device=device, precision=precision)
+    decision = decide_training(device, capabilities(device), precision=Precision.auto, head_width=0)
+    model = parallelize(make_model(settings), World(), decision)
     optimizer = make_optimizer(model.module, OptimizerConfig())
     sentences = max(1, settings["tokens"] // settings["length"])
     batch, small = (
@@ -54,7 +55,7 @@ def train(settings: Settings) -> dict[str, float]:
     )
 
     def work(one: Batch) -> None:
-        train_step(model, optimizer, [one], step=1, smoothing=0.1, clip_norm=1.0, world=World()).result()
+        train_step(model, optimizer, [one], TrainConfig(), World(), step=1).result()
 
     return measure(
         lambda: work(batch), lambda: work(small), per=sentences * settings["length"], minimum=settings["minimum"]

@@ -25,8 +25,9 @@ from translate.device import Device, Precision, capabilities, choose_device, tun
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
 from translate.training import step
+from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ParallelModel, parallelize, training_precision
+from translate.training.parallel import ParallelModel, decide_training, parallelize
 
 _WARMUP_UPDATES = 3
 
@@ -49,8 +50,8 @@ class Trainer:
         torch.manual_seed(work.seed)
         model = build_model(transformer_of(work), vocabularies_of(corpus.tokenizer))
         device = choose_device(Device(work.device))
-        precision = training_precision(Precision(work.precision), capabilities(device))
-        trained = parallelize(model, World(), device=device, precision=precision)
+        decision = decide_training(device, capabilities(device), precision=Precision(work.precision), head_width=0)
+        trained = parallelize(model, World(), decision)
         stream = UpdateStream(
             corpus.train,
             PairEncoder(corpus.train, corpus.tokenizer),
@@ -68,10 +69,12 @@ class Trainer:
             self.model,
             self.optimizer,
             next(self.updates).batches,
+            TrainConfig(
+                loss=LossConfig(label_smoothing=self.work.label_smoothing),
+                optimizer=OptimizerConfig(clip_norm=self.work.clip_norm),
+            ),
+            World(),
             step=1,
-            smoothing=self.work.label_smoothing,
-            clip_norm=self.work.clip_norm,
-            world=World(),
         )
         self.settle()
         self.launched = launched
