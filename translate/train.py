@@ -44,7 +44,7 @@ from translate.training.tracking import Reporter
 from translate.training.trial import Trial
 from translate.training.validation import Validator
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("translate.train")  # not __name__, which is __main__ in the command
 
 
 def train(config: TrainConfig, trial: Trial | None = None) -> float | None:

@@ -151,10 +151,6 @@ class Changes:
         """True if the current epoch cannot be continued, because its batches would differ."""
         return any(key.startswith("batch.") for key in self.keys)
 
-    @property
-    def bounds(self) -> list[Change]:
-        return [change for change in self.changes if change.key in _BOUNDS]
-
 
 def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:
     """The manifest with changes at a step added; several changes of one key at one step become one."""
@@ -171,13 +167,11 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
     Nothing of the run is written yet. Raises UserError for a folder of another kind, one in use, and settings that must
     not change.
     """
-    changes = None
+    changes = Changes(config.schedule, to_plain(config))
     if world.is_main:
         folder.open()
         if folder.has_begun:
             changes = find_changes(config, folder.read_config(), folder=folder.path)
-        else:
-            changes = Changes(config.schedule, to_plain(config))
     found: Changes = world.from_main(changes)
     return found
 
@@ -292,8 +286,9 @@ def _announce_learning_rate(changes: Changes, config: TrainConfig, state: TrainS
     progress, last = state.progress, state.learning_rate
     if last is None or not any(key.startswith(("optimizer.l", "schedule.", "run.max_")) for key in changes.keys):
         return
-    if changes.bounds:
-        bounds = {change.key.removeprefix("run."): change.before for change in changes.bounds}
+    if bounds := {
+        change.key.removeprefix("run."): change.before for change in changes.changes if change.key in _BOUNDS
+    }:
         before = fraction_done(replace(config.run, **bounds), progress)
         now = fraction_done(config.run, progress)
         logger.info(

@@ -34,8 +34,6 @@ from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
 
-_KEYS = {"position": "place"}  # names in progress.json that differ from those of RunProgress
-
 
 @dataclass
 class RunProgress:
@@ -176,13 +174,16 @@ class TrainState:
         ]
         self.optimizer.load_state_dict(saved.training["optimizer"])
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
-        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(own)
+        for group, now in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(now)
         if self.model.loss_scale is not None and "loss_scale" in saved.training:
             self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
         # with another number of processes the run continues, though no longer bit for bit
         random = saved.training["random"]
-        _set_random_state(random[rank % len(random)], self.model.device)
+        own = random[rank % len(random)]
+        torch.set_rng_state(own["cpu"])
+        if self.model.device.type == "cuda" and own["cuda"] is not None:
+            torch.cuda.set_rng_state(own["cuda"], self.model.device)
         self.progress = saved.progress
 
 
@@ -229,19 +230,20 @@ class StateFolder:
 
         Called on every process, with the results of all updates counted.
         """
-        if not state.is_sound:
-            if not self.overdue:
-                logger.warning(f"step {state.step:,} is not saved, as its update failed; the next sound one will be")
-            self.overdue = True
-            return False
-        self.overdue = False
-        self.writer.wait()  # one state at a time is held in memory
-        self.write(state)
-        return True
+        is_sound = state.is_sound
+        if is_sound:
+            self.writer.wait()  # one state at a time is held in memory
+            self.write(state)
+        elif not self.overdue:
+            logger.warning(f"step {state.step:,} is not saved, as its update failed; the next sound one will be")
+        self.overdue = not is_sound
+        return is_sound
 
     def write(self, state: TrainState) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        random = self.world.gather(_random_state(state.model.device))
+        device = state.model.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})
         self.newest = state.step
         if self.world.is_main:
             self.writer.write(partial(_write, state.snapshot(random), self.path, self.keep))
@@ -260,7 +262,7 @@ def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
         with open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
         values = dataclasses.asdict(snapshot.progress)
-        write_json(folder / PROGRESS, {_KEYS.get(name, name): value for name, value in values.items()})
+        write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
     for old in saved_states(directory)[:-keep]:
         remove_directory(old, owned=STATE_FILES)
 
@@ -282,7 +284,7 @@ def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    position = DataPosition(**values.pop(_KEYS["position"]))
+    position = DataPosition(**values.pop("place"))
     progress = RunProgress(**values, position=position)
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
@@ -296,14 +298,3 @@ def is_finite(state: Any) -> bool:
     if isinstance(state, dict):
         return all(map(is_finite, state.values()))
     return not isinstance(state, list) or all(map(is_finite, state))
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"], device)
