@@ -1,4 +1,4 @@
-"""Models small enough to be worked out by hand, behind the same five methods as the real ones.
+"""Models small enough to be worked out by hand, behind the contract of the real ones.
 
 FakeModel knows nothing of layers: the next token's probabilities are a function of a source sentence and of
 the tokens read so far. Its state records those tokens, and which sentence they belong to, so that a search
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
-from translate.models.seq2seq import Output, Seq2Seq
+from translate.models.seq2seq import EmbeddingNoise, Output, Seq2Seq, State
 from translate.text import TEXT_FORM
 from translate.tokenizer import BOS, EOS
 
@@ -28,7 +28,7 @@ class FakeMemory:
 
 
 @dataclass
-class FakeState:
+class FakeState(State):
     """sentences, and the tokens that each of their hypotheses has read."""
 
     sentences: list[tuple[int, ...]]
@@ -40,20 +40,20 @@ class FakeState:
         chosen = [[own[k] for k in ks] for own, ks in zip(self.history, parents.tolist(), strict=True)]
         return FakeState(self.sentences, chosen)
 
-    def keep(self, sentences: Tensor) -> FakeState:
+    def select(self, rows: Tensor) -> FakeState:
         self.use()
-        return FakeState(*([x[i] for i in sentences.tolist()] for x in (self.sentences, self.history)))
+        return FakeState(*([x[i] for i in rows.tolist()] for x in (self.sentences, self.history)))
 
-    def join(self, other: FakeState) -> FakeState:
+    def concat(self, other: FakeState) -> FakeState:
         self.use()
         other.use()
         return FakeState(self.sentences + other.sentences, self.history + other.history)
 
-    def replace(self, sentences: Tensor, other: FakeState) -> FakeState:
+    def replace(self, rows: Tensor, other: FakeState) -> FakeState:
         self.use()
         other.use()
-        for place, i in enumerate(sentences.tolist()):
-            self.sentences[i], self.history[i] = other.sentences[place], other.history[place]
+        for new, row in enumerate(rows.tolist()):
+            self.sentences[row], self.history[row] = other.sentences[new], other.history[new]
         return FakeState(self.sentences, self.history)
 
     def use(self) -> None:
@@ -65,25 +65,29 @@ class FakeState:
 class FakeModel(Seq2Seq):
     """next_logits(source tokens without EOS, target tokens so far) -> a logit per word of the vocabulary."""
 
+    adapter_targets = ()
+
     next_logits: NextLogits
     max_length: int = 100
     batches: list[list[tuple[int, ...]]] = field(default_factory=list)
     rows_per_step: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
 
-    def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
+    def forward(
+        self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
+    ) -> Output:
         raise NotImplementedError
 
-    def encode(self, source: Tokens) -> FakeMemory:
+    def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> FakeMemory:
         assert source.mask is not None
         sentences = [tuple(ids[mask].tolist()) for ids, mask in zip(source.ids, source.mask, strict=True)]
         assert all(sentence[-1] == EOS for sentence in sentences), "a source sentence ends with EOS"
         self.batches.append(sentences)
         return FakeMemory([sentence[:-1] for sentence in sentences])
 
-    def start(self, memory: FakeMemory) -> FakeState:  # type: ignore[override]
+    def start(self, memory: FakeMemory) -> FakeState:
         return FakeState(memory.sentences, [[()] for _ in memory.sentences])
 
     def step(self, tokens: Tensor, state: FakeState) -> tuple[Tensor, FakeState]:  # type: ignore[override]

@@ -10,11 +10,10 @@ import yaml
 
 from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
-from translate.adaptation.config import AdaptConfig, AdapterConfig, LoraConfig, PrefixConfig
 from translate.adaptation.files import fingerprint, save_adapter, save_merged, with_adapter
-from translate.adaptation.modules import Lora
+from translate.adaptation.methods import AdaptConfig, AdapterConfig, Lora, LoraConfig, PrefixConfig
+from translate.batch import pad_batch
 from translate.checkpoint import load_model, save_model, weights_of
-from translate.data.collate import pad_batch
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.tokenizer import Tokenizer

@@ -6,9 +6,8 @@ import torch
 
 from documented_code import example_of
 from small_runs import ON_CPU, composed, update_config
-from translate.batch import Tokens
+from translate.batch import Tokens, pad_batch
 from translate.config.options import CONFIGS
-from translate.data.collate import pad_batch
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision
@@ -136,7 +135,7 @@ def test_hypotheses_go_on_as_if_they_had_always_stood_there(name, settings):
         if step % 3 == 0 and waiting:
             new, waiting = waiting[:3], waiting[3:]
             fresh = begun(model, [sentences[i] for i in new], steps=step % 2)
-            state = fresh if state is None else state.join(fresh)
+            state = fresh if state is None else state.concat(fresh)
             histories.update({i: [[2] * (step % 2) for _ in range(2)] for i in new})
         tokens = torch.from_numpy(random.integers(4, 30, 2 * len(histories)))
         with torch.no_grad():
@@ -160,7 +159,7 @@ def test_hypotheses_go_on_as_if_they_had_always_stood_there(name, settings):
             histories = dict(entries)
         if len(histories) > 8:
             rows = sorted(random.permutation(len(histories))[:5].tolist())
-            state = state.keep(torch.tensor(rows))
+            state = state.select(torch.tensor(rows))
             histories = {i: h for row, (i, h) in enumerate(histories.items()) if row in rows}
 
 
@@ -211,7 +210,7 @@ def test_the_decoder_reads_its_own_words_as_often_as_it_is_told():
     )
     ratios = []
     for step in (1, 6, 11, 50):
-        model.at_update(step)
+        model.set_training_step(step)
         ratios.append(model.teacher_forcing_ratio)
     assert ratios == [1.0, 0.5, 0.0, 0.0]
     own, batch = [torch.full((3,), BOS)], padded_batch()

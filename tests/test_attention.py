@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.models.attention_kernels import attend_by_hand, attend_explicitly, self_attend_by_hand
-from translate.models.rotary import Rotary, Rotation
-from translate.models.visibility import hidden_bias
+from translate.models.attention import attend_by_hand, attend_explicitly, self_attend_by_hand
+from translate.models.layers import Rotary, Rotation, mask_value
 
 B, T, S, H, W = 3, 5, 7, 2, 4
 
@@ -30,7 +29,7 @@ def by_the_formula(
 
 def padding(keys: int) -> Tensor:
     bias = torch.zeros(B, 1, 1, keys, dtype=torch.float64)
-    bias[1, ..., 4:] = hidden_bias(bias.dtype)
+    bias[1, ..., 4:] = mask_value(bias.dtype)
     return bias
 
 

@@ -10,14 +10,13 @@ import torch.nn.functional as F
 
 from documented_code import example_of
 from small_runs import ON_CPU, update_config
-from translate.batch import NO_TARGET
-from translate.data.collate import pad_batch
+from translate.batch import NO_TARGET, pad_batch
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
 from translate.losses.attention import Over, SelfAttentionLossConfig, received_shares, uncovered
-from translate.losses.divergence import kullback_leibler
+from translate.losses.cross_entropy import kl_divergence
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.models.attention_kernels import Weighting
+from translate.models.attention import Weighting
 from translate.models.seq2seq import Output
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import parallelize
@@ -114,7 +113,7 @@ def test_weighted_cross_entropy_has_the_value_and_gradients_of_the_formula():
 
 
 def test_divergence_has_the_value_and_gradients_of_the_formula(monkeypatch):
-    monkeypatch.setattr("translate.losses.divergence.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("translate.losses.cross_entropy.ROWS_AT_ONCE", 3)
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randn(2, 7, 5, generator=generator)
     weight = torch.randn(11, 5, generator=generator)
@@ -123,7 +122,7 @@ def test_divergence_has_the_value_and_gradients_of_the_formula(monkeypatch):
     for kind in ("ours", "formula"):
         p, q, w = (x.clone().requires_grad_() for x in (first, second, weight))
         if kind == "ours":
-            loss = kullback_leibler(p, q, w, labels)
+            loss = kl_divergence(p, q, w, labels)
         else:
             log_p, log_q = ((x @ w.T).log_softmax(-1)[labels != NO_TARGET] for x in (p, q))
             loss = F.kl_div(log_q, log_p, log_target=True, reduction="sum")

@@ -35,15 +35,15 @@ from benchmarks.session import Session, System, choose  # noqa: E402
 from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E402
 from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
 from translate import tokenizer  # noqa: E402
+from translate.batch import pad_batch  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
 from translate.data.augmentation import PairEncoder  # noqa: E402
 from translate.data.batching import BatchConfig  # noqa: E402
-from translate.data.collate import pad_batch  # noqa: E402
 from translate.data.loader import UpdateStream  # noqa: E402
 from translate.distributed import World  # noqa: E402
 from translate.errors import UserError  # noqa: E402
 from translate.models import build_model  # noqa: E402
-from translate.models.vocabulary import Vocabularies  # noqa: E402
+from translate.models.seq2seq import Vocabularies  # noqa: E402
 
 SMALL = TrainingWork(vocab_size=400, d_model=16, ffn_dim=32, num_heads=2, layers=2, tokens=256, threads=1)
 

@@ -10,10 +10,16 @@ import pytest
 from small_runs import call, options, write_corpus
 from translate.data.text_profile import main_script
 from translate.errors import UserError
+from translate.evaluate import RunScoring
 from translate.evaluation import tokenizers
-from translate.evaluation.evaluate import RunScoring
-from translate.evaluation.metrics import Metric, score
-from translate.evaluation.tokenizers import check_tokenizer, choose_tokenizer, tokenizer_of_language
+from translate.evaluation.metrics import score
+from translate.evaluation.scores import MetricName
+from translate.evaluation.tokenizers import (
+    check_tokenizer,
+    choose_tokenizer,
+    tokenizer_of_language,
+    tokenizer_of_record,
+)
 from translate.text import read_lines, write_lines
 from translate.training.config import TrainConfig
 from translate.training.validation import tokenizer_of_run
@@ -44,11 +50,15 @@ def without_mecab(monkeypatch):
         "reason_missing",
         lambda name: tokenizers.INSTALL_MECAB if name == "ja-mecab" else missing(name),
     )
-    monkeypatch.setattr("translate.evaluation.evaluate.reason_missing", tokenizers.reason_missing)
 
 
 def chosen(text, language=""):
     return choose_tokenizer([[text]], language=language)
+
+
+def chosen_by_run(manifest, text):
+    run = RunScoring.of(manifest)
+    return tokenizer_of_record([[text]], recorded=run.tokenize, target_language=run.target_language)
 
 
 @pytest.mark.parametrize(("script", "text"), TEXTS.items())
@@ -123,20 +133,19 @@ def test_what_a_tokenizer_needs_is_said_in_one_line(monkeypatch):
 def test_runs_that_do_not_record_theirs_keep_the_rule_they_began_with():
     languages = ("zh", "zh-CN", "zh_Hans", "cmn", "ja", "de", "en-GB", "", "bo")
     assert [tokenizer_of_language(language) for language in languages] == ["zh"] * 4 + ["char"] + ["13a"] * 4
-    old = RunScoring.of({"target_language": "ja"})
-    assert old.tokenizer([[TEXTS["Kana"]]]) == tokenizers.TokenizerChoice("char")
+    assert chosen_by_run({"target_language": "ja"}, TEXTS["Kana"]) == tokenizers.TokenizerChoice("char")
 
 
 def test_evaluate_counts_as_the_run_did():
-    run = RunScoring.of({"target_language": "en", "bleu_tokenizer": "zh"})
-    assert run.tokenizer([[TEXTS["Han"]]]) == tokenizers.TokenizerChoice("zh")
-    latin = RunScoring.of({"target_language": "", "bleu_tokenizer": "13a"})
-    assert latin.tokenizer([[TEXTS["Latin"]]]).note == ""
-    assert "written in Thai script" in latin.tokenizer([[TEXTS["Thai"]]]).note
+    run = {"target_language": "en", "bleu_tokenizer": "zh"}
+    assert chosen_by_run(run, TEXTS["Han"]) == tokenizers.TokenizerChoice("zh")
+    latin = {"target_language": "", "bleu_tokenizer": "13a"}
+    assert chosen_by_run(latin, TEXTS["Latin"]).note == ""
+    assert "written in Thai script" in chosen_by_run(latin, TEXTS["Thai"]).note
 
 
 def test_evaluate_says_when_it_cannot_count_as_the_run_did(without_mecab):
-    choice = RunScoring.of({"bleu_tokenizer": "ja-mecab"}).tokenizer([[TEXTS["Kana"]]])
+    choice = chosen_by_run({"bleu_tokenizer": "ja-mecab"}, TEXTS["Kana"])
     assert choice.name == "char"
     assert "which is not installed here (pip install" in choice.note
     assert "cannot be compared with the run's" in choice.note
@@ -145,7 +154,7 @@ def test_evaluate_says_when_it_cannot_count_as_the_run_did(without_mecab):
 def test_ter_finds_the_characters_of_japanese_however_bleu_counts():
     pytest.importorskip("MeCab")
     signatures = {
-        score([TEXTS["Kana"]], [[TEXTS["Kana"]]], metrics=[Metric.ter], tokenize=tokenize)[Metric.ter].signature
+        score([TEXTS["Kana"]], [[TEXTS["Kana"]]], metrics=[MetricName.ter], tokenize=tokenize)[MetricName.ter].signature
         for tokenize in ("char", "ja-mecab", "zh")
     }
     assert len(signatures) == 1

@@ -83,10 +83,10 @@ def test_the_table_counts_everything_once():
     assert report.kept == 989
     assert len(report.examples[BLANK]) == 3
     assert report.table().splitlines() == [
-        "pairs read                   1,000  100.0%",
-        "kept                           989   98.9%",
-        "dropped: blank side             10    1.0%",
-        "dropped: length ratio            1    0.1%",
+        "pairs read             1,000  100.0%",
+        "kept                     989   98.9%",
+        "dropped: blank side       10    1.0%",
+        "dropped: length ratio      1    0.1%",
     ]
 
 

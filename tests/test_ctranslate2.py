@@ -24,18 +24,18 @@ import sentencepiece
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.checkpoint import load_model, save_model, vocabularies_of, weights_of
-from translate.decoding.config import NEVER_SAID, Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
+from translate.decoding.config import NEVER_GENERATED, Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision
 from translate.errors import UserError
 from translate.exporting.ctranslate2_converter import _encodings, export_ctranslate2
-from translate.exporting.ctranslate2_engine import CTranslate2Engine, _load
-from translate.exporting.ctranslate2_model import converted_model
+from translate.exporting.ctranslate2_engine import CTranslate2Engine
+from translate.exporting.ctranslate2_model import converted_model, load_runtime
 from translate.models import ARCHITECTURES, build_model
-from translate.models.attention_kernels import Weighting
-from translate.models.config import Tying
-from translate.models.layers import Activation, Norm, Positions
-from translate.models.transformer import NormOrder, Transformer, TransformerConfig
+from translate.models.attention import Weighting
+from translate.models.layers import Positions
+from translate.models.seq2seq import Tying
+from translate.models.transformer import Activation, Norm, NormOrder, Transformer, TransformerConfig
 from translate.tokenizer import BOS, EOS, Tokenizer
 from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 
@@ -86,7 +86,7 @@ def favour(model: Transformer, logits: dict[int, float]) -> None:
 def searchable_model(tokenizer: Tokenizer, *, seed: int = 0, end: float = 0.0) -> tuple[Transformer, TransformerConfig]:
     """A model that, as trained ones, hardly ever wants to say PAD, UNK or BOS."""
     model, config = random_model(tokenizer, seed=seed)
-    favour(model, dict.fromkeys(NEVER_SAID, -40.0) | {EOS: end})
+    favour(model, dict.fromkeys(NEVER_GENERATED, -40.0) | {EOS: end})
     return model, config
 
 
@@ -126,7 +126,7 @@ def plain_beam_search(model: Transformer, source: Sentence, config: SearchConfig
     ended: list[Hypothesis] = []
     for length in range(1, limit + 2):
         following = log_probs(model, source, [tokens for tokens, _ in living])[:, -1].tolist()
-        allowed = [EOS] if length > limit else [t for t in range(len(following[0])) if t not in NEVER_SAID]
+        allowed = [EOS] if length > limit else [t for t in range(len(following[0])) if t not in NEVER_GENERATED]
         candidates = [
             ((*tokens, token), total + row[token])
             for (tokens, total), row in zip(living, following, strict=True)
@@ -306,7 +306,7 @@ def test_each_sentence_has_its_own_limit_in_any_batch(tmp_path, joint, method):
 @pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
 def test_forbidden_tokens_are_not_said_and_scores_are_the_models_own(tmp_path, joint, method, alpha):
     model, shape = random_model(joint)
-    favour(model, dict.fromkeys(NEVER_SAID, 1.5) | {EOS: 1.0})
+    favour(model, dict.fromkeys(NEVER_GENERATED, 1.5) | {EOS: 1.0})
     engine = engine_of(save(model, shape, joint, tmp_path / "model"))
     n_best = 3 if method is SearchMethod.beam else 1
     config = SearchConfig(method=method, n_best=n_best, length_penalty=alpha, min_length=2, max_length=9)
@@ -444,7 +444,7 @@ def test_a_cache_that_cannot_be_written_costs_a_conversion_each_time(tmp_path, j
 
 def test_export_is_usable_alone(tmp_path, separate):
     model, shape = random_model(separate, tying=Tying.none)
-    favour(model, dict.fromkeys(NEVER_SAID, -40.0) | {EOS: 2.0})
+    favour(model, dict.fromkeys(NEVER_GENERATED, -40.0) | {EOS: 2.0})
     directory, exported = save(model, shape, separate, tmp_path / "model"), tmp_path / "exported"
     export_ctranslate2(load_model(directory, device=CPU), exported)
     config = SearchConfig(length_penalty=0.0)
@@ -509,9 +509,9 @@ def test_one_sentence_has_all_threads_and_many_one_each(tmp_path, joint, monkeyp
 
     def load(converted, **settings):
         loaded.append((settings["inter_threads"], settings["intra_threads"]))
-        return _load(converted, **settings)
+        return load_runtime(converted, **settings)
 
-    monkeypatch.setattr("translate.exporting.ctranslate2_engine._load", load)
+    monkeypatch.setattr("translate.exporting.ctranslate2_engine.load_runtime", load)
     model, shape = searchable_model(joint)
     engine = engine_of(save(model, shape, joint, tmp_path / "model"), threads=4, precision=Precision(precision))
     sentences = some_sentences(joint, count=40)
@@ -554,7 +554,7 @@ def test_a_damaged_export_is_an_error(tmp_path, joint):
 def test_it_reads_and_writes_sentences_of_exactly_the_limit(tmp_path, joint, positions, longest):
     sizes = {"positions": positions, "max_length": longest}
     model, config = random_model(joint, **sizes)
-    favour(model, dict.fromkeys([*NEVER_SAID, EOS], -40.0))  # translations end at their limit
+    favour(model, dict.fromkeys([*NEVER_GENERATED, EOS], -40.0))  # translations end at their limit
     words = [4 + place % (joint.source_vocab_size - 4) for place in range(longest)]
     sentences = [tuple(words[: longest - 1]), tuple(words)]
     directory = save(model, config, joint, tmp_path / "model")

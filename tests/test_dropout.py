@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from translate.models.dropout import Dropout, _random_bytes, dropout, dropout_mask
+from translate.models.layers import Dropout, _random_bytes, dropout, dropout_mask
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.25, 0.5])
@@ -37,7 +37,7 @@ def test_masks_have_nothing_to_do_with_each_other():
 
 
 def test_a_mask_larger_than_the_pool_is_drawn(monkeypatch):
-    monkeypatch.setattr("translate.models.dropout._POOL_SIZE", 1000)
+    monkeypatch.setattr("translate.models.layers._POOL_SIZE", 1000)
     torch.manual_seed(0)
     first, second = (dropout_mask(torch.Size([40, 50]), 0.25)[0] for _ in range(2))
     assert first.float().mean().item() == pytest.approx(0.75, abs=0.05)

@@ -20,8 +20,7 @@ from translate.decoding.config import (
 )
 from translate.device import Capabilities, Device, Precision
 from translate.errors import UserError
-from translate.evaluate import EvaluateConfig, with_precision
-from translate.evaluation.evaluate import RunScoring
+from translate.evaluate import EvaluateConfig, RunScoring, with_precision
 from translate.model_directory import read_manifest, read_origin
 from translate.tags import tagging_of
 

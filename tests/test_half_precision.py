@@ -9,8 +9,8 @@ from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision
 from translate.models import ARCHITECTURES
+from translate.models.layers import mask_value
 from translate.models.seq2seq import Seq2Seq
-from translate.models.visibility import hidden_bias
 
 HALVES = {Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
 
@@ -73,7 +73,7 @@ def test_the_size_of_a_batch_changes_nothing_in_fp32_and_few_translations_below(
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_a_hidden_key_gets_no_weight_and_a_score_added_to_it_stays_finite(dtype):
-    hidden = torch.tensor(hidden_bias(dtype), dtype=dtype)
+    hidden = torch.tensor(mask_value(dtype), dtype=dtype)
     assert (hidden - 1000).isfinite()
     assert torch.stack([hidden + 100, torch.zeros((), dtype=dtype)]).softmax(0).tolist() == [0.0, 1.0]
     assert torch.stack([hidden, hidden]).softmax(0).isfinite().all(), "a query that sees nothing"

@@ -10,18 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors"},
+    {"errors", "tables"},
     {"files", "console"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
-    {"tags", "target_unicode"},
+    {"tags", "unicode_form"},
     {"tokenizer"},
     {"tokenizer_training", "batch"},
     {"data", "models", "model_directory"},
     {"losses", "checkpoint"},
     {"adaptation"},
     {"decoding"},
-    {"evaluation", "explaining"},
+    {"evaluation", "explanation"},
     {"training"},
     {"exporting"},
     {"engines"},

@@ -71,15 +71,16 @@ def run(*command, cwd=None, status=0):
     return result.stdout, result.stderr
 
 
-def test_the_wheel_has_every_module_every_configuration_and_the_mark_of_types(wheel):
+def test_the_wheel_has_every_module_template_and_configuration_and_the_mark_of_types(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/**/*.py")}
+    templates = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/**/*.jinja")}
     configurations = {f"translate/{path.relative_to(REPOSITORY)}" for path in REPOSITORY.glob("configs/**/*.yaml")}
     installed = {name for name in names if ".dist-info/" not in name}
-    assert installed == modules | configurations | {"translate/py.typed"}
+    assert installed == modules | templates | configurations | {"translate/py.typed"}
 
 
-def test_an_installed_package_trains_and_decodes_in_an_empty_folder(installed, tmp_path):
+def test_an_installed_package_trains_decodes_and_explains_in_an_empty_folder(installed, tmp_path):
     """The manifest names no commit, though an environment may lie in a repository of something else."""
     for arguments in (["init"], [*IDENTITY, "commit", "--allow-empty", "--message=other"]):
         run("git", "-C", installed.parent, *arguments)
@@ -89,6 +90,9 @@ def test_an_installed_package_trains_and_decodes_in_an_empty_folder(installed, t
     decode = ["decode", "model=run", f"input={corpus / 'test.src'}", "output=test.hyp", "threads=1"]
     run(installed / "translate", *decode, cwd=folder)
     assert len((folder / "test.hyp").read_bytes().splitlines()) == 20
+    explain = ["explain", "model=run", f"input={corpus / 'test.src'}", "output=pages", "lines=1"]
+    run(installed / "translate", *explain, cwd=folder)
+    assert {path.name for path in (folder / "pages").glob("*.html")} == {"index.html", "0001.html"}
     manifest = json.loads((folder / "run" / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["translate"], manifest["commit"]) == (__version__, "")
 

@@ -9,12 +9,12 @@ import torch
 
 from fake_models import CharacterTokenizer
 from small_runs import call, options, write_corpus
-from translate.data.collate import pack_batch, pad_batch
+from translate.batch import pack_batch, pad_batch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import Precision
-from translate.explaining.explanation import explain_pairs
+from translate.explanation import explain_pairs
 from translate.losses import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from translate.evaluation.metrics import Metric, score
-from translate.evaluation.task_metrics import exact_match, rouge, token_f1
+from translate.evaluation.metrics import exact_match, rouge, score, token_f1
+from translate.evaluation.scores import MetricName
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,16 @@ def test_rouge_by_hand():
 
 def test_a_corpus_has_the_mean_of_its_lines_and_an_interval():
     hypotheses, references = ["Rome", "in Rome", "London", "Oslo"], ["Rome"] * 4
-    found = score(hypotheses, [references], metrics=[Metric.exact_match, Metric.f1], bootstrap=200)
-    assert found[Metric.exact_match].value == pytest.approx(25)
-    assert found[Metric.f1].value == pytest.approx(100 * (1 + 2 / 3) / 4)
-    assert str(found[Metric.f1]).startswith("F1 = 41.7 ± ")
-    assert found[Metric.exact_match].interval > 10
-    assert found[Metric.exact_match].signature == "squad:1.1"
+    found = score(hypotheses, [references], metrics=[MetricName.exact_match, MetricName.f1], bootstrap=200)
+    assert found[MetricName.exact_match].value == pytest.approx(25)
+    assert found[MetricName.f1].value == pytest.approx(100 * (1 + 2 / 3) / 4)
+    assert str(found[MetricName.f1]).startswith("F1 = 41.7 ± ")
+    assert found[MetricName.exact_match].interval > 10
+    assert found[MetricName.exact_match].signature == "squad:1.1"
 
 
 def test_rouge_names_its_package_in_its_signature():
     pytest.importorskip("rouge_score")
-    [found] = score(["a cat"], [["a cat"]], metrics=[Metric.rougeL]).values()
+    [found] = score(["a cat"], [["a cat"]], metrics=[MetricName.rougeL]).values()
     assert (found.name, found.value) == ("ROUGE-L", 100)
     assert "stemmer:porter|version:rouge-score 0." in found.signature

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from translate.batch import NO_TARGET
+from translate.batch import NO_TARGET, pack_batch, pad_batch
 from translate.data.batching import BatchConfig
-from translate.data.collate import pack_batch, pad_batch
 from translate.data.loader import DataPosition, UpdateStream
 from translate.distributed import World
 from translate.tokenizer import BOS, EOS

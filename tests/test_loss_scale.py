@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from small_runs import update_config
-from translate.data.collate import pad_batch
+from translate.batch import pad_batch
 from translate.device import Precision
 from translate.distributed import World
 from translate.losses.cross_entropy import label_smoothed_cross_entropy

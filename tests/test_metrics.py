@@ -11,7 +11,8 @@ import pytest
 
 from small_runs import call
 from translate.errors import UserError
-from translate.evaluation.metrics import Metric, command, p_value, paired_p_value, score
+from translate.evaluation.metrics import METRICS, command, p_value, score
+from translate.evaluation.scores import MetricName, Statistics, paired_p_value
 from translate.text import read_lines, write_lines
 
 REFERENCES = [
@@ -57,7 +58,7 @@ def sacrebleu(arguments: list[str], *, stdin: bytes | None = None) -> list[dict]
 def test_scores_are_those_of_the_sacrebleu_command(tmp_path, references, hypotheses, tokenize):
     write_lines(tmp_path / "ref", references)
     write_lines(tmp_path / "hyp", hypotheses)
-    line = command(list(Metric), tokenize, references=[str(tmp_path / "ref")], hypotheses=str(tmp_path / "hyp"))
+    line = command(list(MetricName), tokenize, references=[str(tmp_path / "ref")], hypotheses=str(tmp_path / "hyp"))
     theirs = sacrebleu([*line.split()[1:], "-w", "9"])
     ours = score(list(read_lines(tmp_path / "hyp")), [list(read_lines(tmp_path / "ref"))], tokenize=tokenize)
     assert {s.name: (round(s.value, 9), s.signature) for s in ours.values()} == {
@@ -70,19 +71,28 @@ def test_default_bleu_is_what_the_bare_command_prints(tmp_path):
     write_lines(tmp_path / "hyp", HYPOTHESES)
     [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp")])
     assert sacrebleu([str(tmp_path / "ref")], stdin=(tmp_path / "hyp").read_bytes()) == [answer]
-    bleu = score(HYPOTHESES, [REFERENCES])[Metric.bleu]
+    bleu = score(HYPOTHESES, [REFERENCES])[MetricName.bleu]
     assert f"{bleu.value:.1f}" == str(answer["score"])
     assert str(bleu) == f"BLEU = {answer['score']}  {answer['signature']}"
 
 
-def test_confidence_interval_is_sacrebleus(tmp_path):
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "ter"])
+def test_confidence_interval_is_sacrebleus(tmp_path, metric):
     write_lines(tmp_path / "ref", REFERENCES)
     write_lines(tmp_path / "hyp", HYPOTHESES)
-    [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp"), "--confidence", "-w", "6"])
-    bleu = score(HYPOTHESES, [REFERENCES], metrics=[Metric.bleu], bootstrap=1000)[Metric.bleu]
-    assert round(bleu.interval, 6) == answer["confidence_var"]
+    files = [str(tmp_path / "ref"), "-i", str(tmp_path / "hyp")]
+    [answer] = sacrebleu([*files, "-m", metric, "--confidence", "-w", "6"])
+    [found] = score(HYPOTHESES, [REFERENCES], metrics=[MetricName(metric)], bootstrap=1000).values()
+    assert round(found.interval, 6) == answer["confidence_var"]
     # the settings of the bootstrap are no part of the signature that people compare
-    assert bleu.signature == answer["signature"].replace("bs:1000|seed:12345|", "")
+    assert found.signature == answer["signature"].replace("bs:1000|seed:12345|", "")
+
+
+def test_less_is_better_for_error_rates_only():
+    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["ter"]
+    assert METRICS[MetricName.ter].is_better(40, 50)
+    assert METRICS[MetricName.bleu].is_better(50, 40)
+    assert not any(metric.is_better(40, 40) for metric in METRICS.values())
 
 
 def test_perfect_and_empty_translations():
@@ -90,7 +100,7 @@ def test_perfect_and_empty_translations():
     assert [round(s.value, 6) for s in perfect.values()] == [100.0, 100.0, 0.0]
     nothing = score(["", ""], [["A small test of it."] * 2])
     assert [s.value for s in nothing.values()] == [0.0, 0.0, 100.0]
-    assert nothing[Metric.bleu].details["length_ratio"] == 0.0
+    assert nothing[MetricName.bleu].details["length_ratio"] == 0.0
 
 
 def test_what_cannot_be_scored_is_refused():
@@ -108,8 +118,10 @@ def test_the_paired_bootstrap_is_as_often_wrong_as_it_says():
     for _ in range(200):
         difficulty = random.random((100, 1))
         systems = [np.hstack([random.random((100, 1)) < difficulty, np.ones((100, 1))]) for _ in range(2)]
-        first, second = (system.astype(np.float32) for system in systems)
-        found.append(paired_p_value(first, second, lambda total: float(total[0] / total[1]), resamples=200))
+        statistics = (
+            Statistics(system.astype(np.float32), lambda total: float(total[0] / total[1])) for system in systems
+        )
+        found.append(paired_p_value(*statistics, resamples=200))
     for level in (0.05, 0.2, 0.5):
         assert np.mean(np.array(found) <= level) == pytest.approx(level, abs=0.1)
     assert np.mean(np.array(found) <= 0.05) <= 0.1
@@ -117,8 +129,8 @@ def test_the_paired_bootstrap_is_as_often_wrong_as_it_says():
 
 def test_a_difference_is_found_and_equality_is_none():
     baseline = [line.replace("o", "0") for line in REFERENCES]
-    assert p_value(Metric.bleu, baseline * 3, baseline * 3, [REFERENCES * 3], resamples=100) == 1
-    assert p_value(Metric.bleu, REFERENCES * 3, baseline * 3, [REFERENCES * 3], resamples=100) < 0.05
+    assert p_value(MetricName.bleu, baseline * 3, baseline * 3, [REFERENCES * 3], resamples=100) == 1
+    assert p_value(MetricName.bleu, REFERENCES * 3, baseline * 3, [REFERENCES * 3], resamples=100) < 0.05
 
 
 @pytest.mark.parametrize("bootstrap", [0, 1, 99])
@@ -131,12 +143,12 @@ def test_fewer_than_100_resamples_give_no_p_value_and_no_interval(tmp_path, boot
     rows = [line.split() for line in result.stdout.decode().splitlines()]
     assert (rows[1][1:], rows[2][1:]) == (["50.0"], ["100.0"])
     assert f"bootstrap={bootstrap}: confidence intervals and p-values need at least 100" in result.stderr.decode()
-    assert score(["a b"], [["a b"]], bootstrap=bootstrap)[Metric.chrf].interval is None
+    assert score(["a b"], [["a b"]], bootstrap=bootstrap)[MetricName.chrf].interval is None
 
 
 def test_100_resamples_are_enough_and_negative_ones_are_refused(tmp_path):
-    assert score(["a b"], [["a b"]], bootstrap=100)[Metric.chrf].interval == 0
-    assert p_value(Metric.chrf, ["a"] * 9, ["b"] * 9, [["a"] * 9], resamples=100) == pytest.approx(1 / 101)
+    assert score(["a b"], [["a b"]], bootstrap=100)[MetricName.chrf].interval == 0
+    assert p_value(MetricName.chrf, ["a"] * 9, ["b"] * 9, [["a"] * 9], resamples=100) == pytest.approx(1 / 101)
     with pytest.raises(UserError, match=r"bootstrap \(-1\) must not be negative"):
         score(["a"], [["a"]], bootstrap=-1)
 

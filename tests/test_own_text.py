@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from small_runs import REPOSITORY, call, write_corpus
-from translate.config import command_line
-from translate.config.command_line import read_command_line
+from translate.config import options
+from translate.config.command import read_command_line
 from translate.training.config import TrainConfig
 
 OWN = ["data.train.source=a", "data.train.target=b"]
@@ -17,8 +17,8 @@ OWN = ["data.train.source=a", "data.train.target=b"]
 
 def chosen(*words: str, command: str = "train") -> bool:
     """True if data=text_files is added to these words."""
-    options = [word for word in words if word != "--multirun"]
-    return read_command_line(command, TrainConfig, words, []).overrides == [*options, "data=text_files"]
+    given = [word for word in words if word != "--multirun"]
+    return read_command_line(command, TrainConfig, words, []).overrides == [*given, "data=text_files"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_commands_without_training_text_are_left_alone():
 def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path):
     configs = tmp_path / "configs"
     shutil.copytree(REPOSITORY / "configs", configs)
-    monkeypatch.setattr(command_line, "CONFIGS", configs)
+    monkeypatch.setattr(options, "CONFIGS", configs)
     text = "# @package _global_\ndata:\n  train:\n    source: a\n    target: b\n"
     (configs / "experiment" / "mine.yaml").write_text(text)
     (configs / "experiment" / "longer.yaml").write_text("# @package _global_\ndefaults:\n  - mine\n  - _self_\n")

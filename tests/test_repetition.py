@@ -11,9 +11,9 @@ import torch
 
 from fake_models import FakeModel, random_model, table_model
 from translate.decoding import beam, greedy
-from translate.decoding.config import NEVER_SAID, Hypothesis, SearchConfig, SearchMethod, length_limits
+from translate.decoding.config import NEVER_GENERATED, Hypothesis, SearchConfig, SearchMethod, length_limits
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search import without_repetition
+from translate.decoding.search import limit_repetition
 from translate.errors import UserError
 from translate.tokenizer import BOS, EOS
 
@@ -47,7 +47,7 @@ def slow_log_probs(model: FakeModel, source: Tokens, tokens: Tokens, config: Sea
     n = config.no_repeat_ngram
     allowed = [token for token in range(len(logits)) if not n or (*tokens, token)[-n:] not in ngrams(tokens, n)]
     total = math.log(sum(math.exp(logits[token]) for token in allowed))
-    said = {token: logits[token] - total for token in allowed if token not in NEVER_SAID}
+    said = {token: logits[token] - total for token in allowed if token not in NEVER_GENERATED}
     if len(tokens) < config.min_length and len(said) > 1:
         del said[EOS]
     return said
@@ -135,7 +135,7 @@ def test_the_penalty_by_hand():
         assert draws.count(tokens) / 800 == pytest.approx(weight / 0.75, abs=4 * math.sqrt(0.25 / 800))
     logits = torch.tensor([[0.0, 0.0, 0.0, 3.0, 2.0, -1.0, 1.0]])
     said = torch.tensor([[C, BOS, A, B, A]])
-    found = without_repetition(logits, said, torch.tensor([3]), SearchConfig(repetition_penalty=2.0))
+    found = limit_repetition(logits, said, torch.tensor([3]), SearchConfig(repetition_penalty=2.0))
     assert found.tolist() == [[0.0, 0.0, 0.0, 3.0, 1.0, -2.0, 1.0]]
 
 
@@ -180,7 +180,7 @@ def test_batch_never_changes_a_translation(method, settings):
 
 def test_what_is_off_costs_nothing(monkeypatch):
     for module in (beam, greedy):
-        monkeypatch.setattr(module, "without_repetition", lambda *arguments: 1 / 0)
+        monkeypatch.setattr(module, "limit_repetition", lambda *arguments: 1 / 0)
     for method in SearchMethod:
         assert search(random_model(vocabulary_size=8), [(4,)], SearchConfig(method=method))
 

@@ -20,7 +20,7 @@ from fake_models import FakeModel, copy_model, random_model, table_model
 from small_runs import environment
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import SEARCHES, NativeEngine
-from translate.decoding.search import highest
+from translate.decoding.search import stable_topk
 from translate.errors import UserError
 from translate.tokenizer import EOS
 
@@ -213,7 +213,7 @@ def test_sentences_that_are_done_leave_the_batch_and_others_take_their_places():
 
 
 def test_of_a_large_batch_nobody_leaves_until_it_is_worth_the_move(monkeypatch):
-    monkeypatch.setattr("translate.decoding.native_engine._LEAVING_SHARE", 1 / 8)
+    monkeypatch.setattr("translate.decoding.native_engine._LEAVING_FRACTION", 1 / 8)
     model = copy_model(vocabulary_size=9)
     search(model, [[4 + i % 4] * (i + 1) for i in range(16)], greedy(max_length_ratio=5))
     assert model.rows_per_step == [16, 16, 16, 14, 14, 12, 12, 10, 10, 8, 7, 6, 5, 4, 3, 2, 1]
@@ -300,14 +300,14 @@ def test_a_worker_that_is_killed_is_named():
 
 ENDLESS = """
 import os
-from translate.decoding.workers import work_in_processes
+from translate.decoding.workers import run_in_processes
 
 def work(queue, report):
     os.write(1, f"{os.getpid()}\\n".encode())  # at once: two processes print
     while True:
         report([(0, [])] * 1000)
 
-work_in_processes(work, 2, 2, lambda found: None)
+run_in_processes(work, 2, 2, lambda found: None)
 """
 
 
@@ -356,7 +356,7 @@ def test_the_highest_scores_are_found_however_wide_a_row_is(width):
     scores[:, -1] = 10  # in no group of columns, where the width leaves a rest
     scores[1] = -torch.inf
     scores[1, :5] = torch.arange(5.0)
-    values, places = highest(scores, 6)
+    values, places = stable_topk(scores, 6)
     assert torch.equal(values, scores.sort(dim=1, descending=True).values[:, :6])
     assert torch.equal(scores.gather(1, places), values)
     assert all(len(set(row)) == 6 for row in places.tolist())

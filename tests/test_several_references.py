@@ -17,8 +17,9 @@ from translate.data.readers import read_parallel_text
 from translate.decoding.translator import BLANK
 from translate.errors import UserError
 from translate.evaluation.evaluate import evaluate_corpus, scoring_notes
-from translate.evaluation.metrics import SACREBLEU, Metric, command, p_value, score, sentence_chrf
+from translate.evaluation.metrics import SACREBLEU, command, p_value, score, sentence_chrf
 from translate.evaluation.report import reference_files, write_report
+from translate.evaluation.scores import MetricName
 from translate.text import read_lines, write_lines
 from translate.training.back_translation import reverse_of
 from translate.training.config import TrainConfig
@@ -105,17 +106,17 @@ def test_scores_and_signatures_are_those_of_the_printed_command(tmp_path, hypoth
 def test_the_interval_is_sacrebleus_with_all_references(tmp_path):
     write_lines(tmp_path / "hyp", HYPOTHESES)
     paths = write_references(tmp_path, REFERENCES)
-    line = command([Metric.bleu], "13a", references=paths, hypotheses=str(tmp_path / "hyp"))
+    line = command([MetricName.bleu], "13a", references=paths, hypotheses=str(tmp_path / "hyp"))
     [answer] = run_command_line(line, "--confidence", "-w", "6")
-    found = score(HYPOTHESES, REFERENCES, metrics=[Metric.bleu], bootstrap=1000)[Metric.bleu]
+    found = score(HYPOTHESES, REFERENCES, metrics=[MetricName.bleu], bootstrap=1000)[MetricName.bleu]
     assert round(found.interval, 6) == answer["confidence_var"]
 
 
 def test_systems_that_equal_one_reference_each_do_not_differ():
     first, second, _ = (reference[:3] * 10 for reference in REFERENCES)
-    one = p_value(Metric.bleu, second, first, [first], resamples=100)
+    one = p_value(MetricName.bleu, second, first, [first], resamples=100)
     assert one < 0.05
-    assert p_value(Metric.bleu, second, first, [first, second], resamples=100) == 1
+    assert p_value(MetricName.bleu, second, first, [first, second], resamples=100) == 1
 
 
 def test_one_of_four_references_is_perfect():
@@ -127,15 +128,15 @@ def test_one_of_four_references_is_perfect():
 
 def test_answers_count_by_the_best_of_references_and_alternatives():
     hypotheses, references = ["Rome", "in Oslo", "x"], [["Paris\tLyon", "Bergen", "y"], ["London\trome", "Oslo", "z"]]
-    found = score(hypotheses, references, metrics=[Metric.exact_match, Metric.f1])
-    assert found[Metric.exact_match].value == pytest.approx(100 / 3)
-    assert found[Metric.f1].value == pytest.approx(100 * (1 + 2 / 3) / 3)
-    assert found[Metric.f1].signature == "nrefs:2|squad:1.1"
+    found = score(hypotheses, references, metrics=[MetricName.exact_match, MetricName.f1])
+    assert found[MetricName.exact_match].value == pytest.approx(100 / 3)
+    assert found[MetricName.f1].value == pytest.approx(100 * (1 + 2 / 3) / 3)
+    assert found[MetricName.f1].signature == "nrefs:2|squad:1.1"
 
 
 def test_rouge_takes_the_best_reference():
     pytest.importorskip("rouge_score")
-    [found] = score(["the cat"], [["a dog"], ["the cat"], ["x"]], metrics=[Metric.rougeL]).values()
+    [found] = score(["the cat"], [["a dog"], ["the cat"], ["x"]], metrics=[MetricName.rougeL]).values()
     assert found.value == 100
     assert found.signature.startswith("nrefs:3|stemmer:porter")
 
@@ -152,7 +153,7 @@ def test_exact_lines_lengths_and_groups_look_at_all_references():
     # closest in length: 3 (the shorter of abc and abcd!), 2 and 1
     assert evaluation.length_ratio == pytest.approx(7 / 6)
     assert evaluation.by_length[0].exact == evaluation.exact
-    assert "nrefs:2" in evaluation.by_length[0].scores[Metric.bleu].signature
+    assert "nrefs:2" in evaluation.by_length[0].scores[MetricName.bleu].signature
 
 
 def test_the_worst_lines_are_far_from_every_reference(tmp_path):
@@ -169,12 +170,12 @@ def test_the_worst_lines_are_far_from_every_reference(tmp_path):
 
 def test_references_in_columns_are_a_warning_for_text_metrics_only():
     tabs = ["right\talso right", "yes\tindeed", "one"]
-    [note] = scoring_notes([tabs], [Metric.bleu, Metric.exact_match], hypotheses=["right", "yes", "one"])
+    [note] = scoring_notes([tabs], [MetricName.bleu, MetricName.exact_match], hypotheses=["right", "yes", "one"])
     assert note.startswith("67% of the reference lines hold a TAB")
     assert "reference=[FIRST,SECOND]" in note
-    assert not scoring_notes([tabs], [Metric.exact_match, Metric.f1])
-    assert not scoring_notes([tabs], [Metric.bleu], hypotheses=["right\tx", "yes", "one"])
-    assert not scoring_notes([["a\tb", "c", "d"]], [Metric.bleu])
+    assert not scoring_notes([tabs], [MetricName.exact_match, MetricName.f1])
+    assert not scoring_notes([tabs], [MetricName.bleu], hypotheses=["right\tx", "yes", "one"])
+    assert not scoring_notes([["a\tb", "c", "d"]], [MetricName.bleu])
 
 
 def test_compare_and_evaluate_take_one_reference_or_a_list(tmp_path):

@@ -18,7 +18,7 @@ from translate.decode import DecodeConfig, translate_files
 from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split
 from translate.decoding.segmentation import Splitting, split_line
 from translate.decoding.translator import Splits, Translator
-from translate.engines import open_model, open_native
+from translate.engines import load_translator
 from translate.evaluate import EvaluateConfig, evaluate
 from translate.explain import ExplainConfig, explain_files
 from translate.files import to_plain
@@ -284,7 +284,7 @@ def test_five_sentences_a_line_are_translated_as_five_lines(run, engine, tmp_pat
             workers=1,
             progress=False,
         )
-        translate_files(open_model(config.model, config).translator, config)
+        translate_files(load_translator(config.model, config), config)
         return list(read_lines(tmp_path / "out")), capsys.readouterr().err
 
     whole, said = decode(lines)
@@ -310,7 +310,7 @@ def test_evaluations_and_explanations_split_as_decoding_does(run, tmp_path, caps
     )
     assert "20 of 20 lines had more than 1 sentence" in capsys.readouterr().out
     config = ExplainConfig(model=model, input=source, output=str(tmp_path / "pages"), lines=2)
-    explanations = explain_files(*open_native(model, config), config)
+    explanations = explain_files(load_translator(model, config), config)
     assert [each.source_text.count(".") for each in explanations] == [1] * 10
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.data.collate import pack_batch, pad_batch
+from translate.batch import pack_batch, pad_batch
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import Transformer, TransformerConfig

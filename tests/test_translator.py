@@ -20,7 +20,7 @@ import torch
 from fake_models import CharacterTokenizer, FakeModel, copy_model, random_model
 from translate.console import Progress, ProgressLine, logger, start_log
 from translate.decode import DecodeConfig, check_files, translate_files, translate_stream
-from translate.decoding.config import SearchConfig
+from translate.decoding.config import DecodingConfig, SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment, join_translations, split_line
 from translate.decoding.translator import Translator
@@ -136,9 +136,13 @@ def test_progress_ends_at_all():
     assert shares == [1 / 3, 2 / 3, 1.0]
 
 
-def test_settings_that_cannot_work_are_refused():
-    with pytest.raises(UserError, match="batch_tokens"):
-        copier(batch_tokens=-1)
+@pytest.mark.parametrize("name", ["batch_tokens", "batch_sentences", "max_source_length", "threads", "workers"])
+def test_negative_sizes_raise_user_errors(name):
+    with pytest.raises(UserError, match=rf"^{name} \(-1\) must be at least 0"):
+        DecodingConfig(**{name: -1}).check()
+
+
+def test_a_minimum_length_beyond_the_model_raises_a_user_error():
     with pytest.raises(UserError, match="at most 100 tokens"):
         copier(search=SearchConfig(min_length=101))
 
@@ -363,7 +367,7 @@ def test_output_links_are_written_through(tmp_path):
 
 def test_what_was_translated_before_an_error_is_kept_under_a_name_that_is_told(tmp_path, monkeypatch, capsys):
     (tmp_path / "in").write_bytes(b"a\nb\nc\n")
-    monkeypatch.setattr("translate.decode.WINDOW", 1)
+    monkeypatch.setattr("translate.text.WINDOW", 1)
     translator = copier()
     next_logits = translator.engine.model.next_logits
 

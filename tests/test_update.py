@@ -8,8 +8,7 @@ import torch
 import torch.multiprocessing as mp
 
 from small_runs import ON_CPU, update_config
-from translate.batch import NO_TARGET
-from translate.data.collate import pad_batch
+from translate.batch import NO_TARGET, pad_batch
 from translate.distributed import World, join_world
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model

@@ -1,4 +1,4 @@
-"""Tokens and Batch: what every stage of the pipeline hands the next.
+"""Batches of sentence pairs: token ids of several sentences, padded or packed end to end.
 
 Letters: B sentences, L tokens of the longest one, T tokens of all of them.
 """
@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.tokenizer import PAD
+from translate.tokenizer import BOS, EOS, PAD
 
 NO_TARGET = -100  # what PyTorch's cross entropies ignore
 
 Ids = NDArray[np.integer] | Sequence[int]
+Side = Sequence[NDArray[np.integer]]  # the token ids of sentences, without BOS and EOS
+Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
 class _Movable:
@@ -70,7 +72,7 @@ class Tokens(_Movable):
 
     @classmethod
     def pad(cls, sentences: Sequence[Ids], *, length: int | None = None) -> Tokens:
-        """Sentences as rows of one matrix, (B, length); the longest sets the length unless it is given."""
+        """Sentences as rows of one matrix, (B, length); length None: that of the longest."""
         lengths = np.array([len(sentence) for sentence in sentences])
         longest = int(lengths.max(initial=1)) if length is None else length
         ids = np.full((len(sentences), longest), PAD, dtype=np.int64)
@@ -83,10 +85,10 @@ class Tokens(_Movable):
 
     @classmethod
     def pack(cls, sentences: Sequence[Ids], *, total: int, room: int = 0) -> Tokens:
-        """Sentences end to end in `total` places; the places left over count as one sentence more.
+        """Sentences end to end, (total,); the padding at the end counts as one more sentence.
 
-        room is how many sentences the offsets have place for, so that their shape stays the same from
-        batch to batch; unused ones are empty.
+        room  number of sentences in the offsets, so that their shape stays the same from batch to batch; those
+              beyond are empty
         """
         lengths = [len(sentence) for sentence in sentences]
         free = total - sum(lengths)
@@ -108,8 +110,8 @@ class Batch(_Movable):
     """One batch of sentence pairs for training.
 
     source   tokens of the source sentences, each ended by EOS
-    target   what the decoder reads: BOS, then the target tokens
-    labels   like target.ids: what it must say next (the target tokens, then EOS), NO_TARGET elsewhere
+    target   input of the decoder: BOS, then the target tokens
+    labels   like target.ids: the token to be predicted next (the target tokens, then EOS), NO_TARGET elsewhere
     num_target_tokens  real labels, EOS included: the loss is divided by their number
     num_source_tokens  EOS included
     """
@@ -119,3 +121,46 @@ class Batch(_Movable):
     labels: Tensor
     num_target_tokens: int
     num_source_tokens: int
+
+
+def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:
+    """Pairs as rows: EOS ends the source and the labels, BOS begins the decoder's input.
+
+    multiple  lengths are rounded up to a multiple of it
+    """
+    sources, targets = _add_special_tokens(source, target)
+    source_tokens, target_tokens = (
+        Tokens.pad(side, length=round_up(max(map(len, side)), multiple)) for side in (sources, targets)
+    )
+    rows, length = target_tokens.ids.shape
+    ends = np.arange(rows) * length + np.array([len(ids) - 1 for ids in targets])
+    assert target_tokens.mask is not None
+    return _with_labels(source_tokens, target_tokens, ends, target_tokens.mask, sources)
+
+
+def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
+    """Pairs end to end, `tokens` positions on either side, more only when the pairs need them: shapes never change."""
+    sources, targets = _add_special_tokens(source, target)
+    used = [sum(map(len, side)) for side in (sources, targets)]
+    # one free position at least, so that the padding at the end always has a key to attend to
+    total = max(tokens, *(count + 1 for count in used))
+    source_tokens, target_tokens = (Tokens.pack(side, total=total, room=total // 2 + 2) for side in (sources, targets))
+    ends = np.cumsum([len(ids) for ids in targets]) - 1
+    return _with_labels(source_tokens, target_tokens, ends, torch.arange(total) < used[1], sources)
+
+
+def round_up(lengths: Numbers, multiple: int) -> Numbers:
+    """Round lengths up to a multiple of `multiple`."""
+    return -(-lengths // multiple) * multiple
+
+
+def _add_special_tokens(source: Side, target: Side) -> tuple[Side, Side]:
+    return [np.append(ids, EOS) for ids in source], [np.insert(ids, 0, BOS) for ids in target]
+
+
+def _with_labels(source: Tokens, target: Tokens, ends: NDArray[np.int64], real: Tensor, sources: Side) -> Batch:
+    """The label of each position is the next position's token; of a sentence's last position (among ends), EOS."""
+    labels = target.ids.flatten().roll(-1)
+    labels[torch.from_numpy(ends)] = EOS
+    labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
+    return Batch(source, target, labels, int(real.sum()), sum(map(len, sources)))

@@ -19,12 +19,19 @@ from translate.files import write_json, write_text
 from translate.folders import replaced_directory
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_model, read_origin
 from translate.models import ARCHITECTURES, ModelConfig, build_model
-from translate.models.seq2seq import Seq2Seq
-from translate.models.vocabulary import Vocabularies
+from translate.models.seq2seq import Seq2Seq, Vocabularies
 from translate.tokenizer import Tokenizer
 
 Weights = dict[str, Tensor]
 Settings = TypeVar("Settings")
+
+# parts of parameter names in files written by earlier versions -> today's
+_RENAMED = {
+    ".around_attention.norm.": ".attention_norm.",
+    ".around_self_attention.norm.": ".attention_norm.",
+    ".around_cross_attention.norm.": ".cross_norm.",
+    ".around_feed_forward.norm.": ".ffn_norm.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +133,21 @@ def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) ->
         raise UserError(f"{path}: {error}") from None
 
 
+def load_weights(path: Path) -> Weights:
+    """Weights from a file, under the names that parameters have today."""
+    return {_current_name(name): weight for name, weight in safetensors.torch.load_file(path).items()}
+
+
+def _current_name(name: str) -> str:
+    for old, new in _RENAMED.items():
+        name = name.replace(old, new)
+    return name
+
+
 def read_weights(path: Path, model: nn.Module) -> Weights:
-    """The weights in a file, which are those that weights_of would give; UserError says what is wrong."""
+    """Weights from a file, checked against those of a model; raises UserError where they differ in name or shape."""
     try:
-        weights = safetensors.torch.load_file(path)
+        weights = load_weights(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: the weights cannot be read: {error}") from None
     expected = {name: tuple(weight.shape) for name, weight in weights_of(model).items()}

@@ -11,18 +11,10 @@ from translate.config import run_command
 from translate.data.corpora import one_or_several
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
-from translate.evaluation.metrics import (
-    MIN_RESAMPLES,
-    RESAMPLES,
-    SACREBLEU,
-    Metric,
-    check_bootstrap,
-    normalised_scores,
-    p_value,
-    score,
-)
-from translate.evaluation.report import aligned, rounded
+from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores, p_value, score
+from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
+from translate.tables import text_table
 from translate.text import read_lines
 
 Lines = list[str]
@@ -42,43 +34,41 @@ class CompareConfig:
     reference: Any = "???"  # str | list[str]
     baseline: str = "???"
     systems: list[str] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
+    metrics: list[MetricName] = field(default_factory=lambda: [*SACREBLEU])
     target_language: str = ""
     tokenize: str = ""
     bootstrap: int = RESAMPLES
 
 
 def compare(config: CompareConfig) -> None:
+    """Score every system against the references; print a table, the signatures and notes."""
     check_bootstrap(config.bootstrap)
+    references, systems = _read(config)
+    choice = _tokenizer(config, references)
+    rows, signatures = [["", *config.metrics]], []
+    for path, hypotheses in systems.items():
+        scores = score(hypotheses, references, metrics=config.metrics, tokenize=choice.name, bootstrap=config.bootstrap)
+        cells = [found.rounded for found in scores.values()]
+        if path != config.baseline and config.bootstrap >= MIN_RESAMPLES:
+            sides = hypotheses, systems[config.baseline], references
+            p_values = [p_value(metric, *sides, tokenize=choice.name, resamples=config.bootstrap) for metric in scores]
+            cells = [f"{cell}  p = {p:.3f}" for cell, p in zip(cells, p_values, strict=True)]
+        rows.append([path, *cells])
+        signatures = [f"{found.name}: {found.signature}" for found in scores.values()]
+    print("\n".join([text_table(rows), "", *signatures]))
+    for note in filter(None, [choice.note, *_notes(config, references, systems, choice.name)]):
+        print(note, file=sys.stderr)
+
+
+def _read(config: CompareConfig) -> tuple[list[Lines], dict[str, Lines]]:
+    """References, and hypotheses by their file's name. Raises UserError, with both counts, if their lengths differ."""
     paths = one_or_several(config.reference, key="reference")
     references = [list(read_lines(path)) for path in paths]
     systems = {path: list(read_lines(path)) for path in [config.baseline, *config.systems]}
     for path, lines in [*zip(paths[1:], references[1:], strict=True), *systems.items()]:
         if len(lines) != len(references[0]):
             raise UserError(f"{paths[0]} has {len(references[0]):,} lines, but {path} has {len(lines):,}")
-    choice = _tokenizer(config, references)
-    rows, signatures = [["", *config.metrics]], []
-    for path, hypotheses in systems.items():
-        scores = score(hypotheses, references, metrics=config.metrics, tokenize=choice.name, bootstrap=config.bootstrap)
-        cells = []
-        for metric, found in scores.items():
-            cell = rounded(found)
-            if path != config.baseline and config.bootstrap >= MIN_RESAMPLES:
-                p = p_value(
-                    metric,
-                    hypotheses,
-                    systems[config.baseline],
-                    references,
-                    tokenize=choice.name,
-                    resamples=config.bootstrap,
-                )
-                cell += f"  p = {p:.3f}"
-            cells.append(cell)
-        rows.append([path, *cells])
-        signatures = [f"{found.name}: {found.signature}" for found in scores.values()]
-    print("\n".join([*aligned(rows), "", *signatures]))
-    for note in filter(None, [choice.note, *_notes(config, references, systems, choice.name)]):
-        print(note, file=sys.stderr)
+    return references, systems
 
 
 def _tokenizer(config: CompareConfig, references: Sequence[Lines]) -> TokenizerChoice:

@@ -1,42 +1,34 @@
-"""python -m translate.decode: translate files, or standard input as its lines come."""
+"""python -m translate.decode: translate a file, or standard input as its lines come."""
 
 from __future__ import annotations
 
-import errno
-import io
 import os
-import queue
 import stat
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
 from translate.decoding.config import DecodingConfig, search_note, search_of
-from translate.decoding.translator import WINDOW, Translation, Translator
-from translate.engines import open_model
+from translate.decoding.translator import Translation, Translator
+from translate.engines import load_translator
 from translate.errors import UserError
-from translate.files import atomic_file, follow_links
+from translate.files import follow_links
 from translate.tags import TagCount
-from translate.text import compressing, count_lines, normalise, read_ended_lines, read_lines
-
-
-def decode(config: DecodeConfig) -> None:
-    check_files(config)
-    opened = open_model(config.model, config)
-    if not is_given("search") and (note := search_note(search_of(opened.manifest), config.search)):
-        print(note, file=sys.stderr)
-    translate_files(opened.translator, config)
-
-
-STANDARD = "-"
-Line = tuple[str, str]  # the text, and its end: "\n" or nothing
+from translate.text import (
+    STANDARD,
+    Line,
+    count_lines,
+    is_complete,
+    normalise,
+    open_input,
+    open_output,
+    read_lines,
+    read_windows,
+)
 
 
 @dataclass(kw_only=True)
@@ -46,7 +38,7 @@ class DecodeConfig(DecodingConfig):
     model          a run's folder or a model directory
     input, output  files; "-" is standard input and output. A file appears under its name once it is complete:
                    until then it has a name of its own that ends in .partial
-    progress       whether stderr shows how far the work is
+    progress       show on stderr how far the work is
     """
 
     model: str = "???"
@@ -55,12 +47,73 @@ class DecodeConfig(DecodingConfig):
     progress: bool = True
 
 
+def decode(config: DecodeConfig) -> None:
+    """Translate config.input into config.output: as many lines out as in, in their order."""
+    config.check()
+    check_files(config)  # before a model is loaded
+    translator = load_translator(config.model, config)
+    if not is_given("search"):
+        print_notes(search_note(search_of(translator.manifest), config.search))
+    print_notes(translator.tagging.note)
+    translate_files(translator, config)
+
+
+def translate_files(translator: Translator, config: DecodeConfig) -> None:
+    """Open both files, translate, and report.
+
+    A reader of standard output that leaves early (`| head`) ends the work without a complaint.
+    """
+    source = open_input(config.input)
+    progress = make_progress(config, source)
+    try:
+        with open_output(config.output) as output:
+            num_lines = translate_stream(translator, source, output, progress=progress)
+    except BrokenPipeError:
+        # Python would try to write at its end what it still holds for standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if progress:
+        progress.finish(num_lines)
+    print_notes(translator.describe(translator.splits))
+
+
+def translate_stream(
+    translator: Translator, source: str | BinaryIO, output: BinaryIO, *, progress: Progress | None = None
+) -> int:
+    """Translate every line of a file or binary stream, flushing each window; returns the number of lines."""
+    # A file can be read twice: warnings about its tags come before the work. Lines of a pipe are counted as they pass.
+    is_checked = bool(translator.tagging.known) and isinstance(source, str) and is_complete(source)
+    if is_checked:
+        print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
+    tags, done = TagCount(translator.tagging), 0
+    for window in read_windows(source):  # 2,000 lines of a file; as many as have arrived of a pipe
+        texts = [line.text for line in window]
+        if not is_checked:
+            tags.add_all(map(normalise, texts))
+        translations = translator.translate(texts, progress=within(progress, done, len(window)))
+        for index, (translation, line) in enumerate(zip(translations, window, strict=True), start=done):
+            output.write(format_translation(translation, line, index, n_best=translator.search.n_best))
+        output.flush()
+        done += len(window)
+        if progress:
+            progress.show(done)
+    print_notes(warning=tags.warning())
+    return done
+
+
+def format_translation(translation: Translation, line: Line, index: int, *, n_best: int) -> bytes:
+    """The translation with the end of its line; of several, a line each with the input's index and the score."""
+    if n_best == 1:
+        return f"{translation.text}{line.end}".encode()
+    return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
+
+
 def check_files(config: DecodeConfig) -> None:
-    """Raise UserError, before a model is loaded, for unreadable input or output with nowhere to go."""
+    """Raise UserError for unreadable input, output that cannot be written, and output that is the input."""
     if config.input != STANDARD and Path(config.input).is_dir():
         raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
-    if config.input != STANDARD and stat.S_ISREG(_mode(config.input)):
-        for _ in read_lines(config.input):
+    if config.input != STANDARD and is_complete(config.input):
+        for _ in read_lines(config.input):  # a line that is not UTF-8 is found now, not after hours
             pass
     if config.output != STANDARD:
         output, _ = follow_links(Path(config.output))
@@ -81,168 +134,18 @@ def _status(path: str, standard: TextIO) -> os.stat_result | None:
         return None
 
 
-def translate_files(translator: Translator, config: DecodeConfig) -> int:
-    """Translate config.input into config.output; how many lines that were.
-
-    A reader of standard output that leaves early (`| head`) ends the work without a complaint.
-    """
-    source = _open_input(config.input)
-    print_notes(translator.tagging.note)
-    progress = _progress(config, source)
-    try:
-        with _writing(config.output) as output:
-            done = translate_stream(translator, source, output, progress=progress)
-    except BrokenPipeError:
-        # what Python still holds for standard output, it would try to write at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    if progress:
-        progress.finish(done)
-    print_notes(translator.describe(translator.splits))
-    return done
-
-
-def translate_stream(
-    translator: Translator, source: str | BinaryIO, output: BinaryIO, *, progress: Progress | None = None
-) -> int:
-    """Translate every line of a file or binary stream, flushing each window; how many there were.
-
-    Warnings about the lines' tags come first where all lines are available, else at the end.
-    """
-    done = 0
-    known_before = isinstance(source, str) and bool(translator.tagging.known) and _is_complete(source)
-    if known_before:
-        print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
-    count = TagCount(translator.tagging)
-    lines = read_ended_lines(source)
-    for window in _windows(lines) if _is_complete(source) else _arrivals(lines):
-        started, size = done, len(window)
-        if not known_before:
-            count.add_all(normalise(text) for text, _ in window)
-        translations = translator.translate(
-            [text for text, _ in window],
-            progress=(lambda share: progress.show(started + share * size)) if progress else None,  # noqa: B023
-        )
-        for translation, (_, end) in zip(translations, window, strict=True):
-            output.write(_formatted(translation, done, end, n_best=translator.search.n_best))
-            done += 1
-        output.flush()
-        if progress:
-            progress.show(done)
-    print_notes(warning=count.warning())
-    return done
-
-
-def _formatted(translation: Translation, index: int, end: str, *, n_best: int) -> bytes:
-    if n_best == 1:
-        return f"{translation.text}{end}".encode()
-    return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
-
-
-def _windows(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    remaining = iter(lines)
-    while window := list(islice(remaining, WINDOW)):
-        yield window
-
-
-def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Windows of the lines that have arrived since the last one, at most WINDOW; a thread waits for them."""
-    arrived: queue.Queue[Line | BaseException | None] = queue.Queue(maxsize=WINDOW)
-
-    def read() -> None:
-        try:
-            for line in lines:
-                arrived.put(line)
-            arrived.put(None)
-        except BaseException as error:
-            arrived.put(error)
-
-    threading.Thread(target=read, daemon=True, name="reader").start()
-    window: list[Line] = []
-    while True:
-        if window and (len(window) == WINDOW or arrived.empty()):
-            yield window
-            window = []
-        item = arrived.get()
-        if isinstance(item, tuple):
-            window.append(item)
-            continue
-        if window:
-            yield window
-        if item is None:
-            return
-        raise item
-
-
-def _is_complete(source: str | BinaryIO) -> bool:
-    """True if all lines are available: of a file or bytes in memory, but not of a pipe or a terminal."""
-    if isinstance(source, str):
-        return stat.S_ISREG(_mode(source))
-    try:
-        return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
-    except OSError:  # also what a stream without a file descriptor raises
-        return True
-
-
-def _mode(path: str) -> int:
-    try:
-        return os.stat(path).st_mode
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file (looked from {Path.cwd()})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | None:
-    """None also where a person types or reads: it would be in the way."""
-    typed = not isinstance(source, str) and source.isatty()
-    if not config.progress or typed or (config.output == STANDARD and sys.stdout.isatty()):
+def make_progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | None:
+    """The display on stderr; None also where a person types or reads the lines: it would be in the way."""
+    is_typed = not isinstance(source, str) and source.isatty()
+    if not config.progress or is_typed or (config.output == STANDARD and sys.stdout.isatty()):
         return None
-    known = isinstance(source, str) and _is_complete(source)
-    return Progress("lines", total=count_lines(source) if known else None)
+    is_countable = isinstance(source, str) and is_complete(source)
+    return Progress("lines", total=count_lines(source) if is_countable else None)
 
 
-def _open_input(path: str) -> str | BinaryIO:
-    """The path, or standard input as a stream of its own.
-
-    The reader thread may still wait in it when the program ends, and sys.stdin must not be locked then.
-    """
-    if path != STANDARD:
-        return path
-    raw = io.FileIO(sys.stdin.fileno(), closefd=False)
-    raw.name = "standard input"
-    return io.BufferedReader(raw)
-
-
-@contextmanager
-def _writing(path: str) -> Iterator[BinaryIO]:
-    """Standard output, a device or pipe as it is, or a file that gets its name when all has been written."""
-    if path == STANDARD:
-        yield sys.stdout.buffer
-        return
-    kept: list[Path] = []
-
-    def keep(partial: Path) -> None:
-        """Keep an unfinished output: translating takes long."""
-        if partial.stat().st_size:
-            kept.append(partial)
-        else:
-            partial.unlink()
-
-    try:
-        with atomic_file(path, on_error=keep) as file, compressing(file, path) as stream:
-            yield stream
-    except PermissionError as error:
-        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        where = f"; what was translated so far is in {kept[0]}" if kept else ""
-        raise UserError(f"{path}: {error.strerror}{where}") from None
-    except BaseException:
-        if kept:
-            print(f"what was translated so far is in {kept[0]}", file=sys.stderr)
-        raise
+def within(progress: Progress | None, done: int, size: int) -> Callable[[float], None] | None:
+    """Display of the fraction of a window of `size` lines that follows `done` lines."""
+    return None if progress is None else lambda share: progress.show(done + share * size)
 
 
 if __name__ == "__main__":

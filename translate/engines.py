@@ -1,13 +1,13 @@
-"""A model directory, opened for translating by the engine that a configuration names.
+"""A model directory, loaded for translating by the engine that a configuration names.
 
-Each engine is imported where it is opened: CTranslate2 needs no PyTorch, which takes longer to import than all the
-rest of a start.
+Each engine is imported where it is loaded: CTranslate2 needs no PyTorch, which takes longer to import than all the rest
+of a start.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,30 +29,21 @@ from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from translate.checkpoint import LoadedModel
     from translate.decoding.native_engine import NativeEngine
-
+    from translate.exporting.ctranslate2_engine import CTranslate2Engine
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class OpenedModel:
-    """A model ready to translate, and what its manifest says of it."""
-
-    translator: Translator
-    manifest: dict[str, Any]
-
-
-def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False) -> OpenedModel:
-    """The model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
+def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = False) -> Translator:
+    """Load the model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
 
     as_validated  source lines get the tag of the run's validation set, unless config.tag names another
 
     Raises UserError where it cannot be used.
     """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
-    translator = Translator.of_model(
+    return Translator.of_model(
         engine,
         tokenizer,
         config.search,
@@ -61,11 +52,10 @@ def open_model(path: str, config: DecodingConfig, *, as_validated: bool = False)
         split=config.split,
         max_source_length=config.max_source_length,
     )
-    return OpenedModel(translator, manifest)
 
 
-def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeEngine]:
-    """The model itself, with the engine of this package."""
+def load_native(path: str, config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:
+    """Load a model into the engine of this package; the engine, its tokenizer and its manifest."""
     tune_process(config.threads)
     from translate.checkpoint import load_model
     from translate.decoding.native_engine import NativeEngine
@@ -86,28 +76,14 @@ def open_native(path: str, config: DecodingConfig) -> tuple[LoadedModel, NativeE
         precision=config.precision,
         workers=config.workers,
     )
-    return loaded, engine
-
-
-def can_decode_in(precision: Precision, device: Device) -> bool:
-    """True if engine=native supports a precision on this device without slow emulation."""
-    can = capabilities(choose_device(device))
-    try:
-        decoding_precision(precision, can)
-    except UserError:
-        return False
-    return precision is not Precision.bf16 or can.bf16_matmul
-
-
-def _native(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
-    loaded, engine = open_native(path, config)
     return engine, loaded.tokenizer, loaded.manifest
 
 
-def _ctranslate2(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+def load_ctranslate2(path: str, config: DecodingConfig) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:
+    """Load a model into CTranslate2, converting it if need be; the engine, its tokenizer and its manifest."""
     if config.adapter:
         raise UserError(
-            f"adapter={config.adapter}: CTranslate2 has no place for it; use engine=native, or merge a LoRA into its "
+            f"adapter={config.adapter}: CTranslate2 runs no adapters; use engine=native, or merge a LoRA into its "
             "model (python -m translate.merge)"
         )
     keep_memory()
@@ -127,4 +103,17 @@ def _ctranslate2(path: str, config: DecodingConfig) -> tuple[Engine, Tokenizer, 
     return engine, converted.tokenizer, converted.manifest
 
 
-ENGINES = {EngineName.native: _native, EngineName.ctranslate2: _ctranslate2}
+ENGINES: dict[EngineName, Callable[[str, DecodingConfig], tuple[Engine, Tokenizer, dict[str, Any]]]] = {
+    EngineName.native: load_native,
+    EngineName.ctranslate2: load_ctranslate2,
+}
+
+
+def can_decode_in(precision: Precision, device: Device) -> bool:
+    """True if engine=native supports a precision on this device without slow emulation."""
+    can = capabilities(choose_device(device))
+    try:
+        decoding_precision(precision, can)
+    except UserError:
+        return False
+    return precision is not Precision.bf16 or can.bf16_matmul

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,46 +12,37 @@ from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
 from translate.data.corpora import ParallelText, one_or_several
 from translate.data.readers import read_labels
-from translate.decoding.config import DecodingConfig, EngineName, search_note
+from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator
 from translate.device import Precision
-from translate.engines import can_decode_in, open_model
+from translate.engines import can_decode_in, load_translator
 from translate.errors import UserError
-from translate.evaluation.evaluate import Evaluation, RunScoring, describe_decoding, evaluate_corpus
-from translate.evaluation.metrics import RESAMPLES, SACREBLEU, Metric, check_bootstrap
+from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
+from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
-from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
+from translate.evaluation.scores import RESAMPLES, MetricName
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
 from translate.folders import claimed
 from translate.model_directory import read_manifest
 from translate.text import normalise, read_lines
 
 
 def evaluate(config: EvaluateConfig) -> None:
+    """Translate config.source, score the translations against config.reference, print and write the report."""
     config.check()
     text = read_evaluation_text(config)
     with claimed_output(config):
+        # search and precision are those of the run's own scores unless they are given, so that the scores repeat
         manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
         run = RunScoring.of(manifest)
         if run.search is not None and not is_given("search"):
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
         config, note = with_precision(config, run)
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
-        translator = open_model(config.model, config, as_validated=True).translator
+        translator = load_translator(config.model, config, as_validated=True)
         evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
         print(terminal_text(evaluation))
     print(f"report: {report_directory(config) / 'report.md'}")
-
-
-def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateConfig, str]:
-    """Settings with the run's precision where none is given, and a note where that cannot be used here, else ""."""
-    if run.precision is None or config.precision not in (Precision.auto, run.precision):
-        return config, ""
-    made = f"the run's own scores were decoded in {run.precision}"
-    if config.engine is not EngineName.native:
-        return config, f"{made} by engine=native"
-    if not can_decode_in(run.precision, config.device):
-        return config, f"{made}, which this machine does not support, or emulates slowly"
-    return replace(config, precision=run.precision), ""
 
 
 @dataclass(kw_only=True)
@@ -78,7 +69,7 @@ class EvaluateConfig(DecodingConfig):
     labels: str = ""
     output: str = ""
     target_language: str = ""
-    metrics: list[Metric] = field(default_factory=lambda: [*SACREBLEU])
+    metrics: list[MetricName] = field(default_factory=lambda: [*SACREBLEU])
     tokenize: str = ""
     bootstrap: int = RESAMPLES
     examples: int = 20
@@ -90,13 +81,14 @@ class EvaluateConfig(DecodingConfig):
 
     def check(self) -> None:
         """Raise UserError for settings that would fail only after everything has been translated."""
+        super().check()
         check_bootstrap(self.bootstrap)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
 
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
-    """The files to evaluate on; UserError, with both counts, when they differ in their number of lines."""
+    """Read source, references and labels. Raises UserError, with both counts, if their numbers of lines differ."""
     source = list(read_lines(config.source))
     references = [list(read_lines(path)) for path in config.references]
     labels = list(read_labels(config.labels)) if config.labels else None
@@ -116,7 +108,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
 
 
 def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
-    """Claim the report's folder. Raises UserError where the report would overwrite input, or files of another kind."""
+    """Claim the report's folder. Raises UserError if the report would overwrite input, or files of another kind."""
     inputs = [path for path in (config.source, *config.references, config.labels) if path]
     references = reference_names(len(config.references))
     for file in (report_directory(config) / name for name in (*REPORT_FILES, *references)):
@@ -127,6 +119,46 @@ def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
     return claimed(Path(config.output), REPORT_FILES, may_have=references, kind="evaluation", option="output")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunScoring:
+    """Settings that the scores in a run's log and report depend on; "" or None if an older run did not record them.
+
+    tokenize   BLEU's tokenizer
+    precision  in which validation and test sets were decoded
+    """
+
+    target_language: str
+    tokenize: str
+    precision: Precision | None
+    search: SearchConfig | None
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> RunScoring:
+        """Read the settings from a run's manifest. Raises UserError for values that no version has written."""
+        try:
+            precision = manifest.get("decoding_precision")
+            return cls(
+                target_language=str(manifest.get("target_language", "")),
+                tokenize=str(manifest.get("bleu_tokenizer", "")),
+                precision=Precision(precision) if precision else None,
+                search=search_of(manifest),
+            )
+        except (ValueError, TypeError) as error:
+            raise UserError(f"the model's manifest.json is damaged: {error}") from None
+
+
+def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateConfig, str]:
+    """Settings with the run's precision if none is given, and a note if it cannot be used here, else ""."""
+    if run.precision is None or config.precision not in (Precision.auto, run.precision):
+        return config, ""
+    made = f"the run's own scores were decoded in {run.precision}"
+    if config.engine is not EngineName.native:
+        return config, f"{made} by engine=native"
+    if not can_decode_in(run.precision, config.device):
+        return config, f"{made}, which this machine does not support, or emulates slowly"
+    return replace(config, precision=run.precision), ""
+
+
 def evaluate_files(
     translator: Translator,
     text: ParallelText,
@@ -135,13 +167,13 @@ def evaluate_files(
     run: RunScoring | None = None,
     notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Translate and score what read_evaluation_text has read; the report goes to report_directory(config).
+    """Translate and score a test set, and write the report into report_directory(config).
 
-    run    its tokenizer is used where config names neither a tokenizer nor a target language
+    run    its tokenizer is used if config names neither a tokenizer nor a target language
     notes  lines that become part of the result
     """
     run = run or RunScoring.of({})
-    choice = _tokenizer(config, run, text)
+    choice = _tokenizer(config, run, text.references)
     tagging = translator.tagging
     print_notes(tagging.note, warning=tagging.check(map(normalise, text.source)))
     progress = Progress("lines", total=len(text)) if config.progress else None
@@ -162,16 +194,16 @@ def evaluate_files(
     return evaluation
 
 
-def _tokenizer(config: EvaluateConfig, run: RunScoring, text: ParallelText) -> TokenizerChoice:
+def _tokenizer(config: EvaluateConfig, run: RunScoring, references: Sequence[Sequence[str]]) -> TokenizerChoice:
     if config.tokenize:
         return TokenizerChoice(config.tokenize)
     if config.target_language:
-        return choose_tokenizer(text.references, language=config.target_language)
-    return run.tokenizer(text.references)
+        return choose_tokenizer(references, language=config.target_language)
+    return tokenizer_of_record(references, recorded=run.tokenize, target_language=run.target_language)
 
 
 def report_directory(config: EvaluateConfig) -> Path:
-    """Where the report goes."""
+    """Folder of the report."""
     folder = Path(config.adapter or config.model)
     return Path(config.output) if config.output else folder / "evaluation" / Path(config.source).name
 

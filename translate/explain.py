@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
-from translate.checkpoint import LoadedModel
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from translate.config import run_command
 from translate.console import Progress, print_notes, start_log
-from translate.decoding.config import DecodingConfig
+from translate.decoding.config import DecodingConfig, EngineName
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment
 from translate.decoding.translator import Translator
-from translate.engines import open_native
-from translate.errors import UserError
-from translate.explaining.explanation import Explanation, explain_pair
-from translate.explaining.rendering import index_page, page_name, save_picture, sentence_page
+from translate.engines import load_translator
+from translate.errors import UserError, require_at_least
+from translate.explanation import Explanation, Map, explain_pair, save_picture
 from translate.files import write_text
 from translate.folders import claimed
-from translate.tags import Tagging, tagging_of
 from translate.text import normalise, read_lines
 
-
-def explain(config: ExplainConfig) -> None:
-    start_log()
-    config.search.check()
-    if config.engine != "native":
-        raise UserError(f"engine={config.engine}: only engine=native shows its attention")
-    loaded, engine = open_native(config.model, config)
-    explanations = explain_files(loaded, engine, config)
-    ignoring = sum(bool(each.ignored) for each in explanations)
-    pages = Path(config.output) / "index.html"
-    print(f"{len(explanations):,} sentences, {ignoring:,} with ignored source tokens: {pages}")
-
-
 logger = logging.getLogger("translate.explain")
+Pair = tuple[list[int], list[int]]  # source and target tokens, without EOS
 
 
 @dataclass(kw_only=True)
@@ -44,10 +34,10 @@ class ExplainConfig(DecodingConfig):
 
     model       a run's folder or a model directory
     input       a file of source sentences
-    target      a file of translations to be explained in the place of the model's own; "" for none
+    target      a file of translations to be explained instead of the model's own; "" for none
     output      the folder of the pages, index.html among them
-    lines       how many lines of the input; 0: all
-    max_pieces  longer sentences are left out: nobody can read their maps
+    lines       number of lines to read from the input; 0: all
+    max_pieces  longer sentences are left out: their maps would be unreadable
     """
 
     model: str = "???"
@@ -57,82 +47,150 @@ class ExplainConfig(DecodingConfig):
     lines: int = 50
     max_pieces: int = 60
 
+    def check(self) -> None:
+        """Raise UserError for a value out of its range, before a model is loaded."""
+        super().check()
+        if self.engine is not EngineName.native:
+            raise UserError(f"engine={self.engine}: only engine=native shows its attention")
+        require_at_least("lines", self.lines, 0)
+        require_at_least("max_pieces", self.max_pieces, 1)
 
-def explain_files(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[Explanation]:
-    """Write the pages. Raises UserError for files or a model that have nothing to be explained."""
-    with claimed(Path(config.output), ["index.html", page_name(1), "0001.png"], kind="explanations", option="output"):
-        return _write_pages(loaded, engine, config)
+
+def explain(config: ExplainConfig) -> None:
+    """Explain the translations of a file's first lines in the folder config.output."""
+    start_log()
+    config.check()
+    explanations = explain_files(load_translator(config.model, config), config)
+    ignoring = sum(bool(each.ignored) for each in explanations)
+    pages = Path(config.output) / "index.html"
+    print(f"{len(explanations):,} sentences, {ignoring:,} with ignored source tokens: {pages}")
 
 
-def _write_pages(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[Explanation]:
-    pairs = _pairs(loaded, engine, config)
-    folder = Path(config.output)
-    progress = Progress("lines", total=len(pairs))
-    explanations = []
-    for number, (source, target) in enumerate(pairs, start=1):
-        explanation = explain_pair(loaded.model, loaded.tokenizer, source, target)
-        if explanation is None:
-            raise UserError(f"model={config.model} has no attention to look at")
-        picture = Path(page_name(number)).with_suffix(".png")
-        save_picture(explanation, folder / picture)
-        page = sentence_page(explanation, number=number, count=len(pairs), picture=picture.name)
-        write_text(folder / page_name(number), page)
-        explanations.append(explanation)
-        progress.show(number)
-    progress.finish(len(pairs))
-    write_text(folder / "index.html", index_page(explanations))
+def explain_files(translator: Translator, config: ExplainConfig) -> list[Explanation]:
+    """Write a page and a picture for every sentence, and an index.
+
+    Raises UserError for files without a line to explain, and for a model without attention.
+    """
+    engine, folder = translator.engine, Path(config.output)
+    assert isinstance(engine, NativeEngine), "ExplainConfig.check() refuses others"
+    with claimed(folder, ["index.html", page_name(1), "0001.png"], kind="explanations", option="output"):
+        pairs = read_pairs(translator, config)
+        progress = Progress("lines", total=len(pairs))
+        explanations = []
+        for number, (source, target) in enumerate(pairs, start=1):
+            explanation = explain_pair(engine.model, translator.tokenizer, source, target)
+            if explanation is None:
+                raise UserError(f"model={config.model} has no attention to look at")
+            picture = Path(page_name(number)).with_suffix(".png")
+            save_picture(explanation, folder / picture)
+            page = sentence_page(explanation, number=number, count=len(pairs), picture=picture.name)
+            write_text(folder / page_name(number), page)
+            explanations.append(explanation)
+            progress.show(number)
+        progress.finish(len(pairs))
+        write_text(folder / "index.html", index_page(explanations))
     return explanations
 
 
-def _pairs(loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig) -> list[tuple[list[int], list[int]]]:
-    """Token ids of each line and of its translation, those apart that are blank or too long."""
-    lines = _first_lines(config.input, config.lines)
-    tagging = tagging_of(loaded.manifest, loaded.tokenizer, requested=config.tag)
-    normalised = _normalised(lines, loaded)
-    print_notes(tagging.note, warning=tagging.check(normalised))
+def read_pairs(translator: Translator, config: ExplainConfig) -> list[Pair]:
+    """Token ids of the sentences to explain and of their translations, without blank and too long ones.
+
+    Raises UserError where none is left, or where config.target has not as many lines as config.input.
+    """
+    lines = _first_lines(config.input, config)
+    print_notes(translator.tagging.note, warning=translator.tagging.check(_normalised(lines, translator)))
+    max_length = min(config.max_pieces, translator.engine.max_length)
     if config.target:
-        sources = loaded.tokenizer.encode_source([tagging.tagged(line) for line in normalised])
-        texts = _first_lines(config.target, config.lines)
-        if len(texts) != len(lines):
-            raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(texts):,}")
-        targets = loaded.tokenizer.encode_target(_normalised(texts, loaded))
-        pairs = list(zip(sources, targets, strict=True))
+        pairs = _given_pairs(lines, translator, config)
     else:
-        sources = _segments(lines, loaded, engine, config, tagging)
-        readable = [source for source in sources if 0 < len(source) <= min(config.max_pieces, engine.max_length)]
-        found = engine.search([tuple(source) for source in readable], config.search)
-        pairs = [(source, hypotheses[0].tokens) for source, hypotheses in zip(readable, found, strict=True)]
-    chosen = [pair for pair in pairs if pair[0] and max(map(len, pair)) <= min(config.max_pieces, engine.max_length)]
-    if left_out := len(sources) - len(chosen):
-        logger.info(f"{left_out:,} of {len(sources):,} lines are left out: blank, or over {config.max_pieces} pieces")
-    if not chosen:
+        pairs = _translated_pairs(lines, translator, max_length)
+    readable = [pair for pair in pairs if pair[0] and max(map(len, pair)) <= max_length]
+    if left_out := len(pairs) - len(readable):
+        logger.info(f"{left_out:,} of {len(pairs):,} lines are left out: blank, or over {config.max_pieces} pieces")
+    if not readable:
         raise UserError(f"{config.input} has no line to explain")
-    return chosen
+    return readable
 
 
-def _segments(
-    lines: list[str], loaded: LoadedModel, engine: NativeEngine, config: ExplainConfig, tagging: Tagging
-) -> list[list[int]]:
-    """Source tokens of each segment that decoding would translate; a blank line has one segment without tokens."""
-    translator = Translator.of_model(
-        engine,
-        loaded.tokenizer,
-        config.search,
-        loaded.manifest,
-        tagging=tagging,
-        split=config.split,
-        max_source_length=config.max_source_length,
-    )
-    return [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
+def _given_pairs(lines: list[str], translator: Translator, config: ExplainConfig) -> list[Pair]:
+    """Each line with the translation in config.target."""
+    targets = _first_lines(config.target, config)
+    if len(targets) != len(lines):
+        raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(targets):,}")
+    tagged = [translator.tagging.tagged(line) for line in _normalised(lines, translator)]
+    tokenizer = translator.tokenizer
+    encoded = tokenizer.encode_source(tagged), tokenizer.encode_target(_normalised(targets, translator))
+    return list(zip(*encoded, strict=True))
 
 
-def _normalised(lines: list[str], loaded: LoadedModel) -> list[str]:
-    return [normalise(line, loaded.tokenizer.text_form).strip() for line in lines]
+def _translated_pairs(lines: list[str], translator: Translator, max_length: int) -> list[Pair]:
+    """Each segment that decoding would translate, with the model's translation; [] for one that is not explained."""
+    # a blank line counts as one segment without tokens
+    sources = [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
+    readable = [tuple(source) for source in sources if 0 < len(source) <= max_length]
+    found = dict(zip(readable, translator.engine.search(readable, translator.search), strict=True))
+    return [(source, found[tuple(source)][0].tokens if tuple(source) in found else []) for source in sources]
 
 
-def _first_lines(path: str, count: int) -> list[str]:
+def _normalised(lines: list[str], translator: Translator) -> list[str]:
+    return [normalise(line, translator.tokenizer.text_form).strip() for line in lines]
+
+
+def _first_lines(path: str, config: ExplainConfig) -> list[str]:
     lines = list(read_lines(path))
-    return lines[:count] if count else lines
+    return lines[: config.lines] if config.lines else lines
+
+
+_TITLES = {"encoder": "Encoder self-attention", "decoder": "Decoder self-attention", "cross": "Cross-attention"}
+# autoescape: sentences may hold any text, HTML included
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def sentence_page(explanation: Explanation, *, number: int, count: int, picture: str) -> str:
+    """The page of one sentence; number counts from 1, picture is the name of its PNG file."""
+    source_x, source_width = _centres(explanation.source)
+    target_x, target_width = _centres(explanation.target)
+    return _TEMPLATES.get_template("sentence.html.jinja").render(
+        explanation=explanation,
+        number=number,
+        count=count,
+        picture=picture,
+        page_name=page_name,
+        titles=_TITLES,
+        visible_weights=_visible_weights,
+        source_x=source_x,
+        target_x=target_x,
+        links_width=max(source_width, target_width),
+    )
+
+
+def index_page(explanations: Sequence[Explanation]) -> str:
+    """The page of all sentences, each with its score and ignored source tokens."""
+    return _TEMPLATES.get_template("index.html.jinja").render(explanations=explanations, page_name=page_name)
+
+
+def page_name(number: int) -> str:
+    """File name of a sentence's page; number counts from 1."""
+    return f"{number:04d}.html"
+
+
+def _visible_weights(weights: Map, least: float) -> list[tuple[int, int, str]]:
+    """Row, column and value, with two decimals, of each weight of at least `least`."""
+    rows, columns = np.nonzero(weights >= least)
+    values = [f"{weight:.2f}" for weight in weights[rows, columns].tolist()]
+    return list(zip(rows.tolist(), columns.tolist(), values, strict=True))
+
+
+def _centres(pieces: Sequence[str]) -> tuple[list[float], int]:
+    """Pixels of the centres of pieces in a row, and its width; a letter takes 9 pixels."""
+    widths = [max(24, 9 * len(piece) + 12) for piece in pieces]
+    return [end - width / 2 for end, width in zip(accumulate(widths), widths, strict=True)], sum(widths)
 
 
 if __name__ == "__main__":

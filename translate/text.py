@@ -1,25 +1,45 @@
 """Lines in, lines out: only "\\n" ends a line, whatever else a line holds.
 
-Python's own text files also end lines at "\\r", and str.splitlines() at eight more characters; both would
-shift the two sides of a corpus against each other. All reading and writing of sentences goes through here.
+Python's own text files also end lines at "\\r", and str.splitlines() at eight more characters; both would shift the two
+sides of a corpus against each other. All reading and writing of sentences goes through here: from files, pipes and
+terminals, line by line or in windows.
 """
 
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
+import io
+import os
+import queue
 import re
+import stat
+import sys
+import threading
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
+from translate.console import print_notes
 from translate.errors import UserError
 from translate.files import atomic_file
 
 Source = str | Path | BinaryIO
+STANDARD = "-"  # the name of standard input and output
+WINDOW = 2000  # most lines that read_windows yields at once
+
+
+class Line(NamedTuple):
+    """A line's text, and its end: "\\n", or "" for a last line that has none."""
+
+    text: str
+    end: str
+
 
 # The newest version of the text form. A model reads text in the version that it was trained with, which is in its
 # manifest as "text_form"; manifests without it are of version 1.
@@ -81,8 +101,8 @@ def read_lines(source: Source) -> Iterator[str]:
         yield line
 
 
-def read_ended_lines(source: Source) -> Iterator[tuple[str, str]]:
-    """Like read_lines, each line with its end: "\\n", or "" for a last line that has none.
+def read_ended_lines(source: Source) -> Iterator[Line]:
+    """Like read_lines, each line with its end.
 
     Writing each line's translation and then its end puts out as many "\\n" as came in. A byte order mark at the
     beginning is no part of the first line.
@@ -90,12 +110,65 @@ def read_ended_lines(source: Source) -> Iterator[tuple[str, str]]:
     with open_bytes(source) as stream:
         for number, raw in enumerate(stream, start=1):
             end = "\n" if raw.endswith(b"\n") else ""
-            line = decode_line(raw.removesuffix(b"\n"), name=name_of(source), number=number)
-            yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line, end
+            text = decode_line(raw.removesuffix(b"\n"), name=name_of(source), number=number)
+            yield Line(text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text, end)
+
+
+def read_windows(source: Source) -> Iterator[list[Line]]:
+    """The lines of a file or stream, WINDOW at a time; of a pipe or terminal as many as have arrived."""
+    lines = read_ended_lines(source)
+    if not is_complete(source):
+        yield from _arrivals(lines)
+        return
+    while window := list(islice(lines, WINDOW)):
+        yield window
+
+
+def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Windows of the lines that have arrived since the last one, at most WINDOW; a thread waits for them."""
+    arrived: queue.Queue[Line | BaseException | None] = queue.Queue(maxsize=WINDOW)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                arrived.put(line)
+            arrived.put(None)
+        except BaseException as error:  # raised again by the reader of the windows
+            arrived.put(error)
+
+    threading.Thread(target=read, daemon=True, name="reader").start()
+    window: list[Line] = []
+    while True:
+        if window and (len(window) == WINDOW or arrived.empty()):
+            yield window
+            window = []
+        item = arrived.get()
+        if isinstance(item, Line):
+            window.append(item)
+            continue
+        if window:
+            yield window
+        if item is None:
+            return
+        raise item
+
+
+def is_complete(source: Source) -> bool:
+    """True if all lines are available: of a file or bytes in memory, but not of a pipe or a terminal.
+
+    Raises UserError for a file that cannot be read.
+    """
+    if isinstance(source, str | Path):
+        with _naming(source):
+            return stat.S_ISREG(os.stat(source).st_mode)
+    try:
+        return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
+    except OSError:  # also what a stream without a file descriptor raises
+        return True
 
 
 def decode_line(raw: bytes, *, name: str, number: int) -> str:
-    """One line's bytes as text; UserError with the place of the first byte that is not UTF-8."""
+    """One line's bytes as text; UserError with the position of the first byte that is not UTF-8."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -149,25 +222,74 @@ def open_bytes(source: Source) -> Iterator[BinaryIO]:
     if not isinstance(source, str | Path):
         yield source
         return
+    with _naming(source), cast(BinaryIO, gzip.open(source, "rb") if _is_gzip(source) else open(source, "rb")) as stream:
+        yield stream
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Turn errors of reading a file into UserErrors that name it."""
     try:
-        with _open_for_reading(source) as stream:
-            yield stream
+        yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{source}: not a complete gzip file ({error})") from None
+        raise UserError(f"{path}: not a complete gzip file ({error})") from None
     except FileNotFoundError:
-        raise UserError(f"{source}: there is no such file (looked from {Path.cwd()})") from None
+        raise UserError(f"{path}: there is no such file (looked from {Path.cwd()})") from None
     except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _open_for_reading(path: str | Path) -> BinaryIO:
-    if str(path).endswith(".gz"):
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return open(path, "rb")
+def _is_gzip(path: str | Path) -> bool:
+    return str(path).endswith(".gz")
+
+
+def open_input(path: str) -> str | BinaryIO:
+    """The path, or for "-" standard input as a stream of its own.
+
+    The reader thread may still wait in it when the program ends, and sys.stdin must not be locked then.
+    """
+    if path != STANDARD:
+        return path
+    raw = io.FileIO(sys.stdin.fileno(), closefd=False)
+    raw.name = "standard input"
+    return io.BufferedReader(raw)
 
 
 def compressing(stream: BinaryIO, path: str | Path) -> AbstractContextManager[BinaryIO]:
     """The stream, through gzip if the path ends in .gz; the same content gives the same bytes."""
-    if str(path).endswith(".gz"):
+    if _is_gzip(path):
         return cast(AbstractContextManager[BinaryIO], gzip.GzipFile("", "wb", fileobj=stream, mtime=0))
     return nullcontext(stream)
+
+
+@contextmanager
+def open_output(path: str) -> Iterator[BinaryIO]:
+    """Standard output for "-", a device or pipe as it is, or a file that gets its name when all has been written.
+
+    After an error the unfinished file stays under a private name, which is printed: what it holds may have taken long.
+    """
+    if path == STANDARD:
+        yield sys.stdout.buffer
+        return
+    kept: list[Path] = []
+
+    def keep(partial: Path) -> None:
+        if partial.stat().st_size:
+            kept.append(partial)
+        else:
+            partial.unlink()
+
+    try:
+        with atomic_file(path, on_error=keep) as file, compressing(file, path) as stream:
+            yield stream
+    except PermissionError as error:
+        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f"; what was translated so far is in {kept[0]}" if kept else ""
+        raise UserError(f"{path}: {error.strerror}{where}") from None
+    except BaseException:
+        if kept:
+            print_notes(f"what was translated so far is in {kept[0]}")
+        raise

@@ -16,7 +16,8 @@ from benchmarks.rounds import summarise
 from benchmarks.session import OURS, Session, System, choose
 from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
-from translate.evaluation.metrics import Metric, score
+from translate.evaluation.metrics import score
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import choose_tokenizer
 from translate.model_directory import find_model, read_origin
 from translate.text import normalise, read_lines, write_lines
@@ -50,7 +51,7 @@ class Text:
     def bleu(self, lines: Sequence[str]) -> float:
         references = [self.references[: len(lines)]]
         tokenize = choose_tokenizer([self.references], language="").name
-        return score(lines, references, metrics=[Metric.bleu], tokenize=tokenize)[Metric.bleu].value
+        return score(lines, references, metrics=[MetricName.bleu], tokenize=tokenize)[MetricName.bleu].value
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

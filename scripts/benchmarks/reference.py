@@ -11,8 +11,7 @@ from torch import Tensor
 
 from translate.batch import NO_TARGET
 from translate.models import attention
-from translate.models.attention_kernels import attend_explicitly, join_heads, split_heads
-from translate.models.rotary import Rotation
+from translate.models.attention import AttentionMask, attend_reference, join_heads
 from translate.training import step
 
 
@@ -23,24 +22,16 @@ def reference_paths() -> Iterator[None]:
     Dropout's masks stay those of the pool, so that losses can be compared update by update.
     """
     with ExitStack() as patches:
-        patches.enter_context(patch.object(attention, "self_attend_by_hand", _self_attend))
-        patches.enter_context(patch.object(attention, "attend_by_hand", _attend))
+        patches.enter_context(patch.object(attention, "attend", _attend))
         patches.enter_context(patch.object(step, "label_smoothed_cross_entropy", _cross_entropy))
         yield
 
 
-def _self_attend(
-    projected: Tensor, bias: Tensor | None, rotation: Rotation | None, *, num_heads: int, dropout_rate: float
-) -> Tensor:
-    q, k, v = (split_heads(x, num_heads) for x in projected.chunk(3, dim=-1))
-    if rotation is not None:
-        q, k = rotation.turn(q), rotation.turn(k)
-    return join_heads(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
-
-
-def _attend(query: Tensor, key_value: Tensor, bias: Tensor | None, *, num_heads: int, dropout_rate: float) -> Tensor:
-    q, k, v = (split_heads(x, num_heads) for x in (query, *key_value.chunk(2, dim=-1)))
-    return join_heads(attend_explicitly(q, k, v, bias, dropout_rate=dropout_rate)[0])
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, *, dropout_rate: float = 0.0, **_: object
+) -> tuple[Tensor, None]:
+    assert mask.bias is not None
+    return join_heads(attend_reference(query, key, value, mask.bias, dropout_rate=dropout_rate)[0]), None
 
 
 def _cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from benchmarks.machine import describe_machine
 from translate.checkpoint import LoadedModel, load_model
 from translate.data.corpora import ParallelText, one_or_several
 from translate.evaluation import metrics
-from translate.evaluation.metrics import Metric
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
 from translate.files import read_json
 from translate.losses.attention import uncovered
@@ -104,4 +104,4 @@ def _uncovered(loaded: LoadedModel, text: ParallelText) -> float | None:
 def p_value(facts: Facts, baseline: Facts) -> float:
     """Of the difference in BLEU, by paired bootstrap."""
     references = test_set(facts.folder).references
-    return metrics.p_value(Metric.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=facts.tokenize)
+    return metrics.p_value(MetricName.bleu, facts.hypotheses, baseline.hypotheses, references, tokenize=facts.tokenize)

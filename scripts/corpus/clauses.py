@@ -1,232 +1,190 @@
 """A clause, built once and said in both languages: main, fronted, verb-final, as question or infinitive."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from corpus import english, german
+from corpus.german import IRREGULAR, conjugate
 from corpus.phrases import NounPhrase, Part
-from corpus.verbs import Verb
+from corpus.text import Bilingual, Pair, both, read_rows, spaced
+from corpus.words import BE, Verb
 
-ENGLISH_ORDER = (
-    "dative", "accusative", "manner", "predicate", "prepositional", "direction", "place", "means", "time",
-)  # fmt: skip
-GERMAN_ORDER = (
-    "pronoun", "frequency", "time", "dative", "accusative", "not", "manner", "means", "place", "predicate",
-    "prepositional", "direction",
-)  # fmt: skip
-
-# english: (German present, German past, whether English takes do-support)
-MODALS = {
-    "can": ("können", "konnte"),
-    "must": ("müssen", "musste"),
-    "have to": ("müssen", "musste"),
-    "want to": ("wollen", "wollte"),
-    "may": ("dürfen", "durfte"),
-    "be allowed to": ("dürfen", "durfte"),
-    "should": ("sollten", "sollten"),
-    "would like to": ("möchten", "wollte"),
-    "would": ("würde", "würde"),
-}
-PAST_MODALS = {"can": "could", "have to": "had to", "want to": "wanted to"}
+# Slots of the parts after the English verb and in the German middle field
+ENGLISH_ORDER, GERMAN_ORDER = zip(*read_rows("word_order"), strict=True)
+# English modal -> its base, third person and past, what links it to the verb; German present and past
+MODALS = {name: forms for name, *forms in read_rows("modals")}
+DEFINITE = {"the", "this", "these", "my", "your", "his", "her", "our", "their", "all", "me", "him", "us", "them", "it"}
+BE_FORMS = {"1s": ("am", "was"), "3s": ("is", "was")}
+SIMPLE_PAST = {"sein": "war", "haben": "hatte"}
+NO_WORD = Pair("", "")
 
 
 @dataclass(frozen=True)
 class Clause:
-    """`tense` is one of present, progressive, past, perfect, future, passive, past passive."""
+    """A clause as subject, verb and parts; `english` and `german` are the main clause, the verb second in German.
+
+    `tense` is one of present, progressive, past, perfect, future, passive, past passive. `negation` is "nicht", or
+    "kein" where the German object says it.
+    """
 
     subject: NounPhrase
     verb: Verb
     parts: tuple[Part, ...] = ()
     tense: str = "present"
     modal: str = ""
-    negated: bool = False  # with nicht; a noun phrase with "kein" negates by no_object instead
-    no_object: bool = False
+    negation: str = ""
 
-    def with_part(self, part: Part) -> "Clause":
-        return replace(self, parts=(*self.parts, part))
+    def having(self, *parts: Part) -> "Clause":
+        return replace(self, parts=(*self.parts, *parts))
 
-    def without_part(self, part: Part) -> "Clause":
-        return replace(self, parts=tuple(other for other in self.parts if other != part))
+    def without(self, unwanted: Callable[[Part], bool]) -> "Clause":
+        return replace(self, parts=tuple(part for part in self.parts if not unwanted(part)))
 
+    def in_tense(self, tense: str) -> "Clause":
+        return replace(self, tense=tense)
 
-@dataclass(frozen=True)
-class Pair:
-    english: str
-    german: str
+    def in_past(self) -> "Clause":
+        return self.in_tense("past")
 
+    def in_progress(self) -> "Clause":
+        return self if self.verb.is_any("state", "sudden") else self.in_tense("progressive")
 
-# English
+    def with_modal(self, modal: str) -> "Clause":
+        return replace(self, modal=modal)
 
+    def negated(self) -> "Clause":
+        return replace(self, negation="nicht")
 
-def auxiliary_and_rest(clause: Clause, *, inverted: bool) -> tuple[str, str]:
-    """The word before "not" and before which a question inverts, if there is one, and what follows it."""
-    verb, person = clause.verb, clause.subject.person
-    negated = clause.negated or clause.no_object
-    third, base = person == "3s", verb.english
-    if clause.modal:
-        return modal_group(clause, inverted=inverted)
-    if clause.tense in ("passive", "past passive"):
-        return english.be(person, past=clause.tense == "past passive"), english.past_participle(verb)
-    if clause.tense == "future":
-        return "will", base
-    if clause.tense == "perfect":
-        return "has" if third else "have", english.past_participle(verb)
-    if base == "be":
-        return english.be(person, past=clause.tense == "past"), ""
-    if clause.tense == "progressive":
-        return english.be(person), english.progressive(verb)
-    if negated or inverted:
-        return "did" if clause.tense == "past" else "does" if third else "do", base
-    if clause.tense == "past":
-        return "", english.past(verb)
-    return "", english.third_person(base) if third else base
+    @property
+    def time(self) -> Part | None:
+        return next((part for part in self.parts if part.slot == "time"), None)
 
+    def count(self, slot: str) -> int:
+        return sum(part.slot == slot for part in self.parts)
 
-def modal_group(clause: Clause, *, inverted: bool) -> tuple[str, str]:
-    base, modal, third = clause.verb.english, clause.modal, clause.subject.person == "3s"
-    past = clause.tense == "past"
-    if modal == "be allowed to":
-        return english.be(clause.subject.person, past=past), f"allowed to {base}"
-    if modal in ("want to", "have to"):
-        if clause.negated or clause.no_object or inverted:
-            return "did" if past else "does" if third else "do", f"{modal} {base}"
-        if past:
-            return "", f"{PAST_MODALS[modal]} {base}"
-        head, _, to = modal.partition(" ")
-        return "", f"{english.third_person(head) if third else head} {to} {base}"
-    if modal == "would like to":
-        return "would", f"like to {base}"
-    return PAST_MODALS[modal] if past else modal, base
+    def is_definite(self) -> bool:
+        """Return True if every object is definite, so that German negates it with nicht and not with kein."""
+        objects = [part.english for part in self.parts if part.slot in ("accusative", "dative", "prepositional")]
+        return all(text.split()[0] in DEFINITE or text.istitle() for text in objects)
 
+    @property
+    def english(self) -> str:
+        return self.english_words()
 
-def english_words(clause: Clause, *, inverted: bool = False, front: str = "") -> str:
-    auxiliary, rest = auxiliary_and_rest(clause, inverted=inverted)
-    negation = "not" if clause.negated or clause.no_object else ""
-    frequency = " ".join(part.english for part in clause.parts if part.slot == "frequency")
-    subject = clause.subject.english
-    opening = [auxiliary, subject] if inverted else [subject, auxiliary]
-    words = [front, *opening, negation, frequency, rest, english_rest(clause)]
-    return " ".join(word for word in words if word).replace("can not ", "cannot ")
+    @property
+    def german(self) -> str:
+        return self.german_main()
 
+    def fronted(self, part: Part) -> Pair:
+        """One constituent first: in English before the subject, in German before the verb."""
+        rest = self.without(lambda other: other == part)
+        # English sets off an opening of several words: "next week, we ...", but "tomorrow we ..."
+        comma = "," if " " in part.english and part.slot != "frequency" else ""
+        return Pair(rest.english_words(front=part.english + comma), rest.german_main(front=part.german))
 
-def english_rest(clause: Clause) -> str:
-    """What follows the English verb: particle, objects, then place and time."""
-    verb = clause.verb
-    pronouns = [part.english for part in clause.parts if part.slot == "pronoun"]
-    ordered = [part.english for slot in ENGLISH_ORDER for part in clause.parts if part.slot == slot]
-    words = [verb.tail, *pronouns, verb.particle, *ordered]
-    return " ".join(word for word in words if word)
+    def time_first(self) -> Bilingual:
+        return self.fronted(self.time) if self.time else self
 
+    def after(self, clause: Pair) -> Pair:
+        """Main clause after a subordinate one, which stands first in German: "wenn es regnet, liest er"."""
+        return Pair(f"{clause.english}, {self.english}", self.german_main(front=f"{clause.german},"))
 
-# German
+    def final(self, template: str = "{} | {}") -> Pair:
+        """Subordinate clause, the German verb last, in a template: final("because {} | weil {}")."""
+        finite, end = self.german_verb()
+        # A separable prefix rejoins its verb
+        closing = end + finite if end and end == self.verb.prefix else spaced(end, finite)
+        return both(template, Pair(self.english, spaced(*self.subject_and_middle(), closing)))
 
+    def question(self, word: Pair = NO_WORD) -> Pair:
+        finite, end = self.german_verb()
+        asked = spaced(word.german, finite, *self.subject_and_middle(), end)
+        return Pair(spaced(word.english, self.english_words(inverted=True)) + "?", asked + "?")
 
-def german_verb(clause: Clause) -> tuple[str, str]:
-    """The finite verb and what closes the clause: a prefix, a participle or an infinitive."""
-    verb, person = clause.verb, clause.subject.person
-    if clause.modal:
-        present, past = MODALS[clause.modal]
-        return conjugate(past if clause.tense == "past" else present, person), verb.prefix + verb.infinitive
-    if clause.tense in ("passive", "past passive"):
-        return conjugate("werden" if clause.tense == "passive" else "wurde", person), verb.participle
-    if clause.tense in ("past", "perfect"):
-        simple = {"sein": "war", "haben": "hatte"}.get(verb.infinitive)
-        if simple:
-            return conjugate(simple, person), ""
-        return conjugate(verb.auxiliary, person), verb.participle
-    return german.present(verb, person), verb.prefix
+    def infinitive(self) -> Pair:
+        """The clause without its subject: "to read the book", "das Buch zu lesen"."""
+        verb = self.verb
+        closing = f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"
+        return Pair(spaced("to", verb.english, self.english_rest()), spaced(*self.middle_field(), closing))
 
+    def english_words(self, *, inverted: bool = False, front: str = "") -> str:
+        auxiliary, rest = self.auxiliary_and_rest(inverted=inverted)
+        negation = "not" if self.negation else ""
+        frequency = spaced(*(part.english for part in self.parts if part.slot == "frequency"))
+        opening = [auxiliary, self.subject.english] if inverted else [self.subject.english, auxiliary]
+        words = spaced(front, *opening, negation, frequency, rest, self.english_rest())
+        return words.replace("can not ", "cannot ")
 
-def conjugate(name: str, person: str) -> str:
-    return german.IRREGULAR[name][german.PERSONS.index(person)]
+    def auxiliary_and_rest(self, *, inverted: bool) -> tuple[str, str]:
+        """Return the auxiliary (or ""), which "not" follows and which comes first in questions, and the verb's rest."""
+        verb, tense, third_person = self.verb, self.tense, self.subject.person == "3s"
+        be = BE_FORMS.get(self.subject.person, ("are", "were"))["past" in tense]
+        base, third, past, tail = verb.english, verb.third_person, verb.past, ""
+        if self.modal:
+            base, third, past, link, _, _ = MODALS[self.modal]
+            tail = spaced(link, verb.english)
+            if link != "to":  # "want to" and "have to" take do-support like full verbs
+                return be if base == "be" else past if tense == "past" else base, tail
+        elif "passive" in tense:
+            return be, verb.past_participle
+        elif tense == "future":
+            return "will", base
+        elif tense == "perfect":
+            return "has" if third_person else "have", verb.past_participle
+        elif base == "be" or tense == "progressive":
+            return be, "" if base == "be" else verb.progressive
+        if self.negation or inverted:  # do-support
+            return "did" if tense == "past" else "does" if third_person else "do", spaced(base, tail)
+        return "", spaced(past if tense == "past" else third if third_person else base, tail)
 
+    def english_rest(self) -> str:
+        """Particle, objects, place and time, which follow the English verb."""
+        parts = (*self.parts, Part(self.verb.particle, "", "particle"))
+        ordered = [part.english for slot in ENGLISH_ORDER for part in parts if part.slot == slot]
+        return spaced(self.verb.tail, *ordered)
 
-def middle_field(clause: Clause) -> list[str]:
-    parts = list(clause.parts)
-    if clause.verb.reflexive:
-        parts.insert(0, Part("", reflexive(clause), "pronoun"))
-    if clause.tense == "progressive":
-        parts.append(Part("", "gerade", "time"))
-    if clause.negated:
-        parts.append(Part("", "nicht", "not"))
-    return [part.german for slot in GERMAN_ORDER for part in parts if part.slot == slot]
+    def german_main(self, front: str = "") -> str:
+        """Verb second: after the subject, or after whatever stands in front."""
+        finite, end = self.german_verb()
+        if front:
+            return spaced(front, finite, *self.subject_and_middle(), end)
+        return spaced(self.subject.german, finite, *self.middle_field(), end)
 
+    def german_verb(self) -> tuple[str, str]:
+        """Return the finite verb, and the prefix, participle or infinitive that closes the clause."""
+        verb, forms, end = self.verb, self.verb.present, self.verb.prefix
+        if self.modal:
+            *_, present, past = MODALS[self.modal]
+            forms, end = IRREGULAR[past if self.tense == "past" else present], verb.prefix + verb.infinitive
+        elif "passive" in self.tense:
+            forms, end = IRREGULAR["werden" if self.tense == "passive" else "wurde"], verb.participle
+        elif verb.infinitive in SIMPLE_PAST and self.tense in ("past", "perfect"):
+            forms, end = IRREGULAR[SIMPLE_PAST[verb.infinitive]], ""  # other verbs take the perfect
+        elif self.tense in ("past", "perfect"):
+            forms, end = IRREGULAR[verb.auxiliary], verb.participle
+        return conjugate(forms, self.subject.person), end
 
-def reflexive(clause: Clause) -> str:
-    return german.REFLEXIVE.get(clause.subject.person, "sich")
+    def middle_field(self) -> list[str]:
+        """Everything between the finite verb and the end, but for the subject."""
+        gerade = [Part("", "gerade", "time")] if self.tense == "progressive" else []
+        nicht = [Part("", "nicht", "not")] if self.negation == "nicht" else []
+        parts = (*self.parts, *gerade, *nicht)
+        return self.reflexive() + [part.german for slot in GERMAN_ORDER for part in parts if part.slot == slot]
 
+    def reflexive(self) -> list[str]:
+        own = {"1s": "mich", "2s": "dich", "1p": "uns"}.get(self.subject.person, "sich")
+        return [own] if self.verb.reflexive else []
 
-def subject_and_middle(clause: Clause) -> list[str]:
-    """What follows the finite verb or conjunction; a reflexive stands before a subject that is no pronoun."""
-    subject = clause.subject.case("nominative")
-    if clause.verb.reflexive and not clause.subject.is_pronoun:
-        plain = replace(clause, verb=replace(clause.verb, reflexive=False))
-        return [reflexive(clause), subject, *middle_field(plain)]
-    return [subject, *middle_field(clause)]
-
-
-def german_main(clause: Clause, front: str = "") -> str:
-    """Verb second: after the subject, or after whatever stands in front."""
-    finite, end = german_verb(clause)
-    subject = clause.subject.case("nominative")
-    words = [front, finite, *subject_and_middle(clause)] if front else [subject, finite, *middle_field(clause)]
-    return " ".join(word for word in (*words, end) if word)
-
-
-def german_question(clause: Clause, question_word: str = "") -> str:
-    finite, end = german_verb(clause)
-    words = [question_word, finite, *subject_and_middle(clause), end]
-    return " ".join(word for word in words if word)
-
-
-def german_final(clause: Clause) -> str:
-    """Verb last, as after a conjunction; a separable prefix rejoins its verb."""
-    finite, end = german_verb(clause)
-    is_prefix = bool(clause.verb.prefix) and end == clause.verb.prefix
-    closing = end + finite if is_prefix else f"{end} {finite}".strip()
-    return " ".join([*subject_and_middle(clause), closing])
-
-
-def german_infinitive(clause: Clause) -> str:
-    """The clause without its subject, closed by the infinitive with zu."""
-    return " ".join([*middle_field(clause), german.infinitive_with_zu(clause.verb)])
+    def subject_and_middle(self) -> list[str]:
+        """Everything after the finite verb or conjunction; a reflexive stands before a subject that is no pronoun."""
+        subject, middle = [self.subject.german], self.middle_field()
+        # "sie freut sich", but "heute freut sich die Frau"
+        first = 0 if self.subject.is_pronoun else len(self.reflexive())
+        return middle[:first] + subject + middle[first:]
 
 
-def english_infinitive(clause: Clause) -> str:
-    rest = english_rest(clause)
-    return f"to {clause.verb.english} {rest}".strip()
+def acting(subject: NounPhrase, verb: Verb, thing: NounPhrase) -> Clause:
+    return Clause(subject, verb, (thing.as_object_of(verb),))
 
 
-# Whole sentences
-
-
-def finish(english_text: str, german_text: str, mark: str = ".") -> Pair:
-    """Both sides with a capital letter and a closing mark."""
-    return Pair(capitalised(english_text) + mark, capitalised(german_text) + mark)
-
-
-def say(pair: Pair, mark: str = ".") -> Pair:
-    return finish(pair.english, pair.german, mark)
-
-
-def capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def statement(clause: Clause) -> Pair:
-    return Pair(english_words(clause), german_main(clause))
-
-
-def fronted(clause: Clause, part: Part) -> Pair:
-    """One constituent first: in English before the subject, in German before the verb."""
-    rest = clause.without_part(part)
-    comma = "," if " " in part.english and part.slot != "frequency" else ""
-    return Pair(english_words(rest, front=part.english + comma), german_main(rest, front=part.german))
-
-
-def question(clause: Clause) -> Pair:
-    return Pair(english_words(clause, inverted=True), german_question(clause))
-
-
-def subordinate(conjunction: tuple[str, str], clause: Clause) -> Pair:
-    """For example (("because", "weil"), clause): German with the verb last."""
-    return Pair(f"{conjunction[0]} {english_words(clause)}", f"{conjunction[1]} {german_final(clause)}")
+def being(subject: NounPhrase, predicate: Part) -> Clause:
+    return Clause(subject, BE, (predicate,))

@@ -1,138 +1,68 @@
-"""Which combinations no training line may hold, although their words are common in training.
+"""Combinations that no training line may hold, although their words are common in training.
 
 Everything here is decided by the English line alone, so that a reader can check it against the files.
 
-- verb and object: no training line holds a form of the verb and a form of the noun, in whatever order.
-- adjective and noun: no training line holds the one directly before the other.
+- verb and object of lexicon/held_out.tsv: no training line holds a form of either, in whatever order.
+- adjective and noun of lexicon/held_out.tsv: no training line holds the one directly before the other.
 - numbers from 21, dates, clock times and prices: no training line holds them, in words or digits.
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
 
-from corpus import build, english
-from corpus.nouns import NOUNS, Noun, nouns_of
-from corpus.numbers import (
-    CLOCK,
-    DAYS_IN_MONTH,
-    ONES,
-    clock_time,
-    date_in_digits,
-    date_in_words,
-    english_number,
-)
-from corpus.phrases import NUMBERS
-from corpus.verbs import Verb
-from corpus.words import ADJECTIVE
+from corpus.numbers import CLOCK, DAYS_IN_MONTH, MONTHS, clock_time, date_in_digits, date_in_words, in_words
+from corpus.phrases import COUNTS
+from corpus.text import read_rows
+from corpus.words import ADJECTIVE, EVERYDAY, NOUNS
 
-OBJECT_VERBS = build.TRANSITIVE + build.SEPARABLE + build.DITRANSITIVE + build.PREPOSITIONAL
-FEWEST_OBJECTS = 8  # a verb with fewer keeps them all
-BETWEEN = {
-    "the",
-    "a",
-    "an",
-    "this",
-    "these",
-    "my",
-    "your",
-    "his",
-    "her",
-    "our",
-    "their",
-    "many",
-    "all",
-    "any",
-}
-BETWEEN |= {*NUMBERS, *ADJECTIVE} | {word for verb in OBJECT_VERBS for word in (verb.particle, *verb.tail.split())}
-
-
-def verb_forms(verb: Verb) -> set[str]:
-    base = verb.english
-    past = {english.past(verb), english.past_participle(verb)}
-    return {base, english.third_person(base), english.progressive(verb)} | past
-
-
-def noun_forms(noun: Noun) -> set[str]:
-    return {noun.english, noun.english_plural} - {"-"}
-
-
-def held_out_objects() -> set[tuple[str, str]]:
-    """Verbs (by their first word) and nouns: every seventh object of every verb."""
-    heads = list(dict.fromkeys(verb.english for verb in OBJECT_VERBS))
-    pairs = set()
-    for verb in OBJECT_VERBS:
-        objects = nouns_of(*[name for name in verb.classes if name not in ("person", "kin")])
-        if len(objects) >= FEWEST_OBJECTS:
-            offset = heads.index(verb.english)
-            pairs |= {(verb.english, noun.english) for noun in objects if (NOUNS.index(noun) + 3 * offset) % 7 == 0}
-    return pairs
-
-
-def held_out_descriptions() -> set[tuple[str, str]]:
-    """Adjectives and nouns: every ninth that makes sense."""
-    return {
-        (adjective.english, noun.english)
-        for i, adjective in enumerate(ADJECTIVE.values())
-        for j, noun in enumerate(NOUNS)
-        if (2 * i + j) % 9 == 0 and set(adjective.classes) & set(noun.classes)
-    }
-
-
-OBJECTS = held_out_objects()
-DESCRIPTIONS = held_out_descriptions()
-VERB_OF: dict[str, set[str]] = {}
-for _verb in OBJECT_VERBS:
-    for _form in sorted(verb_forms(_verb)):
-        VERB_OF.setdefault(_form, set()).add(_verb.english)
-NOUN_OF = {form: noun.english for noun in NOUNS for form in sorted(noun_forms(noun))}
+OBJECTS = {(word, noun) for kind, word, noun in read_rows("held_out") if kind == "verb"}
+DESCRIPTIONS = {(word, noun) for kind, word, noun in read_rows("held_out") if kind == "adjective"}
+# Words that stand between a verb and its object
+BETWEEN = {"the", "a", "an", "this", "these", "my", "your", "his", "her", "our", "their", "many", "all", "any"}
+BETWEEN |= {*COUNTS, *ADJECTIVE} | {word for verb in EVERYDAY for word in (verb.particle, *verb.tail.split())}
+VERB_OF: dict[str, set[str]] = defaultdict(set)
+for _verb in EVERYDAY:
+    for _form in (_verb.english, _verb.third_person, _verb.progressive, _verb.past, _verb.past_participle):
+        VERB_OF[_form].add(_verb.english)
+NOUN_OF = {form: noun.english for noun in NOUNS for form in (noun.english, noun.english_plural) if form != "-"}
 
 
 def number_is_held_out(number: int) -> bool:
     return 20 < number < 1000 and number % 7 == 3
 
 
-def date_is_held_out(day: int, month: int) -> bool:
-    return (day + 3 * month) % 8 == 0
-
-
-def clock_is_held_out(hour: int, minute: int) -> bool:
+def time_is_held_out(hour: int, minute: int) -> bool:
+    """Return True for one clock time in six; prices, with euros as hours and cents as minutes, are held out alike."""
     return (hour + minute // 5) % 6 == 0
 
 
-def price_is_held_out(euros: int, cents: int) -> bool:
-    return (euros + cents // 5) % 6 == 0
-
-
-def phrases_pattern(phrases: list[str], *, before: str = "", after: str = "") -> re.Pattern[str]:
+def phrases_pattern(phrases: Iterable[str], *, before: str = "", after: str = "") -> re.Pattern[str]:
     return re.compile(rf"{before}(?<![\w-])(?:{'|'.join(phrases)})(?![\w-]){after}")
 
 
 NUMBER_WORDS = phrases_pattern(
-    [english_number(number) for number in range(999, 20, -1) if number_is_held_out(number)],
+    (in_words(number).english for number in range(999, 20, -1) if number_is_held_out(number)),
     before="(?<!hundred and )",
-    after=rf"(?! and (?:{'|'.join(ONES)}|\w+ty))",
+    after=rf"(?! and (?:{'|'.join(in_words(number).english for number in range(20))}|\w+ty))",
 )
 DATES = phrases_pattern(
-    [
-        said(day, month)[0].removeprefix("on the ").removeprefix("on ")
-        for month in range(1, 13)
-        for day in range(1, DAYS_IN_MONTH[month - 1] + 1)
-        if date_is_held_out(day, month)
-        for said in (date_in_words, date_in_digits)
-    ]
+    said(day, month).english.removeprefix("on the ").removeprefix("on ")
+    for month, days in DAYS_IN_MONTH.items()
+    for day in range(1, days + 1)
+    for said in (date_in_words, date_in_digits)
+    if (day + 3 * month) % 8 == 0
 )
 CLOCK_TIMES = phrases_pattern(
-    [
-        clock_time(hour, minute)[0].removeprefix("at ")
-        for hour in range(1, 13)
-        for minute in CLOCK
-        if clock_is_held_out(hour, minute)
-    ]
+    clock_time(hour, minute).english.removeprefix("at ")
+    for hour in range(1, 13)
+    for minute in CLOCK
+    if time_is_held_out(hour, minute)
 )
-MONTH_NAMES = "January|February|March|April|May|June|July|August|September|October|November|December"
-DIGITS = re.compile(rf"(?<![\d.:])\d+(?![\d:]|\.\d| (?:{MONTH_NAMES}))")
-DIGITAL_TIME = re.compile(r"\b(\d+):(\d\d)\b")
-PRICE = re.compile(r"\b(\d+)\.(\d\d) euros\b")
+# Neither part of a time or price, nor the day of a date
+DIGITS = re.compile(rf"(?<![\d.:])\d+(?![\d:]|\.\d| (?:{'|'.join(month.english for month in MONTHS.values())}))")
+TIME_OR_PRICE = re.compile(r"\b(\d+)(?::|\.(?=\d\d euros))(\d\d)\b")
 
 
 def words_of(line: str) -> list[str]:
@@ -140,7 +70,7 @@ def words_of(line: str) -> list[str]:
 
 
 def holds_held_out(line: str) -> bool:
-    """True if the English line may not be trained on."""
+    """Return True if the English line may not be trained on."""
     return bool(held_out_pairs(line)) or holds_held_out_figure(line)
 
 
@@ -153,23 +83,22 @@ def held_out_pairs(line: str) -> set[tuple[str, str]]:
 
 
 def holds_held_out_figure(line: str) -> bool:
-    """True if it holds a number, date, time or price that is held out."""
+    """Return True if the line holds a number, date, time or price that is held out."""
     return (
         any(pattern.search(line) for pattern in (NUMBER_WORDS, DATES, CLOCK_TIMES))
         or any(number_is_held_out(int(digits)) for digits in DIGITS.findall(line))
-        or any(clock_is_held_out(int(hour), int(minute)) for hour, minute in DIGITAL_TIME.findall(line))
-        or any(price_is_held_out(int(euros), int(cents)) for euros, cents in PRICE.findall(line))
+        or any(time_is_held_out(int(whole), int(rest)) for whole, rest in TIME_OR_PRICE.findall(line))
     )
 
 
 def shows_held_out(line: str) -> bool:
-    """True if it truly shows one: the noun is the verb's object, or the adjective describes it."""
+    """Return True if the line truly shows one: the noun is the verb's object, or the adjective describes it."""
     if holds_held_out_figure(line):
         return True
     words, pairs = words_of(line), held_out_pairs(line)
     for index, word in enumerate(words):
-        for verb in VERB_OF.get(word, ()):
-            noun = next((after for after in words[index + 1 :] if after not in BETWEEN), "")
-            if (verb, NOUN_OF.get(noun, "")) in pairs:
-                return True
-    return any((a, NOUN_OF.get(b, "")) in pairs & DESCRIPTIONS for a, b in pairwise(words))
+        # The object is the first word after the verb that is no determiner, adjective or particle
+        noun = next((after for after in words[index + 1 :] if after not in BETWEEN), "")
+        if any((verb, NOUN_OF.get(noun)) in pairs for verb in VERB_OF.get(word, ())):
+            return True
+    return any((a, NOUN_OF.get(b)) in pairs & DESCRIPTIONS for a, b in pairwise(words))

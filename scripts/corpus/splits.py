@@ -3,61 +3,16 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from importlib import import_module
 
-from corpus.chance import Chance
-from corpus.clauses import Pair
-from corpus.composites import COMPOSITES
+from corpus import composites
+from corpus.draw import Draw
 from corpus.held_out import holds_held_out, shows_held_out
-from corpus.numbers import english_number, english_ordinal, german_number, german_ordinal
-from corpus.phenomena import (
-    agreement,
-    cases,
-    numbers,
-    pronouns,
-    questions,
-    relative,
-    sentences,
-    subordinate,
-    verbs,
-)
+from corpus.numbers import ORDINALS, in_words
+from corpus.text import Bilingual, Pair, read_rows, sentence
 
-Draw = Callable[[Chance], Pair]
-
-SINGLE: dict[str, Draw] = {
-    "verb_second": verbs.verb_second,
-    "verb_final": subordinate.verb_final,
-    "separable_verb": verbs.separable_verb,
-    "reflexive_verb": verbs.reflexive_verb,
-    "modal_verb": verbs.modal_verb,
-    "perfect_tense": verbs.perfect_tense,
-    "past_tense": verbs.past_tense,
-    "imperative": verbs.imperative,
-    "infinitive_clause": verbs.infinitive_clause,
-    "passive": verbs.passive,
-    "conditional": verbs.conditional,
-    "gender_agreement": agreement.gender_agreement,
-    "case": cases.case,
-    "genitive": cases.genitive,
-    "plural": agreement.plural,
-    "preposition": cases.preposition,
-    "pronoun": pronouns.pronoun_agreement,
-    "possessive": agreement.possessive,
-    "comparison": agreement.comparison,
-    "number": numbers.number,
-    "date": numbers.date,
-    "time": numbers.time,
-    "price": numbers.price_of,
-    "duration": numbers.duration,
-    "subordinate_clause": subordinate.subordinate_clause,
-    "relative_clause": relative.relative_clause,
-    "conjunction": sentences.conjunction,
-    "question": questions.ask,
-    "negation": sentences.negation,
-    "word_order": sentences.word_order,
-    "formal_address": sentences.formal_address,
-    "idiom": sentences.idiom,
-}
+Phenomenon = Callable[[Draw], Bilingual]
+Accept = Callable[[Pair], bool]
 
 SEED = 20240601
 TRAIN_LINES = 23_000
@@ -70,57 +25,83 @@ UNSEEN_PER_PHENOMENON = 10
 LONGER_PER_COMPOSITE = 20
 SHORT_COMPOSITES = 0.35  # of a phenomenon's lines, where there are composites
 ATTESTED = 10  # times that every word of the test stands in train, figures aside
-# Numbers have more values than other phenomena have shapes; durations have few of either.
-SHARES = {"number": 2.0, "date": 1.6, "time": 1.4, "price": 1.4, "duration": 0.4, "sentence_pair": 2.0}
+
+SINGLE: dict[str, Phenomenon] = {
+    name: getattr(import_module(f"corpus.phenomena.{module}"), name) for name, module, _ in read_rows("phenomena")
+}
+# Numbers have more values than other phenomena have shapes; durations have few of either
+SHARES = {name: float(share) for name, _, share in read_rows("phenomena")} | {"sentence_pair": 2.0}
 
 
-def sentence_pair(chance: Chance) -> Pair:
-    """It is cold. Bring me tea! -> Es ist kalt. Bring mir Tee!
-
-    Two or three sentences of other phenomena, so that training fills more positions than one has.
-    """
-    functions = list(SINGLE.values())
-    count = 3 if chance.happens(0.6) else 2
-    pairs = [chance.pick(functions)(chance) for _ in range(count)]
+def sentence_pair(draw: Draw) -> Pair:
+    """It is cold. Bring me tea! -> Es ist kalt. Bring mir Tee!"""
+    # Two or three sentences, so that training fills more positions than one has
+    count = 3 if draw.happens(0.6) else 2
+    pairs = [sentence(draw.pick(list(SINGLE.values()))(draw)) for _ in range(count)]
     return Pair(" ".join(pair.english for pair in pairs), " ".join(pair.german for pair in pairs))
 
 
+COMPOSITES: dict[str, Phenomenon] = {composite.__name__: composite for composite in composites.COMPOSITES}
 PHENOMENA = SINGLE | {"sentence_pair": sentence_pair}
 
 
-@dataclass(frozen=True)
-class Labelled:
-    pair: Pair
-    phenomenon: str
-    split: str
+class NewLines:
+    """Lines that repeat no earlier line or sentence."""
 
-
-@dataclass
-class Corpus:
-    train: list[Pair] = field(default_factory=list)
-    valid: list[Pair] = field(default_factory=list)
-    test: list[Labelled] = field(default_factory=list)
-
-
-class Drawer:
-    """Draws pairs that repeat no line or sentence, and refuses an English line with a second translation."""
-
-    def __init__(self, chance: Chance) -> None:
-        self.chance = chance
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
         self.german_of: dict[str, str] = {}
         self.used: set[str] = set()
+        self.attested: set[str] | None = None  # the only words of a line, once it is known
 
-    def draw(self, function: Draw, accept: Callable[[Pair], bool]) -> Pair:
+    def of(self, phenomenon: Phenomenon, accept: Accept) -> Pair:
+        """A new line of the phenomenon; raises ValueError if the grammar gives an English line a second translation."""
         for _ in range(20_000):
-            pair = function(self.chance)
+            pair = sentence(phenomenon(self.draw))
             known = self.german_of.setdefault(pair.english, pair.german)
             if known != pair.german:
                 raise ValueError(f"two translations of {pair.english!r}: {known!r} and {pair.german!r}")
-            if pair.english in self.used or pair.german in self.used or not accept(pair):
-                continue
-            self.used |= {pair.english, pair.german, *sentences_of(pair.english), *sentences_of(pair.german)}
-            return pair
-        raise ValueError(f"found no new line for {function.__name__} in 20,000 draws")
+            if self.used.isdisjoint(pair) and accept(pair) and (self.attested is None or words(pair) <= self.attested):
+                # Sentences too, so that no line of the test is part of a longer line of train
+                self.used |= {*pair, *sentences_of(pair.english), *sentences_of(pair.german)}
+                return pair
+        raise ValueError(f"found no new line for {phenomenon.__name__} in 20,000 draws")
+
+    def seen(self, phenomenon: str, accept: Accept) -> Pair:
+        """A line like those of train: a single clause or, sometimes, a composite."""
+        is_composite = phenomenon in COMPOSITES and self.draw.happens(SHORT_COMPOSITES)
+        return self.of((COMPOSITES if is_composite else PHENOMENA)[phenomenon], accept)
+
+    def training(self, lines: int) -> list[Pair]:
+        """About that many lines, shared out over the phenomena, in random order."""
+        counts = {name: round(lines * SHARES[name] / sum(SHARES.values())) for name in PHENOMENA}
+        pairs = [self.seen(name, is_trainable) for name, count in counts.items() for _ in range(count)]
+        return self.draw.shuffled(pairs)
+
+    def test(self) -> list[tuple[Pair, str]]:
+        """Lines with their labels: for every phenomenon some like those of train and some held out; then the longer."""
+        test = []
+        for name, phenomenon in PHENOMENA.items():
+            test += [(self.seen(name, is_trainable), f"{name}\tseen_pattern") for _ in range(SEEN_PER_PHENOMENON)]
+            unseen = [self.of(phenomenon, is_unseen) for _ in range(UNSEEN_PER_PHENOMENON)]
+            test += [(pair, f"{name}\tunseen_combination") for pair in unseen]
+        for name, composite in COMPOSITES.items():
+            test += [(self.of(composite, is_longer), f"{name}\tlonger") for _ in range(LONGER_PER_COMPOSITE)]
+        return self.draw.shuffled(test)
+
+
+def make_corpus() -> dict[str, bytes]:
+    """Every file's name and bytes, the same on every machine and Python version."""
+    lines = NewLines(Draw(SEED))
+    train, valid = lines.training(TRAIN_LINES), lines.training(VALID_LINES)
+    counts = Counter(word for pair in train for word in words(pair))
+    lines.attested = {word for word, count in counts.items() if count >= ATTESTED}
+    test = lines.test()
+    files: dict[str, list[str]] = {"test.labels": [label for _, label in test]}
+    for name, pairs in (("train", train), ("valid", valid), ("test", [pair for pair, _ in test])):
+        files[f"{name}.en"] = [pair.english for pair in pairs]
+        files[f"{name}.de"] = [pair.german for pair in pairs]
+    return {name: "".join(f"{line}\n" for line in rows).encode() for name, rows in files.items()}
 
 
 def sentences_of(line: str) -> list[str]:
@@ -128,79 +109,24 @@ def sentences_of(line: str) -> list[str]:
     return re.split(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!\d\.) ", line)
 
 
-def length(line: str) -> int:
-    return len(line.split())
-
-
 def is_trainable(pair: Pair) -> bool:
-    if length(pair.english) > LONGEST_LINE or holds_held_out(pair.english):
-        return False
-    return all(length(sentence) <= LONGEST_SENTENCE for sentence in sentences_of(pair.english))
+    is_short = all(len(sentence.split()) <= LONGEST_SENTENCE for sentence in sentences_of(pair.english))
+    return is_short and len(pair.english.split()) <= LONGEST_LINE and not holds_held_out(pair.english)
 
 
 def is_unseen(pair: Pair) -> bool:
-    return length(pair.english) <= LONGEST_SENTENCE and shows_held_out(pair.english)
+    return len(pair.english.split()) <= LONGEST_SENTENCE and shows_held_out(pair.english)
 
 
 def is_longer(pair: Pair) -> bool:
-    return LONGER[0] <= length(pair.english) <= LONGER[1] and not holds_held_out(pair.english)
+    return LONGER[0] <= len(pair.english.split()) <= LONGER[1] and not holds_held_out(pair.english)
 
 
-def seen_function(chance: Chance, phenomenon: str) -> Draw:
-    composite = COMPOSITES.get(phenomenon)
-    return composite if composite and chance.happens(SHORT_COMPOSITES) else PHENOMENA[phenomenon]
-
-
-def make_corpus() -> Corpus:
-    """The whole corpus, the same on every machine and Python version."""
-    chance = Chance(SEED)
-    drawer, corpus = Drawer(chance), Corpus()
-    corpus.train = draw_seen(drawer, TRAIN_LINES)
-    corpus.valid = draw_seen(drawer, VALID_LINES)
-    attested = attested_words(corpus.train)
-    corpus.test = chance.shuffled(draw_test(drawer, attested))
-    return corpus
-
-
-def draw_seen(drawer: Drawer, lines: int) -> list[Pair]:
-    """About that many lines, shared out over the phenomena, in random order."""
-    total = sum(SHARES.get(phenomenon, 1) for phenomenon in PHENOMENA)
-    pairs = [
-        drawer.draw(seen_function(drawer.chance, phenomenon), is_trainable)
-        for phenomenon in PHENOMENA
-        for _ in range(round(lines * SHARES.get(phenomenon, 1) / total))
-    ]
-    return drawer.chance.shuffled(pairs)
-
-
-def draw_test(drawer: Drawer, attested: set[str]) -> list[Labelled]:
-    """For every phenomenon lines like those of train and lines that it holds out; then the longer lines."""
-
-    def draw(function: Draw, phenomenon: str, split: str) -> Labelled:
-        accept = {"seen_pattern": is_trainable, "unseen_combination": is_unseen, "longer": is_longer}[split]
-        return Labelled(drawer.draw(function, lambda pair: accept(pair) and words(pair) <= attested), phenomenon, split)
-
-    test = []
-    for phenomenon, function in PHENOMENA.items():
-        for _ in range(SEEN_PER_PHENOMENON):
-            test.append(draw(seen_function(drawer.chance, phenomenon), phenomenon, "seen_pattern"))
-        for _ in range(UNSEEN_PER_PHENOMENON):
-            test.append(draw(function, phenomenon, "unseen_combination"))
-    for phenomenon, composite in COMPOSITES.items():
-        test.extend(draw(composite, phenomenon, "longer") for _ in range(LONGER_PER_COMPOSITE))
-    return test
-
-
-FIGURES = {say(n) for say in (english_number, german_number) for n in range(21, 1000)}
-FIGURES |= {say(day) for say in (english_ordinal, lambda day: german_ordinal(day) + "n") for day in range(1, 32)}
+FIGURES = {word for number in range(21, 1000) for word in in_words(number)}
+FIGURES |= {word for english, german in ORDINALS.values() for word in (english, german + "n")}
 
 
 def words(pair: Pair) -> set[str]:
     """The words of both sides, but for figures, which are put together from parts."""
     bare = [word.strip(".,!?") for word in f"{pair.english} {pair.german}".split()]
     return {word for word in bare if not any(sign.isdigit() for sign in word) and word.lower() not in FIGURES}
-
-
-def attested_words(train: list[Pair]) -> set[str]:
-    counts = Counter(word for pair in train for word in sorted(words(pair)))
-    return {word for word, count in counts.items() if count >= ATTESTED}

@@ -13,9 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from translate.adaptation import ADAPTATIONS, adapt
-from translate.adaptation.config import AdaptConfig
-from translate.adaptation.modules import merge_lora
+from translate.adaptation.methods import ADAPTATIONS, AdaptConfig, adapt, merge_lora
 from translate.checkpoint import (
     LoadedModel,
     Weights,
@@ -32,7 +30,7 @@ from translate.errors import UserError
 from translate.files import read_json, sha256, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_adapter, find_model
-from translate.models.config import ModelConfig
+from translate.models.seq2seq import ModelConfig
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
 

@@ -1,7 +1,7 @@
 """Configuration: YAML files and the command line become a dataclass, the only part that knows Hydra.
 
-command.py reads a command's configuration in five steps and runs it; command_line.py reads its words; options.py knows
-which options there are, for --help and for hints; sweep.py runs many configurations.
+command.py reads the command line, composes the configuration and runs the command; options.py knows which options there
+are, for --help and for hints; sweep.py runs many configurations.
 """
 
 from translate.config.command import is_given, run_command

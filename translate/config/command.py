@@ -12,24 +12,36 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from translate import __version__
-from translate.config.command_line import CommandLine, read_command_line
-from translate.config.options import CONFIGS, help_text, known_options, message_for, unknown_option, unknown_options
+from translate.config.options import (
+    CONFIGS,
+    OWN_TEXT,
+    help_text,
+    known_options,
+    message_for,
+    names_own_text,
+    unknown_flag,
+    unknown_option,
+    unknown_options,
+)
+from translate.console import print_notes
 from translate.errors import UserError
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
 _NO_TABLES: Tables = {}
-
-_line = CommandLine()  # of the command that runs in this process
 
 
 def run_command(
@@ -73,10 +85,10 @@ def register_schemas(name: str, schema: type[Any], choices: Tables, additions: T
     store = ConfigStore.instance()
     store.store(name=f"schema_{name}", node=schema)
     defaults = schema()
-    for field in dataclasses.fields(schema):
-        value = getattr(defaults, field.name)
-        if dataclasses.is_dataclass(value) and field.name not in choices:
-            store.store(group=field.name, name=f"schema_{field.name}", node=type(value))
+    for part in (each.name for each in dataclasses.fields(schema)):
+        value = getattr(defaults, part)
+        if dataclasses.is_dataclass(value) and part not in choices:
+            store.store(group=part, name=f"schema_{part}", node=type(value))
     for group, table in choices.items():
         for choice, (kind, _) in table.items():
             store.store(group=group, name=f"schema_{choice}", node=kind)
@@ -143,3 +155,130 @@ def user_errors(known: Sequence[str] = ()) -> Iterator[None]:
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)
+
+
+# options of Hydra's plugin for Optuna that earlier versions used, and their names now
+_FORMER = {
+    "hydra.sweeper.n_trials": "sweep.trials",
+    "hydra.sweeper.direction": "",  # follows from validation.metric
+    "hydra.sweeper.storage": "sweep.storage",
+    "hydra.sweeper.sampler.seed": "sweep.seed",
+    "hydra.sweeper.sampler.n_startup_trials": "sweep.startup_trials",
+}
+_FORMER_PARAMS = "hydra.sweeper.params."
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line, read.
+
+    overrides   options for Hydra to compose
+    own         options that Hydra must not see, because a group of choices has the same name
+    config_dir  folder of further YAML files; "" for none
+    """
+
+    overrides: list[str] = field(default_factory=list)
+    own: dict[str, str] = field(default_factory=dict)
+    help: bool = False
+    version: bool = False
+    multirun: bool = False
+    config_dir: str = ""
+
+    def names(self) -> list[str]:
+        """Names of the options that are set."""
+        return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
+
+
+_line = CommandLine()  # of the command that runs in this process
+
+
+def read_command_line(name: str, schema: type[Any], words: Sequence[str], known: Sequence[str]) -> CommandLine:
+    """Read a command's words. Raises UserError for flags that there are not.
+
+    known  all option names of the command, for hints
+    """
+    flags, options = _split(words, known)
+    own = _own_options(schema, options)
+    overrides = [_renamed(word) for word in options if word.partition("=")[0] not in own]
+    overrides = [_quoted(word) if _is_refused(word) else word for word in overrides if word]
+    if names_own_text(name, overrides):
+        overrides.append(OWN_TEXT)
+    return CommandLine(
+        overrides=overrides,
+        own=own,
+        help="--help" in flags,
+        version="--version" in flags,
+        multirun="--multirun" in flags,
+        config_dir=flags.get("--config-dir", ""),
+    )
+
+
+def _split(words: Sequence[str], known: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The flags with their values, and the options."""
+    short = {"-h": "--help", "-m": "--multirun", "-cd": "--config-dir"}
+    flags: dict[str, str] = {}
+    options: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, _, value = word.partition("=")
+        flag = short.get(flag, flag)
+        if not word.startswith("-"):
+            options.append(word)
+        elif flag == "--config-dir":
+            flags[flag] = str(Path(value or next(remaining, ".")).resolve())
+        elif flag in ("--help", "--multirun", "--version"):
+            flags[flag] = value
+        else:
+            raise UserError(unknown_flag(word, known))
+    return flags, options
+
+
+def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
+    """Options that have the name of a group: model= chooses an architecture in training, and is a folder elsewhere."""
+    texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
+    pairs = dict(word.split("=", 1) for word in options if "=" in word)
+    return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
+
+
+def _renamed(word: str) -> str:
+    """A former option under its new name, with a warning; "" where it has no effect any more."""
+    key, equals, value = word.partition("=")
+    if not key.startswith("hydra.") or not equals:
+        return word
+    if key.startswith(_FORMER_PARAMS):
+        new = f"{key.removeprefix(_FORMER_PARAMS)}={value.strip(chr(39) + chr(34))}"
+    elif key in _FORMER:
+        new = f"{_FORMER[key]}={value}" if _FORMER[key] else ""
+    else:
+        raise UserError(unknown_option(key, list(_FORMER)))
+    instead = f"write {new}" if new else "it follows from validation.metric"
+    print_notes(warning=f"{key} is an option of earlier versions; {instead}")
+    return new
+
+
+def _is_refused(word: str) -> bool:
+    """True for a value that Hydra's grammar refuses without quotes, such as a file name with "=" or "#" in it.
+
+    What begins a dictionary or a quotation, or holds one in a list, stays as it is: there a refusal is of use.
+    """
+    _, equals, value = word.partition("=")
+    if not equals or value.startswith(("{", "'", '"')):
+        return False
+    if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
+        return False
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return True
+    return False
+
+
+def _quoted(word: str) -> str:
+    key, _, value = word.partition("=")
+    if not value.startswith("["):
+        return f"{key}={_in_quotes(value)}"
+    return f"{key}=[{','.join(_in_quotes(item.strip()) for item in value[1:-1].split(','))}]"
+
+
+def _in_quotes(text: str) -> str:
+    return str(QuotedString(text, Quote.single).with_quotes())

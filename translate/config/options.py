@@ -19,7 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 _PACKAGE = Path(__file__).parent.parent
 # a wheel carries the folder inside the package; in a checkout it lies beside it
 CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
-
 # names that other toolkits give to some options
 _OTHER_NAMES = {
     "lr": "optimizer.learning_rate",
@@ -171,3 +170,59 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
     nearest = max(candidates, key=similarity, default="")
     return nearest if similarity(nearest) >= _LEAST_SIMILARITY else ""
+
+
+OWN_TEXT = "data=text_files"
+# options of data.train that name the text; others (take, weight, tag, …) change how the chosen corpus is used
+_NAMING = ("source", "target", "path", "format", "name")
+_TRAIN = "data.train"
+
+
+def names_own_text(name: str, overrides: Sequence[str]) -> bool:
+    """True where the command line, or its experiment, names training text and no data=.
+
+    The default corpus's validation and test sets, labels and languages do not suit another text.
+    """
+    defaults = _read(CONFIGS / f"{name}.yaml").get("defaults", [])
+    if not any(isinstance(entry, dict) and "data" in entry for entry in defaults):
+        return False
+    options = {key.lstrip("+"): value for key, equals, value in (word.partition("=") for word in overrides) if equals}
+    experiments = [_read(path) for path in _experiments(options.get("experiment", ""))]
+    if "data" in options or any(_chooses_data(experiment) for experiment in experiments):
+        return False
+    return _names_text(options) or any(_names_text(_train_options(body)) for body in experiments)
+
+
+def _names_text(options: dict[str, str]) -> bool:
+    keys = [f"{_TRAIN}.{name}" for name in _NAMING]
+    whole = options.get(_TRAIN, "")
+    return any(options.get(key) for key in keys) or any(f"{name}:" in whole for name in _NAMING)
+
+
+def _experiments(choices: str) -> Iterator[Path]:
+    """The files of the chosen experiments, of which a sweep has several, with those that they build upon."""
+    paths = [CONFIGS / "experiment" / f"{choice.strip()}.yaml" for choice in choices.strip("[]").split(",")]
+    seen: set[Path] = set()
+    while paths:
+        path = paths.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        yield path
+        entries = _read(path).get("defaults", [])
+        paths += [path.parent / f"{entry}.yaml" for entry in entries if isinstance(entry, str) and entry != "_self_"]
+
+
+def _chooses_data(experiment: dict[str, Any]) -> bool:
+    entries = (entry for entry in experiment.get("defaults", []) if isinstance(entry, dict))
+    return any(key.split()[-1].lstrip("/") == "data" for entry in entries for key in entry)
+
+
+def _train_options(experiment: dict[str, Any]) -> dict[str, str]:
+    train = (experiment.get("data") or {}).get("train") or {}
+    return {f"{_TRAIN}.{key}": str(value) for key, value in train.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
+from translate.batch import Side
 from translate.data.batching import Indices
-from translate.data.collate import Side
 from translate.data.dataset import Ids, TokenizedCorpus
 from translate.errors import require_at_least, require_share
 from translate.tokenizer import EOS, Tokenizer

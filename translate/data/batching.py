@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.batch import round_up
 from translate.errors import require_at_least
 
 BATCHES_PER_GROUP = 8
@@ -21,7 +22,6 @@ GROUPS_AT_ONCE = 16
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
-Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
 @dataclass(kw_only=True)
@@ -164,11 +164,6 @@ def padding_share(batches: list[PlannedBatch], lengths: tuple[Lengths, Lengths])
     # EOS and BOS count as tokens
     tokens = sum(int((lengths[0][batch.pairs] + lengths[1][batch.pairs] + 2).sum()) for batch in batches)
     return 1 - tokens / positions if positions else 0.0
-
-
-def round_up(lengths: Numbers, multiple: int) -> Numbers:
-    """Round lengths up to a multiple of `multiple`."""
-    return -(-lengths // multiple) * multiple
 
 
 def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list[PlannedBatch]:

@@ -37,8 +37,8 @@ from translate.data.readers import (
 )
 from translate.errors import UserError
 from translate.files import sha256, write_json
-from translate.target_unicode import LineForms, choose_form
 from translate.text import normalise, open_bytes
+from translate.unicode_form import LineForms, choose_form
 
 
 def write_clean_text(

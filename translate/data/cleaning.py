@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from translate.errors import require_at_least
 from translate.files import read_json, write_json
+from translate.tables import text_table
 from translate.text import find_control
 
 _EXAMPLES_PER_REASON = 3
@@ -92,10 +93,10 @@ class CleaningReport:
 
     def table(self) -> str:
         """One line for each outcome: name, number, share of the pairs read."""
-        rows = [("pairs read", self.total), ("kept", self.kept)]
-        rows += [(f"dropped: {reason}", self.dropped[reason]) for reason in REASONS if reason in self.dropped]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}} {count:>12,} {count / max(1, self.total):>7.1%}" for name, count in rows)
+        outcomes = [("pairs read", self.total), ("kept", self.kept)]
+        outcomes += [(f"dropped: {reason}", self.dropped[reason]) for reason in REASONS if reason in self.dropped]
+        rows = [(name, f"{count:,}", f"{count / max(1, self.total):.1%}") for name, count in outcomes]
+        return text_table(rows, right=(1, 2))
 
 
 def reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | None:

@@ -29,8 +29,8 @@ from translate.data.readers import CHUNK_PAIRS
 from translate.errors import UserError
 from translate.files import read_json, write_json
 from translate.folders import building
-from translate.target_unicode import TargetUnicode
 from translate.tokenizer import Tokenizer
+from translate.unicode_form import TargetUnicode
 
 ORIGINS, TARGET_UNICODE = "origins.json", "target_unicode.json"
 _SIZES = "sizes.json"  # file name -> bytes, of all other files in a folder of the cache

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate.batch import NO_TARGET, Batch
+from translate.batch import NO_TARGET, Batch, Side, pack_batch, pad_batch
 from translate.data.batching import GROUPS_AT_ONCE, BatchConfig, BatchPlan, Group, Indices, Lengths, PlannedBatch
-from translate.data.collate import Side, pack_batch, pad_batch
 from translate.distributed import World
 
 logger = logging.getLogger(__name__)

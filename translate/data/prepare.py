@@ -23,10 +23,10 @@ from translate.data.readers import read_parallel_text
 from translate.errors import UserError
 from translate.sentences import VERSION as SENTENCES_VERSION
 from translate.sentences import split_sentences
-from translate.target_unicode import TargetUnicode
 from translate.text import TEXT_FORM
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights, train_tokenizer
+from translate.unicode_form import TargetUnicode
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
 # Limits of usual source lines: a model has hardly seen lengths that fewer lines reach.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from translate.tables import markdown_code, markdown_table
 
 Values = dict[str, Any]
 _SIDES = ("source", "target")
@@ -36,7 +38,7 @@ def _sizes(splits: Values) -> str:
         for name, split in splits.items()
         for corpus in split["corpora"]
     ]
-    return _table(("split", "corpus", "pairs", "weight"), rows)
+    return markdown_table(("split", "corpus", "pairs", "weight"), rows)
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
@@ -74,7 +76,7 @@ def _lengths(splits: Values) -> str:
                 if unit in split[side]:
                     numbers = [f"{split[side][unit][column]:,}" for column in ("min", "median", "p95", "max", "total")]
                     rows.append((name, side, unit, *numbers))
-    return _table(("split", "side", "unit", "min", "median", "95 %", "max", "total"), rows)
+    return markdown_table(("split", "side", "unit", "min", "median", "95 %", "max", "total"), rows)
 
 
 def _findings(splits: Values) -> str:
@@ -87,7 +89,7 @@ def _findings(splits: Values) -> str:
         if any(counts):
             shares = zip(counts, splits.values(), strict=True)
             rows.append((name, *(_share(count, split["pairs"]) for count, split in shares)))
-    return _table(("pairs with", *splits), rows) if rows else "Nothing."
+    return markdown_table(("pairs with", *splits), rows) if rows else "Nothing."
 
 
 def _unicode(target: Values, lines: int) -> str:
@@ -106,7 +108,7 @@ def _overlap(splits: Values) -> str:
         if "overlap" in split:
             counts = [split["overlap"][part]["count"] for part in (*_SIDES, "pair")]
             rows.append((name, *(_share(count, split["pairs"]) for count in counts)))
-    return _table(("split", "same source", "same target", "same pair"), rows)
+    return markdown_table(("split", "same source", "same target", "same pair"), rows)
 
 
 def _likeness(splits: Values) -> str:
@@ -118,7 +120,7 @@ def _likeness(splits: Values) -> str:
             scripts = f"{found['script'] or '–'} ({found['train_script'] or '–'})"
             rows.append((name, side, *lengths, scripts, f"{found['unseen_characters']:.2%}"))
     header = ("split", "side", "median characters (training)", "95 % (training)", "script (training)")
-    return _table((*header, "characters not in training"), rows)
+    return markdown_table((*header, "characters not in training"), rows)
 
 
 def _examples(splits: Values) -> str:
@@ -139,26 +141,9 @@ def _all_findings(split: Values) -> Values:
 
 def _example(example: Values) -> str:
     times = f", {example['times']} times" if "times" in example else ""
-    texts = " → ".join(_code(example[side]) for side in _SIDES)
+    texts = " → ".join(markdown_code(example[side]) for side in _SIDES)
     return f"- {example['corpus']} line {example['line']:,}{times}: {texts}"
-
-
-def _code(text: str) -> str:
-    """Text as Markdown code, with what cannot be seen spelled out."""
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    fence = "``" if "`" in visible else "`"
-    padding = " " if "`" in visible or not visible.strip() else ""
-    return f"{fence}{padding}{visible}{padding}{fence}"
 
 
 def _share(count: int, total: int) -> str:
     return f"{count:,} ({count / total:.1%})" if count else "–"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose columns also line up as plain text."""
-    cells = [header, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    padded = ["| " + " | ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([padded[0], rule, *padded[1:]])

@@ -1,183 +1,200 @@
 """Beam search over any model, as a few tensor operations per token.
 
 Letters: B sentences being translated, K hypotheses of one sentence, N = B * K, V target vocabulary, T tokens since
-the earliest of the sentences began. Nothing of one sentence depends on the others: the batch it is in never changes
-a translation.
+the earliest of the sentences started. No operation mixes sentences: the batch that a sentence is in never changes its
+translation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import Search, best_continuations, highest, without_repetition
+from translate.decoding.search import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError
+from translate.models.batched_state import gather_parents
 from translate.tokenizer import BOS, EOS, PAD
 
 
 @dataclass(frozen=True, eq=False)
 class _Continuations:
-    """The 2K best continuations of each sentence, best first.
+    """The 2K best continuations of each sentence, best first; all (B, 2K).
 
-    log_probs  (B, 2K): log probabilities of the hypotheses, after the limits on repetition, which they are ranked by
-    own        (B, 2K): the model's own log probabilities
-    parents    (B, 2K): index of the hypothesis that each continues
-    tokens     (B, 2K): last token
+    log_probs        of the hypotheses after the limits on repetition, by which they are ranked
+    model_log_probs  the model's own
+    parents          index of the hypothesis that each extends
+    tokens           its new token
     """
 
     log_probs: Tensor
-    own: Tensor
+    model_log_probs: Tensor
     parents: Tensor
     tokens: Tensor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BeamSearch(Search):
-    """The K likeliest hypotheses of each sentence.
+    """The beam_size most likely hypotheses of each sentence (Graves 2012; Sutskever et al. 2014).
 
-    A hypothesis has finished when its EOS is among the beam_size best continuations of its sentence; its place goes
-    to the next best living one. A sentence is done when beam_size hypotheses have finished (without a length penalty,
-    which favours short ones, only once no living one scores higher than the n_best); or earlier, when no living one
-    could ever come among the n_best; or at its maximum length, where every hypothesis has to end. Other toolkits
-    count in the same way, so that a model translates alike wherever it runs.
+    A hypothesis has finished when its EOS is among the beam_size best continuations of its sentence; the next best
+    active one takes its slot. A sentence is done when beam_size hypotheses have finished (without a length penalty,
+    which favours short ones, only once no active one scores higher than the n_best); or earlier, when no active one
+    can still reach the n_best; or at its maximum length, where every hypothesis has to end. Other toolkits count in the
+    same way, so that a model translates alike wherever it runs.
 
-    tokens       (B, K, T): the living hypotheses, BOS first, whatever before it; before the first token K is 1
-    log_probs    (B, K), fp32: theirs; minus infinity in a place that is not taken
-    own          (B, K), fp32: log probabilities of the model; others than log_probs where repetition is limited
-    ended        (B, K, T): the best finished hypotheses, best first, PAD after their end
-    ended_scores (B, K): theirs, length-normalised; minus infinity in a place that is not taken
-    ended_own    (B, K): the model's own, likewise
-    ended_count  (B,): how many have finished so far
+    active_tokens     (B, K, T) int64   hypotheses that may still grow, BOS first, right-aligned: what is left of BOS
+                                        is undefined. K = 1 before the first token
+    active_log_probs  (B, K)   float32  sums of log probabilities; -inf where a slot is empty
+    finished_tokens   (B, K, T) int64   the best finished hypotheses, best first, PAD after EOS
+    finished_scores   (B, K)   float32  log probability / length ** length_penalty; -inf where a slot is empty
+    num_finished      (B,)     int64    how many have finished, those that fell out of the pool included
+    active_model_log_probs, finished_model_scores   like active_log_probs and finished_scores by the model's own
+                                        probabilities; they differ only where repetition is limited
     """
 
-    HISTORIES = ("tokens", "ended")
+    PADDED: ClassVar = {"active_tokens": HISTORY, "finished_tokens": HISTORY}
 
-    tokens: Tensor
-    log_probs: Tensor
-    own: Tensor
-    ended: Tensor
-    ended_scores: Tensor
-    ended_own: Tensor
-    ended_count: Tensor
+    active_tokens: Tensor
+    active_log_probs: Tensor
+    active_model_log_probs: Tensor
+    finished_tokens: Tensor
+    finished_scores: Tensor
+    finished_model_scores: Tensor
+    num_finished: Tensor
 
     @classmethod
-    def start(cls, sentences: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> BeamSearch:
-        device, places = limits.device, (len(limits), config.beam_size)
+    def start(cls, sources: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> BeamSearch:
+        # All hypotheses of a sentence would be equal before the first token: K is 1 there.
+        active, finished = (len(limits), 1), (len(limits), config.beam_size)
+        zero, device = torch.zeros_like(limits), limits.device
         return cls(
-            **cls.beginning(limits, config),
-            tokens=torch.full((len(limits), 1, 1), BOS, device=device),
-            log_probs=torch.zeros(len(limits), 1, device=device),
-            own=torch.zeros(len(limits), 1, device=device),
-            ended=torch.full((*places, 1), PAD, device=device),
-            ended_scores=torch.full(places, -torch.inf, device=device),
-            ended_own=torch.full(places, -torch.inf, device=device),
-            ended_count=torch.zeros_like(limits),
+            config=config,
+            lengths=zero,
+            limits=limits,
+            done=zero.bool(),
+            active_tokens=torch.full((*active, 1), BOS, device=device),
+            active_log_probs=torch.zeros(active, device=device),
+            active_model_log_probs=torch.zeros(active, device=device),
+            finished_tokens=torch.full((*finished, 1), PAD, device=device),
+            finished_scores=torch.full(finished, -torch.inf, device=device),
+            finished_model_scores=torch.full(finished, -torch.inf, device=device),
+            num_finished=zero,
         )
 
     @property
     def last_tokens(self) -> Tensor:
-        return self.tokens[:, :, -1].flatten()
+        return self.active_tokens[:, :, -1].flatten()
 
-    def extend(self, logits: Tensor) -> tuple[BeamSearch, Tensor]:
+    def advance(self, logits: Tensor) -> tuple[BeamSearch, Tensor]:
+        """Extend all active hypotheses by one token; logits (N, V). Returns the search and the parents (B, K)."""
         lengths = self.lengths + 1
-        best = self._best(logits, lengths)
-        ends = best.tokens == EOS
-        living = ends.byte().argsort(dim=1, stable=True)[:, : self.config.beam_size]
-        tokens, parents = best.tokens.gather(1, living), best.parents.gather(1, living)
-        extended = replace(
-            self._with_ended(best, ends, lengths),
-            tokens=torch.cat([_take(self.tokens, parents), tokens[:, :, None]], dim=2),
-            log_probs=best.log_probs.masked_fill(ends, -torch.inf).gather(1, living),
-            own=best.own.gather(1, living),
+        # 1. Take the 2K best continuations. At most K of them end, one of each hypothesis, so that K remain active.
+        best = self._top_continuations(logits, lengths)
+        is_eos = best.tokens == EOS
+        # 2. Those that end join the finished pool.
+        search = self._merge_finished(best, is_eos, lengths)
+        # 3. The best K that do not end stay active; the stable sort keeps them in order.
+        kept = is_eos.byte().argsort(dim=1, stable=True)[:, : self.config.beam_size]
+        tokens, parents = best.tokens.gather(1, kept), best.parents.gather(1, kept)
+        search = replace(
+            search,
+            active_tokens=torch.cat([gather_parents(self.active_tokens, parents), tokens[:, :, None]], dim=2),
+            active_log_probs=best.log_probs.masked_fill(is_eos, -torch.inf).gather(1, kept),
+            active_model_log_probs=best.model_log_probs.gather(1, kept),
             lengths=lengths,
         )
-        return extended._settled(), parents
+        # 4. Stop sentences that have K finished hypotheses, no hope of better ones, or reached their limit.
+        return search._mark_done(), parents
 
-    def _best(self, logits: Tensor, lengths: Tensor) -> _Continuations:
-        """The 2K best continuations of each sentence, of which at most K end."""
-        count = 2 * self.config.beam_size
-        limited = self._without_repetition(logits) if self.config.limits_repetition else logits
-        log_probs, tokens = best_continuations(limited, count, lengths=lengths, limits=self.limits, config=self.config)
+    def _top_continuations(self, logits: Tensor, lengths: Tensor) -> _Continuations:
+        """The 2K best continuations of each sentence; lengths (B,) count the new token."""
+        count, limits_repetition = 2 * self.config.beam_size, self.config.limits_repetition
+        # 1. The 2K best tokens after each hypothesis, (B, K, W): no more than that can be among the sentence's best.
+        ranked = self._limit_repetition(logits) if limits_repetition else logits
+        log_probs, tokens = top_continuations(ranked, count, lengths=lengths, limits=self.limits, config=self.config)
         width = log_probs.shape[2]
-        if self.config.limits_repetition:
-            own = logits.log_softmax(-1, dtype=torch.float32).view(*self.own.shape, -1).gather(2, tokens)
-            # a hypothesis at its limit is ended by the model's own probability
-            must_end = (lengths >= self.limits)[:, None]
-            log_probs[:, :, 0] = torch.where(must_end, own[:, :, 0], log_probs[:, :, 0])
-        scores, tokens = (self.log_probs[:, :, None] + log_probs).flatten(1), tokens.flatten(1)
+        if limits_repetition:
+            model_log_probs = logits.log_softmax(-1, dtype=torch.float32)
+            model_log_probs = model_log_probs.view(*self.active_log_probs.shape, -1).gather(2, tokens)
+            # a hypothesis at its limit ends with the model's own probability
+            at_limit = (lengths >= self.limits)[:, None]
+            log_probs[:, :, 0] = torch.where(at_limit, model_log_probs[:, :, 0], log_probs[:, :, 0])
+        # 2. Add the hypotheses' own log probabilities and let all K * W continuations of a sentence compete.
+        scores, tokens = (self.active_log_probs[:, :, None] + log_probs).flatten(1), tokens.flatten(1)
         if missing := max(0, count - scores.shape[1]):  # of a vocabulary smaller than the beam
             scores, tokens = F.pad(scores, (0, missing), value=-torch.inf), F.pad(tokens, (0, missing), value=PAD)
-        scores, chosen = highest(scores, count)
-        parents, tokens = (chosen // width).clamp_(max=log_probs.shape[1] - 1), tokens.gather(1, chosen)
-        if not self.config.limits_repetition:
+        scores, chosen = stable_topk(scores, count)
+        # 3. Continuation i extends hypothesis i // W.
+        parents = (chosen // width).clamp_(max=log_probs.shape[1] - 1)
+        tokens = tokens.gather(1, chosen)
+        if not limits_repetition:
             return _Continuations(scores, scores, parents, tokens)
-        own = self.own.gather(1, parents) + own.flatten(1).gather(1, chosen.clamp(max=own[0].numel() - 1))
-        return _Continuations(scores, own, parents, tokens)
+        model_log_probs = model_log_probs.flatten(1)
+        model_scores = model_log_probs.gather(1, chosen.clamp(max=model_log_probs.shape[1] - 1))
+        return _Continuations(scores, self.active_model_log_probs.gather(1, parents) + model_scores, parents, tokens)
 
-    def _without_repetition(self, logits: Tensor) -> Tensor:
-        lengths = self.lengths.repeat_interleave(self.tokens.shape[1])
-        return without_repetition(logits, self.tokens.flatten(0, 1), lengths, self.config)
+    def _limit_repetition(self, logits: Tensor) -> Tensor:
+        lengths = self.lengths.repeat_interleave(self.active_tokens.shape[1])
+        return limit_repetition(logits, self.active_tokens.flatten(0, 1), lengths, self.config)
 
-    def _with_ended(self, best: _Continuations, ends: Tensor, lengths: Tensor) -> BeamSearch:
+    def _merge_finished(self, best: _Continuations, is_eos: Tensor, lengths: Tensor) -> BeamSearch:
         """Merge newly finished hypotheses into the finished pool and keep the best K."""
-        kept = self.config.beam_size
-        ended = F.pad(self.ended, (0, 1), value=PAD)
-        if not ends.is_cuda and not ends.any():  # as at most tokens; a GPU must not wait for the answer
-            return replace(self, ended=ended)
+        beam_size = self.config.beam_size
+        finished_tokens = F.pad(self.finished_tokens, (0, 1), value=PAD)  # as long as the new ones
+        if not is_eos.is_cuda and not is_eos.any():  # as at most tokens; a GPU must not wait for the answer
+            return replace(self, finished_tokens=finished_tokens)
+        # A continuation that ends counts only among the K best of the 2K, as in other toolkits.
         norm = lengths[:, None] ** self.config.length_penalty
-        scores = best.log_probs[:, :kept].masked_fill(~ends[:, :kept], -torch.inf) / norm
-        tokens = F.pad(_take(self.tokens, best.parents[:, :kept]), (0, 1), value=EOS)
-        pool = torch.cat([self.ended_scores, scores], dim=1)
-        own = torch.cat([self.ended_own, best.own[:, :kept] / norm], dim=1)
-        ended_scores, places = (x[:, :kept] for x in pool.sort(dim=1, descending=True, stable=True))
+        scores = best.log_probs[:, :beam_size].masked_fill(~is_eos[:, :beam_size], -torch.inf) / norm
+        tokens = F.pad(gather_parents(self.active_tokens, best.parents[:, :beam_size]), (0, 1), value=EOS)
+        # The pool stands first: where scores are equal, the stable sort prefers what has finished earlier.
+        pool = torch.cat([self.finished_scores, scores], dim=1)
+        model_pool = torch.cat([self.finished_model_scores, best.model_log_probs[:, :beam_size] / norm], dim=1)
+        finished_scores, kept = (x[:, :beam_size] for x in pool.sort(dim=1, descending=True, stable=True))
         return replace(
             self,
-            ended=_take(torch.cat([ended, tokens], dim=1), places),
-            ended_scores=ended_scores,
-            ended_own=own.gather(1, places),
-            ended_count=self.ended_count + scores.isfinite().sum(dim=1),
+            finished_tokens=gather_parents(torch.cat([finished_tokens, tokens], dim=1), kept),
+            finished_scores=finished_scores,
+            finished_model_scores=model_pool.gather(1, kept),
+            num_finished=self.num_finished + scores.isfinite().sum(dim=1),
         )
 
-    def _settled(self) -> BeamSearch:
-        """Mark the sentences that need no further step; nothing living is left of them.
+    def _mark_done(self) -> BeamSearch:
+        """Mark sentences whose result can no longer change, and empty their active slots.
 
-        Every further token adds log p <= 0, and a negative sum is higher the greater the length that divides it:
-        a hypothesis can never score more than its log probability so far over the greatest length.
+        Every further token adds log p <= 0, and a negative sum is higher the greater the length that divides it: the
+        score of a hypothesis can never exceed its log probability so far over the maximum length.
         """
         alpha = self.config.length_penalty
-        worst = self.ended_scores[:, self.config.n_best - 1]
-        likeliest = self.log_probs.amax(dim=1)
-        hopeless = worst >= likeliest / self.limits**alpha
-        settled = self.ended_count >= self.config.beam_size
-        if alpha == 0.0:
-            settled &= worst >= likeliest
-        done = self.done | settled | hopeless | (self.limits <= self.lengths)
-        return replace(self, done=done, log_probs=self.log_probs.masked_fill(done[:, None], -torch.inf))
+        worst_kept = self.finished_scores[:, self.config.n_best - 1]
+        best_active = self.active_log_probs.amax(dim=1)
+        is_hopeless = worst_kept >= best_active / self.limits**alpha
+        is_full = self.num_finished >= self.config.beam_size
+        if alpha == 0.0:  # short hypotheses finish first and score high: wait for better ones
+            is_full &= worst_kept >= best_active
+        done = self.done | is_full | is_hopeless | (self.limits <= self.lengths)
+        return replace(self, done=done, active_log_probs=self.active_log_probs.masked_fill(done[:, None], -torch.inf))
 
-    def collect(self, sentences: Sequence[int]) -> list[list[Hypothesis]]:
-        rows = torch.tensor(sentences, device=self.tokens.device)
-        n_best, columns = self.config.n_best, self.tokens.shape[2]
-        taken = self.ended_scores[rows, :n_best] > -torch.inf
-        scores = self.ended_own[rows, :n_best].masked_fill(~taken, -torch.inf).tolist()
-        tokens = self.ended[rows, :n_best].tolist()
-        first = (columns - self.lengths[rows]).tolist()
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        n_best = self.config.n_best
+        is_taken = self.finished_scores[:, :n_best] > -torch.inf
+        scores = self.finished_model_scores[:, :n_best].masked_fill(~is_taken, -torch.inf).tolist()
+        tokens = self.finished_tokens[:, :n_best].tolist()
+        first = (self.finished_tokens.shape[2] - self.lengths).tolist()  # column of each sentence's first token
         return [
             _readable(sentence_scores, [ids[start:] for ids in sentence_tokens])
             for sentence_scores, sentence_tokens, start in zip(scores, tokens, first, strict=True)
         ]
 
 
-def _take(hypotheses: Tensor, places: Tensor) -> Tensor:
-    """Rows (B, K', T) of hypotheses (B, K, T) by their places (B, K')."""
-    return hypotheses.gather(1, places[:, :, None].expand(-1, -1, hypotheses.shape[2]))
-
-
 def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:
+    """Hypotheses of one sentence from its finished pool; empty slots have a score of -inf."""
     found = [
         Hypothesis(tokens=ids[: ids.index(EOS)], score=score)
         for ids, score in zip(tokens, scores, strict=True)
@@ -185,5 +202,5 @@ def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:
     ]
     if not found:
         raise DivergedError(DIVERGED)
-    # the search ranks by penalised probabilities; results are in order of the model's own
+    # the search ranks by penalised probabilities; results are in the order of the model's own
     return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)

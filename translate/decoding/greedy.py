@@ -1,114 +1,122 @@
-"""Greedy search: the likeliest next token, until it is the end of the sentence."""
+"""Greedy search, which takes the most likely next token, and sampling, which draws it.
+
+Letters: B sentences, V target vocabulary, T tokens since the earliest of the sentences started.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import Search, best_continuations, highest, permitted, without_repetition
+from translate.decoding.search import HISTORY, Search, limit_repetition, mask_forbidden, stable_topk, top_continuations
 from translate.errors import DivergedError
 from translate.tokenizer import BOS, EOS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GreedySearch(Search):
-    """One hypothesis of each sentence; equal likelihoods go to the lower token id.
+    """One hypothesis of each sentence; ties go to the lower token id.
 
-    tokens     (B, T): BOS first, whatever before it; whatever after the EOS of a sentence that is done
-    log_probs  (B,), fp32: up to that EOS
-    ended      (B,): the length at that EOS
+    tokens         (B, T) int64   BOS first, right-aligned: what is left of BOS, or follows EOS, is undefined
+    log_probs      (B,)  float32  sums up to EOS
+    final_lengths  (B,)  int64    length of a hypothesis that has ended, EOS counted
     """
 
-    HISTORIES = ("tokens",)
+    PADDED: ClassVar = {"tokens": HISTORY}
 
     tokens: Tensor
     log_probs: Tensor
-    ended: Tensor
+    final_lengths: Tensor
 
     @classmethod
-    def start(cls, sentences: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> Self:
-        return cls(**cls.beginning(limits, config))
-
-    @classmethod
-    def beginning(cls, limits: Tensor, config: SearchConfig) -> dict[str, Any]:
-        return super().beginning(limits, config) | {
-            "tokens": torch.full((len(limits), 1), BOS, device=limits.device),
-            "log_probs": torch.zeros(len(limits), device=limits.device),
-            "ended": torch.zeros_like(limits),
-        }
+    def start(cls, sources: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> Self:
+        zero = torch.zeros_like(limits)
+        return cls(
+            config=config,
+            lengths=zero,
+            limits=limits,
+            done=zero.bool(),
+            tokens=torch.full((len(limits), 1), BOS, device=limits.device),
+            log_probs=torch.zeros(len(limits), device=limits.device),
+            final_lengths=zero,
+        )
 
     @property
     def last_tokens(self) -> Tensor:
         return self.tokens[:, -1]
 
-    def extend(self, logits: Tensor) -> tuple[Self, None]:
+    def advance(self, logits: Tensor) -> tuple[Self, None]:
+        """Append a token to each hypothesis; logits (B, V). Hypotheses are never reordered."""
         lengths = self.lengths + 1
         if self.config.limits_repetition:
-            _, chosen = self.choose(without_repetition(logits, self.tokens, self.lengths, self.config), lengths)
+            # the token is chosen by the limited logits, its score is the model's own
+            _, chosen = self.choose(limit_repetition(logits, self.tokens, self.lengths, self.config), lengths)
             log_probs = logits.log_softmax(-1, dtype=torch.float32).gather(1, chosen[:, None])[:, 0]
         else:
             log_probs, chosen = self.choose(logits, lengths)
-        extended = replace(
+        # sentences that are done run on in the batch, without effect on their results
+        advanced = replace(
             self,
             tokens=torch.cat([self.tokens, chosen[:, None]], dim=1),
             log_probs=torch.where(self.done, self.log_probs, self.log_probs + log_probs),
-            ended=torch.where(self.done, self.ended, lengths),
+            final_lengths=torch.where(self.done, self.final_lengths, lengths),
             lengths=lengths,
             done=self.done | (chosen == EOS),
         )
-        return extended, None
+        return advanced, None
 
     def choose(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The next token of each sentence and its log probability, (B,) both; lengths count it."""
-        best = best_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
+        """Log probability and next token of each sentence, (B,) both; lengths count the new token."""
+        best = top_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
         log_probs, chosen = (x[:, 0, 0] for x in best)
         return log_probs, chosen
 
-    def collect(self, sentences: Sequence[int]) -> list[list[Hypothesis]]:
-        rows = torch.tensor(sentences, device=self.tokens.device)
-        ends, first = self.ended[rows], self.tokens.shape[1] - self.lengths[rows]
-        scores = self.log_probs[rows] / ends**self.config.length_penalty
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        scores = self.log_probs / self.final_lengths**self.config.length_penalty
         if not scores.isfinite().all():
             raise DivergedError(DIVERGED)
+        first = self.tokens.shape[1] - self.lengths  # column of each sentence's first token
         return [
-            [Hypothesis(tokens=tokens[start : start + end - 1], score=score)]
-            for tokens, score, start, end in zip(
-                self.tokens[rows].tolist(), scores.tolist(), first.tolist(), ends.tolist(), strict=True
+            [Hypothesis(tokens=tokens[start : start + length - 1], score=score)]
+            for tokens, score, start, length in zip(
+                self.tokens.tolist(), scores.tolist(), first.tolist(), self.final_lengths.tolist(), strict=True
             )
         ]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SamplingSearch(GreedySearch):
-    """One hypothesis of each sentence, whose score is its true log probability, whatever temperature and top_k were.
+    """One random hypothesis of each sentence; its score is the model's log probability at any temperature and top_k.
 
     Token n of a sentence depends on config.seed, the sentence and n alone: not on the batch, nor on the process.
 
-    seeds  (B,), int64
+    seeds  (B,) int64
     """
 
     seeds: Tensor
 
     @classmethod
-    def start(cls, sentences: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> Self:
-        seeds = torch.tensor([_seed(config.seed, sentence) for sentence in sentences], device=limits.device)
-        return cls(**cls.beginning(limits, config), seeds=seeds)
+    def start(cls, sources: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> Self:
+        seeds = torch.tensor([_sentence_seed(config.seed, source) for source in sources], device=limits.device)
+        return cls(**vars(GreedySearch.start(sources, limits, config)), seeds=seeds)
 
     def choose(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        log_probs, end = permitted(logits, lengths=lengths, config=self.config)
-        likeliest, tokens = highest(log_probs, self.config.top_k or log_probs.shape[1])
-        cumulative = (likeliest / self.config.temperature).softmax(-1, dtype=torch.float64).cumsum(-1)
+        """Draw from the top_k tokens by inverting the cumulative distribution at a uniform random number."""
+        log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=self.config)
+        best, tokens = stable_topk(log_probs, self.config.top_k or log_probs.shape[1])
+        cumulative = (best / self.config.temperature).softmax(-1, dtype=torch.float64).cumsum(-1)
+        # the last sum may be off 1 by rounding: draw from [0, that sum)
         drawn = uniform(self.seeds, lengths)[:, None] * cumulative[:, -1:]
-        places = torch.searchsorted(cumulative, drawn, right=True).clamp_(max=cumulative.shape[1] - 1)
-        must_end = lengths >= self.limits
-        chosen = torch.where(must_end, EOS, tokens.gather(1, places)[:, 0])
-        return torch.where(must_end, end[:, 0], likeliest.gather(1, places)[:, 0]), chosen
+        ranks = torch.searchsorted(cumulative, drawn, right=True).clamp_(max=cumulative.shape[1] - 1)
+        at_limit = lengths >= self.limits
+        chosen = torch.where(at_limit, EOS, tokens.gather(1, ranks)[:, 0])
+        return torch.where(at_limit, eos_log_probs[:, 0], best.gather(1, ranks)[:, 0]), chosen
 
 
 def uniform(seeds: Tensor, numbers: Tensor) -> Tensor:
@@ -120,13 +128,14 @@ def uniform(seeds: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """To the right, zeros coming in on the left."""
+    """Logical shift to the right: int64's own repeats the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _signed(constant: int) -> int:
+    """The int64 with the bits of a uint64 above 2**63."""
     return constant - (1 << 64)
 
 
-def _seed(seed: int, sentence: Sequence[int]) -> int:
-    return int.from_bytes(blake2b(repr((seed, *sentence)).encode(), digest_size=8).digest(), "big", signed=True)
+def _sentence_seed(seed: int, source: Sequence[int]) -> int:
+    return int.from_bytes(blake2b(repr((seed, *source)).encode(), digest_size=8).digest(), "big", signed=True)

@@ -1,7 +1,8 @@
-"""The engine of this package: our own models, driven by our own searches.
+"""The engine of this package: our models, driven by our searches.
 
-Sentences are taken longest first, as many at a time as the budget allows. Those that are done leave, and others take
-their places, so that batches stay full until nothing waits any more.
+search_batch() is the whole of decoding in a dozen lines. NativeEngine finds the same hypotheses and keeps the device
+busy: it takes sentences longest first, as many at a time as batch_tokens allows; those that are done leave, and waiting
+ones take their rows, so that batches stay full until the queue is empty.
 """
 
 from __future__ import annotations
@@ -11,29 +12,60 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from translate.batch import Tokens
 from translate.decoding.beam import BeamSearch
-from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, check_batching, length_limits
+from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.greedy import GreedySearch, SamplingSearch
+from translate.decoding.half_weights import with_half_weights
 from translate.decoding.search import Search
-from translate.decoding.workers import Found, Queue, Report, work_in_processes, worthwhile_workers
+from translate.decoding.workers import Found, Queue, Report, num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
-from translate.models.half_weights import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import EOS
 
-# Sentences that are done stay until they are this share of the batch: their rows cost time, and so does moving
-# what is kept of the others.
-_LEAVING_SHARE = 1 / 8
-_STEPS_BETWEEN_CHECKS = 4  # on a GPU, which must not wait for every answer
+# Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
+# of the others.
+_LEAVING_FRACTION = 1 / 8
+_STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
 _AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+
+# adding one is one class, one line here, and one YAML in configs/search
+SEARCHES: dict[SearchMethod, type[Search]] = {
+    SearchMethod.beam: BeamSearch,
+    SearchMethod.greedy: GreedySearch,
+    SearchMethod.sampling: SamplingSearch,
+}
+
+
+@torch.inference_mode()
+def search_batch(model: Seq2Seq, sentences: Sequence[Sentence], config: SearchConfig) -> list[list[Hypothesis]]:
+    """Translate one batch, on the CPU: the reference that NativeEngine must equal.
+
+    sentences are source tokens without EOS; returns the n_best hypotheses of each, best first.
+    """
+    sources = [[*sentence, EOS] for sentence in sentences]
+    limits = _limits(sources, config, model.max_length)
+    search = SEARCHES[config.method].start(sources, limits, config)
+    state = model.start(model.encode(Tokens.pad(sources)))
+    while not search.done.all():
+        logits, state = model.step(search.last_tokens, state)
+        search, parents = search.advance(logits)
+        if parents is not None:  # greedy search and sampling never reorder
+            state = state.reorder(parents)
+    return search.hypotheses()
+
+
+def _limits(sources: Sequence[Sequence[int]], config: SearchConfig, max_length: int) -> Tensor:
+    """(B,): most tokens of a hypothesis of each source sentence, EOS counted in both."""
+    return torch.tensor(length_limits([len(source) for source in sources], config, max_length)) + 1
 
 
 @dataclass(kw_only=True, eq=False)
 class NativeEngine:
-    """A model on its device, and how many sentences it translates at a time.
+    """A model on its device, and the size of the batches that it translates.
 
     batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses. 0: 1,024 on a
                      CPU, where more is no faster and takes more memory, 4,096 on a GPU
@@ -51,10 +83,10 @@ class NativeEngine:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        check_batching(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences, workers=self.workers)
+        assert min(self.batch_tokens, self.batch_sentences, self.workers) >= 0, "DecodingConfig.check() was not called"
         self.batch_tokens = self.batch_tokens or _BATCH_TOKENS[self.device.type]
         self.precision = decoding_precision(self.precision, capabilities(self.device))
-        self._half: tuple[list[int], Seq2Seq] | None = None
+        self._half_model: tuple[list[int], Seq2Seq] | None = None  # with the versions of the weights it was made from
 
     @property
     def max_length(self) -> int:
@@ -63,56 +95,58 @@ class NativeEngine:
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:
-        """The n_best hypotheses of each sentence, best first."""
+        """The n_best hypotheses of each sentence, best first.
+
+        progress is called with the fraction of sentences that are done. Raises DivergedError where the model's scores
+        are not finite.
+        """
+        # Longest first: neighbours are about equally long, which saves padding, and the last batches are short, so that
+        # workers finish together.
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]), reverse=True)
-        longest_first = [sentences[index] for index in order]
         found: dict[int, list[Hypothesis]] = {}
 
-        def report(some: Found) -> None:
-            found.update((order[place], hypotheses) for place, hypotheses in some)
+        def report(finished: Found) -> None:
+            found.update((order[rank], hypotheses) for rank, hypotheses in finished)
             if progress:
                 progress(len(found) / len(sentences))
 
-        if self.model.training:  # a fused optimizer changes weights without counting it in their version
-            self._half = None
         exact = self.device.type == "cuda" and self.precision is Precision.fp32
-        with _evaluating(self.model), without_tf32() if exact else nullcontext():
-            self._share_out(longest_first, config, report)
+        with evaluation_mode(self.model) as was_training, without_tf32() if exact else nullcontext():
+            if was_training:  # a fused optimizer changes weights without counting it in their version
+                self._half_model = None
+            self._search([sentences[index] for index in order], config, report)
         return [found[index] for index in range(len(sentences))]
 
-    def _share_out(self, sentences: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
-        workers = worthwhile_workers(self.workers, len(sentences)) if self.device.type == "cpu" else 1
-        share = -(-len(sentences) // workers)
-        work = _Work(
-            model=self._fastest_model(),
+    def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
+        """Translate sentences in this process, or share them among several where that is faster."""
+        workers = num_useful_workers(self.workers, len(longest_first)) if self.device.type == "cpu" else 1
+        share = -(-len(longest_first) // workers)
+        uses_autocast = self.device.type == "cuda" or self.precision is Precision.bf16
+        uses_half_weights = self.precision is Precision.fp16 and not uses_autocast
+        job = DecodingJob(
+            model=self._model_with_half_weights() if uses_half_weights else self.model,
             device=self.device,
-            autocast=_AUTOCAST.get(self.precision) if self._uses_autocast else None,
-            sentences=sentences,
+            autocast=_AUTOCAST.get(self.precision) if uses_autocast else None,
+            sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,
             batch_sentences=min(self.batch_sentences or share, share),
         )
         if workers == 1:
-            work.do(Queue(len(sentences)), report)
+            job.run(Queue(len(longest_first)), report)
         else:
-            work_in_processes(work.do, len(sentences), workers, report)
+            run_in_processes(job.run, len(longest_first), workers, report)
 
-    @property
-    def _uses_autocast(self) -> bool:
-        return self.device.type == "cuda" or self.precision is Precision.bf16
-
-    def _fastest_model(self) -> Seq2Seq:
-        """The model, or its copy with half weights, made again when the model has changed: it may be in training."""
-        if self.precision is not Precision.fp16 or self._uses_autocast:
-            return self.model
+    def _model_with_half_weights(self) -> Seq2Seq:
+        """Copy of the model with half weights; made again when the model has changed, since it may be in training."""
         versions = [parameter._version for parameter in self.model.parameters()]
-        if self._half is None or self._half[0] != versions:
-            self._half = versions, with_half_weights(self.model)
-        return self._half[1]
+        if self._half_model is None or self._half_model[0] != versions:
+            self._half_model = versions, with_half_weights(self.model)
+        return self._half_model[1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Work:
+class DecodingJob:
     """Sentences to translate, longest first, and all that a process needs for it."""
 
     model: Seq2Seq
@@ -124,45 +158,48 @@ class _Work:
     batch_sentences: int
 
     @torch.inference_mode()
-    def do(self, queue: Queue, report: Report) -> None:
-        """Translate what can be taken from the queue: places in the order of sentences."""
+    def run(self, queue: Queue, report: Report) -> None:
+        """Translate sentences from the queue, which holds their indices, until it is empty."""
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            batch = self._begin(queue, living=[], leaving=0)
+            batch = self._start_sentences(queue, active=[], num_finished=0)
             while batch is not None:
-                leaving = self._step_until_some_leave(batch)
-                report(list(zip([batch.places[row] for row in leaving], batch.search.collect(leaving), strict=True)))
-                staying = sorted(set(range(len(batch.places))) - set(leaving))
-                new = self._begin(queue, living=[batch.places[row] for row in staying], leaving=len(leaving))
-                batch = batch.exchange(leaving, staying, new)
+                finished = self._step_until_some_finish(batch)
+                active = sorted(set(range(len(batch.indices))) - set(finished))
+                report(batch.results(finished))
+                # at least one sentence leaves in each round, so the loop ends
+                new = self._start_sentences(
+                    queue, active=[batch.indices[row] for row in active], num_finished=len(finished)
+                )
+                batch = batch.refill(finished, active, new)
 
-    def _begin(self, queue: Queue, *, living: Sequence[int], leaving: int) -> _UnderWay | None:
-        """Further sentences, as many as there is room for beside the living ones, with their first tokens.
+    def _start_sentences(self, queue: Queue, *, active: Sequence[int], num_finished: int) -> ActiveBatch | None:
+        """Take sentences from the queue and read their first token; None if there are none, or no room for them.
 
-        At the first token all hypotheses of a sentence would be the same: there is one then.
+        The first step is theirs alone: all hypotheses of a sentence are equal there, so each has only one.
         """
-
-        def free(first: int) -> int:
-            longest = max(len(self.sentences[place]) for place in [first, *living]) + 1
-            room = max(1, self.batch_tokens // longest)
-            count = min(room, self.batch_sentences) - len(living)
-            # taking over places costs less than growing by a few
-            return leaving if leaving < count < 2 * leaving else count
-
-        places = queue.take(free)
-        if not places:
+        indices = queue.take(self._room(queue.next_index, active=active, num_finished=num_finished))
+        if not indices:
             return None
-        chosen = [[*self.sentences[place], EOS] for place in places]
-        limits = length_limits([len(sentence) for sentence in chosen], self.config, self.model.max_length)
-        limit = torch.tensor(limits, device=self.device) + 1
-        search = SEARCHES[self.config.method].start(chosen, limit, self.config)
-        state = self.model.start(self.model.encode(Tokens.pad(chosen).to(self.device)))
-        new = _UnderWay(state, search, places)
+        sources = [[*self.sentences[index], EOS] for index in indices]
+        limits = _limits(sources, self.config, self.model.max_length).to(self.device)
+        search = SEARCHES[self.config.method].start(sources, limits, self.config)
+        state = self.model.start(self.model.encode(Tokens.pad(sources).to(self.device)))
+        new = ActiveBatch(state, search, indices)
         new.step(self.model)
         return new
 
-    def _step_until_some_leave(self, batch: _UnderWay) -> list[int]:
-        """The rows that are done, once they are enough to be worth the move."""
-        enough = max(1, len(batch.places) * _LEAVING_SHARE)
+    def _room(self, next_index: int, *, active: Sequence[int], num_finished: int) -> int:
+        """Number of sentences, from next_index on, that fit into the batch beside the active ones."""
+        if next_index == len(self.sentences):
+            return 0
+        longest = max(len(self.sentences[index]) for index in [next_index, *active]) + 1
+        room = min(max(1, self.batch_tokens // longest), self.batch_sentences) - len(active)
+        # writing over the rows of the finished ones costs less than copying the batch to add a few more
+        return num_finished if num_finished < room < 2 * num_finished else room
+
+    def _step_until_some_finish(self, batch: ActiveBatch) -> list[int]:
+        """Rows of the finished sentences, once they are enough to be worth the move."""
+        enough = max(1, len(batch.indices) * _LEAVING_FRACTION)
         while True:
             for _ in range(_STEPS_BETWEEN_CHECKS if self.device.type == "cuda" else 1):
                 batch.step(self.model)
@@ -172,51 +209,52 @@ class _Work:
 
 
 @dataclass(eq=False)
-class _UnderWay:
-    """Sentences being translated: what the model and the search remember of them, and which they are."""
+class ActiveBatch:
+    """Sentences in translation: the state of the model, the search, and the index of the sentence in each row."""
 
     state: State
     search: Search
-    places: list[int]
+    indices: list[int]
 
     def step(self, model: Seq2Seq) -> None:
+        """Read one more token of every hypothesis, as the loop of search_batch does."""
         logits, self.state = model.step(self.search.last_tokens, self.state)
-        self.search, parents = self.search.extend(logits)
+        self.search, parents = self.search.advance(logits)
         if parents is not None:
             self.state = self.state.reorder(parents)
 
-    def exchange(self, leaving: Sequence[int], staying: Sequence[int], new: _UnderWay | None) -> _UnderWay | None:
-        """Without the leaving rows, and with the new ones: in their places if they are as many."""
-        if not staying:
+    def results(self, finished: Sequence[int]) -> Found:
+        """Sentence index and hypotheses of the finished rows."""
+        hypotheses = self.search.select(self._rows(finished)).hypotheses()
+        return list(zip([self.indices[row] for row in finished], hypotheses, strict=True))
+
+    def refill(self, finished: Sequence[int], active: Sequence[int], new: ActiveBatch | None) -> ActiveBatch | None:
+        """Drop the finished rows and add new sentences: in those rows if they are as many, else after the others."""
+        if not active:
             return new
-        if new is not None and len(new.places) == len(leaving):
-            rows = torch.tensor(leaving, device=self.search.done.device)
-            taken_over = dict(zip(leaving, new.places, strict=True))
-            places = [taken_over.get(row, place) for row, place in enumerate(self.places)]
-            return _UnderWay(self.state.replace(rows, new.state), self.search.replace(rows, new.search), places)
-        rows = torch.tensor(staying, device=self.search.done.device)
-        kept = _UnderWay(self.state.keep(rows), self.search.keep(rows), [self.places[row] for row in staying])
+        if new is not None and len(new.indices) == len(finished):
+            rows = self._rows(finished)
+            replaced = dict(zip(finished, new.indices, strict=True))
+            indices = [replaced.get(row, index) for row, index in enumerate(self.indices)]
+            return ActiveBatch(self.state.replace(rows, new.state), self.search.replace(rows, new.search), indices)
+        rows = self._rows(active)
+        kept = ActiveBatch(self.state.select(rows), self.search.select(rows), [self.indices[row] for row in active])
         if new is None:
             return kept
-        return _UnderWay(kept.state.join(new.state), kept.search.join(new.search), kept.places + new.places)
+        return ActiveBatch(kept.state.concat(new.state), kept.search.concat(new.search), kept.indices + new.indices)
+
+    def _rows(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor(rows, device=self.search.done.device)
 
 
 @contextmanager
-def _evaluating(model: Seq2Seq) -> Iterator[None]:
-    """Without dropout; what was being trained goes on being trained afterwards."""
-    training = model.training
-    if training:  # to tell all modules takes as long as a step of a search
+def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
+    """Switch dropout off, and on again on exit if the model was in training, which is yielded."""
+    was_training = model.training
+    if was_training:  # eval() on all modules takes as long as a step of a search
         model.eval()
     try:
-        yield
+        yield was_training
     finally:
-        if training:
+        if was_training:
             model.train()
-
-
-# adding one is one class, one line here, and one YAML in configs/search
-SEARCHES: dict[SearchMethod, type[Search]] = {
-    SearchMethod.beam: BeamSearch,
-    SearchMethod.greedy: GreedySearch,
-    SearchMethod.sampling: SamplingSearch,
-}

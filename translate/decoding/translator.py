@@ -1,4 +1,4 @@
-"""Lines of text in, as many translations out, in order: what validation, tests and users decode with."""
+"""Lines of text in, as many translations out, in order: used by validation, the final test and all commands alike."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.errors import UserError
 from translate.tags import Tagging
-from translate.target_unicode import TargetUnicode
 from translate.text import normalise
-
-WINDOW = 2000  # lines that are read, sorted by length and translated together
+from translate.tokenizer import Tokenizer
+from translate.unicode_form import TargetUnicode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,42 +60,30 @@ NO_ALTERNATIVE = ("", -math.inf)
 BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, target_tokens=0, segments=0)
 
 
-class SourceAndTarget(Protocol):
-    """The part of a tokenizer that a translator needs; text_form is the version of normalise() that its model reads."""
-
-    @property
-    def text_form(self) -> int: ...
-
-    def encode_source(self, lines: Sequence[str], *, tag: str | None = None) -> list[list[int]]: ...
-
-    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]: ...
-
-
 class Translator:
-    """An engine with the tokenizer of its model and one search.
+    """An engine with the tokenizer of its model and one search, whose values have been checked.
 
     splitting  which lines are translated in parts; None: only those too long for the model
     written    Unicode form of translations; None: NFC
     tagging    tags of the source lines; None: none
+    manifest   of the model
     splits     counts of all lines translated so far
 
-    Raises UserError for a search that the engine cannot do.
+    Raises UserError for lengths that the model cannot write.
     """
 
     def __init__(
         self,
         engine: Engine,
-        tokenizer: SourceAndTarget,
+        tokenizer: Tokenizer,
         search: SearchConfig,
         *,
         max_source_length: int = 0,
         splitting: Splitting | None = None,
         written: TargetUnicode | None = None,
         tagging: Tagging | None = None,
+        manifest: Mapping[str, Any] | None = None,
     ):
-        search.check()
-        if max_source_length < 0:
-            raise UserError(f"max_source_length ({max_source_length}) must not be negative; 0: the model's own")
         if search.min_length > engine.max_length:
             raise UserError(
                 f"search.min_length ({search.min_length}): the model writes at most {engine.max_length} tokens"
@@ -108,13 +95,14 @@ class Translator:
         self.max_source_length = min(max_source_length or engine.max_length, engine.max_length)
         self.splitting = splitting or Splitting()
         self.tagging = tagging or Tagging()
+        self.manifest = manifest or {}
         self.splits = Splits()
 
     @classmethod
     def of_model(
         cls,
         engine: Engine,
-        tokenizer: SourceAndTarget,
+        tokenizer: Tokenizer,
         search: SearchConfig,
         manifest: Mapping[str, Any],
         *,
@@ -122,9 +110,9 @@ class Translator:
         split: Split = Split.auto,
         max_source_length: int = 0,
     ) -> Translator:
-        """A translator that splits lines and writes translations as the model's manifest says.
+        """Translator that splits lines and writes translations as the model's manifest says.
 
-        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest and as Translator does.
+        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and as Translator does.
         """
         return cls(
             engine,
@@ -134,19 +122,24 @@ class Translator:
             splitting=Splitting.of_model(manifest, split),
             written=TargetUnicode.of_manifest(manifest),
             tagging=tagging,
+            manifest=manifest,
         )
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
-        progress is called now and then with the share of sentences that are done.
+        progress is called now and then with the fraction of sentences that are done.
         """
+        # 1. Normalise and encode the lines; split those that the model cannot read whole.
         line_segments = self.split(lines)
-        wanted = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
-        found = dict(zip(wanted, self.engine.search(wanted, self.search, progress=progress), strict=True))
+        # 2. Search for translations of all distinct segments.
+        sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
+        found = dict(zip(sentences, self.engine.search(sentences, self.search, progress=progress), strict=True))
+        # 3. Decode all hypotheses to text in one call, and join those of each line.
         texts = self._texts(found)
         translations = [
-            _assemble(segments, found, texts, self.written, n_best=self.search.n_best) for segments in line_segments
+            _join_segments(segments, found, texts, self.written, n_best=self.search.n_best)
+            for segments in line_segments
         ]
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
@@ -159,9 +152,10 @@ class Translator:
         return [self._segments(line, tokens) if tokens else [] for line, tokens in zip(lines, encoded, strict=True)]
 
     def _segments(self, line: str, tokens: list[int]) -> list[Segment]:
+        """Segments of a normalised line that has these tokens."""
         tag, text = self.tagging.split(line)
         encode: Encode = self.tokenizer.encode_source
-        if self.tagging.known:  # a tag's characters at the beginning of a later part are text
+        if self.tagging.known:  # later parts have the line's tag; a tag's characters in front of their text are text
             encode = partial(self.tokenizer.encode_source, tag=tag)
         return split_line(
             text.strip(), tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting
@@ -179,12 +173,13 @@ class Translator:
         return f"{splits.split:,} of {splits.lines:,} lines had {more}: translated in {splits.parts:,} parts"
 
     def _texts(self, found: dict[Sentence, list[Hypothesis]]) -> dict[Sentence, list[str]]:
-        every = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
-        texts = iter(self.tokenizer.decode_target(every))
+        """The text of each sentence's hypotheses, in their order."""
+        tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
+        texts = iter(self.tokenizer.decode_target(tokens))
         return {sentence: list(islice(texts, len(hypotheses))) for sentence, hypotheses in found.items()}
 
 
-def _assemble(
+def _join_segments(
     segments: list[Segment],
     found: dict[Sentence, list[Hypothesis]],
     texts: dict[Sentence, list[str]],
@@ -197,13 +192,15 @@ def _assemble(
         return replace(BLANK, n_best=BLANK.n_best * n_best)
     sentences = [tuple(segment.tokens) for segment in segments]
     alternatives = []
-    for place in range(max(len(found[sentence]) for sentence in sentences)):
-        places = [min(place, len(found[sentence]) - 1) for sentence in sentences]
-        parts = [found[sentence][own] for sentence, own in zip(sentences, places, strict=True)]
+    for k in range(max(len(found[sentence]) for sentence in sentences)):
+        ranks = [min(k, len(found[sentence]) - 1) for sentence in sentences]
+        parts = [found[sentence][rank] for sentence, rank in zip(sentences, ranks, strict=True)]
+        # scores are means over tokens: weight each by its tokens, EOS counted
         weights = [len(part.tokens) + 1 for part in parts]
         score = sum(part.score * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
-        joined = [texts[sentence][own] for sentence, own in zip(sentences, places, strict=True)]
+        joined = [texts[sentence][rank] for sentence, rank in zip(sentences, ranks, strict=True)]
         alternatives.append((written.write(join_translations(joined, segments)), score))
+    # an n-best list has n lines for every sentence, also where the search found fewer
     alternatives += [NO_ALTERNATIVE] * (n_best - len(alternatives))
     return Translation(
         text=alternatives[0][0],

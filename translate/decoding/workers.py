@@ -1,7 +1,7 @@
-"""Several processes that translate together: each takes sentences from one queue and reports what it found.
+"""Processes that translate together: each takes sentences from one queue and reports its hypotheses to the parent.
 
-They are forked when there is work, with the model as it is then, and end with it. One thread each: two matrix products
-side by side take less time than the same two one after the other, each split over two threads.
+They are forked when there is work, with the model as it is then, and end with it. Each has one thread: two matrix
+products side by side take less time than the same two one after the other, each split over two threads.
 """
 
 from __future__ import annotations
@@ -22,40 +22,42 @@ import torch
 from translate.decoding.config import Hypothesis
 from translate.errors import UserError
 
-Found = list[tuple[int, list[Hypothesis]]]
+Found = list[tuple[int, list[Hypothesis]]]  # index of a sentence, its hypotheses
 Report = Callable[[Found], None]
 
-_FEWEST_SENTENCES = 16  # of each worker: fewer are done before another process has begun
+_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started
 
 
 @dataclass
 class Queue:
-    """The numbers 0 to size - 1, each taken once, by whichever process comes first."""
+    """The numbers 0 to size - 1, each taken once, by the first process that asks."""
 
     size: int
     counter: Any = field(default_factory=lambda: SimpleNamespace(value=0))
     lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
-    def take(self, count_from: Callable[[int], int]) -> list[int]:
-        """The next ones, as many as count_from(the first of them) says, while there are any."""
+    @property
+    def next_index(self) -> int:
+        """The next number, or size if all are taken; until take() is called another process may have taken it."""
+        return int(self.counter.value)
+
+    def take(self, count: int) -> list[int]:
+        """The next numbers, at most `count`."""
         with self.lock:
             first = self.counter.value
-            if first == self.size:
-                return []
-            stop = min(first + max(0, count_from(first)), self.size)
-            self.counter.value = stop
-            return list(range(first, stop))
+            self.counter.value = min(first + max(0, count), self.size)
+            return list(range(first, self.counter.value))
 
 
-def worthwhile_workers(wished: int, num_sentences: int) -> int:
-    """How many processes to share so many sentences among; wished 0: one for every thread that PyTorch has."""
+def num_useful_workers(requested: int, num_sentences: int) -> int:
+    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
     if not sys.platform.startswith("linux"):
-        return 1  # elsewhere a forked process cannot go on computing
-    return max(1, min(wished or torch.get_num_threads(), num_sentences // _FEWEST_SENTENCES))
+        return 1  # elsewhere a forked process cannot continue to compute
+    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
 
 
-def work_in_processes(work: Callable[[Queue, Report], None], size: int, workers: int, report: Report) -> None:
-    """Let several processes work off one queue; what they report is reported here.
+def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: int, report: Report) -> None:
+    """Run work in several processes that share one queue; what they report is passed to report() in this process.
 
     An error in one of them is raised here, and ends the others.
     """
@@ -69,7 +71,7 @@ def work_in_processes(work: Callable[[Queue, Report], None], size: int, workers:
             reader, writer = context.Pipe(duplex=False)
             process = context.Process(target=_run, args=(work, queue, writer, [*readers, reader]), daemon=True)
             process.start()
-            writer.close()  # no later process has it: the end of this one is the end of its pipe
+            writer.close()  # later processes must not inherit it: the end of this one closes its pipe
             processes.append(process)
             readers.append(reader)
         _receive(list(readers), report)
@@ -84,9 +86,9 @@ def work_in_processes(work: Callable[[Queue, Report], None], size: int, workers:
 def _run(
     work: Callable[[Queue, Report], None], queue: Queue, writer: Connection, readers: Sequence[Connection]
 ) -> None:
-    """What a worker does; an interruption is for the parent to handle."""
+    """Body of a worker process; an interruption is for the parent to handle."""
     for reader in readers:
-        reader.close()  # so that a parent that was killed leaves nobody to report to, which ends this process as well
+        reader.close()  # if the parent is killed, no reader is left, and the next report ends this process as well
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
@@ -99,6 +101,7 @@ def _run(
 
 
 def _receive(readers: list[Connection], report: Report) -> None:
+    """Pass on reports until every worker has sent None. Raises the error of a worker, UserError for a killed one."""
     while readers:
         for reader in wait(readers):
             assert isinstance(reader, Connection)

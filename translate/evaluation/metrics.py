@@ -1,107 +1,179 @@
-"""BLEU, chrF and TER as sacreBLEU defines them, and others, each with the signature that makes it comparable.
+"""Metrics of a corpus, each with the signature that makes its scores comparable.
 
 BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
 from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints.
+
+Of other tasks than translation: ROUGE of summaries, Lin 2004, as the rouge-score package counts it; exact match and F1
+of answers, Rajpurkar et al. 2016, section 6.1, where the best of several right answers, separated by TAB, counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from shlex import quote
 from typing import Any
 from unicodedata import is_normalized, normalize
 
 import numpy as np
-from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from translate.errors import UserError
-from translate.evaluation.task_metrics import LineScorer, exact_match, rouge, rouge_signature, squad_signature, token_f1
+from translate.errors import UserError, import_extra
+from translate.evaluation.scores import (
+    MIN_RESAMPLES,
+    RESAMPLES,
+    Lines,
+    Metric,
+    MetricName,
+    Score,
+    Scores,
+    Statistics,
+    confidence_interval,
+    paired_p_value,
+)
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
-RESAMPLES = 1000  # by default
-MIN_RESAMPLES = 100  # fewer say nothing about the tails: the least p of 99 is 0.01
-SEED = 12345  # sacreBLEU's own, so that the intervals are those of `sacrebleu --confidence`
-Statistics = NDArray[np.float32]
-Compute = Callable[[Statistics], float]
+SACREBLEU = (MetricName.bleu, MetricName.chrf, MetricName.ter)
 
 
-def confidence_interval(statistics: Statistics, compute: Compute, *, resamples: int) -> float:
-    """Half the width of a score's 95 % confidence interval."""
-    assert resamples >= MIN_RESAMPLES
-    scores = sorted(compute(statistics[chosen].sum(0)) for chosen in _resamples(len(statistics), resamples))
-    tail = resamples // 40
-    return (scores[-1 - tail] - scores[tail]) / 2
+class SacreBleuMetric(Metric):
+    """A metric of sacreBLEU's, which make_scorer makes for a tokenizer of BLEU."""
+
+    def __init__(self, make_scorer: Callable[[str], Any], *, higher_is_better: bool = True) -> None:
+        self.make_scorer = make_scorer
+        self.higher_is_better = higher_is_better
+
+    def score(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str, resamples: int) -> Score:
+        scorer = self.make_scorer(tokenize)
+        result = scorer.corpus_score(hypotheses, references)
+        interval = None
+        if resamples:
+            statistics = self.statistics(hypotheses, references, tokenize=tokenize)
+            interval = confidence_interval(statistics, resamples=resamples)
+        is_bleu = isinstance(scorer, BLEU)
+        return Score(
+            name=result.name,
+            value=result.score,
+            interval=interval,
+            signature=str(scorer.get_signature()),
+            details={"brevity_penalty": result.bp, "length_ratio": result.ratio} if is_bleu else {},
+        )
+
+    def statistics(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str) -> Statistics:
+        # no public method returns counts by sentence; these two are what sacreBLEU's own significance tests call, and
+        # what each of its metrics implements
+        scorer = self.make_scorer(tokenize)
+        counts = np.array(scorer._extract_corpus_statistics(hypotheses, references), dtype=np.float32)
+        return Statistics(counts, lambda total: float(scorer._compute_score_from_stats(total).score))
 
 
-def paired_p_value(first: Statistics, second: Statistics, compute: Compute, *, resamples: int) -> float:
-    """Two-sided p-value of the difference between two systems, by paired bootstrap.
+class LineMetric(Metric):
+    """The mean over lines of a function of hypothesis and reference, in percent; the best reference counts."""
 
-    Both are resampled alike; the differences, less their mean, are the distribution of differences under the null
-    hypothesis (Riezler and Maxwell 2005). Equal systems have p = 1.
+    def __init__(
+        self, name: str, of_line: LineScorer, signature: Callable[[int], str], *, has_alternatives: bool = False
+    ) -> None:
+        self.name = name
+        self.of_line = of_line
+        self.signature = signature  # of the number of references
+        self.has_alternatives = has_alternatives
+
+    def score(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str, resamples: int) -> Score:
+        statistics = self.statistics(hypotheses, references, tokenize=tokenize)
+        return Score(
+            name=self.name,
+            value=100 * float(statistics.counts[:, 0].mean(dtype=np.float64)),
+            interval=confidence_interval(statistics, resamples=resamples) if resamples else None,
+            signature=self.signature(len(references)),
+        )
+
+    def statistics(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str) -> Statistics:
+        # value of the line and 1: the quotient of their sums is the mean
+        values = [
+            [max(self.of_line(hypothesis, line) for line in lines), 1.0]
+            for hypothesis, *lines in zip(hypotheses, *references, strict=True)
+        ]
+        return Statistics(np.array(values, dtype=np.float32), lambda total: 100 * float(total[0] / total[1]))
+
+
+def _ter(tokenize: str) -> TER:
+    without_spaces = tokenize in WITHOUT_SPACES
+    return TER(normalized=without_spaces, asian_support=without_spaces)
+
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+LineScorer = Callable[[str, str], float]  # (hypothesis, reference) -> 0 to 1
+
+
+def exact_match(hypothesis: str, reference: str) -> float:
+    """1 if both have the same words, regardless of case, punctuation and articles; 0 otherwise."""
+    return max(float(_words(hypothesis) == _words(answer)) for answer in reference.split("\t"))
+
+
+def token_f1(hypothesis: str, reference: str) -> float:
+    """Harmonic mean of precision and recall of the words in common; 1 for two empty answers."""
+    return max(_f1(_words(hypothesis), _words(answer)) for answer in reference.split("\t"))
+
+
+def rouge(kind: str) -> LineScorer:
+    """F-measure of rouge1, rouge2 or rougeL, of words without their endings (Porter's stemmer).
+
+    The function that is returned raises UserError where the package is missing.
     """
-    assert resamples >= MIN_RESAMPLES
-    observed = compute(first.sum(0)) - compute(second.sum(0))
-    found = np.array(
-        [compute(first[chosen].sum(0)) - compute(second[chosen].sum(0)) for chosen in _resamples(len(first), resamples)]
-    )
-    by_chance = np.abs(found - found.mean()) >= abs(observed)
-    return float((by_chance.sum() + 1) / (resamples + 1))
+    return lambda hypothesis, reference: float(_rouge_scorer().score(reference, hypothesis)[kind].fmeasure)
 
 
-def _resamples(sentences: int, count: int) -> Iterator[NDArray[np.int64]]:
-    random = np.random.default_rng(SEED)
-    return (random.choice(sentences, size=sentences, replace=True) for _ in range(count))
+def squad_signature(num_references: int) -> str:
+    """Signature of exact match and F1, in sacreBLEU's form."""
+    return "squad:1.1" if num_references == 1 else f"nrefs:{num_references}|squad:1.1"
 
 
-class Metric(StrEnum):
-    bleu = "bleu"
-    chrf = "chrf"
-    ter = "ter"
-    rouge1 = "rouge1"
-    rouge2 = "rouge2"
-    rougeL = "rougeL"  # noqa: N815 - what everybody calls it
-    exact_match = "exact_match"
-    f1 = "f1"
+def rouge_signature(num_references: int) -> str:
+    """Signature of ROUGE, in sacreBLEU's form."""
+    return f"nrefs:{num_references}|stemmer:porter|version:rouge-score {version('rouge-score')}"
 
 
-SACREBLEU = (Metric.bleu, Metric.chrf, Metric.ter)
-ERRORS = (Metric.ter,)  # of which less is better
-ANSWERS = (Metric.exact_match, Metric.f1)  # of which a reference may have several, separated by TAB
+@cache
+def _rouge_scorer() -> Any:
+    scoring = import_extra("rouge_score.rouge_scorer", extra="rouge", purpose="ROUGE")
+    return scoring.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """A corpus's score.
-
-    name       as it is printed: BLEU, chrF2, TER, ROUGE-1, …
-    value      0 to 100; more is better, except for TER, an error rate in percent
-    interval   half the width of its 95 % confidence interval; None if there was no bootstrap
-    signature  how it was computed
-    details    of BLEU: brevity_penalty, and length_ratio (tokens of hypotheses / of references)
-    """
-
-    name: str
-    value: float
-    signature: str
-    interval: float | None = None
-    details: dict[str, float] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        spread = "" if self.interval is None else f" ± {self.interval:.1f}"
-        return f"{self.name} = {self.value:.1f}{spread}  {self.signature}"
+def _words(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
 
 
-Scores = dict[Metric, Score]
+def _f1(hypothesis: Sequence[str], answer: Sequence[str]) -> float:
+    if not hypothesis or not answer:
+        return float(hypothesis == answer)
+    in_common = (Counter(hypothesis) & Counter(answer)).total()
+    return 2 * in_common / (len(hypothesis) + len(answer))
+
+
+METRICS: dict[MetricName, Metric] = {
+    # force: no warning about tokenized text, which is nothing a user of this application can change
+    MetricName.bleu: SacreBleuMetric(lambda tokenize: BLEU(tokenize=tokenize, force=True)),
+    MetricName.chrf: SacreBleuMetric(lambda tokenize: CHRF()),
+    MetricName.ter: SacreBleuMetric(_ter, higher_is_better=False),
+    MetricName.rouge1: LineMetric("ROUGE-1", rouge("rouge1"), rouge_signature),
+    MetricName.rouge2: LineMetric("ROUGE-2", rouge("rouge2"), rouge_signature),
+    MetricName.rougeL: LineMetric("ROUGE-L", rouge("rougeL"), rouge_signature),
+    MetricName.exact_match: LineMetric("EM", exact_match, squad_signature, has_alternatives=True),
+    MetricName.f1: LineMetric("F1", token_f1, squad_signature, has_alternatives=True),
+}
 
 
 def score(
-    hypotheses: Sequence[str],
-    references: Sequence[Sequence[str]],
+    hypotheses: Lines,
+    references: Sequence[Lines],
     *,
-    metrics: Sequence[Metric] = (Metric.bleu, Metric.chrf, Metric.ter),
+    metrics: Sequence[MetricName] = SACREBLEU,
     tokenize: str = DEFAULT_TOKENIZER,
     bootstrap: int = 0,
 ) -> Scores:
@@ -121,7 +193,11 @@ def score(
         if len(hypotheses) != len(reference):
             raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(reference):,} references")
     hypotheses, references = _stripped(hypotheses), [_stripped(reference) for reference in references]
-    return {metric: _score(metric, hypotheses, references, tokenize, bootstrap) for metric in metrics}
+    resamples = bootstrap if bootstrap >= MIN_RESAMPLES else 0
+    return {
+        metric: METRICS[metric].score(hypotheses, references, tokenize=tokenize, resamples=resamples)
+        for metric in metrics
+    }
 
 
 def check_bootstrap(resamples: int) -> None:
@@ -130,19 +206,36 @@ def check_bootstrap(resamples: int) -> None:
         raise UserError(f"bootstrap ({resamples}) must not be negative; 0: no confidence intervals")
 
 
-def command(metrics: Sequence[Metric], tokenize: str, *, references: Sequence[str], hypotheses: str) -> str:
+def p_value(
+    metric: MetricName,
+    hypotheses: Lines,
+    baseline: Lines,
+    references: Sequence[Lines],
+    *,
+    tokenize: str = DEFAULT_TOKENIZER,
+    resamples: int = RESAMPLES,
+) -> float:
+    """p-value of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
+    references = [_stripped(reference) for reference in references]
+    systems = [
+        METRICS[metric].statistics(_stripped(side), references, tokenize=tokenize) for side in (hypotheses, baseline)
+    ]
+    return paired_p_value(*systems, resamples=resamples)
+
+
+def command(metrics: Sequence[MetricName], tokenize: str, *, references: Sequence[str], hypotheses: str) -> str:
     """The sacrebleu command that prints the same numbers, those of its metrics; "" if there are none."""
     metrics = [metric for metric in metrics if metric in SACREBLEU]
     if not metrics:
         return ""
     options = "" if tokenize == DEFAULT_TOKENIZER else f" -tok {tokenize}"
-    if Metric.ter in metrics and tokenize in WITHOUT_SPACES:
+    if MetricName.ter in metrics and tokenize in WITHOUT_SPACES:
         options += " --ter-normalized --ter-asian-support"
     names = " ".join(map(quote, references))
     return f"sacrebleu {names} -i {quote(hypotheses)} -m {' '.join(metrics)}{options}"
 
 
-def sentence_chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+def sentence_chrf(hypotheses: Lines, references: Sequence[Lines]) -> list[float]:
     """chrF of each line, 0 to 100; of several references the best counts."""
     metric = CHRF()
     return [
@@ -151,83 +244,9 @@ def sentence_chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
     ]
 
 
-def p_value(
-    metric: Metric,
-    hypotheses: Sequence[str],
-    baseline: Sequence[str],
-    references: Sequence[Sequence[str]],
-    *,
-    tokenize: str = DEFAULT_TOKENIZER,
-    resamples: int = RESAMPLES,
-) -> float:
-    """p-value of the difference between two systems' scores, by paired bootstrap of at least MIN_RESAMPLES."""
-    references = [_stripped(reference) for reference in references]
-    ours, theirs = (_statistics(metric, _stripped(side), references, tokenize) for side in (hypotheses, baseline))
-    return paired_p_value(ours[0], theirs[0], ours[1], resamples=resamples)
-
-
-def _stripped(lines: Sequence[str]) -> list[str]:
+def _stripped(lines: Lines) -> list[str]:
     """Lines without trailing white space, as the sacrebleu command reads them."""
     return [line.rstrip() for line in lines]
-
-
-def _score(
-    metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: str, bootstrap: int
-) -> Score:
-    interval = None
-    has_interval = bootstrap >= MIN_RESAMPLES
-    if has_interval or metric not in SACREBLEU:
-        statistics, compute = _statistics(metric, hypotheses, references, tokenize)
-        interval = confidence_interval(statistics, compute, resamples=bootstrap) if has_interval else None
-    if metric not in SACREBLEU:
-        name, _, signature = _line_metric(metric, len(references))
-        value = 100 * float(statistics[:, 0].mean(dtype=np.float64))
-        return Score(name=name, value=value, interval=interval, signature=signature)
-    scorer = _scorer(metric, tokenize)
-    result = scorer.corpus_score(hypotheses, references)
-    details = {"brevity_penalty": result.bp, "length_ratio": result.ratio} if metric == Metric.bleu else {}
-    return Score(
-        name=result.name,
-        value=result.score,
-        interval=interval,
-        signature=str(scorer.get_signature()),
-        details=details,
-    )
-
-
-def _statistics(
-    metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: str
-) -> tuple[Statistics, Callable[[Statistics], float]]:
-    """Counts (sentences, n) that add up over a corpus, and what makes a score of their sum."""
-    if metric in SACREBLEU:
-        scorer = _scorer(metric, tokenize)
-        statistics = np.array(scorer._extract_corpus_statistics(hypotheses, references), dtype=np.float32)
-        return statistics, lambda total: float(scorer._compute_score_from_stats(total).score)
-    _, of_line, _ = _line_metric(metric, len(references))
-    values = [
-        [max(of_line(hypothesis, line) for line in lines), 1.0]
-        for hypothesis, *lines in zip(hypotheses, *references, strict=True)
-    ]
-    return np.array(values, dtype=np.float32), lambda total: 100 * float(total[0] / total[1])
-
-
-def _line_metric(metric: Metric, num_references: int) -> tuple[str, LineScorer, str]:
-    """Name, function of a line, and signature."""
-    if metric is Metric.exact_match:
-        return "EM", exact_match, squad_signature(num_references)
-    if metric is Metric.f1:
-        return "F1", token_f1, squad_signature(num_references)
-    return f"ROUGE-{metric.value[-1]}", rouge(metric.value), rouge_signature(num_references)
-
-
-def _scorer(metric: Metric, tokenize: str) -> Any:
-    if metric == Metric.chrf:
-        return CHRF()
-    if metric == Metric.ter:
-        without_spaces = tokenize in WITHOUT_SPACES
-        return TER(normalized=without_spaces, asian_support=without_spaces)
-    # force: no warning about tokenized text, which is nothing a user of this application can change
-    return BLEU(tokenize=tokenize, force=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,10 +266,10 @@ class NormalisedScores:
 
 
 def normalised_scores(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, metrics: Sequence[Metric], tokenize: str
+    hypotheses: Lines, references: Sequence[Lines], *, metrics: Sequence[MetricName], tokenize: str
 ) -> NormalisedScores | None:
     """Scores with all N lines of each side in NFC; None where they are NFC already, so that nothing would change."""
-    shares = _share(hypotheses), _share([line for reference in references for line in reference])
+    shares = _not_nfc(hypotheses), _not_nfc([line for reference in references for line in reference])
     if not any(shares):
         return None
     composed = [[normalize("NFC", line) for line in side] for side in (hypotheses, *references)]
@@ -258,5 +277,6 @@ def normalised_scores(
     return NormalisedScores(hypotheses=shares[0], references=shares[1], scores=scores)
 
 
-def _share(lines: Sequence[str]) -> float:
+def _not_nfc(lines: Lines) -> float:
+    """Share of lines that are not NFC, 0 to 1."""
     return sum(not is_normalized("NFC", line) for line in lines) / len(lines)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, Group
-from translate.evaluation.metrics import NormalisedScores, Score, command, sentence_chrf
+from translate.evaluation.metrics import NormalisedScores, command, sentence_chrf
+from translate.evaluation.scores import Score
 from translate.files import write_json, write_text
+from translate.tables import escape_markdown, markdown_table, text_table
 from translate.text import write_lines
 
 _HYPOTHESES, _MARKDOWN, _VALUES = REPORT_FILES = "hypotheses.txt", "report.md", "report.json"
@@ -19,35 +21,35 @@ _HYPOTHESES, _MARKDOWN, _VALUES = REPORT_FILES = "hypotheses.txt", "report.md", 
 def write_report(
     evaluation: Evaluation, directory: str | Path, *, examples: int, reference_paths: Sequence[str] = ()
 ) -> None:
-    """Write hypotheses.txt, report.md and report.json, the last of which stands for all; each appears whole.
+    """Write hypotheses.txt, report.md and report.json, in this order; each appears whole.
 
-    examples         how many of the worst and of the best lines, by sentence chrF, are shown
-    reference_paths  what the reports call the references, for the sacrebleu command that repeats the scores
+    examples         number of the worst and of the best lines, by sentence chrF, that are shown
+    reference_paths  names of the references in the sacrebleu command that repeats the scores
 
     Raises UserError if the folder cannot be written.
     """
     directory = Path(directory)
-    again = command(
+    repeat = command(
         list(evaluation.scores),
         evaluation.tokenize,
         references=reference_paths or ["REFERENCE"] * len(evaluation.references),
         hypotheses=str(directory / _HYPOTHESES),
     )
     chosen = _examples(evaluation, examples)
-    report = {**_summary(evaluation), "command": again, **chosen}
+    report = {**_summary(evaluation), "command": repeat, **chosen}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         write_lines(directory / _HYPOTHESES, evaluation.hypotheses)
-        write_text(directory / _MARKDOWN, _markdown(evaluation, again, chosen))
+        write_text(directory / _MARKDOWN, _markdown(evaluation, repeat, chosen))
         write_json(directory / _VALUES, report)
     except OSError as error:
         raise UserError(f"{error.filename or directory}: the report cannot be written: {error.strerror}") from None
 
 
 def reference_files(paths: Sequence[str], references: Sequence[Sequence[str]], directory: str | Path) -> list[str]:
-    """Files from which the sacrebleu command reads these references: paths, if they hold them as they are.
+    """Files from which the sacrebleu command reads these references: `paths`, if they hold exactly these lines.
 
-    Otherwise (a part of a file, a column, a file with a byte order mark) they are written into the directory, as
+    Otherwise (a part of a file, a column, a file with a byte order mark) the lines are written into the directory, as
     references.txt, references.1.txt and so on.
     """
     if paths and all(_holds(path, lines) for path, lines in zip(paths, references, strict=True)):
@@ -74,11 +76,9 @@ def _holds(path: str, lines: Sequence[str]) -> bool:
 def terminal_text(evaluation: Evaluation) -> str:
     """Scores with signatures, remarks on them, then the groups as an aligned table."""
     lines = [f"{evaluation.name}: {_counts(evaluation)}"]
-    lines += aligned([[score.name, rounded(score), score.signature] for score in evaluation.scores.values()])
-    lines += _remarks(evaluation)
-    for title, groups in _tables(evaluation):
-        rows = [_heading(title, groups), *map(_row, groups)]
-        lines += ["", *aligned(rows, right=range(1, len(rows[0])))]
+    lines += [text_table(_score_rows(evaluation)), *_remarks(evaluation)]
+    for table in _group_tables(evaluation):
+        lines += ["", text_table(table, right=range(1, len(table[0])))]
     return "\n".join(lines)
 
 
@@ -111,12 +111,7 @@ def _normalised_fields(normalised: NormalisedScores | None) -> dict[str, Any] | 
 
 
 def _score_fields(score: Score) -> dict[str, Any]:
-    fields = {
-        "name": score.name,
-        "value": score.value,
-        "interval": score.interval,
-        "signature": score.signature,
-    }
+    fields = {"name": score.name, "value": score.value, "interval": score.interval, "signature": score.signature}
     return fields | score.details
 
 
@@ -126,47 +121,40 @@ def _group_fields(group: Group) -> dict[str, Any]:
 
 
 def _examples(evaluation: Evaluation, count: int) -> dict[str, list[dict[str, Any]]]:
-    """The worst and the best lines by sentence chrF, none twice; line numbers count from 1.
-
-    A line that equals a reference is not among the worst: chrF gives two empty ones 0.
-    """
+    """The worst and the best lines by sentence chrF, none twice; line numbers count from 1."""
     if not count:
         return {"worst": [], "best": []}
     values = sentence_chrf(evaluation.hypotheses, evaluation.references)
-    order = sorted(range(len(values)), key=lambda place: (values[place], place))
+    order = sorted(range(len(values)), key=lambda index: (values[index], index))
     lines = list(zip(*evaluation.references, strict=True))
-    wrong = [place for place in order if evaluation.hypotheses[place] not in lines[place]]
-    worst = wrong[:count]
-    best = [place for place in order[::-1] if place not in worst][:count]
+    # a line that equals a reference is not among the worst: chrF gives two empty ones 0
+    worst = [index for index in order if evaluation.hypotheses[index] not in lines[index]][:count]
+    best = [index for index in order[::-1] if index not in worst][:count]
 
-    def fields(place: int) -> dict[str, Any]:
+    def fields(index: int) -> dict[str, Any]:
+        reference, *further = lines[index]
         return {
-            "line": place + 1,
-            "chrf": values[place],
-            "source": evaluation.source[place],
-            "hypothesis": evaluation.hypotheses[place],
-            "reference": lines[place][0],
-            **({"further_references": lines[place][1:]} if lines[place][1:] else {}),
+            "line": index + 1,
+            "chrf": values[index],
+            "source": evaluation.source[index],
+            "hypothesis": evaluation.hypotheses[index],
+            "reference": reference,
+            **({"further_references": further} if further else {}),
         }
 
-    return {
-        "worst": [fields(place) for place in worst],
-        "best": [fields(place) for place in best],
-    }
+    return {"worst": list(map(fields, worst)), "best": list(map(fields, best))}
 
 
-def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[str, Any]]]) -> str:
-    scores = [[score.name, rounded(score), score.signature] for score in evaluation.scores.values()]
+def _markdown(evaluation: Evaluation, repeat: str, examples: dict[str, list[dict[str, Any]]]) -> str:
     parts = [
         f"# Evaluation of {evaluation.name}",
         _counts(evaluation) + ".",
-        _table(["metric", "value", "signature"], scores),
-        *([f"The same numbers: `{again}`"] if again else []),
-        *(f"{_cell(remark[:1].upper() + remark[1:])}." for remark in _remarks(evaluation)),
+        markdown_table(["metric", "value", "signature"], _score_rows(evaluation)),
+        *([f"The same numbers: `{repeat}`"] if repeat else []),
+        *(f"{escape_markdown(remark[:1].upper() + remark[1:])}." for remark in _remarks(evaluation)),
     ]
-    for title, groups in _tables(evaluation):
-        table = _table(_heading(title, groups), [_row(group) for group in groups])
-        parts += [f"## By {title}", table]
+    for header, *rows in _group_tables(evaluation):
+        parts += [f"## By {header[0]}", markdown_table(header, rows)]
     for title, chosen in examples.items():
         if chosen:
             parts += [f"## The {title} lines, by sentence chrF", *map(_example, chosen)]
@@ -174,8 +162,8 @@ def _markdown(evaluation: Evaluation, again: str, examples: dict[str, list[dict[
 
 
 def _example(example: dict[str, Any]) -> str:
-    texts = [f"- {side}: {_cell(example[side])}" for side in ("source", "hypothesis", "reference")]
-    texts += [f"- or: {_cell(line)}" for line in example.get("further_references", ())]
+    texts = [f"- {side}: {escape_markdown(example[side])}" for side in ("source", "hypothesis", "reference")]
+    texts += [f"- or: {escape_markdown(line)}" for line in example.get("further_references", ())]
     return f"Line {example['line']}, chrF {example['chrf']:.1f}\n\n" + "\n".join(texts)
 
 
@@ -198,43 +186,18 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     return [*empty, *([f"decoded with {made}"] if made else []), *normalised, *evaluation.notes]
 
 
-def _tables(evaluation: Evaluation) -> list[tuple[str, list[Group]]]:
-    tables = [("source words", evaluation.by_length), ("label", evaluation.by_label)]
-    return [(title, groups) for title, groups in tables if groups]
+def _score_rows(evaluation: Evaluation) -> list[list[str]]:
+    return [[score.name, score.rounded, score.signature] for score in evaluation.scores.values()]
 
 
-def rounded(score: Score) -> str:
-    return f"{score.value:.1f}" + ("" if score.interval is None else f" ± {score.interval:.1f}")
+def _group_tables(evaluation: Evaluation) -> Iterator[list[list[str]]]:
+    """The tables of groups that there are, each a header and rows."""
+    for title, groups in (("source words", evaluation.by_length), ("label", evaluation.by_label)):
+        if groups:
+            header = [title, "lines", *(score.name for score in groups[0].scores.values()), "exact"]
+            yield [header, *(_group_row(group) for group in groups)]
 
 
-def _heading(title: str, groups: Sequence[Group]) -> list[str]:
-    return [title, "lines", *(score.name for score in groups[0].scores.values()), "exact"]
-
-
-def _row(group: Group) -> list[str]:
+def _group_row(group: Group) -> list[str]:
     values = [f"{score.value:.1f}" for score in group.scores.values()]
     return [group.name, f"{group.size:,}", *values, f"{group.exact:.1%}"]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Text on one line of Markdown, with nothing in it that Markdown would read as markup."""
-    visible = "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
-    for character in "\\`*_<>|[]#":
-        visible = visible.replace(character, "\\" + character)
-    return visible
-
-
-def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -91,10 +91,32 @@ def choose_tokenizer(
     return TokenizerChoice(choice.name, _mismatch(choice.name, script, f"{options[0]}={language}", options))
 
 
-def script_note(references: Sequence[Sequence[str]], tokenize: str, *, because: str, options: tuple[str, str]) -> str:
+def tokenizer_of_record(references: Sequence[Sequence[str]], *, recorded: str, target_language: str) -> TokenizerChoice:
+    """The tokenizer that a run recorded, or another one, with a note, if that is not installed.
+
+    recorded and target_language are "" where an older run did not record them.
+    """
+    if recorded and reason_missing(recorded):
+        fallback = "char" if recorded == MECAB else choose_tokenizer(references, language="").name
+        remedy = f" ({INSTALL_MECAB})" if recorded == MECAB else ""
+        note = (
+            f"the run's BLEU counts by tok:{recorded}, which is not installed here{remedy}: this BLEU counts by "
+            f"tok:{fallback} and cannot be compared with the run's"
+        )
+        return TokenizerChoice(fallback, note)
+    if recorded:
+        return TokenizerChoice(recorded, _script_note(references, recorded, f"the run's BLEU counts by tok:{recorded}"))
+    if target_language:
+        tokenize = tokenizer_of_language(target_language)
+        because = f"the model's target language is {target_language}"
+        return TokenizerChoice(tokenize, _script_note(references, tokenize, because))
+    return choose_tokenizer(references, language="")
+
+
+def _script_note(references: Sequence[Sequence[str]], tokenize: str, because: str) -> str:
     """A warning if a tokenizer, chosen because of something else, needs spaces that the references do not have."""
     script = main_script(chain.from_iterable(references))
-    return _mismatch(tokenize, script, because, options) if script in _BY_SCRIPT and tokenize in _BY_SPACES else ""
+    return _mismatch(tokenize, script, because, OPTIONS) if script in _BY_SCRIPT and tokenize in _BY_SPACES else ""
 
 
 def _mismatch(tokenize: str, script: str, because: str, options: tuple[str, str]) -> str:

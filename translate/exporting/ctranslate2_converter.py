@@ -1,4 +1,4 @@
-"""Our Transformers as CTranslate2 models: for another project's runtime, which is fast and needs no PyTorch."""
+"""Conversion of our Transformers to CTranslate2 models: for another project's runtime, fast and without PyTorch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from translate.errors import UserError
 from translate.files import sha256, write_json
 from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import CHECKSUMS, EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, import_ctranslate2
-from translate.models.attention_kernels import Weighting
-from translate.models.config import ModelConfig
-from translate.models.layers import Activation, Norm, Positions, sinusoids
-from translate.models.transformer import NormOrder, TransformerConfig
+from translate.models.attention import Weighting
+from translate.models.layers import Positions, sinusoids
+from translate.models.seq2seq import ModelConfig
+from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, UNK, Tokenizer
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
@@ -83,7 +83,7 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
         _set_norm(specification.encoder.layer_norm, "encoder.norm", weights)
         _set_norm(specification.decoder.layer_norm, "decoder.norm", weights)
     if weights:
-        raise UserError(f"{min(weights)}: CTranslate2 has no place for this weight, it cannot run the model")
+        raise UserError(f"{min(weights)}: CTranslate2 has no such weight, it cannot run the model")
     return specification
 
 
@@ -126,15 +126,15 @@ def _encodings(config: TransformerConfig, side: str, weights: _Weights) -> NDArr
 
 def _set_encoder_layer(spec: Any, name: str, weights: _Weights) -> None:
     _set_linears(spec.self_attention.linear, f"{name}.self_attention", ("query_key_value", "output"), weights)
-    _set_norm(spec.self_attention.layer_norm, f"{name}.around_attention.norm", weights)
+    _set_norm(spec.self_attention.layer_norm, f"{name}.attention_norm", weights)
     _set_feed_forward(spec.ffn, name, weights)
 
 
 def _set_decoder_layer(spec: Any, name: str, weights: _Weights) -> None:
     _set_linears(spec.self_attention.linear, f"{name}.self_attention", ("query_key_value", "output"), weights)
-    _set_norm(spec.self_attention.layer_norm, f"{name}.around_self_attention.norm", weights)
+    _set_norm(spec.self_attention.layer_norm, f"{name}.attention_norm", weights)
     _set_linears(spec.attention.linear, f"{name}.cross_attention", ("query", "key_value", "output"), weights)
-    _set_norm(spec.attention.layer_norm, f"{name}.around_cross_attention.norm", weights)
+    _set_norm(spec.attention.layer_norm, f"{name}.cross_norm", weights)
     _set_feed_forward(spec.ffn, name, weights)
 
 
@@ -147,7 +147,7 @@ def _set_feed_forward(spec: Any, layer: str, weights: _Weights) -> None:
     else:
         _set_linears([spec.linear_0], f"{layer}.feed_forward", ["inner"], weights)
     _set_linears([spec.linear_1], f"{layer}.feed_forward", ["outer"], weights)
-    _set_norm(spec.layer_norm, f"{layer}.around_feed_forward.norm", weights)
+    _set_norm(spec.layer_norm, f"{layer}.ffn_norm", weights)
 
 
 def _set_linears(specs: Sequence[Any], name: str, parts: Sequence[str], weights: _Weights) -> None:

@@ -1,6 +1,6 @@
-"""The conversion of a model directory for CTranslate2: made once for the same files, kept in the user's cache.
+"""Models as CTranslate2 runs them: a model directory converted once, kept in the user's cache, and loaded.
 
-It is not kept in the model directory: a conversion that came with a model from elsewhere need not be that model.
+The conversion is not kept in the model directory: one that came with a model from elsewhere need not be that model.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from translate.device import Device, Precision, gpu_of_process, runtime_precision
 from translate.errors import UserError
 from translate.files import read_json, sha256
 from translate.folders import building
@@ -33,12 +34,19 @@ from translate.tokenizer import Tokenizer
 CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
 CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache
 
+_COMPUTE_TYPES = {
+    Precision.fp32: "float32",
+    Precision.bf16: "bfloat16",
+    Precision.fp16: "float16",
+    Precision.int8: "int8",
+}
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class ConvertedModel:
-    """A model as the runtime reads it, and what belongs to it.
+    """A folder with a model as the runtime reads it, its tokenizer and its manifest.
 
     max_length  tokens of a sentence that it can read or write, BOS and EOS not counted
     """
@@ -47,11 +55,11 @@ class ConvertedModel:
     tokenizer: Tokenizer
     manifest: dict[str, Any]
     max_length: int
-    temporary: tempfile.TemporaryDirectory[str] | None = None  # gone with the last who holds this
+    temporary: tempfile.TemporaryDirectory[str] | None = None  # deleted with the last reference to this object
 
 
 def converted_model(path: Path) -> ConvertedModel:
-    """A folder that export_ctranslate2 has written, or the conversion of a model directory or of a run's best one.
+    """Open a folder that export_ctranslate2 has written, or convert a model directory or a run's best model.
 
     A conversion is kept in the cache where that can be written. Raises UserError for a model that is damaged or that
     the runtime cannot run.
@@ -148,3 +156,30 @@ def _max_length(path: Path) -> int:
         return int(yaml.safe_load(path.read_text(encoding="utf-8"))["max_length"])
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a model configuration: {error}") from None
+
+
+def find_gpu(device: Device) -> int | None:
+    """Index of the GPU that this process uses; None for the CPU. Raises UserError for device=cuda without a GPU."""
+    num_gpus = import_ctranslate2().get_cuda_device_count()
+    if device is Device.cuda and not num_gpus:
+        raise UserError("device=cuda, but CTranslate2 finds no GPU here; use device=cpu or device=auto")
+    return gpu_of_process(num_gpus) if num_gpus and device is not Device.cpu else None
+
+
+def choose_compute_type(precision: Precision, *, on_gpu: bool) -> tuple[Precision, str]:
+    """The precision in use, never auto, and CTranslate2's name of it.
+
+    Raises UserError where the runtime would silently use another one.
+    """
+    names = import_ctranslate2().get_supported_compute_types("cuda" if on_gpu else "cpu")
+    supported = [other for other, name in _COMPUTE_TYPES.items() if name in names]
+    chosen = runtime_precision(precision, supported, on_gpu=on_gpu)
+    return chosen, _COMPUTE_TYPES[chosen]
+
+
+def load_runtime(converted: ConvertedModel, **settings: Any) -> Any:
+    """Load a converted model as a ctranslate2.Translator. Raises UserError for damaged files."""
+    try:
+        return import_ctranslate2().Translator(str(converted.directory), **settings)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{converted.directory}: CTranslate2 cannot load the model: {error}") from None

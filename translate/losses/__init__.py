@@ -1,4 +1,4 @@
-"""What training minimises: sums over tokens, divided only in training/step.py."""
+"""Losses: sums over target tokens, in nats, divided only in training/step.py."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from translate.losses.attention import (
     guided_attention,
     self_attention_loss,
 )
-from translate.losses.auxiliary_config import AuxiliaryConfig
+from translate.losses.auxiliary import AuxiliaryLossConfig
 from translate.losses.consistency import AdversarialConfig, RDropConfig, SimCutConfig, adversarial, r_drop, sim_cut
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 
-# name -> (configuration, implementation): of configuration, model, batch and output it makes a sum over target tokens
-AUXILIARY_LOSSES: dict[str, tuple[type[AuxiliaryConfig], Callable[..., Tensor]]] = {
+# name -> (configuration, implementation); the contract is in losses/auxiliary.py
+AUXILIARY_LOSSES: dict[str, tuple[type[AuxiliaryLossConfig], Callable[..., Tensor]]] = {
     "self_attention_loss": (SelfAttentionLossConfig, self_attention_loss),
     "attention_weighted_cross_entropy": (AttentionWeightedConfig, attention_weighted_cross_entropy),
     "attention_entropy": (AttentionEntropyConfig, attention_entropy),
@@ -31,4 +31,4 @@ AUXILIARY_LOSSES: dict[str, tuple[type[AuxiliaryConfig], Callable[..., Tensor]]]
     "adversarial": (AdversarialConfig, adversarial),
 }
 
-__all__ = ["AUXILIARY_LOSSES", "AuxiliaryConfig", "label_smoothed_cross_entropy"]
+__all__ = ["AUXILIARY_LOSSES", "AuxiliaryLossConfig", "label_smoothed_cross_entropy"]

@@ -1,4 +1,4 @@
-"""Losses on what the decoder attends to: cross-attention of its last layer, averaged over heads.
+"""Losses on the cross-attention of the last decoder layer, averaged over heads.
 
 Letters: B sentences, H heads, T and S target and source tokens; a_ts the weight of source token s for target token t.
 """
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch
-from translate.losses.auxiliary_config import AuxiliaryConfig
+from translate.errors import UserError
+from translate.losses.auxiliary import AuxiliaryLossConfig
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models.seq2seq import Output, Seq2Seq
 
-UNCOVERED = 0.2  # a source token whose attention sums to less was not looked at
+UNCOVERED = 0.2  # a source token that receives less attention in total is not covered
 
 
 class Over(StrEnum):
@@ -25,7 +26,7 @@ class Over(StrEnum):
 
 
 @dataclass(kw_only=True)
-class SelfAttentionLossConfig(AuxiliaryConfig):
+class SelfAttentionLossConfig(AuxiliaryLossConfig):
     """‖Σ a - 1‖², summed over the keys of each query, or over the queries of each key.
 
     Over keys it is zero wherever weights are a softmax. Over queries it asks every source token to be attended to
@@ -38,24 +39,24 @@ class SelfAttentionLossConfig(AuxiliaryConfig):
 
 
 @dataclass(kw_only=True)
-class AttentionWeightedConfig(AuxiliaryConfig):
-    """-Σ w_t log p_t, where w_t is the attention that the source tokens which t looks at receive from all of T.
+class AttentionWeightedConfig(AuxiliaryLossConfig):
+    """-Σ w_t log p_t, where w_t is the attention that the source tokens attended to by t receive from all of T.
 
-    Weights of a sentence sum to its number of target tokens; they are not learned from.
+    Weights of a sentence sum to its number of target tokens; no gradient goes through them.
     """
 
     NEEDS_ATTENTION = True
 
 
 @dataclass(kw_only=True)
-class AttentionEntropyConfig(AuxiliaryConfig):
+class AttentionEntropyConfig(AuxiliaryLossConfig):
     """-Σ a log a, in nats: a positive weight sharpens attention, a negative one spreads it."""
 
     NEEDS_ATTENTION = True
 
 
 @dataclass(kw_only=True)
-class GuidedAttentionConfig(AuxiliaryConfig):
+class GuidedAttentionConfig(AuxiliaryLossConfig):
     """Σ a_ts (1 - exp(-(s/S - t/T)² / 2 g²)): attention far from the diagonal costs (Tachibana et al. 2018).
 
     width  g
@@ -65,12 +66,17 @@ class GuidedAttentionConfig(AuxiliaryConfig):
 
     width: float = 0.2
 
+    def check(self, key: str) -> None:
+        super().check(key)
+        if not self.width > 0:
+            raise UserError(f"{key}.width ({self.width}) must be above 0")
+
 
 def self_attention_loss(config: SelfAttentionLossConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     weights, target, source = _weights(batch, output)
     if config.over is Over.keys:
         return ((weights.sum(2) - 1).square() * target).sum()
-    has_labels = target.sum(1, keepdim=True).clamp(max=1)  # no attention can be wanted of a row without any
+    has_labels = target.sum(1, keepdim=True).clamp(max=1)  # a row without labels has no target token to attend
     return ((weights.sum(1) - 1).square() * source * has_labels).sum()
 
 
@@ -97,21 +103,21 @@ def attention_entropy(config: AttentionEntropyConfig, model: Seq2Seq, batch: Bat
 def guided_attention(config: GuidedAttentionConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     weights, target, source = _weights(batch, output)
     # a row may have no labels: an epoch's last update has batches without any for the ranks that are left over
-    place_of_target = batch.target.positions / target.sum(1, keepdim=True).clamp(min=1)
-    place_of_source = batch.source.positions / source.sum(1, keepdim=True).clamp(min=1)
-    distance = place_of_target[:, :, None] - place_of_source[:, None]
+    t = batch.target.positions / target.sum(1, keepdim=True).clamp(min=1)
+    s = batch.source.positions / source.sum(1, keepdim=True).clamp(min=1)
+    distance = t[:, :, None] - s[:, None]
     return (weights * (1 - torch.exp(-distance.square() / (2 * config.width**2)))).sum()
 
 
 def uncovered(batch: Batch, output: Output) -> Tensor:
-    """The number of source tokens, EOS included, that the whole translation attends to with less than UNCOVERED."""
+    """Number of source tokens, EOS included, that receive less attention than UNCOVERED from the whole translation."""
     weights, _, source = _weights(batch, output)
     return ((weights.sum(1) < UNCOVERED) * source).sum()
 
 
 def _weights(batch: Batch, output: Output) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (B, T, S), zero where target or source is padding, and where they are not, (B, T) and (B, S)."""
-    assert output.attention is not None
+    """Weights (B, T, S), zero for padding, and masks of the real target and source tokens, (B, T) and (B, S)."""
+    assert output.attention is not None, "config.model.has_attention says that there are weights"
     assert batch.source.mask is not None
     target, source = (batch.labels != NO_TARGET).float(), batch.source.mask.float()
     return output.attention.float().mean(1) * target[:, :, None] * source[:, None], target, source

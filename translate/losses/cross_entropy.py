@@ -1,4 +1,4 @@
-"""Label-smoothed cross entropy that never keeps the logits of a whole batch.
+"""Label-smoothed cross entropy and Kullback-Leibler divergence that never keep the logits of a whole batch.
 
 Smoothing is PyTorch's (Szegedy et al. 2016): 1 - ε of the mass on the label y and ε spread evenly over all V tokens.
 With logits s = W h and z = log Σ exp s it can be split off the plain loss,
@@ -6,6 +6,9 @@ With logits s = W h and z = log Σ exp s it can be split off the plain loss,
     (1 - ε) (z - s_y) + ε (z - mean s)  =  (z - s_y) + ε (s_y - mean s),
 
 and its gradient by the logits is softmax(s) - (1 - ε) one-hot(y) - ε / V.
+
+Of the divergence KL = Σ p (log p - log q) the gradient by q's logits is q - p, that by p's logits
+p (log p - log q - KL).
 
 Letters: T tokens, D width, V vocabulary.
 """
@@ -29,7 +32,7 @@ def label_smoothed_cross_entropy(
     """Sums of the label-smoothed and of the plain cross entropy, in nats, over all real labels.
 
     hidden (..., D), weight (V, D), labels (...) with NO_TARGET where there is no token. The plain one has no gradient.
-    shares (...) multiply the losses of the tokens; all 1 if there are none.
+    shares (...) are factors of the tokens' losses; None: all 1.
     PyTorch's own fused operation on a GPU, from 2.13 on; elsewhere ours. (PyTorch's refuses smoothing where it works
     piecewise; on the CPU it is slower as well, and returns bfloat16 sums.)
     """
@@ -64,11 +67,11 @@ def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, shares: Tensor, smoot
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Some rows of logits at a time, their gradients worked out in the forward pass.
+    """Cross entropy of some rows of logits at a time, whose gradients are computed in the forward pass.
 
-    Logits and probabilities are of the products' type: nothing as large as they are is ever converted, but for fp16,
-    where a probability below 6e-8 would be zero. What is one number per row (a label's probability, its distance to
-    one) is worked out in fp32.
+    Logits and probabilities have the type of the products: nothing as large is ever converted, except from fp16, where
+    a probability below 6e-8 would be zero. Numbers of which each row has one (the probability of a label, its distance
+    to one) are fp32.
     """
 
     @staticmethod
@@ -90,13 +93,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logit = logits.gather(1, label).float()
             plain = -of_label.log()
             underflow = of_label < torch.finfo(torch.float32).tiny
-            if underflow.device.type != "cpu" or underflow.any():  # looking at it would wait for the GPU
-                highest, place = logits.max(-1, keepdim=True)
-                log_sum = highest.float() - probabilities.gather(1, place).float().log()
+            if underflow.device.type != "cpu" or underflow.any():  # reading it would wait for the GPU
+                highest, index = logits.max(-1, keepdim=True)
+                log_sum = highest.float() - probabilities.gather(1, index).float().log()
                 plain = torch.where(underflow, log_sum - logit, plain)
             margin = logit - rows.float() @ mean_weight.unsqueeze(-1)
             sums += (torch.cat([plain + smoothing * margin, plain], dim=1) * shares[piece]).sum(0)
-            # of the gradient by the logits, the constant -ε / V is left to the end
+            # the constant -ε / V of the gradient by the logits is added after the loop, to all rows at once
             gradient = probabilities.scatter_(1, label, (of_label - (1 - smoothing)).to(probabilities.dtype))
             gradient = gradient.to(weight.dtype)
             hidden_gradient[piece] = (gradient @ weight - smoothing * mean_weight) * share
@@ -119,3 +122,46 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def kl_divergence(first: Tensor, second: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """Sum of KL(p ‖ q), in nats, over all real labels, p = softmax(W h), q = softmax(W g); gradients go both ways.
+
+    first h and second g (..., D), weight W (V, D), labels (...) with NO_TARGET where there is no token.
+    """
+    real = (labels != NO_TARGET).flatten().unsqueeze(-1)
+    first, second = first.flatten(0, -2), second.flatten(0, -2)
+    if torch.is_autocast_enabled(first.device.type):
+        dtype = torch.get_autocast_dtype(first.device.type)
+        first, second, weight = first.to(dtype), second.to(dtype), weight.to(dtype)
+    with torch.autocast(first.device.type, enabled=False):
+        result: Tensor = _ChunkedDivergence.apply(first, second, weight, real)
+    return result
+
+
+class _ChunkedDivergence(torch.autograd.Function):
+    """Divergence of some rows of logits at a time, whose gradients are computed in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, weight: Tensor, real: Tensor) -> Tensor:
+        first_gradient, second_gradient = torch.empty_like(first), torch.empty_like(second)
+        weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        total = torch.zeros((), dtype=torch.float32, device=weight.device)
+        for start in range(0, len(first), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            log_p, log_q = (F.linear(x[rows], weight).log_softmax(-1, dtype=torch.float32) for x in (first, second))
+            p, q, counted = log_p.exp(), log_q.exp(), real[rows].to(weight.dtype)
+            distance = log_p.sub_(log_q)  # in place from here on: passes over (T, V) dominate the time
+            divergence = torch.linalg.vecdot(p, distance).unsqueeze(-1)
+            total += (divergence * counted).sum()
+            for_q = q.sub_(p).to(weight.dtype)
+            for_p = distance.sub_(divergence).mul_(p).to(weight.dtype)
+            first_gradient[rows], second_gradient[rows] = for_p @ weight * counted, for_q @ weight * counted
+            weight_gradient += for_p.T @ (first[rows] * counted) + for_q.T @ (second[rows] * counted)
+        ctx.save_for_backward(first_gradient, second_gradient, weight_gradient.to(weight.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        first, second, weight = (x * scale.to(x.dtype) for x in ctx.saved_tensors)
+        return first, second, weight, None

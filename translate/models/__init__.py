@@ -1,16 +1,29 @@
-"""The seq2seq contract and the architectures that keep it."""
+"""Architectures behind one contract, from token batches to hidden states.
+
+    seq2seq.py        the contract: what training, losses and search ask of a model; all that an architecture needs
+    layers.py         embeddings, positions, dropout
+    attention.py      multi-head attention; the only file that looks at the layout of a batch
+    transformer.py    with kv_cache.py, its state while translations grow
+    recurrent.py      LSTMs, with recurrent_attention.py
+    convolutional.py  gated convolutions
+
+A model reads a `Batch` and returns hidden states and the weight of the output layer (`forward`), of which a loss forms
+logits piecewise. To translate, search encodes a batch of source sentences once (`encode`), makes a state of empty
+hypotheses (`start`), and then reads one token of each hypothesis at a time (`step`). States reorder their hypotheses,
+and sentences join and leave them (`BatchedState`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from translate.errors import UserError
-from translate.models.config import ModelConfig
 from translate.models.convolutional import Convolutional, ConvolutionalConfig
 from translate.models.recurrent import Recurrent, RecurrentConfig
-from translate.models.seq2seq import Seq2Seq
+from translate.models.seq2seq import ModelConfig, Seq2Seq, Tying, Vocabularies
 from translate.models.transformer import Transformer, TransformerConfig
-from translate.models.vocabulary import Vocabularies
+
+__all__ = ["ARCHITECTURES", "ModelConfig", "TransformerConfig", "Vocabularies", "build_model"]
 
 # name -> (configuration, implementation)
 ARCHITECTURES: dict[str, tuple[type[ModelConfig], type[Any]]] = {
@@ -21,7 +34,16 @@ ARCHITECTURES: dict[str, tuple[type[ModelConfig], type[Any]]] = {
 
 
 def build_model(config: ModelConfig, vocabularies: Vocabularies) -> Seq2Seq:
-    """A freshly initialised model; UserError for an unknown architecture or sizes that do not fit together."""
+    """Build a freshly initialised model.
+
+    Raises UserError for an unknown architecture and for settings that make no model.
+    """
     if config.architecture not in ARCHITECTURES:
         raise UserError(f"model.architecture={config.architecture} is none of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[config.architecture][1](config, vocabularies)
+    config.check()
+    if config.tying is Tying.all and not vocabularies.shared:
+        raise UserError(
+            "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
+        )
+    model: Seq2Seq = ARCHITECTURES[config.architecture][1](config, vocabularies)
+    return model

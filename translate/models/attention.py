@@ -1,178 +1,296 @@
-"""Attention with several heads, over padded or packed sentences (Vaswani et al. 2017).
+"""Attention with several heads, over padded or packed sentences (Vaswani et al. 2017, section 3.2).
 
-The only place that asks how a batch is laid out, and on what device.
+The only file that looks at the layout of a batch.
 
 Letters: B sentences, T queries, S keys, D width, H heads, W = D / H; N tokens end to end when packed.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.models.attention_kernels import (
-    Weighting,
-    attend_by_hand,
-    attend_explicitly,
-    attend_fused,
-    attend_packed,
-    attend_packed_reference,
-    join_heads,
-    self_attend_by_hand,
-    split_heads,
-)
-from translate.models.rotary import Rotation
-from translate.models.visibility import Visibility
+from translate.batch import Tokens
+from translate.errors import UserError
+from translate.models.kv_cache import LayerCache
+from translate.models.layers import Rotation, dropout, mask_value
+from translate.models.seq2seq import ModelConfig
 
 
-class Prefix(nn.Module):
-    """Keys and values that every query sees before those of its sentence (Li and Liang 2021).
+class Weighting(StrEnum):
+    """Function from scores to weights: softmax over the keys, or sigmoid of each score."""
 
-    A bias for each head begins by giving all of them together the weight of a single key that nobody asked for.
-    """
+    softmax = "softmax"
+    sigmoid = "sigmoid"
 
-    def __init__(self, *, d_model: int, num_heads: int, length: int):
-        super().__init__()
-        width = d_model // num_heads
-        self.key = nn.Parameter(torch.randn(num_heads, length, width) / math.sqrt(width))
-        self.value = nn.Parameter(torch.zeros(num_heads, length, width))
-        self.bias = nn.Parameter(torch.full((num_heads, 1, 1), -math.log(length)))
+
+@dataclass(kw_only=True)
+class AttentionConfig(ModelConfig):
+    """attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)"""
+
+    RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout")
+    SIZES: ClassVar = (*ModelConfig.SIZES, "num_heads")
+
+    num_heads: int = 8
+    attention: Weighting = Weighting.softmax
+    attention_dropout: float = 0.0
 
     @property
-    def length(self) -> int:
-        return self.key.shape[1]
+    def head_width(self) -> int:
+        return self.d_model // self.num_heads
 
-    def before(self, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (B, H, S, W) with P more, and their bias (B, 1, 1 or T, S) as (B, H, 1 or T, P + S)."""
-        sentences, heads, queries = len(key), len(self.bias), bias.shape[2]
-        own = self.bias.expand(sentences, heads, queries, self.length).to(bias.dtype)
-        return (
-            torch.cat([self.key.to(key.dtype).expand(sentences, -1, -1, -1), key], dim=2),
-            torch.cat([self.value.to(value.dtype).expand(sentences, -1, -1, -1), value], dim=2),
-            torch.cat([own, bias.expand(-1, heads, -1, -1)], dim=3),
+    @property
+    def has_attention(self) -> bool:
+        return True
+
+    @property
+    def reads_packed(self) -> bool:
+        return self.attention is Weighting.softmax and self.attention_dropout == 0
+
+    def check(self) -> None:
+        super().check()
+        if self.d_model % self.num_heads:
+            raise UserError(f"model.d_model ({self.d_model}) must be a multiple of model.num_heads ({self.num_heads})")
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMask:
+    """The keys that each query may attend to, computed once per forward pass and used by every layer.
+
+    bias  (B, 1, 1 or T, S), added to the scores: 0 where a key is visible, `mask_value` elsewhere; None when packed
+    query_offsets, key_offsets, max_queries, max_keys  of the packed sentences, as in Tokens
+    causal  of packed sentences: a query sees no later key; bias says so of padded ones
+    """
+
+    bias: Tensor | None = None
+    causal: bool = False
+    query_offsets: Tensor | None = None
+    key_offsets: Tensor | None = None
+    max_queries: int = 0
+    max_keys: int = 0
+
+    @property
+    def is_packed(self) -> bool:
+        return self.query_offsets is not None
+
+
+def make_attention_mask(queries: Tokens, keys: Tokens, *, causal: bool) -> AttentionMask:
+    """Mask of the real tokens of the same sentence, and with causal=True only of those up to the query's position."""
+    if queries.is_packed:
+        return AttentionMask(
+            causal=causal,
+            query_offsets=queries.offsets,
+            key_offsets=keys.offsets,
+            max_queries=queries.max_length,
+            max_keys=keys.max_length,
         )
+    assert keys.mask is not None
+    visible = keys.mask[:, None, None, :]
+    if causal:
+        length = keys.mask.shape[1]
+        visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
+    device = visible.device
+    # the type of scores under autocast: a bias of a wider type would convert them back
+    autocast = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
+    bias = torch.zeros(visible.shape, dtype=dtype, device=device).masked_fill_(~visible, mask_value(dtype))
+    return AttentionMask(bias)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: AttentionMask,
+    *,
+    weighting: Weighting = Weighting.softmax,
+    dropout_rate: float = 0.0,
+    return_weights: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """softmax(Q Kᵀ / √W + bias) V; the only function that chooses a kernel.
+
+    packed, on a GPU                   PyTorch's varlen_attn: flash attention, bf16 or fp16, no dropout of weights
+    packed, elsewhere                  attend_packed_reference: one sentence after the other
+    weights wanted, or sigmoid         attend_reference: matrix products and a softmax, as the formula says
+    dropout of weights, on a CPU       attend_reference: its masks cost nothing, those of PyTorch's kernel do
+    everything else                    PyTorch's scaled_dot_product_attention
+
+    query (B, H, T, W), key and value (B, H, S, W), or (N, H, W) packed; returns the heads joined, (B, T, D) or (N, D),
+    and the weights (B, H, T, S) if they are wanted.
+    """
+    if mask.is_packed:
+        assert weighting is Weighting.softmax, "the kernels for packed sentences know softmax alone"
+        assert not return_weights, "the kernels for packed sentences return no weights"
+        attend_packed = attend_packed_flash if query.is_cuda else attend_packed_reference
+        return attend_packed(query, key, value, mask).flatten(-2), None
+    assert mask.bias is not None
+    if return_weights or weighting is not Weighting.softmax or (dropout_rate and not query.is_cuda):
+        heads, weights = attend_reference(query, key, value, mask.bias, weighting=weighting, dropout_rate=dropout_rate)
+        return join_heads(heads), weights if return_weights else None
+    bias = mask.bias.to(query.dtype)
+    heads = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout_rate)
+    return join_heads(heads), None
+
+
+def attend_reference(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor,
+    *,
+    weighting: Weighting = Weighting.softmax,
+    dropout_rate: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Heads (B, H, T, W) and weights (B, H, T, S) of attention to (B, H, S, W) keys, as the formula says.
+
+    With sigmoid instead of softmax, scores are lowered by the logarithm of the number of visible keys, so that weights
+    begin with a sum of about one (Ramapuram et al. 2024, "Theory, Analysis, and Best Practices for Sigmoid
+    Self-Attention").
+    """
+    scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-1, -2) + bias
+    if weighting is Weighting.softmax:
+        weights = scores.softmax(-1)
+    else:
+        num_visible = (bias > mask_value(bias.dtype) / 2).sum(-1, keepdim=True).clamp(min=1)
+        weights = (scores - num_visible.log()).sigmoid()
+    return dropout(weights, dropout_rate) @ value, weights
+
+
+def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    assert mask.query_offsets is not None
+    lengths = mask.query_offsets, mask.key_offsets, mask.max_queries, mask.max_keys
+    heads = varlen_attn(query, key, value, *lengths, **_causal_argument(mask.causal))
+    assert isinstance(heads, Tensor)
+    return heads
+
+
+@cache
+def _causal_argument(causal: bool) -> dict[str, Any]:
+    """Causal attention as varlen_attn takes it: a window in newer releases of PyTorch, a flag in older ones."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    if "window_size" in inspect.signature(varlen_attn).parameters:
+        return {"window_size": (-1, 0) if causal else (-1, -1)}
+    return {"is_causal": causal}
+
+
+def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """Attention within packed sentences, one after the other: for tests, and for devices without the kernel."""
+    assert mask.query_offsets is not None
+    assert mask.key_offsets is not None
+    queries, keys = pairwise(mask.query_offsets.tolist()), pairwise(mask.key_offsets.tolist())
+    pieces = []
+    for (q0, q1), (k0, k1) in zip(queries, keys, strict=True):
+        q, k, v = (x.transpose(0, 1) for x in (query[q0:q1], key[k0:k1], value[k0:k1]))
+        if q1 > q0:
+            pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=mask.causal).transpose(0, 1))
+    return torch.cat(pieces)
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
+    heads = x.unflatten(-1, (num_heads, -1))
+    return heads.transpose(1, 2) if x.dim() == 3 else heads
+
+
+def join_heads(heads: Tensor) -> Tensor:
+    """(B, H, T, W) as (B, T, D)."""
+    return heads.transpose(1, 2).flatten(-2)
 
 
 class MultiHeadAttention(nn.Module):
-    """What self- and cross-attention share: how queries, keys and values, once projected, become an output.
+    """Common part of self- and cross-attention: from projected queries, keys and values to the output.
 
-    prefix   what adaptation may add
-    watcher  is told the weights (B, H, T, S) of every pass, while somebody looks
+    prefix  of an adaptation: maps keys, values and bias to ones with further keys (translate/adaptation)
     """
 
-    prefix: Prefix | None
-    watcher: Callable[[Tensor], None] | None
+    prefix: nn.Module | None
 
-    def __init__(self, *, d_model: int, num_heads: int, dropout_rate: float, weighting: Weighting):
+    def __init__(self, config: AttentionConfig):
         super().__init__()
-        self.num_heads = num_heads
-        self.dropout_rate = dropout_rate
-        self.weighting = weighting
-        self.output = nn.Linear(d_model, d_model)
+        self.num_heads = config.num_heads
+        self.dropout_rate = config.attention_dropout
+        self.weighting = config.attention
+        self.output = nn.Linear(config.d_model, config.d_model)
         self.prefix = None
-        self.watcher = None
-
-    def attend_kept(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """Queries (B, H, T, W) over kept keys and values (B, H, S, W), as they are split; (B, T, D)."""
-        if self.prefix is not None:
-            key, value, bias = self.prefix.before(key, value, bias)
-        if self.weighting is not Weighting.softmax:
-            heads, _ = attend_explicitly(query, key, value, bias, dropout_rate=0.0, weighting=self.weighting)
-            return self.output(join_heads(heads))
-        return self.output(join_heads(attend_fused(query, key, value, bias, dropout_rate=0.0)))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return split_heads(x, self.num_heads)
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility, *, return_weights: bool = False
+        self, query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, *, return_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Queries (B, H, T, W), keys and values (B, H, S, W), or (N, H, W) all; the result is (B, T, D) or (N, D)."""
-        if visible.is_packed:
-            assert self.weighting is Weighting.softmax, "kernels of packed sentences know no other"
-            assert self.prefix is None, "nor a prefix"
-            kernel = attend_packed if query.is_cuda else attend_packed_reference
-            return self.output(kernel(query, key, value, visible).flatten(-2)), None
-        bias, keys = visible.bias, key.shape[2]
-        assert bias is not None
+        num_keys = key.shape[-2]
         if self.prefix is not None:
-            key, value, bias = self.prefix.before(key, value, bias)
-        if return_weights or self.watcher or self.weighting is not Weighting.softmax:
-            heads, weights = attend_explicitly(
-                query, key, value, bias, dropout_rate=self._rate, weighting=self.weighting
-            )
-            weights = weights[..., -keys:]
-            if self.watcher:
-                self.watcher(weights)
-            return self.output(join_heads(heads)), weights if return_weights else None
-        return self.output(join_heads(attend_fused(query, key, value, bias, dropout_rate=self._rate))), None
-
-    @property
-    def _by_hand(self) -> bool:
-        """True if the kernels for training on a CPU do what this attention does."""
-        return self.weighting is Weighting.softmax and self.prefix is None and self.watcher is None
-
-    @property
-    def _rate(self) -> float:
-        return self.dropout_rate if self.training else 0.0
+            assert not mask.is_packed, "prefixes have their own keys for every sentence"
+            key, value, bias = self.prefix(key, value, mask.bias)
+            mask = AttentionMask(bias)
+        heads, weights = attend(
+            query,
+            key,
+            value,
+            mask,
+            weighting=self.weighting,
+            dropout_rate=self.dropout_rate if self.training else 0.0,
+            return_weights=return_weights,
+        )
+        # a prefix comes first; its weights are not of any token
+        return self.output(heads), None if weights is None else weights[..., -num_keys:]
 
 
 class SelfAttention(MultiHeadAttention):
-    """Every token attends to those of its own sentence that it may see."""
+    """Attention of every token to the tokens of its own sentence."""
 
-    def __init__(self, *, d_model: int, **settings: Any):
-        super().__init__(d_model=d_model, **settings)
-        self.query_key_value = nn.Linear(d_model, 3 * d_model)
+    def __init__(self, config: AttentionConfig):
+        super().__init__(config)
+        self.query_key_value = nn.Linear(config.d_model, 3 * config.d_model)
 
-    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
-        """x (B, T, D) or (N, D); the result is like it."""
-        projected = self.query_key_value(x)
-        if visible.is_packed or projected.is_cuda or not self._by_hand:
-            query, key, value = (self._split(part) for part in projected.chunk(3, dim=-1))
-            if visible.rotation is not None:
-                query, key = visible.rotation.turn(query), visible.rotation.turn(key)
-            return self._attend(query, key, value, visible)[0]
-        heads = self_attend_by_hand(
-            projected, visible.bias, visible.rotation, num_heads=self.num_heads, dropout_rate=self._rate
-        )
-        return self.output(heads)
+    def forward(
+        self,
+        x: Tensor,
+        mask: AttentionMask,
+        rotation: Rotation | None = None,
+        *,
+        cache: LayerCache | None = None,
+        return_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D) or (N, D); returns the same shape, and the weights (B, H, T, S) if they are wanted.
 
-    def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor]:
-        """The query (B, H, T, W), and key and value (2, B, H, T, W), of x (B, T, D)."""
-        parts = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        With a cache x holds the newest tokens alone: their keys and values are appended to it, and mask is over all.
+        """
+        query, key, value = (split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
         if rotation is not None:
-            parts = torch.cat([rotation.turn(parts[:2]), parts[2:]])
-        return parts[0], parts[1:]
+            query, key = rotation.rotate(query), rotation.rotate(key)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        return self._attend(query, key, value, mask, return_weights=return_weights)
 
 
 class CrossAttention(MultiHeadAttention):
-    """Every target token attends to the source tokens of its sentence."""
+    """Attention of every target token to the source tokens of its sentence."""
 
-    def __init__(self, *, d_model: int, **settings: Any):
-        super().__init__(d_model=d_model, **settings)
-        self.query = nn.Linear(d_model, d_model)
-        self.key_value = nn.Linear(d_model, 2 * d_model)
+    def __init__(self, config: AttentionConfig):
+        super().__init__(config)
+        self.query = nn.Linear(config.d_model, config.d_model)
+        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)
+
+    def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, S, W) of the encoder's output (B, S, D), computed once per sentence."""
+        key, value = (split_heads(part, self.num_heads) for part in self.key_value(memory).chunk(2, dim=-1))
+        return key, value
 
     def forward(
-        self, x: Tensor, memory: Tensor, visible: Visibility, *, return_weights: bool = False
+        self, x: Tensor, memory: tuple[Tensor, Tensor], mask: AttentionMask, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D) over memory (B, S, D), or (N, D) both; the result is like x. Also the weights (B, H, T, S)."""
-        query, key_value = self.query(x), self.key_value(memory)
-        if return_weights or visible.is_packed or query.is_cuda or not self._by_hand:
-            query, key, value = (self._split(part) for part in (query, *key_value.chunk(2, dim=-1)))
-            return self._attend(query, key, value, visible, return_weights=return_weights)
-        heads = attend_by_hand(query, key_value, visible.bias, num_heads=self.num_heads, dropout_rate=self._rate)
-        return self.output(heads), None
-
-    def project(self, x: Tensor) -> Tensor:
-        """The query (B, H, T, W) of x (B, T, D)."""
-        return self._split(self.query(x))
-
-    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, H, S, W) of memory (B, S, D), to be kept while hypotheses grow."""
-        key, value = (self._split(part).contiguous() for part in self.key_value(memory).chunk(2, dim=-1))
-        return key, value
+        """x (B, T, D) over projected memory; returns the same shape, and the weights (B, H, T, S) if wanted."""
+        query = split_heads(self.query(x), self.num_heads)
+        return self._attend(query, *memory, mask, return_weights=return_weights)

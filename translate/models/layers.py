@@ -1,32 +1,28 @@
-"""The parts of a Transformer layer that are blind to layout: they act on the last dimension alone."""
+"""Embeddings, positions, dropout and the value of masked scores: whatever the layout of a batch.
+
+Letters: B sentences, L tokens of the longest one, N tokens end to end when packed, D width, H heads, W = D / H.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.models.dropout import Dropout
-
-
-class Norm(StrEnum):
-    layer_norm = "layer_norm"
-    rms_norm = "rms_norm"
-
-
-class Activation(StrEnum):
-    relu = "relu"
-    gelu = "gelu"
-    swiglu = "swiglu"
+_POOL_SIZE = 2**25  # mask elements
+_ALIGNMENT = 64
 
 
 class Positions(StrEnum):
-    """How a model is told the order of tokens: by its embeddings, or, rotary, by turning queries and keys.
+    """Encoding of token order: added to the embeddings, or, rotary, a rotation of queries and keys.
 
-    none: by its structure alone, or not at all.
+    none: only a model's structure, if anything, tells it the order.
     """
 
     sinusoidal = "sinusoidal"
@@ -35,32 +31,8 @@ class Positions(StrEnum):
     none = "none"
 
 
-def make_norm(norm: Norm, d_model: int) -> nn.Module:
-    return nn.LayerNorm(d_model) if norm is Norm.layer_norm else nn.RMSNorm(d_model, eps=1e-6)
-
-
-class FeedForward(nn.Module):
-    """Two linear maps with a non-linearity between; SwiGLU gates it with a third (Shazeer 2020)."""
-
-    def __init__(self, *, d_model: int, ffn_dim: int, activation: Activation, activation_dropout: float):
-        super().__init__()
-        self.activation = activation
-        self.inner = nn.Linear(d_model, ffn_dim * (2 if activation is Activation.swiglu else 1))
-        self.outer = nn.Linear(ffn_dim, d_model)
-        self.dropout = Dropout(activation_dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.outer(self.dropout(self._activate(self.inner(x))))
-
-    def _activate(self, x: Tensor) -> Tensor:
-        if self.activation is Activation.swiglu:
-            gate, value = x.chunk(2, dim=-1)
-            return F.silu(gate) * value
-        return F.relu(x) if self.activation is Activation.relu else F.gelu(x)
-
-
 class Embedding(nn.Module):
-    """Token embeddings scaled by √D, plus positions; some tokens dropped whole, then single elements."""
+    """Token embeddings scaled by √D, plus positions; token dropout, then dropout of single elements."""
 
     positions: Tensor | None
 
@@ -85,6 +57,7 @@ class Embedding(nn.Module):
             self.positions = nn.Parameter(torch.randn(sizes) / self.scale)
 
     def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """ids and positions (B, L) or (N,), int64; returns (B, L, D) or (N, D)."""
         x = self.tokens(ids) * self.scale
         if self.training and self.token_dropout:
             x = x * (torch.rand(ids.shape, device=ids.device) >= self.token_dropout).unsqueeze(-1)
@@ -101,6 +74,121 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 
 
 def angles(length: int, width: int) -> Tensor:
-    """(length, width / 2, rounded up): place n times frequencies from 1 down to nearly 1 / 10,000."""
+    """(length, width / 2, rounded up): position n times frequencies from 1 down to nearly 1 / 10,000."""
     frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
     return torch.arange(length)[:, None] * frequencies
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Cosines and sines of the rotary angles, computed once per forward pass (Su et al. 2021, "RoFormer").
+
+    cosines, sines  (B, 1, L, W / 2), or (N, 1, W / 2) when packed: of the angles of the W / 2 planes of each head
+    """
+
+    cosines: Tensor
+    sines: Tensor
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Rotate queries or keys (B, H, L, W) or (N, H, W); elements i and W / 2 + i span a plane.
+
+        A score then depends on the distance between two tokens, not on their positions.
+        """
+        first, second = x.chunk(2, dim=-1)
+        rotated = first * self.cosines - second * self.sines, first * self.sines + second * self.cosines
+        # the tables are fp32: bf16 could not tell distant positions apart
+        return torch.cat(rotated, dim=-1).type_as(x)
+
+
+class Rotary(nn.Module):
+    """Tables of rotations for positions 0 to max_positions - 1 and heads of the given width."""
+
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, width: int, max_positions: int):
+        super().__init__()
+        table = angles(max_positions, width)
+        self.register_buffer("cosines", table.cos(), persistent=False)
+        self.register_buffer("sines", table.sin(), persistent=False)
+
+    def forward(self, positions: Tensor) -> Rotation:
+        """positions (B, L) or (N,), int64."""
+        return Rotation(self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1))
+
+
+def mask_value(dtype: torch.dtype) -> float:
+    """Bias of a masked key: large enough that its weight is 0, small enough that adding a score stays finite.
+
+    Not minus infinity: a query without any visible key would get NaN.
+    """
+    return max(-1e30, torch.finfo(dtype).min / 2)
+
+
+class Dropout(nn.Module):
+    """Dropout while training (Srivastava et al. 2014), the identity otherwise."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape; the result has the same shape."""
+        return dropout(x, self.rate) if self.training else x
+
+
+def dropout(x: Tensor, rate: float) -> Tensor:
+    """Zero a share of the elements and scale up the rest, so that the expectation stays.
+
+    On a CPU the rate is rounded to a multiple of 1/256, with the scale to match, and a mask is a window of a large
+    pool of random ones, at a position drawn anew each time: drawing the Bernoulli numbers of
+    torch.nn.functional.dropout took a fifth of a training step.
+    """
+    if rate == 0.0:
+        return x
+    if x.is_cuda:
+        return F.dropout(x, rate)
+    return _PooledDropout.apply(x, rate)
+
+
+class _PooledDropout(torch.autograd.Function):
+    """Dropout that keeps only a view of the mask for the backward pass.
+
+    Dropout's backward kernel, x * mask * scale in one pass, is also its forward here: PyTorch's own forward kernel
+    would draw the mask itself.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
+        mask, ctx.scale = dropout_mask(x.shape, rate)
+        ctx.save_for_backward(mask)
+        return torch.ops.aten.native_dropout_backward(x, mask, ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return torch.ops.aten.native_dropout_backward(gradient, mask, ctx.scale), None
+
+
+def dropout_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:
+    """Mask of the elements to keep, drawn with PyTorch's default CPU generator, and their scale."""
+    threshold = round(rate * 256)
+    size = shape.numel()
+    if size > _POOL_SIZE // 2:
+        mask = _random_bytes(size, generator=None) >= threshold
+    else:
+        start = _ALIGNMENT * int(torch.randint((_POOL_SIZE - size) // _ALIGNMENT, ()))
+        mask = _mask_pool(threshold)[start : start + size]
+    return mask.view(shape), 256 / (256 - threshold)
+
+
+@cache
+def _mask_pool(threshold: int) -> Tensor:
+    """Random mask, equal in every process and session, so that a resumed run repeats its masks."""
+    return _random_bytes(_POOL_SIZE, generator=torch.Generator().manual_seed(threshold)) >= threshold
+
+
+def _random_bytes(count: int, *, generator: torch.Generator | None) -> Tensor:
+    """Uniform bytes, eight from each draw."""
+    words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return words.view(torch.uint8)[:count]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,26 +21,33 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
-from translate.models.config import ModelConfig
-from translate.models.dropout import Dropout
-from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
-from translate.models.layers import Positions
+from translate.models.attention import make_attention_mask
+from translate.models.layers import Dropout, mask_value
 from translate.models.recurrent_attention import RecurrentAttention, attend, make_attention
-from translate.models.rows import Rows, of_parents
-from translate.models.seq2seq import Output
-from translate.models.visibility import visibility
-from translate.models.vocabulary import Vocabularies
+from translate.models.seq2seq import (
+    BatchedState,
+    EmbeddingNoise,
+    ModelConfig,
+    Output,
+    Padding,
+    Positions,
+    Seq2Seq,
+    State,
+    Tying,
+    Vocabularies,
+    gather_parents,
+)
 
 
 @dataclass(kw_only=True)
 class RecurrentConfig(ModelConfig):
-    """An LSTM in both directions, d_model / 2 wide each, and one that writes.
+    """An encoder LSTM in both directions, d_model / 2 wide each, and a decoder LSTM.
 
     num_heads              of attention=multi_head
-    input_feeding          whether the decoder reads its last attentional vector; attention=none has none
-    teacher_forcing_ratio  share of target tokens that the decoder reads from the reference while it is trained; the
-                           others are its own (scheduled sampling, Bengio et al. 2015). It goes evenly from this value
-                           to teacher_forcing_end in teacher_forcing_steps updates (0: stays)
+    input_feeding          the decoder reads its last attentional vector; attention=none has none
+    teacher_forcing_ratio  share of target tokens that the decoder reads from the reference in training; the others
+                           are its own predictions (scheduled sampling, Bengio et al. 2015). Changes linearly to
+                           teacher_forcing_end in teacher_forcing_steps updates (0: stays)
     """
 
     RATES: ClassVar = ModelConfig.RATES
@@ -60,8 +67,8 @@ class RecurrentConfig(ModelConfig):
     def has_attention(self) -> bool:
         return self.attention is not RecurrentAttention.none
 
-    def check(self, vocabularies: Vocabularies) -> None:
-        super().check(vocabularies)
+    def check(self) -> None:
+        super().check()
         if self.d_model % 2:
             raise UserError(f"model.d_model ({self.d_model}) must be even: half of it is read in each direction")
         if self.attention is RecurrentAttention.multi_head and self.d_model % self.num_heads:
@@ -72,8 +79,22 @@ class RecurrentConfig(ModelConfig):
         if self.teacher_forcing_steps < 0:
             raise UserError(f"model.teacher_forcing_steps ({self.teacher_forcing_steps}) must not be negative")
 
-    def ratio_at(self, step: int) -> float:
-        """The teacher-forcing ratio of an update, the first of which is 1."""
+    @classmethod
+    def tiny(cls, **changes: Any) -> Self:
+        return super().tiny(**{"encoder_layers": 2, "decoder_layers": 2} | changes)
+
+    @classmethod
+    def variants(cls) -> list[dict[str, Any]]:
+        return [
+            {"attention": RecurrentAttention.none},
+            {"attention": RecurrentAttention.luong_dot, "tying": Tying.none},
+            {"attention": RecurrentAttention.luong_general, "input_feeding": False},
+            {"attention": RecurrentAttention.multi_head},
+            {"encoder_layers": 1, "decoder_layers": 3},
+        ]
+
+    def teacher_forcing_at(self, step: int) -> float:
+        """Teacher-forcing ratio of update number `step`, from 1."""
         if not self.teacher_forcing_steps:
             return self.teacher_forcing_ratio
         share = min(1.0, (step - 1) / self.teacher_forcing_steps)
@@ -81,14 +102,14 @@ class RecurrentConfig(ModelConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class RecurrentMemory(Rows):
-    """The decoder's initial states, and keys and values of the source.
+class RecurrentMemory(BatchedState):
+    """Initial states of the decoder, and keys and values of the source.
 
     hidden, cell  (B, L, D)
-    keys, values  (B, S, D), and bias (B, 1, 1, S), which hides padding; None without attention
+    keys, values  (B, S, D), and bias (B, 1, 1, S), which masks padding; None without attention
     """
 
-    LENGTHS: ClassVar = {"keys": 1, "values": 1, "bias": 3}
+    PADDED: ClassVar = {"keys": Padding(-2), "values": Padding(-2), "bias": Padding(-1, mask_value)}
 
     hidden: Tensor
     cell: Tensor
@@ -96,9 +117,12 @@ class RecurrentMemory(Rows):
     values: Tensor | None = None
     bias: Tensor | None = None
 
+    def needed_length(self) -> int | None:
+        return None if self.bias is None else int((self.bias == 0).sum(-1).max())
+
 
 @dataclass(frozen=True, eq=False)
-class RecurrentState(Rows):
+class RecurrentState(State):
     """hidden, cell (B, K, L, D), and the last attentional vector, feed (B, K, D)."""
 
     memory: RecurrentMemory
@@ -107,12 +131,12 @@ class RecurrentState(Rows):
     feed: Tensor
 
     def reorder(self, parents: Tensor) -> RecurrentState:
-        hidden, cell, feed = (of_parents(x, parents) for x in (self.hidden, self.cell, self.feed))
+        hidden, cell, feed = (gather_parents(x, parents) for x in (self.hidden, self.cell, self.feed))
         return RecurrentState(self.memory, hidden, cell, feed)
 
 
-class Recurrent(EmbeddedSeq2Seq):
-    sublayer_ends = ("bridge", "combine")
+class Recurrent(Seq2Seq):
+    adapter_targets = ("bridge", "combine")
 
     def __init__(self, config: RecurrentConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, Positions.none)
@@ -128,74 +152,75 @@ class Recurrent(EmbeddedSeq2Seq):
         )
         self.decoder = Decoder(config)
         self.bridge = nn.Linear(config.d_model, 2 * config.decoder_layers * config.d_model)
-        self.initialise(_draw)
+        self.init_weights(_init_lstm)
 
-    def at_update(self, step: int) -> None:
-        self.teacher_forcing_ratio = self.config.ratio_at(step)
+    def set_training_step(self, step: int) -> None:
+        self.teacher_forcing_ratio = self.config.teacher_forcing_at(step)
 
-    def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
-        state = self.start(self.encode(batch.source))
+    def forward(
+        self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
+    ) -> Output:
+        state = self.start(self.encode(batch.source, embedding_noise))
         sampled = self.training and self.teacher_forcing_ratio < 1
         if sampled or self.decoder.feeds:
-            return self._one_after_the_other(batch, state, sampled=sampled, return_attention=return_attention)
-        x = self.target_embedding(batch.target.ids, batch.target.positions)
-        vectors, weights, _ = self.decoder(x, state)
+            vectors, weights = self._step_by_step(batch, state, embedding_noise, sampled=sampled)
+        else:
+            x = self.embed_target(batch.target.ids, batch.target.positions, embedding_noise)
+            vectors, weights, _ = self.decoder(x, state)
         return Output(vectors, self.projection.weight, weights if return_attention else None)
 
-    def _one_after_the_other(
-        self, batch: Batch, state: RecurrentState, *, sampled: bool, return_attention: bool
-    ) -> Output:
-        """Token by token, where what is read depends on what was said."""
+    def _step_by_step(
+        self, batch: Batch, state: RecurrentState, noise: EmbeddingNoise | None, *, sampled: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attentional vectors and weights, token by token: the input of each step depends on the output of the last."""
         ids, positions = batch.target.ids, batch.target.positions
         vectors, maps, tokens = [], [], ids[:, 0]
-        for place in range(ids.shape[1]):
-            x = self.target_embedding(tokens[:, None], positions[:, place, None])
+        for index in range(ids.shape[1]):
+            x = self.embed_target(tokens[:, None], positions[:, index, None], noise, start=index)
             vector, weights, state = self.decoder(x, state)
             vectors.append(vector)
-            maps.append(weights)
-            if place + 1 < ids.shape[1]:
-                tokens = ids[:, place + 1]
+            maps += [] if weights is None else [weights]
+            if index + 1 < ids.shape[1]:
+                tokens = ids[:, index + 1]
                 if sampled:
-                    tokens = self._some_of_its_own(tokens, vector[:, 0])
-        seen = [weights for weights in maps if weights is not None] if return_attention else []
-        attention = torch.cat(seen, dim=2) if seen else None
-        return Output(torch.cat(vectors, dim=1), self.projection.weight, attention)
+                    tokens = self._mix_predictions(tokens, vector[:, 0])
+        return torch.cat(vectors, dim=1), torch.cat(maps, dim=2) if maps else None
 
     @torch.no_grad()
-    def _some_of_its_own(self, reference: Tensor, vectors: Tensor) -> Tensor:
-        """Target tokens (B,), some of them replaced by what the model finds likeliest after vectors (B, D)."""
-        own = self.projection(vectors).argmax(-1)
-        given = torch.rand(len(reference), device=reference.device) < self.teacher_forcing_ratio
-        return torch.where(given, reference, own)
+    def _mix_predictions(self, reference: Tensor, vectors: Tensor) -> Tensor:
+        """Reference tokens (B,), some of them replaced by the most likely token after vectors (B, D)."""
+        predicted = self.projection(vectors).argmax(-1)
+        is_forced = torch.rand(len(reference), device=reference.device) < self.teacher_forcing_ratio
+        return torch.where(is_forced, reference, predicted)
 
-    def encode(self, source: Tokens) -> RecurrentMemory:
+    def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> RecurrentMemory:
         assert source.mask is not None, "recurrent models read padded sentences"
-        x = self.source_embedding(source.ids, source.positions)
+        x = self.embed_source(source, embedding_noise)
         lengths = source.mask.sum(1).clamp(min=1).cpu()
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         with _full_precision_on_cpu():
             outputs, (last, _) = self.encoder(packed)
         memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
-        # the last layer's last states, of either direction
-        begin = self.bridge(last[-2:].transpose(0, 1).flatten(1)).tanh().to(last.dtype)
-        begin = begin.unflatten(-1, (2, self.decoder.layers, -1))
+        # the final states of the last layer, of both directions
+        initial = self.bridge(last[-2:].transpose(0, 1).flatten(1)).tanh().to(last.dtype)
+        initial = initial.unflatten(-1, (2, self.decoder.layers, -1))
         if self.decoder.attention is None:
-            return RecurrentMemory(begin[:, 0], begin[:, 1])
-        bias = visibility(source, source, causal=False).bias
-        return RecurrentMemory(begin[:, 0], begin[:, 1], self.decoder.attention.keys(memory), memory, bias)
+            return RecurrentMemory(initial[:, 0], initial[:, 1])
+        bias = make_attention_mask(source, source, causal=False).bias
+        return RecurrentMemory(initial[:, 0], initial[:, 1], self.decoder.attention.keys(memory), memory, bias)
 
-    def start(self, memory: RecurrentMemory) -> RecurrentState:  # type: ignore[override]
+    def start(self, memory: RecurrentMemory) -> RecurrentState:
         feed = memory.hidden.new_zeros(len(memory.hidden), 1, memory.hidden.shape[-1])
         return RecurrentState(memory, memory.hidden[:, None], memory.cell[:, None], feed)
 
     def step(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:  # type: ignore[override]
-        x = self.target_embedding(tokens, tokens).unflatten(0, (len(state.feed), -1))
+        x = self.embed_target(tokens, tokens).unflatten(0, (len(state.feed), -1))
         vectors, _, state = self.decoder(x, state, together=False)
         return self.projection(vectors.flatten(0, 1)), state
 
 
 class Decoder(nn.Module):
-    """attention: None without; feeds: whether its last attentional vector is read with the next token."""
+    """LSTM with attention, or None; feeds: its last attentional vector is read with the next token."""
 
     def __init__(self, config: RecurrentConfig):
         super().__init__()
@@ -226,16 +251,16 @@ class Decoder(nn.Module):
         one token of each of its K hypotheses. The vectors are like x.
         """
         read = torch.cat([x, state.feed], dim=-1) if self.feeds else x
-        begin = tuple(part.flatten(0, 1).transpose(0, 1).contiguous() for part in (state.hidden, state.cell))
+        initial = tuple(part.flatten(0, 1).transpose(0, 1).contiguous() for part in (state.hidden, state.cell))
         with _full_precision_on_cpu():
-            outputs, after = self.lstm(read if together else read.flatten(0, 1)[:, None], begin)
+            outputs, final = self.lstm(read if together else read.flatten(0, 1)[:, None], initial)
         outputs = outputs if together else outputs.unflatten(0, x.shape[:2])[:, :, 0]
-        vectors, weights = self._look(outputs, state.memory)
-        hidden, cell = (part.transpose(0, 1).unflatten(0, state.hidden.shape[:2]) for part in after)
+        vectors, weights = self._attend(outputs, state.memory)
+        hidden, cell = (part.transpose(0, 1).unflatten(0, state.hidden.shape[:2]) for part in final)
         feed = vectors if self.feeds else state.feed
         return vectors, weights, RecurrentState(state.memory, hidden, cell, feed)
 
-    def _look(self, outputs: Tensor, memory: RecurrentMemory) -> tuple[Tensor, Tensor | None]:
+    def _attend(self, outputs: Tensor, memory: RecurrentMemory) -> tuple[Tensor, Tensor | None]:
         if self.attention is None or self.combine is None:
             return self.dropout(outputs), None
         assert memory.values is not None
@@ -245,13 +270,12 @@ class Decoder(nn.Module):
 
 
 def _full_precision_on_cpu() -> AbstractContextManager[object]:
-    """Inside, autocast leaves LSTMs on a CPU alone: few processors have what PyTorch makes of them in bfloat16."""
+    """Disable autocast for LSTMs on a CPU: few processors have the bf16 instructions that PyTorch's needs."""
     return torch.autocast("cpu", enabled=False)
 
 
-def _draw(module: nn.Module) -> None:
-    """Biases of forget gates begin at one, so that a cell forgets nothing at first (Jozefowicz et al. 2015)."""
-    draw_embedding(module)
+def _init_lstm(module: nn.Module) -> None:
+    """Zero biases, but ones for forget gates, so that a cell forgets nothing at first (Jozefowicz et al. 2015)."""
     if isinstance(module, nn.LSTM):
         for name, parameter in module.named_parameters():
             if name.startswith("bias_ih"):

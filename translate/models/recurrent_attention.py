@@ -1,4 +1,4 @@
-"""How the decoder of a recurrent model looks at the source: attention before it was called scaled dot-product.
+"""Attention of a recurrent decoder to the source.
 
     bahdanau       v · tanh(W q + U k)               Bahdanau, Cho and Bengio 2015, equation 6 and appendix A.1.2
     luong_dot      q · k                             Luong, Pham and Manning 2015, equation 7
@@ -15,7 +15,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
-from translate.models.attention_kernels import join_heads, split_heads
+from translate.models.attention import join_heads, split_heads
 
 
 class RecurrentAttention(StrEnum):
@@ -38,7 +38,7 @@ class Additive(nn.Module):
         nn.init.uniform_(self.score, -(d_model**-0.5), d_model**-0.5)
 
     def keys(self, memory: Tensor) -> Tensor:
-        """What can be worked out of the source (B, S, D) once: (B, S, D)."""
+        """Keys (B, S, D) of the source (B, S, D), computed once per sentence."""
         return self.key(memory)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def make_attention(attention: RecurrentAttention, *, d_model: int, num_heads: in
 def attend(scores: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Means (B, T, D) of values (B, S, D), each head's over its part of D; also the weights (B, H, T, S).
 
-    scores (B, H, T, S); bias (B, 1, 1, S) hides padding.
+    scores (B, H, T, S); bias (B, 1, 1, S) masks padding.
     """
     weights = (scores + bias).softmax(-1)
     return join_heads(weights @ split_heads(values, weights.shape[1])), weights

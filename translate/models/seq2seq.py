@@ -1,28 +1,124 @@
-"""What a model is to the rest of the application: five methods and the values they exchange.
+"""The contract between a model and the rest of the application, and all that an author of an architecture needs.
 
-Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target tokens, D width, V target
-vocabulary. Losses, training and search rest on this file alone and never ask
-which architecture they hold.
+Losses, training and search rest on this file alone and never ask which architecture they hold.
+
+Letters: B sentences, K hypotheses of each, N = B * K, L positions, S and T source and target tokens, D width, H heads,
+V target vocabulary.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from enum import StrEnum
+from typing import Any, ClassVar, Self
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
+from translate.errors import UserError
+from translate.models.batched_state import BatchedState, Padding, gather_parents
+from translate.models.layers import Embedding, Positions
+
+__all__ = [  # what an architecture is made of
+    "AttentionMaps",
+    "BatchedState",
+    "EmbeddingNoise",
+    "Memory",
+    "ModelConfig",
+    "Output",
+    "Padding",
+    "Positions",
+    "Seq2Seq",
+    "State",
+    "Tying",
+    "Vocabularies",
+    "gather_parents",
+]
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """Sizes of the two vocabularies; shared when both languages have one vocabulary."""
+
+    source: int
+    target: int
+    shared: bool
+
+
+class Tying(StrEnum):
+    """Embedding matrices that are one: none, the target's input and output, or the source's as well."""
+
+    none = "none"
+    target = "target"
+    all = "all"
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """Settings of every architecture, which its own configuration extends.
+
+    architecture   its name in ARCHITECTURES
+    d_model        width of the embeddings, and of the input of the output layer
+    dropout        of embeddings and between layers
+    token_dropout  share of tokens whose whole embedding is zeroed
+    max_length     tokens of a sentence, on either side, EOS not counted
+    """
+
+    RATES: ClassVar[tuple[str, ...]] = ("dropout", "token_dropout")  # from 0 to below 1
+    SIZES: ClassVar[tuple[str, ...]] = ("d_model", "max_length")  # at least 1
+
+    architecture: str = ""
+    d_model: int = 512
+    tying: Tying = Tying.all
+    dropout: float = 0.1
+    token_dropout: float = 0.0
+    max_length: int = 256
+
+    @property
+    def reads_packed(self) -> bool:
+        """True if the model can be trained on packed batches, of sentences end to end."""
+        return False
+
+    @property
+    def head_width(self) -> int:
+        """Width of a self-attention head; 0 without self-attention."""
+        return 0
+
+    @property
+    def has_attention(self) -> bool:
+        """True if `forward` can return the attention weights of the decoder."""
+        return False
+
+    def check(self) -> None:
+        """Raise UserError for values out of range and for sizes that do not fit together."""
+        for name in self.RATES:
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"model.{name} ({getattr(self, name)}) must be at least 0 and below 1")
+        for name in self.SIZES:
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} ({getattr(self, name)}) must be at least 1")
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> Self:
+        """A model of a few thousand weights, for tests; `changes` set further fields."""
+        return cls(**{"d_model": 16, "max_length": 12} | changes)
+
+    @classmethod
+    def variants(cls) -> list[dict[str, Any]]:
+        """Changes to `tiny()` that together use every option of the architecture, for tests."""
+        return []
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """A teacher-forced pass: logits are hidden @ weight.T, left for the loss to form piecewise.
+    """Result of a teacher-forced pass: logits are hidden @ weight.T, left for the loss to form piecewise.
 
     hidden     (B, T, D), or (T, D) when the batch is packed
     weight     (V, D)
-    attention  cross-attention of the last decoder layer, (B, H, T, S); only when it was asked for
+    attention  cross-attention of the last decoder layer, (B, H, T, S); only when requested
     """
 
     hidden: Tensor
@@ -30,65 +126,112 @@ class Output:
     attention: Tensor | None = None
 
     def logits(self) -> Tensor:
-        return nn.functional.linear(self.hidden, self.weight)
+        return F.linear(self.hidden, self.weight)
 
 
-Maps = dict[str, list[Tensor]]
+@dataclass(frozen=True, eq=False)
+class EmbeddingNoise:
+    """Functions that change embeddings on their way into encoder and decoder, for losses that disturb a batch.
+
+    Each maps embeddings (B, L, D) and the index of their first position to embeddings of the same shape. The index is
+    0 unless a decoder embeds its tokens one by one.
+    """
+
+    source: Callable[[Tensor, int], Tensor]
+    target: Callable[[Tensor, int], Tensor]
 
 
-class Memory(Protocol):
-    """What the encoder says of B source sentences; only the model that made it looks inside."""
+# attention weights (B, H, T, S) of every layer, by kind: "encoder", "decoder" and "cross"
+AttentionMaps = dict[str, list[Tensor]]
 
 
-class State(Protocol):
-    """What the decoder remembers of B sentences with K hypotheses each, those of one sentence next to each other.
+Memory = Any  # encoder output for B source sentences: only the model that made it looks inside
+
+
+class State(BatchedState, ABC):
+    """Decoder state of B sentences with K hypotheses each, those of one sentence next to each other.
 
     Every method leaves the old state unusable.
     """
 
+    @abstractmethod
     def reorder(self, parents: Tensor) -> Self:
-        """Hypothesis k of sentence b goes on from what was its hypothesis parents[b, k]; (B, K'), perhaps another K."""
-        ...
-
-    def keep(self, sentences: Tensor) -> Self:
-        """Only these sentences, (B',): the others have left."""
-        ...
-
-    def join(self, other: Self) -> Self:
-        """These sentences, then the other state's, which may have read more or fewer tokens."""
-        ...
-
-    def replace(self, sentences: Tensor, other: Self) -> Self:
-        """The other state's sentences in the places of these ones, (B',), which have left."""
-        ...
+        """Let hypothesis k of sentence b continue its hypothesis parents[b, k]; (B, K'), perhaps another K."""
 
 
 class Seq2Seq(nn.Module, ABC):
-    """A model that turns source sentences into target sentences, one token at a time."""
+    """A model that turns source sentences into target sentences, one token at a time.
 
-    max_length: int  # tokens of a sentence that it can read or write, BOS and EOS not counted
-    source_embedding: nn.Module  # what losses disturb that read a batch again
-    target_embedding: nn.Module
-    projection: nn.Linear  # hidden states to logits
-    sublayer_ends: ClassVar[tuple[str, ...]]  # names of the linear maps that end a sublayer: adapters stand behind them
+    It has token embeddings of both sides and a projection of hidden states to logits, all D wide, tied as configured.
+    A subclass builds what lies between, then calls `init_weights`, and names in `adapter_targets` the linear layers
+    that end a sublayer: adapters stand behind them. max_length counts the tokens of a sentence that it can read or
+    write, BOS and EOS not among them.
+    """
 
-    def at_update(self, step: int) -> None:
-        """Called before each update of the weights with its number, from 1: for what changes while a model learns."""
+    adapter_targets: ClassVar[tuple[str, ...]]
+    max_length: int
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not isinstance(getattr(cls, "adapter_targets", None), tuple):
+            raise TypeError(
+                f"{cls.__name__}.adapter_targets is missing: a tuple with the names of the linear layers that end a "
+                "sublayer, behind which adapt=adapter puts its bottlenecks; () if there are none"
+            )
+
+    def __init__(self, config: ModelConfig, vocabularies: Vocabularies, positions: Positions):
+        super().__init__()
+        self.max_length = config.max_length
+        target = nn.Embedding(vocabularies.target, config.d_model)
+        source = target if config.tying is Tying.all else nn.Embedding(vocabularies.source, config.d_model)
+        self.source_embedding, self.target_embedding = (
+            Embedding(
+                tokens,
+                positions=positions,
+                max_positions=config.max_length + 1,  # EOS on the source side, BOS on the target side
+                dropout=config.dropout,
+                token_dropout=config.token_dropout,
+            )
+            for tokens in (source, target)
+        )
+        self.tied = config.tying is not Tying.none
+        # on meta nothing is drawn for a weight that init_weights replaces
+        meta = "meta" if self.tied else None
+        self.projection = nn.Linear(config.d_model, vocabularies.target, bias=False, device=meta)
+
+    def init_weights(self, init: Callable[[nn.Module], None] = lambda module: None) -> None:
+        """Initialise embeddings and, by `init`, every module; then tie the weights that are one."""
+
+        def init_module(module: nn.Module) -> None:
+            if isinstance(module, nn.Embedding):
+                # variance 1 / D: √D brings embeddings to 1, and logits stay small
+                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+            init(module)
+
+        self.apply(init_module)
+        if self.tied:
+            self.projection.weight = self.target_embedding.tokens.weight
+
+    def embed_source(self, source: Tokens, noise: EmbeddingNoise | None = None) -> Tensor:
+        """Embeddings (B, S, D), or (N, D) when packed."""
+        x = self.source_embedding(source.ids, source.positions)
+        return x if noise is None else noise.source(x, 0)
+
+    def embed_target(
+        self, ids: Tensor, positions: Tensor, noise: EmbeddingNoise | None = None, *, start: int = 0
+    ) -> Tensor:
+        """Embeddings of target tokens, of which the first is that of index `start`; ids and positions (B, L)."""
+        x = self.target_embedding(ids, positions)
+        return x if noise is None else noise.target(x, start)
 
     @abstractmethod
-    def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
-        """Teacher-forced pass over a batch, padded or packed (attention maps: padded only)."""
-
-    def look(self, batch: Batch) -> tuple[Output, Maps]:
-        """Such a pass over a padded batch, and all attention there is: of each kind the layers, (B, H, T, S) each.
-
-        Kinds are "encoder", "decoder" and "cross"; a model has those that it has.
-        """
-        output = self(batch, return_attention=True)
-        return output, {} if output.attention is None else {"cross": [output.attention]}
+    def forward(
+        self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
+    ) -> Output:
+        """Teacher-forced pass over a batch, padded or packed (attention and noise: padded only)."""
 
     @abstractmethod
-    def encode(self, source: Tokens) -> Memory:
+    def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> Memory:
         """Read B padded source sentences."""
 
     @abstractmethod
@@ -98,3 +241,11 @@ class Seq2Seq(nn.Module, ABC):
     @abstractmethod
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one more token (N,) of each hypothesis; logits (N, V) of the next one, and the new state."""
+
+    def forward_with_attention(self, batch: Batch) -> tuple[Output, AttentionMaps]:
+        """Teacher-forced pass over a padded batch, with the attention weights of all layers that have any."""
+        output = self(batch, return_attention=True)
+        return output, {} if output.attention is None else {"cross": [output.attention]}
+
+    def set_training_step(self, step: int) -> None:
+        """Prepare for update number `step`, from 1: for what changes in the course of training."""

@@ -1,30 +1,37 @@
 """The encoder-decoder Transformer (Vaswani et al. 2017), for training and for decoding step by step.
 
-Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target tokens, D width, V vocabulary.
+Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target tokens, D width, V vocabulary. Packed
+batches are (tokens, D): only attention.py looks at the layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
-from translate.models.attention import CrossAttention, MultiHeadAttention, SelfAttention
-from translate.models.attention_kernels import Weighting
-from translate.models.config import ModelConfig
-from translate.models.decoder_state import TransformerMemory, TransformerState
-from translate.models.dropout import Dropout
-from translate.models.embedded import EmbeddedSeq2Seq, draw_embedding
-from translate.models.layers import Activation, FeedForward, Norm, Positions, make_norm
-from translate.models.rotary import Rotary, Rotation
-from translate.models.seq2seq import Maps, Output
-from translate.models.visibility import Visibility, visibility
-from translate.models.vocabulary import Vocabularies
+from translate.models.attention import (
+    AttentionConfig,
+    AttentionMask,
+    CrossAttention,
+    SelfAttention,
+    Weighting,
+    make_attention_mask,
+)
+from translate.models.kv_cache import LayerCache, TransformerMemory, TransformerState
+from translate.models.layers import Dropout, Positions, Rotary, Rotation
+from translate.models.seq2seq import AttentionMaps, EmbeddingNoise, Output, Seq2Seq, Tying, Vocabularies
+
+
+class Norm(StrEnum):
+    layer_norm = "layer_norm"
+    rms_norm = "rms_norm"
 
 
 class NormOrder(StrEnum):
@@ -32,234 +39,257 @@ class NormOrder(StrEnum):
     post = "post"
 
 
-@dataclass(kw_only=True)
-class TransformerConfig(ModelConfig):
-    """attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)"""
+class Activation(StrEnum):
+    relu = "relu"
+    gelu = "gelu"
+    swiglu = "swiglu"
 
-    RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout", "activation_dropout")
-    SIZES: ClassVar = (*ModelConfig.SIZES, "ffn_dim", "num_heads", "encoder_layers", "decoder_layers")
+
+@dataclass(kw_only=True)
+class TransformerConfig(AttentionConfig):
+    """norm_order  pre: layers normalise their input; post: the sum of input and output, as Vaswani et al. 2017"""
+
+    RATES: ClassVar = (*AttentionConfig.RATES, "activation_dropout")
+    SIZES: ClassVar = (*AttentionConfig.SIZES, "ffn_dim", "encoder_layers", "decoder_layers")
 
     architecture: str = "transformer"
     ffn_dim: int = 2048
-    num_heads: int = 8
     encoder_layers: int = 6
     decoder_layers: int = 6
     norm: Norm = Norm.layer_norm
     norm_order: NormOrder = NormOrder.pre
     activation: Activation = Activation.relu
     positions: Positions = Positions.sinusoidal
-    attention: Weighting = Weighting.softmax
-    attention_dropout: float = 0.0
     activation_dropout: float = 0.0
 
-    @property
-    def head_width(self) -> int:
-        return self.d_model // self.num_heads
-
-    @property
-    def reads_packed(self) -> bool:
-        return self.attention is Weighting.softmax and self.attention_dropout == 0
-
-    def check(self, vocabularies: Vocabularies) -> None:
-        super().check(vocabularies)
-        if self.d_model % self.num_heads:
-            raise UserError(f"model.d_model ({self.d_model}) must be a multiple of model.num_heads ({self.num_heads})")
+    def check(self) -> None:
+        super().check()
         if self.d_model % 2:
             raise UserError(f"model.d_model ({self.d_model}) must be even")
         if self.positions is Positions.rotary and self.head_width % 2:
             raise UserError(f"model.positions=rotary: the width of a head ({self.head_width}) must be even")
 
+    @classmethod
+    def tiny(cls, **changes: Any) -> Self:
+        sizes = {"ffn_dim": 32, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 3}
+        return super().tiny(**sizes | changes)
 
-class Transformer(EmbeddedSeq2Seq):
-    sublayer_ends = ("output", "outer")
+    @classmethod
+    def variants(cls) -> list[dict[str, Any]]:
+        return [
+            {"norm_order": NormOrder.post},
+            {"norm": Norm.rms_norm, "activation": Activation.swiglu},
+            {"positions": Positions.learned, "activation": Activation.gelu},
+            {"positions": Positions.none},
+            {"positions": Positions.rotary, "activation": Activation.swiglu},
+            {"attention": Weighting.sigmoid},
+            {"num_heads": 1},
+            {"tying": Tying.target},
+            {"tying": Tying.none},
+        ]
+
+
+def make_norm(config: TransformerConfig) -> nn.Module:
+    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019)."""
+    return nn.LayerNorm(config.d_model) if config.norm is Norm.layer_norm else nn.RMSNorm(config.d_model, eps=1e-6)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between; SwiGLU gates it with a third (Shazeer 2020)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.activation = config.activation
+        self.inner = nn.Linear(config.d_model, config.ffn_dim * (2 if self.activation is Activation.swiglu else 1))
+        self.outer = nn.Linear(config.ffn_dim, config.d_model)
+        self.dropout = Dropout(config.activation_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (…, D); the result has the same shape."""
+        return self.outer(self.dropout(self._activate(self.inner(x))))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        if self.activation is Activation.swiglu:
+            gate, value = x.chunk(2, dim=-1)
+            return F.silu(gate) * value
+        return F.relu(x) if self.activation is Activation.relu else F.gelu(x)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each with a residual connection (Vaswani et al. 2017, figure 1 left)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention, self.feed_forward = SelfAttention(config), FeedForward(config)
+        self.attention_norm, self.ffn_norm = make_norm(config), make_norm(config)
+        self.dropout = Dropout(config.dropout)
+        self.pre_norm = config.norm_order is NormOrder.pre
+
+    def forward(
+        self, x: Tensor, mask: AttentionMask, rotation: Rotation | None = None, *, return_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, S, D); returns the same shape, and the attention weights (B, H, S, S) if they are wanted."""
+        y = self.attention_norm(x) if self.pre_norm else x
+        y, weights = self.self_attention(y, mask, rotation, return_weights=return_weights)
+        x = x + self.dropout(y)
+        if self.pre_norm:
+            return x + self.dropout(self.feed_forward(self.ffn_norm(x))), weights
+        x = self.attention_norm(x)
+        return self.ffn_norm(x + self.dropout(self.feed_forward(x))), weights
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention and feed-forward (Vaswani et al. 2017, figure 1 right)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention, self.cross_attention = SelfAttention(config), CrossAttention(config)
+        self.feed_forward = FeedForward(config)
+        self.attention_norm, self.cross_norm, self.ffn_norm = (make_norm(config) for _ in range(3))
+        self.dropout = Dropout(config.dropout)
+        self.pre_norm = config.norm_order is NormOrder.pre
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: tuple[Tensor, Tensor],
+        self_mask: AttentionMask,
+        cross_mask: AttentionMask,
+        rotation: Rotation | None = None,
+        *,
+        cache: LayerCache | None = None,
+        return_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """x (B, T, D); returns the same shape, and the weights of both attentions, (B, H, T, T) and (B, H, T, S).
+
+        memory  keys and values of the source, by `cross_attention.project_memory`
+        cache   None: x is the whole target, and self_mask is causal. Otherwise x holds the newest tokens of the
+                hypotheses of each sentence: their keys and values are appended, and self_mask says which entries of
+                the cache each of them sees
+        """
+        y = self.attention_norm(x) if self.pre_norm else x
+        y, self_weights = self.self_attention(y, self_mask, rotation, cache=cache, return_weights=return_weights)
+        x = x + self.dropout(y)
+        if not self.pre_norm:
+            x = self.attention_norm(x)
+        y = self.cross_norm(x) if self.pre_norm else x
+        y, cross_weights = self.cross_attention(y, memory, cross_mask, return_weights=return_weights)
+        x = x + self.dropout(y)
+        if self.pre_norm:
+            return x + self.dropout(self.feed_forward(self.ffn_norm(x))), self_weights, cross_weights
+        x = self.cross_norm(x)
+        return self.ffn_norm(x + self.dropout(self.feed_forward(x))), self_weights, cross_weights
+
+
+class Layers(nn.Module):
+    """Layers of one side and their final norm: pre-norm layers leave a sum that is not normalised."""
+
+    def __init__(self, layers: Iterable[nn.Module], config: TransformerConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norm = make_norm(config) if config.norm_order is NormOrder.pre else nn.Identity()
+
+
+class Transformer(Seq2Seq):
+    adapter_targets = ("output", "outer")
 
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, config.positions)
-        self.rotary = _rotary(config)
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
-        self.initialise(_draw)
+        self.rotary = Rotary(config.head_width, config.max_length + 1) if config.positions is Positions.rotary else None
+        self.encoder = Layers((EncoderLayer(config) for _ in range(config.encoder_layers)), config)
+        self.decoder = Layers((DecoderLayer(config) for _ in range(config.decoder_layers)), config)
+        self.init_weights(_init_linear)
 
-    def forward(self, batch: Batch, *, return_attention: bool = False) -> Output:
-        memory, across = self._read(batch.source)
-        if batch.source.is_packed:
-            across = visibility(batch.target, batch.source, causal=False)
-        rotation = self._rotation(batch.target.positions)
-        own = visibility(batch.target, batch.target, causal=True, rotation=rotation)
-        x = self.target_embedding(batch.target.ids, batch.target.positions)
-        hidden, attention = self.decoder(x, memory, own, across, return_attention=return_attention)
-        return Output(hidden, self.projection.weight, attention)
+    def forward(
+        self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
+    ) -> Output:
+        last = len(self.decoder.layers) - 1
+        encoded, _ = self._run_encoder(batch.source, embedding_noise)
+        return self._teacher_forced(batch, encoded, embedding_noise, weights_from=last if return_attention else None)[0]
 
-    def look(self, batch: Batch) -> tuple[Output, Maps]:
-        watched: list[tuple[MultiHeadAttention, str]] = [
-            *((layer.self_attention, "encoder") for layer in self.encoder.layers),
-            *((layer.self_attention, "decoder") for layer in self.decoder.layers),
-            *((layer.cross_attention, "cross") for layer in self.decoder.layers),
-        ]
-        maps: Maps = {"encoder": [], "decoder": [], "cross": []}
-        try:
-            for attention, kind in watched:
-                attention.watcher = maps[kind].append
-            return self(batch, return_attention=True), maps
-        finally:
-            for attention, _ in watched:
-                attention.watcher = None
+    def forward_with_attention(self, batch: Batch) -> tuple[Output, AttentionMaps]:
+        encoded, maps = self._run_encoder(batch.source, return_weights=True)
+        output, decoder_maps = self._teacher_forced(batch, encoded, weights_from=0)
+        return output, {"encoder": maps, **decoder_maps}
 
-    def _read(self, source: Tokens) -> tuple[Tensor, Visibility]:
-        """The encoder's last layer, (B, S, D) or (T, D), and which of it may be attended to."""
-        visible = visibility(source, source, causal=False, rotation=self._rotation(source.positions))
-        return self.encoder(self.source_embedding(source.ids, source.positions), visible), visible
+    def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> TransformerMemory:
+        encoded, _ = self._run_encoder(source, embedding_noise)
+        bias = make_attention_mask(source, source, causal=False).bias
+        assert bias is not None, "search reads padded sentences"
+        # contiguous, because every step reads them
+        keys, values = zip(*[(k.contiguous(), v.contiguous()) for k, v in self._project(encoded)], strict=True)
+        return TransformerMemory(list(keys), list(values), bias)
+
+    def start(self, memory: TransformerMemory) -> TransformerState:
+        return TransformerState.empty(memory)
+
+    def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
+        # finished sentences are stepped on until they leave: their positions must stay within the table
+        positions = state.positions.clamp(max=self.max_length)
+        x = self.embed_target(tokens, positions.repeat_interleave(state.num_hypotheses))
+        x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
+        state.advance()
+        masks = AttentionMask(state.bias), AttentionMask(state.memory.bias)
+        memory = list(zip(state.memory.keys, state.memory.values, strict=True))
+        hidden, _ = self._run_decoder(x, memory, *masks, self._rotation(positions[:, None]), caches=state.caches)
+        return self.projection(hidden.flatten(0, 1)), state
+
+    def _teacher_forced(
+        self, batch: Batch, encoded: Tensor, noise: EmbeddingNoise | None = None, *, weights_from: int | None
+    ) -> tuple[Output, AttentionMaps]:
+        """The decoder over the whole target; with the weights of its layers from index weights_from on."""
+        target = batch.target
+        x = self.embed_target(target.ids, target.positions, noise)
+        self_mask = make_attention_mask(target, target, causal=True)
+        cross_mask = make_attention_mask(target, batch.source, causal=False)
+        rotation = self._rotation(target.positions)
+        memory = self._project(encoded)
+        hidden, maps = self._run_decoder(x, memory, self_mask, cross_mask, rotation, weights_from=weights_from)
+        return Output(hidden, self.projection.weight, maps["cross"][-1] if maps["cross"] else None), maps
+
+    def _run_encoder(
+        self, source: Tokens, noise: EmbeddingNoise | None = None, *, return_weights: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        mask, rotation = make_attention_mask(source, source, causal=False), self._rotation(source.positions)
+        x, maps = self.embed_source(source, noise), []
+        for layer in self.encoder.layers:
+            x, weights = layer(x, mask, rotation, return_weights=return_weights)
+            maps += [weights] if return_weights else []
+        return self.encoder.norm(x), maps
+
+    def _run_decoder(
+        self,
+        x: Tensor,
+        memory: Sequence[tuple[Tensor, Tensor]],
+        self_mask: AttentionMask,
+        cross_mask: AttentionMask,
+        rotation: Rotation | None,
+        *,
+        caches: Sequence[LayerCache] | None = None,
+        weights_from: int | None = None,
+    ) -> tuple[Tensor, AttentionMaps]:
+        maps: AttentionMaps = {"decoder": [], "cross": []}
+        for index, layer in enumerate(self.decoder.layers):
+            wanted = weights_from is not None and index >= weights_from
+            cache = None if caches is None else caches[index]
+            x, self_weights, cross_weights = layer(
+                x, memory[index], self_mask, cross_mask, rotation, cache=cache, return_weights=wanted
+            )
+            maps["decoder"] += [self_weights] if wanted else []
+            maps["cross"] += [cross_weights] if wanted else []
+        return self.decoder.norm(x), maps
+
+    def _project(self, encoded: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of the source for every decoder layer."""
+        layers = cast(Iterable[DecoderLayer], self.decoder.layers)
+        return [layer.cross_attention.project_memory(encoded) for layer in layers]
 
     def _rotation(self, positions: Tensor) -> Rotation | None:
         return None if self.rotary is None else self.rotary(positions)
 
-    def encode(self, source: Tokens) -> TransformerMemory:
-        memory, visible = self._read(source)
-        assert visible.bias is not None, "search reads padded sentences"
-        pairs = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder.layers]
-        return TransformerMemory([key for key, _ in pairs], [value for _, value in pairs], visible.bias)
 
-    def start(self, memory: TransformerMemory) -> TransformerState:  # type: ignore[override]
-        return TransformerState.empty(memory, layers=len(self.decoder.layers))
-
-    def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
-        # a sentence that is over may be stepped on until it leaves: its positions must exist, that is all
-        positions = state.positions.clamp(max=self.max_length)
-        x = self.target_embedding(tokens, positions.repeat_interleave(state.num_hypotheses))
-        x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
-        rotation = self._rotation(positions[:, None])
-        state.advance()
-        for index, layer in enumerate(self.decoder.layers):
-            x = layer.step(x, state, index, rotation)
-        return self.projection(self.decoder.norm(x).flatten(0, 1)), state
-
-
-class Encoder(nn.Module):
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.layers = cast(Sequence[EncoderLayer], layers)
-        self.norm = _final_norm(config)
-
-    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
-        for layer in self.layers:
-            x = layer(x, visible)
-        return self.norm(x)
-
-
-class Decoder(nn.Module):
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.layers = cast(Sequence[DecoderLayer], layers)
-        self.norm = _final_norm(config)
-
-    def forward(
-        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        attention = None
-        for layer in self.layers:
-            last = layer is self.layers[-1]
-            x, attention = layer(x, memory, own, across, return_attention=return_attention and last)
-        return self.norm(x), attention
-
-
-class Residual(nn.Module):
-    """x + sublayer(norm(x)), or norm(x + sublayer(x)): where the norm stands is the layer's only choice."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.norm = make_norm(config.norm, config.d_model)
-        self.pre = config.norm_order is NormOrder.pre
-        self.dropout = Dropout(config.dropout)
-
-    def enter(self, x: Tensor) -> Tensor:
-        return self.norm(x) if self.pre else x
-
-    def leave(self, x: Tensor, change: Tensor) -> Tensor:
-        x = x + self.dropout(change)
-        return x if self.pre else self.norm(x)
-
-
-class EncoderLayer(nn.Module):
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.self_attention = SelfAttention(**_attention(config))
-        self.feed_forward = _feed_forward(config)
-        self.around_attention = Residual(config)
-        self.around_feed_forward = Residual(config)
-
-    def forward(self, x: Tensor, visible: Visibility) -> Tensor:
-        y = self.around_attention.enter(x)
-        x = self.around_attention.leave(x, self.self_attention(y, visible))
-        return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
-
-
-class DecoderLayer(nn.Module):
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.self_attention = SelfAttention(**_attention(config))
-        self.cross_attention = CrossAttention(**_attention(config))
-        self.feed_forward = _feed_forward(config)
-        self.around_self_attention = Residual(config)
-        self.around_cross_attention = Residual(config)
-        self.around_feed_forward = Residual(config)
-
-    def forward(
-        self, x: Tensor, memory: Tensor, own: Visibility, across: Visibility, *, return_attention: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        y = self.around_self_attention.enter(x)
-        x = self.around_self_attention.leave(x, self.self_attention(y, own))
-        change, weights = self.cross_attention(
-            self.around_cross_attention.enter(x), memory, across, return_weights=return_attention
-        )
-        x = self.around_cross_attention.leave(x, change)
-        return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x))), weights
-
-    def step(self, x: Tensor, state: TransformerState, index: int, rotation: Rotation | None) -> Tensor:
-        """One more position (B, K, D) of every hypothesis: queries over what is kept of its sentence."""
-        query, key_and_value = self.self_attention.project(self.around_self_attention.enter(x), rotation)
-        key, value = state.extend(index, key_and_value)
-        x = self.around_self_attention.leave(x, self.self_attention.attend_kept(query, key, value, state.bias))
-        query = self.cross_attention.project(self.around_cross_attention.enter(x))
-        memory = state.memory
-        change = self.cross_attention.attend_kept(query, memory.keys[index], memory.values[index], memory.bias)
-        x = self.around_cross_attention.leave(x, change)
-        return self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
-
-
-def _rotary(config: TransformerConfig) -> Rotary | None:
-    if config.positions is not Positions.rotary:
-        return None
-    return Rotary(width=config.head_width, max_positions=config.max_length + 1)
-
-
-def _attention(config: TransformerConfig) -> dict[str, Any]:
-    return {
-        "d_model": config.d_model,
-        "num_heads": config.num_heads,
-        "dropout_rate": config.attention_dropout,
-        "weighting": config.attention,
-    }
-
-
-def _feed_forward(config: TransformerConfig) -> FeedForward:
-    return FeedForward(
-        d_model=config.d_model,
-        ffn_dim=config.ffn_dim,
-        activation=config.activation,
-        activation_dropout=config.activation_dropout,
-    )
-
-
-def _final_norm(config: TransformerConfig) -> nn.Module:
-    """Pre-norm layers leave their sum un-normalised; post-norm layers end in a norm of their own."""
-    return make_norm(config.norm, config.d_model) if config.norm_order is NormOrder.pre else nn.Identity()
-
-
-def _draw(module: nn.Module) -> None:
-    """Xavier-uniform maps, zero biases."""
-    draw_embedding(module)
+def _init_linear(module: nn.Module) -> None:
+    """Xavier-uniform weights, zero biases."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

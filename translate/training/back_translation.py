@@ -29,14 +29,14 @@ from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
 from translate.data.dataset import digest
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.translator import WINDOW, Splits, Translator
+from translate.decoding.translator import Splits, Translator
 from translate.device import capabilities, choose_device
 from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
-from translate.text import count_lines, normalise, read_lines, write_lines
+from translate.text import WINDOW, count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig
 from translate.training.parallel import training_precision, validation_precision
 from translate.training.run_folder import RunFolder, errors_logged

@@ -6,16 +6,17 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from translate.adaptation.config import AdaptConfig
+from translate.adaptation.methods import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
 from translate.data.corpora import DataConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_share
-from translate.evaluation.metrics import ERRORS, Metric
+from translate.evaluation.metrics import METRICS
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import check_tokenizer
-from translate.losses import AuxiliaryConfig
-from translate.models.config import ModelConfig
+from translate.losses import AuxiliaryLossConfig
+from translate.models.seq2seq import ModelConfig
 from translate.tokenizer_training import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
@@ -59,7 +60,7 @@ class ValidationConfig:
     """
 
     every: int = 1000
-    metrics: list[Metric] = field(default_factory=lambda: [Metric.bleu, Metric.chrf])
+    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
     metric: str = "bleu"  # one of those, or loss
     tokenize: str = ""
     batch_tokens: int = 0  # of the source side, while decoding; 0: as many as are fast
@@ -196,7 +197,7 @@ class TrainConfig:
     batch: BatchConfig = field(default_factory=BatchConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    auxiliary: dict[str, AuxiliaryConfig] = field(default_factory=dict)
+    auxiliary: dict[str, AuxiliaryLossConfig] = field(default_factory=dict)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
@@ -242,7 +243,8 @@ class TrainConfig:
 
 
 def is_minimised(metric: str) -> bool:
-    return metric in (LOSS, *ERRORS)
+    """True for the loss and for error rates."""
+    return metric == LOSS or not METRICS[MetricName(metric)].higher_is_better
 
 
 def is_better(
@@ -258,4 +260,4 @@ def is_better(
         return True
     if value == best and loss is not None:
         return best_loss is None or not loss >= best_loss
-    return value < best if is_minimised(metric) else value > best
+    return value < best if metric == LOSS else METRICS[MetricName(metric)].is_better(value, best)

@@ -6,15 +6,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import safetensors.torch
-
-from translate.checkpoint import Weights, read_weights, set_weights
+from translate.checkpoint import Weights, load_weights, read_weights, set_weights
 from translate.data.prepare import Prepared
 from translate.decoding.config import EngineName
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
-from translate.evaluation.metrics import RESAMPLES, Metric, command
+from translate.evaluation.metrics import RESAMPLES, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
+from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.config import LOSS, TrainConfig, is_better
@@ -112,7 +111,7 @@ def average_weights(files: Sequence[Path]) -> Weights:
     """The mean of several weight files (Polyak and Juditsky 1992), kept in memory one at a time."""
     total: Weights = {}
     for file in files:
-        for name, weight in safetensors.torch.load_file(file).items():
+        for name, weight in load_weights(file).items():
             total[name] = total[name] + weight.double() if name in total else weight.double()
     return {name: (weight / len(files)).float() for name, weight in total.items()}
 
@@ -137,11 +136,11 @@ def report(
     )
     metric = next(iter(evaluation.scores)) if config.validation.metric == LOSS else config.validation.metric
     again = command(
-        [Metric(metric)],
+        [MetricName(metric)],
         evaluation.tokenize,
         references=references,
         hypotheses=str(folder.evaluation / "hypotheses.txt"),
     )
-    summary = f"{evaluation.name} {evaluation.scores[Metric(metric)]}" + (f"  ({again})" if again else "")
+    summary = f"{evaluation.name} {evaluation.scores[MetricName(metric)]}" + (f"  ({again})" if again else "")
     logger.info(summary)
     return summary

@@ -31,7 +31,6 @@ from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.files import read_json
-from translate.target_unicode import Form, TargetUnicode
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
 from translate.training.config import TrainConfig
@@ -40,6 +39,7 @@ from translate.training.parallel import TrainingDecision
 from translate.training.run_folder import RunFolder
 from translate.training.state import StateFolder, TrainState
 from translate.training.validation import Validator, tokenizer_of_new_run
+from translate.unicode_form import Form, TargetUnicode
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from translate.checkpoint import Weights, copy_of, set_weights, weights_of, write_weights
+from translate.checkpoint import Weights, copy_of, load_weights, set_weights, weights_of, write_weights
 from translate.data.loader import DataPosition, Update
 from translate.distributed import World
 from translate.errors import UserError
@@ -273,8 +272,8 @@ def _read(folder: Path) -> Snapshot:
     if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
         raise UserError(f"{TRAINING} is not what was saved there")
     return Snapshot(
-        safetensors.torch.load_file(folder / WEIGHTS),
-        safetensors.torch.load_file(average) if average.exists() else None,
+        load_weights(folder / WEIGHTS),
+        load_weights(average) if average.exists() else None,
         training,
         read_progress(folder),
     )

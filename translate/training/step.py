@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from translate.batch import Batch
 from translate.distributed import World
-from translate.losses import AUXILIARY_LOSSES, AuxiliaryConfig, label_smoothed_cross_entropy
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
 from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
 
@@ -101,7 +101,7 @@ def train_step(
     1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
     waits for a GPU: the optimizer has to be a fused one, which skips by itself a step whose found_inf is 1.
     """
-    model.module.at_update(step)
+    model.module.set_training_step(step)
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
@@ -137,7 +137,7 @@ def _counts(batch: Batch) -> list[int]:
 
 
 def _total_loss(
-    model: ParallelModel, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryConfig]
+    model: ParallelModel, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryLossConfig]
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of all losses; and each of them, detached, (2 + A,)."""
     wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from translate.console import ProgressLine, start_log
 from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
-from translate.explaining.explanation import Explanation
-from translate.explaining.rendering import Picture, draw_alignment, draw_heads
+from translate.explanation import Explanation, Picture, draw_alignment, draw_heads
 from translate.files import flatten, to_plain
+from translate.tables import markdown_table
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder, TrainState
@@ -30,7 +30,7 @@ from translate.training.validation import Validation, Validator
 
 logger = logging.getLogger(__name__)
 
-MARKUP = "\\`*_{}[]<>()#+-.!|~&\n"
+_SAMPLE_CHARACTERS = 500
 # settings that people compare runs by: TensorBoard's HParams tab grows unreadable with more
 COMPARED = (
     "model.architecture",
@@ -261,15 +261,8 @@ def _compared_settings(config: TrainConfig, trial: Trial | None) -> dict[str, An
 
 def _samples(evaluation: Evaluation, count: int) -> str:
     """A Markdown table of evenly spaced lines: source, translation, reference."""
-    total = len(evaluation.source)
-    sides = (evaluation.source, evaluation.hypotheses, evaluation.references[0])
-    rows = [
-        "| " + " | ".join(_cell(side[number * total // count]) for side in sides) + " |"
-        for number in range(min(count, total))
-    ]
-    return "\n".join(["| source | translation | reference |", "|---|---|---|", *rows])
-
-
-def _cell(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"&#{ord(letter)};" if letter in MARKUP else letter for letter in text[:500])
+    count = min(count, len(evaluation.source))
+    indices = [number * len(evaluation.source) // count for number in range(count)]
+    sides = evaluation.source, evaluation.hypotheses, evaluation.references[0]
+    rows = [[side[index][:_SAMPLE_CHARACTERS] for side in sides] for index in indices]
+    return markdown_table(["source", "translation", "reference"], rows)

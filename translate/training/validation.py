@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from translate.batch import Batch
+from translate.batch import Batch, pad_batch
 from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.batching import BatchConfig, BatchPlan
-from translate.data.collate import pad_batch
 from translate.data.corpora import ParallelText
 from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
@@ -26,9 +25,9 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import Metric
+from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
-from translate.explaining.explanation import Explanation, explain_pairs
+from translate.explanation import Explanation, explain_pairs
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
 from translate.tags import tagging_of
@@ -77,7 +76,7 @@ class Validation:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
         if name == "loss":
             return self.loss
-        return math.nan if self.evaluation is None else self.evaluation.scores[Metric(name)].value
+        return math.nan if self.evaluation is None else self.evaluation.scores[MetricName(name)].value
 
 
 class Validator:

@@ -25,19 +25,19 @@ _EXPECTED = {"norm": "layer_norm", "norm_order": "pre", "positions": "sinusoidal
 # our names -> theirs, below a layer; ours has queries, keys and values of self-attention in one matrix
 _ENCODER_NAMES = {
     "self_attention": "self_attn",
-    "around_attention.norm": "self_attn_layer_norm",
+    "attention_norm": "self_attn_layer_norm",
     "feed_forward.inner": "fc1",
     "feed_forward.outer": "fc2",
-    "around_feed_forward.norm": "final_layer_norm",
+    "ffn_norm": "final_layer_norm",
 }
 _DECODER_NAMES = {
     "self_attention": "self_attn",
-    "around_self_attention.norm": "self_attn_layer_norm",
+    "attention_norm": "self_attn_layer_norm",
     "cross_attention": "encoder_attn",
-    "around_cross_attention.norm": "encoder_attn_layer_norm",
+    "cross_norm": "encoder_attn_layer_norm",
     "feed_forward.inner": "fc1",
     "feed_forward.outer": "fc2",
-    "around_feed_forward.norm": "final_layer_norm",
+    "ffn_norm": "final_layer_norm",
 }
 
 

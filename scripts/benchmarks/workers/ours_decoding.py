@@ -8,7 +8,7 @@ from benchmarks.protocol import Channel, version_of
 from benchmarks.workers.decoding import Ids, Setting, serve_decoding
 from translate.decoding.config import DecodingConfig, Engine, EngineName, Hypothesis, SearchConfig, SearchMethod
 from translate.device import Device, Precision, tune_process
-from translate.engines import open_model
+from translate.engines import load_translator
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
             device=Device(settings["device"]),
             threads=settings["threads"],
         )
-        return open_model(settings["model"], config).translator.engine
+        return load_translator(settings["model"], config).engine
 
     def translate(sentences: list[tuple[int, ...]], beam: int, setting: Setting) -> list[list[Hypothesis]]:
         method = SearchMethod.greedy if beam == 1 else SearchMethod.beam

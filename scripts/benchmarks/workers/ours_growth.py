@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from benchmark_data import write_corpus
 from benchmarks.processes import forget_peak, peak_resident, resident
 from benchmarks.protocol import Channel, version_of
-from translate.batch import Batch
+from translate.batch import Batch, pad_batch
 from translate.data.augmentation import PairEncoder
 from translate.data.batching import BatchConfig
-from translate.data.collate import pad_batch
 from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
@@ -28,8 +27,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision, capabilities, choose_device, tune_process
 from translate.distributed import World
 from translate.models import TransformerConfig, build_model
-from translate.models.seq2seq import Seq2Seq
-from translate.models.vocabulary import Vocabularies
+from translate.models.seq2seq import Seq2Seq, Vocabularies
 from translate.tokenizer import EOS
 from translate.tokenizer_training import TokenizerConfig
 from translate.training.config import TrainConfig

@@ -2,241 +2,159 @@
 
 from dataclasses import replace
 
-from corpus import build, choices
-from corpus.chance import Chance
-from corpus.clauses import Clause, Pair, finish, fronted, say, statement
-from corpus.nouns import NOUN, Noun, nouns_of
-from corpus.numbers import (
-    CLOCK,
-    DAYS_IN_MONTH,
-    clock_time,
-    date_in_digits,
-    date_in_words,
-    digital_time,
-    english_number,
-    german_number,
-    price,
-)  # fmt: skip
-from corpus.phenomena.verbs import EVERYDAY
-from corpus.phrases import NounPhrase, Part, noun_phrase, object_part
-from corpus.verbs import Verb
+from corpus import numbers
+from corpus.clauses import Clause, acting, being
+from corpus.draw import LOCATIONS, OWNERS, SMALL_NUMBERS, STRANGERS, Draw
+from corpus.numbers import in_words
+from corpus.phrases import NounPhrase, Part, noun_phrase
+from corpus.text import Bilingual, Pair, both, read_rows
+from corpus.words import EVERYDAY, HAVE, NOUN, OTHER, VERB, Noun, nouns_of
 
-SUBJECT = NounPhrase("it", "it", ("es", "es", "ihm", ""), "neuter", "3s", is_pronoun=True)
+COUNTED_BY = (OTHER["count"], *(VERB[name] for name in ("write", "buy", "sell", "need", "repair")))
+PUBLIC = tuple(noun.english for noun in nouns_of("building") if noun.english in LOCATIONS)
+COUNTABLE = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable]
+CENTS = (10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)
 
 
-def any_number(chance: Chance) -> tuple[str, str]:
-    """From 2 to 999, small ones more often, in words or digits; never ending in one beyond a hundred."""
-    number = chance.number(2, 99) if chance.happens(0.65) else chance.number(100, 999)
-    if number > 100 and number % 100 == 1:
-        number += 1
-    return (str(number), str(number)) if chance.happens(0.35) else (english_number(number), german_number(number))
+def words_or_digits(draw: Draw, number: int, digits: float) -> Pair:
+    return Pair(str(number), str(number)) if draw.happens(digits) else in_words(number)
 
 
-def counted(chance: Chance, noun: Noun) -> NounPhrase:
-    english, german = any_number(chance)
-    bare = noun_phrase(noun, "", choices.adjective_for(chance, noun, 0.2), plural=True)
-    nominative, accusative, dative, genitive = (f"{german} {form}" for form in bare.forms)
-    forms = (nominative, accusative, dative, genitive)
-    return NounPhrase(f"{english} {bare.english}", f"{english} {bare.english}", forms, "plural", "3p")
+def counted(draw: Draw, noun: Noun) -> NounPhrase:
+    """From 2 to 999 of them, small numbers more often; never one that ends in one beyond a hundred."""
+    count = draw.number(2, 99) if draw.happens(0.65) else draw.number(100, 999)
+    if count > 100 and count % 100 == 1:  # "hunderteins Bücher" is seldom said
+        count += 1
+    written = words_or_digits(draw, count, 0.35)
+    return draw.described(noun, "", 0.2, plural=True).within("{1} {0} | {1} {0}", written)
 
 
-def number(chance: Chance) -> Pair:
+def number(draw: Draw) -> Bilingual:
     """He counts twenty-one birds. -> Er zählt einundzwanzig Vögel."""
-    kind = chance.number(1, 5)
+    kind = draw.number(1, 5)
     if kind == 1:
-        subject = choices.third_person(chance)
-        age, alter = any_age(chance, subject.english.split()[-1])
-        verb, ist = ("are", "sind") if subject.person == "3p" else ("is", "ist")
-        return finish(f"{subject.english} {verb} {age} years old", f"{subject.forms[0]} {ist} {alter} Jahre alt")
+        subject = draw.someone(pronouns=0)
+        who = subject.english.split()[-1]
+        is_child = who.removesuffix("s") in ("child", "children", "girl", "boy")
+        low, high = (2, 17) if is_child else (60 if who.startswith("grand") else 21, 99)
+        age = words_or_digits(draw, draw.number(low, high), 0.3)
+        return both("{} {} {} years old | {} {} {} Jahre alt", subject, subject.be, age)
     if kind == 2:
-        holder, noun = chance.pick(HOLDERS)
-        whole = noun_phrase(
-            NOUN[holder], chance.pick(("the", "this")), choices.adjective_for(chance, NOUN[holder], 0.4)
-        )
-        clause = Clause(whole, build.HAVE, (object_part(build.HAVE, counted(chance, NOUN[noun])),))
-        return say(statement(replace(clause, tense=chance.pick(("present", "past")))))
+        holder, part = (NOUN[name] for name in draw.pick(read_rows("holders")))
+        whole = draw.described(holder, draw.pick(("the", "this")), 0.4)
+        return acting(whole, HAVE, counted(draw, part)).in_tense(draw.pick(("present", "past")))
     if kind == 3:
-        place = choices.location(
-            chance, chance.pick([noun for noun in nouns_of("building") if noun.english in PLACE_NAMES])
-        )
-        things = counted(chance, chance.pick([noun for noun in choices.PEOPLE if "kin" not in noun.classes]))
-        return finish(f"there are {things.english} {place.english}", f"{place.german} sind {things.forms[0]}")
-    return counting(chance)
+        where, people = draw.location(*PUBLIC), counted(draw, draw.pick(STRANGERS))
+        return both("there are {1} {0} | {0} sind {1}", where, people)
+    verb = draw.pick(COUNTED_BY)
+    thing = counted(draw, draw.pick([noun for noun in COUNTABLE if verb.takes(noun) or not verb.classes]))
+    clause = acting(draw.someone(), verb, thing)
+    if draw.happens(0.5):
+        return clause.having(draw.present_time()) if draw.happens(0.4) else clause
+    return clause.in_past().having(draw.past_time())
 
 
-def counting(chance: Chance) -> Pair:
-    """Somebody counts, buys, repairs, ... a number of things."""
-    verb = chance.pick((build.OTHER["count"], *COUNTABLE_VERBS))
-    things = [noun for noun in nouns_of("ware", "text", "animal") if noun.countable and fits(noun, verb)]
-    goal = object_part(verb, counted(chance, chance.pick(things)))
-    return say(statement(in_plain_tense(chance, Clause(choices.someone(chance), verb, (goal,)))))
+def any_date(draw: Draw) -> Part:
+    month = draw.number(1, 12)
+    day = draw.number(1, numbers.DAYS_IN_MONTH[month])
+    written = numbers.date_in_digits if draw.happens(0.4) else numbers.date_in_words
+    return Part(*written(day, month), "time")
 
 
-COUNTABLE_VERBS = tuple(v for v in build.TRANSITIVE if v.name in ("buy", "sell", "need", "write", "repair"))
-PLACE_NAMES = tuple(choices.PLACE_PREPOSITIONS)
-HOLDERS = (
-    ("book", "page"), ("novel", "page"), ("report", "page"), ("village", "house"), ("hotel", "room"),
-    ("museum", "picture"), ("school", "teacher"), ("factory", "engineer"), ("hospital", "bed"),
-    ("library", "book"), ("street", "house"),
-)  # fmt: skip
-
-
-def fits(noun: Noun, verb: Verb) -> bool:
-    return not verb.classes or bool(set(verb.classes) & set(noun.classes))
-
-
-def in_plain_tense(chance: Chance, clause: Clause) -> Clause:
-    if chance.happens(0.5):
-        return clause.with_part(choices.present_time(chance)) if chance.happens(0.4) else clause
-    return replace(clause, tense="past").with_part(choices.past_time(chance))
-
-
-def any_age(chance: Chance, who: str) -> tuple[str, str]:
-    """An age that suits the person, by the last word that names them."""
-    if who in ("child", "girl", "boy", "children", "girls", "boys"):
-        age = chance.number(2, 17)
-    else:
-        age = chance.number(60 if who.startswith("grand") else 21, 99)
-    return (str(age), str(age)) if chance.happens(0.3) else (english_number(age), german_number(age))
-
-
-def any_date(chance: Chance) -> tuple[str, str]:
-    month = chance.number(1, 12)
-    day = chance.number(1, DAYS_IN_MONTH[month - 1])
-    return (date_in_digits if chance.happens(0.4) else date_in_words)(day, month)
-
-
-def date(chance: Chance) -> Pair:
+def date(draw: Draw) -> Bilingual:
     """The concert is on the third of May. -> Das Konzert ist am dritten Mai."""
-    english, german = any_date(chance)
-    part, kind = Part(english, german, "time"), chance.number(1, 4)
+    day, kind = any_date(draw), draw.number(1, 4)
     if kind == 1:
-        event = chance.pick(nouns_of("event", "occasion"))
-        owner = chance.pick(choices.OWNERS) if "occasion" in event.classes else chance.pick(("the", "our"))
-        subject = noun_phrase(event, owner, choices.adjective_for(chance, event, 0.3))
-        clause = Clause(subject, build.BE, (replace(part, slot="predicate"),), chance.pick(("present", "past")))
-        return say(statement(clause))
+        event = draw.pick(nouns_of("event", "occasion"))
+        subject = draw.described(event, draw.pick(OWNERS if event.belongs_to("occasion") else ("the", "our")), 0.3)
+        return being(subject, day._replace(slot="predicate")).in_tense(draw.pick(("present", "past")))
     if kind == 2:
-        subject, year = choices.third_person(chance), chance.number(1930, 2019)
-        was, wurde = ("were", "wurden") if subject.person == "3p" else ("was", "wurde")
-        with_year = "on the" not in english
-        english, german = (f"{english} {year}", f"{german} {year}") if with_year else (english, german)
-        return finish(f"{subject.english} {was} born {english}", f"{subject.forms[0]} {wurde} {german} geboren")
-    clause = build.journey(chance) if chance.happens(0.5) else build.action(chance, among=EVERYDAY, described=0.2)
-    tense = "past" if clause.verb.name not in build.NOT_IN_PAST and chance.happens(0.4) else "future"
-    if clause.verb.english in build.AMBIGUOUS_PAST:
-        tense = "future"
-    clause = replace(clause, tense=tense).with_part(part)
-    return say(fronted(clause, part) if kind == 3 else statement(clause))
+        subject, year = draw.someone(pronouns=0), draw.number(1930, 2019)
+        was = Pair("were", "wurden") if subject.is_plural else Pair("was", "wurde")
+        written = "" if "on the" in day.english else f" {year}"
+        return both(f"{{}} {{}} born {{}}{written} | {{}} {{}} {{}}{written} geboren", subject, was, day)
+    clause = draw.journey() if draw.happens(0.5) else draw.action(among=EVERYDAY, described=0.2)
+    # With an ambiguous past only a past time would tell the tense, and a date may be either
+    past = not clause.verb.is_any("no_past") and draw.happens(0.4) and not clause.verb.is_any("ambiguous_past")
+    clause = clause.in_tense("past" if past else "future").having(day)
+    return clause.time_first() if kind == 3 else clause
 
 
-def any_time(chance: Chance) -> tuple[str, str]:
-    if chance.happens(0.25):
-        return digital_time(chance.number(6, 23), 5 * chance.number(0, 11))
-    return clock_time(chance.number(1, 12), chance.pick(tuple(CLOCK)))
-
-
-def time(chance: Chance) -> Pair:
+def time(draw: Draw) -> Bilingual:
     """The train leaves at half past seven. -> Der Zug fährt um halb acht ab."""
-    english, german = any_time(chance)
-    part, kind = Part(english, german, "time"), chance.number(1, 5)
-    if kind == 1:
-        noun = chance.pick(nouns_of("transport"))
-        subject = noun_phrase(noun, "the", choices.adjective_for(chance, noun, 0.2))
-        verb = chance.pick((build.OTHER["leave"], *(v for v in build.INTRANSITIVE if v.english == "arrive")))
-        clause = Clause(subject, verb)
-    elif kind == 2:
-        noun = chance.pick(nouns_of("event"))
-        clause = Clause(noun_phrase(noun, "the", choices.adjective_for(chance, noun, 0.2)), build.OTHER["start"])
-    elif kind == 3 and ":" not in english:
-        hour = german.removeprefix("um ")
-        return finish(f"it is {english.removeprefix('at ')}", f"es ist {hour}")
+    if draw.happens(0.25):
+        shown = f"{draw.number(6, 23)}:{5 * draw.number(0, 11):02}"
+        clock = Pair(f"at {shown}", f"um {shown} Uhr")
     else:
-        clause = build.anything(chance)
-        if clause.verb.name in build.STATES:
-            clause = build.activity(chance)
-    if chance.happens(0.6):
-        tense, moment = chance.pick((("present", choices.present_time), ("future", choices.future_time)))
-        when = choices.time_part(chance, DAILY) if moment is choices.present_time else moment(chance)
-        clause = replace(clause, tense=tense)
-        if chance.happens(0.3):
-            return say(fronted(clause.with_part(part).with_part(when), when))
-        return both(clause, part, when)
-    return say(statement(clause.with_part(part)))
-
-
-DAILY = """
-today | heute
-every day | jeden Tag
-every Monday | jeden Montag
-every Friday | jeden Freitag
-"""
-
-
-def both(clause: Clause, clock: Part, day: Part) -> Pair:
-    """Clock time and day: English says the clock time first, German the day."""
-    return say(
-        statement(clause.with_part(Part(f"{clock.english} {day.english}", f"{day.german} {clock.german}", "time")))
-    )
-
-
-def any_price(chance: Chance, noun: Noun) -> tuple[str, str]:
-    """A price that the thing may have: food below ten euros, a car above two hundred."""
-    most = 9 if {"food", "drink"} & set(noun.classes) else 99
-    if {"machine", "furniture"} & set(noun.classes):
-        euros = 10 * chance.number(2, 99) + chance.pick((0, 2, 5, 8, 9))
-        if chance.happens(0.5):
-            return price(100 * euros)
-        return f"{english_number(euros)} euros", f"{german_number(euros)} Euro"
-    if chance.happens(0.25):
-        euros = chance.number(2, most)
-        return f"{english_number(euros)} euros", f"{german_number(euros)} Euro"
-    return price(100 * chance.number(1, most) + chance.pick((10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 95, 99)))
-
-
-def price_of(chance: Chance) -> Pair:
-    """The book costs 12.50 euros. -> Das Buch kostet 12,50 Euro."""
-    noun = chance.pick((*nouns_of("ware", "food", "clothing", "drink"), NOUN["ticket"]))
-    english, german = any_price(chance, noun)
-    mass = "mass" in noun.classes
-    thing = noun_phrase(
-        noun, "the" if mass else chance.pick(("the", "the", "this")), choices.adjective_for(chance, noun, 0.5)
-    )
-    kind = chance.number(1, 5)
+        clock = numbers.clock_time(draw.number(1, 12), draw.pick(tuple(numbers.CLOCK)))
+    kind, at_the_time = draw.number(1, 5), Part(*clock, "time")
     if kind <= 2:
-        only, nur = chance.pick((("", ""), ("", ""), ("only ", "nur ")))
-        return finish(f"{thing.english} costs {only}{english}", f"{thing.forms[0]} kostet {nur}{german}")
-    if kind == 3:
-        subject = choices.someone(chance)
-        pay = next(verb for verb in build.TRANSITIVE if verb.name == "pay for")
-        paid = Clause(subject, replace(pay, tail=""), (Part(english, german, "accusative"),), "past")
-        paid = paid.with_part(Part(f"for {thing.english}", f"für {thing.case('accusative')}", "prepositional"))
-        if chance.happens(0.4):
-            paid = paid.with_part(choices.past_time(chance))
-        return say(statement(paid))
+        subject = draw.described(draw.pick(nouns_of("transport" if kind == 1 else "event")), "the", 0.2)
+        clause = Clause(subject, draw.pick((OTHER["leave"], VERB["arrive"])) if kind == 1 else OTHER["start"])
+    elif kind == 3 and ":" not in clock.english:
+        return Pair(f"it is {clock.english.removeprefix('at ')}", f"es ist {clock.german.removeprefix('um ')}")
+    else:
+        clause = draw.anything()
+        clause = draw.activity() if clause.verb.is_any("state") else clause
+    if not draw.happens(0.6):
+        return clause.having(at_the_time)
+    clause = clause.in_tense(draw.pick(("present", "future")))
+    day = draw.future_time() if clause.tense == "future" else draw.listed("daily", "time")
+    if draw.happens(0.3):
+        return clause.having(at_the_time, day).fronted(day)
+    # English says the clock time first, German the day
+    return clause.having(Part(*both("{0} {1} | {1} {0}", clock, day), "time"))
+
+
+def any_price(draw: Draw, noun: Noun) -> Pair:
+    """A price that the thing may have: food below ten euros, a car above two hundred."""
+    most = 9 if noun.belongs_to("food", "drink") else 99
+    if noun.belongs_to("machine", "furniture"):
+        euros = 10 * draw.number(2, 99) + draw.pick((0, 2, 5, 8, 9))
+        if draw.happens(0.5):
+            return numbers.price(100 * euros)
+    elif draw.happens(0.25):
+        euros = draw.number(2, most)
+    else:
+        return numbers.price(100 * draw.number(1, most) + draw.pick(CENTS))
+    return both("{} euros | {} Euro", in_words(euros))
+
+
+def price(draw: Draw) -> Bilingual:
+    """The book costs 12.50 euros. -> Das Buch kostet 12,50 Euro."""
+    noun = draw.pick((*nouns_of("ware", "food", "clothing", "drink"), NOUN["ticket"]))
+    cost, is_mass = any_price(draw, noun), noun.belongs_to("mass")
+    thing = draw.described(noun, "the" if is_mass else draw.pick(("the", "the", "this")), 0.5)
+    kind = draw.number(1, 5)
+    if kind <= 2:
+        plain, only = "{} costs {} | {} kostet {}", "{} costs only {} | {} kostet nur {}"
+        return both(draw.pick((plain, plain, only)), thing, cost)
     if kind == 4:
         many = noun_phrase(noun, "the", plural=True) if noun.countable else thing
-        does, cost = ("do", "kosten") if many.person == "3p" else ("does", "kostet")
-        if chance.happens(0.3):
-            return finish(f"how much {does} {many.english} cost", f"wie viel {cost} {many.forms[0]}", "?")
-        verb = "cost" if many.person == "3p" else "costs"
-        return finish(f"{many.english} {verb} {english}", f"{many.forms[0]} {cost} {german}")
-    subject = choices.someone(chance)
-    buy = build.TRANSITIVE[2]
-    thing = thing if mass else noun_phrase(noun, "a", choices.adjective_for(chance, noun, 0.4))
-    bought = Clause(subject, buy, (object_part(buy, thing), Part(f"for {english}", f"für {german}", "manner")))
-    return say(statement(replace(bought, tense=chance.pick(("past", "present")))))
+        costs = Pair("cost", "kosten") if many.is_plural else Pair("costs", "kostet")
+        if draw.happens(0.3):
+            does = Pair("do", "kosten") if many.is_plural else Pair("does", "kostet")
+            return both("how much {} {} cost? | wie viel {} {}?", does, many)
+        return both("{} {} {} | {} {} {}", many, costs, cost)
+    subject = draw.someone()
+    if kind == 3:
+        goods = Part(*thing.after(Pair("for", "für"), "accusative"), "prepositional")
+        pay = replace(VERB["pay for"], tail="")  # "paid 3 euros for it", not "paid for 3 euros"
+        paid = Clause(subject, pay, (Part(*cost, "accusative"), goods), "past")
+        return paid.having(draw.past_time()) if draw.happens(0.4) else paid
+    thing = thing if is_mass else draw.described(noun, "a", 0.4)
+    bought = acting(subject, VERB["buy"], thing).having(Part(*both("for {} | für {}", cost), "manner"))
+    return bought.in_tense(draw.pick(("past", "present")))
 
 
-def duration(chance: Chance) -> Pair:
+def duration(draw: Draw) -> Bilingual:
     """The concert lasts two hours. -> Das Konzert dauert zwei Stunden."""
-    noun = chance.pick(nouns_of("event"))
-    subject = noun_phrase(noun, chance.pick(("the", "our", "this")), choices.adjective_for(chance, noun, 0.4))
-    count = chance.pick(("a", *choices.SMALL_NUMBERS, "six", "ten"))
-    units = ("day", "week", "month") if noun.english in ("journey", "course") else ("minute", "hour")
-    unit = NOUN[chance.pick(units)]
-    count = "ten" if unit.english == "minute" and count == "a" else count
-    span = noun_phrase(unit, count, plural=count != "a")
-    shown = span.english if unit.english != "hour" or count != "a" else "an hour"
-    clause = Clause(subject, build.OTHER["last"], (Part(shown, span.case("accusative"), "accusative"),))
-    return say(statement(replace(clause, tense=chance.pick(("present", "past")))))
+    noun = draw.pick(nouns_of("event"))
+    subject = draw.described(noun, draw.pick(("the", "our", "this")), 0.4)
+    count = draw.pick(("a", *SMALL_NUMBERS, "six", "ten"))
+    unit = draw.pick(("day", "week", "month") if noun.english in ("journey", "course") else ("minute", "hour"))
+    count = "ten" if unit == "minute" and count == "a" else count
+    span = noun_phrase(NOUN[unit], count, plural=count != "a")
+    shown = span.english.replace("a hour", "an hour")
+    clause = Clause(subject, OTHER["last"], (Part(shown, span.case("accusative").german, "accusative"),))
+    return clause.in_tense(draw.pick(("present", "past")))

@@ -1,1 +1,0 @@
-"""A look inside: what a model attended to and how sure it was, sentence by sentence."""
