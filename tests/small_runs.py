@@ -15,7 +15,7 @@ import torch
 from translate.adaptation import ADAPTATIONS
 from translate.config.command import compose, register_schemas, to_dataclass
 from translate.device import Capabilities, Precision
-from translate.losses import AUXILIARY_LOSSES, AuxiliaryConfig
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig
 from translate.models import ARCHITECTURES
 from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig
@@ -45,7 +45,7 @@ SMALL_SIZES: dict[str, dict[str, int]] = {
 ON_CPU = decide_training(torch.device("cpu"), Capabilities(on_gpu=False), precision=Precision.fp32, head_width=0)
 
 
-def update_config(*, smoothing: float = 0.1, clip_norm: float = 1.0, **auxiliary: AuxiliaryConfig) -> TrainConfig:
+def update_config(*, smoothing: float = 0.1, clip_norm: float = 1.0, **auxiliary: AuxiliaryLossConfig) -> TrainConfig:
     """Settings of single updates; auxiliary: losses by name."""
     return TrainConfig(
         loss=LossConfig(label_smoothing=smoothing),

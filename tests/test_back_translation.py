@@ -83,7 +83,7 @@ def test_mistakes_are_answered_before_the_work(corpus, tmp_path):
     for changes, message in (
         ({"back_translation__monolingual": tmp_path / "nowhere"}, "nowhere"),
         ({"back_translation__keep": 0}, r"back_translation\.keep \(0\.0\) must be above 0"),
-        ({"adapt": "full", "adapt__model": "x"}, "adapt= has no place there"),
+        ({"adapt": "full", "adapt__model": "x"}, "leave adapt= out"),
     ):
         settings = {"back_translation__monolingual": corpus / "mono.tgt"} | changes
         with pytest.raises((UserError, OSError), match=message):

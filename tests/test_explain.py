@@ -78,7 +78,7 @@ def test_looking_changes_nothing(tokenizer):
     batch = pad_batch([np.array(SOURCE)], [np.array(TARGET)])
     with torch.no_grad():
         before = model(batch).logits()
-        looked, _ = model.look(batch)
+        looked, _ = model.forward_with_attention(batch)
         torch.testing.assert_close(looked.logits(), before)
         assert torch.equal(model(batch).logits(), before)
 

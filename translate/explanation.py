@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import pad_batch
+from translate.decoding.native_engine import evaluation_mode
 from translate.files import atomic_file
 from translate.losses.attention import UNCOVERED
 from translate.models.seq2seq import Seq2Seq
@@ -122,18 +123,15 @@ def explain_pair(
 def explain_pairs(
     model: Seq2Seq, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], count: int
 ) -> list[Explanation]:
-    """Explain the first `count` pairs of texts that are short enough for a picture and for the model.
-
-    The model is in training mode afterwards.
-    """
+    """Explain the first `count` pairs of texts that are short enough for a picture and for the model."""
     sides = (
         tokenizer.encode_source([source for source, _ in pairs]),
         tokenizer.encode_target([target for _, target in pairs]),
     )
     longest = min(MAX_PIECES - 1, model.max_length)
     readable = [pair for pair in zip(*sides, strict=True) if pair[0] and max(map(len, pair)) <= longest]
-    found = [explain_pair(model, tokenizer, source, target) for source, target in readable[:count]]
-    model.train()
+    with evaluation_mode(model):
+        found = [explain_pair(model, tokenizer, source, target) for source, target in readable[:count]]
     return [explanation for explanation in found if explanation is not None]
 
 

@@ -61,8 +61,8 @@ class Reporter:
         self._line = ProgressLine(silent=not world.is_main)
         self._board: SummaryWriter | None = None
         self._pending: list[PendingUpdate] = []
-        self._results: list[StepResult] = []
-        self._since = time.monotonic()  # the last means
+        self._results: list[StepResult] = []  # since the last means
+        self._since = time.monotonic()
         self._warned_of_warmup = self._described_splits = False
         start_log(path=folder.log_file, silent=not world.is_main)
         if trial is not None:
@@ -175,7 +175,7 @@ class Reporter:
             self._board.add_text("result", f"```\n{text}\n```", step)
 
     def hparams(self, state: TrainState, scores: Mapping[str, float] | None = None) -> None:
-        """Add the run's row to TensorBoard's HParams tab: what was chosen, and what came of it.
+        """Add the run's row, settings and results, to TensorBoard's HParams tab.
 
         scores  of the test set
         """

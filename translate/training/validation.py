@@ -19,8 +19,8 @@ from translate.data.batching import BatchConfig, BatchPlan
 from translate.data.corpora import ParallelText
 from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
-from translate.decoding.native_engine import NativeEngine
-from translate.decoding.translator import Splits, Translation, Translator
+from translate.decoding.native_engine import NativeEngine, evaluation_mode
+from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import Precision
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
@@ -32,7 +32,7 @@ from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
-from translate.training.config import TrainConfig
+from translate.training.config import LOSS, TrainConfig
 from translate.training.parallel import ParallelModel
 
 
@@ -74,7 +74,7 @@ class Validation:
 
     def metric(self, name: str) -> float:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
-        if name == "loss":
+        if name == LOSS:
             return self.loss
         return math.nan if self.evaluation is None else self.evaluation.scores[MetricName(name)].value
 
@@ -82,7 +82,10 @@ class Validation:
 class Validator:
     """The validation set, encoded once, and the decoder that users run.
 
-    notes  for the user about its scores, a line each
+    precision   of decoding
+    manifest    of the run: tags, splitting of lines and BLEU's tokenizer as they were when it began
+    translator  of this process; sharded: of all processes together, each of which takes its share of the lines
+    notes       for the user about the scores, a line each
     """
 
     def __init__(
@@ -95,7 +98,6 @@ class Validator:
         precision: Precision,
         manifest: Mapping[str, Any],
     ):
-        """precision: that of decoding; manifest: of the run."""
         self.text, self.metrics = data.valid, config.validation.metrics
         self._model, self._world, self._smoothing = model, world, config.loss.label_smoothing
         self._tokenizer, self._num_explained = data.tokenizer, config.validation.attention_maps
@@ -137,10 +139,10 @@ class Validator:
         explain  also look at the attention of a few sentences, on the main process
         """
         with swapped_weights(self._model.module, weights):
-            loss, cross_entropy, uncovered = self._losses()
+            loss, cross_entropy, uncovered_share = self._losses()
             evaluation = self._evaluate(progress) if math.isfinite(loss) else None
             explanations = self._explain(evaluation) if explain and evaluation and self._world.is_main else []
-        return Validation(loss, cross_entropy, uncovered, evaluation, explanations)
+        return Validation(loss, cross_entropy, uncovered_share, evaluation, explanations)
 
     def _evaluate(self, progress: Callable[[float], None] | None) -> Evaluation | None:
         try:
@@ -159,46 +161,20 @@ class Validator:
     def _losses(self) -> tuple[float, float, float | None]:
         """Mean loss and cross entropy per target token, in nats, and the share of uncovered source tokens."""
         model, sums, has_attention = self._model, torch.zeros(5, dtype=torch.float64), True
-        model.module.eval()
-        for batch in self._batches[self._world.rank :: self._world.size]:
-            with model.autocast():
-                moved = batch.to(model.device)
-                output = model.module(moved, return_attention=True)
-                losses = label_smoothed_cross_entropy(
-                    output.hidden, output.weight, moved.labels, smoothing=self._smoothing
-                )
-            has_attention = output.attention is not None
-            missed = float(uncovered(moved, output)) if has_attention else 0.0
-            counts = batch.num_target_tokens, missed, batch.num_source_tokens
-            sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
-        model.module.train()
+        with evaluation_mode(model.module):
+            for batch in self._batches[self._world.rank :: self._world.size]:
+                with model.autocast():
+                    moved = batch.to(model.device)
+                    output = model.module(moved, return_attention=True)
+                    losses = label_smoothed_cross_entropy(
+                        output.hidden, output.weight, moved.labels, smoothing=self._smoothing
+                    )
+                has_attention = output.attention is not None
+                missed = float(uncovered(moved, output)) if has_attention else 0.0
+                counts = batch.num_target_tokens, missed, batch.num_source_tokens
+                sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
         loss, plain, target_tokens, missed, source_tokens = self._world.sum(sums).tolist()
         return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
-
-
-@dataclass(frozen=True)
-class ShardedTranslator:
-    """A translator on every process, each of which takes its share of the lines."""
-
-    translator: Translator
-    world: World
-
-    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
-        """All translations, in order, on every process; an error of one of them is raised on each."""
-        rank, size = self.world.rank, self.world.size
-        own: list[Translation] | UserError
-        try:
-            own = self.translator.translate(lines[rank::size], progress=progress)
-        except UserError as error:
-            own = error
-        shares = self.world.gather(own)
-        for share in shares:
-            if isinstance(share, UserError):
-                raise share
-        return [shares[number % size][number // size] for number in range(len(lines))]
-
-    def describe(self, splits: Splits) -> str:
-        return self.translator.describe(splits)
 
 
 def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:
