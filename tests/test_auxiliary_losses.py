@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from documented_code import example_of
+from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET, pad_batch
-from translate.device import Device, Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
 from translate.losses.attention import Over, received_shares, uncovered
@@ -19,8 +19,8 @@ from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.attention import Weighting
 from translate.models.seq2seq import Output
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 PENALTY = example_of("losses.md")
 ALL = AUXILIARY_LOSSES | {"confidence_penalty": (PENALTY.ConfidencePenaltyConfig, PENALTY.confidence_penalty)}
@@ -176,17 +176,15 @@ def test_adversarial_moves_raise_the_loss(architecture):
 def learned(auxiliary, architecture="transformer", *, backend=None, **settings):
     """Result of the last of two updates, and the weights after it; backend of torch.compile, None: not compiled."""
     model = make_model(architecture, **settings)
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    trained = parallelize(model, World(), ON_CPU)
     if backend is not None:
         torch._dynamo.reset()
         model.compile(backend=backend)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
     torch.manual_seed(2)
-    for _ in range(2):
-        launched = update(
-            trainee, optimizer, [make_batch()], smoothing=0.1, clip_norm=1.0, world=World(), auxiliary=auxiliary
-        )
-    return launched.result(), [parameter.detach().clone() for parameter in model.parameters()]
+    for step in (1, 2):
+        pending = train_step(trained, optimizer, [make_batch()], update_config(**auxiliary), World(), step=step)
+    return pending.result(), [parameter.detach().clone() for parameter in model.parameters()]
 
 
 @every_loss

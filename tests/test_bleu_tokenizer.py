@@ -22,7 +22,7 @@ from translate.evaluation.tokenizers import (
 )
 from translate.text import read_lines, write_lines
 from translate.training.config import TrainConfig
-from translate.training.scoring import tokenizer_of_run
+from translate.training.validation import tokenizer_of_run
 
 # A sentence each, as it stands in Wikipedia's main pages and phrase books.
 TEXTS = {
@@ -204,7 +204,7 @@ def test_a_run_records_its_choice_and_an_older_one_keeps_its_own(tmp_path):
 
 
 def test_a_run_continues_only_where_its_tokenizer_is_installed(without_mecab, monkeypatch):
-    monkeypatch.setattr("translate.training.scoring.reason_missing", tokenizers.reason_missing)
+    monkeypatch.setattr("translate.training.validation.reason_missing", tokenizers.reason_missing)
     references = [[TEXTS["Kana"]]]
     config = TrainConfig()
     with pytest.raises(UserError, match=r"began with BLEU by tok:ja-mecab, which is not installed here \(pip install"):

@@ -15,7 +15,6 @@ from translate.device import (
     Precision,
     capabilities,
     choose_device,
-    decide_training,
     decoding_precision,
     find_gpus,
     gpu_of_process,
@@ -25,6 +24,8 @@ from translate.device import (
     without_tf32,
 )
 from translate.errors import UserError
+from translate.training.config import TrainConfig
+from translate.training.parallel import decide_run, decide_training
 
 GIB = 2**30
 
@@ -207,11 +208,8 @@ def test_why_a_gpu_cannot_be_used(monkeypatch):
 
 @pytest.mark.usefixtures("installed_gpu")
 def test_a_training_run_warns_of_it(monkeypatch):
-    from translate.training.build import _decide
-    from translate.training.config import TrainConfig
-
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert any("built for CPUs only" in warning for warning in _decide(TrainConfig()).warnings)
+    assert any("built for CPUs only" in warning for warning in decide_run(TrainConfig()).warnings)
 
 
 def test_every_process_takes_the_gpu_of_its_own(monkeypatch):

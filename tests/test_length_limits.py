@@ -14,12 +14,12 @@ from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import Precision
+from translate.explanation import explain_pairs
 from translate.losses import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions
 from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import EOS
-from translate.training.attention_maps import attention_maps
 from translate.training.validation import encode_validation
 
 LONGEST = 9
@@ -96,7 +96,7 @@ def test_the_validation_loss_is_that_of_all_pairs_up_to_the_limit(name, position
 def test_attention_is_drawn_of_pairs_that_the_model_can_read():
     letters = "abcdefghijklmnop"
     pairs = [(letters[:a], letters[:b]) for a in (LONGEST, LONGEST + 1) for b in (LONGEST, LONGEST + 1)]
-    [drawn] = attention_maps(make_model("transformer", Positions.learned), Characters(), pairs, 4)
+    [drawn] = explain_pairs(make_model("transformer", Positions.learned), Characters(), pairs, 4)
     assert drawn.source_text == drawn.target_text == letters[:LONGEST]
 
 

@@ -21,10 +21,11 @@ from translate.decoding.translator import Splits, Translator
 from translate.engines import load_translator
 from translate.evaluate import EvaluateConfig, evaluate
 from translate.explain import ExplainConfig, explain_files
+from translate.files import to_plain
 from translate.tags import Tagging
 from translate.text import read_lines, write_lines
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.changes import find_changes, plain
+from translate.training.changes import find_changes
 from translate.training.config import TrainConfig
 
 SINGLE = {"sentences_per_line": 1, "trained_tokens": 12, "source_language": "en"}
@@ -331,7 +332,7 @@ def test_back_translation_splits_monolingual_lines(run, tmp_path):
 
 
 def test_a_run_begun_before_lines_were_split_continues_without(tmp_path):
-    before = plain(TrainConfig())
+    before = to_plain(TrainConfig())
     del before["split"]
     assert not find_changes(TrainConfig(), before, folder=tmp_path)
     assert [change.key for change in find_changes(TrainConfig(split=Split.never), before, folder=tmp_path).changes] == [
