@@ -1,7 +1,8 @@
 """What contributors are told agrees with the repository."""
 
 import re
-from pathlib import Path
+import subprocess
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -14,6 +15,18 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(enc
 
 def read(name):
     return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def files_of_the_tree():
+    """Files below translate/ in README's tree, with their descriptions; a folder stands for its __init__.py."""
+    block = read("README.md").partition("    translate/ ")[2].partition("\n\n")[0]
+    folders = {2: PurePosixPath("translate")}  # by the indentation of what they hold
+    for indent, name, description in re.findall(r"^    ( +)(\S+)(?: {2,}(.*))?$", block, re.MULTILINE):
+        path = folders[len(indent)] / name
+        if name.endswith("/"):
+            folders[len(indent) + 2] = path
+            path /= "__init__.py"
+        yield str(path), description
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", ".pre-commit-config.yaml", ".github/workflows/ci.yml", ".ci/run"])
@@ -30,3 +43,12 @@ def test_files_named_to_contributors_exist():
 
 def test_the_citation_is_of_this_version():
     assert yaml.safe_load(read("CITATION.cff"))["version"] == __version__
+
+
+def test_the_tree_of_the_readme_describes_every_python_file():
+    tracked = subprocess.run(
+        ["git", "ls-files", "translate/*.py"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    listed = list(files_of_the_tree())
+    assert sorted(path for path, _ in listed) == sorted(tracked.stdout.split())
+    assert [path for path, description in listed if not description] == []
