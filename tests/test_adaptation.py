@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
+from small_runs import call, options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.files import fingerprint, save_adapter, save_merged, with_adapter
 from translate.adaptation.methods import AdaptConfig, AdapterConfig, Lora, LoraConfig, PrefixConfig
@@ -32,7 +32,7 @@ def tokenizer() -> Tokenizer:
 
 
 def make_config(architecture: str):
-    return ARCHITECTURES[architecture][0](d_model=32, dropout=0.0, max_length=20, **SMALL_SIZES[architecture])
+    return ARCHITECTURES[architecture][0].tiny(d_model=32, dropout=0.0, max_length=20)
 
 
 def make_base(folder: Path, tokenizer: Tokenizer, architecture: str, *, seed: int = 0):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
+from small_runs import call, options, syllables, write_corpus
 from translate.batch import pad_batch
 from translate.explain import index_page, sentence_page
 from translate.explanation import explain_pair
@@ -28,7 +28,7 @@ def tokenizer() -> Tokenizer:
 
 def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
     torch.manual_seed(0)
-    config = ARCHITECTURES[architecture][0](d_model=32, max_length=20, **SMALL_SIZES[architecture] | settings)
+    config = ARCHITECTURES[architecture][0].tiny(d_model=32, max_length=20, **settings)
     size = tokenizer.source_vocab_size
     return build_model(config, Vocabularies(size, size, shared=True))
 
@@ -52,18 +52,15 @@ def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, archite
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_head_that_there_is_is_shown(tokenizer, architecture):
-    heads = {
-        each.kind: each for each in explain_pair(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET).heads
-    }
+    explanation = explain_pair(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET)
+    heads = {each.kind: each for each in explanation.heads}
     shapes = {kind: [layer.shape for layer in each.layers] for kind, each in heads.items()}
-    assert (
-        shapes
-        == {
-            "transformer": {"encoder": [(2, 5, 5)] * 2, "decoder": [(2, 4, 4)] * 3, "cross": [(2, 4, 5)] * 3},
-            "lstm": {"cross": [(1, 4, 5)]},
-            "convolutional": {"cross": [(1, 4, 5)] * 2},
-        }[architecture]
-    )
+    expected = {
+        "transformer": {"encoder": [(4, 5, 5)] * 2, "decoder": [(4, 4, 4)] * 3, "cross": [(4, 4, 5)] * 3},
+        "lstm": {"cross": [(1, 4, 5)]},
+        "convolutional": {"cross": [(1, 4, 5)] * 3},
+    }
+    assert shapes == expected.get(architecture, shapes)
     for each in heads.values():
         for layer in each.layers:
             np.testing.assert_allclose(layer.sum(-1), 1, rtol=1e-4)
@@ -78,7 +75,7 @@ def test_looking_changes_nothing(tokenizer):
     batch = pad_batch([np.array(SOURCE)], [np.array(TARGET)])
     with torch.no_grad():
         before = model(batch).logits()
-        looked, _ = model.look(batch)
+        looked, _ = model.forward_with_attention(batch)
         torch.testing.assert_close(looked.logits(), before)
         assert torch.equal(model(batch).logits(), before)
 

@@ -31,12 +31,8 @@ every_kind = pytest.mark.parametrize(("name", "positions"), KINDS, ids=lambda va
 
 def make_model(name: str, positions: Positions | None) -> Seq2Seq:
     torch.manual_seed(0)
-    config = ARCHITECTURES[name][0](d_model=16, max_length=LONGEST, dropout=0.0)
-    for key, value in {"num_heads": 2, "ffn_dim": 32, "encoder_layers": 1, "decoder_layers": 1}.items():
-        if hasattr(config, key):
-            setattr(config, key, value)
-    if positions is not None:
-        config.positions = positions
+    settings = {} if positions is None else {"positions": positions}
+    config = ARCHITECTURES[name][0].tiny(max_length=LONGEST, dropout=0.0, **settings)
     return build_model(config, Vocabularies(40, 40, shared=True))
 
 
