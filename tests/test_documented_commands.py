@@ -43,6 +43,27 @@ def test_it_is_understood(module, words, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(f"usage: python -m translate.{module}")
 
 
+def documented_scripts():
+    """Script, and subcommand if there is one, of the commands in pages."""
+    found = set()
+    for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
+        for name, rest in re.findall(r"python (scripts/\w+\.py)([^`\n]*)", page.read_text(encoding="utf-8")):
+            found.add(
+                (name, *[word for word in rest.split()[:1] if word.replace("-", "").isalpha() and word[0] != "-"])
+            )
+    return sorted(found)
+
+
+@pytest.mark.parametrize("words", documented_scripts(), ids=" ".join)
+def test_documented_script_has_the_subcommand(words, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    monkeypatch.setattr(sys, "argv", [*words, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(REPOSITORY / words[0]), run_name="__main__")
+    assert ended.value.code == 0
+    assert words[-1].removeprefix("scripts/") in capsys.readouterr().out
+
+
 def test_there_are_some_of_every_kind():
     modules = {parameter.values[0] for parameter in documented()}
     assert modules >= {"train", "decode", "evaluate", "compare", "explain"}
