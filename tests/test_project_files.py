@@ -1,4 +1,4 @@
-"""What contributors are told agrees with the repository."""
+"""README, documentation and project files agree with the repository."""
 
 import re
 import subprocess
@@ -11,6 +11,12 @@ from translate import __version__
 
 REPOSITORY = Path(__file__).parent.parent
 TARGETS = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "data/README.md",
+    *(f"docs/{path.name}" for path in sorted(REPOSITORY.glob("docs/*.md"))),
+]
 
 
 def read(name):
@@ -38,6 +44,13 @@ def test_targets_that_are_named_can_be_made(name):
 def test_files_named_to_contributors_exist():
     named = re.findall(r"`((?:[a-z_]+/)+[\w.]*)`", read("CONTRIBUTING.md"))
     assert "translate/models/seq2seq.py" in named
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_named_in_the_documentation_exist(page):
+    text = re.sub(r"^    # .*$", "", read(page), flags=re.MULTILINE)  # headings of examples: files for readers to write
+    named = re.findall(r"\b(?:configs|docs|scripts|tests|translate)/[\w/]+\.(?:md|py|tsv|yaml)\b", text)
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 
