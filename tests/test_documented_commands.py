@@ -14,7 +14,7 @@ from small_runs import REPOSITORY
 
 TYPED = re.compile(
     r"^    (?:.*\| )?"
-    r"(?:python -m translate\.(?P<module>\w+)|make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
+    r"(?:(?:python|torchrun \S+) -m translate\.(?P<module>\w+)|make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
     r"(?P<rest>.*)$",
     re.MULTILINE,
 )
