@@ -1,0 +1,116 @@
+"""Losses of a second pass against PyTorch's distributions, and disturbances that are made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Categorical, kl_divergence
+
+from formulas import batch_of
+from translate.batch import NO_TARGET
+from translate.losses import AUXILIARY_LOSSES
+from translate.models import Vocabularies, build_model
+from translate.models.transformer import TransformerConfig
+
+BATCH = batch_of([[5, 6, 7], [8], [9, 10, 11, 12]], [[13, 14], [15, 16, 17, 18], [19]])
+REAL = BATCH.labels != NO_TARGET
+
+
+def make_model(*, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(0)
+    config = TransformerConfig(
+        d_model=16, ffn_dim=32, num_heads=4, encoder_layers=2, decoder_layers=2, max_length=12, dropout=dropout
+    )
+    return build_model(config, Vocabularies(30, 30, shared=True)).train()
+
+
+def value(name: str, model: nn.Module, **settings) -> float:
+    """The loss after a first pass with seed 1, whatever is drawn in both."""
+    config, function = AUXILIARY_LOSSES[name]
+    torch.manual_seed(1)
+    return float(function(config(**settings), model, BATCH, model(BATCH)))
+
+
+def predictions(model: nn.Module) -> Categorical:
+    """Distributions of all real target tokens."""
+    return Categorical(logits=model(BATCH).logits()[REAL])
+
+
+def cross_entropy(model: nn.Module) -> Tensor:
+    return F.cross_entropy(model(BATCH).logits()[REAL], BATCH.labels[REAL], reduction="sum")
+
+
+@contextmanager
+def embeddings_changed(model: nn.Module, source: Callable, target: Callable) -> Iterator[None]:
+    handles = [
+        side.register_forward_hook(lambda module, arguments, embedded, change=change: change(embedded))
+        for side, change in ((model.source_embedding, source), (model.target_embedding, target))
+    ]
+    yield
+    for handle in handles:
+        handle.remove()
+
+
+def test_r_drop_is_cross_entropy_and_the_symmetric_divergence_of_two_passes():
+    """Liang et al. 2021, equations 3 and 4, of which the first pass's cross entropy is the main loss."""
+    model = make_model(dropout=0.3)
+    found = value("r_drop", model, alpha=7.0)
+    torch.manual_seed(1)
+    first, logits = predictions(model), model(BATCH).logits()[REAL]
+    second = Categorical(logits=logits)
+    divergence = (kl_divergence(first, second) + kl_divergence(second, first)).sum() / 2
+    plain = F.cross_entropy(logits, BATCH.labels[REAL], reduction="sum")
+    assert divergence > 0.1
+    assert found == pytest.approx(float(plain + 7 * divergence), rel=1e-5)
+
+
+def test_sim_cut_is_the_divergence_from_embeddings_with_tokens_cut():
+    """Gao et al. 2022, equation 4: each token of either side loses its whole embedding with the probability `cut`."""
+    model = make_model()
+    found = value("sim_cut", model, cut=0.4)
+    torch.manual_seed(1)
+    kept = [(torch.rand(side.ids.shape) >= 0.4).unsqueeze(-1) for side in (BATCH.source, BATCH.target)]
+    assert all(mask.any() and not mask.all() for mask in kept)
+    with embeddings_changed(model, lambda x: x * kept[0], lambda x: x * kept[1]):
+        disturbed = predictions(model)
+    expected = kl_divergence(predictions(model), disturbed).sum()
+    assert expected > 0.1
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("distance", [0.1, 2.0])
+def test_adversarial_loss_is_that_of_embeddings_moved_along_their_own_gradient(distance):
+    """Miyato et al. 2017, equation 5, for the embeddings of each side of each pair."""
+    model, embedded = make_model(), []
+
+    def remember(x: Tensor) -> Tensor:
+        embedded.append(x)
+        return x
+
+    with embeddings_changed(model, remember, remember):
+        gradients = torch.autograd.grad(cross_entropy(model), embedded)
+    moves = [torch.stack([distance * own / own.square().sum().sqrt() for own in gradient]) for gradient in gradients]
+    with embeddings_changed(model, lambda x: x + moves[0], lambda x: x + moves[1]):
+        expected = float(cross_entropy(model))
+    assert value("adversarial", model, distance=distance) == pytest.approx(expected, rel=1e-5)
+    assert expected > float(cross_entropy(model))
+
+
+def test_sim_cut_of_a_row_of_padding_adds_nothing(monkeypatch):
+    """It draws for every token: here the same numbers for the same sentences."""
+    numbers = torch.rand(4, 8, generator=torch.Generator().manual_seed(3))
+    model = make_model()
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: numbers[-shape[0] :, : shape[1]])
+    expected = value("sim_cut", model, cut=0.4)
+    sentences = [[[5, 6, 7], [8], [9, 10, 11, 12]], [[13, 14], [15, 16, 17, 18], [19]]]
+    longer = batch_of(*([[], *side] for side in sentences))
+    for side in (longer.source, longer.target):
+        side.mask[0] = False
+    longer.labels[0] = NO_TARGET
+    config, function = AUXILIARY_LOSSES["sim_cut"]
+    assert float(function(config(cut=0.4), model, longer, model(longer))) == pytest.approx(expected, rel=1e-5)
