@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from small_runs import REPOSITORY, call, command, environment, options, write_corpus
+from in_process import call_here
+from small_runs import REPOSITORY, command, environment, options, write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def end_when(arguments: list[str], moment, number: signal.Signals) -> str:
 
 def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    result = call("train", *recipe(corpus, whole, back_translation__keep=0.5))
+    result = call_here("train", *recipe(corpus, whole, back_translation__keep=0.5))
     assert result.returncode == 0, result.stderr.decode()
     assert b"1,501 of 3,002 back-translations become training pairs" in result.stderr
     assert b"3,002 of 3,002 lines" in result.stderr
@@ -58,7 +59,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
     said = end_when(arguments, lambda: any(parts.glob("state/step-*")), signal.SIGKILL)
     left = 3002 - content.count(b"\n")
     assert f"translating {left:,} of 3,002 lines" in said
-    result = call("train", *arguments)
+    result = call_here("train", *arguments)
     assert result.returncode == 0, result.stderr.decode()
     assert b"translating" not in result.stderr
     for name in (
@@ -83,7 +84,7 @@ def test_mistakes_are_answered_before_the_work(corpus, tmp_path):
         ({"back_translation__keep": 0}, b"back_translation.keep (0.0) must be above 0"),
         ({"adapt": "full", "adapt__model": "x"}, b"adapt= has no place there"),
     ):
-        result = call(
+        result = call_here(
             "train",
             *options(corpus, tmp_path / "run", **{"back_translation__monolingual": corpus / "mono.tgt"} | changes),
         )

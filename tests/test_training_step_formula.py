@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from formulas import batch_of
-from translate.batch import NO_TARGET, Batch
+from translate.batch import Batch
 from translate.device import Device, Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES
