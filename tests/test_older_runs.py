@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import call
+from in_process import call_here
 from translate.model_directory import read_origin
 from translate.text import normalise, write_lines
 
@@ -69,7 +69,7 @@ def options(folder: Path) -> list[str]:
 
 def test_an_older_run_continues_as_its_own_version_continued_it(older_run: Path):
     tokenizer = (older_run / "run" / "tokenizer.model").read_bytes()
-    process = call("train", *options(older_run))
+    process = call_here("train", *options(older_run))
     assert process.returncode == 0, process.stderr.decode()
     log = (older_run / "run" / "train.log").read_text(encoding="utf-8")
     assert "continuing from step 20" in log
@@ -91,7 +91,7 @@ def test_an_older_model_reads_text_as_it_was_trained_to(older_run: Path):
 
 def test_an_older_run_whose_data_comes_out_differently_is_said_to_be_older(older_run: Path):
     write_lines(older_run / "corpus" / "train.src", ["another line"] * 220)
-    process = call("train", *options(older_run))
+    process = call_here("train", *options(older_run))
     assert process.returncode == 1
     message = process.stderr.decode()
     assert "was made by an older version of this program (0.1.0" in message
@@ -101,6 +101,6 @@ def test_an_older_run_whose_data_comes_out_differently_is_said_to_be_older(older
 def test_a_tokenizer_that_was_exchanged_is_refused(older_run: Path):
     path = older_run / "run" / "tokenizer.model"
     path.write_bytes(path.read_bytes() + b"\x12\x00")
-    process = call("train", *options(older_run))
+    process = call_here("train", *options(older_run))
     assert process.returncode == 1
     assert "is not the one that the run began with" in process.stderr.decode()
