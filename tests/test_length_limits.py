@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from translate.batch import pack_batch, pad_batch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
@@ -126,5 +127,5 @@ def test_a_run_on_sentences_of_exactly_the_limit(tmp_path):
     """Three digits with spaces between, and their marks, are six tokens; with EOS seven, which are padded to eight."""
     corpus = write_corpus(tmp_path / "corpus", pairs=200)
     limits = {"model__max_length": 6, "data__cleaning__max_tokens": 6, "tokenizer__vocab_size": 16}
-    result = call("train", *options(corpus, tmp_path / "run", **limits, run__max_steps=2, validation__every=1))
+    result = call_here("train", *options(corpus, tmp_path / "run", **limits, run__max_steps=2, validation__every=1))
     assert result.returncode == 0, result.stderr.decode()
