@@ -9,7 +9,7 @@ import torch
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.models.seq2seq import Seq2Seq
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 Array = np.ndarray
 

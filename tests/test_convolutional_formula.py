@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from formulas import logits_by_steps
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.convolutional import GatedConvolution
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 D = 8
 SOURCES, TARGET = [[5, 6, 7, 8, 9], [10, 11]], [12, 13, 14, 13, 12, 11]

@@ -9,7 +9,7 @@ import torch
 from formulas import Array, Weights, logits_by_steps, sigmoid, softmax
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.recurrent_attention import RecurrentAttention
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 D, H = 8, 2
 SOURCES, TARGET = [[5, 6, 7, 8], [9, 10]], [11, 12, 13, 12]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from translate.data.encoders import SamplingConfig, SwitchOutConfig, make_encodings
+from translate.data.augmentation import PairEncoder, SwitchOutConfig
 
 LENGTH, DRAWS, WORDS = 6, 20_000, 30
 VOCABULARY = SimpleNamespace(source_vocab_size=WORDS + 4, target_vocab_size=2 * WORDS + 4)  # 4: PAD, UNK, BOS, EOS
@@ -18,10 +18,8 @@ SENTENCE = np.arange(4, 4 + LENGTH)
 def switched(**temperatures: float) -> tuple[np.ndarray, np.ndarray]:
     """Source and target ids (draws, length) of as many copies of one sentence."""
     corpus = SimpleNamespace(pairs=lambda indices: ([SENTENCE] * len(indices), [SENTENCE] * len(indices)))
-    [encoding] = make_encodings(
-        corpus, VOCABULARY, sampling=SamplingConfig(), switch_out=SwitchOutConfig(**temperatures), longest=LENGTH
-    )
-    source, target = encoding.encode(np.arange(DRAWS), 0)
+    encoder = PairEncoder(corpus, VOCABULARY, switch_out=SwitchOutConfig(**temperatures))
+    source, target = encoder.encode(np.arange(DRAWS), seed=0, fraction_done=0.0)
     return np.stack(source), np.stack(target)
 
 

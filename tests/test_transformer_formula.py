@@ -11,7 +11,7 @@ import torch
 from formulas import Array, Weights, logits_by_steps, sigmoid, softmax
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
-from translate.special_tokens import BOS, EOS
+from translate.tokenizer import BOS, EOS
 
 D, H = 8, 2
 W = D // H
