@@ -60,3 +60,17 @@ def batch_of(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]])
     assert labels.mask is not None
     ids = labels.ids.masked_fill(~labels.mask, NO_TARGET)
     return Batch(source, target, ids, int(labels.mask.sum()), int(source.mask.sum()))
+
+
+@torch.no_grad()
+def teacher_forced(
+    model: Seq2Seq, sources: Sequence[Sequence[int]], target: Sequence[int]
+) -> list[tuple[Array, Array | None]]:
+    """Logits (T + 1, V), and attention (H, T + 1, S + 1) if there is any, of each source sentence in one pass."""
+    output = model(batch_of(sources, [target] * len(sources)), return_attention=True)
+    attention = [None] * len(sources) if output.attention is None else output.attention.numpy()
+    logits = output.logits().numpy()
+    return [
+        (logits[index], None if weights is None else weights[..., : len(source) + 1])
+        for index, (source, weights) in enumerate(zip(sources, attention, strict=True))
+    ]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from formulas import logits_by_steps
+from formulas import logits_by_steps, teacher_forced
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.convolutional import GatedConvolution
 from translate.tokenizer import BOS, EOS
@@ -66,8 +66,8 @@ def embed(embedding: nn.Module, ids: list[int]) -> Tensor:
     return embedding.tokens.weight[ids] * math.sqrt(D) + embedding.positions[: len(ids)]
 
 
-def logits_by_formula(model: nn.Module, config, source: list[int]) -> Tensor:
-    """Section 3 for one sentence; scores are divided by √D, see the module's docstring."""
+def read_and_write(model: nn.Module, config, source: list[int]) -> tuple[Tensor, Tensor]:
+    """Logits (T, V) of one sentence by section 3, with scores divided by √D, and attention (T, S) of the last layer."""
     reach = config.kernel_size - 1
     read = embed(model.source_embedding, [*source, EOS])
     z = read
@@ -82,17 +82,22 @@ def logits_by_formula(model: nn.Module, config, source: list[int]) -> Tensor:
         attention = (query @ z.T / math.sqrt(D)).softmax(-1)
         context = attention @ values * math.sqrt(len(z))  # section 3.5: m √(1/m) restores the variance of a mean
         h = (h + (gated + layer.mean(context)) * HALF) * HALF
-    return model.output(h) @ model.projection.weight.T
+    return model.output(h) @ model.projection.weight.T, attention
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3, 4])
-def test_logits_are_those_of_the_paper(kernel_size):
+def test_logits_and_attention_are_those_of_the_paper(kernel_size):
     torch.manual_seed(0)
     config = make_config(kernel_size)
     model = build_model(config, Vocabularies(20, 20, shared=True)).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():  # biases as well, which begin at zero
             parameter.add_(0.1 * torch.randn_like(parameter))
-        for source, found in zip(SOURCES, logits_by_steps(model, SOURCES, TARGET), strict=True):
+        by_steps, forced = logits_by_steps(model, SOURCES, TARGET), teacher_forced(model, SOURCES, TARGET)
+        for index, source in enumerate(SOURCES):
+            logits, attention = read_and_write(model, config, source)
             # the root of the number of source tokens has single precision
-            np.testing.assert_allclose(found, logits_by_formula(model, config, source).numpy(), rtol=1e-5, atol=1e-6)
+            for found, expected in zip(
+                (by_steps[index], *forced[index]), (logits, logits, attention[None]), strict=True
+            ):
+                np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from formulas import Array, Weights, logits_by_steps, sigmoid, softmax
+from formulas import Array, Weights, logits_by_steps, sigmoid, softmax, teacher_forced
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.recurrent_attention import RecurrentAttention
 from translate.tokenizer import BOS, EOS
@@ -56,20 +56,23 @@ def scores(weights: Weights, kind: RecurrentAttention, state: Array, annotations
     return np.stack([part @ v for part, v in zip(parts, weights["decoder.attention.score"], strict=True)])
 
 
-def attentional_vector(weights: Weights, kind: RecurrentAttention, state: Array, annotations: Array) -> Array:
-    """tanh(W [context; state]) (Luong et al. 2015, equation 5)."""
+def attentional_vector(
+    weights: Weights, kind: RecurrentAttention, state: Array, annotations: Array
+) -> tuple[Array, Array]:
+    """tanh(W [context; state]) (Luong et al. 2015, equation 5), and the weights (H, S) of the context."""
     shares = softmax(scores(weights, kind, state, annotations))
     values = np.split(annotations, len(shares), axis=1)
     context = np.concatenate([own @ part for own, part in zip(shares, values, strict=True)])
-    return np.tanh(weights.linear("decoder.combine", np.concatenate([context, state])))
+    return np.tanh(weights.linear("decoder.combine", np.concatenate([context, state]))), shares
 
 
-def logits_by_formula(model: torch.nn.Module, config, source: list[int]) -> Array:
+def read_and_write(model: torch.nn.Module, config, source: list[int]) -> tuple[Array, Array | None]:
+    """Logits (T, V) and attention weights (H, T, S)."""
     weights = Weights(model)
     annotations, last = encode(weights, source, config.encoder_layers)
     initial = np.tanh(weights.linear("bridge", last)).reshape(2, config.decoder_layers, D)
     hidden, memory = list(initial[0]), list(initial[1])
-    feed, rows = np.zeros(D), []
+    feed, rows, maps = np.zeros(D), [], []
     for token in (BOS, *TARGET):
         x = weights["target_embedding.tokens.weight"][token] * np.sqrt(D)
         if config.input_feeding and config.has_attention:
@@ -77,15 +80,18 @@ def logits_by_formula(model: torch.nn.Module, config, source: list[int]) -> Arra
         for layer in range(config.decoder_layers):
             hidden[layer], memory[layer] = cell(weights, "decoder.lstm", f"l{layer}", x, hidden[layer], memory[layer])
             x = hidden[layer]
-        feed = attentional_vector(weights, config.attention, x, annotations) if config.has_attention else x
+        feed = x
+        if config.has_attention:
+            feed, shares = attentional_vector(weights, config.attention, x, annotations)
+            maps.append(shares)
         rows.append(weights["projection.weight"] @ feed)
-    return np.stack(rows)
+    return np.stack(rows), np.stack(maps, axis=1) if maps else None
 
 
 @pytest.mark.parametrize("attention", RecurrentAttention)
 @pytest.mark.parametrize("input_feeding", [True, False])
 @pytest.mark.parametrize("layers", [(1, 2), (2, 1)])
-def test_logits_are_those_of_the_equations(attention, input_feeding, layers):
+def test_logits_and_attention_are_those_of_the_equations(attention, input_feeding, layers):
     torch.manual_seed(0)
     config = ARCHITECTURES["lstm"][0](
         d_model=D,
@@ -100,5 +106,11 @@ def test_logits_are_those_of_the_equations(attention, input_feeding, layers):
     with torch.no_grad():
         for parameter in model.parameters():  # biases as well, which begin with zeros and ones
             parameter.add_(0.3 * torch.randn_like(parameter))
-    for source, found in zip(SOURCES, logits_by_steps(model, SOURCES, TARGET), strict=True):
-        np.testing.assert_allclose(found, logits_by_formula(model, config, source), atol=1e-9)
+    by_steps, forced = logits_by_steps(model, SOURCES, TARGET), teacher_forced(model, SOURCES, TARGET)
+    for index, source in enumerate(SOURCES):
+        logits, weights = read_and_write(model, config, source)
+        np.testing.assert_allclose(by_steps[index], logits, atol=1e-9)
+        np.testing.assert_allclose(forced[index][0], logits, atol=1e-9)
+        assert (forced[index][1] is None) == (weights is None)
+        if weights is not None:
+            np.testing.assert_allclose(forced[index][1], weights, atol=1e-9)
