@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
 from formulas import batch_of
-from translate.batch import NO_TARGET
+from translate.batch import NO_TARGET, Batch
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 
@@ -112,15 +112,23 @@ def test_adversarial_loss_is_that_of_embeddings_moved_along_their_own_gradient(d
 def test_sim_cut_of_a_row_of_padding_adds_nothing(architecture, monkeypatch):
     """It draws for every token: here the same numbers for the same sentences."""
     numbers = torch.rand(4, 8, generator=torch.Generator().manual_seed(3))
-    model = make_model(architecture=architecture)
     monkeypatch.setattr(torch, "rand", lambda shape, **_: numbers[-shape[0] :, : shape[1]])
-    expected = value("sim_cut", model, cut=0.4)
+    model = make_model(architecture=architecture)
+
+    def loss_and_gradients(batch: Batch) -> tuple[float, list[Tensor]]:
+        config, function = AUXILIARY_LOSSES["sim_cut"]
+        model.zero_grad()
+        loss = function(config(cut=0.4), model, batch, model(batch))
+        loss.backward()
+        return loss.item(), [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+
+    expected, expected_gradients = loss_and_gradients(BATCH)
     sentences = [[[5, 6, 7], [8], [9, 10, 11, 12]], [[13, 14], [15, 16, 17, 18], [19]]]
     longer = batch_of(*([[], *side] for side in sentences))
     for side in (longer.source, longer.target):
         side.mask[0] = False
     longer.labels[0] = NO_TARGET
-    config, function = AUXILIARY_LOSSES["sim_cut"]
-    found = float(function(config(cut=0.4), model, longer, model(longer)).detach())
-    assert found == pytest.approx(expected, rel=1e-5)
+    found, gradients = loss_and_gradients(longer)
     assert found > 1e-3
+    assert found == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-3, atol=1e-5)
