@@ -60,7 +60,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
     said = end_when(arguments, lambda: any(parts.glob("state/step-*")), signal.SIGKILL)
     left = 3002 - content.count(b"\n")
     assert f"translating {left:,} of 3,002 lines" in said
-    result = call_here("train", *arguments)
+    result = call("train", *arguments)
     assert result.returncode == 0, result.stderr.decode()
     assert b"translating" not in result.stderr
     for name in (
