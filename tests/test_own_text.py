@@ -9,7 +9,7 @@ import pytest
 
 from small_runs import REPOSITORY, call, register_train, write_corpus
 from translate.config import command
-from translate.config.command import compose, register_schemas
+from translate.config.command import compose, read_command_line, register_schemas
 from translate.evaluate import EvaluateConfig
 from translate.prepare import PrepareConfig
 
@@ -20,7 +20,8 @@ def chosen(*words: str, name: str = "train") -> bool:
     """True if these words leave the default corpus out, with its languages."""
     register_train()
     register_schemas("prepare", PrepareConfig, {}, {})
-    return not compose(name, words).data.source_language
+    line = read_command_line(PrepareConfig, words, list)
+    return not compose(name, line.overrides).data.source_language
 
 
 @pytest.mark.parametrize(
