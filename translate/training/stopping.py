@@ -39,7 +39,7 @@ def fraction_done(run: RunConfig, progress: RunProgress) -> float:
 def learning_rate(config: TrainConfig, progress: RunProgress) -> float:
     """Learning rate of the next update."""
     done = fraction_done(config.run, progress)
-    return config.optimizer.learning_rate * learning_rate_factor(config.schedule, step=progress.step + 1, progress=done)
+    return config.optimizer.learning_rate * learning_rate_factor(config.schedule, step=progress.step + 1, done=done)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: RunProgress) -> None:
