@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import replace
 
 import sentencepiece
 
@@ -27,28 +26,22 @@ def main() -> None:
     parser.add_argument("--held-out", nargs=2, required=True, metavar=("SOURCE", "TARGET"))
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--type", type=TokenizerType, choices=list(TokenizerType), default=TokenizerType.unigram)
-    parser.add_argument("--max-sentences", type=int)
+    parser.add_argument("--max-sentences", type=int, default=TokenizerConfig.max_sentences)
     arguments = parser.parse_args()
-    config = TokenizerConfig(vocab_size=arguments.vocab_size, type=arguments.type)
-    if arguments.max_sentences is not None:
-        config = replace(config, max_sentences=arguments.max_sentences)
+    options = {"type": arguments.type, "max_sentences": arguments.max_sentences}
+    train, valid = (CorpusConfig(source=paths[0], target=paths[1]) for paths in (arguments.train, arguments.held_out))
     with tempfile.TemporaryDirectory() as cache:
-        data = DataConfig(cache=cache, train=_corpus(arguments.train), valid=_corpus(arguments.held_out))
         start = time.monotonic()
-        tokenizer = prepare(data, config).tokenizer
+        config = TokenizerConfig(vocab_size=arguments.vocab_size, **options)
+        tokenizer = prepare(DataConfig(cache=cache, train=train, valid=valid), config).tokenizer
         seconds = time.monotonic() - start
     sides = [list(read_lines(path)) for path in arguments.held_out]
     words = [sum(len(line.split()) for line in side) for side in sides]
-    encoded = tokenizer.encode_source(sides[0]), tokenizer.encode_target(sides[1])
-    tokens = [sum(map(len, side)) for side in encoded]
+    tokens = [sum(map(len, side)) for side in (tokenizer.encode_source(sides[0]), tokenizer.encode_target(sides[1]))]
     print(
-        f"| {arguments.train[0]} | {config.type.value} | {tokenizer.source_vocab_size:,} | {sentencepiece.__version__} "
+        f"| {arguments.train[0]} | {arguments.type} | {tokenizer.source_vocab_size:,} | {sentencepiece.__version__} "
         f"| {sum(tokens):,} | {tokens[0] / words[0]:.3f} | {tokens[1] / words[1]:.3f} | {seconds:.0f} |"
     )
-
-
-def _corpus(paths: list[str]) -> CorpusConfig:
-    return CorpusConfig(source=paths[0], target=paths[1])
 
 
 if __name__ == "__main__":

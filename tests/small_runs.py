@@ -35,13 +35,6 @@ def write_corpus(folder: Path, *, pairs: int = 600, seed: int = 0) -> Path:
     return folder
 
 
-SMALL_SIZES: dict[str, dict[str, int]] = {
-    "transformer": {"ffn_dim": 64, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 3},
-    "lstm": {"encoder_layers": 1, "decoder_layers": 1},
-    "convolutional": {"encoder_layers": 2, "decoder_layers": 2},
-}
-
-
 ON_CPU = decide_training(torch.device("cpu"), Capabilities(on_gpu=False), precision=Precision.fp32, head_width=0)
 
 

@@ -1,4 +1,4 @@
-"""What every architecture must do, whatever it is made of: over the table, so that a new one is covered."""
+"""The contract of an architecture, over the table of all, so that a new one is covered without an edit here."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,19 @@ import torch
 
 from documented_code import example_of
 from small_runs import ON_CPU, composed, update_config
+from translate.adaptation import ADAPTATIONS, AdapterConfig, adapt
 from translate.batch import Tokens, pad_batch
 from translate.config.options import CONFIGS
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision
 from translate.distributed import World
+from translate.errors import UserError
+from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import BOS
+from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import parallelize
 from translate.training.step import train_step
@@ -22,37 +26,9 @@ from translate.training.step import train_step
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
 TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
 
-SIZES = {
-    "transformer": {"ffn_dim": 32, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 3},
-    "convolutional": {"encoder_layers": 2, "decoder_layers": 3},
-}
-VARIANTS = {
-    "transformer": [
-        {"norm_order": "post"},
-        {"norm": "rms_norm", "activation": "swiglu"},
-        {"positions": "learned", "activation": "gelu"},
-        {"positions": "none"},
-        {"positions": "rotary", "activation": "swiglu"},
-        {"attention": "sigmoid"},
-        {"num_heads": 1},
-        {"tying": "target"},
-        {"tying": "none"},
-    ],
-    "lstm": [
-        {"attention": "none"},
-        {"attention": "luong_dot", "tying": "none"},
-        {"attention": "luong_general", "input_feeding": False},
-        {"attention": "multi_head"},
-        {"encoder_layers": 1, "decoder_layers": 3},
-    ],
-    "convolutional": [{"kernel_size": 4}, {"tying": "target"}],
-}
-
-
 BAG = example_of("models.md")
 ALL = ARCHITECTURES | {"bag": (BAG.BagConfig, BAG.Bag)}
-LEARNING = {"transformer": {"ffn_dim": 128, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 2}}
-MODELS = [(name, settings) for name in ALL for settings in ({}, *VARIANTS.get(name, []))]
+MODELS = [(name, settings) for name in ALL for settings in ({}, *ALL[name][0].variants())]
 every_model = pytest.mark.parametrize(
     ("name", "settings"), MODELS, ids=[" ".join([name, *map(str, settings.values())]) for name, settings in MODELS]
 )
@@ -60,10 +36,8 @@ every_model = pytest.mark.parametrize(
 
 def make_model(name: str, **settings) -> Seq2Seq:
     torch.manual_seed(0)
-    config = ALL[name][0](d_model=16, max_length=12)
-    for key, value in (SIZES.get(name, {}) | settings).items():
-        setattr(config, key, type(getattr(config, key))(value))
-    return ALL[name][1](config, Vocabularies(30, 30, shared=True)).double().eval()  # so that rounding hides nothing
+    config, model = ALL[name][0].tiny(**settings), ALL[name][1]
+    return model(config, Vocabularies(30, 30, shared=True)).double().eval()  # double, so that rounding hides nothing
 
 
 def arrays(sentences):
@@ -75,7 +49,7 @@ def padded_batch():
 
 
 @every_model
-def test_step_by_step_it_says_what_it_says_teacher_forced(name, settings):
+def test_step_equals_teacher_forcing(name, settings):
     model, batch = make_model(name, **settings), padded_batch()
     with torch.no_grad():
         expected = model(batch).logits()
@@ -123,7 +97,7 @@ def begun(model: Seq2Seq, sentences: list[list[int]], *, steps: int) -> State:
 
 
 @every_model
-def test_hypotheses_go_on_as_if_they_had_always_stood_there(name, settings):
+def test_selecting_joining_and_replacing_sentences_changes_no_logits(name, settings):
     """Two of each sentence: reordered; sentences leave, join, take others' places; and all that again."""
     random = np.random.default_rng(1)
     model = make_model(name, max_length=60, **settings)
@@ -174,8 +148,8 @@ def test_asking_for_attention_changes_nothing_else(name, settings):
 def test_attention_maps_are_distributions_over_real_source_tokens(name, settings):
     batch = padded_batch()
     attention = make_model(name, **settings)(batch, return_attention=True).attention
+    assert (attention is not None) == ALL[name][0].tiny(**settings).has_attention
     if attention is None:
-        assert name == "bag" or settings["attention"] == "none"
         return
     assert attention.shape == (3, attention.shape[1], batch.target.max_length, batch.source.max_length)
     assert attention[1, :, :, 3:].max() < 1e-6
@@ -202,6 +176,59 @@ def test_in_bfloat16_it_says_nearly_the_same(name, settings):
             logits, _ = model.step(batch.target.ids[:, 0], model.start(model.encode(batch.source)))
     for found, exact in ((half, whole), (logits, expected)):
         assert 0 < (found.float() - exact).norm() < 0.05 * exact.norm()
+
+
+def test_an_architecture_must_name_its_adapter_targets():
+    with pytest.raises(TypeError, match=r"Incomplete\.adapter_targets is missing: a tuple with the names of"):
+        type("Incomplete", (Seq2Seq,), {})
+
+
+@pytest.fixture
+def documented_architecture(monkeypatch):
+    """The example of docs/models.md in the table, as its author adds it."""
+    monkeypatch.setitem(ARCHITECTURES, "bag", ALL["bag"])
+
+
+@pytest.mark.usefixtures("documented_architecture")
+@pytest.mark.parametrize("name", AUXILIARY_LOSSES)
+def test_the_documented_architecture_learns_from_a_loss_or_the_loss_is_refused(name):
+    config = TrainConfig(model=BAG.BagConfig.tiny(max_length=300), auxiliary={name: AUXILIARY_LOSSES[name][0].tiny()})
+    config.run.max_steps = 20
+    if AUXILIARY_LOSSES[name][0].NEEDS_ATTENTION:
+        with pytest.raises(UserError, match=f"auxiliary={name} needs attention weights, and model.architecture=bag"):
+            config.check()
+        return
+    model = build_model(config.model, Vocabularies(30, 30, shared=True))
+    trained = parallelize(model, World(), ON_CPU)
+    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
+    update = update_config(smoothing=0.0, **config.auxiliary)
+    results = [
+        train_step(trained, optimizer, [padded_batch()], update, World(), step=step).result() for step in range(1, 21)
+    ]
+    assert results[-1].loss < results[0].loss - 0.1
+
+
+@pytest.mark.usefixtures("documented_architecture")
+@pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
+def test_the_documented_architecture_has_nothing_to_adapt_and_says_so(method):
+    model = build_model(BAG.BagConfig.tiny(), Vocabularies(30, 30, shared=True))
+    with pytest.raises(UserError, match=f"adapt={method} .*; try adapt="):
+        adapt(model, ADAPTATIONS[method][0](method=method, model="bag"))
+
+
+def test_adapters_stand_behind_the_named_layers_of_any_architecture():
+    class Wide(BAG.Bag):
+        adapter_targets = ("outer",)
+
+        def __init__(self, config, vocabularies):
+            super().__init__(config, vocabularies)
+            self.outer = torch.nn.Linear(config.d_model, config.d_model)
+
+    model = Wide(BAG.BagConfig.tiny(), Vocabularies(30, 30, shared=True))
+    adapt(model, AdapterConfig(model="bag"))
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == {
+        f"outer.{part}.{kind}" for part in ("down", "up") for kind in ("weight", "bias")
+    }
 
 
 def test_the_decoder_reads_its_own_words_as_often_as_it_is_told():
@@ -242,10 +269,7 @@ def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_it_learns_to_reverse_digits(name):
     torch.manual_seed(0)
-    config = ALL[name][0](d_model=64, dropout=0.0, max_length=12)
-    for key, value in LEARNING.get(name, {}).items():
-        setattr(config, key, value)
-    model = build_model(config, Vocabularies(14, 14, shared=True))
+    model = build_model(ARCHITECTURES[name][0].tiny(d_model=64, dropout=0.0), Vocabularies(14, 14, shared=True))
     trained = parallelize(model, World(), ON_CPU)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=3e-3))
     for number in range(150):

@@ -13,7 +13,7 @@ from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET, pad_batch
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
-from translate.losses.attention import Over, SelfAttentionLossConfig, received_shares, uncovered
+from translate.losses.attention import Over, received_shares, uncovered
 from translate.losses.cross_entropy import kl_divergence
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.attention import Weighting
@@ -35,10 +35,7 @@ def make_batch():
 
 def make_model(architecture="transformer", **settings):
     torch.manual_seed(0)
-    sizes = {"transformer": {"ffn_dim": 32, "num_heads": 4}}.get(architecture, {})
-    config = ARCHITECTURES[architecture][0](
-        d_model=16, encoder_layers=2, decoder_layers=2, max_length=20, **sizes | settings
-    )
+    config = ARCHITECTURES[architecture][0].tiny(max_length=20, **settings)
     return build_model(config, Vocabularies(30, 30, shared=True)).train()
 
 
@@ -156,10 +153,6 @@ def test_without_dropout_and_cuts_two_passes_agree():
     plain = label_smoothed_cross_entropy(*_hidden(model, batch), batch.labels, smoothing=0.0)[0].item()
     assert value("r_drop", model, batch).item() == pytest.approx(plain, rel=1e-5)
     assert value("sim_cut", model, batch, cut=0.0).item() == pytest.approx(0, abs=1e-4)
-    assert value("sim_cut", model, batch, cut=0.5).item() > 0.1
-    noisy = make_model(dropout=0.3)
-    again = label_smoothed_cross_entropy(*_hidden(noisy, batch), batch.labels, smoothing=0.0)[0].item()
-    assert value("r_drop", noisy, batch, alpha=100.0).item() > again + 1
 
 
 def _hidden(model, batch):
@@ -176,30 +169,34 @@ def test_adversarial_moves_raise_the_loss(architecture):
     assert against < plain
 
 
-@every_loss
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture, monkeypatch):
+def learned(auxiliary, architecture="transformer", *, backend=None, **settings):
+    """Result of the last of two updates, and the weights after it; backend of torch.compile, None: not compiled."""
+    model = make_model(architecture, **settings)
+    trained = parallelize(model, World(), ON_CPU)
+    if backend is not None:
+        torch._dynamo.reset()
+        model.compile(backend=backend)
+    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
+    torch.manual_seed(2)
+    for step in (1, 2):
+        pending = train_step(trained, optimizer, [make_batch()], update_config(**auxiliary), World(), step=step)
+    return pending.result(), [parameter.detach().clone() for parameter in model.parameters()]
+
+
+COMPILED = [(name, "transformer") for name in ALL] + [("adversarial", name) for name in ARCHITECTURES]
+
+
+@pytest.mark.parametrize(("name", "architecture"), dict.fromkeys(COMPILED))
+def test_each_loss_of_a_compiled_model_equals_that_of_the_plain_one(name, architecture, monkeypatch):
+    """sim_cut was 0.0 and adversarial crashed while hooks changed the embeddings: a compiled model skips them."""
     monkeypatch.setitem(AUXILIARY_LOSSES, name, ALL[name])
-
-    def learned(auxiliary):
-        torch.manual_seed(0)
-        model = make_model(architecture)
-        trained = parallelize(model, World(), ON_CPU)
-        optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
-        torch.manual_seed(2)
-        for _ in range(2):
-            pending = train_step(trained, optimizer, [make_batch()], update_config(**auxiliary), World(), step=1)
-        return pending.result(), [parameter.detach().clone() for parameter in model.parameters()]
-
-    config = ALL[name][0](weight=1.0)
-    if isinstance(config, SelfAttentionLossConfig):
-        config.over = Over.queries
-    result, weights = learned({name: config})
-    plain, expected = learned({})
-    assert result.auxiliary.keys() == {name}
-    assert math.isfinite(result.auxiliary[name])
-    assert plain.auxiliary == {}
-    assert any(not torch.equal(*pair) for pair in zip(weights, expected, strict=True))
+    plain, weights = learned({name: ALL[name][0].tiny()}, architecture)
+    compiled, compiled_weights = learned({name: ALL[name][0].tiny()}, architecture, backend="eager")
+    assert plain.auxiliary[name] != 0
+    assert compiled.loss == plain.loss
+    assert compiled.auxiliary == plain.auxiliary
+    for ours, expected in zip(compiled_weights, weights, strict=True):
+        assert torch.equal(ours, expected)
 
 
 def without_labels(batch, rows):
@@ -234,7 +231,8 @@ def test_without_labels_every_loss_is_zero_and_teaches_nothing(name, architectur
     assert all(torch.equal(gradient, torch.zeros_like(gradient)) for gradient in gradients)
 
 
-@every_loss
+# sim_cut draws for every token, of a row of padding as well: see test_consistency_loss_formulas.py
+@pytest.mark.parametrize("name", [name for name in ALL if name != "sim_cut"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_row_of_padding_adds_nothing_to_any_loss(name, architecture):
     model, batch = make_model(architecture, dropout=0.0), with_an_empty_row(make_batch())
@@ -243,10 +241,6 @@ def test_a_row_of_padding_adds_nothing_to_any_loss(name, architecture):
         [row[row != NO_TARGET].numpy()[:-1] for row in batch.labels[1:]],
     )
     loss, gradients = loss_and_gradients(name, model, batch)
-    if name == "sim_cut":  # draws for every token
-        assert math.isfinite(loss)
-        assert all(gradient.isfinite().all() for gradient in gradients)
-        return
     expected, expected_gradients = loss_and_gradients(name, model, others)
     assert loss == pytest.approx(expected, rel=1e-4)
     for gradient, other in zip(gradients, expected_gradients, strict=True):

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py: that its figures are what they say, and that it runs."""
+"""scripts/benchmark.py: its figures are what they say, and it runs."""
 
 from __future__ import annotations
 
@@ -7,43 +7,36 @@ import itertools
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from string import Template
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import benchmarks.work as work_module  # noqa: E402
-from benchmark_data import made_up_lines  # noqa: E402
-from benchmarks import growth, training  # noqa: E402
-from benchmarks.corpus import Corpus, cut, endless_batches, plain_batch  # noqa: E402
+from benchmarks import training, work  # noqa: E402
+from benchmarks.adapters.ours import Trainer, prepare_corpus, transformer_of, untrained_model, update_stream  # noqa: E402
 from benchmarks.decoding import same_lines  # noqa: E402
-from benchmarks.preparation import data_of, export_corpus, prepared  # noqa: E402
-from benchmarks.processes import TreeWatch  # noqa: E402
+from benchmarks.made_up_text import made_up_lines  # noqa: E402
+from benchmarks.memory_and_growth import Point, exponents, measure_point, points, tree_peak  # noqa: E402
 from benchmarks.protocol import AbsentError  # noqa: E402
-from benchmarks.reference import reference_paths  # noqa: E402
-from benchmarks.report import markdown_table, readable  # noqa: E402
-from benchmarks.rounds import summarise, take_turns  # noqa: E402
+from benchmarks.report import readable, summarise, table  # noqa: E402
 from benchmarks.session import Session, System, choose  # noqa: E402
-from benchmarks.work import PairLengths, TrainingWork, training_flops  # noqa: E402
-from benchmarks.workers.ours_training import Trainer, transformer_of  # noqa: E402
+from benchmarks.work import Corpus, TrainingWork, cut, endless_batches, num_tokens, plain_batch, training_flops  # noqa: E402
 from translate import tokenizer  # noqa: E402
 from translate.batch import pad_batch  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
-from translate.data.augmentation import PairEncoder  # noqa: E402
-from translate.data.batching import BatchConfig  # noqa: E402
-from translate.data.loader import UpdateStream  # noqa: E402
-from translate.distributed import World  # noqa: E402
 from translate.errors import UserError  # noqa: E402
 from translate.models import build_model  # noqa: E402
-from translate.models.seq2seq import Vocabularies  # noqa: E402
 
 SMALL = TrainingWork(vocab_size=400, d_model=16, ffn_dim=32, num_heads=2, layers=2, tokens=256, threads=1)
 
@@ -59,16 +52,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(folder: Path) -> dict[str, str]:
-    return data_of(folder, source="xx", target="yy", cache=folder / "cache")
+def data(folder: Path) -> dict[str, object]:
+    cache = str(folder / "cache")
+    return {"folder": str(folder), "splits": ["train", "val"], "languages": ["xx", "yy"], "cache": cache}
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return Session("training", tmp_path, tmp_path / "environments", threads=1)
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path, data: dict[str, str]) -> LoadedModel:
+def model(folder: Path, data: dict[str, object]) -> LoadedModel:
     """An untrained model of the default architecture, saved and loaded."""
-    corpus = prepared(data, vocab_size=SMALL.vocab_size)
+    corpus = prepare_corpus(data, vocab_size=SMALL.vocab_size)
+    config = transformer_of(SMALL)
     torch.manual_seed(1)
-    config = transformer_of(replace(SMALL, vocab_size=corpus.tokenizer.target_vocab_size))
     untrained = build_model(config, vocabularies_of(corpus.tokenizer))
     for parameter in untrained.parameters():  # so that biases and norms matter too
         parameter.data += 0.1 * torch.randn_like(parameter)
@@ -78,22 +77,22 @@ def model(folder: Path, data: dict[str, str]) -> LoadedModel:
 
 
 def test_ratio_is_the_median_of_the_rounds_own_ratios():
-    summaries = summarise({"ours": [10.0, 20.0, 30.0], "peer": [5.0, 5.0, 10.0]}, ours="ours")
-    assert summaries["peer"].ratio == 3.0, "of 2, 4 and 3; the ratio of the medians would be 4"
-    assert (summaries["peer"].median, summaries["peer"].low, summaries["peer"].high) == (5.0, 5.0, 10.0)
-    assert summaries["ours"].ratio == 1.0
-    assert summarise({"peer": [5.0]}, ours="ours")["peer"].ratio is None
+    summaries = summarise({"ours": [10.0, 20.0, 30.0], "peer": [5.0, 5.0, 10.0]})
+    # the rounds' ratios are 2, 4 and 3; the ratio of the medians would be 4
+    assert summaries["peer"] == {"median": 5.0, "lowest": 5.0, "highest": 10.0, "ratio": 3.0}
+    assert summaries["ours"]["ratio"] == 1.0
+    assert summarise({"peer": [5.0]})["peer"]["ratio"] is None
 
 
-def test_every_second_round_goes_backwards():
+def test_every_second_round_goes_backwards(session: Session):
     order = []
-    values, left = take_turns(["a", "b", "c"], 3, lambda system: order.append(system) or float(len(order)))
+    values = session.take_turns(["a", "b", "c"], 3, lambda system: order.append(system) or float(len(order)))
     assert "".join(order) == "abccbaabc"
     assert values == {"a": [1.0, 6.0, 7.0], "b": [2.0, 5.0, 8.0], "c": [3.0, 4.0, 9.0]}
-    assert not left
+    assert not session.absent
 
 
-def test_system_that_fails_leaves_with_its_reason_and_the_others_stay():
+def test_system_that_fails_leaves_with_its_reason_and_the_others_stay(session: Session):
     calls = []
 
     def measure(system: str) -> float:
@@ -102,45 +101,43 @@ def test_system_that_fails_leaves_with_its_reason_and_the_others_stay():
             raise AbsentError("out of memory")
         return 1.0
 
-    values, left = take_turns(["a", "b"], 3, measure)
-    assert values == {"a": [1.0, 1.0, 1.0]}
-    assert left == {"b": "out of memory"}
+    assert session.take_turns(["a", "b"], 3, measure) == {"a": [1.0, 1.0, 1.0]}
+    assert session.absent == {"b": "out of memory"}
 
 
 def test_flops_are_what_pytorch_counts_in_an_update_of_the_real_model():
     work = replace(SMALL, vocab_size=50)
-    model = build_model(transformer_of(work), Vocabularies(50, 50, True)).eval()
+    model = untrained_model(work)  # with dropout of attention weights: PyTorch does not count its fused kernel on a CPU
     source, target = np.full((3, 6), 5), np.full((3, 8), 7)
     batch = pad_batch(list(source), list(target))
     with FlopCounterMode(display=False) as counter:
         logits = model(batch).logits()
         F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten()).backward()
-    assert training_flops(work, PairLengths.of([(7, 9)] * 3)) == counter.get_total_flops()
+    assert training_flops(work, np.array([(7, 9)] * 3)) == counter.get_total_flops()
 
 
-def test_the_work_of_the_issue_costs_45_megaflops_a_target_token():
-    lengths = PairLengths.of([(14, 14)])
-    assert 45e6 < training_flops(TrainingWork(), lengths) / lengths.target < 46e6
+def test_the_default_work_costs_45_megaflops_per_target_token():
+    assert 45e6 < training_flops(TrainingWork(), np.array([(14, 14)])) / 14 < 46e6
 
 
-def test_every_way_of_batching_counts_the_tokens_of_the_corpus(data: dict[str, str]):
-    found = prepared(data, vocab_size=SMALL.vocab_size)
-    corpus = export_corpus(found)
-    expected = int(found.train.target_lengths.sum()) + len(found.train)
-    assert corpus.lengths().target == expected
-    assert corpus.lengths().source == int(found.train.source_lengths.sum()) + len(found.train)
+def test_every_way_of_batching_counts_the_tokens_of_the_corpus(data: dict[str, object]):
+    prepared = prepare_corpus(data, vocab_size=SMALL.vocab_size)
+    corpus = Corpus(*prepared.train.pairs(np.arange(len(prepared.train))))
+    expected = int(prepared.train.target_lengths.sum()) + len(prepared.train)
+    assert corpus.lengths[:, 1].sum() == expected
+    assert corpus.lengths[:, 0].sum() == int(prepared.train.source_lengths.sum()) + len(prepared.train)
 
-    encoder, epoch = PairEncoder(found.train, found.tokenizer), []
-    with UpdateStream(found.train, encoder, BatchConfig(tokens=SMALL.tokens), seed=1, world=World()) as stream:
+    epoch = []
+    with update_stream(prepared, SMALL) as stream:
         while not stream.position.epoch:
             epoch += stream.next(0.0).batches
     assert sum(batch.num_target_tokens for batch in epoch) == expected
 
     for by_length in (True, False):
         total = 0
-        for batch in endless_batches(corpus, tokens=SMALL.tokens, by_length=by_length, seed=1):
-            assert max(batch.source.size, batch.target.size) <= SMALL.tokens
-            total += batch.target_tokens
+        for source, target, labels in endless_batches(corpus, tokens=SMALL.tokens, by_length=by_length, seed=1):
+            assert max(source.numel(), target.numel()) <= SMALL.tokens
+            total += num_tokens(labels)
             if total >= expected:
                 break
         assert total == expected, "the first epoch ends where all pairs have been seen once"
@@ -153,31 +150,31 @@ def test_pairs_longer_than_the_budget_stand_alone():
 
 def test_corpus_is_read_as_it_was_written(tmp_path: Path):
     corpus = Corpus([np.array([5, 6]), np.array([7])], [np.array([8]), np.array([9, 10, 11])])
-    corpus.save(tmp_path / "corpus.npz")
-    again = Corpus.load(tmp_path / "corpus.npz")
+    corpus.save(tmp_path / "corpus.json")
+    again = Corpus.load(tmp_path / "corpus.json")
     for side in ("source", "target"):
         assert [ids.tolist() for ids in getattr(again, side)] == [ids.tolist() for ids in getattr(corpus, side)]
-    batch = plain_batch(again, np.array([0, 1]))
-    assert batch.source.tolist() == [[5, 6, 3], [7, 3, 0]]
-    assert batch.target.tolist() == [[2, 8, 0, 0], [2, 9, 10, 11]]
-    assert batch.labels.tolist() == [[8, 3, -100, -100], [9, 10, 11, 3]]
-    assert batch.target_tokens == 6
+    source, target, labels = plain_batch(again, np.array([0, 1]))
+    assert source.tolist() == [[5, 6, 3], [7, 3, 0]]
+    assert target.tolist() == [[2, 8, 0, 0], [2, 9, 10, 11]]
+    assert labels.tolist() == [[8, 3, -100, -100], [9, 10, 11, 3]]
+    assert num_tokens(labels) == 6
 
 
 def test_peers_know_our_special_tokens():
     for name in ("PAD", "UNK", "BOS", "EOS"):
-        assert getattr(work_module, name) == getattr(tokenizer, name)
+        assert getattr(work, name) == getattr(tokenizer, name)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="transformers is not installed here")
 def test_hugging_face_model_gives_our_logits(model: LoadedModel):
-    from benchmarks.workers.huggingface_model import convert
+    from benchmarks.adapters.huggingface import converted
 
     sources, targets = [[5, 6, 7, 8, 9], [10, 11]], [[20, 21], [22, 23, 24, 25]]
     batch = pad_batch([np.array(ids) for ids in sources], [np.array(ids) for ids in targets])
     with torch.inference_mode():
         ours = model.model(batch).logits()
-        theirs = convert(model.directory)(
+        theirs = converted(model.directory)(
             input_ids=batch.source.ids,
             attention_mask=batch.source.mask.long(),
             decoder_input_ids=batch.target.ids,
@@ -203,17 +200,17 @@ def test_ctranslate2_model_gives_our_log_probabilities(model: LoadedModel, tmp_p
     torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-4, atol=1e-4)
 
 
-def test_fast_paths_learn_as_the_reference_does(data: dict[str, str]):
-    work = replace(SMALL, vocab_size=prepared(data, vocab_size=SMALL.vocab_size).tokenizer.target_vocab_size)
+def test_fast_paths_learn_as_the_reference_does(data: dict[str, object]):
     curves = []
-    for paths in (nullcontext(), reference_paths()):
-        trainer = Trainer.build(replace(work, learning_rate=3e-3), data)
-        with paths:
+    for reference in (False, True):
+        trainer = Trainer.of_corpus(replace(SMALL, learning_rate=3e-3), data)
+        with trainer.use_reference() if reference else nullcontext():
             for _ in range(60):
                 trainer.update()
-            trainer.settle()
+            trainer.finish()
         curves.append(trainer.losses)
     assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+    assert curves[0] != curves[1], "the reference must compute otherwise"
     assert curves[0][-1] < 0.9 * curves[0][0], "it must have learned something"
 
 
@@ -225,38 +222,32 @@ def test_memory_of_children_is_seen():
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True)
     try:
         process.stdout.readline()
-        with TreeWatch(process.pid) as watch:
+        with tree_peak(process.pid) as peak:
             pass
     finally:
         subprocess.run(["kill", "--", f"-{process.pid}"])
         process.communicate()
-    assert 60e6 < watch.peak < 120e6
+    assert 60e6 < peak[0] < 120e6
 
 
 def test_growth_covers_the_ranges_and_its_exponents_are_slopes():
-    points = growth.points(100_000)
+    found = points(100_000)
     for kind, axis, low, high in (
-        ("training", growth.LENGTH, 16, 1024),
-        ("decoding", growth.VOCABULARY, 4000, 64_000),
-        ("decoding", growth.BEAM, 1, 32),
-        ("preparing", growth.PAIRS, 10_000, 100_000),
+        ("training", "length", 16, 1024),
+        ("decoding", "vocabulary", 4000, 64_000),
+        ("decoding", "beam", 1, 32),
+        ("preparing", "corpus", 10_000, 100_000),
     ):
-        places = [point.place for point in points if (point.kind, point.axis) == (kind, axis)]
-        assert (min(places), max(places)) == (low, high)
-    measured = [
-        (growth.Point("decoding", growth.BEAM, beam=beam), {"seconds": seconds, "bytes": size})
-        for beam, seconds, size in ((1, 9.0, 1.0), (8, 1.0, 5.0), (32, 2.0, 5.0))
-    ]
-    assert growth.exponents(measured) == {("decoding", growth.BEAM): {"seconds": 0.5, "bytes": 0.0}}
+        values = [point.value for point in found if (point.kind, point.axis) == (kind, axis)]
+        assert (min(values), max(values)) == (low, high)
+    before, after = (Point("decoding", "beam", beam, seconds, 5.0) for beam, seconds in ((8, 1.0), (32, 2.0)))
+    assert exponents(before, after) == (0.5, 0.0)
 
 
-def test_table_is_aligned_and_rounds_to_what_is_known():
-    assert markdown_table(("system", "speed"), [("ours", 1234.5), ("peer", None)]) == [
-        "| system | speed |",
-        "|--------|------:|",
-        "| ours   | 1,234 |",
-        "| peer   |     – |",
-    ]
+def test_table_rounds_to_what_is_known():
+    heading, _, *rows = table(("system", "speed"), [("ours", 1234.5), ("peer", None)]).split("\n")
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in (heading, *rows)]
+    assert cells == [["system", "speed"], ["ours", "1,234"], ["peer", "–"]]
     assert [readable(value) for value in (0.01234, 12.34, 123.4, 7)] == ["0.0123", "12.3", "123", "7"]
 
 
@@ -265,15 +256,15 @@ def test_same_lines_counts_equal_translations():
 
 
 def test_unknown_systems_are_named():
-    with pytest.raises(UserError, match="marian is none of ours, "):
+    with pytest.raises(UserError, match="unknown system marian; choose from ours, "):
         choose(training.SYSTEMS, ["ours", "marian"])
 
 
-def test_worker_that_fails_is_absent_with_its_own_last_words(tmp_path: Path):
-    session = Session(tmp_path, tmp_path / "environments", threads=1)
-    with session.workers({"torch": System("torch_training")}, lambda name: {"corpus": "missing.npz"}) as workers:
+def test_worker_that_fails_is_absent_with_the_end_of_its_log(session: Session):
+    settings = {"task": "train", "work": {"corpus": "missing.json"}}
+    with session.workers({"torch": System("torch_loop")}, lambda system: settings) as workers:
         assert not workers
-    assert "missing.npz" in session.absent["torch"]
+    assert "missing.json" in session.absent["torch"]
 
 
 def test_benchmark_of_training_runs_and_reports(folder: Path, tmp_path: Path):
@@ -300,6 +291,24 @@ def test_benchmark_of_training_runs_and_reports(folder: Path, tmp_path: Path):
     assert "| torch " in table
 
 
-def test_folder_without_the_files_is_named(tmp_path: Path):
-    with pytest.raises(UserError, match=r"there is no file train\.en"):
-        data_of(tmp_path, source="en", target="de", cache=tmp_path)
+def test_folder_without_the_files_is_named(session: Session, tmp_path: Path):
+    arguments = Namespace(data=tmp_path, languages="en-de")
+    with pytest.raises(UserError, match=r"file train\.en is missing"):
+        training.make_work(arguments, session)
+
+
+def test_growth_is_measured_in_a_worker(session: Session):
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("only Linux tells the peak memory of another process")
+    arguments = Namespace(device="cpu", seconds=0.0)
+    costs = [measure_point(Point(kind, "length", 8), arguments, session) for kind in ("training", "decoding")]
+    assert all(cost.seconds > 0 and cost.bytes > 0 for cost in costs)
+
+
+def test_eole_is_configured_by_the_work_alone():
+    """A dollar sign in a comment once kept Eole from starting."""
+    template = Template((ROOT / "scripts" / "benchmarks" / "adapters" / "eole.yaml").read_text(encoding="utf-8"))
+    others = {"folder": "work", "world_size": 0, "gpu_ranks": []}
+    configuration = yaml.safe_load(template.substitute(vars(SMALL) | others))
+    assert configuration["model"]["hidden_size"] == SMALL.d_model
+    assert configuration["training"]["dropout"] == [SMALL.dropout]

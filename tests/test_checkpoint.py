@@ -5,10 +5,11 @@ import resource
 import signal
 
 import pytest
+import safetensors.torch
 import torch
 
 from translate.batch import Tokens
-from translate.checkpoint import load_model, save_model, weights_of
+from translate.checkpoint import load_model, read_config, save_model, weights_of
 from translate.errors import UserError
 from translate.folders import replaced_directory, restore_directory
 from translate.models import Vocabularies, build_model
@@ -90,6 +91,65 @@ def test_configurations_cannot_name_code(directory):
     (directory / "model.yaml").write_text("!!python/object/apply:os.system ['true']\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"model\.yaml"):
         load_model(directory, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ffn_dim: 32.7", r"model\.yaml: ffn_dim \(32\.7\) must be an integer"),
+        ("ffn_dim: true", r"model\.yaml: ffn_dim \(True\) must be an integer"),
+        ("dropout: much", r"model\.yaml: dropout \('much'\) must be a number"),
+        ("norm_order: middle", r"model\.yaml: norm_order \('middle'\) must be one of pre, post"),
+        ("max_length: [12]", r"model\.yaml: max_length \(\[12\]\) must be an integer"),
+    ],
+)
+def test_a_stored_setting_of_another_type_is_refused_and_not_converted(directory, line, message):
+    change_settings(directory, line)
+    with pytest.raises(UserError, match=message):
+        load_model(directory, device=CPU)
+
+
+def test_a_stored_text_is_no_boolean(tmp_path):
+    (tmp_path / "model.yaml").write_text("architecture: lstm\ninput_feeding: 'no'\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"model\.yaml: input_feeding \('no'\) must be true or false"):
+        read_config(tmp_path / "model.yaml")
+
+
+def test_a_stored_integer_serves_as_a_number(directory):
+    change_settings(directory, "dropout: 0")
+    assert read_config(directory / "model.yaml").dropout == 0.0
+    load_model(directory, device=CPU)
+
+
+def change_settings(directory, line):
+    """Replace the line of model.yaml with the same key."""
+    key, path = line.partition(":")[0], directory / "model.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("".join(f"{line if old.startswith(f'{key}:') else old}\n" for old in lines), encoding="utf-8")
+
+
+OLDER_NAMES = [
+    ("decoder.layers.0.attention_norm", "decoder.layers.0.around_self_attention.norm"),
+    ("encoder.layers.0.attention_norm", "encoder.layers.0.around_attention.norm"),
+    ("cross_norm", "around_cross_attention.norm"),
+    ("ffn_norm", "around_feed_forward.norm"),
+]
+
+
+def test_a_model_with_the_parameter_names_of_earlier_versions_loads(directory):
+    path = directory / "weights.safetensors"
+    weights = safetensors.torch.load_file(path)
+    expected = weights_of(load_model(directory, device=CPU).model)
+    older = {}
+    for name, weight in weights.items():
+        for new, old in OLDER_NAMES:
+            name = name.replace(new, old)
+        older[name] = weight
+    assert len(older.keys() - weights.keys()) == 10, "weights and biases of five norms"
+    safetensors.torch.save_file(older, path)
+    found = weights_of(load_model(directory, device=CPU).model)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(weight, expected[name]) for name, weight in found.items())
 
 
 def test_weights_of_other_sizes_are_refused(directory):

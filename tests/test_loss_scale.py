@@ -25,10 +25,7 @@ CPU, ALONE = torch.device("cpu"), World()
 def model_in(precision: Precision, name: str = "transformer", **settings) -> ParallelModel:
     """On the CPU, where autocast knows fp16 although commands refuse it: PyTorch emulates it."""
     torch.manual_seed(0)
-    config = ARCHITECTURES[name][0](d_model=32, dropout=0.0, max_length=20)
-    for key, value in {"num_heads": 2, "ffn_dim": 32, "encoder_layers": 1, "decoder_layers": 1, **settings}.items():
-        if hasattr(config, key):
-            setattr(config, key, value)
+    config = ARCHITECTURES[name][0].tiny(**{"d_model": 32, "dropout": 0.0, "max_length": 20} | settings)
     model = build_model(config, Vocabularies(40, 40, shared=True))
     return ParallelModel(model, model, CPU, precision, LossScale(CPU) if precision is Precision.fp16 else None)
 

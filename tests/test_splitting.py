@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from fake_models import CharacterTokenizer
-from small_runs import call, options
+from in_process import call_here
+from small_runs import options
 from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import prepare, reached_by
 from translate.decode import DecodeConfig, translate_files
@@ -247,7 +248,7 @@ def run(tmp_path_factory) -> tuple[Path, str]:
         "run__save_every": 300,
         "averaging__last": 0,
     }
-    result = call("train", *options(folder, folder / "run", **settings))
+    result = call_here("train", *options(folder, folder / "run", **settings))
     assert result.returncode == 0, result.stderr.decode()
     return folder, result.stderr.decode()
 
@@ -322,7 +323,7 @@ def test_back_translation_splits_monolingual_lines(run, tmp_path):
         "tokenizer__vocab_size": 17,
         "run__max_steps": 10,
     }
-    result = call("train", *options(folder, tmp_path / "run", **settings))
+    result = call_here("train", *options(folder, tmp_path / "run", **settings))
     assert result.returncode == 0, result.stderr.decode()
     said = result.stderr.decode()
     assert said.index("20 of 20 lines had more") < said.index("20 of 20 back-translations become training pairs")

@@ -152,7 +152,7 @@ def take_steps(model: Seq2Seq, config: SearchConfig, device: str) -> None:
     state = model.start(model.encode(padded(device, S)))
     for _ in range(3):
         logits, state = model.step(search.last_tokens, state)
-        search, parents = search.extend(logits)
+        search, parents = search.advance(logits)
         if parents is not None:
             state = state.reorder(parents)
     other = model.start(model.encode(padded(device, S + 1)))

@@ -124,7 +124,7 @@ def test_another_seed_gives_other_weights(finished, corpus, tmp_path):
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_weights(finished, corpus, tmp_path):
-    """scripts/kill_test.py does the same to a longer run, ten times and more."""
+    """scripts/drill.py does the same to a longer run, with other faults as well."""
     folder, moments = tmp_path / "run", random.Random(0)
     for _ in range(3):
         process = start("train", *options(corpus, folder))

@@ -8,7 +8,8 @@ from torch import nn
 from translate.batch import pack_batch, pad_batch
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
-from translate.models.transformer import Transformer, TransformerConfig
+from translate.models.layers import Positions
+from translate.models.transformer import Activation, NormOrder, Transformer, TransformerConfig
 
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
 TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
@@ -16,10 +17,7 @@ TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
 
 def make_model(**settings) -> Transformer:
     torch.manual_seed(0)
-    config = TransformerConfig(d_model=16, ffn_dim=32, num_heads=4, encoder_layers=2, decoder_layers=3, max_length=12)
-    for name, value in settings.items():
-        setattr(config, name, type(getattr(config, name))(value))
-    return build_model(config, Vocabularies(30, 30, shared=True)).eval()
+    return build_model(TransformerConfig.tiny(**settings), Vocabularies(30, 30, shared=True)).eval()
 
 
 def arrays(sentences):
@@ -43,9 +41,9 @@ def copy_layer(theirs, ours) -> None:
         copy_attention(theirs.multihead_attn, ours.cross_attention)
     theirs.linear1.load_state_dict(ours.feed_forward.inner.state_dict())
     theirs.linear2.load_state_dict(ours.feed_forward.outer.state_dict())
-    residuals = [child for name, child in ours.named_children() if name.startswith("around_")]
-    for number, residual in enumerate(residuals, start=1):
-        getattr(theirs, f"norm{number}").load_state_dict(residual.norm.state_dict())
+    norms = [name for name in ("attention_norm", "cross_norm", "ffn_norm") if hasattr(ours, name)]
+    for number, name in enumerate(norms, start=1):
+        getattr(theirs, f"norm{number}").load_state_dict(getattr(ours, name).state_dict())
 
 
 def pytorch_twin(model: Transformer, *, pre_norm: bool, activation: str) -> nn.Transformer:
@@ -71,13 +69,13 @@ def pytorch_twin(model: Transformer, *, pre_norm: bool, activation: str) -> nn.T
     return twin
 
 
-@pytest.mark.parametrize("norm_order", ["pre", "post"])
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("norm_order", NormOrder)
+@pytest.mark.parametrize("activation", [Activation.relu, Activation.gelu])
 def test_it_equals_pytorchs_own_transformer(norm_order, activation):
     model = make_model(norm_order=norm_order, activation=activation)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
-    twin = pytorch_twin(model, pre_norm=norm_order == "pre", activation=activation)
+    twin = pytorch_twin(model, pre_norm=norm_order is NormOrder.pre, activation=str(activation))
     batch = padded_batch()
     expected = twin(
         model.source_embedding(batch.source.ids, batch.source.positions),
@@ -92,18 +90,10 @@ def test_it_equals_pytorchs_own_transformer(norm_order, activation):
     torch.testing.assert_close(hidden[batch.target.mask], expected[batch.target.mask], rtol=1e-4, atol=1e-5)
 
 
-VARIANTS = [
-    {},
-    {"norm_order": "post"},
-    {"norm": "rms_norm", "activation": "swiglu"},
-    {"positions": "learned", "activation": "gelu"},
-    {"positions": "rotary"},
-    {"tying": "target"},
-    {"tying": "none"},
-]
+PACKED = [settings for settings in [{}, *TransformerConfig.variants()] if TransformerConfig(**settings).reads_packed]
 
 
-@pytest.mark.parametrize("settings", VARIANTS)
+@pytest.mark.parametrize("settings", PACKED, ids=str)
 def test_packed_sentences_give_what_padded_ones_give(settings):
     model, padded = make_model(**settings), padded_batch()
     packed = pack_batch(arrays(SOURCE), arrays(TARGET), tokens=24)
@@ -121,8 +111,8 @@ def test_the_cache_grows_past_its_first_room():
     with torch.no_grad():
         expected = model(batch).logits()
         state = model.start(model.encode(batch.source))
-        for place in range(batch.target.max_length):
-            logits, state = model.step(batch.target.ids[:, place], state)
+        for position in range(batch.target.max_length):
+            logits, state = model.step(batch.target.ids[:, position], state)
         torch.testing.assert_close(logits, expected[:, -1], rtol=1e-4, atol=1e-5)
 
 
@@ -132,7 +122,7 @@ def test_the_cache_grows_past_its_first_room():
         ({"d_model": 18}, r"model.d_model \(18\) must be a multiple of model.num_heads \(4\)"),
         ({"dropout": 1.0}, r"model.dropout \(1.0\)"),
         ({"encoder_layers": 0}, r"model.encoder_layers \(0\)"),
-        ({"num_heads": 16, "positions": "rotary"}, r"rotary: the width of a head \(1\) must be even"),
+        ({"num_heads": 16, "positions": Positions.rotary}, r"rotary: the width of a head \(1\) must be even"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(settings, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,6 +25,8 @@ from translate.tokenizer import Tokenizer
 
 Weights = dict[str, Tensor]
 Settings = TypeVar("Settings")
+
+_TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 # parts of parameter names in files written by earlier versions -> today's
 _RENAMED = {
@@ -112,9 +115,10 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) -> Settings:
-    """The dataclass that the field `choice` names, filled in from a file of YAML; UserError says what is wrong.
+    """Read a file of YAML into the dataclass that its key `choice` names.
 
-    Checked field by field: the file may come from anybody.
+    The file may come from anybody: raises UserError for a key that is no field, and for a value of another type than
+    the field's, which is never converted (except an integer for a float, and the text of a choice).
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -125,12 +129,25 @@ def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) ->
         raise UserError(f"{path}: {choice} {name!r} is none of {', '.join(kinds)}")
     kind = kinds[name]
     defaults = {field.name: getattr(kind(), field.name) for field in dataclasses.fields(cast(Any, kind))}
-    try:
-        return kind(**{key: type(defaults[key])(value) for key, value in values.items()})
-    except KeyError as error:
-        raise UserError(f"{path}: unknown key {error}; it was written by another version") from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from None
+    for key in values:
+        if key not in defaults:
+            raise UserError(f"{path}: unknown key {key!r}; it was written by another version")
+    return kind(**{key: _read_value(value, defaults[key], f"{path}: {key}") for key, value in values.items()})
+
+
+def _read_value(value: Any, default: Any, where: str) -> Any:
+    """A value of the type of the field's default; UserError for any other."""
+    if isinstance(default, StrEnum):
+        choices = type(default)
+        if value not in list(choices):
+            raise UserError(f"{where} ({value!r}) must be one of {', '.join(choices)}")
+        return choices(value)
+    kind = type(default)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UserError(f"{where} ({value!r}) must be {_TYPES[kind]}")
+    return value
 
 
 def load_weights(path: Path) -> Weights:

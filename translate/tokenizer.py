@@ -28,7 +28,7 @@ _JOINT_FILE = "tokenizer.model"
 _SOURCE_FILE = "source.tokenizer.model"
 _TARGET_FILE = "target.tokenizer.model"
 TOKENIZER_FILES = (_JOINT_FILE, _SOURCE_FILE, _TARGET_FILE)
-NUM_SPECIAL = 4
+NUM_SPECIAL = EOS + 1
 _MAX_THREADS = 8
 _LINE_BREAKS = re.compile("[\x00\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
@@ -40,7 +40,6 @@ class Tokenizer:
 
     text_form     version of normalise() that the models were learned with, and that lines are read in
     source_processor, target_processor  SentencePiece's objects, for subword sampling
-
     tags          symbols that count in front of a source line only; elsewhere, and on the target side, their
                   characters are ordinary text
     user_symbols  symbols that count wherever they stand on the source side

@@ -1,171 +1,174 @@
-"""Decoding speed: sentences per second of search alone, each system at its best setting, with its BLEU."""
+"""Decoding: throughput of all sentences, latency of one at a time, and the start of a process to its first translation.
+
+Search alone is timed, each system at its best setting; of start-up, everything.
+"""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.protocol import AbsentError, WorkerProcess
-from benchmarks.report import Report
-from benchmarks.rounds import summarise
-from benchmarks.session import OURS, Session, System, choose
+from benchmarks.protocol import Message, version_of
+from benchmarks.report import OURS, STATISTICS, summarise
+from benchmarks.session import Session, System, Worker, choose
 from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
 from translate.evaluation.metrics import score
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import choose_tokenizer
+from translate.exporting.ctranslate2_model import converted_model
 from translate.model_directory import find_model, read_origin
 from translate.text import normalise, read_lines, write_lines
-from translate.tokenizer import Tokenizer
 
-FP32, BF16 = {"precision": "fp32"}, {"precision": "bf16"}
+FP32, BF16, INT8 = {"precision": "fp32"}, {"precision": "bf16"}, {"precision": "int8"}
 NATIVE, CTRANSLATE2 = {"engine": "native"}, {"engine": "ctranslate2"}
 SYSTEMS = {
-    OURS: System("ours_decoding", settings=NATIVE | {"precision": "auto"}),
-    "ours-fp32": System("ours_decoding", settings=NATIVE | FP32),
-    "ours-bf16": System("ours_decoding", settings=NATIVE | BF16),
-    "ours-ctranslate2": System("ours_decoding", settings=CTRANSLATE2 | FP32),
-    "ours-ctranslate2-int8": System("ours_decoding", settings=CTRANSLATE2 | {"precision": "int8"}),
-    "huggingface": System("huggingface_decoding", "huggingface", FP32),
-    "huggingface-bf16": System("huggingface_decoding", "huggingface", BF16),
-    "ctranslate2": System("ctranslate2_decoding", "ctranslate2", {"compute_type": "float32"}),
-    "ctranslate2-int8": System("ctranslate2_decoding", "ctranslate2", {"compute_type": "int8"}),
+    OURS: System("ours", NATIVE | {"precision": "auto"}),
+    "ours-fp32": System("ours", NATIVE | FP32),
+    "ours-bf16": System("ours", NATIVE | BF16),
+    "ours-ctranslate2": System("ours", CTRANSLATE2 | FP32),
+    "ours-ctranslate2-int8": System("ours", CTRANSLATE2 | INT8),
+    "huggingface": System("huggingface", FP32, "architecture M2M100"),
+    "huggingface-bf16": System("huggingface", BF16, "architecture M2M100"),
+    "ctranslate2": System("ctranslate2", FP32),
+    "ctranslate2-int8": System("ctranslate2", INT8, "int8"),
 }
-_TRIED_SENTENCES = 200
+STARTED = {
+    OURS: System("ours", note="python -m translate.decode"),
+    "ours-ctranslate2": System("ours", CTRANSLATE2, "the same, engine=ctranslate2"),
+    "huggingface": System("huggingface", note="from_pretrained, SentencePiece, generate"),
+    "ctranslate2": System("ctranslate2", note="Translator, SentencePiece, translate_batch"),
+}
+UNITS = {False: "sentences/s", True: "median ms"}  # all at once, one at a time
 _BATCH_SENTENCES = (16, 32, 64, 128)
+_BATCH_TOKENS = (512, 1024, 2048, 4096)
+
+converted = cache(converted_model)  # which may hold a temporary folder
 
 
-@dataclass
-class Text:
-    """A model's test set: source ids of each sentence, and the references."""
-
-    tokenizer: Tokenizer
-    sentences: list[list[int]]
-    references: list[str]
-
-    def bleu(self, lines: Sequence[str]) -> float:
-        references = [self.references[: len(lines)]]
-        tokenize = choose_tokenizer([self.references], language="").name
-        return score(lines, references, metrics=[MetricName.bleu], tokenize=tokenize)[MetricName.bleu].value
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    add_model_options(parser)
-    parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5, help="of translating all sentences with every system")
-    parser.add_argument("--limit", type=int, default=0, help="only so many sentences; 0: all")
-
-
-def add_model_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument("--model", type=Path, required=required, help="a model directory, or a run's folder")
     parser.add_argument("--source", type=Path, required=required, help="the source side of a test set")
     parser.add_argument("--reference", type=Path, required=required, help="its other side")
+    parser.add_argument("--beam", type=int, default=5, help="latency is measured with greedy search as well")
+    parser.add_argument("--limit", type=int, default=0, help="only so many sentences; 0: all, for latency 100")
+    parser.add_argument("--rounds", type=int, default=5)
 
 
-def run(arguments: argparse.Namespace, session: Session) -> Report:
+def run(arguments: argparse.Namespace, session: Session) -> None:
     systems = choose(SYSTEMS, arguments.systems or default_systems(arguments.device))
-    text = read_text(arguments)
-    base = model_settings(arguments, session, text)
-    outputs: dict[str, list[list[int]]] = {}
-    with session.workers(systems, lambda name: prepared_for(name, systems[name], base, session)) as workers:
-        request = {"beam": arguments.beam, "limit": arguments.limit}
-        best = best_settings(workers, systems, session, request)
-
-        def measure(name: str) -> float:
-            answer = workers[name].ask({**request, "setting": best[name], "outputs": name not in outputs})
-            outputs.setdefault(name, answer.get("outputs", []))
-            speed = answer["sentences"] / answer["seconds"]
-            print(f"  {name}: {speed:.1f} sentences/s", flush=True)
-            return float(speed)
-
-        values = session.take_turns(list(best), arguments.rounds, measure)
-    return _report(arguments, session, text, values, outputs, best)
+    base = model_settings(arguments, session)
+    one_by_one = session.part == "latency"
+    session.headings = ("system", "beam", UNITS[one_by_one], *STATISTICS, "BLEU", "same lines as ours", "setting")
+    with session.workers(systems, lambda system: settings_of(system, base)) as workers:
+        for beam in (arguments.beam, 1) if one_by_one else (arguments.beam,):
+            request = {"beam": beam, "limit": arguments.limit or 100 * one_by_one, "one_by_one": one_by_one}
+            present = {name: worker for name, worker in workers.items() if name not in session.absent}
+            _measure(session, systems, present, request, arguments)
+    session.notes.append(
+        "Sentences are encoded before and decoded after what is timed. The best setting of each system was chosen on "
+        f"some of them; default: there was no choice. The translations are in {session.output}."
+    )
 
 
 def default_systems(device: str) -> list[str]:
-    """All, less bf16 where the machine would only imitate it."""
+    """All systems, without bf16 where the machine would emulate it."""
     has_bf16 = capabilities(choose_device(Device(device))).bf16_matmul
-    return [name for name, system in SYSTEMS.items() if has_bf16 or system.settings.get("precision") != "bf16"]
+    return [name for name, system in SYSTEMS.items() if has_bf16 or system.settings["precision"] != "bf16"]
 
 
-def read_text(arguments: argparse.Namespace) -> Text:
-    """Raises UserError for files that do not fit each other."""
-    tokenizer, _ = read_origin(find_model(arguments.model))
+def model_settings(arguments: argparse.Namespace, session: Session) -> Message:
+    """The settings of every decoding worker; writes the token ids. Raises UserError for files that do not match."""
+    model, path = find_model(arguments.model), session.output / "sentences.json"
+    tokenizer, _ = read_origin(model)
     source, references = list(read_lines(arguments.source)), list(read_lines(arguments.reference))
     if len(source) != len(references):
         raise UserError(f"{arguments.source} has {len(source)} lines, {arguments.reference} has {len(references)}")
     sentences = tokenizer.encode_source([normalise(line, tokenizer.text_form).strip() for line in source])
-    for number, sentence in enumerate(sentences, start=1):
-        if not sentence:
-            raise UserError(f"{arguments.source}, line {number}: blank; the benchmark wants sentences only")
-    return Text(tokenizer, sentences, references)
+    if [] in sentences:
+        blank = f"line {sentences.index([]) + 1} is blank"
+        raise UserError(f"--source {arguments.source}: {blank}; leave out blank lines, on both sides")
+    path.write_text(json.dumps(sentences))
+    session.results["work"] = {"model": str(model), "source": str(arguments.source), "sentences": len(sentences)}
+    where = {"threads": session.threads, "device": arguments.device}
+    return {"task": "decode", "model": str(model), "sentences": str(path)} | where
 
 
-def model_settings(arguments: argparse.Namespace, session: Session, text: Text) -> dict[str, Any]:
-    """What every decoding worker is told."""
-    path = session.output.absolute() / "sentences.json"
-    path.write_text(json.dumps(text.sentences))
-    model = str(find_model(arguments.model).absolute())
-    return {"model": model, "sentences": str(path), "threads": session.threads, "device": arguments.device}
+def settings_of(system: System, base: Message) -> Message:
+    """The settings of a worker, with the model in the format of CTranslate2 for that."""
+    is_converted = system.adapter == "ctranslate2"
+    return base | ({"converted": str(converted(Path(base["model"])).directory)} if is_converted else {})
 
 
-def prepared_for(name: str, system: System, base: Mapping[str, Any], session: Session) -> dict[str, Any]:
-    """The settings of a worker, with the model in its own format. Raises AbsentError if it cannot be converted."""
-    if system.peer != "ctranslate2":
-        return dict(base)
-    converted = session.output.absolute() / "ctranslate2-model"
-    session.python(system)  # so that the environment is there
-    settings = {
-        "model": base["model"],
-        "converted": str(converted),
-        "environment": str(session.environments / "ctranslate2"),
-    }
-    export = session.start(f"{name}-export", System("ours_export"), settings)
-    export.close()
-    session.versions.pop(f"{name}-export")
-    return {**base, "converted": str(converted)}
+def candidates(system: System, threads: int, *, one_by_one: bool) -> list[Message]:
+    """The settings from which each system's best is chosen. What ours has to know by itself is not among them."""
+    if system.adapter == "ctranslate2":
+        shares = {(1, 1), (1, threads)} if one_by_one else {(threads, 1), (1, threads)}
+        names = ("inter_threads", "intra_threads", "sentences")
+        sizes = [0] if one_by_one else _BATCH_SENTENCES  # 0: the batch as it is
+        return [dict(zip(names, (*share, size), strict=True)) for share, size in product(sorted(shares), sizes)]
+    if one_by_one or system.settings.get("engine") == "ctranslate2":
+        return [{}]
+    name, sizes = ("batch_tokens", _BATCH_TOKENS) if system.adapter == "ours" else ("sentences", _BATCH_SENTENCES)
+    return [{name: size} for size in sizes]
 
 
-def candidates(system: System, threads: int) -> list[dict[str, int]]:
-    """The settings among which each system's best is looked for. What ours has to know by itself is not among them."""
-    if system.module == "huggingface_decoding":
-        return [{"sentences": sentences} for sentences in _BATCH_SENTENCES]
-    if system.module == "ctranslate2_decoding":
-        shares = sorted({(threads, 1), (1, threads)})
-        return [
-            {"inter_threads": inter, "intra_threads": intra, "sentences": sentences}
-            for (inter, intra), sentences in itertools.product(shares, _BATCH_SENTENCES)
-        ]
-    if system.settings["engine"] == "native":
-        return [{"batch_tokens": tokens} for tokens in (512, 1024, 2048, 4096)]
-    return [{}]
-
-
-def best_settings(
-    workers: Mapping[str, WorkerProcess], systems: Mapping[str, System], session: Session, request: Mapping[str, Any]
-) -> dict[str, dict[str, int]]:
-    """Each system's fastest setting on some of the sentences; those that fail are left out."""
-    best = {}
+def _measure(
+    session: Session,
+    systems: Mapping[str, System],
+    workers: Mapping[str, Worker],
+    request: Message,
+    arguments: argparse.Namespace,
+) -> None:
+    """With one beam size: find the best setting of each system, then measure all in turns."""
+    one_by_one = request["one_by_one"]
+    outputs: dict[str, list[list[int]]] = {}
+    best: dict[str, Message] = {}
     for name, worker in workers.items():
-        try:
-            tried = candidates(systems[name], session.threads)
-            limit = min(_TRIED_SENTENCES, request["limit"] or _TRIED_SENTENCES)
-            best[name] = min(
-                tried, key=lambda setting: _seconds(worker, {**request, "setting": setting, "limit": limit})
-            )
-            print(f"  {name}: best setting {described(best[name])}", flush=True)
-        except AbsentError as reason:
-            session.leave_out(name, str(reason))
-    return best
+        with session.leaving_out(name):
+            tried = candidates(systems[name], session.threads, one_by_one=one_by_one)
+            best[name] = min(tried, key=partial(_cost_of_some, worker, request))
+
+    def measure(name: str) -> float:
+        answer = workers[name].ask({**request, "setting": best[name], "outputs": name not in outputs})
+        outputs.setdefault(name, answer.get("outputs", []))
+        value = 1000 * _cost(answer) if one_by_one else answer["sentences"] / _cost(answer)
+        print(f"  {name}, beam {request['beam']}: {value:.1f} {UNITS[one_by_one]}", flush=True)
+        return value
+
+    values = session.take_turns(list(best), arguments.rounds, measure)
+    tokenizer, _ = read_origin(find_model(arguments.model))
+    references = list(read_lines(arguments.reference))
+    tokenize = choose_tokenizer([references], language="").name
+    for name, summary in summarise(values).items():
+        lines = tokenizer.decode_target(outputs[name])
+        write_lines(session.output / f"{name}.beam-{request['beam']}.txt", lines)
+        scores = score(lines, [references[: len(lines)]], metrics=[MetricName.bleu], tokenize=tokenize)
+        same = same_lines(outputs[OURS], outputs[name]) if OURS in values else None
+        found = {"bleu": scores[MetricName.bleu].value, "same_lines": same, "setting": described(best[name])}
+        cells = (f"{found['bleu']:.2f}", None if same is None else f"{same:.1%}", found["setting"])
+        session.rows.append((name, request["beam"], *summary.values(), *cells))
+        session.results[f"{name}, beam {request['beam']}"] = summary | found | {"rounds": values[name]}
 
 
-def _seconds(worker: WorkerProcess, request: Mapping[str, Any]) -> float:
-    return float(worker.ask(request)["seconds"])
+def _cost_of_some(worker: Worker, request: Message, setting: Message) -> float:
+    """Try a setting on some of the sentences."""
+    worker.ask({**request, "setting": setting, "limit": 4})  # warms up
+    most = 20 if request["one_by_one"] else 200
+    return _cost(worker.ask({**request, "setting": setting, "limit": min(most, request["limit"] or most)}))
+
+
+def _cost(answer: Message) -> float:
+    """Seconds of the batch of all sentences, or of a typical one if each was a batch."""
+    return float(median(answer["seconds"]))
 
 
 def described(setting: Mapping[str, Any]) -> str:
@@ -173,53 +176,51 @@ def described(setting: Mapping[str, Any]) -> str:
 
 
 def same_lines(ours: Sequence[Any], other: Sequence[Any]) -> float:
-    """The share of sentences whose tokens are the same."""
+    """The share of sentences with the same tokens."""
     return sum(a == b for a, b in zip(ours, other, strict=True)) / len(ours)
 
 
-def _report(
-    arguments: argparse.Namespace,
-    session: Session,
-    text: Text,
-    values: dict[str, list[float]],
-    outputs: dict[str, list[list[int]]],
-    best: dict[str, dict[str, int]],
-) -> Report:
-    work = {"model": str(arguments.model), "source": str(arguments.source), "beam": arguments.beam}
-    work["sentences"] = arguments.limit or len(text.sentences)
-    report = Report("decoding", work, session.threads, versions=session.versions, absent=session.absent)
-    report.headings = (
-        "system",
-        "sentences/s",
-        "lowest",
-        "highest",
-        "ours / it",
-        "BLEU",
-        "same lines as ours",
-        "setting",
-    )
-    for name, summary in summarise(values, ours=OURS).items():
-        lines = text.tokenizer.decode_target(outputs[name])
-        write_lines(arguments.output / f"{name}.txt", lines)
-        bleu = text.bleu(lines)
-        same = same_lines(outputs[OURS], outputs[name]) if OURS in outputs else None
-        report.rows.append(
-            (
-                name,
-                summary.median,
-                summary.low,
-                summary.high,
-                summary.ratio_text,
-                f"{bleu:.2f}",
-                None if same is None else f"{same:.1%}",
-                described(best[name]),
-            )
-        )
-        report.results[name] = {**asdict(summary), "bleu": bleu, "same_lines": same, "setting": best[name]}
-        report.results[name]["rounds"] = values[name]
-    report.notes.append(
-        f"Beam {arguments.beam}, {work['sentences']} sentences encoded before and decoded after what is timed. "
-        f"The best setting of each system was looked for on {_TRIED_SENTENCES} of them; "
-        f"default: nothing was tried. What each one wrote is in {arguments.output}."
-    )
-    return report
+def run_startup(arguments: argparse.Namespace, session: Session) -> None:
+    """Seconds from the start of a process to its first translation on standard output."""
+    systems = choose(STARTED, arguments.systems)
+    line = next(read_lines(arguments.source))
+    base = model_settings(arguments, session) | {"line": line}
+    settings: dict[str, Message] = {}
+    said: dict[str, str] = {}
+
+    def measure(name: str) -> float:
+        seconds, said[name] = first_translation(name, systems[name], settings[name], session)
+        print(f"  {name}: {seconds:.2f} s", flush=True)
+        return seconds
+
+    for name, system in systems.items():
+        with session.leaving_out(name):
+            settings[name] = settings_of(system, base)
+            if name == "huggingface":
+                settings[name] |= {"task": "convert", "converted": str(session.output / "huggingface-model")}
+                session.start(name, system, settings[name])[0].close()
+            settings[name]["task"] = "translate_line"
+            measure(name)  # afterwards all files are in memory
+    session.headings = ("system", "seconds", *STATISTICS, "translation")
+    values = session.take_turns(list(said), arguments.rounds, measure)
+    for name, summary in summarise(values).items():
+        session.rows.append((name, *summary.values(), said[name]))
+        session.results[name] = summary | {"rounds": values[name], "translation": said[name]}
+    session.notes.append("Beam 5, one line, imports and loading included; every file had been read once before.")
+
+
+def first_translation(name: str, system: System, settings: Message, session: Session) -> tuple[float, str]:
+    """Seconds, and the translation. The process gets one line and no end of input, which it must not wait for."""
+    started = time.perf_counter()
+    if system.peer:
+        worker, ready = session.start(name, system, settings)
+        said = ready["translation"]
+    else:
+        options = {"model": settings["model"], "threads": session.threads, **system.settings}
+        command = [sys.executable, "-m", "translate.decode", *(f"{key}={value}" for key, value in options.items())]
+        worker = session.process(name, command, ours=True)
+        said = worker.exchange(settings["line"])
+        session.versions[name] = f"{version_of('translate-seq2seq', 'torch')}; {system.note}"
+    seconds = time.perf_counter() - started
+    worker.close()
+    return seconds, said

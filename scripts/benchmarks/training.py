@@ -1,159 +1,131 @@
-"""Training speed: real target tokens per second, with model FLOP utilisation and a share of time by part."""
+"""Training speed: target tokens per second without padding, FLOP utilisation, and the share of time of each part."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.corpus import Corpus
-from benchmarks.preparation import Data, data_of, export_corpus, prepared
-from benchmarks.protocol import AbsentError, WorkerProcess
-from benchmarks.report import Report
-from benchmarks.rounds import Summary, summarise
-from benchmarks.session import OURS, Session, System, choose
-from benchmarks.work import FLOP_FORMULA, TrainingWork, training_flops
+import numpy as np
+
+from benchmarks.adapters.ours import prepare_corpus
+from benchmarks.protocol import AbsentError, Message
+from benchmarks.report import OURS, STATISTICS, summarise
+from benchmarks.session import Session, System, choose
+from benchmarks.work import FLOP_FORMULA, Corpus, TrainingWork, training_flops
+from translate.errors import UserError
 
 REFERENCE = "ours-reference"
 SYSTEMS = {
-    OURS: System("ours_training"),
-    REFERENCE: System("ours_training", settings={"reference": True}, note="attention and loss by their definitions"),
-    "torch": System("torch_training", note="nn.Transformer, pre-norm, plain loop, batches of similar lengths"),
-    "torch-random": System("torch_training", settings={"by_length": False}, note="the same, random batches"),
-    "huggingface": System("huggingface_training", "huggingface", note="Marian, Seq2SeqTrainer, grouped by length"),
-    "eole": System("eole_training", "eole", note="its own command `train`, batches by tokens"),
+    OURS: System("ours"),
+    REFERENCE: System("ours", {"reference": True}, "attention and loss by their definitions"),
+    "torch": System("torch_loop", note="nn.Transformer, pre-norm, plain loop, batches of similar lengths"),
+    "torch-random": System("torch_loop", {"by_length": False}, "the same, random batches"),
+    "huggingface": System("huggingface", note="Marian, Seq2SeqTrainer, grouped by length"),
+    "eole": System("eole", note="its own command `train`, batches by tokens"),
 }
-CEILING = "matmul"
+CEILING = "matrix products"
 PROFILED_UPDATES = 12
 _CEILING_SECONDS = 4.0  # in each round, at most
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    add_work_options(parser)
+def add_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    files = "a folder with train.en, train.de, val.en and val.de"
+    parser.add_argument("--data", type=Path, required=required, help=files)
+    parser.add_argument("--languages", default="en-de", help="endings of the files, source first")
+    for option in fields(TrainingWork):
+        if option.name not in ("corpus", "device", "threads"):  # of every part of the benchmark
+            name = f"--{option.name.replace('_', '-')}"
+            parser.add_argument(name, type=type(option.default), default=option.default)
+
+
+def add_time_options(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
     parser.add_argument("--minutes", type=float, default=6.0, help="of measured work, over all systems and rounds")
     parser.add_argument("--rounds", type=int, default=5)
 
 
-def add_work_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    default = TrainingWork()
-    files = "a folder with train.en, train.de, val.en and val.de"
-    parser.add_argument("--data", type=Path, required=required, help=files)
-    parser.add_argument("--languages", default="en-de", help="endings of the files, source first")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default=default.precision)
-    sizes = ("vocab_size", "d_model", "ffn_dim", "num_heads", "layers", "tokens", "seed")
-    for name in sizes:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(default, name))
-    parser.add_argument("--dropout", type=float, default=default.dropout, help="of residuals and activations")
-    parser.add_argument("--attention-dropout", type=float, default=default.attention_dropout)
-
-
-def make_work(arguments: argparse.Namespace, session: Session) -> tuple[TrainingWork, Data]:
-    """Prepare the corpus and write it where the peers find it."""
-    source, _, target = arguments.languages.partition("-")
-    data = data_of(arguments.data.absolute(), source=source, target=target, cache=session.output.absolute() / "cache")
-    sizes = ("d_model", "ffn_dim", "num_heads", "layers", "tokens")
-    others = ("dropout", "attention_dropout", "precision", "device", "threads", "seed")
-    corpus = prepared(data, vocab_size=arguments.vocab_size)
-    path = session.output.absolute() / "corpus.npz"
-    export_corpus(corpus).save(path)
-    work = TrainingWork(
-        corpus=str(path),
-        vocab_size=corpus.tokenizer.target_vocab_size,
-        **{name: getattr(arguments, name) for name in sizes + others},
-    )
+def make_work(arguments: argparse.Namespace, session: Session) -> tuple[TrainingWork, Message]:
+    """Prepare the corpus and write it for the peers; the work, and the data that our own workers prepare again."""
+    languages = arguments.languages.split("-")
+    for name in (f"{split}.{language}" for split in ("train", "val") for language in languages):
+        if not (arguments.data / name).is_file():
+            raise UserError(f"--data {arguments.data}: file {name} is missing; give a folder that has it")
+    cache = str(session.output / "cache")
+    data = {"folder": str(arguments.data), "splits": ["train", "val"], "languages": languages, "cache": cache}
+    prepared = prepare_corpus(data, vocab_size=arguments.vocab_size)
+    Corpus(*prepared.train.pairs(np.arange(len(prepared.train)))).save(session.output / "corpus.json")
+    work = TrainingWork(corpus=str(session.output / "corpus.json"))
+    for option in fields(TrainingWork):
+        setattr(work, option.name, getattr(arguments, option.name, getattr(work, option.name)))
+    work.vocab_size = prepared.tokenizer.target_vocab_size
     return work, data
 
 
-def run(arguments: argparse.Namespace, session: Session) -> Report:
+def settings_of(system: System, work: TrainingWork, data: Message) -> Message:
+    return {"task": "train", "work": asdict(work)} | ({"data": data} if system.adapter == OURS else {})
+
+
+def run(arguments: argparse.Namespace, session: Session) -> None:
     systems = choose(SYSTEMS, arguments.systems)
     work, data = make_work(arguments, session)
+    session.results["work"] = asdict(work)
     seconds = arguments.minutes * 60 / (arguments.rounds * len(systems))
-    slices: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
-
-    with session.workers(
-        {CEILING: System("matmul"), **systems}, lambda name: worker_settings(name, work, data)
-    ) as workers:
+    slices: dict[str, list[Message]] = {name: [] for name in (CEILING, *systems)}
+    ceiling = {CEILING: System("torch_loop", {"task": "matrix_products"})}
+    # the ceiling is measured in every round as well: the clock rate of a processor depends on what else it does
+    with session.workers(ceiling | systems, lambda system: settings_of(system, work, data)) as workers:
 
         def measure(name: str) -> float:
-            if name == CEILING:
-                return float(workers[name].ask({"run": min(seconds, _CEILING_SECONDS)})["flops_per_second"])
-            slices[name].append(workers[name].ask({"run": seconds}))
-            print(f"  {name}: {_speed(slices[name][-1]):,.0f} target tokens/s", flush=True)
-            return _speed(slices[name][-1])
+            answer = workers[name].ask({"run": min(seconds, _CEILING_SECONDS) if name == CEILING else seconds})
+            slices[name].append(answer)
+            speed = float(answer["tokens"] / answer["seconds"])
+            print(f"  {name}: {speed:,.0f} {'FLOP' if name == CEILING else 'target tokens'}/s", flush=True)
+            return speed
 
         values = session.take_turns(list(workers), arguments.rounds, measure)
-        own = _own_facts(workers, values) if OURS in values else {}
+        if OURS in values:
+            own = session.results["own"] = workers[OURS].ask({"losses": True})
+            own |= workers[OURS].ask({"profile": PROFILED_UPDATES})
+            if REFERENCE in values:
+                own["reference_losses"] = workers[REFERENCE].ask({"losses": True})["losses"]
     if CEILING not in values:
         raise AbsentError(f"{CEILING}: {session.absent[CEILING]}")
-    ceiling = max(values.pop(CEILING))
-    session.versions.pop(CEILING)
-    return _report(work, session, summarise(values, ours=OURS), slices, ceiling, own)
+    _report(session, work, values, slices)
 
 
-def worker_settings(name: str, work: TrainingWork, data: Data) -> dict[str, Any]:
-    return {**asdict(work), "data": data} if name in (OURS, REFERENCE) else asdict(work)
-
-
-def _speed(piece: dict[str, Any]) -> float:
-    return float(piece["tokens"] / piece["seconds"])
-
-
-def _own_facts(workers: Mapping[str, WorkerProcess], present: Collection[str]) -> dict[str, Any]:
-    facts = workers[OURS].ask({"losses": True}) | workers[OURS].ask({"profile": PROFILED_UPDATES})
-    if REFERENCE in present:
-        facts["reference_losses"] = workers[REFERENCE].ask({"losses": True})["losses"]
-    return facts
-
-
-def _report(
-    work: TrainingWork,
-    session: Session,
-    summaries: dict[str, Summary],
-    slices: dict[str, list[dict[str, Any]]],
-    ceiling: float,
-    own: dict[str, Any],
-) -> Report:
-    lengths = Corpus.load(work.corpus).lengths()
-    flops = training_flops(work, lengths) / lengths.target
-    report = Report("training", asdict(work), work.threads, versions=session.versions, absent=session.absent)
-    speeds = ("target tokens/s", "lowest", "highest", "ours / it")
-    report.headings = (f"system ({work.precision})", *speeds, "tokens an update", "model FLOPs of the ceiling")
-    for name, summary in summaries.items():
-        found = {
-            **asdict(summary),
-            "tokens_per_update": median(piece["tokens"] / piece["updates"] for piece in slices[name]),
-            "utilisation": summary.median * flops / ceiling,
-        }
-        report.results[name] = {**found, "slices": slices[name]}
-        values = (summary.median, summary.low, summary.high, summary.ratio_text, found["tokens_per_update"])
-        report.rows.append((name, *values, f"{found['utilisation']:.1%}"))
-    report.results |= {"ceiling": {"flops_per_second": ceiling, "flops_per_target_token": flops}, "own": own}
-    report.notes.append("Target tokens are real ones with EOS, counted from each system's own batches.")
-    report.notes.append(
+def _report(session: Session, work: TrainingWork, values: dict[str, Any], slices: Mapping[str, Any]) -> None:
+    ceiling, lengths = max(values.pop(CEILING)), Corpus.load(work.corpus).lengths
+    flops = training_flops(work, lengths) / int(lengths[:, 1].sum())
+    session.results["ceiling"] = {"flops_per_second": ceiling, "flops_per_target_token": flops}
+    session.headings = (f"system ({work.precision})", "target tokens/s", *STATISTICS, "tokens per update", "of ceiling")
+    for name, summary in summarise(values).items():
+        tokens = median(piece["tokens"] / piece["updates"] for piece in slices[name])
+        utilisation = median(values[name]) * flops / ceiling
+        measured = {"tokens_per_update": tokens, "utilisation": utilisation, "slices": slices[name]}
+        session.results[name] = summary | measured
+        session.rows.append((name, *summary.values(), tokens, f"{utilisation:.1%}"))
+    session.notes += [
+        "Target tokens are counted without padding and with EOS, from each system's own batches.",
         f"Ceiling: the fastest of several matrix products in this run, {ceiling / 1e9:,.0f} GFLOP/s; "
-        f"{flops / 1e6:.1f} MFLOP a target token, padding not counted: {FLOP_FORMULA}"
-    )
-    if own:
-        report.notes += _notes(own)
-    return report
+        f"{flops / 1e6:.1f} MFLOP per target token, padding not counted: {FLOP_FORMULA}",
+        *_notes(session.results.get("own", {})),
+    ]
 
 
-def _notes(own: dict[str, Any]) -> list[str]:
-    shares = ", ".join(f"{part} {share:.1%}" for part, share in own["shares"].items())
-    losses = own["losses"]
+def _notes(own: Mapping[str, Any]) -> list[str]:
+    if not own:
+        return []
+    shares, losses = ", ".join(f"{part} {share:.1%}" for part, share in own["shares"].items()), own["losses"]
     notes = [
-        f"Ours, share of time by part over {PROFILED_UPDATES} further updates: {shares}. On a CPU the loss works out "
-        "most of its gradients on the way forward.",
+        f"Ours, share of time over {PROFILED_UPDATES} more updates: {shares}. On a CPU the loss computes most of its "
+        "gradients in the forward pass.",
         f"Ours, loss with label smoothing from {losses[0]:.4f} to {losses[-1]:.4f} in {len(losses)} updates.",
     ]
-    if reference := own.get("reference_losses"):
-        pairs = list(zip(losses, reference, strict=False))
-        farthest = max(abs(ours - theirs) for ours, theirs in pairs)
-        notes.append(
-            f"The same loss curve as the reference path: over {len(pairs)} common updates no loss differs by more than "
-            f"{farthest:.1e}, the last are {pairs[-1][0]:.4f} and {pairs[-1][1]:.4f}."
-        )
+    if pairs := list(zip(losses, own.get("reference_losses", ()), strict=False)):
+        difference = max(abs(ours - reference) for ours, reference in pairs)
+        notes.append(f"Largest difference of a loss from the reference path: {difference:.1e} in {len(pairs)} updates.")
     return notes

@@ -1,19 +1,38 @@
-"""The work that every system is given, in a form that any environment can read: standard library only."""
+"""The training work that every system is given, and batches of it for systems that bring none of their own.
+
+Adapters in the environments of peers read this module, which therefore imports nothing of the package `translate`.
+
+Letters: N sentence pairs, B pairs of a batch, S source and T target tokens.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+Ids = NDArray[Any]
+PlainBatch = tuple[Tensor, Tensor, Tensor]
 
 PAD, UNK, BOS, EOS = range(4)
+NO_TARGET = -100  # ignored by PyTorch's cross entropy
 
 
 @dataclass(kw_only=True)
 class TrainingWork:
     """A Transformer and the updates of its weights.
 
+    corpus   a file that Corpus.save has written
     layers   of the encoder, and as many of the decoder
-    dropout  of residuals and inside the feed-forward layers; torch.nn.Transformer knows no other for attention
+    dropout  of residuals and inside the feed-forward layers; torch.nn.Transformer has no other for attention
     tokens   of an update, on either side, padding included
     """
 
@@ -35,28 +54,6 @@ class TrainingWork:
     seed: int = 1
 
 
-@dataclass(frozen=True)
-class PairLengths:
-    """Sums over sentence pairs, EOS counted: S source and T target tokens, and the products that attention costs."""
-
-    source: int
-    target: int
-    source_squared: int
-    target_squared: int
-    source_times_target: int
-
-    @classmethod
-    def of(cls, lengths: Iterable[tuple[int, int]]) -> PairLengths:
-        pairs = list(lengths)
-        return cls(
-            sum(s for s, _ in pairs),
-            sum(t for _, t in pairs),
-            sum(s * s for s, _ in pairs),
-            sum(t * t for _, t in pairs),
-            sum(s * t for s, t in pairs),
-        )
-
-
 FLOP_FORMULA = (
     "3 passes (forward, and twice that backward) x 2 FLOPs x multiplications, with L layers on either side, width D, "
     "feed-forward F, vocabulary V, S source and T target tokens with EOS: "
@@ -65,15 +62,74 @@ FLOP_FORMULA = (
 )
 
 
-def training_flops(work: TrainingWork, lengths: PairLengths) -> int:
-    """Floating-point operations of the matrix products that these pairs need in one update: FLOP_FORMULA."""
+def training_flops(work: TrainingWork, lengths: Ids) -> int:
+    """Floating-point operations of the matrix products of one update, of pairs of these lengths (N, 2)."""
     d, f = work.d_model, work.ffn_dim
-    encoder = lengths.source * (4 * d * d + 2 * d * f) + 2 * lengths.source_squared * d
-    decoder = (
-        lengths.target * (6 * d * d + 2 * d * f)
-        + lengths.source * 2 * d * d
-        + 2 * lengths.target_squared * d
-        + 2 * lengths.source_times_target * d
-    )
-    output = lengths.target * d * work.vocab_size
-    return 3 * 2 * (work.layers * (encoder + decoder) + output)
+    s, t = lengths.T
+    encoder = s * (4 * d * d + 2 * d * f) + 2 * s * s * d
+    decoder = t * (6 * d * d + 2 * d * f) + 2 * s * d * d + 2 * t * t * d + 2 * s * t * d
+    return 3 * 2 * int((work.layers * (encoder + decoder) + t * d * work.vocab_size).sum())
+
+
+@dataclass(eq=False)
+class Corpus:
+    """Sentence pairs as token ids, without BOS and EOS."""
+
+    source: list[Ids]
+    target: list[Ids]
+
+    @property
+    def lengths(self) -> Ids:
+        """(N, 2): source and target tokens, EOS counted."""
+        return np.array([(len(s) + 1, len(t) + 1) for s, t in zip(self.source, self.target, strict=True)])
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps([[ids.tolist() for ids in side] for side in (self.source, self.target)]))
+
+    @classmethod
+    def load(cls, path: str) -> Corpus:
+        return cls(*([np.array(ids, np.int64) for ids in side] for side in json.loads(Path(path).read_text())))
+
+
+def plain_batch(corpus: Corpus, pairs: Ids) -> PlainBatch:
+    """source (B, S) ended by EOS, target (B, T) begun by BOS, labels (B, T) ended by EOS, NO_TARGET for padding."""
+    source = [np.append(corpus.source[pair], EOS) for pair in pairs]
+    target = [np.insert(corpus.target[pair], 0, BOS) for pair in pairs]
+    labels = [np.append(corpus.target[pair], EOS) for pair in pairs]
+    return _padded(source, PAD), _padded(target, PAD), _padded(labels, NO_TARGET)
+
+
+def _padded(rows: list[Ids], filling: int) -> Tensor:
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=filling)
+
+
+def num_tokens(labels: Tensor) -> int:
+    """Target tokens without padding, EOS counted."""
+    return int((labels != NO_TARGET).sum())
+
+
+def endless_batches(
+    corpus: Corpus, *, tokens: int, by_length: bool, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Epoch after epoch of random batches within the budget, padding counted; by_length: of similar lengths."""
+    random = np.random.default_rng(seed)
+    lengths = corpus.lengths
+    while True:
+        order = random.permutation(len(lengths))
+        if by_length:  # pairs of the same lengths stay in random order
+            order = order[np.lexsort(lengths[order].T)]
+        batches = list(cut(order, lengths.max(axis=1), tokens))
+        for number in random.permutation(len(batches)):
+            yield plain_batch(corpus, batches[number])
+
+
+def cut(order: Ids, lengths: Ids, tokens: int) -> Iterator[Ids]:
+    """Pieces of the order whose pairs times their longest length fit into the budget; one pair at least."""
+    start, longest = 0, 0
+    for index, pair in enumerate(order):
+        longest = max(longest, int(lengths[pair]))
+        if index > start and longest * (index + 1 - start) > tokens:
+            yield order[start:index]
+            start, longest = index, int(lengths[pair])
+    if start < len(order):
+        yield order[start:]

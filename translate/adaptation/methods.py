@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least
 from translate.models.attention import MultiHeadAttention
 from translate.models.seq2seq import Seq2Seq
 
@@ -46,8 +46,7 @@ class AdaptConfig:
             wanted = "adapt=full, lora, adapter or prefix" if self.begins_anew else "adapt.model=PATH"
             raise UserError(f"adapt={self.method} adapt.model={self.model}: one needs the other; set {wanted}")
         for name in self.COUNTS:
-            if getattr(self, name) < 1:
-                raise UserError(f"adapt.{name} ({getattr(self, name)}) must be at least 1")
+            require_at_least(f"adapt.{name}", getattr(self, name), 1)
 
 
 @dataclass(kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def write_clean_text(
 
     Raises UserError for corpora that cannot be read, or that have too few different pairs to hold some out.
     """
+    # The only pass over all text: rows are cleaned, and what later steps need of each is collected in memory.
     keys = PairKeys() if hold_out else None
     writer = _Writer(directory, config, text_form=text_form, keys=keys)
     target_forms = LineForms()
@@ -68,6 +70,7 @@ def write_clean_text(
             target_forms.add(row.target for row in chunk)
             log_progress("cleaned", writer.report.total)
         sizes.append(writer.report.total - before)
+    # Duplicates and held-out pairs are known when all rows have been seen: their rows stay on disk, but are not kept.
     left_out = None
     if keys is not None:
         chosen, left_out = keys.choose(hold_out, sizes[0])
@@ -118,35 +121,39 @@ class _Writer:
 
     def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
         """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
-        all_sources, all_targets = (
+        sources, targets = (
             [normalise(without_carriage_return(line), self._text_form) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
         )
-        sources: list[str] = []
-        targets: list[str] = []
-        lines: list[int] = []
-        passed: list[bool] = []
-        for row, source, target in zip(rows, all_sources, all_targets, strict=True):
+        reasons = [reason_to_drop(*pair, self._config) for pair in zip(sources, targets, strict=True)]
+        passed = np.array([reason is None for reason in reasons], bool)
+        self._note_files(rows, passed, key, config)
+        self.report.total += len(rows)
+        for row, reason, source, target in zip(rows, reasons, sources, targets, strict=True):
+            if reason is not None:
+                self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, source, target)])
+        if self._keys is not None:
+            # the rules may let blank sides pass, but no blank pair is held out
+            pairs = zip(passed.tolist(), sources, targets, strict=True)
+            self._keys.add(sources, targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in pairs])
+            self._passed.append(passed)
+        lines = np.array([row.line for row in rows], np.uint32)[passed]
+        kept_sources = [config.prefix + source for source in compress(sources, passed)]
+        self._append(kept_sources, list(compress(targets, passed)), lines, corpus)
+
+    def _note_files(self, rows: Sequence[Row], passed: NDArray[np.bool_], key: str, config: CorpusConfig) -> None:
+        """Note the name of each file that begins, and how many rows are on disk before it."""
+        rows_before = len(self._source) + np.cumsum(passed) - passed
+        for row, first in zip(rows, rows_before.tolist(), strict=True):
             if self._file != (key, row.path):
                 self._file = (key, row.path)
-                self._origins.append((len(self._source) + len(lines), name_in_reports(key, config, row)))
-            reason = reason_to_drop(source, target, self._config)
-            passed.append(reason is None)
-            if reason:
-                self.report.drop(reason, [example(self._origins[-1][1], row.line, source, target)])
-                continue
-            sources.append(config.prefix + source)
-            targets.append(target)
-            lines.append(row.line)
-        self.report.total += len(rows)
+                self._origins.append((first, name_in_reports(key, config, row)))
+
+    def _append(self, sources: list[str], targets: list[str], lines: NDArray[np.uint32], corpus: int) -> None:
         self._corpora.append(np.full(len(lines), corpus, np.uint16))
-        self._lines.append(np.array(lines, np.uint32))
+        self._lines.append(lines)
         if self._config.drop_duplicates:
             self._hashes.append(hash_pairs(sources, targets))
-        if self._keys is not None:
-            self._passed.append(np.array(passed, bool))
-            texts = zip(passed, all_sources, all_targets, strict=True)
-            self._keys.add(all_sources, all_targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in texts])
         self._source.append_texts(sources)
         self._target.append_texts(targets)
 

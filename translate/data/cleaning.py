@@ -80,6 +80,7 @@ class CleaningReport:
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
             shown = self.examples.setdefault(reason, [])
+            # lazily: making an example reads the text from disk
             shown += islice(examples, _EXAMPLES_PER_REASON - len(shown))
 
     def save(self, directory: Path) -> None:
@@ -108,6 +109,7 @@ def reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | No
     if config.max_characters and max(len(source), len(target)) > config.max_characters:
         return TOO_LONG
     if config.max_ratio:
+        # bytes instead of characters: a Chinese character says as much as a few Latin ones
         shorter, longer = sorted((len(source.encode()), len(target.encode())))
         if longer > config.min_ratio_bytes and longer > config.max_ratio * shorter:
             return RATIO
@@ -148,7 +150,7 @@ def combine_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDA
 
 def first_occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """True where a value appears for the first time."""
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(hashes, kind="stable")  # equal values stay in order: the first of them is the earliest
     ordered = hashes[order]
     first = np.ones(len(hashes), dtype=bool)
     first[order[1:]] = ordered[1:] != ordered[:-1]

@@ -216,6 +216,7 @@ def write_tokenized(directory: Path, text: CleanText, *, tokenizer: Tokenizer, m
         source_texts, target_texts = text.texts(rows)
         source_ids, target_ids = tokenizer.encode_source(source_texts), tokenizer.encode_target(target_texts)
         lengths = _lengths(source_ids), _lengths(target_ids)
+        # the last rules of cleaning, which only token ids can answer
         empty = np.minimum(*lengths) == 0
         too_long = (np.maximum(*lengths) > max_tokens) & ~empty if max_tokens else np.zeros_like(empty)
         for reason, dropped in ((NO_TOKENS, empty), (TOO_MANY_TOKENS, too_long)):
@@ -247,6 +248,7 @@ def _append_ids(
     kept: NDArray[np.bool_],
     dtype: DTypeLike,
 ) -> None:
+    # a mask over all ids, end to end, instead of an array for each sentence
     flat = np.fromiter(chain.from_iterable(sentences), dtype, int(lengths.sum()))
     writer.append(flat[np.repeat(kept, lengths)].tobytes(), lengths[kept])
 

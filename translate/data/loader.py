@@ -155,7 +155,7 @@ class UpdateStream:
 
     def _from(self, position: DataPosition) -> Iterator[Update]:
         """Updates without end, epoch after epoch of the position's phase."""
-        first = position.updates
+        first = position.updates  # of a resumed run's first epoch; later epochs begin with 0
         for number in itertools.count(position.epoch):
             epoch = _Epoch(self, DataPosition(number, phase=position.phase))
             for done in range(first, epoch.num_updates):
@@ -245,7 +245,7 @@ def prefetch(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None
         while True:
             item = ready.get()
             if isinstance(item, BaseException):
-                raise item
+                raise item  # with the traceback of the thread
             yield item
     finally:
         stopped.set()
@@ -254,6 +254,7 @@ def prefetch(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None
 
 def _put(ready: queue.Queue[Item | BaseException], item: Item | BaseException, stopped: threading.Event) -> None:
     """Put an item into the queue when there is room, unless the reader stops before."""
+    # the queue is full while the model computes, so the thread looks for the end now and then
     while not stopped.is_set():
         with contextlib.suppress(queue.Full):
             ready.put(item, timeout=0.1)

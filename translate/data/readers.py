@@ -92,6 +92,7 @@ def read_text(config: CorpusConfig) -> Iterator[Row]:
     for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
         counts[0] += source is not None
         counts[1] += target is not None
+        # where one file has ended, the other is read on to count its lines for the error
         if counts[0] == counts[1]:
             yield Row(config.source, counts[0], source, target)
     if counts[0] != counts[1]:

@@ -1,4 +1,4 @@
-"""The data report as a page that a person reads."""
+"""Data report as a Markdown page."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _UNITS = ("characters", "words", "tokens")
 
 
 def as_markdown(values: Values) -> str:
-    """The report's values as Markdown."""
+    """Markdown of the report's values; sections without content are left out, or say so."""
     splits = values["splits"]
     languages = [values[f"{side}_language"] or side for side in _SIDES]
     sections = [
         f"# Data report: {' → '.join(languages)}",
         "All numbers are of the text as its files hold it, before cleaning, except tokens: those are of the "
-        "training pairs that cleaning kept. Words are what stands between spaces.",
+        "training pairs that cleaning kept. A word is text between spaces.",
         *_warnings(values["warnings"]),
         "## Sizes\n\n" + "\n\n".join([_sizes(splits), *_notes(values), _vocabulary(values["vocabulary"])]),
         "## Lengths\n\n" + _lengths(splits),
         "## Cleaning of the training text\n\n```\n" + values["cleaning"]["table"] + "\n```",
-        "## What stands out\n\n" + _findings(splits),
+        "## Unusual pairs\n\n" + _findings(splits),
         "## Unicode\n\n" + _unicode(values["target_unicode"], values["cleaning"]["total"]),
         "## Validation and test against the training text\n\n" + _overlap(splits) + "\n\n" + _likeness(splits),
         "## Examples\n\n" + _examples(splits),
@@ -46,7 +46,7 @@ def _warnings(warnings: Sequence[str]) -> list[str]:
 
 
 def _notes(values: Values) -> list[str]:
-    """Notes that the numbers need to be understood."""
+    """Notes without which the numbers mislead."""
     notes = []
     if held_out := values["held_out"]:
         sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in held_out["sizes"].items())
@@ -80,7 +80,7 @@ def _lengths(splits: Values) -> str:
 
 
 def _findings(splits: Values) -> str:
-    """One row per kind of finding, one column per split; kinds that no split has are left out."""
+    """Table with a row for each kind of finding and a column for each split, without kinds that no split has."""
     names = [f"repeated {side}" for side in (*_SIDES, "pair")]
     names += dict.fromkeys(name for split in splits.values() for name in split["findings"])
     rows = []
@@ -113,12 +113,12 @@ def _overlap(splits: Values) -> str:
 
 def _likeness(splits: Values) -> str:
     rows = []
-    for name, split in splits.items():
+    for split_name, split in splits.items():
         for side in _SIDES if "likeness" in split else ():
             found = split["likeness"][side]
-            lengths = [f"{found[place]:,} ({found[f'train_{place}']:,})" for place in ("median", "p95")]
+            lengths = [f"{found[name]:,} ({found[f'train_{name}']:,})" for name in ("median", "p95")]
             scripts = f"{found['script'] or '–'} ({found['train_script'] or '–'})"
-            rows.append((name, side, *lengths, scripts, f"{found['unseen_characters']:.2%}"))
+            rows.append((split_name, side, *lengths, scripts, f"{found['unseen_characters']:.2%}"))
     header = ("split", "side", "median characters (training)", "95 % (training)", "script (training)")
     return markdown_table((*header, "characters not in training"), rows)
 

@@ -81,8 +81,8 @@ def top_continuations(
     lengths  (B,)    of a sentence's hypotheses with the new token, EOS counted
     limits   (B,)    the greatest length
 
-    Forbidden tokens have minus infinity; the others keep the model's log probability, without renormalisation. Ties go
-    to the lower token.
+    Forbidden tokens have minus infinity; the others keep the model's log probability, without renormalisation. Tokens
+    of equal probability come in the order of their ids.
     """
     log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=config)
     best, tokens = (x.view(len(lengths), -1, x.shape[-1]) for x in stable_topk(log_probs, count))
@@ -112,7 +112,7 @@ def mask_forbidden(logits: Tensor, *, lengths: Tensor, config: SearchConfig) -> 
 
 
 def stable_topk(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The highest `count` scores of each row (N, V) and their indices, best first; ties go to the lower index."""
+    """The highest `count` scores of each row (N, V) and their indices, best first, equal ones by their indices."""
     count = min(count, scores.shape[1])
     if count == 1:
         return scores.max(dim=1, keepdim=True)

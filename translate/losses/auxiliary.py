@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from translate.errors import UserError
+from translate.errors import require_share
 
 
 @dataclass(kw_only=True)
@@ -32,8 +32,7 @@ class AuxiliaryLossConfig:
 
     def check(self, key: str) -> None:
         """Raise UserError for values out of range; `key` is the option that they belong to."""
-        if not 0 <= self.start < 1:
-            raise UserError(f"{key}.start ({self.start}) must be at least 0 and below 1")
+        require_share(f"{key}.start", self.start)
 
     @classmethod
     def tiny(cls) -> Self:

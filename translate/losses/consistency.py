@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from translate.batch import Batch
-from translate.errors import UserError
+from translate.errors import require_share
 from translate.losses.auxiliary import AuxiliaryLossConfig
 from translate.losses.cross_entropy import kl_divergence, label_smoothed_cross_entropy
 from translate.models.seq2seq import EmbeddingNoise, Output, Seq2Seq
@@ -38,8 +38,7 @@ class SimCutConfig(AuxiliaryLossConfig):
 
     def check(self, key: str) -> None:
         super().check(key)
-        if not 0 <= self.cut < 1:
-            raise UserError(f"{key}.cut ({self.cut}) must be at least 0 and below 1")
+        require_share(f"{key}.cut", self.cut)
 
 
 @dataclass(kw_only=True)

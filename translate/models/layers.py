@@ -148,6 +148,11 @@ def dropout(x: Tensor, rate: float) -> Tensor:
         return x
     if x.is_cuda:
         return F.dropout(x, rate)
+    return _pooled_dropout(x, rate)
+
+
+@torch.compiler.disable  # it would trace through the cache of the pool, and draw the pool anew for every mask
+def _pooled_dropout(x: Tensor, rate: float) -> Tensor:
     return _PooledDropout.apply(x, rate)
 
 

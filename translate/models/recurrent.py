@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from translate.batch import Batch, Tokens
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least
 from translate.models.attention import make_attention_mask
 from translate.models.layers import Dropout, mask_value
 from translate.models.recurrent_attention import RecurrentAttention, attend, make_attention
@@ -76,8 +76,7 @@ class RecurrentConfig(ModelConfig):
         for name in ("teacher_forcing_ratio", "teacher_forcing_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"model.{name} ({getattr(self, name)}) must lie between 0 and 1")
-        if self.teacher_forcing_steps < 0:
-            raise UserError(f"model.teacher_forcing_steps ({self.teacher_forcing_steps}) must not be negative")
+        require_at_least("model.teacher_forcing_steps", self.teacher_forcing_steps, 0)
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
-from translate.errors import UserError
+from translate.errors import require_at_least, require_share
 from translate.models.batched_state import BatchedState, Padding, gather_parents
 from translate.models.layers import Embedding, Positions
 
@@ -95,11 +95,9 @@ class ModelConfig:
     def check(self) -> None:
         """Raise UserError for values out of range and for sizes that do not fit together."""
         for name in self.RATES:
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"model.{name} ({getattr(self, name)}) must be at least 0 and below 1")
+            require_share(f"model.{name}", getattr(self, name))
         for name in self.SIZES:
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} ({getattr(self, name)}) must be at least 1")
+            require_at_least(f"model.{name}", getattr(self, name), 1)
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:

@@ -218,7 +218,7 @@ class TrainConfig:
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
         for part in vars(self).values():
-            if hasattr(part, "check") and part is not self.model:
+            if hasattr(part, "check"):
                 part.check()
         self._check_losses()
         self._check_times()
@@ -231,9 +231,12 @@ class TrainConfig:
 
     def _check_losses(self) -> None:
         for name, auxiliary in self.auxiliary.items():
-            require_share(f"auxiliary.{name}.start", auxiliary.start)
+            auxiliary.check(f"auxiliary.{name}")
             if auxiliary.NEEDS_ATTENTION and not self.model.has_attention:
-                raise UserError(f"auxiliary={name} looks at attention, and the model has none")
+                raise UserError(
+                    f"auxiliary={name} needs attention weights, and model.architecture={self.model.architecture} "
+                    "returns none with these settings"
+                )
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""

@@ -1,0 +1,238 @@
+"""The decode command: files, pipes and terminals in, as many lines out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from fake_models import random_model
+from fake_translators import HOSTILE, copier, translator_of
+from translate.decode import DecodeConfig, check_files, translate_files, translate_stream
+from translate.decoding.config import SearchConfig
+from translate.errors import UserError
+
+
+def translated(data: bytes, **options) -> bytes:
+    output = io.BytesIO()
+    translate_stream(copier(**options), io.BytesIO(data), output)
+    return output.getvalue()
+
+
+def test_stream_writes_as_many_line_ends_as_it_reads():
+    for data in (b"", b"\n", b"a", b"a\n", b"\n\na\n\n", b"a\n\nb", b"a\r\nb\xc2\x85c\n"):
+        assert translated(data).count(b"\n") == data.count(b"\n")
+    assert translated(b"a\n\nb") == b"a\n\nb"
+
+
+def test_hostile_file_keeps_its_lines_in_any_batch_size(tmp_path):
+    (tmp_path / "in").write_bytes("\n".join(HOSTILE).encode())
+    outputs = set()
+    for batch_sentences in (1, 7, 64):
+        config = DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False)
+        check_files(config)
+        translate_files(copier(batch_sentences=batch_sentences), config)
+        outputs.add((tmp_path / "out").read_bytes())
+    [output] = outputs
+    assert output.count(b"\n") == len(HOSTILE) - 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_n_best_lines_name_the_input_line():
+    search = SearchConfig(beam_size=2, n_best=2)
+    first, second, third, fourth = translated(b"a\n\n", search=search).decode().splitlines()
+    assert first.startswith("0 ||| a ||| -")
+    assert second.startswith("0 ||| ")
+    assert third == fourth == "1 |||  ||| 0.000000"
+
+
+def test_n_best_writes_equally_many_lines_for_each_line_though_the_search_finds_fewer():
+    search = SearchConfig(beam_size=8, n_best=8, max_length=4, no_repeat_ngram=1)
+    translator = translator_of(random_model(vocabulary_size=6, end=-1.0), search=search)
+    translate_stream(translator, io.BytesIO(b"a\n\nab"), output := io.BytesIO())
+    lines = output.getvalue().decode().splitlines()
+    assert [line.split(" ||| ")[0] for line in lines] == [*"0" * 8, *"1" * 8, *"2" * 8]
+    assert all(float(line.rsplit(" ||| ", 1)[1]) <= 0 for line in lines)
+
+
+def test_a_line_typed_is_answered_before_the_next():
+    to_translator, typed = os.pipe()
+    answers, from_translator = os.pipe()
+    with open(to_translator, "rb") as source, open(from_translator, "wb") as output:
+        worker = threading.Thread(target=translate_stream, args=(copier(), source, output))
+        worker.start()
+        with open(answers, "rb", buffering=0) as answer:
+            for line in (b"one\n", b"\n", b"two\n"):
+                os.write(typed, line)
+                assert answer.read(100) == line
+            os.write(typed, b"last")
+            os.close(typed)
+            assert answer.read(100) == b"last"
+        worker.join()
+
+
+def test_lines_before_an_invalid_one_in_a_pipe_are_translated():
+    reader, writer = os.pipe()
+    os.write(writer, b"good\n\xff\n")
+    os.close(writer)
+    output = io.BytesIO()
+    with open(reader, "rb") as source, pytest.raises(UserError, match="line 2, byte 1"):
+        translate_stream(copier(), source, output)
+    assert output.getvalue() == b"good\n"
+
+
+def test_files_may_be_compressed(tmp_path):
+    with gzip.open(tmp_path / "in.gz", "wb") as stream:
+        stream.write(b"a\n\nb\n")
+    translate_files(
+        copier(),
+        DecodeConfig(model="", input=str(tmp_path / "in.gz"), output=str(tmp_path / "out.gz"), progress=False),
+    )
+    with gzip.open(tmp_path / "out.gz", "rb") as stream:
+        assert stream.read() == b"a\n\nb\n"
+
+
+def test_a_killed_decode_leaves_no_file_that_looks_complete(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\nb\n")
+    translator = copier()
+    translator.engine.model.next_logits = lambda source, history: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        translate_files(
+            translator,
+            DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False),
+        )
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["in"]
+
+
+def decode(folder: Path, source: str, output: str, translator=None) -> None:
+    config = DecodeConfig(model="", input=str(folder / source), output=str(folder / output), progress=False)
+    check_files(config)
+    translate_files(translator or copier(), config)
+
+
+def test_decoding_never_touches_its_input(tmp_path):
+    (tmp_path / "x.partial").write_bytes(b"a\nb\n")
+    decode(tmp_path, "x.partial", "x")
+    assert (tmp_path / "x.partial").read_bytes() == (tmp_path / "x").read_bytes() == b"a\nb\n"
+    (tmp_path / "soft").symlink_to("x")
+    (tmp_path / "hard").hardlink_to(tmp_path / "x")
+    for output in ("x", "soft", "hard"):
+        with pytest.raises(UserError, match="that is the input itself"):
+            decode(tmp_path, "x", output)
+    with (
+        open(tmp_path / "x", "rb") as stdin,
+        open(tmp_path / "x", "ab") as stdout,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sys.stdin", stdin)
+        with pytest.raises(UserError, match="that is the input itself"):
+            check_files(DecodeConfig(model="", output=str(tmp_path / "x")))
+        patch.setattr("sys.stdout", stdout)
+        with pytest.raises(UserError, match="that is the input itself"):
+            check_files(DecodeConfig(model="", input=str(tmp_path / "x")))
+        with pytest.raises(UserError, match="that is the input itself"):
+            check_files(DecodeConfig(model=""))
+
+
+def test_output_links_are_written_through(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\n")
+    (tmp_path / "real").write_bytes(b"old\n")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nowhere").symlink_to("no/folder")
+    decode(tmp_path, "in", "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"a\n"
+    with pytest.raises(UserError, match="a loop of symbolic links"):
+        decode(tmp_path, "in", "loop")
+    with pytest.raises(UserError, match="there is no folder"):
+        decode(tmp_path, "in", "nowhere")
+
+
+def test_partial_output_is_kept_after_an_error_and_its_name_printed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "in").write_bytes(b"a\nb\nc\n")
+    monkeypatch.setattr("translate.text.WINDOW", 1)
+    translator = copier()
+    next_logits = translator.engine.model.next_logits
+
+    def fail_at_c(source, history):
+        return 1 / 0 if (tmp_path / "stop").exists() else next_logits(source, history)
+
+    translator.engine.model.next_logits = fail_at_c
+    translate = translator.translate
+
+    def translate_and_stop(lines, **options):
+        (tmp_path / "stop").touch() if lines == ["c"] else None
+        return translate(lines, **options)
+
+    translator.translate = translate_and_stop
+    with pytest.raises(ZeroDivisionError):
+        decode(tmp_path, "in", "out", translator)
+    [partial] = tmp_path.glob("out.*.partial")
+    assert partial.read_bytes() == b"a\nb\n"
+    assert f"what was translated so far is in {partial}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\nb\xff\n")
+    (tmp_path / "good").write_bytes(b"a\n")
+    for options, message in [
+        ({"input": str(tmp_path / "missing")}, "missing: there is no such file"),
+        ({"input": str(tmp_path / "in")}, "in, line 2, byte 2"),
+        ({"input": str(tmp_path)}, "that is a folder"),
+        ({"input": str(tmp_path / "good"), "output": str(tmp_path / "none" / "out")}, "there is no folder"),
+        ({"input": str(tmp_path / "good"), "output": str(tmp_path / "good")}, "the input itself"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            check_files(DecodeConfig(model="", **options))
+
+
+COMMAND = """
+from fake_translators import copier
+from translate.decode import DecodeConfig, translate_files
+translate_files(copier(), DecodeConfig(model=""))
+"""
+
+
+def start_command(code: str = COMMAND, **streams) -> subprocess.Popen:
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, **streams)
+
+
+def test_standard_streams_are_answered_as_lines_come_and_a_waiting_reader_ends_quietly():
+    pipe = subprocess.PIPE
+    with start_command(stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        for line in (b"one\n", b"two\r\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == line.replace(b"\r", b"")
+        process.stdout.close()
+        process.stdin.write(b"nobody reads this\n")
+        process.stdin.flush()
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_reader_of_the_progress_that_leaves_does_not_end_the_work(tmp_path):
+    (tmp_path / "in").write_bytes(b"a\nb\n")
+    code = (
+        "from fake_translators import copier\n"
+        "from translate.decode import DecodeConfig, translate_files\n"
+        f"translate_files(copier(), DecodeConfig(model='', input={str(tmp_path / 'in')!r}, "
+        f"output={str(tmp_path / 'out')!r}))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start_command(code, stderr=writer)
+    os.close(writer)
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "out").read_bytes() == b"a\nb\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
