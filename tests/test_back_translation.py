@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from small_runs import REPOSITORY, command, composed, environment, options, write_corpus
+from small_runs import REPOSITORY, call, command, composed, environment, options, write_corpus
 from translate.errors import UserError
 from translate.train import run
 
