@@ -83,7 +83,7 @@ def _adamw(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.opt
 
 
 def _hidden_matrices(model: Seq2Seq) -> Iterator[nn.Parameter]:
-    """What maps hidden states to hidden states: rows of embeddings and of the output stand for tokens instead."""
+    """Matrices from hidden states to hidden states; rows of embeddings and of the output stand for tokens instead."""
     edges = (model.source_embedding, model.target_embedding, model.projection)
     tokens = {id(parameter) for module in edges for parameter in module.parameters()}
     return (x for x in model.parameters() if x.requires_grad and x.dim() == 2 and id(x) not in tokens)

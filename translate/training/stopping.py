@@ -115,7 +115,7 @@ def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder
         return
     states.wait()
     kept = states.world.from_main(discard_diverged(states, progress) if states.world.is_main else 0)
-    outcome = f"goes on from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
+    outcome = f"continues from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
     raise DivergedError(
         f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
         f"(run.max_skipped), the last one at step {state.counted:,}. Lower optimizer.learning_rate ({rate:g}) "
