@@ -80,7 +80,7 @@ def test_after_divergence_the_advised_rate_goes_on_from_the_last_good_state(corp
     longer = {"run__max_steps": 30, "run__save_every": 1, "run__keep": 3}
     with pytest.raises(DivergedError, match=r"not finite in 8 updates in a row") as error:
         train_here(corpus, folder, **longer, **BLOWN_UP, run__max_skipped=8)
-    assert "goes on from step 10" in str(error.value)
+    assert "continues from step 10" in str(error.value)
     assert f"run.dir={folder}" in str(error.value)
     # neither what was saved while updates were skipped, nor the weights that began it
     assert states(folder)[-1] == "step-00000010"

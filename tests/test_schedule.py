@@ -10,7 +10,7 @@ from translate.training.optimizer import SCHEDULES, ScheduleConfig, learning_rat
 
 
 def factor(step, progress=0.0, **settings):
-    return learning_rate_factor(ScheduleConfig(**settings), step=step, progress=progress)
+    return learning_rate_factor(ScheduleConfig(**settings), step=step, done=progress)
 
 
 def test_warm_up_is_linear_whatever_follows():

@@ -1,4 +1,4 @@
-"""What a training run is made of; translate/train.py shows the run itself, on one page.
+"""The parts of a training run; translate/train.py shows the run itself, on one page.
 
 In the order of the page:
 

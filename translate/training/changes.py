@@ -3,7 +3,7 @@
 Every key of TrainConfig has one of three rules, by its longest prefix in RULES:
 
 - free: no effect on the result, or one that something else guards (the data's fingerprint, the base model's hash);
-- recorded: training or scoring goes on with the new value; the change is logged and kept in the manifest with its step;
+- recorded: training or scoring continues with the new value; the change is logged and kept in the manifest with its step;
 - refused: weights, vocabulary, data or the order of batches would differ from those that the run began with.
 """
 
@@ -37,7 +37,7 @@ _ADAPTABLE = (_ORDER, "the optimizer's state was made for it", "it decides the t
 
 @dataclass(frozen=True)
 class Rule:
-    """What a change of a setting means.
+    """Consequences of changing a setting.
 
     refused   the reason why it must not change; "" for what may
     recorded  a change is logged and kept in the manifest

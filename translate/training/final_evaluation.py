@@ -37,7 +37,7 @@ def final_evaluation(
     """Scores of the best model, in the log, in evaluation/, in result.json and in TensorBoard."""
     folder, world, progress = models.folder, states.world, state.progress
     if world.from_main(world.is_main and is_finished(folder.result_file, step=state.step)):
-        logger.info("this run is over: raise its bounds (run.max_steps, …) to go on, or choose another run.dir")
+        logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         logger.info(read_json(folder.result_file)["summary"])
         return
     average_checkpoints(config, state, states, validator, models, reporter)

@@ -27,13 +27,13 @@ class OptimizerName(StrEnum):
 
 @dataclass(kw_only=True)
 class OptimizerConfig:
-    """Settings of the optimiser.
+    """Settings of the optimizer.
 
     name           muon: matrices between the embeddings and the output get orthogonal updates, all else AdamW's
     learning_rate  the peak, which the schedule scales
     momentum       of Muon
     weight_decay   of matrices; biases and norms are left alone
-    clip_norm      most length of all gradients together; 0: any
+    clip_norm      largest norm of all gradients together; 0: any
     """
 
     name: OptimizerName = OptimizerName.adamw
@@ -56,7 +56,7 @@ class OptimizerConfig:
 
 
 def make_optimizer(model: Seq2Seq, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """An optimiser that skips a step by itself when its found_inf is 1, so that nobody waits for a GPU to know."""
+    """An optimizer that skips a step by itself where its found_inf is 1, so that the CPU need not wait for the GPU."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.name is OptimizerName.adamw:
         return _adamw(trained, config)
@@ -83,14 +83,14 @@ def _adamw(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.opt
 
 
 def _hidden_matrices(model: Seq2Seq) -> Iterator[nn.Parameter]:
-    """What maps hidden states to hidden states: rows of embeddings and of the output stand for tokens instead."""
+    """Matrices from hidden states to hidden states; rows of embeddings and of the output stand for tokens instead."""
     edges = (model.source_embedding, model.target_embedding, model.projection)
     tokens = {id(parameter) for module in edges for parameter in module.parameters()}
     return (x for x in model.parameters() if x.requires_grad and x.dim() == 2 and id(x) not in tokens)
 
 
 class MuonAndAdamW(torch.optim.Optimizer):
-    """Two optimisers of different parameters as one.
+    """Two optimizers of different parameters as one.
 
     found_inf  where it is 1 neither takes a step; Muon has no such test of its own, so that the CPU waits for it
     """
@@ -149,32 +149,32 @@ class ScheduleConfig:
                 raise UserError(f"schedule.{key} ({getattr(self, key)}) must lie between 0 and 1")
 
 
-def warmup_length(config: ScheduleConfig, *, step: int, progress: float) -> float:
-    """Updates of the warm-up, as seen from update `step` of a run of which the share `progress` is over.
+def warmup_length(config: ScheduleConfig, *, step: int, done: float) -> float:
+    """Updates of the warm-up, as seen from update `step` when the fraction `done` of the run is done.
 
-    A run bounded by minutes does not know its number of updates: step / progress is an estimate that follows its speed.
-    Without a bound (progress 0 throughout) only the configured numbers count.
+    A run bounded by minutes does not know its number of updates: step / done is an estimate that follows its speed.
+    Without a bound (done 0 throughout) only the configured numbers count.
     """
     if config.warmup_steps is not None:
         return config.warmup_steps
-    if progress <= 0:
+    if done <= 0:
         return config.max_warmup_steps
-    return min(config.max_warmup_steps, WARMUP_SHARE * step / progress)
+    return min(config.max_warmup_steps, WARMUP_SHARE * step / done)
 
 
-def inverse_sqrt(config: ScheduleConfig, step: int, progress: float) -> float:
+def inverse_sqrt(config: ScheduleConfig, step: int, done: float) -> float:
     """√(warm-up / step) (Vaswani et al. 2017)."""
-    return math.sqrt(max(warmup_length(config, step=step, progress=progress), 1) / max(step, 1))
+    return math.sqrt(max(warmup_length(config, step=step, done=done), 1) / max(step, 1))
 
 
-def cosine(config: ScheduleConfig, step: int, progress: float) -> float:
+def cosine(config: ScheduleConfig, step: int, done: float) -> float:
     """Half a cosine over the whole run (Loshchilov and Hutter 2017)."""
-    return config.final_factor + (1 - config.final_factor) * (1 + math.cos(math.pi * progress)) / 2
+    return config.final_factor + (1 - config.final_factor) * (1 + math.cos(math.pi * done)) / 2
 
 
-def warmup_stable_decay(config: ScheduleConfig, step: int, progress: float) -> float:
+def warmup_stable_decay(config: ScheduleConfig, step: int, done: float) -> float:
     """Flat, then linearly down over the last decay_share of the run (Hu et al. 2024); 1 is a plain linear decay."""
-    left = min(1.0, (1 - progress) / config.decay_share) if config.decay_share else 1.0
+    left = min(1.0, (1 - done) / config.decay_share) if config.decay_share else 1.0
     return config.final_factor + (1 - config.final_factor) * left
 
 
@@ -185,13 +185,13 @@ SCHEDULES: dict[str, Callable[[ScheduleConfig, int, float], float]] = {
 }
 
 
-def learning_rate_factor(config: ScheduleConfig, *, step: int, progress: float) -> float:
-    """The factor for update number `step` (from 1) of a run of which the share `progress` (0 to 1) is over.
+def learning_rate_factor(config: ScheduleConfig, *, step: int, done: float) -> float:
+    """The factor for update number `step` (from 1) when the fraction `done` of the run is done.
 
     A pure function of the two, so that a continued run repeats the uninterrupted one.
     """
-    factor = SCHEDULES[config.name](config, step, progress)
-    warmup = warmup_length(config, step=step, progress=progress)
+    factor = SCHEDULES[config.name](config, step, done)
+    warmup = warmup_length(config, step=step, done=done)
     return factor * min(1.0, step / warmup) if warmup else factor
 
 

@@ -104,7 +104,7 @@ class RunFolder:
             if names & {MODEL, WEIGHTS}:
                 raise UserError(
                     f"run.dir={self.path} is a model directory, not a run's folder: choose another run.dir; "
-                    f"adapt=full adapt.model={self.path} goes on from this model"
+                    f"adapt=full adapt.model={self.path} trains this model further"
                 )
             if self.result_file.exists() or saved_states(self.states):
                 raise UserError(

@@ -109,7 +109,7 @@ class TrainState:
             self.average.update(self.step)
 
     def count_result(self, result: StepResult) -> None:
-        """Count whether an update took place; those that fp16's loss scale made overflow are no divergence."""
+        """Count an update as made or skipped; one that overflowed because of fp16's loss scale is no divergence."""
         progress, self.counted = self.progress, result.step
         if result.skipped:
             progress.skipped += 1
@@ -140,7 +140,7 @@ class TrainState:
 
     @property
     def is_sound(self) -> bool:
-        """True if training can go on from here: the last update was not skipped, and all numbers are finite."""
+        """True if training can continue from here: the last update was not skipped, and all numbers are finite."""
         if self.progress.last_success < self.step:
             return False
         average = self.average.weights if self.average is not None else {}

@@ -105,6 +105,7 @@ def train_step(
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
+    # auxiliary losses may begin after a part of the run
     auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}
     scaling = model.loss_scale
     loss_scale = None if scaling is None else scaling.factor
@@ -124,7 +125,7 @@ def train_step(
     sums = world.sum(sums)
     found_inf = (~(norm.isfinite() & sums.isfinite().all())).float()
     optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
-    optimizer.step()
+    optimizer.step()  # does nothing where found_inf is 1
     optimizer.zero_grad(set_to_none=True)
     if scaling is not None:
         scaling.update(found_inf)

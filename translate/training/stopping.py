@@ -39,7 +39,7 @@ def fraction_done(run: RunConfig, progress: RunProgress) -> float:
 def learning_rate(config: TrainConfig, progress: RunProgress) -> float:
     """Learning rate of the next update."""
     done = fraction_done(config.run, progress)
-    return config.optimizer.learning_rate * learning_rate_factor(config.schedule, step=progress.step + 1, progress=done)
+    return config.optimizer.learning_rate * learning_rate_factor(config.schedule, step=progress.step + 1, done=done)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: RunProgress) -> None:
@@ -115,7 +115,7 @@ def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder
         return
     states.wait()
     kept = states.world.from_main(discard_diverged(states, progress) if states.world.is_main else 0)
-    outcome = f"goes on from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
+    outcome = f"continues from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
     raise DivergedError(
         f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
         f"(run.max_skipped), the last one at step {state.counted:,}. Lower optimizer.learning_rate ({rate:g}) "
