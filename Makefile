@@ -1,4 +1,4 @@
-# `make help` lists what can be made.
+# `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
 OLDEST ?= .venv-oldest
@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-oldest check format docs tensorboard corpus clean
 
-help:  ## what can be made
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-install: $(VENV)/installed  ## a virtual environment with everything, in .venv
+install: $(VENV)/installed  ## create the virtual environment .venv, with all extras and tools
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -21,29 +21,29 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: install  ## train on the shipped corpus, decode its test set, score it (EXPERIMENT=name, ARGS='data.root=…')
+train: install  ## train on the shipped corpus, translate and score its test set (EXPERIMENT=name, ARGS='data.root=…')
 	$(BIN)/python -m translate.train experiment=$(EXPERIMENT) $(ARGS)
 
-test: install  ## the tests
+test: install  ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
-test-oldest:  ## the tests with the oldest torch and sentencepiece that pyproject.toml allows (downloads gigabytes)
+test-oldest:  ## run the tests with the oldest torch and sentencepiece that pyproject.toml allows (downloads gigabytes)
 	$(PYTHON) -m venv $(OLDEST)
 	grep -viE '^(torch|sentencepiece|setuptools)==' constraints.txt > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable '.[dev]' \
 		torch==2.11.0 sentencepiece==0.2.2
 	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
-check: install  ## style and types
+check: install  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install  ## bring the code into shape
+format: install  ## fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/docs-installed  ## pages and API reference, in build/docs/site; links that lead nowhere are errors
+docs: $(VENV)/docs-installed  ## build pages and API reference in build/docs/site; broken links are errors
 	$(BIN)/python scripts/build_docs.py
 	$(BIN)/zensical build --strict --clean
 
@@ -51,11 +51,11 @@ $(VENV)/docs-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
-tensorboard: install  ## curves of all runs in runs/, in a browser
+tensorboard: install  ## show the curves of all runs in runs/ in a browser
 	$(BIN)/tensorboard --logdir runs
 
-corpus: install  ## make the shipped corpus again
+corpus: install  ## generate the shipped corpus
 	$(BIN)/python scripts/make_corpus.py
 
-clean:  ## remove the environment and caches; runs and data stay
+clean:  ## remove environments, builds and caches, but not runs and data
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache

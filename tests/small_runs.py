@@ -10,11 +10,16 @@ import time
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from translate.adaptation import ADAPTATIONS
 from translate.config.command import compose, register_schemas, to_dataclass
-from translate.losses import AUXILIARY_LOSSES
+from translate.device import Capabilities, Precision
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig
 from translate.models import ARCHITECTURES
-from translate.training.config import TrainConfig
+from translate.training.config import LossConfig, TrainConfig
+from translate.training.optimizer import OptimizerConfig
+from translate.training.parallel import decide_training
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -28,6 +33,18 @@ def write_corpus(folder: Path, *, pairs: int = 600, seed: int = 0) -> Path:
         (folder / f"{split}.src").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         (folder / f"{split}.tgt").write_text("".join(f"{line[::-1]}\n" for line in lines), encoding="utf-8")
     return folder
+
+
+ON_CPU = decide_training(torch.device("cpu"), Capabilities(on_gpu=False), precision=Precision.fp32, head_width=0)
+
+
+def update_config(*, smoothing: float = 0.1, clip_norm: float = 1.0, **auxiliary: AuxiliaryLossConfig) -> TrainConfig:
+    """Settings of single updates; auxiliary: losses by name."""
+    return TrainConfig(
+        loss=LossConfig(label_smoothing=smoothing),
+        optimizer=OptimizerConfig(clip_norm=clip_norm),
+        auxiliary=auxiliary,
+    )
 
 
 def syllables() -> list[str]:

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from small_runs import call, options, syllables, write_corpus
+from in_process import call_here
+from small_runs import options, syllables, write_corpus
 from translate.adaptation import ADAPTATIONS, adapt
 from translate.adaptation.files import fingerprint, save_adapter, save_merged, with_adapter
 from translate.adaptation.methods import AdaptConfig, AdapterConfig, Lora, LoraConfig, PrefixConfig
@@ -185,7 +186,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A corpus and a model that reverses digits."""
     folder = tmp_path_factory.mktemp("trained")
     corpus = write_corpus(folder / "corpus")
-    result = call("train", *options(corpus, folder / "run", run__max_steps=200))
+    result = call_here("train", *options(corpus, folder / "run", run__max_steps=200))
     assert result.returncode == 0, result.stderr.decode()
     return corpus, folder / "run"
 
@@ -195,21 +196,21 @@ def test_a_run_adapts_a_model_and_decode_uses_the_result(trained, tmp_path, meth
     corpus, base = trained
     changes = {"adapt": method, "adapt__model": base, "run__max_steps": 10, "tokenizer__vocab_size": None}
     run = tmp_path / "run"
-    result = call("train", *options(corpus, run, **changes))
+    result = call_here("train", *options(corpus, run, **changes))
     assert result.returncode == 0, result.stderr.decode()
     model = [f"model={run}"] if method == "full" else [f"model={base}", f"adapter={run}"]
-    decoded = call("decode", *model, f"input={corpus / 'test.src'}", "search=greedy", "threads=1")
+    decoded = call_here("decode", *model, f"input={corpus / 'test.src'}", "search=greedy", "threads=1")
     assert decoded.stdout == (run / "evaluation" / "hypotheses.txt").read_bytes(), decoded.stderr.decode()
     if method != "full":
         assert b"are trained" in result.stderr
         assert (run / "best" / "weights.safetensors").stat().st_size < (
             base / "best" / "weights.safetensors"
         ).stat().st_size
-        refused = call("decode", *model, f"input={corpus / 'test.src'}", "engine=ctranslate2")
+        refused = call_here("decode", *model, f"input={corpus / 'test.src'}", "engine=ctranslate2")
         assert b"use engine=native" in refused.stderr
-    merged = call("merge", *model, f"output={tmp_path / 'merged'}") if method != "full" else None
+    merged = call_here("merge", *model, f"output={tmp_path / 'merged'}") if method != "full" else None
     if method == "lora":
-        alone = call("decode", f"model={tmp_path / 'merged'}", f"input={corpus / 'test.src'}", "search=greedy")
+        alone = call_here("decode", f"model={tmp_path / 'merged'}", f"input={corpus / 'test.src'}", "search=greedy")
         assert alone.stdout == decoded.stdout, alone.stderr.decode()
     elif merged is not None:
         assert merged.returncode == 1

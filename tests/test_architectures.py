@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from documented_code import example_of
-from small_runs import composed
+from small_runs import ON_CPU, composed, update_config
 from translate.adaptation import ADAPTATIONS, AdapterConfig, adapt
 from translate.batch import Tokens, pad_batch
 from translate.config.options import CONFIGS
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.device import Device, Precision
+from translate.device import Precision
 from translate.distributed import World
 from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
@@ -20,8 +20,8 @@ from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import BOS
 from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
 TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
@@ -199,19 +199,11 @@ def test_the_documented_architecture_learns_from_a_loss_or_the_loss_is_refused(n
             config.check()
         return
     model = build_model(config.model, Vocabularies(30, 30, shared=True))
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    trained = parallelize(model, World(), ON_CPU)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
+    update = update_config(smoothing=0.0, **config.auxiliary)
     results = [
-        update(
-            trainee,
-            optimizer,
-            [padded_batch()],
-            smoothing=0.0,
-            clip_norm=1.0,
-            world=World(),
-            auxiliary=config.auxiliary,
-        ).result()
-        for _ in range(20)
+        train_step(trained, optimizer, [padded_batch()], update, World(), step=step).result() for step in range(1, 21)
     ]
     assert results[-1].loss < results[0].loss - 0.1
 
@@ -278,13 +270,13 @@ def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:
 def test_it_learns_to_reverse_digits(name):
     torch.manual_seed(0)
     model = build_model(ARCHITECTURES[name][0].tiny(d_model=64, dropout=0.0), Vocabularies(14, 14, shared=True))
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    trained = parallelize(model, World(), ON_CPU)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=3e-3))
     for number in range(150):
         batch = pad_batch(*(arrays(sentences) for sentences in reversal(64, seed=number)))
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1.0, (number + 1) / 50, (150 - number) / 75)
-        update(trainee, optimizer, [batch], smoothing=0.0, clip_norm=1.0, world=World())
+        train_step(trained, optimizer, [batch], update_config(smoothing=0.0), World(), step=1)
     source, target = reversal(100, seed=1000)
     engine = NativeEngine(model=model, device=torch.device("cpu"), precision=Precision.fp32, workers=1)
     found = engine.search([tuple(sentence) for sentence in source], SearchConfig(beam_size=3))

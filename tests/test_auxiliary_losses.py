@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from documented_code import example_of
+from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET, pad_batch
-from translate.device import Device, Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
 from translate.losses.attention import Over, received_shares, uncovered
@@ -19,8 +19,8 @@ from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.attention import Weighting
 from translate.models.seq2seq import Output
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 PENALTY = example_of("losses.md")
 ALL = AUXILIARY_LOSSES | {"confidence_penalty": (PENALTY.ConfidencePenaltyConfig, PENALTY.confidence_penalty)}
@@ -153,10 +153,6 @@ def test_without_dropout_and_cuts_two_passes_agree():
     plain = label_smoothed_cross_entropy(*_hidden(model, batch), batch.labels, smoothing=0.0)[0].item()
     assert value("r_drop", model, batch).item() == pytest.approx(plain, rel=1e-5)
     assert value("sim_cut", model, batch, cut=0.0).item() == pytest.approx(0, abs=1e-4)
-    assert value("sim_cut", model, batch, cut=0.5).item() > 0.1
-    noisy = make_model(dropout=0.3)
-    again = label_smoothed_cross_entropy(*_hidden(noisy, batch), batch.labels, smoothing=0.0)[0].item()
-    assert value("r_drop", noisy, batch, alpha=100.0).item() > again + 1
 
 
 def _hidden(model, batch):
@@ -176,29 +172,15 @@ def test_adversarial_moves_raise_the_loss(architecture):
 def learned(auxiliary, architecture="transformer", *, backend=None, **settings):
     """Result of the last of two updates, and the weights after it; backend of torch.compile, None: not compiled."""
     model = make_model(architecture, **settings)
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
+    trained = parallelize(model, World(), ON_CPU)
     if backend is not None:
         torch._dynamo.reset()
         model.compile(backend=backend)
     optimizer = make_optimizer(model, OptimizerConfig(learning_rate=1e-2))
     torch.manual_seed(2)
-    for _ in range(2):
-        launched = update(
-            trainee, optimizer, [make_batch()], smoothing=0.1, clip_norm=1.0, world=World(), auxiliary=auxiliary
-        )
-    return launched.result(), [parameter.detach().clone() for parameter in model.parameters()]
-
-
-@every_loss
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_loss_is_reported_and_changes_what_is_learned(name, architecture, monkeypatch):
-    monkeypatch.setitem(AUXILIARY_LOSSES, name, ALL[name])
-    result, weights = learned({name: ALL[name][0].tiny()}, architecture)
-    plain, expected = learned({}, architecture)
-    assert result.auxiliary.keys() == {name}
-    assert math.isfinite(result.auxiliary[name])
-    assert plain.auxiliary == {}
-    assert any(not torch.equal(*pair) for pair in zip(weights, expected, strict=True))
+    for step in (1, 2):
+        pending = train_step(trained, optimizer, [make_batch()], update_config(**auxiliary), World(), step=step)
+    return pending.result(), [parameter.detach().clone() for parameter in model.parameters()]
 
 
 COMPILED = [(name, "transformer") for name in ALL] + [("adversarial", name) for name in ARCHITECTURES]
@@ -249,7 +231,8 @@ def test_without_labels_every_loss_is_zero_and_teaches_nothing(name, architectur
     assert all(torch.equal(gradient, torch.zeros_like(gradient)) for gradient in gradients)
 
 
-@every_loss
+# sim_cut draws for every token, of a row of padding as well: see test_consistency_loss_formulas.py
+@pytest.mark.parametrize("name", [name for name in ALL if name != "sim_cut"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_row_of_padding_adds_nothing_to_any_loss(name, architecture):
     model, batch = make_model(architecture, dropout=0.0), with_an_empty_row(make_batch())
@@ -258,10 +241,6 @@ def test_a_row_of_padding_adds_nothing_to_any_loss(name, architecture):
         [row[row != NO_TARGET].numpy()[:-1] for row in batch.labels[1:]],
     )
     loss, gradients = loss_and_gradients(name, model, batch)
-    if name == "sim_cut":  # draws for every token
-        assert math.isfinite(loss)
-        assert all(gradient.isfinite().all() for gradient in gradients)
-        return
     expected, expected_gradients = loss_and_gradients(name, model, others)
     assert loss == pytest.approx(expected, rel=1e-4)
     for gradient, other in zip(gradients, expected_gradients, strict=True):

@@ -11,11 +11,13 @@ from argparse import Namespace
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from string import Template
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
@@ -301,3 +303,12 @@ def test_growth_is_measured_in_a_worker(session: Session):
     arguments = Namespace(device="cpu", seconds=0.0)
     costs = [measure_point(Point(kind, "length", 8), arguments, session) for kind in ("training", "decoding")]
     assert all(cost.seconds > 0 and cost.bytes > 0 for cost in costs)
+
+
+def test_eole_is_configured_by_the_work_alone():
+    """A dollar sign in a comment once kept Eole from starting."""
+    template = Template((ROOT / "scripts" / "benchmarks" / "adapters" / "eole.yaml").read_text(encoding="utf-8"))
+    others = {"folder": "work", "world_size": 0, "gpu_ranks": []}
+    configuration = yaml.safe_load(template.substitute(vars(SMALL) | others))
+    assert configuration["model"]["hidden_size"] == SMALL.d_model
+    assert configuration["training"]["dropout"] == [SMALL.dropout]

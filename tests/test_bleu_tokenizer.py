@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from translate.data.text_profile import main_script
 from translate.errors import UserError
 from translate.evaluate import RunScoring
@@ -22,7 +23,7 @@ from translate.evaluation.tokenizers import (
 )
 from translate.text import read_lines, write_lines
 from translate.training.config import TrainConfig
-from translate.training.scoring import tokenizer_of_run
+from translate.training.validation import tokenizer_of_run
 
 # A sentence each, as it stands in Wikipedia's main pages and phrase books.
 TEXTS = {
@@ -163,12 +164,12 @@ def test_ter_finds_the_characters_of_japanese_however_bleu_counts():
 
 def test_identical_chinese_files_score_100(tmp_path):
     write_lines(tmp_path / "zh", ["今天天气很好。", "我们明天在车站见面。", "他不喜欢喝咖啡。"])
-    result = call("compare", f"reference={tmp_path / 'zh'}", f"baseline={tmp_path / 'zh'}")
+    result = call_here("compare", f"reference={tmp_path / 'zh'}", f"baseline={tmp_path / 'zh'}")
     assert result.returncode == 0, result.stderr.decode()
     assert result.stdout.decode().splitlines()[1].split()[1] == "100.0"
     assert "tok:zh" in result.stdout.decode()
     assert "written in Han script" in result.stderr.decode()
-    result = call("compare", f"reference={tmp_path / 'zh'}", f"baseline={tmp_path / 'zh'}", "target_language=en")
+    result = call_here("compare", f"reference={tmp_path / 'zh'}", f"baseline={tmp_path / 'zh'}", "target_language=en")
     assert "tok:13a" in result.stdout.decode()
     assert "target_language=en, but the references are written in Han script" in result.stderr.decode()
 
@@ -181,7 +182,7 @@ def test_a_run_records_its_choice_and_an_older_one_keeps_its_own(tmp_path):
         path.write_text(path.read_text(encoding="utf-8").translate(digits).replace(" ", ""), encoding="utf-8")
     changes = {"run__max_steps": 4, "validation__every": 2, "run__save_every": 2, "tokenizer__vocab_size": 30}
     run = tmp_path / "run"
-    result = call("train", *options(corpus, run, **changes))
+    result = call_here("train", *options(corpus, run, **changes))
     assert result.returncode == 0, result.stderr.decode()
     log = (run / "train.log").read_text(encoding="utf-8")
     assert "written in Han script: BLEU counts by tok:zh; set data.target_language or validation.tokenize" in log
@@ -196,7 +197,7 @@ def test_a_run_records_its_choice_and_an_older_one_keeps_its_own(tmp_path):
     manifest = json.loads((older / "manifest.json").read_text(encoding="utf-8"))
     del manifest["bleu_tokenizer"]
     (older / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    result = call("train", *options(corpus, older, **changes | {"run__max_steps": 6}))
+    result = call_here("train", *options(corpus, older, **changes | {"run__max_steps": 6}))
     assert result.returncode == 0, result.stderr.decode()
     report = (older / "evaluation" / "report.md").read_text(encoding="utf-8")
     assert "tok:13a" in report
@@ -204,7 +205,7 @@ def test_a_run_records_its_choice_and_an_older_one_keeps_its_own(tmp_path):
 
 
 def test_a_run_continues_only_where_its_tokenizer_is_installed(without_mecab, monkeypatch):
-    monkeypatch.setattr("translate.training.scoring.reason_missing", tokenizers.reason_missing)
+    monkeypatch.setattr("translate.training.validation.reason_missing", tokenizers.reason_missing)
     references = [[TEXTS["Kana"]]]
     config = TrainConfig()
     with pytest.raises(UserError, match=r"began with BLEU by tok:ja-mecab, which is not installed here \(pip install"):

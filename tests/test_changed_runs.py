@@ -15,17 +15,20 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from small_runs import composed, options, write_corpus
+from translate import train as train_page
 from translate.config.sweep import run_trial
 from translate.console import start_log
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
+from translate.files import flatten, to_plain
 from translate.text import read_lines
-from translate.training import run as training_run
-from translate.training.changes import RULES, Change, Changes, find_changes, flatten, plain, rule_of, with_changes
+from translate.train import train
+from translate.training.changes import RULES, Change, Changes, find_changes, rule_of, with_changes
 from translate.training.config import TrainConfig, is_better
-from translate.training.final_evaluation import _finished
-from translate.training.run import train
-from translate.training.state import RunProgress, RunState
+from translate.training.final_evaluation import is_finished
+from translate.training.run_folder import RunFolder
+from translate.training.state import RunProgress, StateFolder
+from translate.training.stopping import discard_diverged
 from translate.training.trial import Trial, read_trials
 from translate.training.validation import Validator
 
@@ -33,7 +36,7 @@ SHORT = {"run__max_steps": 10, "run__save_every": 5, "validation__every": 5, "ru
 # what follows does not depend on where the run ends
 FLAT = {"schedule__name": "inverse_sqrt", "schedule__warmup_steps": 4}
 NAN, INF = math.nan, math.inf
-VALIDATE, UPDATE = Validator.run, training_run.update
+VALIDATE, TRAIN_STEP = Validator.run, train_page.train_step
 BLOWN_UP = {"optimizer__learning_rate": 1e30, "optimizer__clip_norm": 0, "schedule__warmup_steps": 0}
 
 
@@ -145,15 +148,15 @@ def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
 def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
     """Of 100 tokens guessing costs ln 100 = 4.6 nats; the numbers of a model that blows up may long be finite."""
     for step, loss in ((10, 5.0), (20, None), (30, 9.0), (40, 9.5), (50, 3.0), (60, 3.0)):
-        folder = tmp_path / f"step-{step:08}"
-        folder.mkdir()
+        folder = tmp_path / "state" / f"step-{step:08}"
+        folder.mkdir(parents=True)
         (folder / "progress.json").write_text(json.dumps({"step": step, "loss": loss, "place": {}}))
         for name in ("weights.safetensors", "training.pt"):
             (folder / name).touch()
-    state = RunState(None, None, None, tmp_path, World())
-    state.progress = RunProgress(step=65, skipped_in_a_row=10, last_success=50)
-    assert state.discard_diverged(vocab_size=100) == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
+    progress = RunProgress(step=65, skipped_in_a_row=10, last_success=50)
+    states = StateFolder(RunFolder(tmp_path), World(), keep=5, vocab_size=100)
+    assert discard_diverged(states, progress) == 30
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [f"step-{step:08}" for step in (10, 20, 30)]
 
 
 @pytest.mark.parametrize("metric", ["loss", "bleu"])
@@ -170,15 +173,13 @@ def test_a_run_without_a_finite_validation_ends_with_a_message(corpus, tmp_path,
 def test_a_state_due_at_a_skipped_update_is_saved_after_the_next(corpus, tmp_path, monkeypatch, scale, cause):
     """In fp16 single updates are skipped as a matter of course, while the loss scale is sought."""
 
-    def update(*arguments, **settings):
-        numbers.append(len(numbers) + 1)
-        launched = UPDATE(*arguments, **settings)
-        if numbers[-1] != 5:
-            return launched
-        return replace(launched, gradient_norm=torch.tensor(INF), loss_scale=torch.tensor(scale))
+    def fail_at_step_5(*arguments, **settings):
+        pending = TRAIN_STEP(*arguments, **settings)
+        if pending.step != 5:
+            return pending
+        return replace(pending, gradient_norm=torch.tensor(INF), loss_scale=torch.tensor(scale))
 
-    numbers = []
-    monkeypatch.setattr(training_run, "update", update)
+    monkeypatch.setattr(train_page, "train_step", fail_at_step_5)
     train_here(corpus, tmp_path / "run", run__max_skipped=1 if scale > 1 else 2)
     assert states(tmp_path / "run") == ["step-00000006", "step-00000010"]
     log = log_of(tmp_path / "run")
@@ -331,8 +332,8 @@ def canned(monkeypatch, losses, bleu=0.0):
     """Validations with these losses and this BLEU, in order."""
     left = list(losses)
 
-    def run(self, trainee, *, progress=None):
-        validation = VALIDATE(self, trainee, progress=progress)
+    def run(self, weights=None, **settings):
+        validation = VALIDATE(self, weights, **settings)
         for score in validation.evaluation.scores.values():
             object.__setattr__(score, "value", bleu)
         object.__setattr__(validation, "loss", left.pop(0))
@@ -374,8 +375,18 @@ def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_p
     assert json.loads((trial.folder / "best" / "manifest.json").read_text())["averaged"] == manifest["averaged"]
 
 
+class PrunesAll:
+    """A pruner that ends every trial early."""
+
+    def report(self, value, step):
+        pass
+
+    def should_prune(self):
+        return True
+
+
 def test_a_trial_without_a_finite_validation_has_failed(corpus, tmp_path):
-    trial = Trial(sweep=tmp_path, number=0, metric="bleu", varied={}, is_hopeless=lambda step, value: True)
+    trial = Trial(sweep=tmp_path, number=0, metric="bleu", varied={}, pruner=PrunesAll())
     config = composed(options(corpus, trial.folder, **SHORT, **BLOWN_UP, averaging__last=0))
     assert math.isnan(run_trial(config, trial, train))
     assert [row["bleu"] for row in read_trials(tmp_path)] == ["nan"]
@@ -406,26 +417,20 @@ def test_which_validation_is_better(metric, candidate, best, expected):
 
 
 def test_results_of_an_older_version_are_made_again(tmp_path):
-    class Fake:
-        class world:  # noqa: N801
-            is_main = True
-
-        class state:  # noqa: N801
-            class progress:  # noqa: N801
-                step = 10
-
     path = tmp_path / "result.json"
+    assert not is_finished(path, step=10)
     path.write_text('{"step": 10, "summary": "x"}')
-    assert not _finished(Fake, path)
+    assert not is_finished(path, step=10)
     path.write_text('{"step": 10, "summary": "x", "validation": {}}')
-    assert _finished(Fake, path)
+    assert is_finished(path, step=10)
+    assert not is_finished(path, step=11)
 
 
 def test_every_error_is_in_the_log(corpus, tmp_path, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(training_run, "learn", fail)
+    monkeypatch.setattr(train_page, "validate", fail)
     with pytest.raises(ZeroDivisionError):
         train_here(corpus, tmp_path / "run")
     log = log_of(tmp_path / "run")
@@ -461,14 +466,14 @@ def test_a_librarys_warning_is_logged_once(tmp_path, capfd):
 
 
 def test_every_setting_has_a_rule():
-    for key in flatten(plain(TrainConfig())):
+    for key in flatten(to_plain(TrainConfig())):
         assert rule_of(key).refused != "it is not known to be harmless", key
     for key in RULES:
-        assert any(f"{name}.".startswith(f"{key}.") for name in [*flatten(plain(TrainConfig())), "auxiliary"]), key
+        assert any(f"{name}.".startswith(f"{key}.") for name in [*flatten(to_plain(TrainConfig())), "auxiliary"]), key
 
 
 def test_a_setting_that_an_older_run_did_not_have_counts_only_where_it_is_set(tmp_path):
-    before = plain(TrainConfig())
+    before = to_plain(TrainConfig())
     del before["search"]["min_length"], before["model"]["max_length"]
     assert not find_changes(TrainConfig(), before, folder=tmp_path)
     config = TrainConfig()
@@ -483,7 +488,7 @@ def test_a_setting_that_an_older_run_did_not_have_counts_only_where_it_is_set(tm
 def test_auxiliary_losses_may_come_and_go(tmp_path):
     losses = composed(["auxiliary=[r_drop]", "data=text_files"]).auxiliary
     config = TrainConfig()
-    before = plain(config)
+    before = to_plain(config)
     config.auxiliary = losses
     [change] = find_changes(config, before, folder=tmp_path).changes
     assert (change.key, change.now) == ("auxiliary", ["r_drop"])

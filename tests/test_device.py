@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from small_runs import call, environment, options, write_corpus
+from in_process import call_here
+from small_runs import environment, options, write_corpus
 from translate import device as devices
 from translate.device import (
     Capabilities,
@@ -15,7 +16,6 @@ from translate.device import (
     Precision,
     capabilities,
     choose_device,
-    decide_training,
     decoding_precision,
     find_gpus,
     gpu_of_process,
@@ -25,6 +25,8 @@ from translate.device import (
     without_tf32,
 )
 from translate.errors import UserError
+from translate.training.config import TrainConfig
+from translate.training.parallel import decide_run, decide_training
 
 GIB = 2**30
 
@@ -207,11 +209,8 @@ def test_why_a_gpu_cannot_be_used(monkeypatch):
 
 @pytest.mark.usefixtures("installed_gpu")
 def test_a_training_run_warns_of_it(monkeypatch):
-    from translate.training.build import _decide
-    from translate.training.config import TrainConfig
-
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert any("built for CPUs only" in warning for warning in _decide(TrainConfig()).warnings)
+    assert any("built for CPUs only" in warning for warning in decide_run(TrainConfig()).warnings)
 
 
 def test_every_process_takes_the_gpu_of_its_own(monkeypatch):
@@ -253,9 +252,9 @@ def test_the_module_itself_needs_no_pytorch():
 def test_a_run_says_the_line_and_refuses_fp16_on_a_cpu(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", pairs=100)
     settings = {"tokenizer__vocab_size": 16, "run__max_steps": 1, "compute__device": "cpu"}
-    result = call("train", *options(corpus, tmp_path / "run", **settings))
+    result = call_here("train", *options(corpus, tmp_path / "run", **settings))
     assert b"device: cpu; training in " in result.stderr
-    result = call("train", *options(corpus, tmp_path / "half", **settings, compute__precision="fp16"))
+    result = call_here("train", *options(corpus, tmp_path / "half", **settings, compute__precision="fp16"))
     assert result.returncode != 0
     assert b"error: compute.precision=fp16: training in fp16 needs a GPU" in result.stderr
     assert not (tmp_path / "half" / "tokenizer.model").exists(), "refused before the work starts"

@@ -1,4 +1,4 @@
-"""What README and docs tell people to type is understood."""
+"""Commands in README and docs are valid."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from small_runs import REPOSITORY
 
 TYPED = re.compile(
     r"^    (?:.*\| )?"
-    r"(?:python -m translate\.(?P<module>\w+)|make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
+    r"(?:(?:python|torchrun \S+) -m translate\.(?P<module>\w+)|make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
     r"(?P<rest>.*)$",
     re.MULTILINE,
 )
 
 
 def documented():
-    """Module and options of the commands in the pages' blocks, but for what a reader has to fill in (…)."""
+    """Module and options of the commands in the pages' blocks, without options that a reader has to fill in (…)."""
     for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
         for typed in TYPED.finditer(re.sub(r" *\\\n +", " ", page.read_text(encoding="utf-8"))):
             words = [word for word in shlex.split(typed["rest"], comments=True) if "…" not in word]
@@ -33,9 +33,9 @@ def documented():
 
 @pytest.mark.filterwarnings("ignore:ConfigStore config")  # each command registers its schemas, here in one process
 @pytest.mark.parametrize(("module", "words"), list(documented()))
-def test_it_is_understood(module, words, monkeypatch, capsys):
+def test_every_documented_command_parses(module, words, monkeypatch, capsys):
     options = [word for word in words if not word.startswith("-")]
-    if "--multirun" in words:  # which is no single configuration: what has several values is read, and left out
+    if "--multirun" in words:  # options with several values are parsed by Hydra alone
         parsed = OverridesParser.create().parse_overrides(options)
         options = [word for word, override in zip(options, parsed, strict=True) if not override.is_sweep_override()]
     monkeypatch.setattr(sys, "argv", [module, *options, "--help"])
@@ -64,7 +64,7 @@ def test_documented_script_has_the_subcommand(words, monkeypatch, capsys):
     assert words[-1].removeprefix("scripts/") in capsys.readouterr().out
 
 
-def test_there_are_some_of_every_kind():
+def test_every_kind_of_command_is_documented():
     modules = {parameter.values[0] for parameter in documented()}
     assert modules >= {"train", "decode", "evaluate", "compare", "explain"}
     assert any("experiment=summarisation" in parameter.values[1] for parameter in documented())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from translate.decoding.config import (
     EngineName,
     SearchConfig,
@@ -32,7 +33,7 @@ def run(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("runs") / "run"
     tags = {f"data__{split}__tag": "<back>" for split in ("train", "valid")}
     changes = {"data__test__source": None, "data__test__target": None, "tokenizer__vocab_size": 24}
-    result = call("train", *options(corpus, folder, run__max_steps=80, **tags, **changes))
+    result = call_here("train", *options(corpus, folder, run__max_steps=80, **tags, **changes))
     assert result.returncode == 0, result.stderr.decode()
     return corpus, folder
 
@@ -40,7 +41,7 @@ def run(tmp_path_factory) -> tuple[Path, Path]:
 def evaluate(run: tuple[Path, Path], *arguments: str) -> tuple[dict, str]:
     corpus, folder = run
     files = [f"source={corpus}/valid.src", f"reference={corpus}/valid.tgt", f"output={folder}/again"]
-    result = call("evaluate", f"model={folder}", *files, "threads=1", "progress=false", *arguments)
+    result = call_here("evaluate", f"model={folder}", *files, "threads=1", "progress=false", *arguments)
     assert result.returncode == 0, result.stderr.decode()
     return json.loads((folder / "again" / "report.json").read_text(encoding="utf-8")), result.stdout.decode()
 
@@ -75,7 +76,7 @@ def test_lines_that_bring_a_tag_keep_it(run):
 
 
 def test_decode_says_that_its_default_is_not_the_search_of_the_run(run):
-    told = call("decode", f"model={run[1]}", "threads=1", "progress=false", stdin=b"1 2\n")
+    told = call_here("decode", f"model={run[1]}", "threads=1", "progress=false", stdin=b"1 2\n")
     assert b"search: beam beam_size=5; the run's own scores were made with greedy" in told.stderr
 
 

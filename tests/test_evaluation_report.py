@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer, copy_model
-from small_runs import call
+from in_process import call_here
 from translate.data.corpora import ParallelText
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
@@ -127,7 +127,7 @@ def test_text_that_is_nfc_has_one_score():
 def test_compare_says_the_score_with_both_sides_normalised(tmp_path):
     write_lines(tmp_path / "ref", [normalize("NFD", line) for line in YORUBA])
     write_lines(tmp_path / "hyp", YORUBA)
-    result = call("compare", f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'hyp'}", "metrics=[bleu]")
+    result = call_here("compare", f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'hyp'}", "metrics=[bleu]")
     assert "100.0% of reference lines and 0.0% of translations are not Unicode NFC" in result.stderr.decode()
     assert "hyp: " in result.stderr.decode()
     assert "with both sides in NFC: BLEU 100.0" in result.stderr.decode()

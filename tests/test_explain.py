@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from small_runs import call, options, syllables, write_corpus
+from in_process import call_here
+from small_runs import options, syllables, write_corpus
 from translate.batch import pad_batch
 from translate.explain import index_page, sentence_page
 from translate.explanation import explain_pair
@@ -112,7 +113,7 @@ def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    result = call("train", *options(write_corpus(folder / "corpus"), folder / "run", run__max_steps=30))
+    result = call_here("train", *options(write_corpus(folder / "corpus"), folder / "run", run__max_steps=30))
     assert result.returncode == 0, result.stderr.decode()
     return folder
 
@@ -120,7 +121,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_path):
     (tmp_path / "input").write_text("1 2 3\n\n4 5\n" + "6 " * 100 + "\n")
     common = [f"model={trained / 'run'}", f"input={tmp_path / 'input'}", "threads=1"]
-    result = call("explain", *common, f"output={tmp_path / 'pages'}")
+    result = call_here("explain", *common, f"output={tmp_path / 'pages'}")
     assert result.returncode == 0, result.stderr.decode()
     assert b"2 of 4 lines are left out" in result.stderr
     names = sorted(path.name for path in (tmp_path / "pages").iterdir())
@@ -128,7 +129,7 @@ def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_pat
     index = (tmp_path / "pages" / "index.html").read_text()
     assert re.findall(r'href="(\d+\.html)"', index) == ["0001.html", "0002.html"]
     (tmp_path / "target").write_text("3 2 1\n\n5 4\n1\n")
-    result = call("explain", *common, f"output={tmp_path / 'given'}", f"target={tmp_path / 'target'}")
+    result = call_here("explain", *common, f"output={tmp_path / 'given'}", f"target={tmp_path / 'target'}")
     assert "<p>5 4</p>" in (tmp_path / "given" / "0002.html").read_text(), result.stderr.decode()
 
 
@@ -140,6 +141,6 @@ def test_mistakes_are_answered(trained, tmp_path):
         ([f"input={tmp_path / 'two'}", f"target={tmp_path / 'blank'}"], b"has 2 lines, but"),
         ([f"input={tmp_path / 'two'}", "engine=ctranslate2"], b"only engine=native shows its attention"),
     ):
-        result = call("explain", f"model={trained / 'run'}", *arguments, f"output={tmp_path / 'pages'}")
+        result = call_here("explain", f"model={trained / 'run'}", *arguments, f"output={tmp_path / 'pages'}")
         assert result.returncode == 1
         assert message in result.stderr

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from test_prepare import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from translate.data import held_out
 from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
@@ -256,7 +257,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path, str]
     nothing = {f"data__{name}__{side}": None for name in ("valid", "test") for side in ("source", "target")}
     settings = {"data__train__tag": "<de>", "tokenizer__vocab_size": 23, "validation__every": 100}
     arguments = options(corpus, folder, data=None, **nothing, **settings, run__max_steps=200)
-    result = call("train", *arguments)
+    result = call_here("train", *arguments)
     assert result.returncode == 0, result.stderr.decode()
     return arguments, folder, result.stderr.decode()
 
@@ -280,14 +281,14 @@ def test_a_run_without_validation_set_keeps_its_own_and_says_so(run):
 def test_such_a_run_continues_and_evaluate_repeats_its_score(run, tmp_path):
     arguments, folder, _ = run
     before = {path: path.stat().st_mtime_ns for path in (folder / "held_out").iterdir()}
-    result = call("train", *arguments, "run.max_steps=210")
+    result = call_here("train", *arguments, "run.max_steps=210")
     assert b"continuing from step 200" in result.stderr, result.stderr.decode()
     assert {path: path.stat().st_mtime_ns for path in (folder / "held_out").iterdir()} == before
     texts = [
         f"{option}={folder / 'held_out' / name}"
         for option, name in (("source", "test.source"), ("reference", "test.target"))
     ]
-    repeated = call("evaluate", f"model={folder}", *texts, f"output={tmp_path}", "search=greedy")
+    repeated = call_here("evaluate", f"model={folder}", *texts, f"output={tmp_path}", "search=greedy")
     assert repeated.returncode == 0, repeated.stderr.decode()
     scores = [re.findall(r"chrF2 +(\S+)", output.decode())[-1] for output in (result.stderr, repeated.stdout)]
     assert scores[0] == scores[1] != "0.0"
@@ -297,7 +298,7 @@ def test_prepare_reports_without_a_validation_set_and_writes_the_sets_beside_the
     corpus = write_corpus(tmp_path)
     arguments = [f"data.train.{side}={corpus}/train.{end}" for side, end in (("source", "src"), ("target", "tgt"))]
     arguments += [f"data.cache={tmp_path}/cache", "tokenizer.vocab_size=22", "tokenizer.byte_fallback=false"]
-    result = call("prepare", *arguments, "data.cleaning.drop_copies=false", f"output={tmp_path}/out")
+    result = call_here("prepare", *arguments, "data.cleaning.drop_copies=false", f"output={tmp_path}/out")
     assert result.returncode == 0, result.stderr.decode()
     assert re.search(rb"\| valid +\| data\.valid +\|", result.stdout)
     assert f"they are in {tmp_path}/out".encode() in result.stderr

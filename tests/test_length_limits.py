@@ -1,6 +1,7 @@
 """Sentences of exactly the model's maximum length, one token less and one more, wherever sentences are read."""
 
 import itertools
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,18 +9,19 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from translate.batch import pack_batch, pad_batch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import Precision
+from translate.explanation import explain_pairs
 from translate.losses import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions
 from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import EOS
-from translate.training.attention_maps import attention_maps
 from translate.training.validation import encode_validation
 
 LONGEST = 9
@@ -59,8 +61,9 @@ def test_padding_beyond_the_longest_sentence_changes_no_loss(name, positions, mu
     alone = sum(loss_of(model, pad_batch([s], [t])) for s, t in zip(source, target, strict=True))
     together = loss_of(model, pad_batch(source, target, multiple))
     torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6)
-    together.backward()
-    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    weights = list(model.parameters())
+    one_by_one, at_once = (torch.autograd.grad(loss, weights, allow_unused=True) for loss in (alone, together))
+    torch.testing.assert_close(at_once, one_by_one, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("positions", Positions)
@@ -90,13 +93,16 @@ def test_the_validation_loss_is_that_of_all_pairs_up_to_the_limit(name, position
     batches = encode_validation(text, Characters(), tokens=100, max_length=LONGEST)
     assert sum(batch.source.num_sentences for batch in batches) == len(LENGTHS)
     assert sum(batch.num_target_tokens for batch in batches) == sum(length + 1 for length in LENGTHS)
-    assert all(loss_of(model, batch).isfinite() for batch in batches)
+    ids = [np.array(sentence) for sentence in Characters().encode_source(lines[: len(LENGTHS)])]
+    expected = sum(loss_of(model, pad_batch([sentence], [sentence])) for sentence in ids)
+    found = sum(loss_of(model, batch) for batch in batches)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_attention_is_drawn_of_pairs_that_the_model_can_read():
     letters = "abcdefghijklmnop"
     pairs = [(letters[:a], letters[:b]) for a in (LONGEST, LONGEST + 1) for b in (LONGEST, LONGEST + 1)]
-    [drawn] = attention_maps(make_model("transformer", Positions.learned), Characters(), pairs, 4)
+    [drawn] = explain_pairs(make_model("transformer", Positions.learned), Characters(), pairs, 4)
     assert drawn.source_text == drawn.target_text == letters[:LONGEST]
 
 
@@ -126,5 +132,9 @@ def test_a_run_on_sentences_of_exactly_the_limit(tmp_path):
     """Three digits with spaces between, and their marks, are six tokens; with EOS seven, which are padded to eight."""
     corpus = write_corpus(tmp_path / "corpus", pairs=200)
     limits = {"model__max_length": 6, "data__cleaning__max_tokens": 6, "tokenizer__vocab_size": 16}
-    result = call("train", *options(corpus, tmp_path / "run", **limits, run__max_steps=2, validation__every=1))
+    result = call_here("train", *options(corpus, tmp_path / "run", **limits, run__max_steps=2, validation__every=1))
     assert result.returncode == 0, result.stderr.decode()
+    [offsets] = (corpus / "cache").glob("tokens-*/source.offsets.npy")
+    assert np.diff(np.load(offsets)).max() == 6, "such sentences were trained on"
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert result["step"] == 2

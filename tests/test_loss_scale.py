@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 import torch
 
+from small_runs import update_config
 from translate.batch import pad_batch
 from translate.device import Precision
 from translate.distributed import World
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.training import loss_scale
-from translate.training.loss_scale import LossScale
+from translate.training import parallel
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
-from translate.training.parallel import Trainee
-from translate.training.state import RunState
-from translate.training.step import Result, update
-from translate.training.writer import Writer
+from translate.training.parallel import LossScale, ParallelModel
+from translate.training.run_folder import RunFolder
+from translate.training.state import StateFolder, TrainState
+from translate.training.step import StepResult, train_step
 
 CPU, ALONE = torch.device("cpu"), World()
 
 
-def trainee_in(precision: Precision, name: str = "transformer", **settings) -> Trainee:
+def model_in(precision: Precision, name: str = "transformer", **settings) -> ParallelModel:
     """On the CPU, where autocast knows fp16 although commands refuse it: PyTorch emulates it."""
     torch.manual_seed(0)
     config = ARCHITECTURES[name][0].tiny(**{"d_model": 32, "dropout": 0.0, "max_length": 20} | settings)
     model = build_model(config, Vocabularies(40, 40, shared=True))
-    return Trainee(model, model, CPU, precision, LossScale(CPU) if precision is Precision.fp16 else None)
+    return ParallelModel(model, model, CPU, precision, LossScale(CPU) if precision is Precision.fp16 else None)
 
 
 def batch(seed: int = 0):
@@ -36,9 +36,9 @@ def batch(seed: int = 0):
     return pad_batch(source, [sentence[::-1] for sentence in source])
 
 
-def train(trainee: Trainee, optimizer, steps: range, *, clip_norm: float = 1.0) -> list[Result]:
+def train(trained: ParallelModel, optimizer, steps: range, *, clip_norm: float = 1.0) -> list[StepResult]:
     return [
-        update(trainee, optimizer, [batch(seed)], smoothing=0.1, clip_norm=clip_norm, world=ALONE).result()
+        train_step(trained, optimizer, [batch(seed)], update_config(clip_norm=clip_norm), ALONE, step=seed + 1).result()
         for seed in steps
     ]
 
@@ -48,9 +48,9 @@ def train(trainee: Trainee, optimizer, steps: range, *, clip_norm: float = 1.0) 
 def test_training_in_fp16_learns_what_training_in_fp32_does(name, optimizer):
     found = {}
     for precision in (Precision.fp32, Precision.fp16):
-        trainee = trainee_in(precision, name)
-        learner = make_optimizer(trainee.model, OptimizerConfig(learning_rate=3e-3, name=optimizer))
-        found[precision] = train(trainee, learner, range(30))
+        trained = model_in(precision, name)
+        learner = make_optimizer(trained.module, OptimizerConfig(learning_rate=3e-3, name=optimizer))
+        found[precision] = train(trained, learner, range(30))
     whole, half = found[Precision.fp32], [result for result in found[Precision.fp16] if not result.skipped]
     assert half[0].gradient_norm == pytest.approx(whole[0].gradient_norm, rel=0.02), "unscaled before it is clipped"
     assert half[-1].loss < half[0].loss - 0.05
@@ -58,74 +58,73 @@ def test_training_in_fp16_learns_what_training_in_fp32_does(name, optimizer):
 
 
 def test_an_overflow_skips_the_update_and_halves_the_scale():
-    trainee = trainee_in(Precision.fp16)
-    trainee.loss_scale.factor.fill_(2.0**24)
-    optimizer = make_optimizer(trainee.model, OptimizerConfig(learning_rate=3e-3))
-    before = copy.deepcopy(trainee.model.state_dict())
-    [result] = train(trainee, optimizer, range(1))
+    trained = model_in(Precision.fp16)
+    trained.loss_scale.factor.fill_(2.0**24)
+    optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=3e-3))
+    before = copy.deepcopy(trained.module.state_dict())
+    [result] = train(trained, optimizer, range(1))
     assert result.skipped
     assert not result.diverged, "the gradient was too large for fp16 only because it was scaled"
     assert result.loss_scale == 2.0**24
-    assert float(trainee.loss_scale.factor) == 2.0**23
-    for name, weight in trainee.model.state_dict().items():
+    assert float(trained.loss_scale.factor) == 2.0**23
+    for name, weight in trained.module.state_dict().items():
         assert torch.equal(weight, before[name])
-    results = train(trainee, optimizer, range(30))
+    results = train(trained, optimizer, range(30))
     assert not results[-1].skipped, "the scale came down to where gradients are finite"
 
 
 def test_a_gradient_that_is_not_finite_at_scale_one_is_divergence():
-    trainee = trainee_in(Precision.fp16)
-    next(trainee.model.parameters()).register_hook(lambda gradient: gradient * torch.inf)
-    optimizer = make_optimizer(trainee.model, OptimizerConfig())
-    results = train(trainee, optimizer, range(18))
+    trained = model_in(Precision.fp16)
+    next(trained.module.parameters()).register_hook(lambda gradient: gradient * torch.inf)
+    optimizer = make_optimizer(trained.module, OptimizerConfig())
+    results = train(trained, optimizer, range(18))
     assert all(result.skipped for result in results)
     assert [result.diverged for result in results] == [False] * 16 + [True] * 2
 
 
 def test_a_loss_that_is_not_finite_is_divergence_at_any_scale():
-    trainee = trainee_in(Precision.fp16)
+    trained = model_in(Precision.fp16)
     with torch.no_grad():
-        trainee.model.projection.weight[:] = torch.nan
-    results = train(trainee, make_optimizer(trainee.model, OptimizerConfig()), range(2))
+        trained.module.projection.weight[:] = torch.nan
+    results = train(trained, make_optimizer(trained.module, OptimizerConfig()), range(2))
     assert [result.diverged for result in results] == [True, True]
 
 
 def test_the_scale_doubles_after_many_finite_updates(monkeypatch):
-    monkeypatch.setattr(loss_scale, "GROWTH_INTERVAL", 3)
+    monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 3)
     scale, finite, overflow = LossScale(CPU), torch.tensor(0.0), torch.tensor(1.0)
     factors = []
     for found_inf in (finite, finite, finite, finite, overflow, finite, finite, finite):
         scale.update(found_inf)
-        factors.append(float(scale.factor) / loss_scale.FIRST)
+        factors.append(float(scale.factor) / parallel.FIRST_SCALE)
     assert factors == [1, 1, 2, 2, 1, 1, 1, 2]
-    scale.factor.fill_(loss_scale.LARGEST)
+    scale.factor.fill_(parallel.LARGEST_SCALE)
     for _ in range(3):
         scale.update(finite)
-    assert float(scale.factor) == loss_scale.LARGEST
+    assert float(scale.factor) == parallel.LARGEST_SCALE
 
 
 def test_a_continued_run_has_the_scale_and_the_weights_of_the_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(loss_scale, "GROWTH_INTERVAL", 4)
+    monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 4)
 
-    def begun(folder) -> RunState:
-        trainee = trainee_in(Precision.fp16)
-        optimizer = make_optimizer(trainee.model, OptimizerConfig(learning_rate=3e-3))
-        return RunState(trainee, optimizer, None, folder, ALONE)
+    def begun() -> TrainState:
+        model = model_in(Precision.fp16)
+        return TrainState(model, make_optimizer(model.module, OptimizerConfig(learning_rate=3e-3)))
 
-    whole, parts = begun(tmp_path / "whole"), begun(tmp_path / "parts")
-    train(whole.trainee, whole.optimizer, range(10))
-    train(parts.trainee, parts.optimizer, range(6))
+    whole, parts, continued = begun(), begun(), begun()
+    train(whole.model, whole.optimizer, range(10))
+    train(parts.model, parts.optimizer, range(6))
     parts.progress.step = 6
-    writer = Writer()
-    parts.save(1, writer)
-    writer.wait()
-    continued = begun(tmp_path / "parts")
-    assert continued.restore()
-    train(continued.trainee, continued.optimizer, range(6, 10))
-    assert continued.trainee.loss_scale.state_dict() == whole.trainee.loss_scale.state_dict()
-    assert whole.trainee.loss_scale.state_dict()["factor"] != loss_scale.FIRST
-    for name, weight in whole.trainee.model.state_dict().items():
-        assert torch.equal(weight, continued.trainee.model.state_dict()[name])
+    states = StateFolder(RunFolder(tmp_path), ALONE, keep=1, vocab_size=40)
+    states.write(parts)
+    states.wait()
+    states.restore_newest(continued)
+    assert continued.step == 6
+    train(continued.model, continued.optimizer, range(6, 10))
+    assert continued.model.loss_scale.state_dict() == whole.model.loss_scale.state_dict()
+    assert whole.model.loss_scale.state_dict()["factor"] != parallel.FIRST_SCALE
+    for name, weight in whole.model.module.state_dict().items():
+        assert torch.equal(weight, continued.model.module.state_dict()[name])
 
 
 def test_the_loss_of_an_unlikely_token_is_not_lost_in_fp16():

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from small_runs import call
+from in_process import call_here
 from translate.errors import UserError
 from translate.evaluation.metrics import METRICS, command, p_value, score
 from translate.evaluation.scores import MetricName, Statistics, paired_p_value
@@ -138,7 +138,7 @@ def test_fewer_than_100_resamples_give_no_p_value_and_no_interval(tmp_path, boot
     for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 30}.items():
         write_lines(tmp_path / name, lines)
     paths = [f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'a'}", f"systems=[{tmp_path / 'b'}]"]
-    result = call("compare", *paths, "metrics=[exact_match]", f"bootstrap={bootstrap}")
+    result = call_here("compare", *paths, "metrics=[exact_match]", f"bootstrap={bootstrap}")
     assert result.returncode == 0, result.stderr.decode()
     rows = [line.split() for line in result.stdout.decode().splitlines()]
     assert (rows[1][1:], rows[2][1:]) == (["50.0"], ["100.0"])
@@ -157,7 +157,7 @@ def test_systems_are_compared_by_any_metric(tmp_path):
     for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 28 + ["x", "y"]}.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
     paths = [f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'a'}", f"systems=[{tmp_path / 'b'}]"]
-    result = call("compare", *paths, "metrics=[exact_match]", "bootstrap=200")
+    result = call_here("compare", *paths, "metrics=[exact_match]", "bootstrap=200")
     assert result.returncode == 0, result.stderr.decode()
     lines = result.stdout.decode().splitlines()
     assert "50.0 ± " in lines[1]
@@ -165,6 +165,6 @@ def test_systems_are_compared_by_any_metric(tmp_path):
     assert "p = 0.005" in lines[2]
     assert lines[-1] == "EM: squad:1.1"
     (tmp_path / "b").write_text("Rome\n")
-    result = call("compare", *paths)
+    result = call_here("compare", *paths)
     assert result.returncode == 1
     assert b"ref has 30 lines, but" in result.stderr

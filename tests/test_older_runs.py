@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import call
+from small_runs import composed
+from translate.errors import UserError
 from translate.model_directory import read_origin
 from translate.text import normalise, write_lines
+from translate.train import train
 
 FIXTURE = Path(__file__).parent / "fixtures" / "older_run"
 # what the older version printed when it continued the run of the fixture from step 20
@@ -69,8 +71,7 @@ def options(folder: Path) -> list[str]:
 
 def test_an_older_run_continues_as_its_own_version_continued_it(older_run: Path):
     tokenizer = (older_run / "run" / "tokenizer.model").read_bytes()
-    process = call("train", *options(older_run))
-    assert process.returncode == 0, process.stderr.decode()
+    train(composed(options(older_run)))
     log = (older_run / "run" / "train.log").read_text(encoding="utf-8")
     assert "continuing from step 20" in log
     losses = {int(step): float(loss) for step, loss in re.findall(r"step (\d+)  epoch \S+  loss (\S+)", log)}
@@ -91,16 +92,13 @@ def test_an_older_model_reads_text_as_it_was_trained_to(older_run: Path):
 
 def test_an_older_run_whose_data_comes_out_differently_is_said_to_be_older(older_run: Path):
     write_lines(older_run / "corpus" / "train.src", ["another line"] * 220)
-    process = call("train", *options(older_run))
-    assert process.returncode == 1
-    message = process.stderr.decode()
-    assert "was made by an older version of this program (0.1.0" in message
-    assert "other data" not in message
+    with pytest.raises(UserError, match=r"was made by an older version of this program \(0\.1\.0") as error:
+        train(composed(options(older_run)))
+    assert "other data" not in str(error.value)
 
 
 def test_a_tokenizer_that_was_exchanged_is_refused(older_run: Path):
     path = older_run / "run" / "tokenizer.model"
     path.write_bytes(path.read_bytes() + b"\x12\x00")
-    process = call("train", *options(older_run))
-    assert process.returncode == 1
-    assert "is not the one that the run began with" in process.stderr.decode()
+    with pytest.raises(UserError, match="is not the one that the run began with"):
+        train(composed(options(older_run)))

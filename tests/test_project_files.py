@@ -1,7 +1,8 @@
-"""What contributors are told agrees with the repository."""
+"""README, documentation and project files agree with the repository."""
 
 import re
-from pathlib import Path
+import subprocess
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -10,10 +11,28 @@ from translate import __version__
 
 REPOSITORY = Path(__file__).parent.parent
 TARGETS = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "data/README.md",
+    *(f"docs/{path.name}" for path in sorted(REPOSITORY.glob("docs/*.md"))),
+]
 
 
 def read(name):
     return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def files_of_the_tree():
+    """Files below translate/ in README's tree, with their descriptions; a folder stands for its __init__.py."""
+    block = read("README.md").partition("    translate/ ")[2].partition("\n\n")[0]
+    folders = {2: PurePosixPath("translate")}  # by the indentation of what they hold
+    for indent, name, description in re.findall(r"^    ( +)(\S+)(?: {2,}(.*))?$", block, re.MULTILINE):
+        path = folders[len(indent)] / name
+        if name.endswith("/"):
+            folders[len(indent) + 2] = path
+            path /= "__init__.py"
+        yield str(path), description
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", ".pre-commit-config.yaml", ".github/workflows/ci.yml", ".ci/run"])
@@ -28,5 +47,21 @@ def test_files_named_to_contributors_exist():
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_named_in_the_documentation_exist(page):
+    text = re.sub(r"^    # .*$", "", read(page), flags=re.MULTILINE)  # headings of examples: files for readers to write
+    named = re.findall(r"\b(?:configs|docs|scripts|tests|translate)/[\w/]+\.(?:md|py|tsv|yaml)\b", text)
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
 def test_the_citation_is_of_this_version():
     assert yaml.safe_load(read("CITATION.cff"))["version"] == __version__
+
+
+def test_the_tree_of_the_readme_describes_every_python_file():
+    tracked = subprocess.run(
+        ["git", "ls-files", "translate/*.py"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    listed = list(files_of_the_tree())
+    assert sorted(path for path, _ in listed) == sorted(tracked.stdout.split())
+    assert [path for path, description in listed if not description] == []

@@ -13,21 +13,19 @@ import yaml
 
 from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
+from translate.distributed import World
 from translate.errors import UserError
-from translate.files import ProcessLock
+from translate.files import ProcessLock, to_plain
+from translate.train import train
 from translate.training.back_translation import back_translate
-from translate.training.changes import plain
+from translate.training.changes import open_run
 from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
-from translate.training.run_folder import RunFolder
-from translate.training.state import saved_states
+from translate.training.run_folder import RunFolder, saved_states
 
 
 def opened(path: Path) -> None:
-    folder = RunFolder(path)
-    try:
-        folder.open(TrainConfig())
-    finally:
-        folder.close()
+    with RunFolder(path) as folder:
+        open_run(folder, TrainConfig(), World())
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -45,7 +43,7 @@ def make_run(folder: Path) -> Path:
     """As earlier versions leave it, without a marker."""
     make(folder, "train.log", "best/weights.safetensors", "result.json")
     make(folder, *(f"state/step-00000010/{name}" for name in ("weights.safetensors", "training.pt", "progress.json")))
-    (folder / "config.yaml").write_text(yaml.safe_dump(plain(TrainConfig())))
+    (folder / "config.yaml").write_text(yaml.safe_dump(to_plain(TrainConfig())))
     (folder / "manifest.json").write_text("{}\n")
     return folder
 
@@ -204,16 +202,16 @@ def test_back_translation_leaves_files_of_somebody_elses(tmp_path):
         back_translation=BackTranslationConfig(monolingual=str(tmp_path / "mono")),
     )
     with pytest.raises(UserError, match=r"synthetic holds my_corpus\.txt"):
-        back_translate(config)
+        back_translate(config, train=train)
     assert (folder / "synthetic" / "my_corpus.txt").read_text() == "precious"
     assert not (folder / "reverse").exists()
     config.run.dir = str(make(tmp_path / "own", "reverse/photo"))
     with pytest.raises(UserError, match="reverse: this folder is not a run's"):
-        back_translate(config)
+        back_translate(config, train=train)
     lock = ProcessLock(folder / ".lock")
     assert lock.acquire(wait=False)  # nothing is held after an error
     lock.release()
     os.mkfifo(tmp_path / "pipe")
     config.back_translation.monolingual = str(tmp_path / "pipe")
     with pytest.raises(UserError, match=r"back_translation\.monolingual=.*: a pipe cannot be read twice"):
-        back_translate(config)
+        back_translate(config, train=train)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from translate.data.corpora import CorpusConfig, DataConfig, ParallelText
 from translate.data.readers import read_parallel_text
 from translate.decoding.translator import BLANK
@@ -180,22 +181,22 @@ def test_references_in_columns_are_a_warning_for_text_metrics_only():
 
 def test_compare_and_evaluate_take_one_reference_or_a_list(tmp_path):
     paths = write_references(tmp_path, [lines[:3] for lines in REFERENCES])
-    result = call("compare", f"reference=[{','.join(paths)}]", f"baseline={paths[1]}")
+    result = call_here("compare", f"reference=[{','.join(paths)}]", f"baseline={paths[1]}")
     assert result.returncode == 0, result.stderr.decode()
     lines = result.stdout.decode().splitlines()
     assert "100.0" in lines[1]
     assert "nrefs:3" in lines[3]
-    one = call("compare", f"reference={paths[0]}", f"baseline={paths[1]}")
+    one = call_here("compare", f"reference={paths[0]}", f"baseline={paths[1]}")
     assert "nrefs:1" in one.stdout.decode()
-    listed = call("compare", f"reference=[{paths[0]}]", f"baseline={paths[1]}")
+    listed = call_here("compare", f"reference=[{paths[0]}]", f"baseline={paths[1]}")
     assert listed.stdout == one.stdout
 
     write_lines(tmp_path / "short", REFERENCES[0][:2])
-    refused = call("compare", f"reference=[{paths[0]},{tmp_path / 'short'}]", f"baseline={paths[1]}")
+    refused = call_here("compare", f"reference=[{paths[0]},{tmp_path / 'short'}]", f"baseline={paths[1]}")
     assert b"has 3 lines, but" in refused.stderr
-    refused = call("compare", "reference=a.txt,b.txt", f"baseline={paths[1]}")
+    refused = call_here("compare", "reference=a.txt,b.txt", f"baseline={paths[1]}")
     assert b"error: reference=a.txt,b.txt: a list is written reference=[a.txt,b.txt]" in refused.stderr
-    refused = call("compare", "reference=[]", f"baseline={paths[1]}")
+    refused = call_here("compare", "reference=[]", f"baseline={paths[1]}")
     assert b"reference=[]: that is neither a name nor a list of names" in refused.stderr
 
 
@@ -280,7 +281,7 @@ def run(tmp_path_factory) -> tuple[Path, Path]:
         "data__test__target": "[2,3]",
         "run__max_steps": 60,
     }
-    result = call("train", *options(corpus, folder, **changes))
+    result = call_here("train", *options(corpus, folder, **changes))
     assert result.returncode == 0, result.stderr.decode()
     return corpus, folder
 
@@ -301,7 +302,7 @@ def test_a_run_scores_by_all_references_and_its_command_repeats_the_score(run):
 def test_evaluate_on_the_validation_files_repeats_the_runs_score(run):
     corpus, folder = run
     paths = ",".join(str(corpus / name) for name in ("valid.tgt", "valid.tgt1", "valid.tgt2"))
-    result = call(
+    result = call_here(
         "evaluate",
         f"model={folder}",
         f"source={corpus}/valid.src",

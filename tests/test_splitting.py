@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from fake_models import CharacterTokenizer
-from small_runs import call, options
+from in_process import call_here
+from small_runs import options
 from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import prepare, reached_by
 from translate.decode import DecodeConfig, translate_files
@@ -21,10 +22,11 @@ from translate.decoding.translator import Splits, Translator
 from translate.engines import load_translator
 from translate.evaluate import EvaluateConfig, evaluate
 from translate.explain import ExplainConfig, explain_files
+from translate.files import to_plain
 from translate.tags import Tagging
 from translate.text import read_lines, write_lines
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.changes import find_changes, plain
+from translate.training.changes import find_changes
 from translate.training.config import TrainConfig
 
 SINGLE = {"sentences_per_line": 1, "trained_tokens": 12, "source_language": "en"}
@@ -246,7 +248,7 @@ def run(tmp_path_factory) -> tuple[Path, str]:
         "run__save_every": 300,
         "averaging__last": 0,
     }
-    result = call("train", *options(folder, folder / "run", **settings))
+    result = call_here("train", *options(folder, folder / "run", **settings))
     assert result.returncode == 0, result.stderr.decode()
     return folder, result.stderr.decode()
 
@@ -321,7 +323,7 @@ def test_back_translation_splits_monolingual_lines(run, tmp_path):
         "tokenizer__vocab_size": 17,
         "run__max_steps": 10,
     }
-    result = call("train", *options(folder, tmp_path / "run", **settings))
+    result = call_here("train", *options(folder, tmp_path / "run", **settings))
     assert result.returncode == 0, result.stderr.decode()
     said = result.stderr.decode()
     assert said.index("20 of 20 lines had more") < said.index("20 of 20 back-translations become training pairs")
@@ -331,7 +333,7 @@ def test_back_translation_splits_monolingual_lines(run, tmp_path):
 
 
 def test_a_run_begun_before_lines_were_split_continues_without(tmp_path):
-    before = plain(TrainConfig())
+    before = to_plain(TrainConfig())
     del before["split"]
     assert not find_changes(TrainConfig(), before, folder=tmp_path)
     assert [change.key for change in find_changes(TrainConfig(split=Split.never), before, folder=tmp_path).changes] == [

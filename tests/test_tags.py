@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fake_models import FakeModel, copy_model
-from small_runs import call, options, syllables, write_corpus
+from in_process import call_here
+from small_runs import options, syllables, write_corpus
 from translate.data.augmentation import sample_source
 from translate.data.corpora import CorpusConfig, DataConfig
 from translate.data.prepare import prepare
@@ -312,7 +313,7 @@ def run(corpus, tmp_path_factory) -> Path:
     copies = f"[{{source: {corpus}/train.src, target: {corpus}/train.src, tag: '<copy>'}}]"
     tags = {"data__train__tag": "<turn>", "data__additional": copies, "data__valid__tag": "<turn>"}
     sizes = {"tokenizer__byte_fallback": "true", "tokenizer__vocab_size": 280, "run__max_steps": 60}
-    result = call("train", *options(corpus, folder, **tags, **sizes))
+    result = call_here("train", *options(corpus, folder, **tags, **sizes))
     assert result.returncode == 0, result.stderr.decode()
     said = result.stderr.decode()
     assert "data.test: 20 of 20 lines have no tag; the model knows <turn>, <copy>; set data.test.tag=…" in said
@@ -323,7 +324,7 @@ def run(corpus, tmp_path_factory) -> Path:
 def decode(run: Path, text: str, *arguments: str, fails: bool = False) -> tuple[list[str], str]:
     """Two translations of each line, with their scores; what was said on stderr."""
     options = ["search.beam_size=2", "search.n_best=2", "threads=1", "progress=false"]
-    result = call("decode", f"model={run}", *options, *arguments, stdin=text.encode())
+    result = call_here("decode", f"model={run}", *options, *arguments, stdin=text.encode())
     assert (result.returncode != 0) == fails, result.stderr.decode()
     return result.stdout.decode().splitlines(), result.stderr.decode()
 
@@ -367,7 +368,7 @@ def test_evaluate_repeats_the_validation_score_of_the_run(run, corpus, tmp_path)
     for tag in ("", "tag=<turn>", "tag=<copy>"):
         arguments = [f"source={corpus}/valid.src", f"reference={corpus}/valid.tgt", f"output={tmp_path / 'report'}"]
         arguments = [*arguments, "search=greedy", "bootstrap=0", *filter(None, [tag])]
-        result = call("evaluate", f"model={run}", *arguments)
+        result = call_here("evaluate", f"model={run}", *arguments)
         assert result.returncode == 0, result.stderr.decode()
         report = json.loads((tmp_path / "report" / "report.json").read_text())
         scores[tag], tags[tag] = report["scores"]["chrf"]["value"], report["decoding"]["tag"]
@@ -381,11 +382,12 @@ def test_a_model_adapted_from_another_knows_its_tags(run, corpus, tmp_path):
     adapted = tmp_path / "adapted"
     settings = {"adapt": "full", "adapt__model": run, "run__max_steps": 5, "tokenizer__vocab_size": None}
     tags = {"data__train__tag": "<copy>", "data__valid__tag": "<copy>", "data__test__tag": "<copy>"}
-    result = call("train", *options(corpus, adapted, **settings, **tags))
+    result = call_here("train", *options(corpus, adapted, **settings, **tags))
     assert result.returncode == 0, result.stderr.decode()
     manifest = json.loads((adapted / "best" / "manifest.json").read_text())
     assert (manifest["tags"], manifest["tag"]) == (["<copy>", "<turn>"], "<copy>")
     assert manifest["untagged_source"] is False
-    result = call("train", *options(corpus, tmp_path / "other", **settings, **tags | {"data__test__tag": "<other>"}))
+    tags["data__test__tag"] = "<other>"
+    result = call_here("train", *options(corpus, tmp_path / "other", **settings, **tags))
     assert result.returncode != 0
     assert b"data.test.tag=<other>: the model's tokenizer has no such symbol; it knows <turn>, <copy>" in result.stderr

@@ -12,9 +12,11 @@ import safetensors.torch
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from small_runs import REPOSITORY, call, command, environment, options, start, wait_for_log, write_corpus
+from small_runs import REPOSITORY, call, command, composed, environment, options, start, wait_for_log, write_corpus
 from translate.device import capabilities
+from translate.errors import UserError
 from translate.text import read_lines
+from translate.train import train
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,12 @@ def finished(corpus, tmp_path_factory):
     result = call("train", *options(corpus, folder))
     assert result.returncode == 0, result.stderr.decode()
     return folder, result.stderr.decode()
+
+
+def train_here(corpus, folder, *words, **changes):
+    """Train in this process; the log of all sessions."""
+    train(composed([*options(corpus, folder, **changes), *words]))
+    return (folder / "train.log").read_text(encoding="utf-8")
 
 
 def weights(folder):
@@ -86,7 +94,7 @@ def test_decoding_the_best_model_gives_the_scored_hypotheses(finished, corpus):
 
 
 def test_the_same_configuration_gives_the_same_weights(finished, corpus, tmp_path):
-    call("train", *options(corpus, tmp_path / "run"))
+    train_here(corpus, tmp_path / "run")
     assert_identical(tmp_path / "run", finished[0])
 
 
@@ -103,15 +111,14 @@ def test_every_architecture_continues_where_it_was_and_decodes_what_was_scored(c
     changes |= {"schedule__name": "inverse_sqrt"}  # which does not depend on where a run ends
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder, steps in ((whole, 40), (parts, 20), (parts, 40)):
-        result = call("train", *options(corpus, folder, **changes, run__max_steps=steps))
-        assert result.returncode == 0, result.stderr.decode()
+        train_here(corpus, folder, **changes, run__max_steps=steps)
     assert_identical(whole, parts)
     result = call("decode", f"model={whole}", f"input={corpus / 'test.src'}", "search=greedy", "threads=1")
     assert result.stdout == (whole / "evaluation" / "hypotheses.txt").read_bytes()
 
 
 def test_another_seed_gives_other_weights(finished, corpus, tmp_path):
-    call("train", *options(corpus, tmp_path / "run", run__seed=2))
+    train_here(corpus, tmp_path / "run", run__seed=2)
     ours, theirs = weights(tmp_path / "run"), weights(finished[0])
     assert any(not torch.equal(ours[key], theirs[key]) for key in ours)
 
@@ -157,17 +164,14 @@ def test_a_signal_saves_and_ends_cleanly_and_the_run_goes_on(finished, corpus, t
 def test_a_finished_run_says_so_and_does_no_work(finished, corpus):
     folder, _ = finished
     before = (folder / "best" / "weights.safetensors").stat().st_mtime_ns
-    result = call("train", *options(corpus, folder))
-    assert result.returncode == 0
-    assert b"this run is over" in result.stderr
-    assert b"BLEU = " in result.stderr
+    said = train_here(corpus, folder).partition("this run is over")[2]
+    assert "BLEU = " in said
     assert (folder / "best" / "weights.safetensors").stat().st_mtime_ns == before
 
 
 def test_a_longer_bound_continues_a_finished_run(corpus, tmp_path):
-    call("train", *options(corpus, tmp_path / "run", run__max_steps=20))
-    result = call("train", *options(corpus, tmp_path / "run", run__max_steps=30))
-    assert b"continuing from step 20" in result.stderr
+    train_here(corpus, tmp_path / "run", run__max_steps=20)
+    assert "continuing from step 20" in train_here(corpus, tmp_path / "run", run__max_steps=30)
     assert (tmp_path / "run" / "state" / "step-00000030").is_dir()
 
 
@@ -175,17 +179,16 @@ def test_sampled_subwords_and_muon_resume_exactly_too(corpus, tmp_path):
     # a schedule that does not look at the run's end, which differs between the two parts
     sampling = {"sampling__source": 0.3, "sampling__target": 0.3}
     settings = {**sampling, "optimizer__name": "muon", "schedule__name": "inverse_sqrt", "run__max_steps": 20}
-    result = call("train", *options(corpus, tmp_path / "whole", **settings))
-    assert (b"Muon uses bf16" in result.stderr) is not capabilities(torch.device("cpu")).bf16_matmul
-    call("train", *options(corpus, tmp_path / "parts", **settings | {"run__max_steps": 10}))
-    call("train", *options(corpus, tmp_path / "parts", **settings))
+    log = train_here(corpus, tmp_path / "whole", **settings)
+    assert ("Muon uses bf16" in log) is not capabilities(torch.device("cpu")).bf16_matmul
+    train_here(corpus, tmp_path / "parts", **settings | {"run__max_steps": 10})
+    train_here(corpus, tmp_path / "parts", **settings)
     assert_identical(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_an_auxiliary_loss_starts_when_it_is_told_to(corpus, tmp_path):
     losses = ["auxiliary=[guided_attention,sim_cut]", "auxiliary.sim_cut.start=0.5"]
-    result = call("train", *options(corpus, tmp_path / "run", run__max_steps=40), *losses)
-    assert result.returncode == 0, result.stderr.decode()
+    train_here(corpus, tmp_path / "run", *losses, run__max_steps=40)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     curves = {
         name: [event.step for event in events.Scalars(f"train/auxiliary/{name}")]
@@ -195,18 +198,14 @@ def test_an_auxiliary_loss_starts_when_it_is_told_to(corpus, tmp_path):
 
 
 def test_another_configuration_is_refused_and_the_difference_named(finished, corpus):
-    result = call("train", *options(corpus, finished[0], model__dropout=0.3))
-    assert result.returncode == 1
-    assert b"model.dropout: 0.1 there, 0.3 now" in result.stderr
-    assert b"Traceback" not in result.stderr
+    with pytest.raises(UserError, match=r"model\.dropout: 0\.1 there, 0\.3 now"):
+        train_here(corpus, finished[0], model__dropout=0.3)
 
 
 def test_other_data_is_refused(finished, corpus, tmp_path):
     other = write_corpus(tmp_path / "other", seed=1)
-    result = call("train", *options(other, finished[0]))
-    assert result.returncode == 1
-    assert b"other data" in result.stderr
-    assert b"Traceback" not in result.stderr
+    with pytest.raises(UserError, match="other data"):
+        train_here(other, finished[0])
 
 
 def test_a_diverging_run_stops_with_a_reason(corpus, tmp_path):
@@ -228,7 +227,7 @@ def test_a_diverging_run_stops_with_a_reason(corpus, tmp_path):
 
 def test_a_full_disk_ends_the_run_and_the_state_before_it_stays(corpus, tmp_path):
     """A limit on file sizes stands for the full disk: writes fail in the same way."""
-    assert call("train", *options(corpus, tmp_path / "run", run__max_steps=10)).returncode == 0
+    train_here(corpus, tmp_path / "run", run__max_steps=10)
     limited = ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash"]
     result = subprocess.run(
         [*limited, *command("train", *options(corpus, tmp_path / "run"))],
@@ -240,29 +239,20 @@ def test_a_full_disk_ends_the_run_and_the_state_before_it_stays(corpus, tmp_path
     assert b"cannot be written: File too large" in result.stderr
     assert b"Traceback" not in result.stderr
     assert [path.name for path in (tmp_path / "run" / "state").iterdir()] == ["step-00000010"]
-    assert call("train", *options(corpus, tmp_path / "run")).returncode == 0
+    train_here(corpus, tmp_path / "run", run__max_steps=20)
+    assert (tmp_path / "run" / "state" / "step-00000020").is_dir()
 
 
 def test_a_run_bounded_by_minutes_says_that_it_cannot_repeat(corpus, tmp_path):
-    result = call("train", *options(corpus, tmp_path / "run", run__max_minutes=0.02, run__max_steps=0))
-    assert result.returncode == 0
-    assert b"cannot repeat exactly" in result.stderr
-    assert b"run.max_minutes=0.02" in result.stderr
+    log = train_here(corpus, tmp_path / "run", run__max_minutes=0.02, run__max_steps=0)
+    assert "cannot repeat exactly" in log
+    assert "run.max_minutes=0.02" in log
 
 
 def test_patience_ends_a_run_that_no_longer_gains(corpus, tmp_path):
-    result = call(
-        "train",
-        *options(
-            corpus,
-            tmp_path / "run",
-            run__max_steps=1000,
-            run__patience=2,
-            validation__every=2,
-            optimizer__learning_rate=1e-9,
-        ),
-    )
-    assert b"no better validation since step 2" in result.stderr
+    stale = {"run__patience": 2, "validation__every": 2, "optimizer__learning_rate": 1e-9}
+    log = train_here(corpus, tmp_path / "run", run__max_steps=1000, **stale)
+    assert "no better validation since step 2" in log
 
 
 def test_a_second_command_on_the_same_run_is_refused_until_the_first_is_killed(finished, corpus, tmp_path):
@@ -277,9 +267,7 @@ def test_a_second_command_on_the_same_run_is_refused_until_the_first_is_killed(f
     assert second.returncode == 1
     assert f"another process is at work on this run (pid {process.pid} on ".encode() in second.stderr
     assert b"Traceback" not in second.stderr
-    third = call("train", *options(corpus, folder, run__max_steps=1))
-    assert third.returncode == 0, third.stderr.decode()
-    assert b"continuing from step" in third.stderr
+    assert "continuing from step" in train_here(corpus, folder, run__max_steps=1)
 
 
 def test_two_processes_train_one_model(finished, corpus, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from fake_models import CharacterTokenizer, copy_model
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from test_prepare import SOURCE, TOKENIZER, make_data
 from translate.data.corpora import CorpusConfig
 from translate.data.prepare import prepare
@@ -166,7 +167,7 @@ def test_a_run_on_decomposed_text_scores_what_its_composed_twin_scores(tmp_path:
             line = path.read_text(encoding="utf-8").translate(str.maketrans(letters))
             path.write_text(unicodedata.normalize(form, line), encoding="utf-8")
         run = tmp_path / f"run-{form}"
-        process = call("train", *options(corpus, run, tokenizer__vocab_size=40))
+        process = call_here("train", *options(corpus, run, tokenizer__vocab_size=40))
         assert process.returncode == 0, process.stderr.decode()
         manifest = json.loads((run / "best" / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["target_unicode"]["form"] == form
@@ -174,7 +175,7 @@ def test_a_run_on_decomposed_text_scores_what_its_composed_twin_scores(tmp_path:
         report = json.loads((run / "evaluation" / "report.json").read_text(encoding="utf-8"))
         scores[form] = report["scores"]["bleu"]["value"]
         texts[form] = (run / "evaluation" / "hypotheses.txt").read_text(encoding="utf-8")
-    decoded = call("decode", f"model={run}", f"input={corpus / 'test.src'}", "search=greedy")
+    decoded = call_here("decode", f"model={run}", f"input={corpus / 'test.src'}", "search=greedy")
     assert decoded.stdout.decode() == texts["NFD"]
     assert texts["NFD"] == nfd(texts["NFC"]) != texts["NFC"]
     assert scores["NFD"] == scores["NFC"] > 0

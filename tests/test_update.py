@@ -7,26 +7,26 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET, pad_batch
-from translate.device import Device, Precision
-from translate.distributed import World, join_world, leave_world
+from translate.distributed import World, join_world
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 ALONE = World()
 
 
-def make_trainee(world=ALONE):
+def make_model(world=ALONE):
     torch.manual_seed(0)
     config = TransformerConfig(
         d_model=16, ffn_dim=32, num_heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0, max_length=20
     )
     model = build_model(config, Vocabularies(40, 40, shared=True))
-    return prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), world)
+    return parallelize(model, world, ON_CPU)
 
 
 def sentences():
@@ -41,13 +41,12 @@ def batches_of(size, chosen=range(8)):
     return [pad_batch([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
 
-def step(batches, *, world=ALONE, clip_norm=1.0, auxiliary=None):
-    trainee = make_trainee(world)
+def step(batches, *, world=ALONE, **settings):
+    trained = make_model(world)
     # plain descent: Adam's first step is the gradient's sign, which rounding decides where the gradient is zero
-    optimizer = torch.optim.SGD(trainee.model.parameters(), lr=1.0, fused=True)
-    settings = {"smoothing": 0.1, "clip_norm": clip_norm, "auxiliary": auxiliary}
-    result = update(trainee, optimizer, batches, world=world, **settings).result()
-    return result, {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
+    optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
+    result = train_step(trained, optimizer, batches, update_config(**settings), world, step=1).result()
+    return result, {name: x.detach().clone() for name, x in trained.module.named_parameters()}
 
 
 def assert_same(one, other):
@@ -76,12 +75,11 @@ def _work(rank, size, port, results, shares, settings):
         "MASTER_PORT": str(port),
     }
     torch.set_num_threads(1)
-    world = join_world(torch.device("cpu"))
-    result, weights = step(shares[rank], world=world, **settings)
-    if rank == 1:
-        results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
-    world.wait()
-    leave_world()
+    with join_world(torch.device("cpu")) as world:
+        result, weights = step(shares[rank], world=world, **settings)
+        if rank == 1:
+            results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
+        world.wait()
 
 
 def free_port():
@@ -119,9 +117,9 @@ def test_a_process_without_labels_adds_nothing():
     """As at the end of an epoch that has no batch for it; guided attention divided by its number of labels, 0."""
     auxiliary = {name: AUXILIARY_LOSSES[name][0]() for name in ("guided_attention", "self_attention_loss")}
     [batch] = batches_of(8)
-    found = by_two_processes([[batch], [without_labels(batch)]], auxiliary=auxiliary)
+    found = by_two_processes([[batch], [without_labels(batch)]], **auxiliary)
     assert not found[0].skipped
-    expected = step([batch], auxiliary=auxiliary)
+    expected = step([batch], **auxiliary)
     assert_same(found, expected)
     assert found[0].auxiliary == pytest.approx(expected[0].auxiliary, rel=1e-5)
 
@@ -129,7 +127,7 @@ def test_a_process_without_labels_adds_nothing():
 def test_an_update_without_any_label_changes_nothing():
     result, weights = step([without_labels(batch) for batch in batches_of(4)])
     assert (result.target_tokens, result.loss, result.gradient_norm) == (0, 0.0, 0.0)
-    before = dict(make_trainee().model.named_parameters())
+    before = dict(make_model().module.named_parameters())
     for name, weight in weights.items():
         torch.testing.assert_close(weight, before[name].detach(), rtol=0, atol=0)
 
@@ -138,43 +136,37 @@ def test_a_loss_that_is_not_finite_changes_nothing_though_its_gradient_is_finite
     """An infinite constant has the gradient zero."""
     config, _ = AUXILIARY_LOSSES["guided_attention"]
     monkeypatch.setitem(AUXILIARY_LOSSES, "guided_attention", (config, lambda *_: torch.tensor(float("inf"))))
-    result, weights = step(batches_of(8), auxiliary={"guided_attention": config()})
+    result, weights = step(batches_of(8), guided_attention=config())
     assert np.isfinite(result.gradient_norm)
     assert result.skipped
-    before = dict(make_trainee().model.named_parameters())
+    before = dict(make_model().module.named_parameters())
     for name, weight in weights.items():
         torch.testing.assert_close(weight, before[name].detach(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", OptimizerName)
 def test_a_gradient_that_is_not_finite_changes_nothing(name):
-    trainee = make_trainee()
-    optimizer = make_optimizer(trainee.model, OptimizerConfig(name=name, learning_rate=0.1))
+    trained = make_model()
+    optimizer = make_optimizer(trained.module, OptimizerConfig(name=name, learning_rate=0.1))
     with torch.no_grad():
-        next(trainee.model.parameters())[5] = float("nan")
-    before = {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
-    result = update(trainee, optimizer, batches_of(8), smoothing=0.1, clip_norm=1.0, world=ALONE).result()
+        next(trained.module.parameters())[5] = float("nan")
+    before = {name: x.detach().clone() for name, x in trained.module.named_parameters()}
+    result = train_step(trained, optimizer, batches_of(8), update_config(), ALONE, step=1).result()
     assert result.skipped
-    for name, weight in trainee.model.named_parameters():
+    for name, weight in trained.module.named_parameters():
         torch.testing.assert_close(weight.detach(), before[name], equal_nan=True, rtol=0, atol=0)
 
 
-def test_clipping_limits_the_update_and_reports_the_norm_before():
-    free, clipped = (step(batches_of(8), clip_norm=norm)[0] for norm in (0.0, 1e-3))
-    assert clipped.gradient_norm == pytest.approx(free.gradient_norm)
-    assert clipped.gradient_norm > 1e-3
-
-
 def test_muon_moves_hidden_matrices_by_orthogonal_steps_and_leaves_the_rest_to_adamw():
-    trainee = make_trainee()
+    trained = make_model()
     settings = {"learning_rate": 0.01, "weight_decay": 0.0}
-    before = {name: x.detach().clone() for name, x in trainee.model.named_parameters()}
+    before = {name: x.detach().clone() for name, x in trained.module.named_parameters()}
     moved = {}
     for name in OptimizerName:
-        trainee = make_trainee()
-        optimizer = make_optimizer(trainee.model, OptimizerConfig(name=name, **settings))
-        update(trainee, optimizer, batches_of(8), smoothing=0.1, clip_norm=0.0, world=ALONE).result()
-        moved[name] = {key: x.detach() - before[key] for key, x in trainee.model.named_parameters()}
+        trained = make_model()
+        optimizer = make_optimizer(trained.module, OptimizerConfig(name=name, **settings))
+        train_step(trained, optimizer, batches_of(8), update_config(clip_norm=0.0), ALONE, step=1).result()
+        moved[name] = {key: x.detach() - before[key] for key, x in trained.module.named_parameters()}
     for key, change in moved[OptimizerName.muon].items():
         if change.dim() == 2 and "embedding" not in key:
             # five Newton-Schulz iterations bring all but the smallest singular values near to 1

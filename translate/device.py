@@ -11,9 +11,9 @@ import os
 import platform
 import shutil
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 
-_VOLTA, _AMPERE = (7, 0), (8, 0)  # the first compute capabilities with matrix units for fp16 and for bf16
-_WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
+_VOLTA, AMPERE = (7, 0), (8, 0)  # the first compute capabilities with matrix units for fp16 and for bf16
 _HIDING = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that leave no GPU
 
 
@@ -85,42 +84,6 @@ class Gpus:
 
     count: int
     obstacle: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingDecision:
-    """Device, precision and layout of batches of a training run, made once at its start and logged.
-
-    decoding_precision  precision that validation and test sets are decoded in
-    padded_because      why batches are padded; "" where they are packed
-    warnings            settings and faults of the machine that make the run slow
-    """
-
-    device: str
-    capabilities: Capabilities
-    precision: Precision
-    decoding_precision: Precision
-    padded_because: str
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def packed(self) -> bool:
-        return not self.padded_because
-
-    def line(self) -> str:
-        """The decision as a line for the log."""
-        facts = f" ({self.capabilities})" if str(self.capabilities) else ""
-        scaled = " with loss scaling" if self.precision is Precision.fp16 else ""
-        batches = "packed batches" if self.packed else "padded batches"
-        if self.padded_because and self.capabilities.on_gpu:
-            batches += f" ({self.padded_because})"
-        decoding = self.decoding_precision.value
-        if self.decoding_precision is Precision.fp16 and not self.capabilities.on_gpu:
-            decoding += " weights"
-        return (
-            f"device: {self.device}{facts}; training in {self.precision.value}{scaled}, {batches}; "
-            f"validation decodes in {decoding}"
-        )
 
 
 def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
@@ -204,9 +167,9 @@ def capabilities(device: torch.device) -> Capabilities:
         name=name,
         memory=memory,
         compute_capability=capability,
-        bf16_matmul=capability >= _AMPERE,
+        bf16_matmul=capability >= AMPERE,
         fp16_matmul=capability >= _VOLTA,
-        flash_attention=capability >= _AMPERE and torch.backends.cuda.is_flash_attention_available(),
+        flash_attention=capability >= AMPERE and torch.backends.cuda.is_flash_attention_available(),
     )
 
 
@@ -217,48 +180,8 @@ def _has_half_weights() -> bool:
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
-def decide_training(
-    device: torch.device,
-    can: Capabilities,
-    *,
-    precision: Precision,
-    head_width: int,
-    padded_because: str = "",
-    warnings: Sequence[str] = (),
-) -> TrainingDecision:
-    """Choose precision and layout of batches for a training run. Raises UserError for what the device cannot do.
-
-    head_width      of the model's self-attention; 0 where it has none
-    padded_because  what in the configuration needs padded batches; "" if nothing does
-    warnings        to be part of the decision
-    """
-    chosen = training_precision(precision, can)
-    return TrainingDecision(
-        device=str(device),
-        capabilities=can,
-        precision=chosen,
-        decoding_precision=validation_precision(chosen, can),
-        padded_because=padded_because or _obstacle_to_packing(can, chosen, head_width),
-        warnings=[*warnings, *_training_warnings(chosen, can)],
-    )
-
-
-def check_training_precision(precision: Precision) -> None:
-    """Raise UserError for a precision that no device trains in."""
-    if precision is Precision.int8:
-        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
-
-
-def training_precision(precision: Precision, can: Capabilities) -> Precision:
-    """Precision of the matrix products of training; weights and sums stay in fp32.
-
-    auto is bf16 where there are matrix units for it, else fp16 on a GPU that has those, else fp32.
-    """
-    check_training_precision(precision)
-    if precision is Precision.fp16 and not can.on_gpu:
-        raise UserError("compute.precision=fp16: training in fp16 needs a GPU; on a CPU use bf16 or fp32")
-    if precision is not Precision.auto:
-        return precision
+def fastest_training_precision(can: Capabilities) -> Precision:
+    """bf16 where there are matrix units for it, else fp16 where there are units for that, else fp32."""
     if can.bf16_matmul:
         return Precision.bf16
     return Precision.fp16 if can.fp16_matmul else Precision.fp32
@@ -275,16 +198,8 @@ def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
     if precision is not Precision.auto:
         return precision
     if can.on_gpu:
-        return training_precision(Precision.auto, can)
+        return fastest_training_precision(can)
     return Precision.fp16 if can.half_weights else Precision.fp32
-
-
-def validation_precision(training: Precision, can: Capabilities) -> Precision:
-    """Precision in which a run decodes its validation and test sets: on a GPU that of training, on a CPU the fastest.
-
-    The fastest on a CPU, fp16 weights, rounds nothing but the weights, to 11 bits.
-    """
-    return training if can.on_gpu else decoding_precision(Precision.auto, can)
 
 
 def runtime_precision(precision: Precision, supported: Collection[Precision], *, on_gpu: bool) -> Precision:
@@ -298,29 +213,6 @@ def runtime_precision(precision: Precision, supported: Collection[Precision], *,
             f"precision={precision}: CTranslate2 does not support it on this machine; it supports {choices}"
         )
     return precision
-
-
-def _obstacle_to_packing(can: Capabilities, precision: Precision, head_width: int) -> str:
-    """The reason against variable-length flash attention; "" if it can be used."""
-    if not can.on_gpu:
-        return "the packed attention kernel is for GPUs"
-    if not can.flash_attention:
-        older = can.compute_capability is not None and can.compute_capability < _AMPERE
-        where = "GPUs of compute capability 8.0 and above" if older else "other builds of PyTorch"
-        return f"the packed attention kernel is for {where}"
-    if precision is Precision.fp32:
-        return "the packed attention kernel is for bf16 and fp16"
-    widest = 256 if can.compute_capability in _WIDE_HEADS else 192
-    if head_width % 8 or not 0 < head_width <= widest:
-        return f"the packed attention kernel needs heads of a width of 8, 16, … {widest}, not {head_width}"
-    return ""
-
-
-def _training_warnings(precision: Precision, can: Capabilities) -> list[str]:
-    if precision is not Precision.bf16 or can.bf16_matmul:
-        return []
-    best = training_precision(Precision.auto, can)
-    return [f"compute.precision=bf16 is emulated on this device and slow: compute.precision=auto would be {best}"]
 
 
 def use_tf32() -> None:
@@ -358,6 +250,16 @@ def tune_process(threads: int) -> None:
         import torch  # not before it is known that PyTorch is needed
 
         torch.set_num_threads(threads)
+
+
+def processor_name() -> str:
+    """Name of the CPU and its number of cores, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return f"{names[0]}, {len(names)} cores"
+    except (OSError, IndexError):
+        return platform.processor()
 
 
 def available_threads() -> int:

@@ -1,14 +1,18 @@
-"""Where this process stands among those that torchrun started; alone, everything here costs nothing."""
+"""The processes of a run that torchrun started; for one process alone, everything here costs nothing."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,34 @@ class World:
         return gathered
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Return when every process has called it."""
         if self.size > 1:
             dist.barrier()
 
+    def main_first(self, work: Callable[[], Result]) -> Result:
+        """Do the work on the main process, then on the others, which find its results in files."""
+        if not self.is_main:
+            self.wait()
+        result = work()
+        if self.is_main:
+            self.wait()
+        return result
 
-def join_world(device: torch.device) -> World:
-    """Join the processes that torchrun started, or stand alone when it did not start this one."""
+
+@contextmanager
+def join_world(device: torch.device) -> Iterator[World]:
+    """Context of the processes that torchrun started, or of this one alone when torchrun did not start it."""
     if "WORLD_SIZE" not in os.environ:
-        return World()
+        yield World()
+        return
     world = World(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
     if world.size > 1 and not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
         # control values stay on the CPU, gradients travel between GPUs
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-    return world
-
-
-def leave_world() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    try:
+        yield world
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import pad_batch
+from translate.decoding.native_engine import evaluation_mode
 from translate.files import atomic_file
 from translate.losses.attention import UNCOVERED
 from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import BOS, EOS, Tokenizer
 
 ALTERNATIVES = 5
+MAX_PIECES = 40  # a picture of more cannot be read
 Map = NDArray[np.float32]
 
 
@@ -116,6 +118,21 @@ def explain_pair(
         alignment=alignment,
         heads=[Heads(kind, [_on_cpu(layer) for layer in layers], *axes[kind]) for kind, layers in maps.items()],
     )
+
+
+def explain_pairs(
+    model: Seq2Seq, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], count: int
+) -> list[Explanation]:
+    """Explain the first `count` pairs of texts that are short enough for a picture and for the model."""
+    sides = (
+        tokenizer.encode_source([source for source, _ in pairs]),
+        tokenizer.encode_target([target for _, target in pairs]),
+    )
+    longest = min(MAX_PIECES - 1, model.max_length)
+    readable = [pair for pair in zip(*sides, strict=True) if pair[0] and max(map(len, pair)) <= longest]
+    with evaluation_mode(model):
+        found = [explain_pair(model, tokenizer, source, target) for source, target in readable[:count]]
+    return [explanation for explanation in found if explanation is not None]
 
 
 def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:

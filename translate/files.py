@@ -6,6 +6,7 @@ killed at any moment leaves the old content or the new one, and at most a file o
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -15,7 +16,9 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Self
 
@@ -117,6 +120,28 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def to_plain(value: Any) -> Any:
+    """A configuration in the basic types of YAML and JSON: dataclasses as dictionaries, enum members as values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {key: to_plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [to_plain(inner) for inner in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted keys."""
+    if not isinstance(config, dict):
+        return {prefix: config}
+    return {
+        name: value
+        for key, inner in config.items()
+        for name, value in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
@@ -195,3 +220,26 @@ class ProcessLock:
             note = read_json(self._note)
             return f"pid {note['pid']} on {note['host']}, since {note['started']}"
         return "pid unknown"
+
+
+class BackgroundWriter:
+    """One thread that writes files in the order given: a large model takes as long to write as many updates to make.
+
+    What it writes must not change meanwhile: it is given copies. An error is raised by the next wait.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._pending: list[Future[None]] = []
+
+    def write(self, work: Callable[[], None]) -> None:
+        self._pending.append(self._thread.submit(work))
+
+    def wait(self) -> None:
+        """Return when all is on disk."""
+        while self._pending:
+            self._pending.pop(0).result()
+
+    def close(self) -> None:
+        """Return when nothing is being written any more, whatever came of it."""
+        self._thread.shutdown()

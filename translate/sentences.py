@@ -75,6 +75,7 @@ def sentence_language(code: str, text: str) -> str:
 
 
 def _language_of_script(text: str) -> str:
+    """Code of a language with rules for the most frequent script of a text's first letters; English by default."""
     if text.isascii():
         return "en"
     letters = _LETTER.findall(text[: 2 * _SCRIPT_SAMPLE])[:_SCRIPT_SAMPLE]
@@ -88,16 +89,19 @@ def _sentence_ends(text: str, language: str) -> list[int]:
     """Positions inside the text where a sentence ends, white space after it included, in ascending order."""
     if not text.strip():
         return []
-    plain = _FULL_STOP.sub(_KNOWN_FULL_STOP, _with_plain_spaces(text))
-    # Without capitals in the text, a small letter does not mean that the sentence goes on.
+    # 1. Characters that sentencex misreads: it counts bytes wrongly at white space other than plain spaces.
+    plain = _FULL_STOP.sub(_KNOWN_FULL_STOP, _SPACE.sub(" ", text))
+    # 2. Without capitals in the text, a small letter does not mean that the sentence continues.
     cased = _capitalised(plain) if plain.islower() else plain
     ends = set(_ends(cased, language))
+    # 3. Ends in tokenised text.
     marks = (mark.end() for mark in _MARK_BETWEEN_SPACES.finditer(cased))
-    ends.update(cut for cut in marks if not _goes_on(cased, cut))
+    ends.update(cut for cut in marks if not _continues(cased, cut))
+    # 4. Ends inside quotations and brackets, found in the text without their marks.
     opened = _ENCLOSING.sub(lambda mark: " " * len(mark[0]), cased)
     if opened != cased:
         cuts = (_before_opening_quotes(cased, opened, cut) for cut in _ends(opened, language))
-        ends.update(cut for cut in cuts if not _goes_on(cased, cut))
+        ends.update(cut for cut in cuts if not _continues(cased, cut))
     return sorted(ends - {0, len(text)})
 
 
@@ -127,19 +131,14 @@ def _segment(text: str, language: str) -> list[str]:
     return pieces if "".join(pieces) == text else [text]
 
 
-def _goes_on(text: str, cut: int) -> bool:
-    """True if the first letter or digit after the cut is a small letter."""
+def _continues(text: str, cut: int) -> bool:
+    """True if the first letter or digit after the cut is a small letter: the sentence does not end there."""
     following = next((character for character in text[cut : cut + 20] if character.isalnum()), "")
     return following.islower()
 
 
-def _with_plain_spaces(text: str) -> str:
-    """The text with every white space character as a plain space: sentencex counts bytes wrongly at others."""
-    return _SPACE.sub(" ", text)
-
-
 def _capitalised(text: str) -> str:
-    """The text with a capital letter after each mark, as long as before."""
+    """The text with a capital letter after each mark, as long as before: "ß" stays, whose capital is two letters."""
     return _FIRST_LETTER.sub(lambda match: match[1] + _capital(match[2]), text)
 
 
@@ -155,5 +154,5 @@ def _before_opening_quotes(text: str, opened: str, cut: int) -> int:
     tail = text[start:cut]
     space = _SPACE.search(tail)
     if space is None:
-        return start + next((place for place, mark in enumerate(tail) if mark in _OPENING), len(tail))
+        return start + next((index for index, mark in enumerate(tail) if mark in _OPENING), len(tail))
     return cut - len(tail[space.start() :].lstrip())

@@ -1,21 +1,210 @@
 """python -m translate.train: train a model, or continue a run, and score it; with --multirun, many."""
 
-from translate.adaptation import ADAPTATIONS
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+
+import torch
+
+from translate.adaptation import ADAPTATIONS, adapt
+from translate.adaptation.files import base_model_config, load_base_model
+from translate.checkpoint import LoadedModel, set_weights, vocabularies_of, weights_of
 from translate.config import run_command
+from translate.data.augmentation import PairEncoder
+from translate.data.loader import UpdateStream
+from translate.data.prepare import Prepared, prepare
+from translate.device import tune_process
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
-from translate.models import ARCHITECTURES
+from translate.models import ARCHITECTURES, build_model
+from translate.models.seq2seq import Seq2Seq
 from translate.training.back_translation import back_translate
+from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
-from translate.training.run import train
+from translate.training.final_evaluation import final_evaluation
+from translate.training.manifest import describe_run, keep_held_out, log_description
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import TrainingDecision, decide_run, parallelize
+from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
+from translate.training.state import StateFolder, TrainState
+from translate.training.step import train_step
+from translate.training.stopping import (
+    StopSignals,
+    bound_reached,
+    fraction_done,
+    require_best,
+    set_learning_rate,
+    stop_reason,
+)
+from translate.training.tracking import Reporter
 from translate.training.trial import Trial
+from translate.training.validation import Validator
+
+logger = logging.getLogger("translate.train")  # not __name__, which is __main__ in the command
+
+
+def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
+    """Train a model as configured, or continue the run in run.dir; then score the best one on the test set.
+
+    trial  the run is one of a sweep, which may end it early; it is not scored on the test set then
+
+    Returns the best validation's metric; None when a signal ended the run, which the same command continues.
+
+    Raises UserError for settings, files or folders that do not go together, before the work starts, and
+    DivergedError when the gradient stays non-finite.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(config.run.dir))
+        stack.enter_context(errors_logged(folder.log_file))
+        config = replace(config, model=base_model_config(config.adapt, config.model))
+        config.check()
+        tune_process(config.compute.threads)
+        decision = decide_run(config)
+        world = stack.enter_context(join_world(decision.device))
+        signals = stack.enter_context(StopSignals())
+        changes = open_run(folder, config, world)
+        config = replace(config, schedule=changes.schedule)
+        reporter = stack.enter_context(Reporter(config, folder, world, trial))
+
+        # Data: the main process cleans and encodes, the others then find everything in the cache. A continued run keeps
+        # its tokenizer: another version of this program, or of SentencePiece, may learn another one from the same text.
+        base = load_base_model(config.adapt)
+        tokenizer = base.tokenizer if base else folder.tokenizer() or config.tokenizer
+        data = world.main_first(lambda: prepare(config.data, tokenizer))
+        logger.info(data.cleaning.table())
+        manifest = describe_run(config, data, base, folder, world, written=changes.config)
+        data = keep_held_out(data, folder, world)
+
+        # Model: one seed gives all processes equal weights; different ones from then on, different dropout masks.
+        torch.manual_seed(config.run.seed)
+        model = parallelize(make_model(config, data, base), world, decision, compiled=config.compute.compile)
+        torch.manual_seed(config.run.seed + world.rank)
+
+        # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
+        optimizer = make_optimizer(model.module, config.optimizer)
+        state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
+        states = StateFolder(folder, world, keep=config.run.keep, vocab_size=data.tokenizer.target_vocab_size)
+        states.restore_newest(state)
+        started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
+
+        batches = stack.enter_context(update_stream(config, data, decision, world))
+        validator = Validator(config, data, model, world, precision=decision.decoding_precision, manifest=manifest)
+        models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
+        log_description(config, data, decision, batches, validator, state, states)
+        reporter.begin(state)
+        if changes:
+            take_up_changes(changes, config, state, states, validator, models)
+
+        batches.seek(state.progress.position)
+        while not (reason := stop_reason(config.run, state, signals, trial, world, started=started)):
+            done = fraction_done(config.run, state.progress)
+            set_learning_rate(optimizer, config, state.progress)
+            update = batches.next(done)
+            step = state.step + 1
+            pending = train_step(model, optimizer, update.batches, config, world, step=step, fraction_done=done)
+            state.advance(update, target_tokens=pending.target_tokens)
+            # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
+            reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))
+
+            if step % config.run.log_every == 0:
+                reporter.log(state)
+            if step % config.validation.every == 0:
+                validate(config, validator, state, models, reporter, trial)
+            if step % config.run.save_every == 0 or states.overdue:
+                save(state, states, models)
+
+        reporter.collect(state, states, wait=True)
+        if not signals.received and state.progress.validated < state.step:
+            validate(config, validator, state, models, reporter, trial)
+            save(state, states, models)
+        elif states.newest < state.step:
+            save(state, states, models)
+        states.wait()
+        reporter.stopped(reason, state, states, interrupted=signals.received)
+        if signals.received:
+            return None
+        require_best(config, state, states)
+        if trial is not None and trial.pruned:
+            reporter.hparams(state)
+        else:
+            final_evaluation(config, data, state, states, validator, models, reporter)
+        if trial is not None:
+            trial.loss = state.progress.best_loss
+        return state.progress.best
+
+
+def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
+    """A new model, or one with the weights of its base and those that adaptation adds."""
+    model = build_model(config.model, vocabularies_of(data.tokenizer))
+    if base is not None:
+        set_weights(model, weights_of(base.model))
+        adapt(model, config.adapt)
+    return model
+
+
+def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
+    """The batches of all updates of this process."""
+    encoder = PairEncoder(
+        data.train,
+        data.tokenizer,
+        sampling=config.sampling,
+        switch_out=config.switch_out,
+        max_length=config.model.max_length,
+    )
+    return UpdateStream(
+        data.train,
+        encoder,
+        config.batch,
+        seed=config.run.seed,
+        world=world,
+        packed=decision.packed,
+        pinned=decision.device.type == "cuda",
+    )
+
+
+def is_due(config: TrainConfig, step: int) -> bool:
+    """True if means are logged, the model is validated or the state is saved after this update."""
+    return any(step % every == 0 for every in (config.run.log_every, config.validation.every, config.run.save_every))
+
+
+def validate(
+    config: TrainConfig,
+    validator: Validator,
+    state: TrainState,
+    models: ModelWriter,
+    reporter: Reporter,
+    trial: Trial | None,
+) -> None:
+    """Score the model (its running average if there is one); keep it if it is the best so far."""
+    models.folder.writer.wait()  # decoding may fork, which a thread at work would not survive
+    average = state.average.weights if state.average is not None else None
+    validation = validator.run(average, progress=reporter.progress("validating"), explain=True)
+    value = validation.metric(config.validation.metric)
+    best = state.record_validation(config.validation.metric, value, validation.loss)
+    if best:
+        models.save(models.folder.best, state.weights, step=state.step)
+    if trial is not None:
+        trial.report(state.step, value, at_end=bool(bound_reached(config.run, state.progress)))
+    reporter.validation(validation, validator, step=state.step, best=best)
+
+
+def save(state: TrainState, states: StateFolder, models: ModelWriter) -> None:
+    """Save the state and the current model, unless numbers are not finite: then after the next sound update."""
+    if states.save(state):
+        models.save(models.folder.last, state.weights, step=state.step)
 
 
 def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """Train, with back-translation if that is configured; trial: of a sweep. Returns the best validation score."""
     if trial is None and config.sweep.method is SweepMethod.optuna:
         raise UserError("sweep=optuna makes many runs: add --multirun")
-    return (back_translate if config.back_translation.monolingual else train)(config, trial)
+    if config.back_translation.monolingual:
+        return back_translate(config, trial, train=train)
+    return train(config, trial)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from translate.adaptation.methods import ADAPTATIONS, AdaptConfig, adapt, merge_lora
 from translate.checkpoint import (
     LoadedModel,
     Weights,
+    load_model,
     read_config,
     read_fields,
     read_weights,
@@ -27,9 +29,24 @@ from translate.checkpoint import (
 from translate.errors import UserError
 from translate.files import read_json, sha256, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import ADAPTER, MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_adapter
+from translate.model_directory import ADAPTER, MANIFEST, MODEL, MODEL_FILES, WEIGHTS, find_adapter, find_model
+from translate.models.seq2seq import ModelConfig
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
+
+
+def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
+    """Configuration of the base model; without one, of the new model. Raises UserError for a missing or damaged one."""
+    adapt.check()
+    if adapt.begins_anew:
+        return model
+    base = read_config(find_model(Path(adapt.model)) / MODEL)
+    return base if adapt.dropout is None else dataclasses.replace(base, dropout=adapt.dropout)
+
+
+def load_base_model(config: AdaptConfig) -> LoadedModel | None:
+    """The model that is adapted, on the CPU; None for a run that begins anew."""
+    return None if config.begins_anew else load_model(config.model, device=torch.device("cpu"))
 
 
 def save_adapter(directory: Path, *, weights: Weights, config: AdaptConfig, manifest: Mapping[str, Any]) -> None:

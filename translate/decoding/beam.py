@@ -116,7 +116,10 @@ class BeamSearch(Search):
         """The 2K best continuations of each sentence; lengths (B,) count the new token."""
         count, limits_repetition = 2 * self.config.beam_size, self.config.limits_repetition
         # 1. The 2K best tokens after each hypothesis, (B, K, W): no more than that can be among the sentence's best.
-        ranked = self._limit_repetition(logits) if limits_repetition else logits
+        ranked = logits
+        if limits_repetition:
+            hypothesis_lengths = self.lengths.repeat_interleave(self.active_tokens.shape[1])
+            ranked = limit_repetition(logits, self.active_tokens.flatten(0, 1), hypothesis_lengths, self.config)
         log_probs, tokens = top_continuations(ranked, count, lengths=lengths, limits=self.limits, config=self.config)
         width = log_probs.shape[2]
         if limits_repetition:
@@ -138,10 +141,6 @@ class BeamSearch(Search):
         model_log_probs = model_log_probs.flatten(1)
         model_scores = model_log_probs.gather(1, chosen.clamp(max=model_log_probs.shape[1] - 1))
         return _Continuations(scores, self.active_model_log_probs.gather(1, parents) + model_scores, parents, tokens)
-
-    def _limit_repetition(self, logits: Tensor) -> Tensor:
-        lengths = self.lengths.repeat_interleave(self.active_tokens.shape[1])
-        return limit_repetition(logits, self.active_tokens.flatten(0, 1), lengths, self.config)
 
     def _merge_finished(self, best: _Continuations, is_eos: Tensor, lengths: Tensor) -> BeamSearch:
         """Merge newly finished hypotheses into the finished pool and keep the best K."""

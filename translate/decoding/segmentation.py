@@ -1,4 +1,8 @@
-"""Lines that hold more than the model was trained to read at once, cut where a reader would pause, and rejoined."""
+"""Lines that are longer than those the model was trained on, split where a reader would pause, and rejoined.
+
+A line is split at the ends of sentences; a sentence that is still too long is split at the marks between clauses, then
+at spaces, and in the last resort between characters.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,11 @@ _NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting:
-    """How lines are cut into segments, apart from the length that the model can read.
+    """Which lines are split into segments, apart from those that are too long for the model.
 
-    sentences  most sentences of a segment; 0: unknown, no line is cut for its number of sentences
+    sentences  most sentences of a segment; 0: unknown, no line is split for its number of sentences
     tokens     most source tokens of a segment of several sentences; 0: as many as the model can read
-    only_long  cut only lines that are too long for the model
+    only_long  split only lines that are too long for the model
     language   of the source, an ISO 639 code; "": chosen by the script of each line
     """
 
@@ -35,7 +39,10 @@ class Splitting:
 
     @classmethod
     def of_model(cls, manifest: Mapping[str, Any], split: Split = Split.auto) -> Splitting:
-        """The splitting that suits a model by its manifest; split, unless auto, replaces the manifest's."""
+        """Splitting into segments like the lines that a model was trained on, which its manifest describes.
+
+        split, unless auto, replaces the manifest's.
+        """
         if split is Split.auto:
             split = Split(manifest.get("split", Split.auto))
         return cls(
@@ -47,13 +54,13 @@ class Splitting:
 
     @property
     def by_sentences(self) -> bool:
-        """True if lines that the model can read are cut as well."""
+        """True if lines that the model can read are split as well."""
         return bool(self.sentences) and not self.only_long
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a line: its source tokens, without EOS; not whole where a word may go on in the next one."""
+    """Part of a line: its source tokens, without EOS; not whole where a word may continue in the next one."""
 
     tokens: list[int]
     whole: bool = True
@@ -62,13 +69,11 @@ class Segment:
 def split_line(
     line: str, tokens: list[int], *, encode: Encode, max_tokens: int, splitting: Splitting | None = None
 ) -> list[Segment]:
-    """The segments, of at most max_tokens tokens each, of a line that has the given tokens.
+    """Split a line that has these tokens into segments of at most max_tokens tokens each.
 
-    encode returns the tokens of parts; where the line has a tag, which is not in its text, each part has it too.
+    encode  tokens of parts; where the line has a tag, which is not in its text, each part gets it too
 
-    A line that is too long, or has more sentences than splitting allows, is cut at the ends of sentences; what is
-    still too long at the marks between clauses, then at spaces, and in the last resort anywhere. Sentences are put
-    together again as far as splitting allows, clauses and words as far as there is room.
+    Sentences are joined again as far as splitting allows, clauses and words as far as there is room.
     """
     splitting = splitting or Splitting()
     too_long = len(tokens) > max_tokens
@@ -77,7 +82,8 @@ def split_line(
     sentences = split_sentences(line, splitting.language)
     if not too_long and len(sentences) <= splitting.sentences:
         return [Segment(tokens)]
-    runs = _runs(
+    # Sentences, joined to as few and even segments as allowed; those still too long are split again.
+    runs = _join_sentences(
         sentences,
         [len(ids) for ids in encode(sentences)],
         max_sentences=splitting.sentences or 1,
@@ -91,12 +97,13 @@ def split_line(
     return [segment for segment in segments if segment.tokens]
 
 
-def _runs(sentences: list[str], lengths: list[int], *, max_sentences: int, max_tokens: int) -> list[str]:
-    """Neighbouring sentences joined: as few runs as possible, and of these the most even ones in tokens.
+def _join_sentences(sentences: list[str], lengths: list[int], *, max_sentences: int, max_tokens: int) -> list[str]:
+    """Join neighbouring sentences to runs: as few as possible, and of these the most even ones in tokens.
 
     A sentence that is longer than max_tokens is a run of its own.
     """
-    # the cost of the best runs for the first n sentences, and where the last of these runs begins
+    # Dynamic programming: the cost (number of runs, sum of squared lengths) of the best runs for the first n sentences,
+    # and the sentence where the last of these runs starts. The sum of squares is lowest for even lengths.
     costs: list[tuple[int, int]] = [(0, 0)]
     starts = [0]
     for end in range(1, len(sentences) + 1):
@@ -111,6 +118,7 @@ def _runs(sentences: list[str], lengths: list[int], *, max_sentences: int, max_t
         assert best is not None, "a run of one sentence is always possible"
         costs.append(best[0])
         starts.append(best[1])
+    # follow the starts back from the end
     bounds = [len(sentences)]
     while bounds[-1]:
         bounds.append(starts[bounds[-1]])
@@ -120,6 +128,7 @@ def _runs(sentences: list[str], lengths: list[int], *, max_sentences: int, max_t
 def _split(
     text: str, tokens: list[int], marks: list[re.Pattern[str]], *, encode: Encode, max_tokens: int
 ) -> Iterator[Segment]:
+    """Split a text at the first kind of marks, its parts at the next kind, and so on until they are short enough."""
     if len(tokens) <= max_tokens:
         yield Segment(tokens)
         return
@@ -134,13 +143,14 @@ def _split(
 
 
 def _pieces(text: str, mark: re.Pattern[str]) -> list[str]:
-    """The text, nothing lost, cut after each mark."""
+    """Parts of the text, each with the mark at its end; together they are the text."""
     cuts = [0, *(match.end() for match in mark.finditer(text)), len(text)]
     return [text[start:end] for start, end in pairwise(cuts) if start < end]
 
 
 def _packed(pieces: list[str], lengths: list[int], max_tokens: int) -> list[str]:
-    """Neighbours joined into texts of nearly equal length, none over max_tokens unless a piece alone is."""
+    """Join neighbours to texts of nearly equal length, none over max_tokens unless a piece alone is."""
+    # filling each text to the limit would leave a short rest: aim at the mean length
     share = sum(lengths) / -(-sum(lengths) // max_tokens)
     packed: list[str] = []
     room = 0
@@ -156,7 +166,10 @@ def _packed(pieces: list[str], lengths: list[int], max_tokens: int) -> list[str]
 
 
 def _cut(text: str, tokens: list[int], *, encode: Encode, max_tokens: int, whole: bool = True) -> Iterator[Segment]:
-    """Runs of nearly equally many characters, so that none is cut into its bytes; whole is the last one's."""
+    """Cut a text into runs of nearly equally many characters, never inside a character; whole is the last run's.
+
+    Only a single character that is longer than max_tokens, in byte tokens, is cut inside.
+    """
     if len(tokens) <= max_tokens:
         yield Segment(tokens, whole)
         return
@@ -164,19 +177,16 @@ def _cut(text: str, tokens: list[int], *, encode: Encode, max_tokens: int, whole
         starts = range(0, len(tokens), max_tokens)
         yield from (Segment(tokens[i : i + max_tokens], whole and i == starts[-1]) for i in starts)
         return
-    # a cut makes a word of its own, which SentencePiece begins with one more token
+    # the part after a cut is a word of its own, which SentencePiece begins with one more token
     count = min(max(-(-len(tokens) // (max_tokens - 1)), 2), len(text))
     bounds = [len(text) * i // count for i in range(count + 1)]
     pieces = [text[start:end] for start, end in pairwise(bounds)]
-    for place, (piece, ids) in enumerate(zip(pieces, encode(pieces), strict=True), start=1):
-        yield from _cut(piece, ids, encode=encode, max_tokens=max_tokens, whole=whole and place == count)
+    for number, (piece, ids) in enumerate(zip(pieces, encode(pieces), strict=True), start=1):
+        yield from _cut(piece, ids, encode=encode, max_tokens=max_tokens, whole=whole and number == count)
 
 
 def join_translations(texts: Sequence[str], segments: Sequence[Segment]) -> str:
-    """The line's translation from its segments', with a space between two of them.
-
-    There is none next to Chinese or Japanese, and none where a word was cut.
-    """
+    """Join the translations of a line's segments with spaces, but not next to Chinese or Japanese, or inside a word."""
     line, whole = "", True
     for text, segment in zip(texts, segments, strict=True):
         glued = not line or not text or not whole or _NO_SPACES.match(line[-1]) or _NO_SPACES.match(text[0])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
@@ -16,6 +16,9 @@ from translate.tags import Tagging
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
 from translate.unicode_form import TargetUnicode
+
+if TYPE_CHECKING:
+    from translate.distributed import World  # which imports PyTorch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,3 +213,28 @@ def _join_segments(
         target_tokens=sum(len(found[sentence][0].tokens) for sentence in sentences),
         segments=len(segments),
     )
+
+
+@dataclass(frozen=True)
+class ShardedTranslator:
+    """A translator on every process, each of which takes its share of the lines."""
+
+    translator: Translator
+    world: World
+
+    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
+        """All translations, in order, on every process; an error of one of them is raised on each."""
+        rank, size = self.world.rank, self.world.size
+        own: list[Translation] | UserError
+        try:
+            own = self.translator.translate(lines[rank::size], progress=progress)
+        except UserError as error:
+            own = error
+        shares = self.world.gather(own)
+        for share in shares:
+            if isinstance(share, UserError):
+                raise share
+        return [shares[number % size][number // size] for number in range(len(lines))]
+
+    def describe(self, splits: Splits) -> str:
+        return self.translator.describe(splits)

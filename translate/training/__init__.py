@@ -1,0 +1,19 @@
+"""What a training run is made of; translate/train.py shows the run itself, on one page.
+
+In the order of the page:
+
+config            TrainConfig and its parts; what the parts ask of each other
+run_folder        the folder of a run: paths, lock, errors in its log, models written in the background
+parallel          device, precision and layout of batches; a model on its device, compiled, shared by processes
+changes           which settings may change when a run continues, and what follows from that
+manifest          the parts of a run in its manifest and in its log
+optimizer         AdamW, Muon, learning-rate schedules, running average of weights
+state             TrainState, exactly what a checkpoint holds; states on disk
+validation        loss and scores on the validation set
+stopping          fraction of the run that is done, learning rate, bounds, signals, divergence
+step              one update: gradients of all batches, clipping, optimizer step
+tracking          Reporter: results of updates, means, log, TensorBoard
+final_evaluation  average of the last checkpoints, scores on the test set
+back_translation  two runs, with translations by the first as training pairs of the second
+trial             one run of a sweep: its row in the table of trials, pruning
+"""

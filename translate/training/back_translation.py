@@ -4,7 +4,7 @@
     synthetic/  its translations of the monolingual text, the most confident of which become training pairs
     .           the run itself, on the parallel text and those, tagged (Caswell, Chelba and Grangier 2019)
 
-Each stage that is over is not made again while nothing that it was made from has changed.
+A stage that is finished is not repeated while nothing that it was made from has changed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from translate.adaptation.files import fingerprint
 from translate.checkpoint import load_model
@@ -28,19 +29,18 @@ from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
 from translate.data.dataset import digest
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.translator import Splits, Translator
-from translate.device import capabilities, choose_device, training_precision, validation_precision
-from translate.distributed import World, join_world, leave_world
+from translate.decoding.translator import ShardedTranslator, Splits, Translator
+from translate.device import capabilities, choose_device
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.tags import Tagging, tagging_of
 from translate.text import WINDOW, count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig
-from translate.training.run import train
+from translate.training.parallel import training_precision, validation_precision
 from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.trial import Trial
-from translate.training.validation import ShardedTranslator
 
 KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "target.txt"
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
@@ -48,31 +48,30 @@ _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 _LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
 logger = logging.getLogger(__name__)
 
+Train = Callable[[TrainConfig, Trial | None], float | None]  # as translate.train.train
 
-def back_translate(config: TrainConfig, trial: Trial | None = None) -> float | None:
-    """All stages, or what is left of them; what train returns of the last one.
+
+def back_translate(config: TrainConfig, trial: Trial | None = None, *, train: Train) -> float | None:
+    """Do all stages, or those that are left; the result of the last run, None when a signal ended a stage.
 
     Raises UserError where a file or a setting is at fault.
     """
-    folder = Path(config.run.dir)
     _check(config)
     config.check()
-    run_folder = RunFolder(folder)
-    try:
+    directory = Path(config.run.dir)
+    with RunFolder(directory) as folder:
         if int(os.environ.get("RANK", "0")) == 0:
-            run_folder.claim()
-            _check_synthetic(folder / "synthetic")
-        if train(reverse_of(config, folder / "reverse")) is None:
+            folder.claim()  # for all stages, so that no other process comes between two of them
+            _check_synthetic(directory / "synthetic")
+        if train(reverse_of(config, directory / "reverse"), None) is None:
             return None
-        with errors_logged(folder / "reverse" / "train.log"):
-            translate_monolingual(config, folder / "reverse", folder / "synthetic")
-        return train(with_synthetic(config, folder / "synthetic"), trial)
-    finally:
-        run_folder.close()
+        with errors_logged(directory / "reverse" / "train.log"):
+            translate_monolingual(config, directory / "reverse", directory / "synthetic")
+        return train(with_synthetic(config, directory / "synthetic"), trial)
 
 
 def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
-    """The run in the other direction, on the same parallel text."""
+    """The configuration of a run in the other direction, on the same parallel text."""
     tokenizer = replace(
         config.tokenizer,
         source_vocab_size=config.tokenizer.target_vocab_size,
@@ -90,8 +89,8 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
 
 def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> None:
     """Write the synthetic pairs, source.txt and target.txt; continue where an earlier session was killed."""
-    settings, world = config.back_translation, join_world(choose_device(config.compute.device))
-    try:
+    settings, device = config.back_translation, choose_device(config.compute.device)
+    with join_world(device) as world:
         text = _hash(settings)
         key = digest([fingerprint(reverse / "best"), text, _search_content(settings.search)])
         if world.is_main:
@@ -100,17 +99,15 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
         lines, done = count_lines(settings.monolingual), _lines_done(folder)
         if done < lines:
             logger.info(f"translating {lines - done:,} of {lines:,} lines of {settings.monolingual}")
-            _translate_from(done, lines, config, reverse, folder, world)
+            _translate_from(done, lines, config, reverse, folder, device, world)
         if world.is_main:
             _require_unchanged(settings, text, folder)
             _choose(settings, folder)
         world.wait()
-    finally:
-        leave_world()
 
 
 def with_synthetic(config: TrainConfig, folder: Path) -> TrainConfig:
-    """The run itself, with the synthetic pairs beside the parallel text."""
+    """The configuration of the run itself, with the synthetic pairs beside the parallel text."""
     settings = config.back_translation
     synthetic = CorpusConfig(
         source=str(folder / SOURCE),
@@ -125,11 +122,8 @@ def _check(config: TrainConfig) -> None:
     settings = config.back_translation
     require_regular(settings.monolingual, option="back_translation.monolingual")
     count_lines(settings.monolingual)  # for its errors
-    settings.search.check()
-    if not 0 < settings.keep <= 1:
-        raise UserError(f"back_translation.keep ({settings.keep}) must be above 0 and at most 1")
     if not config.adapt.begins_anew:
-        raise UserError("back-translation trains two models from the beginning: adapt= has no place there")
+        raise UserError("back-translation trains two models from the beginning: leave adapt= out")
 
 
 def _reversed(data: DataConfig) -> DataConfig:
@@ -210,10 +204,11 @@ def _lines_done(folder: Path) -> int:
     return content.count(b"\n")
 
 
-def _translate_from(done: int, lines: int, config: TrainConfig, reverse: Path, folder: Path, world: World) -> None:
-    settings = config.back_translation
-    device = choose_device(config.compute.device)
-    can = capabilities(device)
+def _translate_from(
+    done: int, lines: int, config: TrainConfig, reverse: Path, folder: Path, device: torch.device, world: World
+) -> None:
+    """Append the translations of all lines but the first `done` to translations.tsv, a window at a time."""
+    settings, can = config.back_translation, capabilities(device)
     loaded = load_model(reverse, device=device)
     engine = NativeEngine(
         model=loaded.model,
@@ -260,8 +255,8 @@ def _choose(settings: BackTranslationConfig, folder: Path) -> None:
             "no line of back_translation.monolingual has a translation: the reverse model has not learned enough"
         )
     monolingual = read_lines(settings.monolingual)
-    write_lines(folder / SOURCE, [text for place, (_, text) in enumerate(found) if place in chosen])
-    write_lines(folder / TARGET, [line for place, line in enumerate(monolingual) if place in chosen])
+    write_lines(folder / SOURCE, [text for index, (_, text) in enumerate(found) if index in chosen])
+    write_lines(folder / TARGET, [line for index, line in enumerate(monolingual) if index in chosen])
     logger.info(f"{len(chosen):,} of {len(found):,} back-translations become training pairs")
 
 

@@ -9,16 +9,26 @@ Every key of TrainConfig has one of three rules, by its longest prefix in RULES:
 
 from __future__ import annotations
 
-import dataclasses
+import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from translate.checkpoint import read_weights
+from translate.distributed import World
 from translate.errors import UserError
-from translate.training.config import TrainConfig
+from translate.files import flatten, read_json, to_plain
+from translate.model_directory import MANIFEST, WEIGHTS
+from translate.training.config import TrainConfig, is_better
 from translate.training.optimizer import ScheduleConfig
+from translate.training.run_folder import ModelWriter, RunFolder
+from translate.training.state import StateFolder, TrainState
+from translate.training.stopping import fraction_done, learning_rate
+from translate.training.validation import Validator
+
+logger = logging.getLogger(__name__)
 
 _BUILT = "the model was built with it"
 _ORDER = "it decides the order of the training pairs"
@@ -141,10 +151,6 @@ class Changes:
         """True if the current epoch cannot be continued, because its batches would differ."""
         return any(key.startswith("batch.") for key in self.keys)
 
-    @property
-    def bounds(self) -> list[Change]:
-        return [change for change in self.changes if change.key in _BOUNDS]
-
 
 def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:
     """The manifest with changes at a step added; several changes of one key at one step become one."""
@@ -155,22 +161,37 @@ def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) ->
     return {**manifest, "changes": [entry for entry in entries.values() if entry["before"] != entry["now"]]}
 
 
+def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
+    """Lock the run's folder, and find what the configuration changes in the run that is there; on every process.
+
+    Nothing of the run is written yet. Raises UserError for a folder of another kind, one in use, and settings that must
+    not change.
+    """
+    changes = Changes(config.schedule, to_plain(config))
+    if world.is_main:
+        folder.open()
+        if folder.has_begun:
+            changes = find_changes(config, folder.read_config(), folder=folder.path)
+    found: Changes = world.from_main(changes)
+    return found
+
+
 def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path) -> Changes:
     """Compare a configuration with the one that a run has followed. Raises UserError for what must not change.
 
     before  content of the run's config.yaml. A key that it lacks is newer than the run: it counts as changed where it
             differs from its default.
     """
-    schedule, now = config.schedule, plain(config)
+    schedule, now = config.schedule, to_plain(config)
     schedule_before = before.get("schedule") or {}
     if "max_warmup_steps" not in schedule_before:
         # begun by an older version, which followed warmup_steps whatever the run's length; its file stays as it is
         if schedule.warmup_steps is None:
             schedule = replace(schedule, warmup_steps=schedule_before.get("warmup_steps"))
-        now["schedule"] = _plain(dataclasses.asdict(schedule))
+        now["schedule"] = to_plain(schedule)
         del now["schedule"]["max_warmup_steps"]
     old, new = _flat(before), _flat(now)
-    defaults = _flat(plain(_defaults_of(config)))
+    defaults = _flat(to_plain(_defaults_of(config)))
     changes = [
         Change(key, old.get(key, defaults.get(key)), value)
         for key, value in new.items()
@@ -191,31 +212,6 @@ def _refusal(changes: Sequence[Change], folder: Path) -> str:
     return f"run.dir={folder} belongs to a run with another configuration, which cannot change there:\n{lines}\n{way}"
 
 
-def plain(config: TrainConfig) -> dict[str, Any]:
-    """The configuration in YAML's basic types, enum members as their values."""
-    result: dict[str, Any] = _plain(dataclasses.asdict(config))
-    return result
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value.value if isinstance(value, Enum) else value
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted keys."""
-    if not isinstance(config, dict):
-        return {prefix: config}
-    return {
-        name: value
-        for key, inner in config.items()
-        for name, value in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
-
-
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys, with the names of the auxiliary losses as a value: one that comes or goes is a change."""
     return {**flatten(config), "auxiliary": sorted(config.get("auxiliary") or {})}
@@ -224,3 +220,81 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 def _defaults_of(config: TrainConfig) -> TrainConfig:
     auxiliary = {name: type(loss)() for name, loss in config.auxiliary.items()}
     return TrainConfig(model=type(config.model)(), adapt=type(config.adapt)(), auxiliary=auxiliary)
+
+
+def take_up_changes(
+    changes: Changes,
+    config: TrainConfig,
+    state: TrainState,
+    states: StateFolder,
+    validator: Validator,
+    models: ModelWriter,
+) -> None:
+    """Adapt a run to its new settings. They are written last: a run killed before does all of it again."""
+    folder, world = models.folder, states.world
+    before = copy.deepcopy(state.progress)
+    models.manifest = with_changes(models.manifest, changes, step=state.step)
+    for change in changes.changes:
+        logger.info(f"from step {state.step:,} on, {change}")
+    _announce_learning_rate(changes, config, state)
+    if changes.reordered:
+        state.begin_next_epoch()
+    if states.newest:
+        # the model in best/ may be of a later step than the state: the run went on after it was saved
+        best_step = int(world.from_main(_step_of(folder.best) if world.is_main else 0))
+        if changes.rescored or best_step != state.progress.best_step:
+            score_best_again(best_step, config, state, validator, models)
+    if state.progress != before:
+        states.write(state)
+    states.wait()
+    if world.is_main:
+        if changes.rescored:
+            folder.result_file.unlink(missing_ok=True)
+        folder.write(changes.config, models.manifest)
+    world.wait()
+
+
+def score_best_again(
+    step: int, config: TrainConfig, state: TrainState, validator: Validator, models: ModelWriter
+) -> None:
+    """Score the model in best/, of that step, with the current settings: later validations are compared with it.
+
+    step  0: there is no such model
+    """
+    state.record_best(None, None, step=0)
+    if not step:
+        return
+    directory = models.folder.best
+    averaged = read_json(directory / MANIFEST).get("averaged", [])
+    weights = read_weights(directory / WEIGHTS, state.model.module)
+    validation = validator.run(weights)
+    value = validation.metric(config.validation.metric)
+    if is_better(config.validation.metric, value, None, loss=validation.loss):
+        state.record_best(value, validation.loss, step=step)
+        models.save(directory, weights, step=step, averaged=averaged)  # its manifest names the search
+    logger.info(f"step {step:,}, the best so far, scored again with the current settings  valid {validation.summary()}")
+
+
+def _step_of(directory: Path) -> int:
+    """The step of a model; 0: there is none."""
+    manifest = directory / MANIFEST
+    return int(read_json(manifest)["step"]) if manifest.exists() else 0
+
+
+def _announce_learning_rate(changes: Changes, config: TrainConfig, state: TrainState) -> None:
+    """Log how the learning rate changes: it depends on the fraction of the run that is done, and so on the bounds."""
+    progress, last = state.progress, state.learning_rate
+    if last is None or not any(key.startswith(("optimizer.l", "schedule.", "run.max_")) for key in changes.keys):
+        return
+    if bounds := {
+        change.key.removeprefix("run."): change.before for change in changes.changes if change.key in _BOUNDS
+    }:
+        before = fraction_done(replace(config.run, **bounds), progress)
+        now = fraction_done(config.run, progress)
+        logger.info(
+            f"the schedule is {'stretched' if now < before else 'compressed'} to the new length of the run: {now:.0%} "
+            f"of it is over, {before:.0%} was by the bounds before"
+        )
+    logger.info(
+        f"learning rate: {last:.2g} at step {progress.step:,}, {learning_rate(config, progress):.2g} from here on"
+    )

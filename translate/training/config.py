@@ -132,6 +132,11 @@ class BackTranslationConfig:
     tag: str = "<bt>"
     weight: float = 1.0
 
+    def check(self) -> None:
+        self.search.check("back_translation.search")
+        if not 0 < self.keep <= 1:
+            raise UserError(f"back_translation.keep ({self.keep}) must be above 0 and at most 1")
+
 
 @dataclass(kw_only=True)
 class PruningConfig:

@@ -3,121 +3,138 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from translate.checkpoint import read_weights, set_weights
+from translate.checkpoint import Weights, load_weights, read_weights, set_weights
+from translate.data.prepare import Prepared
 from translate.decoding.config import EngineName
-from translate.errors import DivergedError, UserError
+from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import RESAMPLES, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
-from translate.training.averages import average_weights
-from translate.training.build import Run
-from translate.training.changes import flatten, plain
-from translate.training.config import LOSS, is_better
-from translate.training.state import saved_states
-from translate.training.validation import ShardedTranslator
+from translate.training.config import LOSS, TrainConfig, is_better
+from translate.training.run_folder import ModelWriter, RunFolder, saved_states
+from translate.training.state import StateFolder, TrainState
+from translate.training.tracking import Reporter
+from translate.training.validation import Validator
 
 logger = logging.getLogger(__name__)
-# what people compare runs by: TensorBoard's HParams tab shows the first few in order of name, and grows unreadable
-COMPARED = (
-    "model.architecture",
-    "model.attention",
-    "model.d_model",
-    "model.ffn_dim",
-    "model.num_heads",
-    "model.encoder_layers",
-    "model.decoder_layers",
-    "model.dropout",
-    "batch.tokens",
-    "loss.label_smoothing",
-    "optimizer.learning_rate",
-    "run.seed",
-    "schedule.warmup_steps",
-    "tokenizer.vocab_size",
-)
 
 
-def finish(run: Run) -> None:
-    """Scores of the best model, in the log, in evaluation/ and in TensorBoard."""
-    result_file, progress = run.folder.result, run.state.progress
-    if run.world.from_main(_finished(run, result_file)):
+def final_evaluation(
+    config: TrainConfig,
+    data: Prepared,
+    state: TrainState,
+    states: StateFolder,
+    validator: Validator,
+    models: ModelWriter,
+    reporter: Reporter,
+) -> None:
+    """Scores of the best model, in the log, in evaluation/, in result.json and in TensorBoard."""
+    folder, world, progress = models.folder, states.world, state.progress
+    if world.from_main(world.is_main and is_finished(folder.result_file, step=state.step)):
         logger.info("this run is over: raise its bounds (run.max_steps, …) to go on, or choose another run.dir")
-        logger.info(read_json(result_file)["summary"])
+        logger.info(read_json(folder.result_file)["summary"])
         return
-    average_checkpoints(run)
-    set_weights(run.trainee.model, read_weights(run.folder.best / WEIGHTS, run.trainee.model))
-    evaluation = _evaluate(run)
-    if run.world.is_main:
-        summary = report(run, evaluation)
+    average_checkpoints(config, state, states, validator, models, reporter)
+    set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
+    text = data.test or data.valid
+    evaluation = evaluate_corpus(
+        validator.sharded,
+        text,
+        metrics=validator.metrics,
+        tokenize=validator.tokenize,
+        bootstrap=RESAMPLES,
+        progress=reporter.progress("translating"),
+        decoding=describe_decoding(validator.translator, engine=EngineName.native, tag=text.tag),
+        notes=validator.notes,
+    )
+    if world.is_main:
+        summary = report(evaluation, config, state, folder, text.reference_paths, reporter)
         content = {
             "step": progress.step,
             "best_step": progress.best_step,
-            "validation": {"metric": run.config.validation.metric, "value": progress.best, "loss": progress.best_loss},
+            "validation": {"metric": config.validation.metric, "value": progress.best, "loss": progress.best_loss},
             "summary": summary,
         }
-        write_json(result_file, content)
-    run.world.wait()
+        write_json(folder.result_file, content)
+    world.wait()
 
 
-def average_checkpoints(run: Run) -> None:
+def is_finished(result_file: Path, *, step: int) -> bool:
+    """True if the stored results are of this step; those of older versions may lack the score of the average."""
+    if not result_file.exists():
+        return False
+    try:
+        content = read_json(result_file)
+    except UserError:  # a damaged file: score again
+        return False
+    return content.get("step") == step and "validation" in content
+
+
+def average_checkpoints(
+    config: TrainConfig,
+    state: TrainState,
+    states: StateFolder,
+    validator: Validator,
+    models: ModelWriter,
+    reporter: Reporter,
+) -> None:
     """The mean of the last checkpoints, as average/; it becomes the best model if it validates better."""
-    config, progress = run.config, run.state.progress
-    states = saved_states(run.folder.states)[-config.averaging.last :] if config.averaging.last else []
-    if len(states) < 2:
+    folder, progress = models.folder, state.progress
+    newest = saved_states(folder.states)[-config.averaging.last :] if config.averaging.last else []
+    if len(newest) < 2:
         return
-    weights = average_weights([state / WEIGHTS for state in states])
-    validation = run.validation_of(weights)
+    weights = average_weights([path / WEIGHTS for path in newest])
+    validation = validator.run(weights, progress=reporter.progress("validating"))
     value, loss = validation.metric(config.validation.metric), validation.loss
     better = is_better(config.validation.metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
     logger.info(
-        f"average of {len(states)} checkpoints  valid {validation.summary()}"
+        f"average of {len(newest)} checkpoints  valid {validation.summary()}"
         + ("  best so far" if better else f"  step {progress.best_step:,} stays the best")
     )
-    for directory in [run.folder.average] + ([run.folder.best] if better else []):
-        run.keep(weights, directory, averaged=[state.name for state in states])
-    run.wait_for_files()
+    for directory in [folder.average] + ([folder.best] if better else []):
+        models.save(directory, weights, step=state.step, averaged=[path.name for path in newest])
+    states.wait()
     if better:
         # saved after the model, so that the score in the state is always that of the model in best/
-        progress.best, progress.best_loss, progress.best_step = value, loss, progress.step
-        run.state.save(config.run.keep, run.writer)
-        run.wait_for_files()
+        state.record_best(value, loss, step=state.step)
+        states.write(state)
+        states.wait()
 
 
-def require_best(run: Run) -> None:
-    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
-    if run.state.progress.best is not None:
-        return
-    metric, rate = run.config.validation.metric, run.config.optimizer.learning_rate
-    from_scratch = f"the same command starts from scratch in run.dir={run.folder.path}, because no state was saved"
-    raise DivergedError(
-        f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
-        f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
-        + ("choose another run.dir" if run.state.saved else from_scratch)
-    )
+def average_weights(files: Sequence[Path]) -> Weights:
+    """The mean of several weight files (Polyak and Juditsky 1992), kept in memory one at a time."""
+    total: Weights = {}
+    for file in files:
+        for name, weight in load_weights(file).items():
+            total[name] = total[name] + weight.double() if name in total else weight.double()
+    return {name: (weight / len(files)).float() for name, weight in total.items()}
 
 
-def report(run: Run, evaluation: Evaluation) -> str:
+def report(
+    evaluation: Evaluation,
+    config: TrainConfig,
+    state: TrainState,
+    folder: RunFolder,
+    reference_paths: Sequence[str],
+    reporter: Reporter,
+) -> str:
     """Print and write the results; the summary that ends the log."""
-    paths = (run.data.test or run.data.valid).reference_paths
-    references = reference_files(paths, evaluation.references, run.folder.evaluation)
-    write_report(evaluation, run.folder.evaluation, examples=10, reference_paths=references)
-    text = terminal_text(evaluation)
-    logger.info(text)
-    assert run.tracker is not None
-    run.tracker.text("result", f"```\n{text}\n```", run.state.progress.step)
-    record_settings(run, {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()})
-    folder = run.folder
+    references = reference_files(reference_paths, evaluation.references, folder.evaluation)
+    write_report(evaluation, folder.evaluation, examples=10, reference_paths=references)
+    reporter.result(terminal_text(evaluation), state.step)
+    scores = {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()}
+    reporter.hparams(state, scores)
     logger.info(
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
         f"curves: tensorboard --logdir {folder.path.parent}"
     )
-    metric = next(iter(evaluation.scores)) if run.config.validation.metric == LOSS else run.config.validation.metric
+    metric = next(iter(evaluation.scores)) if config.validation.metric == LOSS else config.validation.metric
     again = command(
         [MetricName(metric)],
         evaluation.tokenize,
@@ -127,49 +144,3 @@ def report(run: Run, evaluation: Evaluation) -> str:
     summary = f"{evaluation.name} {evaluation.scores[MetricName(metric)]}" + (f"  ({again})" if again else "")
     logger.info(summary)
     return summary
-
-
-def record_settings(run: Run, scores: Mapping[str, float] | None = None) -> None:
-    """The run's row in TensorBoard's HParams tab; scores: of the test set."""
-    assert run.tracker is not None
-    results = dict(scores or {})
-    if run.state.progress.best is not None:
-        results[f"valid_{run.config.validation.metric}"] = run.state.progress.best
-    results["minutes"] = run.state.progress.seconds / 60
-    results["million_parameters"] = sum(p.numel() for p in run.trainee.model.parameters()) / 1e6
-    run.tracker.summary(_settings(run), results, run.state.progress.step)
-
-
-def _evaluate(run: Run) -> Evaluation:
-    """On the test set, or on the validation set where there is none."""
-    text = run.data.test or run.data.valid
-    return evaluate_corpus(
-        ShardedTranslator(run.validator.translator, run.world),
-        text,
-        metrics=run.validator.metrics,
-        tokenize=run.validator.tokenize,
-        bootstrap=RESAMPLES,
-        progress=lambda share: run.line.busy("translating", share),
-        decoding=describe_decoding(run.validator.translator, engine=EngineName.native, tag=text.tag),
-        notes=run.validator.notes,
-    )
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
-    values = flatten(plain(run.config))
-    if run.trial is not None:
-        return {option: values.get(option, text) for option, text in run.trial.varied.items()}
-    chosen = {"auxiliary": " ".join(run.config.auxiliary) or "none", "adapt": run.config.adapt.method}
-    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | chosen
-
-
-def _finished(run: Run, result_file: Path) -> bool:
-    """True if the stored results are of this step; those of older versions may lack the score of the average."""
-    if not (run.world.is_main and result_file.exists()):
-        return False
-    try:
-        content = read_json(result_file)
-    except UserError:  # a damaged file: score again
-        return False
-    return content.get("step") == run.state.progress.step and "validation" in content

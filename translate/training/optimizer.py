@@ -1,4 +1,7 @@
-"""AdamW in one fused kernel (Loshchilov and Hutter 2019), alone or beside Muon (Jordan et al. 2024)."""
+"""Optimizers, learning-rate schedules, and the running average of weights.
+
+AdamW in one fused kernel (Loshchilov and Hutter 2019), alone or beside Muon (Jordan et al. 2024).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
+from translate.checkpoint import Weights
 from translate.errors import UserError, require_above, require_at_least, require_share
 from translate.models.seq2seq import Seq2Seq
 
@@ -68,7 +73,7 @@ def make_optimizer(model: Seq2Seq, config: OptimizerConfig) -> torch.optim.Optim
     return MuonAndAdamW(muon, _adamw(others, config))
 
 
-def _adamw(parameters: list[torch.nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:
+def _adamw(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:
     groups = [
         {"params": [x for x in parameters if x.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [x for x in parameters if x.dim() < 2], "weight_decay": 0.0},
@@ -77,7 +82,7 @@ def _adamw(parameters: list[torch.nn.Parameter], config: OptimizerConfig) -> tor
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(beta1, beta2), eps=config.epsilon, fused=True)
 
 
-def _hidden_matrices(model: Seq2Seq) -> Iterator[torch.nn.Parameter]:
+def _hidden_matrices(model: Seq2Seq) -> Iterator[nn.Parameter]:
     """What maps hidden states to hidden states: rows of embeddings and of the output stand for tokens instead."""
     edges = (model.source_embedding, model.target_embedding, model.projection)
     tokens = {id(parameter) for module in edges for parameter in module.parameters()}
@@ -188,3 +193,29 @@ def learning_rate_factor(config: ScheduleConfig, *, step: int, progress: float) 
     factor = SCHEDULES[config.name](config, step, progress)
     warmup = warmup_length(config, step=step, progress=progress)
     return factor * min(1.0, step / warmup) if warmup else factor
+
+
+class RunningAverage:
+    """Exponential moving average of a model's trained weights (Polyak and Juditsky 1992).
+
+    Starts as a plain mean, so that the initial weights are soon forgotten: the rate of update n is
+    max(1 - decay, 9 / (n + 9)).
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        # AveragedModel copies all that it is given: not the frozen weights of an adapted model
+        self._trained = nn.ParameterList(named.values())
+        self._averaged = AveragedModel(self._trained, multi_avg_fn=self._blend)
+        self.weights: Weights = dict(zip(named, (p.detach() for p in self._averaged.parameters()), strict=True))
+        self._decay, self._step = decay, 0
+
+    def update(self, step: int) -> None:
+        """Take in the weights that update number `step`, from 1, has made."""
+        self._step = step
+        self._averaged.n_averaged.fill_(step)  # of a continued run as well; at 0 it would copy the weights
+        self._averaged.update_parameters(self._trained)
+
+    def _blend(self, averages: Any, currents: Any, _: Any) -> None:
+        # the number of updates is a tensor on the device, which the CPU would have to wait for
+        torch._foreach_lerp_(averages, currents, max(1 - self._decay, 9 / (self._step + 9)))

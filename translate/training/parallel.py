@@ -1,30 +1,42 @@
-"""Parallelism and precision, applied to a model from outside: it never asks where or in what type it runs."""
+"""Device, precision and parallelism of training, applied to a model from outside: it never asks where it runs.
+
+The decisions are pure functions of what a device can do, so that tests cover GPUs that the machine lacks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from translate.device import (
+    AMPERE,
+    Capabilities,
     Device,
     Precision,
     capabilities,
-    check_training_precision,
     choose_device,
-    training_precision,
+    decoding_precision,
+    fastest_training_precision,
+    unused_gpu,
     use_tf32,
 )
 from translate.distributed import World
-from translate.errors import require_at_least
+from translate.errors import UserError, require_at_least
 from translate.models.seq2seq import Output, Seq2Seq
-from translate.training.loss_scale import LossScale
 
-AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+if TYPE_CHECKING:
+    from translate.training.config import TrainConfig
+
+_AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+_WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
+FIRST_SCALE, LARGEST_SCALE = 2.0**16, 2.0**24
+GROWTH_INTERVAL = 2000  # finite updates in a row after which the loss scale is doubled
 
 
 @dataclass(kw_only=True)
@@ -47,44 +59,206 @@ class ComputeConfig:
         require_at_least("compute.threads", self.threads, 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingDecision:
+    """Device, precision and layout of batches of a training run, made once at its start and logged.
+
+    decoding_precision  precision that validation and test sets are decoded in
+    padded_because      why batches are padded; "" where they are packed
+    warnings            settings and faults of the machine that make the run slow
+    """
+
+    device: torch.device
+    capabilities: Capabilities
+    precision: Precision
+    decoding_precision: Precision
+    padded_because: str
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def packed(self) -> bool:
+        return not self.padded_because
+
+    def line(self) -> str:
+        """The decision as a line for the log."""
+        facts = f" ({self.capabilities})" if str(self.capabilities) else ""
+        scaled = " with loss scaling" if self.precision is Precision.fp16 else ""
+        batches = "packed batches" if self.packed else "padded batches"
+        if self.padded_because and self.capabilities.on_gpu:
+            batches += f" ({self.padded_because})"
+        decoding = self.decoding_precision.value
+        if self.decoding_precision is Precision.fp16 and not self.capabilities.on_gpu:
+            decoding += " weights"
+        return (
+            f"device: {self.device}{facts}; training in {self.precision.value}{scaled}, {batches}; "
+            f"validation decodes in {decoding}"
+        )
+
+
+def decide_run(config: TrainConfig) -> TrainingDecision:
+    """Device, precision and layout of batches of a configured run. Raises UserError for what the device cannot do."""
+    device = choose_device(config.compute.device)
+    padded_because = ""
+    if not config.model.reads_packed:
+        padded_because = "this model reads padded sentences only"
+    elif config.auxiliary:
+        padded_because = "auxiliary losses look at padded attention weights"
+    elif config.adapt.adds_weights:
+        padded_because = "prefixes have their own keys for every sentence"
+    return decide_training(
+        device,
+        capabilities(device),
+        precision=config.compute.precision,
+        head_width=config.model.head_width,
+        padded_because=padded_because,
+        warnings=[warning] if (warning := unused_gpu(config.compute.device)) else [],
+    )
+
+
+def decide_training(
+    device: torch.device,
+    can: Capabilities,
+    *,
+    precision: Precision,
+    head_width: int,
+    padded_because: str = "",
+    warnings: Sequence[str] = (),
+) -> TrainingDecision:
+    """Choose precision and layout of batches for a training run. Raises UserError for what the device cannot do.
+
+    head_width      of the model's self-attention; 0 where it has none
+    padded_because  what in the configuration needs padded batches; "" if nothing does
+    warnings        to be part of the decision
+    """
+    chosen = training_precision(precision, can)
+    slow = []
+    if chosen is Precision.bf16 and not can.bf16_matmul:
+        best = fastest_training_precision(can)
+        slow = [f"compute.precision=bf16 is emulated on this device and slow: compute.precision=auto would be {best}"]
+    return TrainingDecision(
+        device=device,
+        capabilities=can,
+        precision=chosen,
+        decoding_precision=validation_precision(chosen, can),
+        padded_because=padded_because or _obstacle_to_packing(can, chosen, head_width),
+        warnings=[*warnings, *slow],
+    )
+
+
+def check_training_precision(precision: Precision) -> None:
+    """Raise UserError for a precision that no device trains in."""
+    if precision is Precision.int8:
+        raise UserError("compute.precision=int8 is for decoding: train in bf16, fp16 or fp32")
+
+
+def training_precision(precision: Precision, can: Capabilities) -> Precision:
+    """Precision of the matrix products of training; weights and sums stay in fp32.
+
+    Raises UserError for a precision that the device does not train in.
+    """
+    check_training_precision(precision)
+    if precision is Precision.fp16 and not can.on_gpu:
+        raise UserError("compute.precision=fp16: training in fp16 needs a GPU; on a CPU use bf16 or fp32")
+    return fastest_training_precision(can) if precision is Precision.auto else precision
+
+
+def validation_precision(training: Precision, can: Capabilities) -> Precision:
+    """Precision in which a run decodes its validation and test sets: on a GPU that of training, on a CPU the fastest.
+
+    The fastest on a CPU, fp16 weights, rounds nothing but the weights, to 11 bits.
+    """
+    return training if can.on_gpu else decoding_precision(Precision.auto, can)
+
+
+def _obstacle_to_packing(can: Capabilities, precision: Precision, head_width: int) -> str:
+    """The reason against variable-length flash attention; "" if it can be used."""
+    if not can.on_gpu:
+        return "the packed attention kernel is for GPUs"
+    if not can.flash_attention:
+        older = can.compute_capability is not None and can.compute_capability < AMPERE
+        where = "GPUs of compute capability 8.0 and above" if older else "other builds of PyTorch"
+        return f"the packed attention kernel is for {where}"
+    if precision is Precision.fp32:
+        return "the packed attention kernel is for bf16 and fp16"
+    widest = 256 if can.compute_capability in _WIDE_HEADS else 192
+    if head_width % 8 or not 0 < head_width <= widest:
+        return f"the packed attention kernel needs heads of a width of 8, 16, … {widest}, not {head_width}"
+    return ""
+
+
 @dataclass(frozen=True, eq=False)
-class Trainee:
+class ParallelModel:
     """A model on its device, as it is saved and as it is trained.
 
-    model       the plain model
-    module      the same weights, compiled or wrapped for several processes
+    module      the plain model
+    forward     a forward pass with the same weights, compiled or synchronised between processes
     loss_scale  for training in fp16, else None
     """
 
-    model: Seq2Seq
-    module: Callable[..., Output]
+    module: Seq2Seq
+    forward: Callable[..., Output]
     device: torch.device
     precision: Precision
     loss_scale: LossScale | None = None
 
-    def computing(self) -> AbstractContextManager[object]:
-        """Inside, matrix products are made in the run's precision."""
-        dtype = AUTOCAST.get(self.precision)
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context in which matrix products are computed in the run's precision."""
+        dtype = _AUTOCAST.get(self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
-    def accumulating(self, *, last: bool) -> AbstractContextManager[object]:
-        """Gradients travel between processes only for the last batch of an update."""
-        if isinstance(self.module, DistributedDataParallel) and not last:
-            return self.module.no_sync()
+    def gradient_sync(self, *, enabled: bool) -> AbstractContextManager[object]:
+        """Context in which backward passes average gradients over processes, or leave that to a later one."""
+        if isinstance(self.forward, DistributedDataParallel) and not enabled:
+            return self.forward.no_sync()
         return nullcontext()
 
 
-def prepare_trainee(model: Seq2Seq, config: ComputeConfig, world: World) -> Trainee:
-    """Put a model where it is to be trained."""
-    device = choose_device(config.device)
-    precision = training_precision(config.precision, capabilities(device))
+def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, compiled: bool = False) -> ParallelModel:
+    """Move a model to its device, compile it if wanted, and let several processes train it together."""
+    device, precision = decision.device, decision.precision
     if device.type == "cuda":
         use_tf32()
     model = model.to(device)
-    if config.compile:
+    if compiled:
         model.compile()
-    module: nn.Module = model
+    forward: nn.Module = model
     if world.size > 1:
-        module = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+        forward = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
-    return Trainee(model, module, device, precision, loss_scale)
+    return ParallelModel(model, forward, device, precision, loss_scale)
+
+
+class LossScale:
+    """Factor of the loss, and so of every gradient until it is unscaled: as large as fp16 allows.
+
+    The smallest number of fp16 is 6e-8, and many gradients are smaller (Micikevicius et al. 2018, section 3.2). The
+    factor is halved after an update whose gradient is not finite, and doubled after many finite ones. It is equal on
+    all processes, since their gradients are; nothing here waits for a GPU.
+
+    factor  (), fp32
+    finite  (), int32: finite updates since the factor changed
+    """
+
+    def __init__(self, device: torch.device):
+        self.factor = torch.full((), FIRST_SCALE, device=device)
+        self.finite = torch.zeros((), dtype=torch.int32, device=device)
+
+    def unscale(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Divide the gradients by the factor; infinities and NaN stay."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(gradients, self.factor.reciprocal())
+
+    def update(self, found_inf: Tensor) -> None:
+        """Adapt the factor after an update; found_inf (), fp32: 1 if its gradient was not finite."""
+        overflowed, finite = found_inf > 0, self.finite + 1
+        grows = ~overflowed & (finite >= GROWTH_INTERVAL)
+        change = torch.where(overflowed, 0.5, torch.where(grows, 2.0, 1.0))
+        self.factor = (self.factor * change).clamp(max=LARGEST_SCALE)
+        self.finite = torch.where(overflowed | grows, 0, finite)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"factor": float(self.factor), "finite": int(self.finite)}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.factor.fill_(state["factor"])
+        self.finite.fill_(int(state["finite"]))

@@ -1,38 +1,36 @@
-"""A run's folder: paths, ownership and lock, and whether a configuration may continue the run in it."""
+"""A run's folder: paths, ownership and lock; models written in the background; errors in its log."""
 
 from __future__ import annotations
 
+import logging
 import os
-import platform
-import subprocess
+import re
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
-import sacrebleu
-import sentencepiece
-import torch
 import yaml
 
-import translate
+from translate.adaptation.files import save_adapter
+from translate.checkpoint import Weights, copy_of, save_model
 from translate.console import TIME_FORMAT
+from translate.distributed import World
 from translate.errors import UserError
-from translate.files import ProcessLock, read_json, write_json, write_text
+from translate.files import BackgroundWriter, ProcessLock, read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
-from translate.training.changes import Changes, find_changes, plain
 from translate.training.config import TrainConfig
-from translate.training.state import STATE_FILES, STATE_NAME, saved_states
 
-# entries of the manifest that follow settings which may change in a run
-_FOLLOWING = ("source_language", "target_language")
+logger = logging.getLogger(__name__)
+AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
+STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
+STATE_NAME = re.compile(r"step-[0-9]{8}")
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
@@ -40,65 +38,31 @@ _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 
 
-@dataclass(eq=False)
 class RunFolder:
-    path: Path
-    _lock: ProcessLock | None = field(default=None, init=False, repr=False)
+    """Paths in the folder of one run; its lock; and the thread that writes into it while the run continues.
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
+    A context, on exit of which nothing is written any more and other processes may open the folder.
+    """
 
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "train.log"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def states(self) -> Path:
-        return self.path / "state"
-
-    @property
-    def best(self) -> Path:
-        return self.path / "best"
-
-    @property
-    def last(self) -> Path:
-        return self.path / "last"
-
-    @property
-    def average(self) -> Path:
-        return self.path / "average"
-
-    @property
-    def held_out(self) -> Path:
-        return self.path / "held_out"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config_file, self.manifest_file = self.path / "config.yaml", self.path / "manifest.json"
+        self.log_file, self.result_file = self.path / "train.log", self.path / "result.json"
+        self.best, self.last, self.average = self.path / "best", self.path / "last", self.path / "average"
+        self.states, self.tensorboard = self.path / "state", self.path / "tensorboard"
+        self.held_out, self.evaluation = self.path / "held_out", self.path / "evaluation"
+        self.writer = BackgroundWriter()
+        self._lock: ProcessLock | None = None
 
     @property
     def has_begun(self) -> bool:
         """True if there is a run to continue: one that ended before its first state was saved starts from scratch."""
-        return self.config.exists() and (bool(saved_states(self.states)) or self.result.exists())
+        return self.config_file.exists() and (bool(saved_states(self.states)) or self.result_file.exists())
 
-    def open(self, config: TrainConfig) -> Changes:
-        """Make the folder, or find what the configuration changes in the run that is there.
+    def open(self) -> None:
+        """Make and lock the folder, and restore what a killed process was replacing; nothing of the run is written.
 
-        No other process may open it until close(). Nothing of the run is written yet. Raises UserError for a folder of
-        another kind, one in use, and settings that must not change.
+        Raises UserError for a folder of another kind and for one in use.
         """
         self.claim()
         for directory in (self.best, self.last, self.average):
@@ -106,9 +70,6 @@ class RunFolder:
         for directory in interrupted(self.states):
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
-        if not self.has_begun:
-            return Changes(config.schedule, plain(config))
-        return find_changes(config, self._read_config(), folder=self.path)
 
     def claim(self) -> None:
         """Make the folder and lock it. Raises UserError for a folder of another kind, or one that a process uses."""
@@ -130,7 +91,8 @@ class RunFolder:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
     def close(self) -> None:
-        """Let other processes open the folder."""
+        """Wait for what is being written, and let other processes open the folder."""
+        self.writer.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -138,36 +100,43 @@ class RunFolder:
     def _check_kind(self) -> None:
         """Raise UserError unless the folder is empty, a run's, or left by a start that failed."""
         names = {path.name for path in self.path.iterdir()}
-        if self.manifest.exists() and not self.config.exists():
+        if self.manifest_file.exists() and not self.config_file.exists():
             if names & {MODEL, WEIGHTS}:
                 raise UserError(
                     f"run.dir={self.path} is a model directory, not a run's folder: choose another run.dir; "
                     f"adapt=full adapt.model={self.path} goes on from this model"
                 )
-            if self.result.exists() or saved_states(self.states):
+            if self.result_file.exists() or saved_states(self.states):
                 raise UserError(
-                    f"run.dir={self.path}: {self.config.name} is missing, which says what this run is; "
+                    f"run.dir={self.path}: {self.config_file.name} is missing, which says what this run is; "
                     "bring it back, or choose another run.dir"
                 )
-        is_of_earlier_version = {self.config.name, self.manifest.name} <= names
+        is_of_earlier_version = {self.config_file.name, self.manifest_file.name} <= names
         is_run = is_marked(self.path, RUN_KIND) or is_of_earlier_version
-        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config.name}
+        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config_file.name}
         if not is_run and names - started:
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
                 f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
             )
-        if self.config.exists() and not is_marked(self.path, RUN_KIND):
-            self._read_config()  # somebody else's may have this name
+        if self.config_file.exists() and not is_marked(self.path, RUN_KIND):
+            self.read_config()  # somebody else's may have this name
 
-    def _read_config(self) -> dict[str, Any]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration that the run has followed. Raises UserError for a damaged one."""
         try:
-            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            content = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
             content = None
         if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
             raise UserError(
-                f"{self.config} is damaged or not a run's configuration; bring it back, or choose another run.dir"
+                f"{self.config_file} is damaged or not a run's configuration; bring it back, or choose another run.dir"
             )
         return content
 
@@ -176,9 +145,9 @@ class RunFolder:
 
         Raises UserError for a tokenizer that is not the one that the run began with.
         """
-        if not (self.has_begun and self.manifest.exists() and self._tokenizer_files()):
+        if not (self.has_begun and self.manifest_file.exists() and self.tokenizer_files()):
             return None
-        manifest = read_json(self.manifest)
+        manifest = read_json(self.manifest_file)
         tokenizer = Tokenizer.load(self.path, text_form=text_form_of(manifest))
         if tokenizer.hash != manifest.get("tokenizer"):
             raise UserError(
@@ -187,85 +156,59 @@ class RunFolder:
             )
         return tokenizer
 
-    def describe(self, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
-        """Write configuration, manifest and tokenizer, or check them against the stored ones; the manifest in force.
-
-        Raises UserError where data, tokenizer or base model are not those that the run began with.
-        """
-        if self.has_begun and self.manifest.exists():
-            before = read_json(self.manifest)
-            for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
-                if before.get(key) != manifest.get(key):
-                    raise UserError(self._mismatch(key, what, before, manifest))
-            if not self._tokenizer_files():
-                tokenizer.save(self.path)
-            following = list(_FOLLOWING)
-            if before.get("target_language") != manifest.get("target_language"):
-                following.append("bleu_tokenizer")
-            return {**before, **{key: manifest[key] for key in following if key in manifest}}
-        for path in self._tokenizer_files():  # of a start that saved nothing
-            path.unlink()
-        tokenizer.save(self.path)
-        self.write(config, manifest)
-        return manifest
-
     def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Write the manifest, then the configuration: until that is new, the next session finds the same changes."""
-        write_json(self.manifest, manifest)
-        write_text(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_json(self.manifest_file, manifest)
+        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
-    def _tokenizer_files(self) -> list[Path]:
+    def tokenizer_files(self) -> list[Path]:
         return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
 
-    def _mismatch(self, key: str, what: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-        hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
-        older = "text_form" not in before or before.get("translate") != now["translate"]
-        if older and key != "base":
-            return (
-                f"run.dir={self.path} was made by an older version of this program ({before.get('translate')}, commit "
-                f"{before.get('commit') or 'unknown'}), and this one does not get the same {what} ({hashes}): continue "
-                "it with that version, or choose another run.dir; if the files have changed, bring the old ones back"
-            )
-        return (
-            f"run.dir={self.path} belongs to a run on other {what} ({hashes}): choose another run.dir, or bring the "
-            "old files back"
-        )
+
+def saved_states(directory: Path) -> list[Path]:
+    """The complete states in a run's state folder, oldest first; folders with any other name are not the program's."""
+    if not directory.is_dir():
+        return []
+    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
+    needed = (WEIGHTS, TRAINING, PROGRESS)
+    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
 
 
-def provenance() -> dict[str, Any]:
-    """Versions and hardware that a result depends on."""
-    return {
-        "translate": translate.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "sentencepiece": sentencepiece.__version__,
-        "sacrebleu": sacrebleu.__version__,
-        "numpy": np.__version__,
-        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
-        "threads": torch.get_num_threads(),
-    }
+class ModelWriter:
+    """Writes models of a run in the background, by the main process.
 
+    manifest  of the run; scoring: settings of its scores; a model's manifest holds both
+    """
 
-def _commit() -> str:
-    """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
-    root = Path(translate.__file__).parent.parent
-    if not (root / ".git").exists():  # an installed package; git would find the repository of somebody's environment
-        return ""
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: TrainConfig,
+        tokenizer: Tokenizer,
+        world: World,
+        *,
+        manifest: dict[str, Any],
+        scoring: dict[str, Any],
+    ):
+        self.folder, self.manifest = folder, manifest
+        self._config, self._tokenizer, self._world, self._scoring = config, tokenizer, world, scoring
 
+    def save(self, directory: Path, weights: Weights, *, step: int, averaged: Sequence[str] = ()) -> None:
+        """Have weights of a step written as a model directory.
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        return f"{names[0]}, {len(names)} cores"
-    except (OSError, IndexError):
-        return platform.processor()
+        averaged  names of the states that the weights are the mean of
+        """
+        if self._world.is_main:
+            origin = {"averaged": list(averaged)} if averaged else {}
+            manifest = {**self.manifest, "step": step, **self._scoring, **origin}
+            self.folder.writer.write(partial(self._write, directory, copy_of(weights), manifest))
+
+    def _write(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
+        config = self._config
+        if config.adapt.adds_weights:
+            save_adapter(directory, weights=weights, config=config.adapt, manifest=manifest)
+        else:
+            save_model(directory, weights=weights, config=config.model, tokenizer=self._tokenizer, manifest=manifest)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The state with which a run resumes exactly: weights, optimiser, averages, random states, position in the data.
+"""Everything with which a run resumes exactly, in memory and on disk: weights, optimizer, average, progress.
 
 state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt and
 progress.json. A folder appears under its name only when it is complete and on disk.
@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import logging
 import math
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,37 +19,37 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import Weights, copy_of, load_weights, set_weights, weights_of, write_weights
-from translate.data.loader import DataPosition
+from translate.data.loader import DataPosition, Update
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import read_json, write_json
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
-from translate.training.averages import RunningAverage
-from translate.training.parallel import Trainee
-from translate.training.writer import Writer
+from translate.training.config import is_better
+from translate.training.optimizer import RunningAverage
+from translate.training.parallel import ParallelModel
+from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, RunFolder, saved_states
+from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
-
-AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
-STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
-STATE_NAME = re.compile(r"step-[0-9]{8}")
 
 
 @dataclass
 class RunProgress:
     """Progress of a run.
 
-    seconds  of training in all sessions
+    position      in the data, of the next update
+    epochs        number of epochs that are done, with their fraction
+    seconds       of training in all sessions
     last_success  step of the last update that was not skipped; loss: its mean per target token, in nats
-    best     the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of the
-             same model
-    stale    validations since then
-    validated  the step of the last validation
+    best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
+                  the same model
+    stale         number of validations since then
+    validated     step of the last validation
     """
 
     step: int = 0
-    place: DataPosition = field(default_factory=DataPosition)
+    position: DataPosition = field(default_factory=DataPosition)
     epochs: float = 0.0
     seconds: float = 0.0
     target_tokens: int = 0
@@ -66,10 +65,10 @@ class RunProgress:
 
 
 @dataclass(frozen=True)
-class _Snapshot:
+class Snapshot:
     """A copy of a run's state after one update, on the CPU.
 
-    training  states of the optimiser, of the random generators of all processes and, in fp16, of the loss scale
+    training  states of the optimizer, of the random generators of all processes and, in fp16, of the loss scale
     """
 
     weights: Weights
@@ -78,33 +77,135 @@ class _Snapshot:
     progress: RunProgress
 
 
-class RunState:
-    """The changing parts of a run, saved and restored together.
+class TrainState:
+    """Exactly what a checkpoint holds. Progress is written by the methods here, its clock by stopping.stop_reason.
 
-    saved          step of the newest saved state; 0: there is none
+    counted        step of the last update whose result is known
     learning_rate  of the last update before the restored state; None: nothing was restored
     """
 
-    def __init__(
-        self,
-        trainee: Trainee,
-        optimizer: torch.optim.Optimizer,
-        average: RunningAverage | None,
-        directory: Path,
-        world: World,
-    ):
-        self.trainee, self.optimizer, self.average = trainee, optimizer, average
-        self.directory, self.world = directory, world
+    def __init__(self, model: ParallelModel, optimizer: torch.optim.Optimizer, *, ema_decay: float = 0.0):
+        self.model, self.optimizer = model, optimizer
+        self.average = RunningAverage(model.module, ema_decay) if ema_decay else None
         self.progress = RunProgress()
-        self.saved = 0
+        self.counted = 0
         self.learning_rate: float | None = None
 
-    def restore(self) -> bool:
-        """Restore the newest state that can be read and whose weights are finite; whether there is one.
+    @property
+    def step(self) -> int:
+        return self.progress.step
+
+    @property
+    def weights(self) -> Weights:
+        """The weights that are validated and saved as a model: the running average if there is one."""
+        return self.average.weights if self.average is not None else weights_of(self.model.module)
+
+    def advance(self, update: Update, *, target_tokens: int) -> None:
+        """Count an update that has been started, and take its weights into the average."""
+        self.progress.step += 1
+        self.progress.position, self.progress.epochs = update.after, update.epochs
+        self.progress.target_tokens += target_tokens
+        if self.average is not None:
+            self.average.update(self.step)
+
+    def count_result(self, result: StepResult) -> None:
+        """Count whether an update took place; those that fp16's loss scale made overflow are no divergence."""
+        progress, self.counted = self.progress, result.step
+        if result.skipped:
+            progress.skipped += 1
+            progress.skipped_in_a_row += result.diverged
+        else:
+            progress.skipped_in_a_row, progress.last_success, progress.loss = 0, result.step, result.loss
+
+    def record_validation(self, metric: str, value: float, loss: float) -> bool:
+        """Note a validation of the current weights; True if they are the best so far."""
+        progress = self.progress
+        progress.validated = self.step
+        better = is_better(metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
+        progress.stale = 0 if better else progress.stale + 1
+        if better:
+            self.record_best(value, loss, step=self.step)
+        return better
+
+    def record_best(self, value: float | None, loss: float | None, *, step: int) -> None:
+        """Note the score of the model in best/; None: there is none."""
+        self.progress.best, self.progress.best_loss, self.progress.best_step = value, loss, step
+
+    def begin_next_epoch(self) -> None:
+        """Leave the rest of an epoch whose batches have changed."""
+        position = self.progress.position
+        if position.updates:
+            self.progress.position = DataPosition(position.epoch + 1, phase=position.phase)
+            logger.info(f"batches have changed: epoch {position.epoch + 1} begins")
+
+    @property
+    def is_sound(self) -> bool:
+        """True if training can go on from here: the last update was not skipped, and all numbers are finite."""
+        if self.progress.last_success < self.step:
+            return False
+        average = self.average.weights if self.average is not None else {}
+        return all(map(is_finite, (weights_of(self.model.module), average, self.optimizer.state_dict())))
+
+    def snapshot(self, random: list[dict[str, Any]]) -> Snapshot:
+        """A copy on the CPU; random: states of the random generators of all processes."""
+        scale = self.model.loss_scale
+        return Snapshot(
+            copy_of(weights_of(self.model.module)),
+            copy_of(self.average.weights) if self.average is not None else None,
+            {
+                "optimizer": copy_of(self.optimizer.state_dict()),
+                "random": random,
+                **({"loss_scale": scale.state_dict()} if scale is not None else {}),
+            },
+            copy.deepcopy(self.progress),
+        )
+
+    def restore(self, saved: Snapshot, *, rank: int) -> None:
+        """Continue from a snapshot, with the optimizer's settings as they are now."""
+        set_weights(self.model.module, saved.weights)
+        if self.average is not None:
+            averages = saved.weights if saved.average is None else saved.average
+            for name, weight in self.average.weights.items():
+                weight.copy_(averages[name])
+        settings = [
+            {key: value for key, value in group.items() if key not in ("params", "lr")}  # the schedule sets the rate
+            for group in self.optimizer.param_groups
+        ]
+        self.optimizer.load_state_dict(saved.training["optimizer"])
+        self.learning_rate = self.optimizer.param_groups[0]["lr"]
+        for group, now in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(now)
+        if self.model.loss_scale is not None and "loss_scale" in saved.training:
+            self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
+        # with another number of processes the run continues, though no longer bit for bit
+        random = saved.training["random"]
+        own = random[rank % len(random)]
+        torch.set_rng_state(own["cpu"])
+        if self.model.device.type == "cuda" and own["cuda"] is not None:
+            torch.cuda.set_rng_state(own["cuda"], self.model.device)
+        self.progress = saved.progress
+
+
+class StateFolder:
+    """The saved states of a run, of which the newest `keep` stay.
+
+    vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
+    newest      step of the newest one; 0: there is none
+    overdue     a state could not be saved because its numbers were not finite: the next sound one is
+    """
+
+    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
+        self.path, self.writer, self.world = folder.states, folder.writer, world
+        self.keep, self.vocab_size = keep, vocab_size
+        self.newest = 0
+        self.overdue = False
+
+    def restore_newest(self, state: TrainState) -> None:
+        """Restore the newest state that can be read and whose weights are finite, if there is one.
 
         Raises UserError where there are states and none can be read.
         """
-        folders, damaged = saved_states(self.directory), []
+        folders, damaged = saved_states(self.path), []
         for folder in reversed(folders):
             try:
                 saved = _read(folder)
@@ -116,96 +217,61 @@ class RunState:
                 damaged.append(folder)
                 continue
             if is_finite(saved.weights):
-                self._restore(saved)
-                return True
+                state.restore(saved, rank=self.world.rank)
+                self.newest = state.step
+                return
             logger.warning(f"{folder} is left out: its weights are not finite, training had diverged when it was saved")
         if damaged and damaged == folders[::-1]:
-            raise UserError(
-                f"{self.directory}: no state of the run can be read; bring one back, or choose another run.dir"
-            )
-        return False
+            raise UserError(f"{self.path}: no state of the run can be read; bring one back, or choose another run.dir")
 
-    def _restore(self, saved: _Snapshot) -> None:
-        device, training = self.trainee.device, saved.training
-        set_weights(self.trainee.model, saved.weights)
-        if self.average is not None:
-            self.average.restore(saved.weights if saved.average is None else saved.average)
-        settings = [
-            {key: value for key, value in group.items() if key not in ("params", "lr")}  # the schedule sets the rate
-            for group in self.optimizer.param_groups
-        ]
-        self.optimizer.load_state_dict(training["optimizer"])
-        self.learning_rate = self.optimizer.param_groups[0]["lr"]
-        # current settings take precedence over those in the state
-        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(own)
-        if self.trainee.loss_scale is not None and "loss_scale" in training:
-            self.trainee.loss_scale.load_state_dict(training["loss_scale"])
-        # with another number of processes the run goes on, though no longer bit for bit
-        _set_random_state(training["random"][self.world.rank % len(training["random"])], device)
-        self.progress = saved.progress
-        self.saved = self.progress.step
+    def save(self, state: TrainState) -> bool:
+        """Have the state written in the background; False: its numbers are not finite, the next sound one is overdue.
 
-    @property
-    def is_sound(self) -> bool:
-        """True if training can go on from here: the last update was not skipped, and all numbers are finite."""
-        if self.progress.last_success < self.progress.step:
-            return False
-        average = self.average.weights if self.average is not None else {}
-        tensors = (weights_of(self.trainee.model), average, self.optimizer.state_dict())
-        return all(map(is_finite, tensors))
-
-    def discard_diverged(self, *, vocab_size: int) -> int:
-        """Remove the states that were saved after training had diverged; the step of the newest left, 0 for none.
-
-        A state goes if no update has succeeded since, or if its training loss was above twice the cross entropy of
-        uniform guessing, ln vocab_size. On the main process only.
+        Called on every process, with the results of all updates counted.
         """
-        most = 2 * math.log(vocab_size)
-        for folder in reversed(saved_states(self.directory)):
-            progress = read_progress(folder)
-            if progress.step < self.progress.last_success and not (progress.loss or 0.0) > most:
-                return progress.step
-            remove_directory(folder, owned=STATE_FILES)
-        return 0
+        is_sound = state.is_sound
+        if is_sound:
+            self.writer.wait()  # one state at a time is held in memory
+            self.write(state)
+        elif not self.overdue:
+            logger.warning(f"step {state.step:,} is not saved, as its update failed; the next sound one will be")
+        self.overdue = not is_sound
+        return is_sound
 
-    def save(self, keep: int, writer: Writer) -> None:
+    def write(self, state: TrainState) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        random = self.world.gather(_random_state(self.trainee.device))
-        self.saved = self.progress.step
+        device = state.model.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})
+        self.newest = state.step
         if self.world.is_main:
-            scale = self.trainee.loss_scale
-            snapshot = _Snapshot(
-                copy_of(weights_of(self.trainee.model)),
-                copy_of(self.average.weights) if self.average is not None else None,
-                {
-                    "optimizer": copy_of(self.optimizer.state_dict()),
-                    "random": random,
-                    **({"loss_scale": scale.state_dict()} if scale is not None else {}),
-                },
-                copy.deepcopy(self.progress),
-            )
-            writer.write(partial(_write, snapshot, self.directory, keep))
+            self.writer.write(partial(_write, state.snapshot(random), self.path, self.keep))
+
+    def wait(self) -> None:
+        """Return when every process can read what has been saved, models included."""
+        self.writer.wait()
+        self.world.wait()
 
 
-def _write(snapshot: _Snapshot, directory: Path, keep: int) -> None:
+def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
     with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
         with open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
-        write_json(folder / PROGRESS, dataclasses.asdict(snapshot.progress))
+        values = dataclasses.asdict(snapshot.progress)
+        write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
     for old in saved_states(directory)[:-keep]:
         remove_directory(old, owned=STATE_FILES)
 
 
-def _read(folder: Path) -> _Snapshot:
+def _read(folder: Path) -> Snapshot:
     average = folder / AVERAGE  # absent where the run had no average until now
     training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
     if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
         raise UserError(f"{TRAINING} is not what was saved there")
-    return _Snapshot(
+    return Snapshot(
         load_weights(folder / WEIGHTS),
         load_weights(average) if average.exists() else None,
         training,
@@ -213,20 +279,12 @@ def _read(folder: Path) -> _Snapshot:
     )
 
 
-def saved_states(directory: Path) -> list[Path]:
-    """The complete states in a run's state folder, oldest first; folders with any other name are not the program's."""
-    if not directory.is_dir():
-        return []
-    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
-    needed = (WEIGHTS, TRAINING, PROGRESS)
-    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
-
-
 def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    progress = RunProgress(**{**values, "place": DataPosition(**values["place"])})
+    position = DataPosition(**values.pop("place"))
+    progress = RunProgress(**values, position=position)
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress
@@ -239,14 +297,3 @@ def is_finite(state: Any) -> bool:
     if isinstance(state, dict):
         return all(map(is_finite, state.values()))
     return not isinstance(state, list) or all(map(is_finite, state))
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"], device)

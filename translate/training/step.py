@@ -12,25 +12,27 @@ from torch import Tensor, nn
 from translate.batch import Batch
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
-from translate.training.parallel import Trainee
+from translate.training.config import TrainConfig
+from translate.training.parallel import ParallelModel
 
 
 @dataclass(frozen=True)
-class Result:
-    """The result of an update, over all its batches on all processes.
+class StepResult:
+    """The result of update number `step`, over all its batches on all processes.
 
     loss and cross_entropy are means per target token, in nats, with and without label smoothing; auxiliary are the
     other losses, before they were weighted. When a loss or the gradient was not finite, the update was skipped;
     loss_scale is what fp16 gradients were multiplied by, 1 in other precisions.
     """
 
+    step: int
     loss: float
     cross_entropy: float
     auxiliary: dict[str, float]
     gradient_norm: float
     target_tokens: int
     source_tokens: int
-    places: int  # tokens and padding, on both sides
+    positions: int  # tokens and padding, on both sides
     loss_scale: float = 1.0
 
     @property
@@ -48,71 +50,76 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Launched:
-    """An update that the device may not have finished.
+class PendingUpdate:
+    """Result of an update that the GPU may not have finished.
 
-    sums        (2 + A,): sums of the losses with and without label smoothing, then of the auxiliary ones, over all
+    sums        (2 + A,): sums of the losses with and without label smoothing, then of the A auxiliary ones, over all
                 processes
     loss_scale  (): factor of the loss in this update; None outside of fp16
     """
 
-    sums: torch.Tensor
+    step: int
+    sums: Tensor
     auxiliary: tuple[str, ...]
-    gradient_norm: torch.Tensor
-    loss_scale: torch.Tensor | None
+    gradient_norm: Tensor
+    loss_scale: Tensor | None
     target_tokens: int
     source_tokens: int
-    places: int
+    positions: int
 
-    def result(self) -> Result:
+    def result(self) -> StepResult:
         """Wait for the device and read the numbers."""
         loss, cross_entropy, *others = (self.sums / max(self.target_tokens, 1)).tolist()
-        return Result(
+        return StepResult(
+            step=self.step,
             loss=loss,
             cross_entropy=cross_entropy,
             auxiliary=dict(zip(self.auxiliary, others, strict=True)),
             gradient_norm=float(self.gradient_norm),
             target_tokens=self.target_tokens,
             source_tokens=self.source_tokens,
-            places=self.places,
+            positions=self.positions,
             loss_scale=1.0 if self.loss_scale is None else float(self.loss_scale),
         )
 
 
-def update(
-    trainee: Trainee,
+def train_step(
+    model: ParallelModel,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Batch],
-    *,
-    smoothing: float,
-    clip_norm: float,
+    config: TrainConfig,
     world: World,
-    auxiliary: Mapping[str, AuxiliaryLossConfig] | None = None,
-) -> Launched:
+    *,
+    step: int,
+    fraction_done: float = 0.0,
+) -> PendingUpdate:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
 
-    auxiliary names losses that are added to the main one, each multiplied by its weight.
+    step           number of this update, from 1
+    fraction_done  of the run: auxiliary losses that start later take no part
 
     1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
-    waits for a GPU: the optimiser has to be a fused one, which skips by itself a step whose found_inf is 1.
+    waits for a GPU: the optimizer has to be a fused one, which skips by itself a step whose found_inf is 1.
     """
+    model.module.set_training_step(step)
+    # the number of target tokens is needed before the first backward pass: on all processes, over all batches
     counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
     target_tokens = counts[0]
-    auxiliary = auxiliary or {}
-    scaling = trainee.loss_scale
+    auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}
+    scaling = model.loss_scale
     loss_scale = None if scaling is None else scaling.factor
-    sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=trainee.device)
-    for number, batch in enumerate(batches):
-        with trainee.accumulating(last=number == len(batches) - 1):
-            with trainee.computing():
-                total, losses = _losses(trainee, batch.to(trainee.device), smoothing, auxiliary)
+    sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=model.device)
+    for number, batch in enumerate(batches, start=1):
+        with model.gradient_sync(enabled=number == len(batches)):
+            with model.autocast():
+                total, losses = _total_loss(model, batch.to(model.device), config.loss.label_smoothing, auxiliary)
             # DDP averages over ranks; multiply back so that every token counts once
             mean = total * (world.size / max(target_tokens, 1))
             (mean if loss_scale is None else mean * loss_scale).backward()
         sums += losses
     if scaling is not None:
-        scaling.unscale(trainee.model.parameters())  # before clipping, which looks at the true norm
-    norm = _clip(trainee.model, clip_norm)
+        scaling.unscale(model.module.parameters())  # before clipping, which looks at the true norm
+    norm = nn.utils.clip_grad_norm_(model.module.parameters(), config.optimizer.clip_norm or math.inf, foreach=True)
     # all processes must agree on whether the update counts, so that losses are summed before the step
     sums = world.sum(sums)
     found_inf = (~(norm.isfinite() & sums.isfinite().all())).float()
@@ -121,29 +128,21 @@ def update(
     optimizer.zero_grad(set_to_none=True)
     if scaling is not None:
         scaling.update(found_inf)
-    return Launched(sums, tuple(auxiliary), norm, loss_scale, *counts)
-
-
-def _losses(
-    trainee: Trainee, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryLossConfig]
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum of all losses, and each of them detached, (2 + A,)."""
-    wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
-    output = trainee.module(batch, return_attention=wants_attention)
-    loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)
-    others = [AUXILIARY_LOSSES[name][1](config, trainee.model, batch, output) for name, config in auxiliary.items()]
-    weighted = [config.weight * other for config, other in zip(auxiliary.values(), others, strict=True)]
-    return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])
+    return PendingUpdate(step, sums, tuple(auxiliary), norm, loss_scale, *counts)
 
 
 def _counts(batch: Batch) -> list[int]:
-    return [
-        batch.num_target_tokens,
-        batch.num_source_tokens,
-        batch.source.ids.numel() + batch.target.ids.numel(),
-    ]
+    """Target tokens, source tokens, and positions of both sides with padding."""
+    return [batch.num_target_tokens, batch.num_source_tokens, batch.source.ids.numel() + batch.target.ids.numel()]
 
 
-def _clip(model: nn.Module, clip_norm: float) -> torch.Tensor:
-    """Scale the gradients down to the norm clip_norm (0: leave them); their norm before."""
-    return nn.utils.clip_grad_norm_(model.parameters(), clip_norm or math.inf, foreach=True)
+def _total_loss(
+    model: ParallelModel, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryLossConfig]
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum of all losses; and each of them, detached, (2 + A,)."""
+    wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
+    output = model.forward(batch, return_attention=wants_attention)
+    loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)
+    others = [AUXILIARY_LOSSES[name][1](config, model.module, batch, output) for name, config in auxiliary.items()]
+    weighted = [config.weight * other for config, other in zip(auxiliary.values(), others, strict=True)]
+    return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])

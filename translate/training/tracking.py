@@ -1,68 +1,234 @@
-"""Output of a run: a progress line, a log file, and TensorBoard, where runs are compared."""
+"""Output of a run: its log, a progress line, and TensorBoard, where runs are compared."""
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
 
+from translate.console import ProgressLine, start_log
+from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
 from translate.explanation import Explanation, Picture, draw_alignment, draw_heads
+from translate.files import flatten, to_plain
 from translate.tables import markdown_table
-from translate.training.step import Result
-from translate.training.validation import Validation
+from translate.training.config import TrainConfig
+from translate.training.run_folder import RunFolder
+from translate.training.state import RunProgress, StateFolder, TrainState
+from translate.training.step import PendingUpdate, StepResult
+from translate.training.stopping import check_divergence, expected_steps, fraction_done
+from translate.training.trial import Trial
+from translate.training.validation import Validation, Validator
+
+logger = logging.getLogger(__name__)
 
 _SAMPLE_CHARACTERS = 500
+# settings that people compare runs by: TensorBoard's HParams tab grows unreadable with more
+COMPARED = (
+    "model.architecture",
+    "model.attention",
+    "model.d_model",
+    "model.ffn_dim",
+    "model.num_heads",
+    "model.encoder_layers",
+    "model.decoder_layers",
+    "model.dropout",
+    "batch.tokens",
+    "loss.label_smoothing",
+    "optimizer.learning_rate",
+    "run.seed",
+    "schedule.warmup_steps",
+    "tokenizer.vocab_size",
+)
 
 
-class Meter:
-    """Sums over the updates since the last report."""
+class Reporter:
+    """Reads the results of updates, and shows them and those of validations; only the main process shows anything.
 
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.results: list[Result] = []
+    A context, which ends with all events in TensorBoard's files, however the run ends.
+    """
 
-    def add(self, result: Result) -> None:
-        self.results.append(result)
+    def __init__(self, config: TrainConfig, folder: RunFolder, world: World, trial: Trial | None = None):
+        self._config, self._folder, self._world, self._trial = config, folder, world, trial
+        self._line = ProgressLine(silent=not world.is_main)
+        self._board: SummaryWriter | None = None
+        self._pending: list[PendingUpdate] = []
+        self._results: list[StepResult] = []  # since the last means
+        self._since = time.monotonic()
+        self._warned_of_warmup = self._described_splits = False
+        start_log(path=folder.log_file, silent=not world.is_main)
+        if trial is not None:
+            logger.info(trial.describe())
 
-    def report(self, *, learning_rate: float, skipped: int) -> dict[str, float]:
-        """Means over the updates since the last report, by TensorBoard tag; empties the meter."""
-        results, seconds = self.results, time.monotonic() - self.started
-        target = sum(result.target_tokens for result in results)
-        source = sum(result.source_tokens for result in results)
-        places = sum(result.places for result in results)
-        values = {
-            "train/loss": _mean(results, lambda result: result.loss),
-            "train/cross_entropy": _mean(results, lambda result: result.cross_entropy),
-            "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
-            "train/learning_rate": learning_rate,
-            "train/skipped_updates": skipped,
-            **{f"train/auxiliary/{name}": _mean(results, _auxiliary(name)) for name in results[0].auxiliary},
-            "speed/target_tokens_per_second": target / seconds,
-            "speed/updates_per_second": len(results) / seconds,
-            "train/target_tokens_per_update": target / len(results),
-            "train/padding_share": 1 - (source + target) / places,
-            "speed/memory_gib": peak_memory(),
-        }
-        self.__init__()  # type: ignore[misc]
-        return values
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.clear()
+        if self._board is not None:
+            self._board.close()
+
+    def begin(self, state: TrainState) -> None:
+        """Open TensorBoard's files, and drop events after the step that the run continues from."""
+        if self._world.is_main:
+            purge_step = state.step + 1 if state.step else None
+            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=purge_step, max_queue=100)
+        self._warn_of_long_warmup(state.progress)
+
+    def progress(self, task: str) -> Callable[[float], None]:
+        """A display of work between two updates, which is given the share that is done."""
+        return lambda share: self._line.busy(task, share)
+
+    def collect(
+        self, state: TrainState, states: StateFolder, pending: PendingUpdate | None = None, *, wait: bool
+    ) -> None:
+        """Count the results of the updates before `pending`; with wait that of `pending`, too.
+
+        Raises DivergedError after too many updates in a row whose loss or gradient was not finite.
+        """
+        if pending is not None:
+            self._pending.append(pending)
+        while len(self._pending) > (not wait):
+            result = self._pending.pop(0).result()
+            state.count_result(result)
+            if not result.skipped:
+                self._results.append(result)
+            elif str(skipped := state.progress.skipped).strip("0") == "1":  # 1, 10, 100, …
+                cause = "loss or gradient was not finite" if result.diverged else "loss scale of fp16 was too large"
+                logger.warning(f"step {result.step:,}: the {cause}, the update is skipped ({skipped:,} so far)")
+            check_divergence(self._config, state, states)
+
+    def log(self, state: TrainState) -> None:
+        """Show means over the updates since the last time, on the progress line and in TensorBoard."""
+        self._warn_of_long_warmup(state.progress)
+        results, self._results = self._results, []
+        if self._board is None or not results:
+            return
+        now = time.monotonic()
+        rate = state.optimizer.param_groups[0]["lr"]
+        values = mean_values(results, seconds=now - self._since, learning_rate=rate, skipped=state.progress.skipped)
+        self._since = now
+        self._scalars({**values, "train/epoch": state.progress.epochs}, state.step)
+        done = fraction_done(self._config.run, state.progress)
+        self._line.show(_progress_text(state.progress, values, done=done))
+
+    def _warn_of_long_warmup(self, progress: RunProgress) -> None:
+        """Warn, once, where the configured warm-up takes more than half of the run."""
+        warmup, steps = self._config.schedule.warmup_steps, expected_steps(self._config.run, progress)
+        if warmup and warmup > steps / 2 and not self._warned_of_warmup:
+            self._warned_of_warmup = True
+            logger.warning(
+                f"schedule.warmup_steps={warmup:,} is more than half of this run of about {steps:,.0f} updates: leave "
+                "it out for a warm-up of at most a tenth of the run"
+            )
+
+    def validation(self, validation: Validation, validator: Validator, *, step: int, best: bool) -> None:
+        """Show losses, scores, a few translations and their attention; best: they are the best so far."""
+        evaluation = validation.evaluation
+        if self._board is not None:
+            self._scalars(validation.losses(), step)
+            if evaluation is not None:
+                self._translations(evaluation, validation.explanations, step)
+            self._board.flush()
+        if evaluation and not self._described_splits and (note := validator.translator.describe(evaluation.splits)):
+            self._described_splits = True
+            logger.info(f"valid: {note}")
+        logger.info(f"step {step:,}  valid {validation.summary()}" + ("  best so far" if best else ""))
+
+    def _translations(self, evaluation: Evaluation, explanations: Sequence[Explanation], step: int) -> None:
+        assert self._board is not None
+        scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
+        details = {f"valid/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
+        speed = len(evaluation.source) / max(evaluation.seconds, 1e-9)
+        self._scalars({**scores, **details, "speed/valid_sentences_per_second": speed}, step)
+        for group in evaluation.by_length:
+            metric, score = next(iter(group.scores.items()))
+            self._board.add_scalar(f"valid_{metric}_by_length/{group.name}", score.value, step)
+        self._board.add_text("valid_translations", _samples(evaluation, self._config.validation.samples), step)
+        for number, explanation in enumerate(explanations, start=1):
+            self._picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
+            for heads in explanation.heads:
+                self._picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
+
+    def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
+        """Log why the run ends here and, after a signal, how to continue it."""
+        self._line.clear()
+        logger.info(f"stopped at step {state.step:,}: {reason}")
+        if interrupted:
+            saved = f"saved in {self._folder.path}; the same command continues the run"
+            logger.info(
+                saved if states.newest else "nothing was saved yet; the same command starts the run from scratch"
+            )
+
+    def result(self, text: str, step: int) -> None:
+        """Show the results on the test set."""
+        logger.info(text)
+        if self._board is not None:
+            self._board.add_text("result", f"```\n{text}\n```", step)
+
+    def hparams(self, state: TrainState, scores: Mapping[str, float] | None = None) -> None:
+        """Add the run's row, settings and results, to TensorBoard's HParams tab.
+
+        scores  of the test set
+        """
+        if self._board is None:
+            return
+        results = dict(scores or {})
+        if state.progress.best is not None:
+            results[f"valid_{self._config.validation.metric}"] = state.progress.best
+        results["minutes"] = state.progress.seconds / 60
+        results["million_parameters"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
+        named = {f"result/{name}": value for name, value in results.items()}
+        for summary in hparams(_compared_settings(self._config, self._trial), named):
+            self._board._get_file_writer().add_summary(summary)
+        self._scalars(named, state.step)
+        self._board.flush()
+
+    def _scalars(self, values: Mapping[str, float], step: int) -> None:
+        assert self._board is not None
+        for tag, value in values.items():
+            self._board.add_scalar(tag, value, step)
+
+    def _picture(self, tag: str, picture: Picture, step: int) -> None:
+        assert self._board is not None
+        self._board.add_image(tag, picture, step, dataformats="HWC")
 
 
-def _mean(results: Sequence[Result], loss_of: Callable[[Result], float]) -> float:
-    """Per target token."""
-    tokens = sum(result.target_tokens for result in results)
-    return sum(loss_of(result) * result.target_tokens for result in results) / tokens
+def mean_values(
+    results: Sequence[StepResult], *, seconds: float, learning_rate: float, skipped: int
+) -> dict[str, float]:
+    """Means over some updates that took so many seconds, by TensorBoard tag; losses are per target token."""
+    target = sum(result.target_tokens for result in results)
+    source = sum(result.source_tokens for result in results)
+    positions = sum(result.positions for result in results)
 
+    def mean(losses: Iterable[float]) -> float:
+        return sum(x * result.target_tokens for x, result in zip(losses, results, strict=True)) / target
 
-def _auxiliary(name: str) -> Callable[[Result], float]:
-    return lambda result: result.auxiliary[name]
+    return {
+        "train/loss": mean(result.loss for result in results),
+        "train/cross_entropy": mean(result.cross_entropy for result in results),
+        "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
+        "train/learning_rate": learning_rate,
+        "train/skipped_updates": skipped,
+        **{
+            f"train/auxiliary/{name}": mean(result.auxiliary[name] for result in results)
+            for name in results[0].auxiliary
+        },
+        "speed/target_tokens_per_second": target / seconds,
+        "speed/updates_per_second": len(results) / seconds,
+        "train/target_tokens_per_update": target / len(results),
+        "train/padding_share": 1 - (source + target) / positions,
+        "speed/memory_gib": peak_memory(),
+    }
 
 
 def peak_memory() -> float:
@@ -73,63 +239,24 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-class Tracker:
-    """TensorBoard's files of one run; events after the step that a run continues from are dropped.
+def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: float) -> str:
+    """The progress line; done: the fraction of the run that is over."""
+    seconds_left = progress.seconds * (1 - done) / done if done else 0.0
+    skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
+    return (
+        f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
+        f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
+        f"{done:.0%}  ETA {tqdm.format_interval(seconds_left)}{skipped}"
+    )
 
-    A context, which ends with all events in the files, however the run ends.
-    """
 
-    def __init__(self, directory: Path, *, step: int):
-        self.writer = SummaryWriter(str(directory), purge_step=step + 1 if step else None, max_queue=100)
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None:
-        for tag, value in values.items():
-            self.writer.add_scalar(tag, value, step)
-
-    def validation(self, validation: Validation, maps: Sequence[Explanation], *, samples: int, step: int) -> None:
-        losses = {
-            "valid/loss": validation.loss,
-            "valid/cross_entropy": validation.cross_entropy,
-            "valid/perplexity": validation.perplexity,
-            **({} if validation.uncovered is None else {"valid/uncovered_source_tokens": validation.uncovered}),
-        }
-        self.scalars(losses, step)
-        if validation.evaluation is not None:
-            self._translations(validation.evaluation, maps, samples=samples, step=step)
-        self.writer.flush()
-
-    def _translations(self, evaluation: Evaluation, maps: Sequence[Explanation], *, samples: int, step: int) -> None:
-        scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
-        details = {f"valid/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
-        speed = len(evaluation.source) / max(evaluation.seconds, 1e-9)
-        self.scalars({**scores, **details, "speed/valid_sentences_per_second": speed}, step)
-        for group in evaluation.by_length:
-            metric, score = next(iter(group.scores.items()))
-            self.writer.add_scalar(f"valid_{metric}_by_length/{group.name}", score.value, step)
-        self.writer.add_text("valid_translations", _samples(evaluation, samples), step)
-        for number, explanation in enumerate(maps, start=1):
-            self.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
-            for heads in explanation.heads:
-                self.picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
-
-    def picture(self, tag: str, picture: Picture, step: int) -> None:
-        self.writer.add_image(tag, picture, step, dataformats="HWC")
-
-    def text(self, tag: str, text: str, step: int = 0) -> None:
-        self.writer.add_text(tag, text, step)
-
-    def summary(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
-        """A row of the HParams tab: what was chosen, and what came of it."""
-        for summary in hparams(dict(settings), {f"result/{name}": value for name, value in results.items()}):
-            self.writer._get_file_writer().add_summary(summary)
-        self.scalars({f"result/{name}": value for name, value in results.items()}, step)
-        self.writer.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.writer.close()
+def _compared_settings(config: TrainConfig, trial: Trial | None) -> dict[str, Any]:
+    """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
+    values = flatten(to_plain(config))
+    if trial is not None:
+        return {option: values.get(option, text) for option, text in trial.varied.items()}
+    chosen = {"auxiliary": " ".join(config.auxiliary) or "none", "adapt": config.adapt.method}
+    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | chosen
 
 
 def _samples(evaluation: Evaluation, count: int) -> str:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from translate.batch import Batch, pad_batch
 from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.batching import BatchConfig, BatchPlan
 from translate.data.corpora import ParallelText
-from translate.decoding.translator import Splits, Translation, Translator
+from translate.data.prepare import Prepared
+from translate.decoding.config import search_fields
+from translate.decoding.native_engine import NativeEngine, evaluation_mode
+from translate.decoding.translator import ShardedTranslator, Translator
+from translate.device import Precision
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
 from translate.evaluation.scores import MetricName
+from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
+from translate.explanation import Explanation, explain_pairs
 from translate.losses import label_smoothed_cross_entropy
 from translate.losses.attention import uncovered
+from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
-from translate.training.parallel import Trainee
+from translate.training.config import LOSS, TrainConfig
+from translate.training.parallel import ParallelModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +42,28 @@ class Validation:
 
     loss is label-smoothed, cross_entropy is not; perplexity is its exponential. uncovered is the share of source tokens
     that their reference translation hardly attends to; None: the model has no attention. evaluation is None where the
-    model's numbers are not finite, so that it cannot translate.
+    model's numbers are not finite, so that it cannot translate. explanations are of a few of its translations.
     """
 
     loss: float
     cross_entropy: float
     uncovered: float | None
     evaluation: Evaluation | None
+    explanations: list[Explanation] = field(default_factory=list)
 
     @property
     def perplexity(self) -> float:
         return math.exp(min(self.cross_entropy, 700))
+
+    def losses(self) -> dict[str, float]:
+        """Numbers apart from the scores, by TensorBoard tag."""
+        covered = {} if self.uncovered is None else {"valid/uncovered_source_tokens": self.uncovered}
+        return {
+            "valid/loss": self.loss,
+            "valid/cross_entropy": self.cross_entropy,
+            "valid/perplexity": self.perplexity,
+            **covered,
+        }
 
     def summary(self) -> str:
         losses = f"loss {self.loss:.3f}  perplexity {self.perplexity:.2f}"
@@ -52,84 +74,107 @@ class Validation:
 
     def metric(self, name: str) -> float:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
-        if name == "loss":
+        if name == LOSS:
             return self.loss
         return math.nan if self.evaluation is None else self.evaluation.scores[MetricName(name)].value
 
 
-@dataclass(frozen=True, eq=False)
 class Validator:
-    """The validation set, encoded once, with what is needed to decode it.
+    """The validation set, encoded once, and the decoder that users run.
 
-    notes  for the user about its scores, a line each
+    precision   of decoding
+    manifest    of the run: tags, splitting of lines and BLEU's tokenizer as they were when it began
+    translator  of this process; sharded: of all processes together, each of which takes its share of the lines
+    notes       for the user about the scores, a line each
     """
 
-    text: ParallelText
-    batches: list[Batch]
-    translator: Translator
-    metrics: list[MetricName]
-    tokenize: str
-    smoothing: float
-    world: World
-    notes: list[str] = field(default_factory=list)
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Prepared,
+        model: ParallelModel,
+        world: World,
+        *,
+        precision: Precision,
+        manifest: Mapping[str, Any],
+    ):
+        self.text, self.metrics = data.valid, config.validation.metrics
+        self._model, self._world, self._smoothing = model, world, config.loss.label_smoothing
+        self._tokenizer, self._num_explained = data.tokenizer, config.validation.attention_maps
+        self._batches = encode_validation(
+            data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
+        )
+        engine = NativeEngine(
+            model=model.module,
+            device=model.device,
+            batch_tokens=config.validation.batch_tokens,
+            precision=precision,
+        )
+        # every line of the evaluation sets has its tag already
+        tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
+        self.translator = Translator.of_model(engine, data.tokenizer, config.search, manifest, tagging=tagging)
+        self.sharded = ShardedTranslator(self.translator, world)
+        choice = tokenizer_of_run(config, data.valid.references, manifest)
+        self.tokenize, self.notes = choice.name, [choice.note] if choice.note else []
 
-    def run(self, trainee: Trainee, *, progress: Callable[[float], None] | None = None) -> Validation:
-        loss, plain, uncovered = self._losses(trainee)
-        evaluation = self._evaluate(progress) if math.isfinite(loss) else None
-        return Validation(loss, plain, uncovered, evaluation)
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the scores, for the manifests of models, so that evaluate can repeat them."""
+        return {
+            "tag": self.text.tag,
+            "bleu_tokenizer": self.tokenize,
+            "decoding_precision": str(self.translator.engine.precision),
+            "search": search_fields(self.translator.search),
+        }
+
+    def run(
+        self,
+        weights: Weights | None = None,
+        *,
+        progress: Callable[[float], None] | None = None,
+        explain: bool = False,
+    ) -> Validation:
+        """Losses and scores with these weights, or with the model's own, which it has again afterwards.
+
+        explain  also look at the attention of a few sentences, on the main process
+        """
+        with swapped_weights(self._model.module, weights):
+            loss, cross_entropy, uncovered_share = self._losses()
+            evaluation = self._evaluate(progress) if math.isfinite(loss) else None
+            explanations = self._explain(evaluation) if explain and evaluation and self._world.is_main else []
+        return Validation(loss, cross_entropy, uncovered_share, evaluation, explanations)
 
     def _evaluate(self, progress: Callable[[float], None] | None) -> Evaluation | None:
-        translator = ShardedTranslator(self.translator, self.world)
         try:
             return evaluate_corpus(
-                translator, self.text, metrics=self.metrics, tokenize=self.tokenize, progress=progress
+                self.sharded, self.text, metrics=self.metrics, tokenize=self.tokenize, progress=progress
             )
         except DivergedError:
             return None
 
+    def _explain(self, evaluation: Evaluation) -> list[Explanation]:
+        # of ten times as many, those that are short enough for a picture
+        pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True))[: 10 * self._num_explained]
+        return explain_pairs(self._model.module, self._tokenizer, pairs, self._num_explained)
+
     @torch.no_grad()
-    def _losses(self, trainee: Trainee) -> tuple[float, float, float | None]:
-        sums, has_attention = torch.zeros(5, dtype=torch.float64), True
-        trainee.model.eval()
-        for batch in self.batches[self.world.rank :: self.world.size]:
-            with trainee.computing():
-                moved = batch.to(trainee.device)
-                output = trainee.model(moved, return_attention=True)
-                losses = label_smoothed_cross_entropy(
-                    output.hidden, output.weight, moved.labels, smoothing=self.smoothing
-                )
-            has_attention = output.attention is not None
-            missed = float(uncovered(moved, output)) if has_attention else 0.0
-            counts = batch.num_target_tokens, missed, batch.num_source_tokens
-            sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
-        trainee.model.train()
-        loss, plain, target_tokens, missed, source_tokens = self.world.sum(sums).tolist()
+    def _losses(self) -> tuple[float, float, float | None]:
+        """Mean loss and cross entropy per target token, in nats, and the share of uncovered source tokens."""
+        model, sums, has_attention = self._model, torch.zeros(5, dtype=torch.float64), True
+        with evaluation_mode(model.module):
+            for batch in self._batches[self._world.rank :: self._world.size]:
+                with model.autocast():
+                    moved = batch.to(model.device)
+                    output = model.module(moved, return_attention=True)
+                    losses = label_smoothed_cross_entropy(
+                        output.hidden, output.weight, moved.labels, smoothing=self._smoothing
+                    )
+                has_attention = output.attention is not None
+                missed = float(uncovered(moved, output)) if has_attention else 0.0
+                counts = batch.num_target_tokens, missed, batch.num_source_tokens
+                sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
+        loss, plain, target_tokens, missed, source_tokens = self._world.sum(sums).tolist()
         return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
-
-
-@dataclass(frozen=True)
-class ShardedTranslator:
-    """A translator on every process, each of which takes its share of the lines."""
-
-    translator: Translator
-    world: World
-
-    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
-        """All translations, in order, on every process; an error of one of them is raised on each."""
-        rank, size = self.world.rank, self.world.size
-        own: list[Translation] | UserError
-        try:
-            own = self.translator.translate(lines[rank::size], progress=progress)
-        except UserError as error:
-            own = error
-        shares = self.world.gather(own)
-        for share in shares:
-            if isinstance(share, UserError):
-                raise share
-        return [shares[number % size][number // size] for number in range(len(lines))]
-
-    def describe(self, splits: Splits) -> str:
-        return self.translator.describe(splits)
 
 
 def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:
@@ -161,14 +206,45 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
 
 
 @contextmanager
-def swapped_weights(trainee: Trainee, weights: Weights | None) -> Iterator[None]:
-    """Load these weights into the model, and its own again on exit; None: keep its own."""
+def swapped_weights(model: nn.Module, weights: Weights | None) -> Iterator[None]:
+    """Temporarily load `weights` into the model (None: keep its own); restore its own on exit."""
     if weights is None:
         yield
         return
-    own = {name: weight.clone() for name, weight in weights_of(trainee.model).items()}
-    set_weights(trainee.model, weights)
+    own = {name: weight.clone() for name, weight in weights_of(model).items()}
+    set_weights(model, weights)
     try:
         yield
     finally:
-        set_weights(trainee.model, own)
+        set_weights(model, own)
+
+
+def tokenizer_of_new_run(config: TrainConfig, references: Sequence[Sequence[str]]) -> TokenizerChoice:
+    """The configured tokenizer, or the one for the target language or, without that, for the references' script."""
+    if config.validation.tokenize:
+        return TokenizerChoice(config.validation.tokenize)
+    options = ("data.target_language", "validation.tokenize")
+    return choose_tokenizer(references, language=config.data.target_language, options=options)
+
+
+def tokenizer_of_run(
+    config: TrainConfig, references: Sequence[Sequence[str]], manifest: Mapping[str, Any]
+) -> TokenizerChoice:
+    """The tokenizer that the run began with, as scores by another cannot be compared with its best one.
+
+    Raises UserError where it is not installed.
+    """
+    choice = tokenizer_of_new_run(config, references)
+    if config.validation.tokenize:
+        return choice
+    begun = str(manifest.get("bleu_tokenizer") or tokenizer_of_language(config.data.target_language))
+    if reason := reason_missing(begun):
+        raise UserError(
+            f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
+            "another run.dir"
+        )
+    if choice.name == begun:
+        return choice
+    return TokenizerChoice(
+        begun, f"BLEU counts by tok:{begun}, as when this run began; a new run takes tok:{choice.name}"
+    )

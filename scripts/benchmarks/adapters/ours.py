@@ -28,7 +28,7 @@ from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
 from translate.decoding.config import DecodingConfig, Engine, EngineName, Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
-from translate.device import Device, Precision, choose_device, tune_process
+from translate.device import Device, Precision, capabilities, choose_device, tune_process
 from translate.distributed import World
 from translate.engines import load_translator
 from translate.models import TransformerConfig, build_model
@@ -36,9 +36,10 @@ from translate.models.attention import attend
 from translate.models.seq2seq import Seq2Seq, Vocabularies
 from translate.tokenizer import EOS
 from translate.tokenizer_training import TokenizerConfig
+from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import Launched, update
+from translate.training.parallel import decide_training, parallelize
+from translate.training.step import PendingUpdate, train_step
 
 _LOSS = "label_smoothed_cross_entropy"
 
@@ -84,11 +85,19 @@ class Trainer:
     """Updates as the run's loop makes them. losses are those of all updates, label smoothing included."""
 
     def __init__(self, work: TrainingWork, model: Seq2Seq, batches: Iterator[Sequence[Batch]]) -> None:
-        compute = ComputeConfig(device=Device(work.device), precision=Precision(work.precision), threads=work.threads)
         self.work, self.batches = work, batches
-        self.trainee = prepare_trainee(model, compute, World())
-        self.optimizer = make_optimizer(self.trainee.model, OptimizerConfig(learning_rate=work.learning_rate))
-        self.pending: Launched | None = None
+        self.config = TrainConfig(
+            loss=LossConfig(label_smoothing=work.label_smoothing),
+            optimizer=OptimizerConfig(learning_rate=work.learning_rate, clip_norm=work.clip_norm),
+        )
+        device = choose_device(Device(work.device))
+        head_width = work.d_model // work.num_heads
+        decision = decide_training(
+            device, capabilities(device), precision=Precision(work.precision), head_width=head_width
+        )
+        self.model = parallelize(model, World(), decision)
+        self.optimizer = make_optimizer(model, self.config.optimizer)
+        self.pending: PendingUpdate | None = None
         self.losses: list[float] = []
 
     @classmethod
@@ -109,11 +118,11 @@ class Trainer:
 
     def update(self) -> int:
         """Make an update; its target tokens. Its result is read while the next one runs, as in a run."""
-        options: Message = {"smoothing": self.work.label_smoothing, "clip_norm": self.work.clip_norm}
-        launched = update(self.trainee, self.optimizer, next(self.batches), **options, world=World())
+        step = len(self.losses) + 1
+        pending = train_step(self.model, self.optimizer, next(self.batches), self.config, World(), step=step)
         self.finish()
-        self.pending = launched
-        return launched.target_tokens
+        self.pending = pending
+        return pending.target_tokens
 
     def finish(self) -> None:
         """Wait for the last update."""
@@ -130,7 +139,7 @@ class Trainer:
         by_formula = lambda *parts, **options: (attend(*parts, **options | {"return_weights": True})[0], None)  # noqa: E731
         patches = ExitStack()
         patches.enter_context(patch.dict(attend.__globals__, {"attend": by_formula}))
-        patches.enter_context(patch.dict(update.__globals__, {_LOSS: _cross_entropy}))
+        patches.enter_context(patch.dict(train_step.__globals__, {_LOSS: _cross_entropy}))
         return patches
 
     def answer(self, request: Message) -> Message:
@@ -151,7 +160,7 @@ def shares_of_time(trainer: Trainer, updates: int) -> Message:
     seconds: dict[str, float] = defaultdict(float)
 
     def now() -> float:
-        if trainer.trainee.device.type == "cuda":
+        if trainer.model.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
@@ -164,8 +173,8 @@ def shares_of_time(trainer: Trainer, updates: int) -> Message:
 
         return call
 
-    module = timed("forward", trainer.trainee.module)
-    patched: list[tuple[Any, str, Any]] = [(trainer, "trainee", replace(trainer.trainee, module=module))]
+    forward = timed("forward", trainer.model.forward)
+    patched: list[tuple[Any, str, Any]] = [(trainer, "model", replace(trainer.model, forward=forward))]
     patched += [(trainer, "batches", iter(timed("data", trainer.batches.__next__), None))]
     parts: list[tuple[str, Any, str]] = [
         ("backward", torch.Tensor, "backward"),
@@ -173,7 +182,10 @@ def shares_of_time(trainer: Trainer, updates: int) -> Message:
     ]
     parts += [("optimiser", trainer.optimizer, name) for name in ("step", "zero_grad")]
     patched += [(owner, name, timed(part, getattr(owner, name))) for part, owner, name in parts]
-    with ExitStack() as patches, patch.dict(update.__globals__, {_LOSS: timed("loss", update.__globals__[_LOSS])}):
+    with (
+        ExitStack() as patches,
+        patch.dict(train_step.__globals__, {_LOSS: timed("loss", train_step.__globals__[_LOSS])}),
+    ):
         for owner, name, value in patched:
             patches.enter_context(patch.object(owner, name, value))
         started = now()

@@ -1,0 +1,252 @@
+"""The parts of a run in its manifest and in its log: data, tokenizer, tags, versions, model, device.
+
+A continued run is refused where data, tokenizer or base model are not those that it began with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sacrebleu
+import sentencepiece
+import torch
+
+import translate
+from translate.adaptation.files import fingerprint
+from translate.checkpoint import LoadedModel, weights_of
+from translate.data.batching import padding_share
+from translate.data.loader import UpdateStream
+from translate.data.prepare import Prepared
+from translate.data.report import data_report
+from translate.decoding.config import Split
+from translate.device import processor_name
+from translate.distributed import World
+from translate.errors import UserError
+from translate.evaluation.evaluate import scoring_notes
+from translate.files import read_json
+from translate.text import normalise
+from translate.tokenizer import Tokenizer
+from translate.training.config import TrainConfig
+from translate.training.optimizer import OptimizerName
+from translate.training.parallel import TrainingDecision
+from translate.training.run_folder import RunFolder
+from translate.training.state import StateFolder, TrainState
+from translate.training.validation import Validator, tokenizer_of_new_run
+from translate.unicode_form import Form, TargetUnicode
+
+logger = logging.getLogger(__name__)
+
+# entries of the manifest that follow settings which may change in a run
+_FOLLOWING = ("source_language", "target_language")
+
+
+def describe_run(
+    config: TrainConfig,
+    data: Prepared,
+    base: LoadedModel | None,
+    folder: RunFolder,
+    world: World,
+    *,
+    written: dict[str, Any],
+) -> dict[str, Any]:
+    """Write a new run's configuration, manifest, tokenizer and data report, or check them against the stored ones.
+
+    written  content of config.yaml in a new run
+
+    Returns the manifest in force. Raises UserError where data, tokenizer or base model are not those that the run began
+    with.
+    """
+    manifest = new_manifest(config, data, base)
+    if world.is_main:
+        manifest = {**_begin_or_check(folder, written, manifest, data.tokenizer), "split": manifest["split"]}
+        target_unicode = TargetUnicode.of_manifest(manifest)
+        report = data_report(config.data, dataclasses.replace(data, target_unicode=target_unicode))
+        report.save(folder.path)
+        for warning in report.warnings:
+            logger.warning(warning)
+    return dict(world.from_main(manifest))
+
+
+def _begin_or_check(
+    folder: RunFolder, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer
+) -> dict[str, Any]:
+    """The manifest in force: the new one in a new run, else the stored one."""
+    if not (folder.has_begun and folder.manifest_file.exists()):
+        for path in folder.tokenizer_files():  # of a start that saved nothing
+            path.unlink()
+        tokenizer.save(folder.path)
+        folder.write(config, manifest)
+        return manifest
+    before = read_json(folder.manifest_file)
+    for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
+        if before.get(key) != manifest.get(key):
+            raise UserError(_mismatch(folder.path, key, what, before, manifest))
+    if not folder.tokenizer_files():
+        tokenizer.save(folder.path)
+    following = list(_FOLLOWING)
+    if before.get("target_language") != manifest.get("target_language"):
+        following.append("bleu_tokenizer")
+    return {**before, **{key: manifest[key] for key in following if key in manifest}}
+
+
+def _mismatch(folder: Path, key: str, what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
+    older = "text_form" not in before or before.get("translate") != now["translate"]
+    if older and key != "base":
+        return (
+            f"run.dir={folder} was made by an older version of this program ({before.get('translate')}, commit "
+            f"{before.get('commit') or 'unknown'}), and this one does not get the same {what} ({hashes}): continue "
+            "it with that version, or choose another run.dir; if the files have changed, bring the old ones back"
+        )
+    return (
+        f"run.dir={folder} belongs to a run on other {what} ({hashes}): choose another run.dir, or bring the "
+        "old files back"
+    )
+
+
+def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
+    """The manifest of a new run; split is that of the base model unless the configuration chooses one."""
+    manifest = {
+        **provenance(),
+        "seed": config.run.seed,
+        "source_language": config.data.source_language,
+        "target_language": config.data.target_language,
+        "data": data.fingerprint,
+        "tokenizer": data.tokenizer.hash,
+        "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
+        "sentences_per_line": data.sentences_per_line,
+        "trained_tokens": data.trained_tokens,
+        **_describe_tags(config, data, base),
+        "text_form": data.tokenizer.text_form,
+        "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
+        "target_unicode": data.target_unicode.as_manifest(),
+    }
+    if base is not None:
+        manifest["base"] = fingerprint(base.directory)
+    if data.held_out is not None:
+        manifest["held_out"] = data.held_out.sizes
+    inherited = base.manifest.get("split") if base is not None and config.split is Split.auto else None
+    return {**manifest, "split": inherited or config.split.value}
+
+
+def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
+    """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
+    tags, untagged = config.data.tags, config.data.has_untagged_source
+    if base is not None:
+        tags += base.manifest.get("tags", base.tokenizer.tags)
+        untagged = untagged or base.manifest.get("untagged_source", True)
+    return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and hardware that a result depends on."""
+    return {
+        "translate": translate.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "sentencepiece": sentencepiece.__version__,
+        "sacrebleu": sacrebleu.__version__,
+        "numpy": np.__version__,
+        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str:
+    """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
+    root = Path(translate.__file__).parent.parent
+    if not (root / ".git").exists():  # an installed package; git would find the repository of somebody's environment
+        return ""
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
+    """Copy held-out sets into the run's folder, and name these copies as the files of the references."""
+    if data.held_out is None:
+        return data
+    copied = dataclasses.replace(data.held_out, directory=folder.held_out)
+    if world.is_main:
+        data.held_out.copy(folder.held_out)
+        logger.info(copied.describe())
+    texts = {
+        name: dataclasses.replace(getattr(data, name), reference_paths=[str(copied.paths(name)[1])])
+        for name in copied.sizes
+    }
+    return dataclasses.replace(data, **texts)
+
+
+def log_description(
+    config: TrainConfig,
+    data: Prepared,
+    decision: TrainingDecision,
+    batches: UpdateStream,
+    validator: Validator,
+    state: TrainState,
+    states: StateFolder,
+) -> None:
+    """Log what the run consists of, and what its user should know before its first update."""
+    if not states.world.is_main:
+        return
+    processes = f"; {states.world.size} processes" if states.world.size > 1 else ""
+    logger.info(f"{config.name}: {_describe_data(data, batches, state)}; {_describe_model(config, state)}{processes}")
+    logger.info(decision.line())
+    for warning in decision.warnings:
+        logger.warning(warning)
+    for note in _notes(config, validator):
+        logger.info(note)
+    for warning in _warnings(config, data, decision, validator):
+        logger.warning(warning)
+    if states.newest:
+        logger.info(f"continuing from step {state.step:,}, epoch {state.progress.epochs:.2f}")
+
+
+def _describe_data(data: Prepared, batches: UpdateStream, state: TrainState) -> str:
+    plan = batches.plan(state.progress.position)
+    padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
+    return f"{len(data.train):,} pairs, {len(plan):,} batches an epoch ({'packed' if batches.packed else padding})"
+
+
+def _describe_model(config: TrainConfig, state: TrainState) -> str:
+    model = state.model.module
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(weight.numel() for weight in weights_of(model).values())
+    share = "" if trained == parameters else f", of which {trained:,} ({trained / parameters:.1%}) are trained"
+    return f"{config.model.architecture} with {parameters:,} parameters{share}"
+
+
+def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
+    translator = validator.translator
+    if translator.written.form is not Form.nfc:
+        yield f"translations are written in {translator.written}, as the training target is"
+    if translator.splitting.by_sentences:
+        most = translator.splitting.sentences
+        yield (
+            f"sentences translated at once: at most {most}; lines with more are translated in parts "
+            "(split=never: only lines that are too long)"
+        )
+    if config.run.max_minutes:
+        minutes = f"{config.run.max_minutes:g}"
+        yield f"bounded by {minutes} minutes: such a run ends by the clock and cannot repeat exactly"
+
+
+def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:
+    if config.optimizer.name is OptimizerName.muon and not decision.capabilities.bf16_matmul:
+        yield "Muon uses bf16 matrix products, which this processor emulates: expect slow updates"
+    yield from validator.notes
+    yield from scoring_notes(data.valid.references, config.validation.metrics)
+    for text in filter(None, (data.valid, data.test)):
+        lines = map(normalise, text.source)
+        if warning := validator.translator.tagging.check(lines, option=f"data.{text.name}.tag"):
+            yield f"data.{text.name}: {warning}"
