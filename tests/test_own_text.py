@@ -64,7 +64,7 @@ def test_a_sweep_may_name_the_text_too():
 
 def test_commands_without_training_text_are_left_alone():
     register_schemas("evaluate", EvaluateConfig, {}, {})
-    assert "data" not in compose("evaluate", ["model=a", "source=b", "reference=c"])
+    assert "data" not in compose("evaluate", ["source=a", "reference=b"])
 
 
 def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path):
