@@ -71,10 +71,13 @@ def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path
     configs = tmp_path / "configs"
     shutil.copytree(REPOSITORY / "configs", configs)
     monkeypatch.setattr(command, "CONFIGS", configs)
-    text = "# @package _global_\ndata:\n  train:\n    source: a\n    target: b\n"
-    (configs / "experiment" / "mine.yaml").write_text(text)
-    (configs / "experiment" / "longer.yaml").write_text("# @package _global_\ndefaults:\n  - mine\n  - _self_\n")
-    (configs / "experiment" / "other.yaml").write_text(f"defaults:\n  - override /data: multi30k\n{text}")
+    header, text = "# @package _global_\n", "data:\n  train:\n    source: a\n    target: b\n"
+    for name, body in (
+        ("mine", text),
+        ("longer", "defaults:\n  - mine\n  - _self_\n"),
+        ("other", f"defaults:\n  - override /data: multi30k\n  - _self_\n{text}"),
+    ):
+        (configs / "experiment" / f"{name}.yaml").write_text(header + body)
     assert chosen("experiment=mine")
     assert chosen("experiment=longer")
     assert not chosen("experiment=other")
