@@ -10,11 +10,17 @@ import yaml
 
 from in_process import call_here
 from small_runs import options, syllables, write_corpus
-from translate.adaptation import ADAPTATIONS, adapt
-from translate.adaptation.files import fingerprint, save_adapter, save_merged, with_adapter
-from translate.adaptation.methods import AdaptConfig, AdapterConfig, Lora, LoraConfig, PrefixConfig
+from translate.adaptation import ADAPTATIONS, AdaptConfig, AdapterConfig, Lora, LoraConfig, PrefixConfig, adapt
 from translate.batch import pad_batch
-from translate.checkpoint import load_model, save_model, weights_of
+from translate.checkpoint import (
+    fingerprint,
+    load_model,
+    save_adapter,
+    save_merged,
+    save_model,
+    weights_of,
+    with_adapter,
+)
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.tokenizer import Tokenizer

@@ -28,8 +28,7 @@ from translate.training.config import TrainConfig, is_better
 from translate.training.final_evaluation import is_finished
 from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder
-from translate.training.stopping import discard_diverged
-from translate.training.trial import Trial, read_trials
+from translate.training.stopping import Trial, discard_diverged, read_trials
 from translate.training.validation import Validator
 
 SHORT = {"run__max_steps": 10, "run__save_every": 5, "validation__every": 5, "run__log_every": 1}

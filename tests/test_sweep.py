@@ -13,7 +13,7 @@ from small_runs import call, options, start, wait_for_log, write_corpus
 from translate.config.sweep import distribution, run_trial
 from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
-from translate.training.trial import Trial, read_trials
+from translate.training.stopping import Trial, read_trials
 
 
 @pytest.fixture(scope="module")

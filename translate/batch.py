@@ -1,23 +1,26 @@
-"""Batches of sentence pairs: token ids of several sentences, padded or packed end to end.
+"""Batches of sentence pairs, padded or packed end to end; and dataclasses with a row per sentence (BatchedState).
 
-Letters: B sentences, L tokens of the longest one, T tokens of all of them.
+Memories and decoder states of models, and searches, are BatchedStates: sentences join and leave them.
+
+Letters: B sentences, K hypotheses of each, L tokens of the longest one, T tokens of all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.tokenizer import BOS, EOS, PAD
 
 NO_TARGET = -100  # what PyTorch's cross entropies ignore
-
 Ids = NDArray[np.integer] | Sequence[int]
 Side = Sequence[NDArray[np.integer]]  # the token ids of sentences, without BOS and EOS
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
@@ -164,3 +167,96 @@ def _with_labels(source: Tokens, target: Tokens, ends: NDArray[np.int64], real: 
     labels[torch.from_numpy(ends)] = EOS
     labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
     return Batch(source, target, labels, int(real.sum()), sum(map(len, sources)))
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Padding of a field of a BatchedState to the length of the longest sentence.
+
+    dim    the dimension that is as long as the longest sentence, counted from the end: -1, -2, …
+    value  fills the added positions; a function of the tensor's type where it depends on that
+    left   shorter sentences are padded on the left, so that their last positions are aligned
+    """
+
+    dim: int
+    value: float | Callable[[torch.dtype], float] = 0.0
+    left: bool = False
+
+
+class BatchedState:
+    """A dataclass with a row per sentence: its fields are tensors (B, …), lists of them, or other BatchedStates.
+
+    Fields of any other type, None among them, are the same for all sentences.
+
+    PADDED  fields as long as the longest sentence: name -> padding of the shorter ones
+    """
+
+    PADDED: ClassVar[Mapping[str, Padding]] = {}
+
+    def select(self, rows: Tensor) -> Self:
+        """Keep only the sentences `rows`, (B',), and no more positions than the longest of them needs."""
+        return self._combine(lambda x: x.index_select(0, rows), lambda state: state.select(rows)).trimmed()
+
+    def concat(self, other: Self) -> Self:
+        """These sentences, then the other's."""
+        return self._combine(lambda *xs: torch.cat(xs), lambda mine, new: mine.concat(new), other)
+
+    def replace(self, rows: Tensor, other: Self) -> Self:
+        """Put the other's sentences into `rows`, (B',)."""
+        return self._combine(
+            lambda mine, new: mine.index_copy(0, rows, new), lambda mine, new: mine.replace(rows, new), other
+        )
+
+    def trimmed(self) -> Self:
+        """Drop the positions that no sentence needs."""
+        length = self.needed_length()
+        if length is None:
+            return self
+        return self._combine(lambda x: x, lambda state: state, length=length)
+
+    def needed_length(self) -> int | None:
+        """Length that the longest sentence needs in PADDED fields; None: nothing is to be trimmed."""
+        return None
+
+    def _combine(
+        self, tensors: Callable[..., Tensor], states: Callable[..., Any], *others: Self, length: int | None = None
+    ) -> Self:
+        """Combine each field of self and others: nested states by `states`, tensors, of one length, by `tensors`.
+
+        length  of PADDED fields; None: the longest of self and others
+        """
+        changed: dict[str, Any] = {}
+        for field in dataclasses.fields(cast(Any, self)):
+            values = [getattr(state, field.name) for state in (self, *others)]
+            padding = self.PADDED.get(field.name)
+            if isinstance(values[0], BatchedState):
+                changed[field.name] = states(*values)
+            elif isinstance(values[0], list) and isinstance(values[0][0], Tensor):
+                items = zip(*values, strict=True)
+                changed[field.name] = [tensors(*_of_one_length(xs, padding, length)) for xs in items]
+            elif isinstance(values[0], Tensor):
+                changed[field.name] = tensors(*_of_one_length(values, padding, length))
+        return dataclasses.replace(cast(Any, self), **changed)
+
+
+def _of_one_length(xs: Sequence[Tensor], padding: Padding | None, length: int | None) -> Sequence[Tensor]:
+    """Tensors padded, or trimmed, to the given length, or padded to that of the longest."""
+    if padding is None:
+        return xs
+    length = max(x.shape[padding.dim] for x in xs) if length is None else length
+    return [_resized(x, length, padding) for x in xs]
+
+
+def _resized(x: Tensor, length: int, padding: Padding) -> Tensor:
+    added = length - x.shape[padding.dim]
+    if added == 0:
+        return x
+    # F.pad takes the last dimension first; a negative amount cuts off
+    amounts = [0, 0] * (-1 - padding.dim) + ([added, 0] if padding.left else [0, added])
+    return F.pad(x, amounts, value=padding.value(x.dtype) if callable(padding.value) else padding.value)
+
+
+def gather_parents(hypotheses: Tensor, parents: Tensor) -> Tensor:
+    """Rows (B, K', …) of hypotheses (B, K, …) by the indices of their parents (B, K')."""
+    sentences = torch.arange(len(parents), device=parents.device)
+    return hypotheses[sentences[:, None], parents]

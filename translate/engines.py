@@ -65,7 +65,7 @@ def load_native(path: str, config: DecodingConfig) -> tuple[NativeEngine, Tokeni
         logger.warning(warning)
     loaded = load_model(path, device=device)
     if config.adapter:
-        from translate.adaptation.files import with_adapter
+        from translate.checkpoint import with_adapter
 
         loaded = with_adapter(loaded, config.adapter)
     engine = NativeEngine(

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import torch
 
-from translate.adaptation.files import save_merged
-from translate.checkpoint import load_model
+from translate.checkpoint import load_model, save_merged
 from translate.config import run_command
 
 

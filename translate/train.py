@@ -10,8 +10,14 @@ from dataclasses import replace
 import torch
 
 from translate.adaptation import ADAPTATIONS, adapt
-from translate.adaptation.files import base_model_config, load_base_model
-from translate.checkpoint import LoadedModel, set_weights, vocabularies_of, weights_of
+from translate.checkpoint import (
+    LoadedModel,
+    base_model_config,
+    load_base_model,
+    set_weights,
+    vocabularies_of,
+    weights_of,
+)
 from translate.config import run_command
 from translate.data.augmentation import PairEncoder
 from translate.data.loader import UpdateStream
@@ -34,6 +40,7 @@ from translate.training.state import StateFolder, TrainState
 from translate.training.step import train_step
 from translate.training.stopping import (
     StopSignals,
+    Trial,
     bound_reached,
     fraction_done,
     require_best,
@@ -41,7 +48,6 @@ from translate.training.stopping import (
     stop_reason,
 )
 from translate.training.tracking import Reporter
-from translate.training.trial import Trial
 from translate.training.validation import Validator
 
 logger = logging.getLogger("translate.train")  # not __name__, which is __main__ in the command

@@ -20,7 +20,7 @@ from translate.console import logger, print_notes
 from translate.errors import DivergedError, UserError, import_extra
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
 from translate.training.config import SweepMethod, TrainConfig, is_minimised
-from translate.training.trial import Trial
+from translate.training.stopping import Trial
 
 if TYPE_CHECKING:
     import optuna

@@ -5,6 +5,5 @@ cannot read it whole. An engine translates all segments: `native_engine` takes t
 several `workers` may share, and runs a search over each batch until every sentence is done. A search (`beam`, `greedy`;
 `search` is the contract of both) knows nothing of the model but the logits of the next token, and returns hypotheses,
 from which `translator` joins the line's translation. `config` holds the settings and the contract of an engine,
-without PyTorch, so that another runtime can replace `native_engine`; `half_weights` makes that one faster on
-a CPU.
+without PyTorch, so that another runtime can replace `native_engine`.
 """

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.batch import gather_parents
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError
-from translate.models.batched_state import gather_parents
 from translate.tokenizer import BOS, EOS, PAD
 
 

@@ -7,6 +7,7 @@ ones take their rows, so that batches stay full until the queue is empty.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ from translate.batch import Tokens
 from translate.decoding.beam import BeamSearch
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.greedy import GreedySearch, SamplingSearch
-from translate.decoding.half_weights import with_half_weights
 from translate.decoding.search import Search
-from translate.decoding.workers import Found, Queue, Report, num_useful_workers, run_in_processes
+from translate.decoding.workers import _MIN_SENTENCES, Found, Queue, Report, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
+from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import EOS
 
@@ -31,7 +32,6 @@ _LEAVING_FRACTION = 1 / 8
 _STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
 _AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
-
 # adding one is one class, one line here, and one YAML in configs/search
 SEARCHES: dict[SearchMethod, type[Search]] = {
     SearchMethod.beam: BeamSearch,
@@ -258,3 +258,10 @@ def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
     finally:
         if was_training:
             model.train()
+
+
+def num_useful_workers(requested: int, num_sentences: int) -> int:
+    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
+    if not sys.platform.startswith("linux"):
+        return 1  # elsewhere a forked process cannot continue to compute
+    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))

@@ -14,8 +14,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from translate.batch import BatchedState, Padding
 from translate.decoding.config import Hypothesis, SearchConfig
-from translate.models.batched_state import BatchedState, Padding
 from translate.tokenizer import EOS, PAD
 
 HISTORY = Padding(-1, PAD, left=True)  # tokens so far: the last ones are aligned

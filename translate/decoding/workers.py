@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from translate.errors import UserError
 
 Found = list[tuple[int, list[Hypothesis]]]  # index of a sentence, its hypotheses
 Report = Callable[[Found], None]
-
 _MIN_SENTENCES = 16  # per worker: fewer are done before another process has started
 
 
@@ -47,13 +45,6 @@ class Queue:
             first = self.counter.value
             self.counter.value = min(first + max(0, count), self.size)
             return list(range(first, self.counter.value))
-
-
-def num_useful_workers(requested: int, num_sentences: int) -> int:
-    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
-    if not sys.platform.startswith("linux"):
-        return 1  # elsewhere a forked process cannot continue to compute
-    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
 
 
 def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: int, report: Report) -> None:

@@ -17,9 +17,8 @@ from typing import Any, ClassVar, Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.batch import Batch, Tokens
+from translate.batch import Batch, BatchedState, Padding, Tokens, gather_parents
 from translate.errors import require_at_least, require_share
-from translate.models.batched_state import BatchedState, Padding, gather_parents
 from translate.models.layers import Embedding, Positions
 
 __all__ = [  # what an architecture is made of

@@ -10,10 +10,9 @@ manifest          the parts of a run in its manifest and in its log
 optimizer         AdamW, Muon, learning-rate schedules, running average of weights
 state             TrainState, exactly what a checkpoint holds; states on disk
 validation        loss and scores on the validation set
-stopping          fraction of the run that is done, learning rate, bounds, signals, divergence
+stopping          fraction of the run that is done, learning rate, bounds, signals, divergence; trials of a sweep
 step              one update: gradients of all batches, clipping, optimizer step
 tracking          Reporter: results of updates, means, log, TensorBoard
 final_evaluation  average of the last checkpoints, scores on the test set
 back_translation  two runs, with translations by the first as training pairs of the second
-trial             one run of a sweep: its row in the table of trials, pruning
 """

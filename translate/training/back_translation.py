@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from translate.adaptation.files import fingerprint
-from translate.checkpoint import load_model
+from translate.checkpoint import fingerprint, load_model
 from translate.console import Progress
 from translate.data.clean_text import content_hashes
 from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
@@ -40,7 +39,7 @@ from translate.text import WINDOW, count_lines, normalise, read_lines, write_lin
 from translate.training.config import BackTranslationConfig, TrainConfig
 from translate.training.parallel import training_precision, validation_precision
 from translate.training.run_folder import RunFolder, errors_logged
-from translate.training.trial import Trial
+from translate.training.stopping import Trial
 
 KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "target.txt"
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker

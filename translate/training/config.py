@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from translate.adaptation.methods import AdaptConfig
+from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
 from translate.data.corpora import DataConfig

@@ -19,8 +19,7 @@ import sentencepiece
 import torch
 
 import translate
-from translate.adaptation.files import fingerprint
-from translate.checkpoint import LoadedModel, weights_of
+from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared

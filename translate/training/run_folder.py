@@ -15,8 +15,7 @@ from typing import Any, Self
 
 import yaml
 
-from translate.adaptation.files import save_adapter
-from translate.checkpoint import Weights, copy_of, save_model
+from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.console import TIME_FORMAT
 from translate.distributed import World
 from translate.errors import UserError

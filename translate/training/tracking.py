@@ -23,8 +23,7 @@ from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder, TrainState
 from translate.training.step import PendingUpdate, StepResult
-from translate.training.stopping import check_divergence, expected_steps, fraction_done
-from translate.training.trial import Trial
+from translate.training.stopping import Trial, check_divergence, expected_steps, fraction_done
 from translate.training.validation import Validation, Validator
 
 logger = logging.getLogger(__name__)

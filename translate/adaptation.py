@@ -1,4 +1,9 @@
-"""Ways to adapt a trained model: their settings, the weights they add, and how those are inserted."""
+"""Adaptation of trained models to another domain: LoRA, adapters, prefixes, or training all weights further.
+
+`adapt` prepares a model: all its weights are trained (`adapt=full`), or a few new ones that are inserted into it. The
+new ones are saved alone, in a directory that names the model they belong to (checkpoint.py); loading inserts them
+again, and those of LoRA can be merged into the model.
+"""
 
 from __future__ import annotations
 
@@ -207,3 +212,6 @@ def adapt(model: Seq2Seq, config: AdaptConfig) -> None:
     if add is not None:
         model.requires_grad_(False)
         add(config, model)
+
+
+__all__ = ["ADAPTATIONS", "AdaptConfig", "AdapterConfig", "LoraConfig", "PrefixConfig", "adapt", "merge_lora"]
