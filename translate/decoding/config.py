@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from translate.device import Device, Precision
@@ -13,7 +15,6 @@ from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
 DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"
-
 Sentence = tuple[int, ...]  # source tokens, without EOS
 
 
@@ -232,3 +233,28 @@ def _effective(search: SearchConfig) -> dict[str, Any]:
     """The settings that decide the best hypothesis."""
     others = set().union(*(names for method, names in _ONLY_FOR_METHOD.items() if method is not search.method))
     return {name: value for name, value in asdict(search).items() if name not in others | _DECIDES_NOTHING}
+
+
+Found = list[tuple[int, list[Hypothesis]]]  # index of a sentence, its hypotheses
+Report = Callable[[Found], None]
+
+
+@dataclass
+class Queue:
+    """The numbers 0 to size - 1, each taken once, by the first process that asks."""
+
+    size: int
+    counter: Any = field(default_factory=lambda: SimpleNamespace(value=0))
+    lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+    @property
+    def next_index(self) -> int:
+        """The next number, or size if all are taken; until take() is called another process may have taken it."""
+        return int(self.counter.value)
+
+    def take(self, count: int) -> list[int]:
+        """The next numbers, at most `count`."""
+        with self.lock:
+            first = self.counter.value
+            self.counter.value = min(first + max(0, count), self.size)
+            return list(range(first, self.counter.value))

@@ -17,10 +17,19 @@ from torch import Tensor
 
 from translate.batch import Tokens
 from translate.decoding.beam import BeamSearch
-from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
+from translate.decoding.config import (
+    Found,
+    Hypothesis,
+    Queue,
+    Report,
+    SearchConfig,
+    SearchMethod,
+    Sentence,
+    length_limits,
+)
 from translate.decoding.greedy import GreedySearch, SamplingSearch
 from translate.decoding.search import Search
-from translate.decoding.workers import _MIN_SENTENCES, Found, Queue, Report, run_in_processes
+from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
 from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
@@ -265,3 +274,6 @@ def num_useful_workers(requested: int, num_sentences: int) -> int:
     if not sys.platform.startswith("linux"):
         return 1  # elsewhere a forked process cannot continue to compute
     return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
+
+
+_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started

@@ -9,42 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 
-from translate.decoding.config import Hypothesis
+from translate.decoding.config import Queue, Report
 from translate.errors import UserError
-
-Found = list[tuple[int, list[Hypothesis]]]  # index of a sentence, its hypotheses
-Report = Callable[[Found], None]
-_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started
-
-
-@dataclass
-class Queue:
-    """The numbers 0 to size - 1, each taken once, by the first process that asks."""
-
-    size: int
-    counter: Any = field(default_factory=lambda: SimpleNamespace(value=0))
-    lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
-
-    @property
-    def next_index(self) -> int:
-        """The next number, or size if all are taken; until take() is called another process may have taken it."""
-        return int(self.counter.value)
-
-    def take(self, count: int) -> list[int]:
-        """The next numbers, at most `count`."""
-        with self.lock:
-            first = self.counter.value
-            self.counter.value = min(first + max(0, count), self.size)
-            return list(range(first, self.counter.value))
 
 
 def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: int, report: Report) -> None:
