@@ -27,8 +27,8 @@ from translate.data.corpora import ParallelText, one_or_several
 from translate.evaluation.metrics import p_value
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
+from translate.explanation import uncovered
 from translate.files import read_json
-from translate.losses.attention import uncovered
 from translate.model_directory import MODEL, WEIGHTS
 from translate.text import read_lines
 from translate.training.validation import encode_validation

@@ -128,13 +128,14 @@ def environment() -> dict[str, str]:
 
 def composed(arguments: list[str]) -> TrainConfig:
     """The configuration that the train command makes of its arguments, for a run in this process."""
-    _register()
-    settings = to_dataclass(compose("train", arguments), {}, [])
+    register_train()
+    settings = to_dataclass(compose("train", arguments), {})
     assert isinstance(settings, TrainConfig)
     return settings
 
 
 @cache
-def _register() -> None:
+def register_train() -> None:
+    """Make the schemas of the train command known to Hydra."""
     choices = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
     register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES})

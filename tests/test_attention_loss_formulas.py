@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from formulas import Array, batch_of
+from translate.explanation import UNCOVERED, uncovered
 from translate.losses import AUXILIARY_LOSSES
-from translate.losses.attention import UNCOVERED, Over, uncovered
+from translate.losses.attention import Over
 from translate.models.seq2seq import Output
 
 SOURCES, TARGETS = [[5, 6, 7], [8], [9, 10, 11, 12]], [[13, 14], [15, 16, 17, 18], [19]]

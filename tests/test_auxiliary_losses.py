@@ -12,8 +12,9 @@ from documented_code import example_of
 from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET, pad_batch
 from translate.distributed import World
+from translate.explanation import uncovered
 from translate.losses import AUXILIARY_LOSSES, label_smoothed_cross_entropy
-from translate.losses.attention import Over, received_shares, uncovered
+from translate.losses.attention import Over, received_shares
 from translate.losses.cross_entropy import kl_divergence
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.attention import Weighting

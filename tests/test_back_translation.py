@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from small_runs import REPOSITORY, call, command, composed, environment, options, write_corpus
+from in_process import call_here
+from small_runs import REPOSITORY, command, composed, environment, options, write_corpus
 from translate.errors import UserError
 from translate.train import run
 
@@ -60,7 +61,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
     said = end_when(arguments, lambda: any(parts.glob("state/step-*")), signal.SIGKILL)
     left = 3002 - content.count(b"\n")
     assert f"translating {left:,} of 3,002 lines" in said
-    result = call("train", *arguments)
+    result = call_here("train", *arguments)
     assert result.returncode == 0, result.stderr.decode()
     assert b"translating" not in result.stderr
     for name in (

@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import REPOSITORY, call, write_corpus
-from translate.config import options
-from translate.config.command import read_command_line
-from translate.training.config import TrainConfig
+from small_runs import REPOSITORY, call, register_train, write_corpus
+from translate.config import command
+from translate.config.command import compose, read_command_line, register_schemas
+from translate.evaluate import EvaluateConfig
+from translate.prepare import PrepareConfig
 
 OWN = ["data.train.source=a", "data.train.target=b"]
 
 
-def chosen(*words: str, command: str = "train") -> bool:
-    """True if data=text_files is added to these words."""
-    given = [word for word in words if word != "--multirun"]
-    return read_command_line(command, TrainConfig, words, []).overrides == [*given, "data=text_files"]
+def chosen(*words: str, name: str = "train") -> bool:
+    """True if these words leave the default corpus out, with its languages."""
+    register_train()
+    register_schemas("prepare", PrepareConfig, {}, {})
+    line = read_command_line(PrepareConfig, words, list)
+    return not compose(name, line.overrides).data.source_language
 
 
 @pytest.mark.parametrize(
@@ -27,16 +30,14 @@ def chosen(*words: str, command: str = "train") -> bool:
         OWN,
         OWN[:1],
         [*OWN, "data.valid.source=c", "data.valid.target=d"],
-        ["+data.train.source=a"],
         ["data.train.format=tsv", "data.train.path=a.tsv"],
         ["data.train.format=hub", "data.train.name=x/y"],
         ["data.train={source: a, target: b}"],
-        ["sweep=optuna", "--multirun", *OWN],
     ],
 )
 def test_naming_training_text_leaves_the_shipped_corpus_out(words):
     assert chosen(*words)
-    assert chosen(*words, command="prepare")
+    assert chosen(*words, name="prepare")
 
 
 @pytest.mark.parametrize(
@@ -57,21 +58,25 @@ def test_a_corpus_that_is_chosen_or_only_changed_stays(words):
     assert not chosen(*words)
 
 
+def test_a_sweep_may_name_the_text_too():
+    assert chosen("sweep=optuna", *OWN)
+
+
 def test_commands_without_training_text_are_left_alone():
-    assert not chosen(*OWN, command="evaluate")
+    register_schemas("evaluate", EvaluateConfig, {}, {})
+    assert "data" not in compose("evaluate", ["source=a", "reference=b"])
 
 
 def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path):
     configs = tmp_path / "configs"
     shutil.copytree(REPOSITORY / "configs", configs)
-    monkeypatch.setattr(options, "CONFIGS", configs)
+    monkeypatch.setattr(command, "CONFIGS", configs)
     text = "# @package _global_\ndata:\n  train:\n    source: a\n    target: b\n"
     (configs / "experiment" / "mine.yaml").write_text(text)
     (configs / "experiment" / "longer.yaml").write_text("# @package _global_\ndefaults:\n  - mine\n  - _self_\n")
     (configs / "experiment" / "other.yaml").write_text(f"defaults:\n  - override /data: multi30k\n{text}")
     assert chosen("experiment=mine")
     assert chosen("experiment=longer")
-    assert chosen("experiment=longer,mine", "--multirun")
     assert not chosen("experiment=other")
     assert not chosen("experiment=mine", "data=shipped")
 

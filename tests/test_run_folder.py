@@ -78,7 +78,9 @@ def test_files_that_are_only_called_like_a_runs_stay_as_they_are(tmp_path, names
 
 def test_a_model_directory_is_no_run(tmp_path):
     folder = make(tmp_path / "model", "model.yaml", "weights.safetensors", "manifest.json", "tokenizer.model")
-    with pytest.raises(UserError, match=r"is a model directory, .* adapt=full adapt\.model=.*model trains this"):
+    with pytest.raises(
+        UserError, match=r"is a model directory, .* adapt=full adapt\.model=.*model trains this model further"
+    ):
         opened(folder)
     run = make_run(tmp_path / "run")
     (run / "config.yaml").unlink()

@@ -9,7 +9,7 @@ import pytest
 from markdown import markdown
 from wcwidth import wcswidth
 
-from translate.tables import escape_markdown, markdown_code, markdown_table, text_table
+from translate.console import escape_markdown, markdown_code, markdown_table, text_table
 
 HOSTILE = [
     "a|b",

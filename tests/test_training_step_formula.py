@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from documented_code import example_of
 from formulas import batch_of
+from small_runs import ON_CPU, update_config
 from translate.batch import Batch
-from translate.device import Device, Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.training.parallel import ComputeConfig, prepare_trainee
-from translate.training.step import update
+from translate.training.parallel import parallelize
+from translate.training.step import train_step
 
 PENALTY = example_of("losses.md")
 ALL = AUXILIARY_LOSSES | {"confidence_penalty": (PENALTY.ConfidencePenaltyConfig, PENALTY.confidence_penalty)}
@@ -46,15 +46,15 @@ def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     return dict(zip(names, found, strict=True))
 
 
-def updated(architecture: str, *, clip_norm: float = 0.0, **settings):
+def updated(architecture: str, *, clip_norm: float = 0.0, **auxiliary):
     """The result of one update by plain gradient descent at a rate of 1, and the changes of all weights."""
     model = make_model(architecture)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    trainee = prepare_trainee(model, ComputeConfig(device=Device.cpu, precision=Precision.fp32), World())
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
+    config = update_config(smoothing=0.1, clip_norm=clip_norm, **auxiliary)
     torch.manual_seed(2)
-    result = update(trainee, optimizer, BATCHES, smoothing=0.1, clip_norm=clip_norm, world=World(), **settings).result()
-    return result, {name: weight.detach() - before[name] for name, weight in model.named_parameters()}
+    pending = train_step(parallelize(model, World(), ON_CPU), optimizer, BATCHES, config, World(), step=1)
+    return pending.result(), {name: weight.detach() - before[name] for name, weight in model.named_parameters()}
 
 
 def assert_descends(changes: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -97,7 +97,7 @@ def test_an_auxiliary_loss_is_reported_per_token_and_added_by_its_weight(name, a
         total = total + cross_entropy(output, batch, smoothing=0.1) + 0.7 * auxiliary
         reported += float(auxiliary.detach()) / TOKENS
     expected = gradients(model, total / TOKENS)
-    result, changes = updated(architecture, auxiliary={name: config})
+    result, changes = updated(architecture, **{name: config})
     assert result.auxiliary == {name: pytest.approx(reported, rel=1e-4)}
     assert abs(reported) > 1e-4
     assert_descends(changes, expected)
@@ -116,6 +116,6 @@ def test_two_auxiliary_losses_are_both_added():
         total = total + cross_entropy(output, batch, smoothing=0.1)
         for name, config in configs.items():
             total = total + config.weight * AUXILIARY_LOSSES[name][1](config, model, batch, output)
-    result, changes = updated("transformer", auxiliary=configs)
+    result, changes = updated("transformer", **configs)
     assert list(result.auxiliary) == list(configs)
     assert_descends(changes, gradients(model, total / TOKENS))

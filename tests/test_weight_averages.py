@@ -7,7 +7,9 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
-from translate.training.averages import RunningAverage, average_weights
+
+from translate.training.final_evaluation import average_weights
+from translate.training.optimizer import RunningAverage
 
 
 def averages(decay: float, values: np.ndarray) -> np.ndarray:
@@ -18,7 +20,7 @@ def averages(decay: float, values: np.ndarray) -> np.ndarray:
     found = []
     for step, value in enumerate(values[1:], start=1):
         nn.init.constant_(model.weight, value)
-        average.update(model, step)
+        average.update(step)
         found.append(average.weights["weight"].item())
     return np.array(found)
 
@@ -54,7 +56,7 @@ def test_the_running_average_holds_every_trained_weight_of_its_own():
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(-2)
-    average.update(model, 1)
+    average.update(1)
     assert average.weights.keys() == before.keys()
     for name, weight in average.weights.items():
         np.testing.assert_allclose(weight.numpy(), 0.1 * before[name] + 0.9 * -2 * before[name], rtol=1e-6)

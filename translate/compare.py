@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.config import run_command
+from translate.console import text_table
 from translate.data.corpora import one_or_several
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores, p_value, score
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
-from translate.tables import text_table
 from translate.text import read_lines
 
 Lines = list[str]

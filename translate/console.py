@@ -1,25 +1,30 @@
-"""Output for the person at the terminal: the log, progress displays and notes, all on stderr."""
+"""Output for people: log, progress displays and notes on stderr; tables as aligned text and as Markdown.
+
+Columns of tables are aligned by display width: a Chinese character counts two, a combining mark none (tabulate with
+wcwidth).
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 import time
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from tabulate import tabulate
 from tqdm import tqdm
 
 logger = logging.getLogger("translate")
-
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # of log lines
 _TERMINAL_SECONDS = 0.2
 _PLAIN_SECONDS = 30.0
 _COUNT = "{n:,.0f}{unit} · {rate_noinv_fmt}"
 _COUNT_OF_TOTAL = "{n:,.0f} of {total:,}{unit} ({percentage:.0f}%) · {rate_noinv_fmt} · {remaining} left"
-
 tqdm.monitor_interval = 0  # without its watching thread: decoding forks, which threads do not survive
 
 
@@ -176,3 +181,48 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     warnings_logger.handlers, warnings_logger.filters = [*logger.handlers], [_Once()]
     warnings_logger.setLevel(logger.level)
     logging.captureWarnings(True)
+
+
+# Markup wherever it stands in a line. A backslash is easiest to read in the raw file, but Python-Markdown, which
+# TensorBoard uses, takes it before fewer characters than GitHub: these are written as HTML entities.
+_BACKSLASHED = "\\`*_[]|#>"
+_ENTITIES = {character: f"&#{ord(character)};" for character in "<&~"}
+
+
+def text_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """Columns two spaces apart; those numbered in `right`, from 0, are right-aligned."""
+    columns = max(map(len, rows), default=0)
+    return tabulate(
+        [[show_unprintable(cell) for cell in row] for row in rows],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=["right" if column in right else "left" for column in range(columns)],
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of plain text, which also lines up as text."""
+    cells = [[escape_markdown(cell) for cell in row] for row in (header, *rows)]
+    return tabulate(cells[1:], headers=cells[0], tablefmt="github", disable_numparse=True)
+
+
+def escape_markdown(text: str) -> str:
+    """Text for the middle of a Markdown line, where a reader sees its characters; unprintable ones are spelled out."""
+    return "".join(
+        f"\\{character}" if character in _BACKSLASHED else _ENTITIES.get(character, character)
+        for character in show_unprintable(text)
+    )
+
+
+def markdown_code(text: str) -> str:
+    """Text as Markdown inline code; unprintable characters are spelled out."""
+    visible = show_unprintable(text)
+    # a fence longer than any row of backticks inside
+    fence = "`" * (1 + max(map(len, re.findall("`+", visible)), default=0))
+    padding = " " if "`" in visible or not visible.strip() else ""
+    return f"{fence}{padding}{visible}{padding}{fence}"
+
+
+def show_unprintable(text: str) -> str:
+    r"""Text on one line: control characters, unusual spaces and line ends as \x0b or \u2028."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.batch import pad_batch
+from translate.batch import NO_TARGET, Batch, pad_batch
 from translate.decoding.native_engine import evaluation_mode
 from translate.files import atomic_file
-from translate.losses.attention import UNCOVERED
-from translate.models.seq2seq import Seq2Seq
+from translate.models.seq2seq import Output, Seq2Seq
 from translate.tokenizer import BOS, EOS, Tokenizer
 
+UNCOVERED = 0.2  # a source token that receives less attention in total is not covered
 ALTERNATIVES = 5
 MAX_PIECES = 40  # a picture of more cannot be read
 Map = NDArray[np.float32]
@@ -93,6 +93,15 @@ class Explanation:
     def score(self) -> float:
         """Mean log probability of the target tokens, EOS counted."""
         return float(np.mean([np.log(max(word.probability, 1e-30)) for word in self.words]))
+
+
+def uncovered(batch: Batch, output: Output) -> Tensor:
+    """Number of source tokens, EOS included, that receive less attention than UNCOVERED from the whole translation."""
+    assert output.attention is not None, "config.model.has_attention says that there are weights"
+    assert batch.source.mask is not None
+    weights = output.attention.float().mean(1)  # (B, T, S)
+    received = (weights * (batch.labels != NO_TARGET)[:, :, None]).sum(1)
+    return ((received < UNCOVERED) & batch.source.mask).sum()
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from translate.tables import markdown_table
+from translate.console import markdown_table
 
 Cell = str | float | int | None
 OURS = "ours"

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,26 +22,24 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from translate import __version__
 from translate.config.options import (
     CONFIGS,
-    OWN_TEXT,
     help_text,
     known_options,
     message_for,
-    names_own_text,
+    rename_former,
+    require_known,
     unknown_flag,
-    unknown_option,
-    unknown_options,
 )
-from translate.console import print_notes
 from translate.errors import UserError
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
+Names = Callable[[], list[str]]  # all option names of a command
 _NO_TABLES: Tables = {}
 
 
@@ -62,11 +61,15 @@ def run_command(
     """
     global _line
     register_schemas(name, schema, choices, additions)
-    with user_errors(known := known_options(schema, choices, additions)):
-        _line = line = read_command_line(name, schema, sys.argv[1:], known)
+    known = cache(lambda: known_options(schema, choices, additions))  # only for hints
+    with user_errors(known):
+        _line = line = read_command_line(schema, sys.argv[1:], known)
 
         def to_config(overrides: Sequence[str]) -> Any:
-            return to_dataclass(compose(name, overrides, directory=line.config_dir), line.own, known)
+            composed = compose(name, overrides, directory=line.config_dir)
+            if any(word.startswith("+") for word in overrides):  # Hydra refuses other unknown options by itself
+                require_known(composed, known())
+            return to_dataclass(composed, line.own)
 
         if line.version:
             print(f"translate {__version__}")
@@ -98,24 +101,47 @@ def register_schemas(name: str, schema: type[Any], choices: Tables, additions: T
 
 
 def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> DictConfig:
-    """The YAML files and overrides as one configuration; directory: further YAML files, beside configs/."""
+    """The YAML files and overrides as one configuration; directory: further YAML files, beside configs/.
+
+    Where training text is named without data=, the default corpus leaves altogether: its validation and test sets,
+    labels and languages do not suit another text.
+    """
     search_path = [f"hydra.searchpath=[file://{directory}]"] if directory else []
     # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
     behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
     with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
-        return hydra.compose(name, overrides=[*overrides, *search_path])
+        composed, corpus = _compose(name, [*overrides, *search_path])
+        if corpus is not None and not any(word.startswith("data=") for word in overrides):
+            default, default_corpus = _compose(name, search_path)
+            if corpus == default_corpus and _training_text(composed) - _training_text(default):
+                composed, _ = _compose(name, [*overrides, "data=text_files", *search_path])
+    return composed
 
 
-def to_dataclass(composed: DictConfig, own: Mapping[str, str], known: Sequence[str]) -> Any:
+def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
+    """A configuration, and the choice of its group data; None for a command without."""
+    composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    corpus = composed.hydra.runtime.choices.get("data")
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed, corpus
+
+
+def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
+    """Options that name the training text, as they are written; others (take, weight, …) change how it is used."""
+    train = OmegaConf.to_container(composed.data.train, resolve=False)
+    assert isinstance(train, dict)
+    return {(key, str(train[key])) for key in ("source", "target", "path", "format", "name") if train[key]}
+
+
+def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
     """The dataclass that a composed configuration fills in, with own in place of its values.
 
-    Raises UserError for missing values, and with the nearest name for unknown options.
+    Raises UserError for missing values.
     """
     composed.merge_with(own)
     if missing := sorted(OmegaConf.missing_keys(composed)):
         raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
-    for key in unknown_options(composed):
-        raise UserError(unknown_option(key, known))
     return expand_home(OmegaConf.to_object(composed))
 
 
@@ -138,14 +164,14 @@ def is_given(group: str) -> bool:
 
 
 @contextmanager
-def user_errors(known: Sequence[str] = ()) -> Iterator[None]:
+def user_errors(known: Names = list) -> Iterator[None]:
     """End the process with one message and status 1 for what the person can mend."""
     try:
         yield
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(message_for(error, known))
+        _fail(message_for(error, known()))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
@@ -155,17 +181,6 @@ def user_errors(known: Sequence[str] = ()) -> Iterator[None]:
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)
-
-
-# options of Hydra's plugin for Optuna that earlier versions used, and their names now
-_FORMER = {
-    "hydra.sweeper.n_trials": "sweep.trials",
-    "hydra.sweeper.direction": "",  # follows from validation.metric
-    "hydra.sweeper.storage": "sweep.storage",
-    "hydra.sweeper.sampler.seed": "sweep.seed",
-    "hydra.sweeper.sampler.n_startup_trials": "sweep.startup_trials",
-}
-_FORMER_PARAMS = "hydra.sweeper.params."
 
 
 @dataclass(frozen=True)
@@ -192,19 +207,17 @@ class CommandLine:
 _line = CommandLine()  # of the command that runs in this process
 
 
-def read_command_line(name: str, schema: type[Any], words: Sequence[str], known: Sequence[str]) -> CommandLine:
+def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> CommandLine:
     """Read a command's words. Raises UserError for flags that there are not.
 
     known  all option names of the command, for hints
     """
     flags, options = _split(words, known)
     own = _own_options(schema, options)
-    overrides = [_renamed(word) for word in options if word.partition("=")[0] not in own]
-    overrides = [_quoted(word) if _is_refused(word) else word for word in overrides if word]
-    if names_own_text(name, overrides):
-        overrides.append(OWN_TEXT)
+    overrides = [word for word in options if word.partition("=")[0] not in own]
+    overrides = [rename_former(word) if word.startswith("hydra.") else word for word in overrides]
     return CommandLine(
-        overrides=overrides,
+        overrides=[_quoted(word) if _is_refused(word) else word for word in overrides if word],
         own=own,
         help="--help" in flags,
         version="--version" in flags,
@@ -213,7 +226,7 @@ def read_command_line(name: str, schema: type[Any], words: Sequence[str], known:
     )
 
 
-def _split(words: Sequence[str], known: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str]]:
     """The flags with their values, and the options."""
     short = {"-h": "--help", "-m": "--multirun", "-cd": "--config-dir"}
     flags: dict[str, str] = {}
@@ -229,7 +242,7 @@ def _split(words: Sequence[str], known: Sequence[str]) -> tuple[dict[str, str], 
         elif flag in ("--help", "--multirun", "--version"):
             flags[flag] = value
         else:
-            raise UserError(unknown_flag(word, known))
+            raise UserError(unknown_flag(word, known()))
     return flags, options
 
 
@@ -238,22 +251,6 @@ def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
     texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
     pairs = dict(word.split("=", 1) for word in options if "=" in word)
     return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
-
-
-def _renamed(word: str) -> str:
-    """A former option under its new name, with a warning; "" where it has no effect any more."""
-    key, equals, value = word.partition("=")
-    if not key.startswith("hydra.") or not equals:
-        return word
-    if key.startswith(_FORMER_PARAMS):
-        new = f"{key.removeprefix(_FORMER_PARAMS)}={value.strip(chr(39) + chr(34))}"
-    elif key in _FORMER:
-        new = f"{_FORMER[key]}={value}" if _FORMER[key] else ""
-    else:
-        raise UserError(unknown_option(key, list(_FORMER)))
-    instead = f"write {new}" if new else "it follows from validation.metric"
-    print_notes(warning=f"{key} is an option of earlier versions; {instead}")
-    return new
 
 
 def _is_refused(word: str) -> bool:

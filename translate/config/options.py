@@ -16,9 +16,21 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from translate.console import print_notes
+from translate.errors import UserError
+
 _PACKAGE = Path(__file__).parent.parent
 # a wheel carries the folder inside the package; in a checkout it lies beside it
 CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
+# options of Hydra's plugin for Optuna that earlier versions used, and their names now
+_FORMER = {
+    "hydra.sweeper.n_trials": "sweep.trials",
+    "hydra.sweeper.direction": "",  # follows from validation.metric
+    "hydra.sweeper.storage": "sweep.storage",
+    "hydra.sweeper.sampler.seed": "sweep.seed",
+    "hydra.sweeper.sampler.n_startup_trials": "sweep.startup_trials",
+}
+_FORMER_PARAMS = "hydra.sweeper.params."
 # names that other toolkits give to some options
 _OTHER_NAMES = {
     "lr": "optimizer.learning_rate",
@@ -84,11 +96,17 @@ def _names(schema: type[Any], prefix: str = "") -> Iterator[str]:
             yield from _names(type(value), f"{prefix}{field.name}.")
 
 
-def unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
+def require_known(composed: DictConfig, known: Sequence[str]) -> None:
+    """Raise UserError, with the nearest name, for an option that no dataclass of a configuration has."""
+    for key in _unknown_options(composed):
+        raise UserError(unknown_option(key, known))
+
+
+def _unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
     """Options that +name=value has added to a dataclass that does not have them."""
     if isinstance(config, ListConfig):
         for number, item in enumerate(config):
-            yield from unknown_options(item, f"{prefix}{number}.")
+            yield from _unknown_options(item, f"{prefix}{number}.")
     if isinstance(config, DictConfig):
         kind = OmegaConf.get_type(config)
         names = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else None
@@ -96,7 +114,7 @@ def unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
             if names is not None and key not in names:
                 yield f"{prefix}{key}"
             elif not OmegaConf.is_interpolation(config, key):
-                yield from unknown_options(config[key], f"{prefix}{key}.")
+                yield from _unknown_options(config[key], f"{prefix}{key}.")
 
 
 def message_for(error: Exception, known: Sequence[str]) -> str:
@@ -172,57 +190,18 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return nearest if similarity(nearest) >= _LEAST_SIMILARITY else ""
 
 
-OWN_TEXT = "data=text_files"
-# options of data.train that name the text; others (take, weight, tag, …) change how the chosen corpus is used
-_NAMING = ("source", "target", "path", "format", "name")
-_TRAIN = "data.train"
+def rename_former(word: str) -> str:
+    """An option of Hydra's under its name of today, with a warning; "" where it has no effect any more.
 
-
-def names_own_text(name: str, overrides: Sequence[str]) -> bool:
-    """True where the command line, or its experiment, names training text and no data=.
-
-    The default corpus's validation and test sets, labels and languages do not suit another text.
+    Raises UserError for others of Hydra's options.
     """
-    defaults = _read(CONFIGS / f"{name}.yaml").get("defaults", [])
-    if not any(isinstance(entry, dict) and "data" in entry for entry in defaults):
-        return False
-    options = {key.lstrip("+"): value for key, equals, value in (word.partition("=") for word in overrides) if equals}
-    experiments = [_read(path) for path in _experiments(options.get("experiment", ""))]
-    if "data" in options or any(_chooses_data(experiment) for experiment in experiments):
-        return False
-    return _names_text(options) or any(_names_text(_train_options(body)) for body in experiments)
-
-
-def _names_text(options: dict[str, str]) -> bool:
-    keys = [f"{_TRAIN}.{name}" for name in _NAMING]
-    whole = options.get(_TRAIN, "")
-    return any(options.get(key) for key in keys) or any(f"{name}:" in whole for name in _NAMING)
-
-
-def _experiments(choices: str) -> Iterator[Path]:
-    """The files of the chosen experiments, of which a sweep has several, with those that they build upon."""
-    paths = [CONFIGS / "experiment" / f"{choice.strip()}.yaml" for choice in choices.strip("[]").split(",")]
-    seen: set[Path] = set()
-    while paths:
-        path = paths.pop()
-        if path in seen or not path.is_file():
-            continue
-        seen.add(path)
-        yield path
-        entries = _read(path).get("defaults", [])
-        paths += [path.parent / f"{entry}.yaml" for entry in entries if isinstance(entry, str) and entry != "_self_"]
-
-
-def _chooses_data(experiment: dict[str, Any]) -> bool:
-    entries = (entry for entry in experiment.get("defaults", []) if isinstance(entry, dict))
-    return any(key.split()[-1].lstrip("/") == "data" for entry in entries for key in entry)
-
-
-def _train_options(experiment: dict[str, Any]) -> dict[str, str]:
-    train = (experiment.get("data") or {}).get("train") or {}
-    return {f"{_TRAIN}.{key}": str(value) for key, value in train.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
+    key, _, value = word.partition("=")
+    if key.startswith(_FORMER_PARAMS):
+        new = f"{key.removeprefix(_FORMER_PARAMS)}={value.strip(chr(39) + chr(34))}"
+    elif key in _FORMER:
+        new = f"{_FORMER[key]}={value}" if _FORMER[key] else ""
+    else:
+        raise UserError(unknown_option(key, list(_FORMER)))
+    instead = f"write {new}" if new else "it follows from validation.metric"
+    print_notes(warning=f"{key} is an option of earlier versions; {instead}")
+    return new

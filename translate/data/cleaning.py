@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.console import text_table
 from translate.errors import require_at_least
 from translate.files import read_json, write_json
-from translate.tables import text_table
 from translate.text import find_control
 
 _EXAMPLES_PER_REASON = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from translate.tables import markdown_code, markdown_table
+from translate.console import markdown_code, markdown_table
 
 Values = dict[str, Any]
 _SIDES = ("source", "target")

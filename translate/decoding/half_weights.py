@@ -1,8 +1,8 @@
-"""Linear maps with weights in half precision, for decoding on a CPU.
+"""Linear layers with fp16 weights, for decoding on a CPU.
 
-A step of a search multiplies few rows by all weights of the model: reading those is what takes the time, and the
-library of matrix products would also bring fp32 weights into its own order in every step. Half of the bytes, ordered
-once, are read three times as fast. All arithmetic is fp32; a weight is off by at most one part in 2,048.
+A step of a search multiplies few rows by all weights of the model, so that reading the weights dominates the time;
+with fp32 weights the matrix library would also reorder them in every step. Half of the bytes, reordered once, are read
+three times as fast. All arithmetic is fp32; the relative error of a weight is at most 1 / 2,048.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class HalfLinear(nn.Module):
-    """An nn.Linear with its weights rounded to half precision; without gradients, and not to be saved."""
+    """An nn.Linear with its weights rounded to fp16; without gradients, and not to be saved."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -34,8 +34,8 @@ class HalfLinear(nn.Module):
 def packed_directly(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """x -> x Wᵀ + b, for any number of leading dimensions.
 
-    PyTorch has called these functions deprecated since 1.12, and they are five times as fast for a few rows as the
-    others, which spend 25 µs looking for methods of the packed weights.
+    Deprecated since PyTorch 1.12, these functions are five times as fast for a few rows as their successors, which
+    spend 25 µs on looking up methods of the packed weights.
     """
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     with warnings.catch_warnings():
@@ -53,11 +53,14 @@ def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], 
 
 
 def with_half_weights(module: Module) -> Module:
-    """A copy of a module with every nn.Linear in half precision; everything else is shared with the original."""
-    twin = copy.copy(module)
-    twin._modules = {name: child and _converted(child) for name, child in module._modules.items()}
-    return twin
+    """Copy a module with fp16 weights in every nn.Linear; everything else is shared with the original."""
+    converted = copy.copy(module)
+    # a shallow copy shares the dictionary of children: it gets one of its own
+    converted._modules = {name: _convert(child) for name, child in module._modules.items()}
+    return converted
 
 
-def _converted(module: nn.Module) -> nn.Module:
+def _convert(module: nn.Module | None) -> nn.Module | None:
+    if module is None:
+        return None
     return HalfLinear(module) if type(module) is nn.Linear else with_half_weights(module)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from translate.console import escape_markdown, markdown_table, text_table
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation, Group
 from translate.evaluation.metrics import NormalisedScores, command, sentence_chrf
 from translate.evaluation.scores import Score
 from translate.files import write_json, write_text
-from translate.tables import escape_markdown, markdown_table, text_table
 from translate.text import write_lines
 
 _HYPOTHESES, _MARKDOWN, _VALUES = REPORT_FILES = "hypotheses.txt", "report.md", "report.json"

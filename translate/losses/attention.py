@@ -17,8 +17,6 @@ from translate.losses.auxiliary import AuxiliaryLossConfig
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models.seq2seq import Output, Seq2Seq
 
-UNCOVERED = 0.2  # a source token that receives less attention in total is not covered
-
 
 class Over(StrEnum):
     keys = "keys"
@@ -106,12 +104,6 @@ def guided_attention(config: GuidedAttentionConfig, model: Seq2Seq, batch: Batch
     s = batch.source.positions / source.sum(1, keepdim=True).clamp(min=1)
     distance = t[:, :, None] - s[:, None]
     return (weights * (1 - torch.exp(-distance.square() / (2 * config.width**2)))).sum()
-
-
-def uncovered(batch: Batch, output: Output) -> Tensor:
-    """Number of source tokens, EOS included, that receive less attention than UNCOVERED from the whole translation."""
-    weights, _, source = _weights(batch, output)
-    return ((weights.sum(1) < UNCOVERED) * source).sum()
 
 
 def _weights(batch: Batch, output: Output) -> tuple[Tensor, Tensor, Tensor]:

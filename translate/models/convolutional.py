@@ -41,7 +41,7 @@ _HALF = math.sqrt(0.5)  # of a sum of two, so that its variance stays
 
 @dataclass(kw_only=True)
 class ConvolutionalConfig(ModelConfig):
-    """kernel_size: tokens that a layer looks at; L layers see L · (kernel_size - 1) + 1."""
+    """kernel_size: tokens in the window of a layer; L layers see L · (kernel_size - 1) + 1."""
 
     RATES: ClassVar = ModelConfig.RATES
     SIZES: ClassVar = (*ModelConfig.SIZES, "encoder_layers", "decoder_layers", "kernel_size")

@@ -162,8 +162,8 @@ class Seq2Seq(nn.Module, ABC):
 
     It has token embeddings of both sides and a projection of hidden states to logits, all D wide, tied as configured.
     A subclass builds what lies between, then calls `init_weights`, and names in `adapter_targets` the linear layers
-    that end a sublayer: adapters stand behind them. max_length counts the tokens of a sentence that it can read or
-    write, BOS and EOS not among them.
+    that end a sublayer: adapters are inserted behind them. max_length counts the tokens of a sentence, on either side,
+    without BOS and EOS.
     """
 
     adapter_targets: ClassVar[tuple[str, ...]]

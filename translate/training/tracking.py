@@ -14,12 +14,11 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from translate.console import ProgressLine, start_log
+from translate.console import ProgressLine, markdown_table, start_log
 from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
 from translate.explanation import Explanation, Picture, draw_alignment, draw_heads
 from translate.files import flatten, to_plain
-from translate.tables import markdown_table
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 from translate.training.state import RunProgress, StateFolder, TrainState

@@ -27,9 +27,8 @@ from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
-from translate.explanation import Explanation, explain_pairs
+from translate.explanation import Explanation, explain_pairs, uncovered
 from translate.losses import label_smoothed_cross_entropy
-from translate.losses.attention import uncovered
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 from translate.training.config import LOSS, TrainConfig
