@@ -3,7 +3,7 @@
 Every key of TrainConfig has one of three rules, by its longest prefix in RULES:
 
 - free: no effect on the result, or one that something else guards (the data's fingerprint, the base model's hash);
-- recorded: training or scoring continues with the new value; the change is logged and in the manifest with its step;
+- recorded: training or scoring continues with the new value; the change is logged, and in the manifest with its step;
 - refused: weights, vocabulary, data or the order of batches would differ from those that the run began with.
 """
 
