@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from in_process import call_here
 from small_runs import call, options, write_corpus
 from translate import __version__
 
@@ -35,13 +36,13 @@ def corpus(tmp_path_factory):
 def model(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     settings = {"run__max_steps": 20, "tokenizer__byte_fallback": "true", "tokenizer__vocab_size": 280}
-    result = call("train", *options(corpus, folder, **settings))
+    result = call_here("train", *options(corpus, folder, **settings))
     assert result.returncode == 0, result.stderr.decode()
     return folder
 
 
-def decode(model, *arguments, stdin=b""):
-    result = call("decode", f"model={model}", "threads=1", "progress=false", *arguments, stdin=stdin)
+def decode(model, *arguments, stdin=b"", run=call_here):
+    result = run("decode", f"model={model}", "threads=1", "progress=false", *arguments, stdin=stdin)
     assert result.returncode == 0, result.stderr.decode()
     return result.stdout
 
@@ -49,7 +50,7 @@ def decode(model, *arguments, stdin=b""):
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ended", "unterminated"])
 def test_as_many_line_ends_come_out_as_went_in(model, end):
     stdin = b"\n".join(HOSTILE) + end
-    output = decode(model, stdin=stdin)
+    output = decode(model, stdin=stdin, run=call)
     assert output.count(b"\n") == stdin.count(b"\n")
     lines = output.split(b"\n")
     assert lines[0] == lines[1] == b""
@@ -67,7 +68,7 @@ def test_batch_size_changes_nothing(model):
 def test_files_and_pipes_give_the_same(model, tmp_path):
     (tmp_path / "in").write_bytes(b"\n".join(HOSTILE))
     decode(model, f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
-    assert (tmp_path / "out").read_bytes() == decode(model, stdin=b"\n".join(HOSTILE))
+    assert (tmp_path / "out").read_bytes() == decode(model, stdin=b"\n".join(HOSTILE), run=call)
     assert not (tmp_path / "out.partial").exists()
 
 
@@ -91,7 +92,7 @@ def test_n_best_lists_have_scores_in_order(model):
 
 
 def test_evaluate_prints_scores_with_signatures_and_writes_a_report(model, corpus, tmp_path):
-    result = call(
+    result = call_here(
         "evaluate",
         f"model={model}",
         f"source={corpus / 'test.src'}",
@@ -107,7 +108,7 @@ def test_evaluate_prints_scores_with_signatures_and_writes_a_report(model, corpu
 
 def refused(*arguments, module="train"):
     """What a command that must fail says: one message, status 1, no traceback."""
-    result = call(module, *arguments)
+    result = call_here(module, *arguments)
     message = result.stderr.decode()
     assert result.returncode == 1, message
     assert "Traceback" not in message
@@ -133,7 +134,7 @@ def test_what_is_not_utf8_is_located(corpus, tmp_path):
     bad.write_bytes(b"1 2\n\xff\xfe\n" + b"3\n" * 28)
     message = refused(*options(corpus, tmp_path / "run", data__valid__source=bad))
     assert f"{bad}, line 2, byte 1" in message
-    result = call("decode", f"model={tmp_path}", f"input={bad}")
+    result = call_here("decode", f"model={tmp_path}", f"input={bad}")
     assert f"{bad}, line 2" in result.stderr.decode()
 
 
@@ -162,7 +163,7 @@ def test_a_validation_set_without_usable_pairs_is_refused_before_training(corpus
 
 def test_a_warning_of_the_data_report_is_in_the_log(corpus, tmp_path):
     files = {f"data__valid__{side}": corpus / f"train.{end}" for side, end in (("source", "src"), ("target", "tgt"))}
-    result = call("train", *options(corpus, tmp_path / "run", **files, data__valid__take=30, run__max_steps=2))
+    result = call_here("train", *options(corpus, tmp_path / "run", **files, data__valid__take=30, run__max_steps=2))
     assert result.returncode == 0
     warning = b"100.0% of the sources of data.valid are in the training text too (100.0% with the same target)"
     assert result.stderr.count(warning) == 1
@@ -232,7 +233,7 @@ def test_a_loss_on_attention_needs_a_model_that_has_it(corpus, tmp_path):
 
 def test_a_vocabulary_larger_than_the_text_supports_becomes_the_largest_one(corpus, tmp_path):
     run = tmp_path / "run"
-    result = call("train", *options(corpus, run, tokenizer__vocab_size=10**9, run__max_steps=2))
+    result = call_here("train", *options(corpus, run, tokenizer__vocab_size=10**9, run__max_steps=2))
     assert result.returncode == 0, result.stderr.decode()
     size = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["vocabulary"]["source"]
     assert size < 1000
@@ -257,6 +258,13 @@ def test_decode_and_evaluate_need_a_model(tmp_path):
     assert "there is no such folder" in refused(f"model={tmp_path / 'nowhere'}", module="decode")
 
 
+@pytest.mark.parametrize("words", [["prepare", "--version"], ["decode", "model=nowhere"], ["compare", "refrence=x"]])
+def test_a_command_answers_alike_in_this_process_and_in_one_of_its_own(words):
+    """The other tests rest on it."""
+    here, there = call_here(*words), call(*words)
+    assert (here.returncode, here.stdout, here.stderr) == (there.returncode, there.stdout, there.stderr)
+
+
 def test_a_version_is_the_projects():
     result = call("train", "--version")
     assert result.returncode == 0
@@ -265,7 +273,7 @@ def test_a_version_is_the_projects():
 
 @pytest.mark.parametrize("module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge"])
 def test_help_names_options_and_choices(module):
-    result = call(module, "--help")
+    result = call_here(module, "--help")
     assert result.returncode == 0
     output = result.stdout.decode()
     assert f"python -m translate.{module}" in output
@@ -275,6 +283,6 @@ def test_help_names_options_and_choices(module):
 
 def test_prepare_reports(corpus, tmp_path):
     arguments = [o for o in options(corpus, tmp_path) if o.startswith(("data", "tokenizer"))]
-    result = call("prepare", *arguments, "report=true")
+    result = call_here("prepare", *arguments, "report=true")
     assert result.returncode == 0, result.stderr.decode()
     assert "pairs read" in result.stdout.decode()

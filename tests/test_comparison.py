@@ -9,7 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 import compare_runs
-from small_runs import call, options, write_corpus
+from in_process import call_here
+from small_runs import options, write_corpus
 from translate.files import read_json
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
@@ -20,7 +21,7 @@ def runs(tmp_path_factory):
     """A finished run, and a copy of it whose translations are the references themselves."""
     folder = tmp_path_factory.mktemp("runs")
     corpus = write_corpus(folder / "corpus")
-    result = call("train", *options(corpus, folder / "trained", run__max_steps=30, validation__every=30))
+    result = call_here("train", *options(corpus, folder / "trained", run__max_steps=30, validation__every=30))
     assert result.returncode == 0, result.stderr.decode()
     shutil.copytree(folder / "trained", folder / "perfect")
     shutil.copy(corpus / "test.tgt", folder / "perfect" / "evaluation" / "hypotheses.txt")

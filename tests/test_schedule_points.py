@@ -8,7 +8,7 @@ from translate.training.optimizer import ScheduleConfig, learning_rate_factor
 
 WSD = {"name": "warmup_stable_decay", "warmup_steps": 100}
 COSINE = {"name": "cosine", "warmup_steps": 100}
-# settings, step, share of the run that is over, factor
+# settings, step, fraction of the run that is done, factor
 POINTS = [
     # √(warm-up / step) after the peak; before it √(step / warm-up), where Vaswani et al. 2017 rise in a line
     ({"name": "inverse_sqrt", "warmup_steps": 400}, 1, 0.0, 0.05),
@@ -41,7 +41,7 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "step", "progress", "expected"), POINTS, ids=str)
-def test_a_schedule_goes_through_its_points(settings, step, progress, expected):
-    found = learning_rate_factor(ScheduleConfig(**settings), step=step, progress=progress)
+@pytest.mark.parametrize(("settings", "step", "done", "expected"), POINTS, ids=str)
+def test_a_schedule_goes_through_its_points(settings, step, done, expected):
+    found = learning_rate_factor(ScheduleConfig(**settings), step=step, done=done)
     assert found == pytest.approx(expected, abs=1e-12)
