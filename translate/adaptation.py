@@ -56,7 +56,7 @@ class AdaptConfig:
 
 @dataclass(kw_only=True)
 class LoraConfig(AdaptConfig):
-    """Beside every linear layer W, alpha / rank · B A, with A (rank, in) and B (out, rank) (Hu et al. 2022)."""
+    """Sum of every linear layer W and alpha / rank · B A, with A (rank, in) and B (out, rank) (Hu et al. 2022)."""
 
     COUNTS: ClassVar = ("rank",)
 
@@ -67,7 +67,7 @@ class LoraConfig(AdaptConfig):
 
 @dataclass(kw_only=True)
 class AdapterConfig(AdaptConfig):
-    """Behind every sublayer a bottleneck of this width (Houlsby et al. 2019)."""
+    """Bottlenecks of this width behind every sublayer (Houlsby et al. 2019)."""
 
     COUNTS: ClassVar = ("width",)
 
@@ -77,7 +77,7 @@ class AdapterConfig(AdaptConfig):
 
 @dataclass(kw_only=True)
 class PrefixConfig(AdaptConfig):
-    """In every attention `length` further keys and values, which all queries see (Li and Liang 2021).
+    """Keys and values, `length` more in every attention, that all queries see (Li and Liang 2021).
 
     They are learned directly, not through a network as in the paper; a learned bias nearly masks them at first.
     """

@@ -33,7 +33,7 @@ class _Movable:
         return self._with_each(lambda value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """In memory from which a GPU can read while the CPU goes on."""
+        """Copy into memory from which a GPU can read while the CPU works."""
         return self._with_each(lambda value: value.pin_memory())
 
     def _with_each(self, change: Callable[[Any], Any]) -> Self:

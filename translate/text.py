@@ -87,7 +87,7 @@ def text_form_of(manifest: Mapping[str, Any]) -> int:
 
 
 def find_control(line: str) -> int:
-    """Where the first control character, line separator or byte order mark stands; -1 if there is none."""
+    """Index of the first control character, line separator or byte order mark; -1 if there is none."""
     found = _CONTROL.search(line)
     return found.start() if found else -1
 
