@@ -95,9 +95,10 @@ class Lora(nn.Module):
         super().__init__()
         self.linear, self.scale = linear, config.alpha / config.rank
         self.down = nn.Linear(linear.in_features, config.rank, bias=False)
-        self.up = _zero_initialised(nn.Linear(config.rank, linear.out_features, bias=False))
+        self.up = _zero_initialised(nn.Linear(config.rank, linear.out_features, bias=False))  # no change at first
 
     def forward(self, x: Tensor) -> Tensor:
+        # scaled where it has only `rank` elements
         change: Tensor = self.up(self.down(x) * self.scale)
         return self.linear(x) + change
 
@@ -134,6 +135,7 @@ class Prefix(nn.Module):
     def forward(self, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Keys and values (B, H, S, W) with P more, and their bias (B, 1, 1 or T, S) as (B, H, 1 or T, P + S)."""
         sentences, heads, queries = len(key), len(self.bias), bias.shape[2]
+        # the prefix is visible to all queries, also where the mask is causal
         own = self.bias.expand(sentences, heads, queries, self.key.shape[1]).to(bias.dtype)
         return (
             torch.cat([self.key.to(key.dtype).expand(sentences, -1, -1, -1), key], dim=2),
@@ -172,6 +174,7 @@ def merge_lora(model: Seq2Seq) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Lora):
+                # W + alpha / rank · B A, (out, in)
                 child.linear.weight += child.scale * child.up.weight @ child.down.weight
                 setattr(parent, name, child.linear)
 
@@ -180,6 +183,7 @@ def _wrap_linears(model: Seq2Seq, is_wanted: Callable[[str], bool], wrap: Callab
     """Replace the linear layers of the wanted names; returns their number."""
     number = 0
     for parent in list(model.modules()):
+        # lists: the tree of modules changes under the loop
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child is not model.projection and is_wanted(name):
                 setattr(parent, name, wrap(child))
@@ -210,6 +214,7 @@ def adapt(model: Seq2Seq, config: AdaptConfig) -> None:
     """
     add = ADAPTATIONS[config.method][1]
     if add is not None:
+        # before the new weights exist: they alone stay trainable
         model.requires_grad_(False)
         add(config, model)
 

@@ -62,7 +62,7 @@ def _run(
         work(queue, writer.send)
         writer.send(None)
     except Exception as error:
-        # the parent may be gone, and with it everyone who could read the error
+        # if the parent has been killed, no process reads the error
         with suppress(BrokenPipeError):
             writer.send(error)
 
