@@ -56,7 +56,7 @@ class AdaptConfig:
 
 @dataclass(kw_only=True)
 class LoraConfig(AdaptConfig):
-    """Beside every linear layer W, alpha / rank · B A, with A (rank, in) and B (out, rank) (Hu et al. 2022)."""
+    """Sum of every linear layer W and alpha / rank · B A, with A (rank, in) and B (out, rank) (Hu et al. 2022)."""
 
     COUNTS: ClassVar = ("rank",)
 
@@ -67,7 +67,7 @@ class LoraConfig(AdaptConfig):
 
 @dataclass(kw_only=True)
 class AdapterConfig(AdaptConfig):
-    """Behind every sublayer a bottleneck of this width (Houlsby et al. 2019)."""
+    """Bottlenecks of this width behind every sublayer (Houlsby et al. 2019)."""
 
     COUNTS: ClassVar = ("width",)
 
@@ -77,7 +77,7 @@ class AdapterConfig(AdaptConfig):
 
 @dataclass(kw_only=True)
 class PrefixConfig(AdaptConfig):
-    """In every attention `length` further keys and values, which all queries see (Li and Liang 2021).
+    """Keys and values, `length` more in every attention, that all queries see (Li and Liang 2021).
 
     They are learned directly, not through a network as in the paper; a learned bias nearly masks them at first.
     """
@@ -95,9 +95,10 @@ class Lora(nn.Module):
         super().__init__()
         self.linear, self.scale = linear, config.alpha / config.rank
         self.down = nn.Linear(linear.in_features, config.rank, bias=False)
-        self.up = _zero_initialised(nn.Linear(config.rank, linear.out_features, bias=False))
+        self.up = _zero_initialised(nn.Linear(config.rank, linear.out_features, bias=False))  # no change at first
 
     def forward(self, x: Tensor) -> Tensor:
+        # scaled where it has only `rank` elements
         change: Tensor = self.up(self.down(x) * self.scale)
         return self.linear(x) + change
 
@@ -134,6 +135,7 @@ class Prefix(nn.Module):
     def forward(self, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Keys and values (B, H, S, W) with P more, and their bias (B, 1, 1 or T, S) as (B, H, 1 or T, P + S)."""
         sentences, heads, queries = len(key), len(self.bias), bias.shape[2]
+        # the prefix is visible to all queries, also where the mask is causal
         own = self.bias.expand(sentences, heads, queries, self.key.shape[1]).to(bias.dtype)
         return (
             torch.cat([self.key.to(key.dtype).expand(sentences, -1, -1, -1), key], dim=2),
@@ -172,6 +174,7 @@ def merge_lora(model: Seq2Seq) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Lora):
+                # W + alpha / rank · B A, (out, in)
                 child.linear.weight += child.scale * child.up.weight @ child.down.weight
                 setattr(parent, name, child.linear)
 
@@ -180,6 +183,7 @@ def _wrap_linears(model: Seq2Seq, is_wanted: Callable[[str], bool], wrap: Callab
     """Replace the linear layers of the wanted names; returns their number."""
     number = 0
     for parent in list(model.modules()):
+        # lists: the tree of modules changes under the loop
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child is not model.projection and is_wanted(name):
                 setattr(parent, name, wrap(child))
@@ -210,6 +214,7 @@ def adapt(model: Seq2Seq, config: AdaptConfig) -> None:
     """
     add = ADAPTATIONS[config.method][1]
     if add is not None:
+        # before the new weights exist: they alone stay trainable
         model.requires_grad_(False)
         add(config, model)
 

@@ -33,7 +33,7 @@ class _Movable:
         return self._with_each(lambda value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """In memory from which a GPU can read while the CPU goes on."""
+        """Copy into memory from which a GPU can read while the CPU works."""
         return self._with_each(lambda value: value.pin_memory())
 
     def _with_each(self, change: Callable[[Any], Any]) -> Self:
@@ -81,6 +81,7 @@ class Tokens(_Movable):
         ids = np.full((len(sentences), longest), PAD, dtype=np.int64)
         mask = np.arange(longest) < lengths[:, None]
         if len(sentences):
+            # row by row, the real positions are the sentences one after the other
             ids[mask] = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
         positions = torch.arange(longest).clamp(max=int(lengths.max(initial=1)) - 1)
         positions = positions.expand(len(sentences), longest)
@@ -98,6 +99,7 @@ class Tokens(_Movable):
         assert free >= 0, "the sentences do not fit into the packed batch"
         ids = np.full(total, PAD, dtype=np.int64)
         ids[: total - free] = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
+        # the padding as a sentence, then empty ones up to the room of the offsets
         lengths = [*lengths, free, *[0] * (room - len(lengths) - 1)]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         positions = np.arange(total) - np.repeat(offsets[:-1], lengths)
@@ -136,6 +138,7 @@ def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:
         Tokens.pad(side, length=round_up(max(map(len, side)), multiple)) for side in (sources, targets)
     )
     rows, length = target_tokens.ids.shape
+    # index of each sentence's last position in the flattened rows
     ends = np.arange(rows) * length + np.array([len(ids) - 1 for ids in targets])
     assert target_tokens.mask is not None
     return _with_labels(source_tokens, target_tokens, ends, target_tokens.mask, sources)
@@ -147,6 +150,7 @@ def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
     used = [sum(map(len, side)) for side in (sources, targets)]
     # one free position at least, so that the padding at the end always has a key to attend to
     total = max(tokens, *(count + 1 for count in used))
+    # a sentence has two tokens as a rule: room for as many as fit, and for the padding
     source_tokens, target_tokens = (Tokens.pack(side, total=total, room=total // 2 + 2) for side in (sources, targets))
     ends = np.cumsum([len(ids) for ids in targets]) - 1
     return _with_labels(source_tokens, target_tokens, ends, torch.arange(total) < used[1], sources)
@@ -163,6 +167,7 @@ def _add_special_tokens(source: Side, target: Side) -> tuple[Side, Side]:
 
 def _with_labels(source: Tokens, target: Tokens, ends: NDArray[np.int64], real: Tensor, sources: Side) -> Batch:
     """The label of each position is the next position's token; of a sentence's last position (among ends), EOS."""
+    # a sentence's last position gets a token of the next one, which EOS replaces
     labels = target.ids.flatten().roll(-1)
     labels[torch.from_numpy(ends)] = EOS
     labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
@@ -243,6 +248,7 @@ def _of_one_length(xs: Sequence[Tensor], padding: Padding | None, length: int | 
     """Tensors padded, or trimmed, to the given length, or padded to that of the longest."""
     if padding is None:
         return xs
+    # rows of one tensor must be equally long, whenever their sentences started
     length = max(x.shape[padding.dim] for x in xs) if length is None else length
     return [_resized(x, length, padding) for x in xs]
 
@@ -258,5 +264,6 @@ def _resized(x: Tensor, length: int, padding: Padding) -> Tensor:
 
 def gather_parents(hypotheses: Tensor, parents: Tensor) -> Tensor:
     """Rows (B, K', …) of hypotheses (B, K, …) by the indices of their parents (B, K')."""
+    # each sentence's own number, (B, 1): parents are only among its hypotheses
     sentences = torch.arange(len(parents), device=parents.device)
     return hypotheses[sentences[:, None], parents]

@@ -96,7 +96,7 @@ def save_model(
 
 
 def write_weights(weights: Weights, path: Path) -> None:
-    # not save_file: its errors do not say which, a full disk among them
+    # not save_file: its errors do not say which, a full disk among them; contiguous: it refuses other views
     path.write_bytes(safetensors.torch.save({name: x.contiguous().cpu() for name, x in weights.items()}))
 
 
@@ -140,6 +140,7 @@ def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) ->
     if not isinstance(name, str) or name not in kinds:
         raise UserError(f"{path}: {choice} {name!r} is none of {', '.join(kinds)}")
     kind = kinds[name]
+    # the types of the fields, by their defaults; annotations are text
     defaults = {field.name: getattr(kind(), field.name) for field in dataclasses.fields(cast(Any, kind))}
     for key in values:
         if key not in defaults:
@@ -155,8 +156,10 @@ def _read_value(value: Any, default: Any, where: str) -> Any:
             raise UserError(f"{where} ({value!r}) must be one of {', '.join(choices)}")
         return choices(value)
     kind = type(default)
+    # YAML reads 1 as an integer where 1.0 is meant
     if kind is float and type(value) is int:
         return float(value)
+    # not isinstance: true is an int in Python
     if type(value) is not kind:
         raise UserError(f"{where} ({value!r}) must be {_TYPES[kind]}")
     return value
@@ -190,7 +193,7 @@ def read_weights(path: Path, model: nn.Module) -> Weights:
     return weights
 
 
-_OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}
+_OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}  # where the base model is
 
 
 def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
@@ -228,9 +231,12 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
             f"adapter={path} was trained for another model than {base.directory}: for one whose weights have the "
             f"fingerprint {str(manifest.get('base'))[:12]}"
         )
-    adapt(base.model, _read_settings(directory / ADAPTER))
+    kinds = {name: kind for name, (kind, add) in ADAPTATIONS.items() if add is not None}
+    adapt(base.model, read_fields(directory / ADAPTER, "method", kinds))
+    # only the added weights are trainable now, and the file must hold exactly these
     set_weights(base.model, read_weights(directory / WEIGHTS, base.model))
     merge_lora(base.model)
+    # the base model's first parameter tells the device; added weights are made on the CPU
     device = next(base.model.parameters()).device
     return dataclasses.replace(base, model=base.model.to(device).eval(), manifest=manifest)
 
@@ -242,6 +248,7 @@ def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
     holds anything but an earlier merge.
     """
     check_merge_output(output, inputs=[base.directory, find_adapter(Path(path))])
+    # a merged LoRA leaves no parameter of its own
     before = {name for name, _ in base.model.named_parameters()}
     merged = with_adapter(base, path)
     if before != {name for name, _ in merged.model.named_parameters()}:
@@ -271,8 +278,3 @@ def check_merge_output(output: Path, *, inputs: Sequence[Path]) -> None:
 def fingerprint(directory: Path) -> str:
     """SHA-256 of a model's weights, which its adapters remember."""
     return sha256(directory / WEIGHTS)
-
-
-def _read_settings(path: Path) -> AdaptConfig:
-    kinds = {name: kind for name, (kind, add) in ADAPTATIONS.items() if add is not None}
-    return read_fields(path, "method", kinds)

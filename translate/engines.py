@@ -56,6 +56,7 @@ def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = F
 
 def load_native(path: str, config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:
     """Load a model into the engine of this package; the engine, its tokenizer and its manifest."""
+    # before PyTorch allocates and chooses kernels
     tune_process(config.threads)
     from translate.checkpoint import load_model
     from translate.decoding.native_engine import NativeEngine
@@ -86,6 +87,7 @@ def load_ctranslate2(path: str, config: DecodingConfig) -> tuple[CTranslate2Engi
             f"adapter={config.adapter}: CTranslate2 runs no adapters; use engine=native, or merge a LoRA into its "
             "model (python -m translate.merge)"
         )
+    # not tune_process(): its settings are PyTorch's, which is not imported here
     keep_memory()
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.ctranslate2_model import converted_model
@@ -116,4 +118,5 @@ def can_decode_in(precision: Precision, device: Device) -> bool:
         decoding_precision(precision, can)
     except UserError:
         return False
+    # a CPU without instructions for bf16 emulates it
     return precision is not Precision.bf16 or can.bf16_matmul

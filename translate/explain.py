@@ -40,7 +40,7 @@ class ExplainConfig(DecodingConfig):
     max_pieces  longer sentences are left out: their maps would be unreadable
     """
 
-    model: str = "???"
+    model: str = "???"  # to be given: Hydra's mark of a missing value
     input: str = "???"
     target: str = ""
     output: str = "explanations"
@@ -99,6 +99,7 @@ def read_pairs(translator: Translator, config: ExplainConfig) -> list[Pair]:
     """
     lines = _first_lines(config.input, config)
     print_notes(translator.tagging.note, warning=translator.tagging.check(_normalised(lines, translator)))
+    # the picture and the model both have a limit
     max_length = min(config.max_pieces, translator.engine.max_length)
     if config.target:
         pairs = _given_pairs(lines, translator, config)
@@ -128,6 +129,7 @@ def _translated_pairs(lines: list[str], translator: Translator, max_length: int)
     # a blank line counts as one segment without tokens
     sources = [segment.tokens for segments in translator.split(lines) for segment in segments or [Segment([])]]
     readable = [tuple(source) for source in sources if 0 < len(source) <= max_length]
+    # one call for all sentences keeps the batches full
     found = dict(zip(readable, translator.engine.search(readable, translator.search), strict=True))
     return [(source, found[tuple(source)][0].tokens if tuple(source) in found else []) for source in sources]
 

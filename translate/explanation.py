@@ -92,7 +92,7 @@ class Explanation:
     @property
     def score(self) -> float:
         """Mean log probability of the target tokens, EOS counted."""
-        return float(np.mean([np.log(max(word.probability, 1e-30)) for word in self.words]))
+        return float(np.mean([np.log(max(word.probability, 1e-30)) for word in self.words]))  # log 0 would be -inf
 
 
 def uncovered(batch: Batch, output: Output) -> Tensor:
@@ -100,6 +100,7 @@ def uncovered(batch: Batch, output: Output) -> Tensor:
     assert output.attention is not None, "config.model.has_attention says that there are weights"
     assert batch.source.mask is not None
     weights = output.attention.float().mean(1)  # (B, T, S)
+    # padding of the target attends too, but is no translation
     received = (weights * (batch.labels != NO_TARGET)[:, :, None]).sum(1)
     return ((received < UNCOVERED) & batch.source.mask).sum()
 
@@ -125,7 +126,10 @@ def explain_pair(
         source=sides[0],
         words=_words(output.logits()[0], batch.labels[0], alignment, tokenizer),
         alignment=alignment,
-        heads=[Heads(kind, [_on_cpu(layer) for layer in layers], *axes[kind]) for kind, layers in maps.items()],
+        heads=[
+            Heads(kind, [layer[0].float().cpu().numpy() for layer in layers], *axes[kind])  # (H, queries, keys)
+            for kind, layers in maps.items()
+        ],
     )
 
 
@@ -137,6 +141,7 @@ def explain_pairs(
         tokenizer.encode_source([source for source, _ in pairs]),
         tokenizer.encode_target([target for _, target in pairs]),
     )
+    # one for EOS
     longest = min(MAX_PIECES - 1, model.max_length)
     readable = [pair for pair in zip(*sides, strict=True) if pair[0] and max(map(len, pair)) <= longest]
     with evaluation_mode(model):
@@ -145,7 +150,7 @@ def explain_pairs(
 
 
 def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:
-    log_probs = logits.float().log_softmax(-1)
+    log_probs = logits.float().log_softmax(-1)  # (T, V)
     entropies = -(log_probs.exp() * log_probs).sum(-1)
     best, tokens = log_probs.topk(min(ALTERNATIVES, log_probs.shape[1]))
     return [
@@ -160,12 +165,6 @@ def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer)
         )
         for index, label in enumerate(labels)
     ]
-
-
-def _on_cpu(layer: Tensor) -> Map:
-    """(1, H, T, S) as (H, T, S)."""
-    weights: Map = layer[0].float().cpu().numpy()
-    return weights
 
 
 # matplotlib's own font, then those of operating systems for the letters that it lacks
@@ -235,6 +234,7 @@ def _draw_certainty(axes: Any, explanation: Explanation) -> None:
     axes.barh(rows, [word.probability for word in explanation.words], color=_SURE, height=0.4, align="edge")
     highest = max([1.0, *(word.entropy for word in explanation.words)])
     axes.barh(rows, [-word.entropy / highest for word in explanation.words], color=_DOUBT, height=0.4, align="edge")
+    # downwards, in line with the rows of the map beside it
     axes.set_ylim(len(explanation.words) - 0.5, -0.5)
     axes.set_xlim(-1, 1)
     axes.set_yticks([])

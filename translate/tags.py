@@ -28,6 +28,7 @@ def split_tag(line: str, tags: Sequence[str]) -> tuple[str, str]:
 
 @lru_cache
 def _in_front(tags: tuple[str, ...]) -> re.Pattern[str]:
+    # a tag may be the beginning of another
     longest_first = sorted(tags, key=len, reverse=True)
     return re.compile(rf"\s*({'|'.join(map(re.escape, longest_first))}) ")
 
@@ -54,6 +55,7 @@ class Tagging:
     def split(self, line: str) -> tuple[str, str]:
         """The tag of a normalised line, typed or put in front, and the text behind it."""
         typed, text = split_tag(line, self.known)
+        # a typed tag counts unless all lines get the same one
         if not self.tag or typed == self.tag or (typed and not self.of_all):
             return typed, text
         return self.tag, line
@@ -96,6 +98,7 @@ def tagging_of(
     expected = bool(known) and not manifest.get("untagged_source", True)
     common: dict[str, Any] = {"expected": expected, "symbols": tokenizer.user_symbols}
     if requested:
+        # older manifests do not say which user symbols are tags
         accepted = known if "tags" in manifest or known else tokenizer.user_symbols
         if requested not in accepted:
             known_ones = f"it knows {', '.join(accepted)}" if accepted else "it was trained without tags"
@@ -133,6 +136,7 @@ class TagCount:
             if self.tagging.split(line)[0] != typed:
                 self.overruled[typed] += 1
         elif self.tagging.expected and (words := text.split(maxsplit=1)):
+            # a line that gets a tag lacks none
             self.untagged += not self.tagging.tag
             if self._looks_like_tag(words[0]):
                 self.unknown[words[0]] += 1
@@ -157,6 +161,7 @@ class TagCount:
         return f"{count:,} of {self.lines:,} lines {'has' if count == 1 else 'have'}"
 
     def _looks_like_tag(self, word: str) -> bool:
+        # a word framed like a known tag, or in angle brackets, is probably meant as one
         frames = {_frame(tag) for tag in self.tagging.known} | {("<", ">")}
         return word not in self.tagging.symbols and _frame(word) in frames - {None}
 

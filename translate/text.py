@@ -69,10 +69,10 @@ def normalise(line: str, text_form: int = TEXT_FORM) -> str:
     2: also with every Unicode space a plain one, and without soft hyphens, zero-width spaces, word joiners and byte
     order marks.
     """
-    if line.isascii():
+    if line.isascii():  # is NFC, and has no other spaces
         return _CONTROL.sub(" ", line)
     line = _CONTROL.sub(" ", line) if text_form == 1 else _INVISIBLE.sub("", _SPACES.sub(" ", line))
-    return unicodedata.normalize("NFC", line)
+    return unicodedata.normalize("NFC", line)  # last: letters may now meet marks
 
 
 def text_form_of(manifest: Mapping[str, Any]) -> int:
@@ -87,7 +87,7 @@ def text_form_of(manifest: Mapping[str, Any]) -> int:
 
 
 def find_control(line: str) -> int:
-    """Where the first control character, line separator or byte order mark stands; -1 if there is none."""
+    """Index of the first control character, line separator or byte order mark; -1 if there is none."""
     found = _CONTROL.search(line)
     return found.start() if found else -1
 
@@ -139,6 +139,7 @@ def _arrivals(lines: Iterable[Line]) -> Iterator[list[Line]]:
     threading.Thread(target=read, daemon=True, name="reader").start()
     window: list[Line] = []
     while True:
+        # who types one line waits for its translation: an unfilled window goes out when no more lines wait
         if window and (len(window) == WINDOW or arrived.empty()):
             yield window
             window = []
@@ -193,7 +194,7 @@ def write_lines(path: str | Path, lines: Iterable[str], *, end_last_line: bool =
     with atomic_file(path) as file, compressing(file, path) as stream:
         for line in lines:
             assert "\n" not in line, "a line cannot hold a line break"
-            separator = "\n" if count else ""
+            separator = "\n" if count else ""  # of the line before: the last may have none
             stream.write((separator + line).encode("utf-8"))
             count += 1
         if count and end_last_line:
@@ -208,7 +209,7 @@ def count_lines(source: Source) -> int:
         while chunk := stream.read(_CHUNK_BYTES):
             count += chunk.count(b"\n")
             last = chunk[-1:]
-    return count + (last != b"\n")
+    return count + (last != b"\n")  # a last line without an end
 
 
 def name_of(source: Source) -> str:

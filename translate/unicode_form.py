@@ -55,6 +55,7 @@ class TargetUnicode:
             return text
         if self.form is Form.nfd:
             return unicodedata.normalize("NFD", text)
+        # spellings are found by NFC, which a model's output need not be
         text = unicodedata.normalize("NFC", text)
         if not self.spellings:
             return text
@@ -71,6 +72,7 @@ class TargetUnicode:
         entry = manifest.get("target_unicode", {"form": "NFC"})
         try:
             found = cls(Form(entry["form"]), dict(entry.get("spellings", {})), dict(entry.get("changed_lines", {})))
+            # another text as a spelling would change words of translations
             sound = all(unicodedata.normalize("NFC", raw) == nfc for nfc, raw in found.spellings.items())
         except (TypeError, ValueError, KeyError, AttributeError):
             sound = False
@@ -121,6 +123,7 @@ def frequent_spellings(lines: Iterable[str]) -> dict[str, str]:
     """NFC of each combining character sequence -> its most frequent spelling, if that is not NFC."""
     counts: dict[str, Counter[str]] = {}
     for line in lines:
+        # text that is both NFC and NFD has nothing to compose or reorder
         if line.isascii() or (unicodedata.is_normalized("NFC", line) and unicodedata.is_normalized("NFD", line)):
             continue
         for raw in _sequences().findall(line):
@@ -152,5 +155,6 @@ def _continues(character: str) -> bool:
 def _second_parts() -> frozenset[str]:
     """Characters that NFC composes with the one before them: second parts of canonical decompositions, Hangul jamo."""
     decompositions = (unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1))
+    # a tag in angle brackets marks a compatibility decomposition, which NFC leaves alone
     seconds = {chr(int(parts[1], 16)) for parts in decompositions if len(parts) == 2 and parts[0][0] != "<"}
     return frozenset(seconds | {chr(code) for code in (*_HANGUL_VOWELS, *_HANGUL_FINALS)})

@@ -105,6 +105,7 @@ class BeamSearch(Search):
         search = replace(
             search,
             active_tokens=torch.cat([gather_parents(self.active_tokens, parents), tokens[:, :, None]], dim=2),
+            # at a length limit fewer than K continue: an EOS among the kept ones must not
             active_log_probs=best.log_probs.masked_fill(is_eos, -torch.inf).gather(1, kept),
             active_model_log_probs=best.model_log_probs.gather(1, kept),
             lengths=lengths,
@@ -185,6 +186,7 @@ class BeamSearch(Search):
         is_taken = self.finished_scores[:, :n_best] > -torch.inf
         scores = self.finished_model_scores[:, :n_best].masked_fill(~is_taken, -torch.inf).tolist()
         tokens = self.finished_tokens[:, :n_best].tolist()
+        # histories are as long as the longest: a shorter one has columns from before its start
         first = (self.finished_tokens.shape[2] - self.lengths).tolist()  # column of each sentence's first token
         return [
             _readable(sentence_scores, [ids[start:] for ids in sentence_tokens])

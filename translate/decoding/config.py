@@ -104,6 +104,7 @@ def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int)
     """
     ceiling = min(config.max_length or max_length, max_length)
     wanted = [int(config.max_length_ratio * length) + config.max_length_offset for length in lengths]
+    # one token at least, and never more than the model can write, whatever min_length asks
     return [min(max(limit, config.min_length, 1), ceiling) for limit in wanted]
 
 
@@ -139,7 +140,7 @@ class Engine(Protocol):
 
 
 class Split(StrEnum):
-    """Which lines are split although the model can read them whole."""
+    """Lines to split although the model can read them whole."""
 
     auto = "auto"
     never = "never"
@@ -206,7 +207,7 @@ def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
     known = {field.name for field in fields(SearchConfig)}
     try:
         search = SearchConfig(**{name: value for name, value in manifest["search"].items() if name in known})
-        return replace(search, method=SearchMethod(search.method))
+        return replace(search, method=SearchMethod(search.method))  # JSON has its text only
     except (AttributeError, ValueError) as error:
         raise UserError(f"the model's manifest.json: the entry search is damaged: {error}") from None
 
@@ -231,6 +232,7 @@ def search_note(recorded: SearchConfig | None, search: SearchConfig) -> str:
 
 def _effective(search: SearchConfig) -> dict[str, Any]:
     """The settings that decide the best hypothesis."""
+    # options of other methods change nothing: they must not make two searches differ
     others = set().union(*(names for method, names in _ONLY_FOR_METHOD.items() if method is not search.method))
     return {name: value for name, value in asdict(search).items() if name not in others | _DECIDES_NOTHING}
 
@@ -254,6 +256,7 @@ class Queue:
 
     def take(self, count: int) -> list[int]:
         """The next numbers, at most `count`."""
+        # read and raised in one step: two workers must not get the same numbers
         with self.lock:
             first = self.counter.value
             self.counter.value = min(first + max(0, count), self.size)

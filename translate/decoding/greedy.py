@@ -83,7 +83,7 @@ class GreedySearch(Search):
             raise DivergedError(DIVERGED)
         first = self.tokens.shape[1] - self.lengths  # column of each sentence's first token
         return [
-            [Hypothesis(tokens=tokens[start : start + length - 1], score=score)]
+            [Hypothesis(tokens=tokens[start : start + length - 1], score=score)]  # without EOS
             for tokens, score, start, length in zip(
                 self.tokens.tolist(), scores.tolist(), first.tolist(), self.final_lengths.tolist(), strict=True
             )
@@ -110,9 +110,11 @@ class SamplingSearch(GreedySearch):
         """Draw from the top_k tokens by inverting the cumulative distribution at a uniform random number."""
         log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=self.config)
         best, tokens = stable_topk(log_probs, self.config.top_k or log_probs.shape[1])
+        # fp64: in fp32 the sums over a vocabulary would round unlikely tokens away
         cumulative = (best / self.config.temperature).softmax(-1, dtype=torch.float64).cumsum(-1)
         # the last sum may be off 1 by rounding: draw from [0, that sum)
         drawn = uniform(self.seeds, lengths)[:, None] * cumulative[:, -1:]
+        # right: a token of probability 0 is never drawn, even at 0
         ranks = torch.searchsorted(cumulative, drawn, right=True).clamp_(max=cumulative.shape[1] - 1)
         at_limit = lengths >= self.limits
         chosen = torch.where(at_limit, EOS, tokens.gather(1, ranks)[:, 0])
@@ -121,10 +123,11 @@ class SamplingSearch(GreedySearch):
 
 def uniform(seeds: Tensor, numbers: Tensor) -> Tensor:
     """A number in [0, 1) for each seed and number, int64 both: 32 bits of SplitMix64 (Steele, Lea and Flood 2014)."""
+    # int64 wraps around as the algorithm's uint64 does
     x = seeds + numbers * _signed(0x9E3779B97F4A7C15)
     x = (x ^ _shifted(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shifted(x, 27)) * _signed(0x94D049BB133111EB)
-    return _shifted(x ^ _shifted(x, 31), 32).double() / 2**32
+    return _shifted(x ^ _shifted(x, 31), 32).double() / 2**32  # exact: a double has 53 bits
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
@@ -138,4 +141,5 @@ def _signed(constant: int) -> int:
 
 
 def _sentence_seed(seed: int, source: Sequence[int]) -> int:
+    # not hash(), which may differ between versions of Python
     return int.from_bytes(blake2b(repr((seed, *source)).encode(), digest_size=8).digest(), "big", signed=True)

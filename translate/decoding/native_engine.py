@@ -119,6 +119,7 @@ class NativeEngine:
             if progress:
                 progress(len(found) / len(sentences))
 
+        # TF32 would round the factors of products, which precision=fp32 must not
         exact = self.device.type == "cuda" and self.precision is Precision.fp32
         with evaluation_mode(self.model) as was_training, without_tf32() if exact else nullcontext():
             if was_training:  # a fused optimizer changes weights without counting it in their version
@@ -129,6 +130,7 @@ class NativeEngine:
     def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         """Translate sentences in this process, or share them among several where that is faster."""
         workers = num_useful_workers(self.workers, len(longest_first)) if self.device.type == "cpu" else 1
+        # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
         uses_autocast = self.device.type == "cuda" or self.precision is Precision.bf16
         uses_half_weights = self.precision is Precision.fp16 and not uses_autocast
@@ -201,6 +203,7 @@ class DecodingJob:
         """Number of sentences, from next_index on, that fit into the batch beside the active ones."""
         if next_index == len(self.sentences):
             return 0
+        # the longest row decides how wide all rows of the batch are
         longest = max(len(self.sentences[index]) for index in [next_index, *active]) + 1
         room = min(max(1, self.batch_tokens // longest), self.batch_sentences) - len(active)
         # writing over the rows of the finished ones costs less than copying the batch to add a few more

@@ -122,7 +122,7 @@ def stable_topk(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return values, indices.gather(1, order)
 
 
-# On a CPU topk looks at one column after the other: rows of at least _WIDE columns are searched by groups of columns.
+# On a CPU topk compares one column after the other: rows of at least _WIDE columns are searched by groups of columns.
 _WIDE, _GROUP_SIZE = 2048, 16
 
 
@@ -166,6 +166,7 @@ def limit_repetition(logits: Tensor, tokens: Tensor, lengths: Tensor, config: Se
 
 def _penalize(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
     """Logits of the tokens divided by the penalty where positive, else multiplied (Keskar et al. 2019, CTRL)."""
+    # a token that occurs twice is read and written twice with one value: penalised once
     before = logits.gather(1, tokens)
     after = torch.where(before > 0, before / penalty, before * penalty)
     return logits.scatter(1, tokens, torch.where(tokens == PAD, before, after))
@@ -180,6 +181,7 @@ def _completes_ngram(tokens: Tensor, n: int, vocabulary_size: int) -> Tensor:
     # an n-gram bans its last token where its first n - 1 tokens are the hypothesis's last n - 1
     context = tokens[:, tokens.shape[1] - n + 1 :]
     is_repeated = (ngrams[:, :, :-1] == context[:, None]).all(dim=2) & (ngrams[:, :, 0] != PAD)
+    # n-grams that do not match mark PAD instead, which is cleared
     banned.scatter_(1, ngrams[:, :, -1].masked_fill(~is_repeated, PAD), True)
     banned[:, PAD] = False
     return banned

@@ -24,7 +24,7 @@ _NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting:
-    """Which lines are split into segments, apart from those that are too long for the model.
+    """Rules for splitting lines into segments, beyond those that are too long for the model.
 
     sentences  most sentences of a segment; 0: unknown, no line is split for its number of sentences
     tokens     most source tokens of a segment of several sentences; 0: as many as the model can read
@@ -91,9 +91,11 @@ def split_line(
     )
     segments = [
         segment
+        # encoded again: the tokens of a joined text are not those of its parts
         for run, ids in zip(runs, encode(runs), strict=True)
         for segment in _split(run, ids, [_CLAUSE, _SPACE], encode=encode, max_tokens=max_tokens)
     ]
+    # white space alone has no tokens
     return [segment for segment in segments if segment.tokens]
 
 
@@ -110,7 +112,7 @@ def _join_sentences(sentences: list[str], lengths: list[int], *, max_sentences: 
         length, best = 0, None
         for start in range(end - 1, max(end - max_sentences, 0) - 1, -1):
             length += lengths[start]
-            if length > max_tokens and start < end - 1:
+            if length > max_tokens and start < end - 1:  # earlier starts only make it longer
                 break
             runs, squares = costs[start]
             cost = (runs + 1, squares + length * length), start
@@ -156,6 +158,7 @@ def _packed(pieces: list[str], lengths: list[int], max_tokens: int) -> list[str]
     room = 0
     for piece, length in zip(pieces, lengths, strict=True):
         used = max_tokens - room
+        # a piece joins where more than half of it is within the mean
         if packed and length <= room and used + length / 2 <= share:
             packed[-1] += piece
             room -= length
@@ -178,6 +181,7 @@ def _cut(text: str, tokens: list[int], *, encode: Encode, max_tokens: int, whole
         yield from (Segment(tokens[i : i + max_tokens], whole and i == starts[-1]) for i in starts)
         return
     # the part after a cut is a word of its own, which SentencePiece begins with one more token
+    # at least two parts, each of a character or more, so that the recursion ends
     count = min(max(-(-len(tokens) // (max_tokens - 1)), 2), len(text))
     bounds = [len(text) * i // count for i in range(count + 1)]
     pieces = [text[start:end] for start, end in pairwise(bounds)]

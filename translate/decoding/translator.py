@@ -136,10 +136,13 @@ class Translator:
         # 1. Normalise and encode the lines; split those that the model cannot read whole.
         line_segments = self.split(lines)
         # 2. Search for translations of all distinct segments.
+        # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
         found = dict(zip(sentences, self.engine.search(sentences, self.search, progress=progress), strict=True))
         # 3. Decode all hypotheses to text in one call, and join those of each line.
-        texts = self._texts(found)
+        tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
+        decoded = iter(self.tokenizer.decode_target(tokens))
+        texts = {sentence: list(islice(decoded, len(hypotheses))) for sentence, hypotheses in found.items()}
         translations = [
             _join_segments(segments, found, texts, self.written, n_best=self.search.n_best)
             for segments in line_segments
@@ -150,6 +153,7 @@ class Translator:
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
+        # as in training: in the text form that the model's tokenizer has learned from
         lines = [normalise(line, self.tokenizer.text_form) for line in lines]
         encoded = self.tokenizer.encode_source([self.tagging.tagged(line) for line in lines])
         return [self._segments(line, tokens) if tokens else [] for line, tokens in zip(lines, encoded, strict=True)]
@@ -174,12 +178,6 @@ class Translator:
             limits.insert(0, f"{count} sentence{'s' if count > 1 else ''}")
         more = " or ".join(f"more than {limit}" for limit in limits)
         return f"{splits.split:,} of {splits.lines:,} lines had {more}: translated in {splits.parts:,} parts"
-
-    def _texts(self, found: dict[Sentence, list[Hypothesis]]) -> dict[Sentence, list[str]]:
-        """The text of each sentence's hypotheses, in their order."""
-        tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
-        texts = iter(self.tokenizer.decode_target(tokens))
-        return {sentence: list(islice(texts, len(hypotheses))) for sentence, hypotheses in found.items()}
 
 
 def _join_segments(
@@ -227,9 +225,11 @@ class ShardedTranslator:
         rank, size = self.world.rank, self.world.size
         own: list[Translation] | UserError
         try:
+            # interleaved: neighbours, often alike in length, are spread over the processes
             own = self.translator.translate(lines[rank::size], progress=progress)
         except UserError as error:
             own = error
+        # errors are gathered as well: a process that raised alone would leave the others waiting
         shares = self.world.gather(own)
         for share in shares:
             if isinstance(share, UserError):

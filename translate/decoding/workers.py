@@ -24,6 +24,7 @@ def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: 
 
     An error in one of them is raised here, and ends the others.
     """
+    # forked processes share the memory of the weights, and nothing has to be pickled
     context = multiprocessing.get_context("fork")
     counter = context.Value("q", 0)
     queue = Queue(size, counter, counter.get_lock())
@@ -40,6 +41,7 @@ def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: 
         _receive(list(readers), report)
     finally:
         for process in processes:
+            # after an error the others may be in the middle of a batch that no result needs
             process.kill()
             process.join()
         for reader in readers:
@@ -52,6 +54,7 @@ def _run(
     """Body of a worker process; an interruption is for the parent to handle."""
     for reader in readers:
         reader.close()  # if the parent is killed, no reader is left, and the next report ends this process as well
+    # the fork has inherited the handlers of the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
@@ -59,6 +62,7 @@ def _run(
         work(queue, writer.send)
         writer.send(None)
     except Exception as error:
+        # if the parent has been killed, no process reads the error
         with suppress(BrokenPipeError):
             writer.send(error)
 

@@ -109,6 +109,7 @@ def evaluate_corpus(
     """
     start = time.monotonic()
     translations = translator.translate(text.source, progress=progress)
+    # before scoring, which is no part of the speed of translation
     seconds = time.monotonic() - start
     hypotheses, splits = [translation.text for translation in translations], Splits.of(translations)
     evaluation = score_corpus(hypotheses, text, metrics=metrics, tokenize=tokenize, bootstrap=bootstrap)
@@ -158,6 +159,7 @@ def scoring_notes(
         notes.append(f"bootstrap={bootstrap}: confidence intervals need at least {MIN_RESAMPLES} resamples")
     one_text = [metric.value for metric in metrics if not METRICS[metric].has_alternatives]
     tabs = max(sum("\t" in line.strip() for line in reference) / max(len(reference), 1) for reference in references)
+    # a system that writes TABs itself means them as text
     if one_text and tabs > _MANY_TABS and not any("\t" in line for line in hypotheses):
         notes.append(
             f"{tabs:.0%} of the reference lines hold a TAB, which separates right answers for exact_match and f1 only: "
@@ -201,6 +203,7 @@ def _score_groups(
 
 
 def _exact(hypotheses: Sequence[str], references: References) -> float:
+    # spaces at the ends are not part of a translation
     sides = zip(hypotheses, *references, strict=True)
     return sum(hypothesis.strip() in map(str.strip, lines) for hypothesis, *lines in sides) / len(hypotheses)
 
@@ -208,7 +211,9 @@ def _exact(hypotheses: Sequence[str], references: References) -> float:
 def _length_ratio(hypotheses: Sequence[str], references: References) -> float:
     closest = 0
     for hypothesis, *lines in zip(hypotheses, *references, strict=True):
+        # the carriage return of a Windows file is no text
         lengths = (len(line.removesuffix("\r")) for line in lines)
+        # of two equally close ones the shorter, as BLEU's brevity penalty
         closest += min(lengths, key=lambda length: (abs(length - len(hypothesis)), length))
     return sum(map(len, hypotheses)) / max(closest, 1)
 
@@ -220,7 +225,7 @@ def _group_by_length(source: Sequence[str]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {name: [] for name in names}
     for index, line in enumerate(source):
         words = count_words(line)
-        groups[names[sum(words > edge for edge in _LENGTH_EDGES)]].append(index)
+        groups[names[sum(words > edge for edge in _LENGTH_EDGES)]].append(index)  # as many edges as it exceeds
     return {name: indices for name, indices in groups.items() if indices}
 
 
@@ -228,6 +233,7 @@ def _group_by_label(labels: Sequence[Sequence[str]]) -> dict[str, list[int]]:
     """Indices of the lines with each label, the most frequent label first."""
     groups: dict[str, list[int]] = {}
     for index, names in enumerate(labels):
+        # a label given twice counts once
         for name in dict.fromkeys(names):
             groups.setdefault(name, []).append(index)
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))

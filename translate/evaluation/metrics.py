@@ -87,6 +87,7 @@ class LineMetric(Metric):
         statistics = self.statistics(hypotheses, references, tokenize=tokenize)
         return Score(
             name=self.name,
+            # fp64: an fp32 sum of many lines would round
             value=100 * float(statistics.counts[:, 0].mean(dtype=np.float64)),
             interval=confidence_interval(statistics, resamples=resamples) if resamples else None,
             signature=self.signature(len(references)),
@@ -102,6 +103,7 @@ class LineMetric(Metric):
 
 
 def _ter(tokenize: str) -> TER:
+    # TER counts edits of words: a line without spaces would be a single one
     without_spaces = tokenize in WITHOUT_SPACES
     return TER(normalized=without_spaces, asian_support=without_spaces)
 
@@ -146,10 +148,12 @@ def _rouge_scorer() -> Any:
 
 
 def _words(text: str) -> list[str]:
+    # in the order of SQuAD's script: case, punctuation, articles, white space
     return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
 
 
 def _f1(hypothesis: Sequence[str], answer: Sequence[str]) -> float:
+    # without words precision or recall would be 0 / 0
     if not hypothesis or not answer:
         return float(hypothesis == answer)
     in_common = (Counter(hypothesis) & Counter(answer)).total()
@@ -193,6 +197,7 @@ def score(
         if len(hypotheses) != len(reference):
             raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(reference):,} references")
     hypotheses, references = _stripped(hypotheses), [_stripped(reference) for reference in references]
+    # fewer say nothing about the tails: scoring_notes() tells the user
     resamples = bootstrap if bootstrap >= MIN_RESAMPLES else 0
     return {
         metric: METRICS[metric].score(hypotheses, references, tokenize=tokenize, resamples=resamples)
@@ -230,6 +235,7 @@ def command(metrics: Sequence[MetricName], tokenize: str, *, references: Sequenc
         return ""
     options = "" if tokenize == DEFAULT_TOKENIZER else f" -tok {tokenize}"
     if MetricName.ter in metrics and tokenize in WITHOUT_SPACES:
+        # the options of _ter()
         options += " --ter-normalized --ter-asian-support"
     names = " ".join(map(quote, references))
     return f"sacrebleu {names} -i {quote(hypotheses)} -m {' '.join(metrics)}{options}"
@@ -273,6 +279,7 @@ def normalised_scores(
     if not any(shares):
         return None
     composed = [[normalize("NFC", line) for line in side] for side in (hypotheses, *references)]
+    # the hypotheses are first
     scores = score(composed[0], composed[1:], metrics=metrics, tokenize=tokenize)
     return NormalisedScores(hypotheses=shares[0], references=shares[1], scores=scores)
 

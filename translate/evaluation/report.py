@@ -70,6 +70,7 @@ def reference_names(count: int) -> list[str]:
 def _holds(path: str, lines: Sequence[str]) -> bool:
     with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:  # as sacreBLEU opens it
         content = "\n".join(lines).encode()
+        # a last line may lack its end
         return file.read() in (content, content + b"\n")
 
 
@@ -129,6 +130,7 @@ def _examples(evaluation: Evaluation, count: int) -> dict[str, list[dict[str, An
     lines = list(zip(*evaluation.references, strict=True))
     # a line that equals a reference is not among the worst: chrF gives two empty ones 0
     worst = [index for index in order if evaluation.hypotheses[index] not in lines[index]][:count]
+    # in a small set a line would else be in both lists
     best = [index for index in order[::-1] if index not in worst][:count]
 
     def fields(index: int) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def _example(example: dict[str, Any]) -> str:
 
 def _counts(evaluation: Evaluation) -> str:
     lines = len(evaluation.source)
-    speed = lines / max(evaluation.seconds, 1e-9)
+    speed = lines / max(evaluation.seconds, 1e-9)  # 0 s: scored without translating
     several = len(evaluation.references) > 1
     return (
         f"{lines:,} lines in {evaluation.seconds:.1f} s ({speed:,.1f} lines/s), "

@@ -34,6 +34,7 @@ class Statistics:
         """Scores of corpora of N sentences drawn with replacement, (resamples,); every system gets the same draws."""
         assert resamples >= MIN_RESAMPLES
         random, size = np.random.default_rng(SEED), len(self.counts)
+        # one at a time: the counts of all resamples at once would need gigabytes
         draws = (random.choice(size, size=size, replace=True) for _ in range(resamples))
         return np.array([self.score(self.counts[draw].sum(0)) for draw in draws])
 
@@ -51,6 +52,7 @@ def paired_p_value(first: Statistics, second: Statistics, *, resamples: int) -> 
     hypothesis (Riezler and Maxwell 2005).
     """
     observed = first.score(first.counts.sum(0)) - second.score(second.counts.sum(0))
+    # the same draws for both systems: easy and hard samples cancel out
     differences = first.resampled_scores(resamples) - second.resampled_scores(resamples)
     at_least_as_large = np.abs(differences - differences.mean()) >= abs(observed)
     # the observed difference counts as one of the draws, so that p is never 0

@@ -77,6 +77,7 @@ def choose_tokenizer(
     by_script = _BY_SCRIPT.get(script, DEFAULT_TOKENIZER)
     if not language:
         choice = _available(by_script)
+        # 13a is the usual choice, and needs no note
         if choice.name == DEFAULT_TOKENIZER:
             return choice
         note = (
@@ -86,6 +87,7 @@ def choose_tokenizer(
         return TokenizerChoice(choice.name, "; ".join(filter(None, [note, choice.note])))
     by_language = _BY_LANGUAGE.get(_code(language), DEFAULT_TOKENIZER)
     choice = _available(by_language)
+    # Japanese with few kana passes for Han: no mismatch
     if not script or by_script == by_language or (by_language == MECAB and script == "Han"):
         return choice
     return TokenizerChoice(choice.name, _mismatch(choice.name, script, f"{options[0]}={language}", options))
@@ -97,6 +99,7 @@ def tokenizer_of_record(references: Sequence[Sequence[str]], *, recorded: str, t
     recorded and target_language are "" where an older run did not record them.
     """
     if recorded and reason_missing(recorded):
+        # characters need no package, and divide Japanese where 13a finds no spaces
         fallback = "char" if recorded == MECAB else choose_tokenizer(references, language="").name
         remedy = f" ({INSTALL_MECAB})" if recorded == MECAB else ""
         note = (
@@ -138,6 +141,7 @@ def check_tokenizer(tokenize: str, *, key: str) -> None:
 def reason_missing(tokenize: str) -> str:
     """The reason why a sacreBLEU tokenizer cannot be used here, or what to install; "" if it can."""
     try:
+        # sacreBLEU loads a tokenizer, and finds its package missing, only when it makes it
         BLEU(tokenize=tokenize, force=True)
     except (ImportError, RuntimeError, OSError) as error:
         return INSTALL_MECAB if tokenize == MECAB else " ".join(str(error).split())
@@ -151,4 +155,4 @@ def _available(tokenize: str) -> TokenizerChoice:
 
 
 def _code(language: str) -> str:
-    return language.lower().replace("_", "-").split("-")[0]
+    return language.lower().replace("_", "-").split("-")[0]  # pt_BR: pt

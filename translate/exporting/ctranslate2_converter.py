@@ -23,7 +23,7 @@ from translate.tokenizer import BOS, EOS, UNK, Tokenizer
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
-_EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}
+_EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}  # nn.LayerNorm's default, and that of make_norm
 _Weights = dict[str, NDArray[np.float32]]
 
 
@@ -63,10 +63,10 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
         "num_heads": config.num_heads,
         "pre_norm": config.norm_order is NormOrder.pre,
         "activation": specs.Activation[_ACTIVATIONS[config.activation]],
-        "ffn_glu": config.activation is Activation.swiglu,
+        "ffn_glu": config.activation is Activation.swiglu,  # with SWISH a SwiGLU
         "rms_norm": config.norm is Norm.rms_norm,
         "rotary_dim": config.head_width if config.positions is Positions.rotary else None,
-        "rotary_interleave": False,
+        "rotary_interleave": False,  # planes of elements i and W / 2 + i, as in Rotation
     }
     specification = specs.TransformerSpec(
         specs.TransformerEncoderSpec(config.encoder_layers, **common),
@@ -82,6 +82,7 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
     if config.norm_order is NormOrder.pre:
         _set_norm(specification.encoder.layer_norm, "encoder.norm", weights)
         _set_norm(specification.decoder.layer_norm, "decoder.norm", weights)
+    # all that is converted has been popped: what remains would be missing from the result
     if weights:
         raise UserError(f"{min(weights)}: CTranslate2 has no such weight, it cannot run the model")
     return specification
@@ -140,6 +141,7 @@ def _set_decoder_layer(spec: Any, name: str, weights: _Weights) -> None:
 
 def _set_feed_forward(spec: Any, layer: str, weights: _Weights) -> None:
     if hasattr(spec, "linear_0_noact"):
+        # FeedForward activates the first half, as the runtime does the output of linear_0
         for kind in ("weight", "bias"):
             gate, value = np.split(weights.pop(f"{layer}.feed_forward.inner.{kind}"), 2)
             setattr(spec.linear_0, kind, gate)
@@ -158,7 +160,7 @@ def _set_linears(specs: Sequence[Any], name: str, parts: Sequence[str], weights:
 
 def _set_norm(spec: Any, name: str, weights: _Weights) -> None:
     spec.gamma = weights.pop(f"{name}.weight")
-    if hasattr(spec, "beta"):
+    if hasattr(spec, "beta"):  # RMSNorm has no bias
         spec.beta = weights.pop(f"{name}.bias")
 
 

@@ -65,11 +65,13 @@ def converted_model(path: Path) -> ConvertedModel:
     the runtime cannot run.
     """
     import_ctranslate2()
+    # beside weights a conversion is ignored: it may be of another model
     if (path / RUNTIME_MODEL).is_file() and not (path / WEIGHTS).exists():
         if damaged := damaged_file(path):
             raise UserError(f"{path / damaged}: damaged, it does not match {CHECKSUMS}; export the model again")
         return _read(path)
     model_directory = find_model(path)
+    # named by content: a model that is trained again at the same path gets another folder
     kept = cache_folder() / f"ctranslate2-{_fingerprint(model_directory)[:32]}"
     if not _is_writable(kept.parent) and not _is_whole(kept):
         logger.warning(f"{CACHE}: {kept.parent} cannot be written; the model is converted for this time only")
@@ -88,6 +90,7 @@ def cache_folder() -> Path:
     """$TRANSLATE_CACHE, or translate-seq2seq in the user's cache (XDG Base Directory Specification)."""
     if os.environ.get(CACHE):
         return Path(os.environ[CACHE])
+    # the specification has relative paths ignored
     base = os.environ.get("XDG_CACHE_HOME", "")
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
 
@@ -107,6 +110,7 @@ def damaged_file(directory: Path) -> str:
     if not (directory / CHECKSUMS).exists():
         return ""
     for name, expected in read_json(directory / CHECKSUMS).items():
+        # the last part alone: checksums from elsewhere must not lead out of the folder
         path = directory / Path(name).name
         if not path.is_file() or sha256(path) != expected:
             return path.name
@@ -118,6 +122,7 @@ def _is_whole(kept: Path) -> bool:
     if not kept.exists():
         return False
     try:
+        # a file too many was not written by this program either
         names = {path.name for path in kept.iterdir()} - {CHECKSUMS}
         return names == set(read_json(kept / CHECKSUMS)) and not damaged_file(kept)
     except (OSError, UserError):
@@ -136,6 +141,7 @@ def _convert(model_directory: Path, directory: Path) -> None:
 def _fingerprint(model_directory: Path) -> str:
     """SHA-256 of everything that a conversion is made from."""
     digest = hashlib.sha256(f"converter {CONVERTER_VERSION}".encode())
+    # sorted, since file systems list names in any order
     names = [WEIGHTS, MODEL, MANIFEST, *sorted(path.name for path in model_directory.glob("*tokenizer.model"))]
     for name in names:
         digest.update(bytes.fromhex(sha256(model_directory / name)))

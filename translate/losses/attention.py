@@ -72,6 +72,7 @@ class GuidedAttentionConfig(AuxiliaryLossConfig):
 def self_attention_loss(config: SelfAttentionLossConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     weights, target, source = _weights(batch, output)
     if config.over is Over.keys:
+        # weights of padding are zero: without the mask each would cost 1
         return ((weights.sum(2) - 1).square() * target).sum()
     has_labels = target.sum(1, keepdim=True).clamp(max=1)  # a row without labels has no target token to attend
     return ((weights.sum(1) - 1).square() * source * has_labels).sum()
@@ -81,18 +82,22 @@ def attention_weighted_cross_entropy(
     config: AttentionWeightedConfig, model: Seq2Seq, batch: Batch, output: Output
 ) -> Tensor:
     weights, target, _ = _weights(batch, output)
+    # detached: else attention to other tokens would lower the loss of a bad prediction
     shares = received_shares(weights.detach(), target)
     return label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=0.0, shares=shares)[0]
 
 
 def received_shares(weights: Tensor, target: Tensor) -> Tensor:
     """w (B, T) of weights (B, T, S): Σ_s a_ts Σ_t' a_t's, scaled to sum to each sentence's number of target tokens."""
+    # a product with a vector, never the (T, T) matrix of target tokens
     received = (weights @ weights.sum(1).unsqueeze(-1)).squeeze(-1) * target
+    # clamped: a row without labels has received nothing
     return received * target.sum(1, keepdim=True) / received.sum(1, keepdim=True).clamp(min=1e-9)
 
 
 def attention_entropy(config: AttentionEntropyConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     assert output.attention is not None
+    # of each head, then averaged: heads that are sharp apart have a mean that is not
     entropies = -(output.attention.float() * output.attention.float().clamp(min=1e-9).log()).sum(-1).mean(1)
     return (entropies * (batch.labels != NO_TARGET)).sum()
 

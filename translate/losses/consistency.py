@@ -52,9 +52,10 @@ class AdversarialConfig(AuxiliaryLossConfig):
 
 
 def r_drop(config: RDropConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
-    again = model(batch)
+    again = model(batch)  # in training: other dropout masks
     pairs = ((output, again), (again, output))
     divergence = sum(kl_divergence(p.hidden, q.hidden, p.weight, batch.labels) for p, q in pairs) / 2
+    # the first pass's cross entropy is the main loss already
     return _cross_entropy(again, batch) + config.alpha * divergence
 
 
@@ -72,9 +73,11 @@ def adversarial(config: AdversarialConfig, model: Seq2Seq, batch: Batch, output:
     # the gradient by a move of zero is the gradient by the embeddings
     sizes = [(*side.ids.shape, output.hidden.shape[-1]) for side in (batch.source, batch.target)]
     zeros = [output.weight.new_zeros(size, dtype=output.weight.dtype).requires_grad_() for size in sizes]
+    # with one mask for both passes: the gradient must be that of the loss that the move raises
     with _same_dropout(batch.labels.device):
         loss = _cross_entropy(model(batch, embedding_noise=_moves(*zeros)), batch)
         gradients = torch.autograd.grad(loss, zeros)
+    # constants: the move itself is not differentiated
     moves = [config.distance * _normalised(gradient) for gradient in gradients]
     return _cross_entropy(model(batch, embedding_noise=_moves(*moves)), batch)
 

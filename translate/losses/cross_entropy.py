@@ -37,10 +37,12 @@ def label_smoothed_cross_entropy(
     piecewise; on the CPU it is slower as well, and returns bfloat16 sums.)
     """
     hidden, labels = hidden.flatten(0, -2), labels.flatten()
+    # padding counts for nothing, whatever its share
     shares = (labels != NO_TARGET).float() if shares is None else shares.flatten() * (labels != NO_TARGET)
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
+    # the types are chosen: autocast would round the fp32 sums below
     with torch.autocast(hidden.device.type, enabled=False):
         if hidden.is_cuda and hasattr(F, "linear_cross_entropy"):
             return _fused(hidden, weight, labels, shares, smoothing)
@@ -79,8 +81,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, shares: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         shares, labels = shares.unsqueeze(-1), labels.clamp(min=0).unsqueeze(-1)
+        # mean s = h · mean w: smoothing needs no pass over the logits
         mean_weight = weight.float().mean(0)
-        hidden_gradient = torch.empty_like(hidden)
+        hidden_gradient = torch.empty_like(hidden)  # each row is written once
+        # fp32: every piece adds to it
         weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         hidden_sum = torch.zeros(hidden.shape[1], dtype=torch.float32, device=hidden.device)
         sums = torch.zeros(2, dtype=torch.float32, device=hidden.device)
@@ -91,8 +95,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             probabilities = logits.softmax(-1, dtype=torch.float32 if logits.dtype is torch.float16 else None)
             of_label = probabilities.gather(1, label).float()
             logit = logits.gather(1, label).float()
+            # the softmax is needed for the gradient: its logarithm saves a pass of log_softmax
             plain = -of_label.log()
-            underflow = of_label < torch.finfo(torch.float32).tiny
+            underflow = of_label < torch.finfo(torch.float32).tiny  # -log p = z - s_y, z by the likeliest token
             if underflow.device.type != "cpu" or underflow.any():  # reading it would wait for the GPU
                 highest, index = logits.max(-1, keepdim=True)
                 log_sum = highest.float() - probabilities.gather(1, index).float().log()
@@ -114,7 +119,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        hidden_gradient, weight_gradient = ctx.saved_tensors
+        hidden_gradient, weight_gradient = ctx.saved_tensors  # known but for the factor of the loss
         return (
             hidden_gradient * scale.to(hidden_gradient.dtype),
             weight_gradient * scale.to(weight_gradient.dtype),
@@ -154,6 +159,7 @@ class _ChunkedDivergence(torch.autograd.Function):
             distance = log_p.sub_(log_q)  # in place from here on: passes over (T, V) dominate the time
             divergence = torch.linalg.vecdot(p, distance).unsqueeze(-1)
             total += (divergence * counted).sum()
+            # gradients by the logits, as derived at the top
             for_q = q.sub_(p).to(weight.dtype)
             for_p = distance.sub_(divergence).mul_(p).to(weight.dtype)
             first_gradient[rows], second_gradient[rows] = for_p @ weight * counted, for_q @ weight * counted

@@ -1,6 +1,6 @@
 """Attention with several heads, over padded or packed sentences (Vaswani et al. 2017, section 3.2).
 
-The only file that looks at the layout of a batch.
+The only file that depends on the layout of a batch.
 
 Letters: B sentences, T queries, S keys, D width, H heads, W = D / H; N tokens end to end when packed.
 """
@@ -35,7 +35,7 @@ class Weighting(StrEnum):
 
 @dataclass(kw_only=True)
 class AttentionConfig(ModelConfig):
-    """attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)"""
+    """Settings of attention: softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)."""
 
     RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout")
     SIZES: ClassVar = (*ModelConfig.SIZES, "num_heads")
@@ -85,6 +85,7 @@ class AttentionMask:
 
 def make_attention_mask(queries: Tokens, keys: Tokens, *, causal: bool) -> AttentionMask:
     """Mask of the real tokens of the same sentence, and with causal=True only of those up to the query's position."""
+    # offsets replace a bias, which would have N x N elements
     if queries.is_packed:
         return AttentionMask(
             causal=causal,
@@ -94,10 +95,10 @@ def make_attention_mask(queries: Tokens, keys: Tokens, *, causal: bool) -> Atten
             max_keys=keys.max_length,
         )
     assert keys.mask is not None
-    visible = keys.mask[:, None, None, :]
+    visible = keys.mask[:, None, None, :]  # (B, 1, 1, S)
     if causal:
         length = keys.mask.shape[1]
-        visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
+        visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()  # (B, 1, T, S)
     device = visible.device
     # the type of scores under autocast: a bias of a wider type would convert them back
     autocast = torch.is_autocast_enabled(device.type)
@@ -156,10 +157,12 @@ def attend_reference(
     begin with a sum of about one (Ramapuram et al. 2024, "Theory, Analysis, and Best Practices for Sigmoid
     Self-Attention").
     """
+    # the query is scaled before the product: unscaled scores could overflow in fp16
     scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-1, -2) + bias
     if weighting is Weighting.softmax:
         weights = scores.softmax(-1)
     else:
+        # at least one: a row of padding sees no key, and log 0 would make its scores infinite
         num_visible = (bias > mask_value(bias.dtype) / 2).sum(-1, keepdim=True).clamp(min=1)
         weights = (scores - num_visible.log()).sigmoid()
     return dropout(weights, dropout_rate) @ value, weights
@@ -182,7 +185,7 @@ def _causal_argument(causal: bool) -> dict[str, Any]:
     from torch.nn.attention.varlen import varlen_attn
 
     if "window_size" in inspect.signature(varlen_attn).parameters:
-        return {"window_size": (-1, 0) if causal else (-1, -1)}
+        return {"window_size": (-1, 0) if causal else (-1, -1)}  # keys to the left and to the right; -1: no limit
     return {"is_causal": causal}
 
 
@@ -193,8 +196,8 @@ def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, mask: Att
     queries, keys = pairwise(mask.query_offsets.tolist()), pairwise(mask.key_offsets.tolist())
     pieces = []
     for (q0, q1), (k0, k1) in zip(queries, keys, strict=True):
-        q, k, v = (x.transpose(0, 1) for x in (query[q0:q1], key[k0:k1], value[k0:k1]))
-        if q1 > q0:
+        q, k, v = (x.transpose(0, 1) for x in (query[q0:q1], key[k0:k1], value[k0:k1]))  # (H, T or S, W)
+        if q1 > q0:  # empty sentences fill up the offsets
             pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=mask.causal).transpose(0, 1))
     return torch.cat(pieces)
 
@@ -202,7 +205,7 @@ def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, mask: Att
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
     heads = x.unflatten(-1, (num_heads, -1))
-    return heads.transpose(1, 2) if x.dim() == 3 else heads
+    return heads.transpose(1, 2) if x.dim() == 3 else heads  # packed: as the kernel reads it
 
 
 def join_heads(heads: Tensor) -> Tensor:
@@ -252,7 +255,7 @@ class SelfAttention(MultiHeadAttention):
 
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
-        self.query_key_value = nn.Linear(config.d_model, 3 * config.d_model)
+        self.query_key_value = nn.Linear(config.d_model, 3 * config.d_model)  # one product instead of three
 
     def forward(
         self,
@@ -268,6 +271,7 @@ class SelfAttention(MultiHeadAttention):
         With a cache x holds the newest tokens alone: their keys and values are appended to it, and mask is over all.
         """
         query, key, value = (split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
+        # before keys are cached: the position of a key never changes
         if rotation is not None:
             query, key = rotation.rotate(query), rotation.rotate(key)
         if cache is not None:
@@ -281,7 +285,7 @@ class CrossAttention(MultiHeadAttention):
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
         self.query = nn.Linear(config.d_model, config.d_model)
-        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)
+        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)  # apart from the query: once per sentence
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, W) of the encoder's output (B, S, D), computed once per sentence."""

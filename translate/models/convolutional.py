@@ -116,14 +116,16 @@ class Convolutional(Seq2Seq):
         embedded = self.embed_target(batch.target.ids, batch.target.positions, embedding_noise)
         x, maps = embedded, []
         for layer in self.decoder:
+            # padding on the left alone: no position sees a later token
             x, weights = layer(x, F.pad(layer.convolution.dropout(x), (0, 0, self.window, 0)), embedded, memory)
-            maps.append(weights.unsqueeze(1))
+            maps.append(weights.unsqueeze(1))  # one head: (B, 1, T, S)
         return Output(self.dropout(self.output(x)), self.projection.weight, maps[-1]), {"cross": maps}
 
     def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> ConvolutionalMemory:
         assert source.mask is not None, "convolutional models read padded sentences"
         real = source.mask.unsqueeze(-1)
         embedded = self.embed_source(source, embedding_noise)
+        # the window is centred; an even kernel sees one token more on the right
         x, before = embedded, self.window // 2
         for layer in self.encoder:
             # zeros for padding, as beyond the batch: the padded length of a sentence must change nothing
@@ -131,12 +133,14 @@ class Convolutional(Seq2Seq):
             x = (x + layer(padded)) * _HALF
         bias = make_attention_mask(source, source, causal=False).bias
         assert bias is not None
+        # the embeddings in the values tell which token it is, the outputs its context (section 3.3)
         # gradients arrive from every layer of the decoder: scaled down, as in section 3.5
         keys, values = (_with_gradient(x, 1 / (2 * len(self.decoder))) for x in (x, (x + embedded) * _HALF))
         return ConvolutionalMemory(keys, values, bias[:, 0])
 
     def start(self, memory: ConvolutionalMemory) -> ConvolutionalState:
         sentences, _, d_model = memory.keys.shape
+        # zeros, as forward() pads in front of BOS
         windows = memory.keys.new_zeros(sentences, 1, len(self.decoder), self.window, d_model)
         return ConvolutionalState(memory, torch.zeros_like(memory.bias[:, 0, 0], dtype=torch.long), windows)
 
@@ -146,8 +150,8 @@ class Convolutional(Seq2Seq):
         embedded = self.embed_target(tokens.view(positions.shape), positions)
         x, windows = embedded, []
         for index, layer in enumerate(self.decoder):
-            window = torch.cat([state.windows[:, :, index], x[:, :, None]], dim=2)
-            windows.append(window[:, :, 1:])
+            window = torch.cat([state.windows[:, :, index], x[:, :, None]], dim=2)  # (B, K, C, D)
+            windows.append(window[:, :, 1:])  # the oldest input leaves
             x, _ = layer.attend(x, layer.convolution.gate(window.flatten(2)), embedded, state.memory)
         state = replace(state, positions=state.positions + 1, windows=torch.stack(windows, dim=2))
         return self.projection(self.output(x).flatten(0, 1)), state
@@ -164,6 +168,7 @@ class GatedConvolution(nn.Module):
 
     def forward(self, padded: Tensor) -> Tensor:
         """padded (B, T + C - 1, D), of which output t sees C positions from t on; returns (B, T, D)."""
+        # a product of joined windows, not nn.Conv1d: step() applies it to a single window
         length = padded.shape[1] - self.kernel_size + 1
         windows = [padded[:, start : start + length] for start in range(self.kernel_size)]
         return self.gate(torch.cat(windows, dim=-1))
@@ -188,6 +193,7 @@ class DecoderLayer(nn.Module):
 
     def attend(self, x: Tensor, gated: Tensor, embedded: Tensor, memory: ConvolutionalMemory) -> tuple[Tensor, Tensor]:
         """Output (B, T, D) of the layer after attention to the source, and the weights (B, T, S)."""
+        # the embedding tells the query which token was read last (section 3.3)
         query = (self.query(gated) + embedded) * (_HALF / math.sqrt(embedded.shape[-1]))
         weights = (query @ memory.keys.transpose(1, 2) + memory.bias).softmax(-1)
         # a mean of n values has 1 / n of their variance

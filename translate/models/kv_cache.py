@@ -61,11 +61,13 @@ class LayerCache:
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write the newest keys and values (B, H, K, W) into the next slots; returns all, (B, H, L, W) each."""
+        # K hypotheses of a sentence take K slots, whichever of them survive
         start, self.slots = self.slots, self.slots + key.shape[2]
         if self.keys_and_values is None:
             sentences, heads, hypotheses, width = key.shape
+            # keys and values in one tensor, so that a selection copies both at once
             self.keys_and_values = key.new_empty(2, sentences, heads, _room(self.slots, hypotheses), width)
-        written = self.keys_and_values.narrow(3, 0, self.slots)
+        written = self.keys_and_values.narrow(3, 0, self.slots)  # a view: the cache is not copied
         newest = written.narrow(3, start, key.shape[2])
         newest[0].copy_(key)
         newest[1].copy_(value)
@@ -77,12 +79,14 @@ class LayerCache:
             return self
         kept = self.keys_and_values[:, rows[:, None], :, slots].permute(2, 0, 3, 1, 4)  # from (B', L', 2, H, W)
         needed = slots.shape[1]
+        # the free slots need no values: append() writes them before they are read
         larger = kept.new_empty(*kept.shape[:3], _room(needed, num_hypotheses), kept.shape[4])
         larger[:, :, :, :needed] = kept
         return LayerCache(needed, larger)
 
     def concat(self, other: LayerCache, sentences: tuple[int, int], num_hypotheses: int) -> LayerCache:
         """The caches of both, of so many sentences each."""
+        # either may not have read a token yet
         known = self.keys_and_values if self.keys_and_values is not None else other.keys_and_values
         if known is None:
             return self
@@ -98,6 +102,7 @@ class LayerCache:
 
     def replace(self, rows: Tensor, other: LayerCache) -> LayerCache:
         """Write the other's sentences into `rows`, in place."""
+        # slots beyond the other's keep old values, which its padded bias masks
         if self.keys_and_values is not None and other.keys_and_values is not None:
             self.keys_and_values[:, rows, :, : other.slots] = other.keys_and_values[:, :, :, : other.slots]
         return self
@@ -132,18 +137,21 @@ class TransformerState(State):
 
     def advance(self) -> None:
         """Make slots for one more token of each hypothesis, which sees its own."""
+        # all caches are of one size; a full one is rebuilt without the slots of dropped hypotheses
         if not self.caches[0].has_room(self.num_hypotheses):
             self._compact(torch.arange(len(self.positions), device=self.bias.device))
         own = _own_slots(self.num_hypotheses, self.bias.device, self.bias.dtype)
+        # (B, 1, K, L + K): a new slot is seen by its own hypothesis alone
         self.bias = torch.cat([self.bias, own.expand(len(self.bias), 1, -1, -1)], dim=-1)
         self.positions = self.positions + 1
 
     def reorder(self, parents: Tensor) -> TransformerState:
+        # a hypothesis inherits what its parent sees; the slots themselves stay
         hypotheses = parents[:, None, :, None].expand(-1, -1, -1, self.bias.shape[-1])
         return dataclasses.replace(self, bias=self.bias.gather(2, hypotheses))
 
     def select(self, rows: Tensor) -> TransformerState:
-        selected = dataclasses.replace(self)
+        selected = dataclasses.replace(self)  # _compact() replaces the fields of the copy
         selected._compact(rows)
         return selected
 
@@ -155,6 +163,7 @@ class TransformerState(State):
         # seen slots first, in their order: a stable sort of flags
         slots = seen.byte().argsort(dim=1, descending=True, stable=True)[:, :needed]
         self.caches = [cache.select(rows, slots, self.num_hypotheses) for cache in self.caches]
+        # a sentence that needs fewer slots keeps unseen ones, which stay masked
         self.bias = bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
         self.positions = self.positions.index_select(0, rows)
         self.memory = self.memory.select(rows)
@@ -180,4 +189,5 @@ def _own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) ->
 
 def _room(slots: int, num_hypotheses: int) -> int:
     """Number of slots of a new cache, of which so many are needed at once."""
+    # doubled at least, so that copying costs each token a constant on average
     return slots + max(_STEPS_AHEAD * num_hypotheses, slots)

@@ -55,13 +55,16 @@ class Embedding(nn.Module):
         self.dropout = Dropout(dropout)
         sizes = max_positions, tokens.embedding_dim
         table = sinusoids(*sizes) if positions is Positions.sinusoidal else None
+        # not saved: the table follows from its size
         self.register_buffer("positions", table, persistent=False)
         if positions is Positions.learned:
             self.positions = nn.Parameter(torch.randn(sizes) / self.scale)
 
     def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         """ids and positions (B, L) or (N,), int64; returns (B, L, D) or (N, D)."""
+        # weights have variance 1 / D (Seq2Seq.init_weights): √D brings it to 1
         x = self.tokens(ids) * self.scale
+        # before positions are added: the model still knows where a token is missing
         if self.training and self.token_dropout:
             x = x * (torch.rand(ids.shape, device=ids.device) >= self.token_dropout).unsqueeze(-1)
         return self.dropout(x if self.positions is None else x + F.embedding(positions, self.positions))
@@ -73,7 +76,7 @@ def sinusoids(length: int, d_model: int) -> Tensor:
     Vaswani et al. 2017, section 3.5, with the two interleaved halves side by side.
     """
     table = angles(length, d_model)
-    return torch.cat([table.sin(), table.cos()], dim=-1)[:, :d_model]
+    return torch.cat([table.sin(), table.cos()], dim=-1)[:, :d_model]  # an odd width has one sine more
 
 
 def angles(length: int, width: int) -> Tensor:
@@ -117,7 +120,7 @@ class Rotary(nn.Module):
 
     def forward(self, positions: Tensor) -> Rotation:
         """positions (B, L) or (N,), int64."""
-        return Rotation(self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1))
+        return Rotation(self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1))  # equal for all heads
 
 
 def mask_value(dtype: torch.dtype) -> float:
@@ -180,8 +183,10 @@ class _PooledDropout(torch.autograd.Function):
 
 def dropout_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:
     """Mask of the elements to keep, drawn with PyTorch's default CPU generator, and their scale."""
+    # a random byte below the threshold drops its element
     threshold = round(rate * 256)
     size = shape.numel()
+    # two windows of more than half the pool would overlap, always in the same part
     if size > _POOL_SIZE // 2:
         mask = _random_bytes(size, generator=None) >= threshold
     else:
@@ -198,6 +203,7 @@ def _mask_pool(threshold: int) -> Tensor:
 
 def _random_bytes(count: int, *, generator: torch.Generator | None) -> Tensor:
     """Uniform bytes, eight from each draw."""
+    # up to None: the whole range of int64, so that each of the eight bytes is uniform
     words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None, generator=generator)
     return words.view(torch.uint8)[:count]
 
@@ -254,4 +260,5 @@ def with_half_weights(module: Module) -> Module:
 def _convert(module: nn.Module | None) -> nn.Module | None:
     if module is None:
         return None
+    # not isinstance: a subclass may compute something else
     return HalfLinear(module) if type(module) is nn.Linear else with_half_weights(module)

@@ -147,7 +147,7 @@ class Recurrent(Seq2Seq):
             config.encoder_layers,
             batch_first=True,
             bidirectional=True,
-            dropout=config.dropout if config.encoder_layers > 1 else 0.0,
+            dropout=config.dropout if config.encoder_layers > 1 else 0.0,  # PyTorch's is between layers
         )
         self.decoder = Decoder(config)
         self.bridge = nn.Linear(config.d_model, 2 * config.decoder_layers * config.d_model)
@@ -161,6 +161,7 @@ class Recurrent(Seq2Seq):
     ) -> Output:
         state = self.start(self.encode(batch.source, embedding_noise))
         sampled = self.training and self.teacher_forcing_ratio < 1
+        # all steps can run together only where none reads the result of the one before
         if sampled or self.decoder.feeds:
             vectors, weights = self._step_by_step(batch, state, embedding_noise, sampled=sampled)
         else:
@@ -189,30 +190,35 @@ class Recurrent(Seq2Seq):
     def _mix_predictions(self, reference: Tensor, vectors: Tensor) -> Tensor:
         """Reference tokens (B,), some of them replaced by the most likely token after vectors (B, D)."""
         predicted = self.projection(vectors).argmax(-1)
+        # drawn for each token, not for each sentence (Bengio et al. 2015)
         is_forced = torch.rand(len(reference), device=reference.device) < self.teacher_forcing_ratio
         return torch.where(is_forced, reference, predicted)
 
     def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> RecurrentMemory:
         assert source.mask is not None, "recurrent models read padded sentences"
         x = self.embed_source(source, embedding_noise)
+        # PyTorch needs lengths on the CPU, and refuses empty sentences
         lengths = source.mask.sum(1).clamp(min=1).cpu()
+        # packed, so that the backward direction starts at a sentence's end, not in its padding
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         with _full_precision_on_cpu():
             outputs, (last, _) = self.encoder(packed)
-        memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
+        memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])  # as wide as the mask
         # the final states of the last layer, of both directions
         initial = self.bridge(last[-2:].transpose(0, 1).flatten(1)).tanh().to(last.dtype)
-        initial = initial.unflatten(-1, (2, self.decoder.layers, -1))
+        initial = initial.unflatten(-1, (2, self.decoder.layers, -1))  # (B, 2, L, D): hidden and cell
         if self.decoder.attention is None:
             return RecurrentMemory(initial[:, 0], initial[:, 1])
         bias = make_attention_mask(source, source, causal=False).bias
         return RecurrentMemory(initial[:, 0], initial[:, 1], self.decoder.attention.keys(memory), memory, bias)
 
     def start(self, memory: RecurrentMemory) -> RecurrentState:
+        # zeros: there is no attentional vector before BOS
         feed = memory.hidden.new_zeros(len(memory.hidden), 1, memory.hidden.shape[-1])
         return RecurrentState(memory, memory.hidden[:, None], memory.cell[:, None], feed)
 
     def step(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:  # type: ignore[override]
+        # the second argument stands for positions, of which this model has no table
         x = self.embed_target(tokens, tokens).unflatten(0, (len(state.feed), -1))
         vectors, _, state = self.decoder(x, state, together=False)
         return self.projection(vectors.flatten(0, 1)), state
@@ -250,12 +256,15 @@ class Decoder(nn.Module):
         one token of each of its K hypotheses. The vectors are like x.
         """
         read = torch.cat([x, state.feed], dim=-1) if self.feeds else x
+        # (B, K, L, D) as PyTorch's (L, N, D)
         initial = tuple(part.flatten(0, 1).transpose(0, 1).contiguous() for part in (state.hidden, state.cell))
         with _full_precision_on_cpu():
+            # tokens of different hypotheses do not follow each other: N sequences of one token
             outputs, final = self.lstm(read if together else read.flatten(0, 1)[:, None], initial)
         outputs = outputs if together else outputs.unflatten(0, x.shape[:2])[:, :, 0]
         vectors, weights = self._attend(outputs, state.memory)
         hidden, cell = (part.transpose(0, 1).unflatten(0, state.hidden.shape[:2]) for part in final)
+        # (B, K, D): with input feeding x is always one token of each hypothesis
         feed = vectors if self.feeds else state.feed
         return vectors, weights, RecurrentState(state.memory, hidden, cell, feed)
 
@@ -279,7 +288,9 @@ def _init_lstm(module: nn.Module) -> None:
         for name, parameter in module.named_parameters():
             if name.startswith("bias_ih"):
                 nn.init.zeros_(parameter)
+                # PyTorch's order: input, forget, cell and output gate
                 quarter = len(parameter) // 4
                 nn.init.ones_(parameter.data[quarter : 2 * quarter])
             elif name.startswith("bias_hh"):
+                # the other bias of the same gates: the two are added
                 nn.init.zeros_(parameter)

@@ -35,6 +35,7 @@ class Additive(nn.Module):
         self.query = nn.Linear(d_model, d_model, bias=False)
         self.key = nn.Linear(d_model, d_model)
         self.score = nn.Parameter(torch.empty(num_heads, d_model // num_heads))
+        # bounds of nn.Linear; a plain parameter starts without values
         nn.init.uniform_(self.score, -(d_model**-0.5), d_model**-0.5)
 
     def keys(self, memory: Tensor) -> Tensor:
@@ -43,7 +44,9 @@ class Additive(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scores (B, H, T, S) of queries (B, T, D)."""
+        # (B, T, S, D): W q + U k apart, since keys are the same in every step
         sums = self.query(query)[:, :, None] + keys[:, None]
+        # each head reads its own W elements of the sum
         return torch.einsum("btshw,hw->bhts", sums.tanh().unflatten(-1, (self.num_heads, -1)), self.score)
 
 
@@ -60,7 +63,7 @@ class Multiplicative(nn.Module):
         return self.key(memory)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        return (query @ keys.transpose(1, 2)).unsqueeze(1)
+        return (query @ keys.transpose(1, 2)).unsqueeze(1)  # one head: (B, 1, T, S)
 
 
 def make_attention(attention: RecurrentAttention, *, d_model: int, num_heads: int) -> Additive | Multiplicative:

@@ -170,6 +170,7 @@ class Seq2Seq(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # refused where the class is defined, not in the first run with adapters
         if not isinstance(getattr(cls, "adapter_targets", None), tuple):
             raise TypeError(
                 f"{cls.__name__}.adapter_targets is missing: a tuple with the names of the linear layers that end a "
@@ -180,6 +181,7 @@ class Seq2Seq(nn.Module, ABC):
         super().__init__()
         self.max_length = config.max_length
         target = nn.Embedding(vocabularies.target, config.d_model)
+        # one module on both sides, so that saving and training count its weight once
         source = target if config.tying is Tying.all else nn.Embedding(vocabularies.source, config.d_model)
         self.source_embedding, self.target_embedding = (
             Embedding(
@@ -206,6 +208,7 @@ class Seq2Seq(nn.Module, ABC):
             init(module)
 
         self.apply(init_module)
+        # last: before, `init` would draw the shared weight again as that of the projection
         if self.tied:
             self.projection.weight = self.target_embedding.tokens.weight
 

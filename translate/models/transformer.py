@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer (Vaswani et al. 2017), for training and for decoding step by step.
 
 Letters: B sentences, K hypotheses of each, N = B * K, S and T source and target tokens, D width, V vocabulary. Packed
-batches are (tokens, D): only attention.py looks at the layout.
+batches are (tokens, D): only attention.py depends on the layout.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Activation(StrEnum):
 
 @dataclass(kw_only=True)
 class TransformerConfig(AttentionConfig):
-    """norm_order  pre: layers normalise their input; post: the sum of input and output, as Vaswani et al. 2017"""
+    """Settings of a Transformer; norm_order pre normalises inputs of layers, post their sums (Vaswani et al. 2017)."""
 
     RATES: ClassVar = (*AttentionConfig.RATES, "activation_dropout")
     SIZES: ClassVar = (*AttentionConfig.SIZES, "ffn_dim", "encoder_layers", "decoder_layers")
@@ -106,13 +106,13 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, D); the result has the same shape."""
-        return self.outer(self.dropout(self._activate(self.inner(x))))
-
-    def _activate(self, x: Tensor) -> Tensor:
+        x = self.inner(x)
         if self.activation is Activation.swiglu:
-            gate, value = x.chunk(2, dim=-1)
-            return F.silu(gate) * value
-        return F.relu(x) if self.activation is Activation.relu else F.gelu(x)
+            gate, value = x.chunk(2, dim=-1)  # both from one product
+            x = F.silu(gate) * value
+        else:
+            x = F.relu(x) if self.activation is Activation.relu else F.gelu(x)
+        return self.outer(self.dropout(x))
 
 
 class EncoderLayer(nn.Module):
@@ -129,6 +129,7 @@ class EncoderLayer(nn.Module):
         self, x: Tensor, mask: AttentionMask, rotation: Rotation | None = None, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """x (B, S, D); returns the same shape, and the attention weights (B, H, S, S) if they are wanted."""
+        # pre-norm: the sum itself is never normalised, so that its gradient reaches every layer
         y = self.attention_norm(x) if self.pre_norm else x
         y, weights = self.self_attention(y, mask, rotation, return_weights=return_weights)
         x = x + self.dropout(y)
@@ -203,6 +204,7 @@ class Transformer(Seq2Seq):
     def forward(
         self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
     ) -> Output:
+        # weights exclude the fast kernels: they are computed only where they are wanted
         last = len(self.decoder.layers) - 1
         encoded, _ = self._run_encoder(batch.source, embedding_noise)
         return self._teacher_forced(batch, encoded, embedding_noise, weights_from=last if return_attention else None)[0]
@@ -227,12 +229,12 @@ class Transformer(Seq2Seq):
         # finished sentences are stepped on until they leave: their positions must stay within the table
         positions = state.positions.clamp(max=self.max_length)
         x = self.embed_target(tokens, positions.repeat_interleave(state.num_hypotheses))
-        x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D)
-        state.advance()
+        x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D): hypotheses as tokens of one sentence
+        state.advance()  # the layers write into the new slots
         masks = AttentionMask(state.bias), AttentionMask(state.memory.bias)
         memory = list(zip(state.memory.keys, state.memory.values, strict=True))
         hidden, _ = self._run_decoder(x, memory, *masks, self._rotation(positions[:, None]), caches=state.caches)
-        return self.projection(hidden.flatten(0, 1)), state
+        return self.projection(hidden.flatten(0, 1)), state  # (N, V)
 
     def _teacher_forced(
         self, batch: Batch, encoded: Tensor, noise: EmbeddingNoise | None = None, *, weights_from: int | None
