@@ -55,6 +55,7 @@ class World:
 
     def main_first(self, work: Callable[[], Result]) -> Result:
         """Do the work on the main process, then on the others, which find its results in files."""
+        # one barrier, which the main process reaches after its work and the others before theirs
         if not self.is_main:
             self.wait()
         result = work()
@@ -72,6 +73,7 @@ def join_world(device: torch.device) -> Iterator[World]:
     world = World(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
     if world.size > 1 and not dist.is_initialized():
         if device.type == "cuda":
+            # or NCCL would take GPU 0 in every process
             torch.cuda.set_device(device)
         # control values stay on the CPU, gradients travel between GPUs
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")

@@ -37,6 +37,7 @@ def run(config: PrepareConfig) -> None:
     output = Path(config.output) if config.output else None
     files = [MARKDOWN, VALUES]
     with (
+        # claimed before the work, so that an unusable folder is found at once
         claimed(output, files, may_have=HELD_OUT_FILES, kind="data report", option="output")
         if output
         else nullcontext()

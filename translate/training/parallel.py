@@ -222,7 +222,7 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         use_tf32()
     model = model.to(device)
     if compiled:
-        model.compile()  # in place: names of parameters stay, and with them checkpoints
+        model.compile()  # torch.compile() would rename the parameters, and checkpoints with them
     forward: nn.Module = model
     if world.size > 1:
         forward = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)

@@ -77,6 +77,7 @@ class Reporter:
     def begin(self, state: TrainState) -> None:
         """Open TensorBoard's files, and drop events after the step that the run continues from."""
         if self._world.is_main:
+            # a killed session may have shown steps after its last checkpoint, which come again
             purge_step = state.step + 1 if state.step else None
             self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=purge_step, max_queue=100)
         self._warn_of_long_warmup(state.progress)
@@ -94,6 +95,7 @@ class Reporter:
         """
         if pending is not None:
             self._pending.append(pending)
+        # one may stay: the GPU works on it, and reading it would wait
         while len(self._pending) > (not wait):
             result = self._pending.pop(0).result()
             state.count_result(result)
@@ -185,6 +187,7 @@ class Reporter:
         results["minutes"] = state.progress.seconds / 60
         results["million_parameters"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
         named = {f"result/{name}": value for name, value in results.items()}
+        # not add_hparams, which opens a run of its own for every row
         for summary in hparams(_compared_settings(self._config, self._trial), named):
             self._board._get_file_writer().add_summary(summary)
         self._scalars(named, state.step)
@@ -209,6 +212,7 @@ def mean_values(
     positions = sum(result.positions for result in results)
 
     def mean(losses: Iterable[float]) -> float:
+        # by tokens: an update of few tokens counts little
         return sum(x * result.target_tokens for x, result in zip(losses, results, strict=True)) / target
 
     return {
@@ -238,7 +242,7 @@ def peak_memory() -> float:
 
 
 def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: float) -> str:
-    """The progress line; done: the fraction of the run that is over."""
+    """The progress line; done: the fraction of the run that is done."""
     seconds_left = progress.seconds * (1 - done) / done if done else 0.0
     skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
     return (
