@@ -43,6 +43,7 @@ class CompareConfig:
 def compare(config: CompareConfig) -> None:
     """Score every system against the references; print a table, the signatures and notes."""
     check_bootstrap(config.bootstrap)
+    # all files are read before the first is scored: with resamples, scoring takes long
     references, systems = _read(config)
     choice = _tokenizer(config, references)
     rows, signatures = [["", *config.metrics]], []

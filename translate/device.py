@@ -138,6 +138,7 @@ def find_gpus() -> Gpus:
     if torch.version.cuda is None and torch.version.hip is None:
         return Gpus(0, f"this PyTorch ({torch.__version__}) is built for CPUs only")
     try:
+        # only an attempt to use the GPU brings the error that names the cause
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
         return Gpus(0, str(error).split("\n", 1)[0].split(". Please", 1)[0].rstrip("."))

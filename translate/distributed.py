@@ -36,6 +36,7 @@ class World:
         """The main process's value, on every process."""
         if self.size == 1:
             return value
+        # a list of one, in which the others find the value after the call
         holder = [value]
         dist.broadcast_object_list(holder, src=0)
         return holder[0]
@@ -80,5 +81,6 @@ def join_world(device: torch.device) -> Iterator[World]:
     try:
         yield world
     finally:
+        # also after an error: the others must not wait for a process that has left
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -39,6 +39,7 @@ def evaluate(config: EvaluateConfig) -> None:
         if run.search is not None and not is_given("search"):
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
         config, note = with_precision(config, run)
+        # scores that cannot repeat the run's carry the reason in the report
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
         translator = load_translator(config.model, config, as_validated=True)
         evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
@@ -96,6 +97,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
     for path, lines in (*zip(config.references, references, strict=True), (config.labels, labels)):
         if lines is not None and len(lines) != len(source):
             raise UserError(f"{config.source} has {len(source):,} lines, but {path} has {len(lines):,}")
+    # scores of no lines are undefined
     if not source:
         raise UserError(f"{config.source} has no lines: there is nothing to evaluate")
     return ParallelText(
@@ -177,6 +179,7 @@ def evaluate_files(
     notes  lines that become part of the result
     """
     run = run or RunScoring.of({})
+    # before translating: a missing tokenizer must not cost the work
     choice = _tokenizer(config, run, text.references)
     tagging = translator.tagging
     print_notes(tagging.note, warning=tagging.check(map(normalise, text.source)))

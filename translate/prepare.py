@@ -44,6 +44,7 @@ def run(config: PrepareConfig) -> None:
     ):
         prepared = prepare(config.data, config.tokenizer)
         if prepared.held_out is not None:
+            # the cache may be deleted, but later scores need the same sets
             held_out = prepared.held_out.copy(output) if output else prepared.held_out
             logger.info(held_out.describe())
         print(prepared.cleaning.table())

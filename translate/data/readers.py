@@ -112,6 +112,7 @@ def read_tsv(config: CorpusConfig) -> Iterator[Row]:
                 columns, is_header = _column_indices(path, config, line)
                 if is_header:
                     continue
+            # kept as a pair: dropping it is a rule of cleaning, which counts it
             if not line.strip():
                 yield Row(path, number, "", "")
                 continue

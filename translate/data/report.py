@@ -287,6 +287,7 @@ def far_ratios(split: Split) -> NDArray[np.int64]:
 def repeated(hashes: NDArray[np.uint64]) -> tuple[int, list[tuple[int, int]]]:
     """Number of rows that repeat an earlier one, and the most frequent rows as (first row, times)."""
     _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+    # unique() sorts by hash: stable, so that ties come in the same order in every report
     common = [index for index in np.argsort(-counts, kind="stable")[:3] if counts[index] > 1]
     return len(hashes) - len(counts), [(int(first[index]), int(counts[index])) for index in common]
 

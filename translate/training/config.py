@@ -242,6 +242,7 @@ class TrainConfig:
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""
+        # patience alone: the end, and with it any share, is unknown until it comes
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
@@ -264,6 +265,7 @@ def is_better(
 
     Of two equal values of the metric the one with the lower loss is better. What is not finite is never better.
     """
+    # NaN compares as false with everything: it would never be replaced as the best
     if not math.isfinite(value) or (loss is not None and not math.isfinite(loss)):
         return False
     if best is None or not math.isfinite(best):

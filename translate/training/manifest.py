@@ -100,6 +100,7 @@ def _begin_or_check(
 
 def _mismatch(folder: Path, key: str, what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
+    # of another version the cause is rather the program than the files
     older = "text_form" not in before or before.get("translate") != now["translate"]
     if older and key != "base":
         return (

@@ -168,6 +168,7 @@ def validation_precision(training: Precision, can: Capabilities) -> Precision:
 
     The fastest on a CPU, fp16 weights, rounds nothing but the weights, to 11 bits.
     """
+    # as the decode command would choose: the scores of a run are to repeat outside of it
     return training if can.on_gpu else decoding_precision(Precision.auto, can)
 
 
@@ -204,6 +205,7 @@ class ParallelModel:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which matrix products are computed in the run's precision."""
+        # fp32 has no entry: autocast is off then
         dtype = _AUTOCAST.get(self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
@@ -226,6 +228,7 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
     forward: nn.Module = model
     if world.size > 1:
         forward = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+    # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
     return ParallelModel(model, forward, device, precision, loss_scale)
 
@@ -258,6 +261,7 @@ class LossScale:
         # selected on the device: an if would wait for it
         change = torch.where(overflowed, 0.5, torch.where(grows, 2.0, 1.0))
         self.factor = (self.factor * change).clamp(max=LARGEST_SCALE)
+        # counted anew from each change, so that one overflow costs a whole interval
         self.finite = torch.where(overflowed | grows, 0, finite)
 
     def state_dict(self) -> dict[str, float]:

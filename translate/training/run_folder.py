@@ -206,9 +206,8 @@ class ModelWriter:
         if self._world.is_main:
             origin = {"averaged": list(averaged)} if averaged else {}
             manifest = {**self.manifest, "step": step, **self._scoring, **origin}
-            self.folder.writer.write(
-                partial(self._write, directory, copy_of(weights), manifest)
-            )  # the next update changes them
+            # a copy: the next update changes the weights while the thread writes
+            self.folder.writer.write(partial(self._write, directory, copy_of(weights), manifest))
 
     def _write(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
         config = self._config

@@ -32,6 +32,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
     """Fraction of the run that is done, by the bound that is reached first; 0 when only patience ends it."""
+    # the bound that ends the run decides: it is the one with the largest fraction done
     fractions = [
         value / bound
         for value, bound in (
@@ -94,6 +95,7 @@ def stop_reason(
     control = world.sum(torch.tensor([float(signals.received), seconds], dtype=torch.float64))
     received, state.progress.seconds = control.tolist()
     signals.received = bool(received)
+    # a signal first: an interrupted run continues later, whatever bound it has reached
     if signals.received:
         return "interrupted"
     if trial is not None and trial.pruned:
@@ -141,6 +143,7 @@ def discard_diverged(states: StateFolder, progress: RunProgress) -> int:
     A state goes if no update has succeeded since, or if its training loss was above twice the cross entropy of
     uniform guessing, ln vocab_size.
     """
+    # weights can be ruined some updates before the first number that is not finite
     most = 2 * math.log(states.vocab_size)
     # newest first, up to the first from before the divergence: what stays is what a new session continues from
     for folder in reversed(saved_states(states.path)):
@@ -204,6 +207,7 @@ class Trial:
     def report(self, step: int, value: float, *, at_end: bool) -> None:
         """Tell the pruner the metric of a validation; a trial at its end is not ended early."""
         if self.pruner is not None:
+            # reported in any case: later trials are compared with this one
             self.pruner.report(value, step)
             self.pruned = self.pruner.should_prune() and not at_end
 

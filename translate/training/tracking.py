@@ -62,6 +62,7 @@ class Reporter:
         self._results: list[StepResult] = []  # since the last means
         self._since = time.monotonic()
         self._warned_of_warmup = self._described_splits = False
+        # every process would print the same lines, and write them into one file
         start_log(path=folder.log_file, silent=not world.is_main)
         if trial is not None:
             logger.info(trial.describe())
@@ -137,6 +138,7 @@ class Reporter:
             self._scalars(validation.losses(), step)
             if evaluation is not None:
                 self._translations(evaluation, validation.explanations, step)
+            # validations are rare: a viewer need not wait for the queue to fill
             self._board.flush()
         if evaluation and not self._described_splits and (note := validator.translator.describe(evaluation.splits)):
             self._described_splits = True
@@ -243,6 +245,7 @@ def peak_memory() -> float:
 
 def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: float) -> str:
     """The progress line; done: the fraction of the run that is done."""
+    # learned from all sessions, so that the estimate survives a restart
     seconds_left = progress.seconds * (1 - done) / done if done else 0.0
     skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
     return (
@@ -255,6 +258,7 @@ def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: 
 def _compared_settings(config: TrainConfig, trial: Trial | None) -> dict[str, Any]:
     """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
     values = flatten(to_plain(config))
+    # of a sweep only the varied options differ: columns for all others would be noise
     if trial is not None:
         return {option: values.get(option, text) for option, text in trial.varied.items()}
     chosen = {"auxiliary": " ".join(config.auxiliary) or "none", "adapt": config.adapt.method}

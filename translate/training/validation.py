@@ -186,6 +186,7 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
     """
     source = [np.array(ids) for ids in tokenizer.encode_source(text.source)]
     target = [np.array(ids) for ids in tokenizer.encode_target(text.target)]
+    # an empty side has no tokens to predict from or to score; the decoder splits long lines, a loss cannot
     fitting = [
         number
         for number, pair in enumerate(zip(source, target, strict=True))
@@ -248,6 +249,7 @@ def tokenizer_of_run(
             f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
             "another run.dir"
         )
+    # the set of installed tokenizers may have grown since: the run keeps its own
     if choice.name == begun:
         return choice
     return TokenizerChoice(
