@@ -27,7 +27,7 @@ def main() -> None:
     elif command == "--version":
         print(f"translate {__version__}")
     elif command in COMMANDS:
-        del sys.argv[1]
+        del sys.argv[1]  # the command reads its options from the rest
         # with alter_sys, worker processes find the command's module as __main__, as under `python -m translate.train`
         runpy.run_module(f"translate.{command}", run_name="__main__", alter_sys=True)
     else:

@@ -43,17 +43,20 @@ class CompareConfig:
 def compare(config: CompareConfig) -> None:
     """Score every system against the references; print a table, the signatures and notes."""
     check_bootstrap(config.bootstrap)
+    # all files are read before the first is scored: with resamples, scoring takes long
     references, systems = _read(config)
     choice = _tokenizer(config, references)
     rows, signatures = [["", *config.metrics]], []
     for path, hypotheses in systems.items():
         scores = score(hypotheses, references, metrics=config.metrics, tokenize=choice.name, bootstrap=config.bootstrap)
         cells = [found.rounded for found in scores.values()]
+        # paired with the baseline on the same resamples, which needs less difference than two intervals apart
         if path != config.baseline and config.bootstrap >= MIN_RESAMPLES:
             sides = hypotheses, systems[config.baseline], references
             p_values = [p_value(metric, *sides, tokenize=choice.name, resamples=config.bootstrap) for metric in scores]
             cells = [f"{cell}  p = {p:.3f}" for cell, p in zip(cells, p_values, strict=True)]
         rows.append([path, *cells])
+        # equal for all systems, so that the last ones stand for all
         signatures = [f"{found.name}: {found.signature}" for found in scores.values()]
     print("\n".join([text_table(rows), "", *signatures]))
     for note in filter(None, [choice.note, *_notes(config, references, systems, choice.name)]):

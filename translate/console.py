@@ -47,6 +47,7 @@ class Progress:
     def show(self, done: float) -> None:
         """Show that this much is done, unless the display changed a moment ago."""
         now = time.monotonic()
+        # a log file needs fewer lines than a terminal can show
         if now - self._shown < (_PLAIN_SECONDS if self._bar.disable else _TERMINAL_SECONDS):
             return
         self._shown = now
@@ -93,7 +94,7 @@ class ProgressLine:
 
 def _bar(stream: _Unbroken, *, enabled: bool, **settings: Any) -> tqdm:
     """A display of tqdm's that shows nothing before its first refresh and disappears when it is closed."""
-    # a terminal may say that it has no size, as under `docker run -t`; tqdm would then show nothing
+    # a terminal may report a size of 0, as under `docker run -t`; tqdm would then show nothing
     size = shutil.get_terminal_size()
     return tqdm(
         file=stream, disable=not enabled, leave=False, delay=1, ncols=size.columns, nrows=size.lines, **settings
@@ -168,7 +169,9 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     Python's warnings go the same way, each once: some libraries repeat theirs at every call.
     """
     logger.setLevel(logging.CRITICAL if silent else logging.DEBUG)
+    # or a handler of the root logger, which libraries install, would print each line again
     logger.propagate = False
+    # a sweep starts a log for each of its runs in one process
     for before in logger.handlers:
         before.close()
     logger.handlers = [_TerminalHandler()]
@@ -179,7 +182,7 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     warnings_logger = logging.getLogger("py.warnings")
     warnings_logger.propagate = False
     warnings_logger.handlers, warnings_logger.filters = [*logger.handlers], [_Once()]
-    warnings_logger.setLevel(logger.level)
+    warnings_logger.setLevel(logger.level)  # silent, too, on all processes but one
     logging.captureWarnings(True)
 
 

@@ -93,6 +93,7 @@ def translate_stream(
         translations = translator.translate(texts, progress=within(progress, done, len(window)))
         for index, (translation, line) in enumerate(zip(translations, window, strict=True), start=done):
             output.write(format_translation(translation, line, index, n_best=translator.search.n_best))
+        # whoever reads the other end of a pipe may wait for these lines before the next ones are sent
         output.flush()
         done += len(window)
         if progress:
@@ -116,12 +117,14 @@ def check_files(config: DecodeConfig) -> None:
         for _ in read_lines(config.input):  # a line that is not UTF-8 is found now, not after hours
             pass
     if config.output != STANDARD:
+        # the target of a link is what gets written
         output, _ = follow_links(Path(config.output))
         if output.is_dir():
             raise UserError(f"output={config.output}: that is a folder; name a file in it")
         if not output.parent.is_dir():
             raise UserError(f"output={config.output}: there is no folder {output.parent}; make it first")
     read, written = _status(config.input, sys.stdin), _status(config.output, sys.stdout)
+    # regular files only: a terminal is often both
     if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
         raise UserError(f"output={config.output}: that is the input itself; choose another file")
 
@@ -139,6 +142,7 @@ def make_progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | No
     is_typed = not isinstance(source, str) and source.isatty()
     if not config.progress or is_typed or (config.output == STANDARD and sys.stdout.isatty()):
         return None
+    # counting reads the input, which a pipe allows only once
     is_countable = isinstance(source, str) and is_complete(source)
     return Progress("lines", total=count_lines(source) if is_countable else None)
 

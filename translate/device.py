@@ -1,4 +1,4 @@
-"""Device, precision and attention kernel, decided in this one place; threads and memory of the process.
+"""Device, precision and attention kernel, decided here alone; threads and memory of the process.
 
 `capabilities` asks PyTorch what a device can do; the decisions are pure functions of its answer, so that tests cover
 GPUs that the machine lacks. PyTorch is imported inside functions, because other engines do without it.
@@ -108,6 +108,7 @@ def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
 
 def gpu_of_process(count: int) -> int:
     """Index of this process's GPU: its local rank under torchrun. Raises UserError where that is not below `count`."""
+    # of this machine: the rank among all machines would name GPUs that are elsewhere
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     if local_rank >= count:
         raise UserError(
@@ -137,6 +138,7 @@ def find_gpus() -> Gpus:
     if torch.version.cuda is None and torch.version.hip is None:
         return Gpus(0, f"this PyTorch ({torch.__version__}) is built for CPUs only")
     try:
+        # only an attempt to use the GPU brings the error that names the cause
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
         return Gpus(0, str(error).split("\n", 1)[0].split(". Please", 1)[0].rstrip("."))
@@ -154,6 +156,7 @@ def capabilities(device: torch.device) -> Capabilities:
     import torch
 
     if device.type == "cpu":
+        # a private name of PyTorch, which other versions may lack
         has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
         return Capabilities(on_gpu=False, bf16_matmul=bool(has_amx and has_amx()), half_weights=_has_half_weights())
     properties = torch.cuda.get_device_properties(device)
@@ -182,6 +185,7 @@ def _has_half_weights() -> bool:
 
 def fastest_training_precision(can: Capabilities) -> Precision:
     """bf16 where there are matrix units for it, else fp16 where there are units for that, else fp32."""
+    # bf16 first: it has the range of fp32, so that no loss scaling is needed
     if can.bf16_matmul:
         return Precision.bf16
     return Precision.fp16 if can.fp16_matmul else Precision.fp32
@@ -207,6 +211,7 @@ def runtime_precision(precision: Precision, supported: Collection[Precision], *,
     if precision is Precision.auto:
         preferred = (Precision.bf16, Precision.fp16) if on_gpu else ()
         return next((each for each in preferred if each in supported), Precision.fp32)
+    # CTranslate2 itself would fall back without an error
     if precision not in supported:
         choices = ", ".join(other for other in Precision if other in supported)
         raise UserError(
@@ -263,10 +268,11 @@ def processor_name() -> str:
 
 
 def available_threads() -> int:
-    """As many as OMP_NUM_THREADS says, or one for every core that this process may use."""
+    """Number of threads: OMP_NUM_THREADS, or one for every core that this process may use."""
     wished = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if wished.isdigit() and int(wished):
         return int(wished)
+    # containers and taskset allow fewer cores than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -277,6 +283,7 @@ def keep_memory() -> None:
     libraries lack mallopt and are left alone.
     """
     mmap_threshold, trim_threshold, largest = -3, -1, 2**31 - 1
+    # a user who has set the thresholds by environment variables keeps them
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
         mallopt(mmap_threshold, 2**30)

@@ -36,6 +36,7 @@ class World:
         """The main process's value, on every process."""
         if self.size == 1:
             return value
+        # a list of one, in which the others find the value after the call
         holder = [value]
         dist.broadcast_object_list(holder, src=0)
         return holder[0]
@@ -55,6 +56,7 @@ class World:
 
     def main_first(self, work: Callable[[], Result]) -> Result:
         """Do the work on the main process, then on the others, which find its results in files."""
+        # one barrier, which the main process reaches after its work and the others before theirs
         if not self.is_main:
             self.wait()
         result = work()
@@ -72,11 +74,13 @@ def join_world(device: torch.device) -> Iterator[World]:
     world = World(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
     if world.size > 1 and not dist.is_initialized():
         if device.type == "cuda":
+            # or NCCL would take GPU 0 in every process
             torch.cuda.set_device(device)
         # control values stay on the CPU, gradients travel between GPUs
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
     finally:
+        # also after an error: the others must not wait for a process that has left
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -31,6 +31,7 @@ def evaluate(config: EvaluateConfig) -> None:
     """Translate config.source, score the translations against config.reference, print and write the report."""
     config.check()
     text = read_evaluation_text(config)
+    # before the model is loaded, as decoding may take hours
     with claimed_output(config):
         # search and precision are those of the run's own scores unless they are given, so that the scores repeat
         manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
@@ -38,6 +39,7 @@ def evaluate(config: EvaluateConfig) -> None:
         if run.search is not None and not is_given("search"):
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
         config, note = with_precision(config, run)
+        # scores that cannot repeat the run's carry the reason in the report
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
         translator = load_translator(config.model, config, as_validated=True)
         evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
@@ -95,6 +97,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
     for path, lines in (*zip(config.references, references, strict=True), (config.labels, labels)):
         if lines is not None and len(lines) != len(source):
             raise UserError(f"{config.source} has {len(source):,} lines, but {path} has {len(lines):,}")
+    # scores of no lines are undefined
     if not source:
         raise UserError(f"{config.source} has no lines: there is nothing to evaluate")
     return ParallelText(
@@ -112,8 +115,10 @@ def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
     inputs = [path for path in (config.source, *config.references, config.labels) if path]
     references = reference_names(len(config.references))
     for file in (report_directory(config) / name for name in (*REPORT_FILES, *references)):
+        # by inode: a link or another spelling of the path is the same file
         if any(file.exists() and file.samefile(path) for path in inputs):
             raise UserError(f"{file} is evaluated here and would be overwritten by the report; set output= to a folder")
+    # the default folder lies in the model directory, which is the program's own
     if not config.output:
         return nullcontext()
     return claimed(Path(config.output), REPORT_FILES, may_have=references, kind="evaluation", option="output")
@@ -152,6 +157,7 @@ def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateCon
     if run.precision is None or config.precision not in (Precision.auto, run.precision):
         return config, ""
     made = f"the run's own scores were decoded in {run.precision}"
+    # engines round in their own ways: one name of a precision does not make equal scores
     if config.engine is not EngineName.native:
         return config, f"{made} by engine=native"
     if not can_decode_in(run.precision, config.device):
@@ -173,6 +179,7 @@ def evaluate_files(
     notes  lines that become part of the result
     """
     run = run or RunScoring.of({})
+    # before translating: a missing tokenizer must not cost the work
     choice = _tokenizer(config, run, text.references)
     tagging = translator.tagging
     print_notes(tagging.note, warning=tagging.check(map(normalise, text.source)))

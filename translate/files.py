@@ -55,7 +55,9 @@ def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unl
             yield stream
             stream.flush()
             os.fsync(descriptor)
+        # on disk before it has its name: after a power cut the name must not stand for an empty file
         os.replace(partial, target)
+        # the name is an entry of the folder, which has to be on disk as well
         flush(target.parent)
     except BaseException as error:
         if partial is not None and partial.exists():
@@ -85,9 +87,10 @@ def _permissions_to_keep(target: Path) -> int | None:
         permissions = stat.S_IMODE(target.stat().st_mode)
     except FileNotFoundError:
         return None
+    # a rename asks for rights in the folder only, and would replace a protected file
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is protected from writing", str(target))
-    return permissions & 0o777
+    return permissions & 0o777  # without the set-user and set-group bits
 
 
 def private_name(path: Path, kind: str) -> Path:
@@ -113,7 +116,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object. Raises UserError where the file holds something else."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise UserError(f"{path}: not JSON, the file is damaged: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: a JSON object is expected here, found {type(content).__name__}")
@@ -180,11 +183,13 @@ class ProcessLock:
     _taken: ClassVar[dict[Path, tuple[FileLock, int]]] = {}  # locks that this process holds, and how often
 
     def __init__(self, path: Path) -> None:
+        # one key for every spelling of the path
         self._path = Path(os.path.realpath(path.parent)) / path.name
         self._note = self._path.with_name(self._path.name + ".json")
 
     def acquire(self, *, wait: bool = True) -> bool:
         """Take the lock; whether that succeeded. With wait, return when it has."""
+        # not per thread: the writer thread and the main one are one holder
         lock, times = self._taken.get(self._path) or (FileLock(self._path, thread_local=False), 0)
         if not times:
             try:
@@ -204,6 +209,7 @@ class ProcessLock:
         if times > 1:
             self._taken[self._path] = lock, times - 1
             return
+        # while the lock is held: later it could be the note of the next holder
         self._note.unlink(missing_ok=True)
         lock.release()
 

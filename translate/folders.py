@@ -19,7 +19,7 @@ from pathlib import Path
 from translate.errors import UserError
 from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
 
-MARKER = ".made-by-translate-seq2seq"  # says which kinds of folder the program made here
+MARKER = ".made-by-translate-seq2seq"  # lists which kinds of folder the program made here
 
 _PRIVATE_FOLDER = re.compile(r"(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[Path]:
-    """A new folder to fill, which then takes the place of `directory`; on an error the old one stays.
+    """A new folder to fill, which then replaces `directory`; on an error the old one stays.
 
     owned  patterns of the names that this program gives in such a folder. Anything else in the old folder is moved
            into the new one.
@@ -42,6 +42,7 @@ def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[P
         new.mkdir(parents=True)
         yield new
         _flush_all(new)
+        # a folder cannot be renamed over one that holds files: of the two steps, either can be undone by name
         if directory.exists():
             directory.rename(old)
         new.rename(directory)
@@ -50,10 +51,11 @@ def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[P
         before = "; the one before stays" if directory.exists() else ""
         raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
     finally:
+        # the second rename failed
         if old.exists() and not directory.exists():
             old.rename(directory)
         shutil.rmtree(new, ignore_errors=True)
-    _discard(old, directory, owned)
+    _discard(old, directory, owned)  # only when the new one is there
 
 
 def restore_directory(directory: Path, *, owned: Collection[str]) -> None:
@@ -63,6 +65,7 @@ def restore_directory(directory: Path, *, owned: Collection[str]) -> None:
         legacy = directory.with_name(directory.name + ".old")  # of earlier versions
         candidates = [*_private_folders(directory, "old"), *([legacy] if _holds_only(legacy, owned) else [])]
         if candidates:
+            # killed between the two renames: the old folder is whole, the new one is not known to be
             candidates[0].rename(directory)
     for old in _private_folders(directory, "old"):
         _discard(old, directory, owned)
@@ -141,11 +144,13 @@ def claimed(
             "name another folder"
         )
     directory.mkdir(parents=True, exist_ok=True)
+    # first: where the process is killed, the mark tells its files from a user's
     mark(directory, kind)
     try:
         yield
     finally:
         found = _existing(directory, [*names, *may_have])
+        # none or all: the next run needs no mark to know them as the program's
         if not found or set(names) <= set(found):
             _unmark(directory, kind)
         if not any(directory.iterdir()):
@@ -213,22 +218,12 @@ def building(
             logger.info(f"waiting for another process to {waiting_for} ({lock.holder()})")
             lock.acquire()
         try:
+            # once more, now that no other process can be at work on it
             if directory.exists() and is_whole(directory):
                 yield None
                 return
-            # of killed processes; earlier versions called it .NAME.partial
-            for left in (*_private_folders(directory, "new"), directory.with_name(f".{directory.name}.partial")):
-                shutil.rmtree(left, ignore_errors=True)
-            new = private_name(directory, "new")
-            try:
-                new.mkdir()
+            with _filled(directory) as new:
                 yield new
-                _flush_all(new)
-                shutil.rmtree(directory, ignore_errors=True)  # not whole
-                new.rename(directory)
-                flush(directory.parent)
-            finally:
-                shutil.rmtree(new, ignore_errors=True)
         finally:
             lock.release()
     except OSError as error:
@@ -238,6 +233,24 @@ def building(
             f"{option}: {directory.parent} cannot be written ({error.strerror}); "
             f"make room, or set {option} to another folder"
         ) from None
+
+
+@contextmanager
+def _filled(directory: Path) -> Iterator[Path]:
+    """A private folder to fill, which becomes `directory`; the caller holds the lock."""
+    # of killed processes, as this one has the lock; earlier versions called it .NAME.partial
+    for left in (*_private_folders(directory, "new"), directory.with_name(f".{directory.name}.partial")):
+        shutil.rmtree(left, ignore_errors=True)
+    new = private_name(directory, "new")
+    try:
+        new.mkdir()
+        yield new
+        _flush_all(new)
+        shutil.rmtree(directory, ignore_errors=True)  # not whole
+        new.rename(directory)
+        flush(directory.parent)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _private_folders(directory: Path, kind: str) -> list[Path]:

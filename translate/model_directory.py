@@ -25,6 +25,7 @@ def find_model(path: Path) -> Path:
     for directory in candidates:
         if (directory / ADAPTER).exists():
             raise UserError(f"model={path} is an adapter of a model: set model= to that, and adapter={path}")
+        # one of the two: a copy that was interrupted is reported by the files that it lacks
         if any((directory / name).exists() for name in (WEIGHTS, MODEL)):
             missing = [name for name in (WEIGHTS, MODEL, MANIFEST) if not (directory / name).is_file()]
             if missing:
@@ -61,6 +62,7 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
     manifest = read_json(directory / MANIFEST)
     tokenizer = Tokenizer.load(directory, text_form=text_form_of(manifest))
+    # with other ids the model would still translate, into nonsense
     if manifest.get("tokenizer") != tokenizer.hash:
         raise UserError(
             f"{directory}: this tokenizer is not the one that the model was trained with "

@@ -37,12 +37,14 @@ def run(config: PrepareConfig) -> None:
     output = Path(config.output) if config.output else None
     files = [MARKDOWN, VALUES]
     with (
+        # claimed before the work, so that an unusable folder is found at once
         claimed(output, files, may_have=HELD_OUT_FILES, kind="data report", option="output")
         if output
         else nullcontext()
     ):
         prepared = prepare(config.data, config.tokenizer)
         if prepared.held_out is not None:
+            # the cache may be deleted, but later scores need the same sets
             held_out = prepared.held_out.copy(output) if output else prepared.held_out
             logger.info(held_out.describe())
         print(prepared.cleaning.table())

@@ -50,6 +50,7 @@ class Tokenizer:
         self._models = [source_model] if target_model is None else [source_model, target_model]
         self.source_processor = _processor(source_model)
         self.target_processor = self.source_processor if target_model is None else _processor(target_model)
+        # a hash of hashes: where one model ends and the next begins counts as well
         digest = hashlib.sha256()
         for model in self._models:
             digest.update(hashlib.sha256(model).digest())
@@ -129,6 +130,7 @@ class Tokenizer:
         text_form  version of the text form that the models were learned with
         """
         directory = Path(directory)
+        # either of the two: the error then names the one that is missing
         if (directory / _SOURCE_FILE).exists() or (directory / _TARGET_FILE).exists():
             paths = [directory / _SOURCE_FILE, directory / _TARGET_FILE]
         else:
@@ -143,13 +145,15 @@ def _encode(processor: sentencepiece.SentencePieceProcessor, texts: list[str]) -
 
 
 def _decode(processor: sentencepiece.SentencePieceProcessor, ids: Sequence[Sequence[int]]) -> list[str]:
+    # special tokens have no text, but SentencePiece would write some for UNK
     plain = [[int(token) for token in sentence if token >= NUM_SPECIAL] for sentence in ids]
     texts = processor.decode(plain, num_threads=_num_threads(len(plain))) if plain else []
+    # byte pieces can spell any character, and a line break would shift all lines after it
     return [_LINE_BREAKS.sub(" ", text) for text in texts]
 
 
 def _num_threads(num_lines: int) -> int:
-    return max(1, min(_MAX_THREADS, os.cpu_count() or 1, num_lines // 100))
+    return max(1, min(_MAX_THREADS, os.cpu_count() or 1, num_lines // 100))  # few lines are not worth a thread
 
 
 def _processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
@@ -164,7 +168,7 @@ def _read_model(path: Path) -> bytes:
     except OSError as error:
         raise UserError(f"{path}: the tokenizer cannot be read: {error.strerror}") from None
     try:
-        _processor(model)
+        _processor(model)  # to find damage here, where the file is known
     except RuntimeError:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one; copy or train it again") from None
     return model
@@ -211,6 +215,7 @@ def with_controls(model: bytes, symbols: Collection[str]) -> bytes:
     for piece in pieces(model):
         if piece.text in symbols and piece.kind == USER_DEFINED:
             assert piece.kind_offset is not None
+            # one byte for another: no length in the file changes
             changed[piece.kind_offset] = CONTROL
     return bytes(changed)
 

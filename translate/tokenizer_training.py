@@ -106,8 +106,9 @@ class TokenizerConfig:
 def sampling_weights(corpus_weights: Sequence[float]) -> list[float]:
     """Copies of a pair of each corpus in the sample, if there is room for all of them."""
     heaviest = max(corpus_weights)
-    if min(corpus_weights) == heaviest:
+    if min(corpus_weights) == heaviest:  # equal weights of any size mean the text as it is
         return [1.0] * len(corpus_weights)
+    # scaled up where all are below 1: the heaviest corpus is read whole at least once
     return [weight / min(1.0, heaviest) for weight in corpus_weights]
 
 
@@ -117,10 +118,12 @@ def sample_rows(corpus: NDArray[np.integer], weights: Sequence[float], size: int
     weights  copies of a row of each corpus where there is room for all: 2 is twice, 0.1 every tenth row
     """
     random = np.random.default_rng(seed)
+    # rows if there were room for all copies
     wanted = np.bincount(corpus, minlength=len(weights)) @ np.array(weights)
     times = np.zeros(len(corpus), np.int32)
     for number, weight in enumerate(weights):
         rows = np.flatnonzero(corpus == number)
+        # whole copies for every row, and one more for a random share of the rows
         copies, share = divmod(weight * min(1.0, size / wanted), 1)
         times[rows] = int(copies)
         times[random.choice(rows, round(share * len(rows)), replace=False)] += 1
@@ -156,7 +159,9 @@ def _train(config: TokenizerConfig, sides: Sequence[Iterable[str]], vocab_size: 
         try:
             return _train_once(config, _training_lines(config, chain.from_iterable(sides)), size)
         except RuntimeError as error:
-            largest = _largest_size(str(error))
+            # its message about a size that the text does not support names the largest one that it does
+            found = re.search(r"value <= (\d+)", str(error))
+            largest = int(found[1]) if found else None
             if largest is None or largest >= size:
                 raise UserError(_explain(str(error), config, vocab_size, key)) from None
             size = largest
@@ -203,7 +208,8 @@ def _training_lines(config: TokenizerConfig, lines: Iterable[str]) -> Iterator[s
         if config.type is TokenizerType.unigram:
             found = [word for word in text.split(" ") if 0 < len(word) <= _MAX_WORD_CHARACTERS]
             words.update(found)
-            before_others.update(found[:-1])
+            before_others.update(found[:-1])  # the last word has no space behind it
+            # rare words go first: most of a large vocabulary occurs once, and pays least as a candidate
             if len(words) > _MAX_WORDS:
                 words = _most_frequent(words)
                 before_others &= words.keys()
@@ -217,7 +223,7 @@ def _most_frequent(words: Counter[str]) -> Counter[str]:
     rarest = 1
     while len(words) > _MAX_WORDS:
         words = Counter({word: count for word, count in words.items() if count > rarest})
-        rarest *= 2
+        rarest *= 2  # few passes over the counts, whatever their size
     return words
 
 
@@ -227,6 +233,7 @@ def _short_lines(text: str) -> Iterator[str]:
     start = 0
     while len(raw) - start > _MAX_TRAINING_BYTES:
         limit = start + _MAX_TRAINING_BYTES
+        # at the last space that fits: a word cut in two would teach pieces that are none
         end = raw.rfind(b" ", start + 1, limit + 1)
         if end < 0:
             end = limit
@@ -237,12 +244,6 @@ def _short_lines(text: str) -> Iterator[str]:
         start = end
     if part := raw[start:].strip():
         yield part.decode()
-
-
-def _largest_size(message: str) -> int | None:
-    """The largest vocabulary that SentencePiece's message about a too large one names."""
-    found = re.search(r"value <= (\d+)", message)
-    return int(found[1]) if found else None
 
 
 def _explain(message: str, config: TokenizerConfig, asked: int, key: str) -> str:

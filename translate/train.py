@@ -65,15 +65,19 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.run.dir))
+        # first, so that an error of anything below is in the log of the run
         stack.enter_context(errors_logged(folder.log_file))
         config = replace(config, model=base_model_config(config.adapt, config.model))
+        # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device))
+        # from here on a signal lets the current update end and its state be saved
         signals = stack.enter_context(StopSignals())
         changes = open_run(folder, config, world)
         config = replace(config, schedule=changes.schedule)
+        # after open_run, which has locked the folder: the log is of one process at a time
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
 
         # Data: the main process cleans and encodes, the others then find everything in the cache. A continued run keeps
@@ -105,8 +109,10 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
 
+        # not earlier: new batch settings let the next epoch begin
         batches.seek(state.progress.position)
         while not (reason := stop_reason(config.run, state, signals, trial, world, started=started)):
+            # rate, mix of corpora and losses are functions of this fraction: a resumed run computes the same
             done = fraction_done(config.run, state.progress)
             set_learning_rate(optimizer, config, state.progress)
             update = batches.next(done)
@@ -123,7 +129,9 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             if step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
 
+        # the last update is still pending
         reporter.collect(state, states, wait=True)
+        # a signal leaves little time: the state is saved, and the next session validates
         if not signals.received and state.progress.validated < state.step:
             validate(config, validator, state, models, reporter, trial)
             save(state, states, models)
@@ -147,6 +155,7 @@ def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) ->
     """A new model, or one with the weights of its base and those that adaptation adds."""
     model = build_model(config.model, vocabularies_of(data.tokenizer))
     if base is not None:
+        # before adapt(), which freezes or adds weights that the base lacks
         set_weights(model, weights_of(base.model))
         adapt(model, config.adapt)
     return model

@@ -97,6 +97,7 @@ def register_schemas(name: str, schema: type[Any], choices: Tables, additions: T
             store.store(group=group, name=f"schema_{choice}", node=kind)
     for group, table in additions.items():
         for addition, (kind, _) in table.items():
+            # each below its own name, as several may be chosen
             store.store(group=group, name=f"schema_{addition}", node=kind, package=f"{group}.{addition}")
 
 
@@ -113,6 +114,7 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
         composed, corpus = _compose(name, [*overrides, *search_path])
         if corpus is not None and not any(word.startswith("data=") for word in overrides):
             default, default_corpus = _compose(name, search_path)
+            # the text is compared, not the words: repeating the default names no other text
             if corpus == default_corpus and _training_text(composed) - _training_text(default):
                 composed, _ = _compose(name, [*overrides, "data=text_files", *search_path])
     return composed
@@ -123,6 +125,7 @@ def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, str | Non
     composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
     corpus = composed.hydra.runtime.choices.get("data")
     with open_dict(composed):
+        # Hydra's own settings are no options of a command
         del composed["hydra"]
     return composed, corpus
 
@@ -139,6 +142,7 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
 
     Raises UserError for missing values.
     """
+    # after composition: Hydra would take model=FOLDER for a choice of the group model
     composed.merge_with(own)
     if missing := sorted(OmegaConf.missing_keys(composed)):
         raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
@@ -154,7 +158,7 @@ def expand_home(value: Any) -> Any:
         return {key: expand_home(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [expand_home(inner) for inner in value]
-    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)
+    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)  # no enum, whose members are strings, too
     return os.path.expanduser(value) if is_path else value
 
 
@@ -175,7 +179,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(130)  # 128 + SIGINT, as shells have it
 
 
 def _fail(message: str) -> NoReturn:
@@ -237,6 +241,7 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
         flag = short.get(flag, flag)
         if not word.startswith("-"):
             options.append(word)
+        # absolute, as Hydra wants a URL
         elif flag == "--config-dir":
             flags[flag] = str(Path(value or next(remaining, ".")).resolve())
         elif flag in ("--help", "--multirun", "--version"):
@@ -248,6 +253,7 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
 
 def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
     """Options that have the name of a group: model= chooses an architecture in training, and is a folder elsewhere."""
+    # only where the schema has a text under that name; a dataclass there is filled by the group
     texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
     pairs = dict(word.split("=", 1) for word in options if "=" in word)
     return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}

@@ -62,6 +62,7 @@ def choices_of(group: str) -> list[str]:
 def help_text(name: str, schema: type[Any], composed: DictConfig) -> str:
     """Text of --help: what the options mean, the choices of each group, and all values as they are."""
     defaults = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
+    # keys with a space are directives ("override …"), not groups
     groups = [key for entry in defaults if isinstance(entry, dict) for key in entry if " " not in key]
     return "\n".join(
         [
@@ -113,6 +114,7 @@ def _unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
         for key in map(str, config):
             if names is not None and key not in names:
                 yield f"{prefix}{key}"
+            # an interpolation repeats options that are checked where they are defined
             elif not OmegaConf.is_interpolation(config, key):
                 yield from _unknown_options(config[key], f"{prefix}{key}.")
 
@@ -121,6 +123,7 @@ def message_for(error: Exception, known: Sequence[str]) -> str:
     """Message for an error of Hydra or OmegaConf, with the nearest existing name; known: all option names."""
     message = str(error).strip()
     cause = error.__cause__
+    # errors of Hydra have neither codes nor fields: most are recognised by their first words
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).partition("/")
         return _unknown_choice(group, choice)
@@ -143,7 +146,8 @@ def unknown_option(name: str, known: Sequence[str]) -> str:
     """Message for an option that there is not, with the nearest name of those that there are."""
     if name in known:
         return f"{name}: nothing that was chosen for {name.partition('.')[0]} has such an option"
-    return f"unknown option {name}{_hint(name, known) or '; --help lists them'}"
+    nearest = _nearest(name, known)
+    return f"unknown option {name}; " + (f"did you mean {nearest}?" if nearest else "--help lists them")
 
 
 def unknown_flag(word: str, known: Sequence[str]) -> str:
@@ -169,11 +173,6 @@ def _unreadable(override: str) -> str:
     return f"{override}: a bracket or quote is not closed, or text in it needs quotes, as in [{{tag: '<bt>'}}]"
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
-    nearest = _nearest(name, known)
-    return f"; did you mean {nearest}?" if nearest else ""
-
-
 def _nearest(name: str, known: Sequence[str]) -> str:
     """The existing name that was most likely meant; "" where none is similar."""
     last = name.rpartition(".")[2]
@@ -183,6 +182,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     candidates = [each for each in known if each.rpartition(".")[2] == last] or known
 
     def similarity(each: str) -> float:
+        # both with and without the group, as either may be the part that is misspelled
         parts = (name, each), (last, each.rpartition(".")[2])
         return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in parts)
 

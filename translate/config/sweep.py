@@ -106,6 +106,7 @@ def _search(
             study.tell(drawn, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(drawn.params)
             return
+        # a diverged run is a failure: Optuna accepts no NaN as a value
         if math.isnan(value):
             study.tell(drawn, state=optuna.trial.TrialState.FAIL)
         else:
@@ -116,11 +117,13 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
     import optuna
 
     sweep, pruning = config.sweep, config.pruning
+    # trials have lines of their own in the log
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=config.name,
         storage=sweep.storage or f"sqlite:///{folder}/study.db",
         direction="minimize" if is_minimised(config.validation.metric) else "maximize",
+        # trials report every validation under its step, so that the warm-up is counted in updates
         pruner=optuna.pruners.MedianPruner(
             n_startup_trials=pruning.trials, n_warmup_steps=pruning.validations * config.validation.every
         ),
@@ -152,6 +155,7 @@ def distribution(override: Override) -> optuna.distributions.BaseDistribution:
     if override.is_interval_sweep():
         kind = IntDistribution if isinstance(value.start, int) and isinstance(value.end, int) else FloatDistribution
         return kind(value.start, value.end, log="log" in value.tags)
+    # a range of integers stays ordered for the sampler; choices have no order
     values: list[Any] = list(override.sweep_iterator())
     if override.is_range_sweep() and all(isinstance(each, int) for each in values):
         return IntDistribution(min(values), max(values), step=abs(int(value.step)))

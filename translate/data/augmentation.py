@@ -26,7 +26,7 @@ from translate.errors import require_at_least, require_share
 from translate.tokenizer import EOS, Tokenizer
 
 _CANDIDATES = 32  # segmentations of a sentence that one is sampled from
-_SPACE = "▁"
+_SPACE = "▁"  # how SentencePiece writes the space in front of a word
 _CACHED_WORDS = 2**16  # partly merged words, most of them under a kilobyte
 _LONGEST_CACHED = 24  # symbols of such a word: a sentence without spaces is one word, which hardly recurs
 
@@ -104,7 +104,7 @@ class PairEncoder:
         """Source and target ids of the pairs, without BOS and EOS; a function of the arguments alone."""
         sides = self._sample(pairs, seed) if self.lengths_vary(fraction_done) else self._corpus.pairs(pairs)
         if self._switch_out.source or self._switch_out.target:
-            sides = self._replace_tokens(sides, seed)
+            sides = self._replace_tokens(sides, seed)  # last: it changes no length, so that all still fit
         return sides
 
     def _sample(self, pairs: Indices, seed: int) -> tuple[Side, Side]:
@@ -139,7 +139,7 @@ def _switch_out(
     ids: NDArray[np.integer], temperature: float, vocab_size: int, random: np.random.Generator
 ) -> NDArray[np.integer]:
     """Replace n tokens at random positions by random tokens, n drawn by its weight exp(-n / temperature)."""
-    weights = np.exp(-np.arange(len(ids) + 1) / temperature)
+    weights = np.exp(-np.arange(len(ids) + 1) / temperature)  # (n + 1,), for 0 to n replaced tokens
     count = int(random.choice(len(ids) + 1, p=weights / weights.sum()))
     if not count:
         return ids
@@ -190,7 +190,7 @@ def _draw(
     # the largest score is subtracted first, so that exp neither overflows nor gives zeros only
     cumulative = np.exp(scores - scores.max()).cumsum()
     index = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
-    return candidates[min(index, len(candidates) - 1)]
+    return candidates[min(index, len(candidates) - 1)]  # the product may be rounded up to the total
 
 
 @cache
@@ -260,7 +260,7 @@ def _with_dropout(ids: Sequence[int], merges: _Merges, rate: float, random: Rand
     """The text of these ids encoded again with BPE-dropout."""
     result: list[int] = []
     for is_whole, run in groupby(ids, key=merges.whole.__contains__):
-        if is_whole:
+        if is_whole:  # no merge leads to or from these
             result += run
         else:
             for word in _words("".join(merges.pieces[token] for token in run)):
@@ -284,13 +284,13 @@ def _encode_word(stages: list[_Symbols], merges: _Merges, rate: float, random: R
     """
     while True:
         made, last = 0, len(stages) - 1
-        while made < last and random.random() >= rate:
+        while made < last and random.random() >= rate:  # the first possible merge is not skipped
             made += 1
         # if the stages did not come to their end, the first of the possible merges has been skipped already
         possible, skipped = merges.possible(stages[made]), int(made < last)
         while skipped < len(possible) and random.random() < rate:
             skipped += 1
-        if skipped == len(possible):
+        if skipped == len(possible):  # all are skipped: no merge is left
             return stages[made]
         stages = merges.stages(_merged(stages[made], possible[skipped]))
 

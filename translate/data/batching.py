@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from translate.batch import round_up
 from translate.errors import require_at_least
 
-BATCHES_PER_GROUP = 8
-GROUPS_AT_ONCE = 16
+BATCHES_PER_GROUP = 8  # pairs of one group are divided by their sampled lengths
+GROUPS_AT_ONCE = 16  # whose sampled ids the loader has in memory
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
@@ -95,6 +95,7 @@ class BatchPlan:
         grouped  lengths will change by subword sampling: padded batches are formed in groups, see _in_groups
         """
         pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
+        # packed batches all have one shape: sorting by length would only spoil the random order
         if self.packed:
             return self._packed(lengths, pairs)
         batches = self._by_length(lengths, pairs)
@@ -104,6 +105,7 @@ class BatchPlan:
 
     def _packed(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
         """Batches of consecutive pairs, as many as fit; one position stays free on either side."""
+        # (N,) each: positions that the pairs up to this one take, each with its EOS or BOS
         ends = [np.cumsum(side[pairs].astype(np.int64) + 1) for side in lengths]
         limit = self.config.tokens - 1  # pack_batch needs a free position for its padding
         batches, start = [], 0
@@ -111,6 +113,7 @@ class BatchPlan:
             used = [side[start - 1] if start else 0 for side in ends]
             # the first pair that would exceed the limit, on the side that is full first
             fits = (np.searchsorted(side, base + limit, "right") for side, base in zip(ends, used, strict=True))
+            # at least one pair, or a pair above the budget would be tried forever
             stop = max(start + 1, int(min(fits)))
             batches.append(PlannedBatch(pairs[start:stop], self.config.tokens, self.config.tokens))
             start = stop
@@ -119,7 +122,7 @@ class BatchPlan:
     def _by_length(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
         """Padded batches from the shortest to the longest."""
         source, target = (round_up(side[pairs].astype(np.int64) + 1, self.config.length_multiple) for side in lengths)
-        order = np.lexsort((source, target))  # stable: equal lengths stay shuffled
+        order = np.lexsort((source, target))  # by target, then source; stable: equal lengths stay shuffled
         pairs, source, target = pairs[order], source[order], target[order]
         return [
             PlannedBatch(pairs[piece], int(source[piece].max()), int(target[piece].max()))
@@ -144,7 +147,9 @@ class BatchPlan:
 
     def _capacity(self, source_length: int, target_length: int) -> int:
         """Number of sentences of these lengths within the budget, at least one."""
+        # the budget is of either side, so that the longer one decides
         sentences = self.config.tokens // max(source_length, target_length)
+        # below the multiple, rounding down would leave nothing
         if sentences > self.config.sentence_multiple:
             sentences -= sentences % self.config.sentence_multiple
         return max(1, sentences)
@@ -154,6 +159,7 @@ def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indic
     """The pairs of one epoch in random order: repeats 2 means twice, 0.25 a chance of a quarter."""
     random = np.random.default_rng([seed, epoch, 0])
     whole = np.floor(repeats).astype(np.int64)
+    # the fraction is drawn anew in each epoch: over many, every pair gets its share
     counts = whole + (random.random(len(repeats)) < repeats - whole)
     return random.permutation(np.repeat(np.arange(len(repeats)), counts))
 
@@ -175,6 +181,7 @@ def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list
     groups = []
     for number, piece in enumerate(_cut(batches, BATCHES_PER_GROUP)):
         pairs = np.concatenate([batch.pairs for batch in piece])
+        # each batch keeps its number of pairs, so that the budget holds on average; which ones is decided by the draw
         group = Group(number, pairs, tuple(len(batch.pairs) for batch in piece))
         groups.append([replace(batch, group=group, index=index) for index, batch in enumerate(piece)])
     # Shuffle all groups, then the batches of a few groups at a time: no more groups than these are held in memory.

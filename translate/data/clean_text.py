@@ -76,6 +76,7 @@ def write_clean_text(
         chosen, left_out = keys.choose(hold_out, sizes[0])
         write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
+    # reads the files again, but only where their lines mix Unicode forms
     target_unicode = choose_form(target_forms, _RawTargets(corpora))
     write_json(directory / TARGET_UNICODE, {"target_unicode": target_unicode.as_manifest()})
     return _report_dropped_rows(directory, dropped)
@@ -121,12 +122,14 @@ class _Writer:
 
     def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
         """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
+        # the rules judge the text as the model will read it
         sources, targets = (
             [normalise(without_carriage_return(line), self._text_form) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
         )
         reasons = [reason_to_drop(*pair, self._config) for pair in zip(sources, targets, strict=True)]
         passed = np.array([reason is None for reason in reasons], bool)
+        # before the rows are appended, as it counts those on disk so far
         self._note_files(rows, passed, key, config)
         self.report.total += len(rows)
         for row, reason, source, target in zip(rows, reasons, sources, targets, strict=True):
@@ -138,11 +141,13 @@ class _Writer:
             self._keys.add(sources, targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in pairs])
             self._passed.append(passed)
         lines = np.array([row.line for row in rows], np.uint32)[passed]
+        # after the rules: a tag is no text of the corpus
         kept_sources = [config.prefix + source for source in compress(sources, passed)]
         self._append(kept_sources, list(compress(targets, passed)), lines, corpus)
 
     def _note_files(self, rows: Sequence[Row], passed: NDArray[np.bool_], key: str, config: CorpusConfig) -> None:
         """Note the name of each file that begins, and how many rows are on disk before it."""
+        # an exclusive running sum: rows on disk before each of these
         rows_before = len(self._source) + np.cumsum(passed) - passed
         for row, first in zip(rows, rows_before.tolist(), strict=True):
             if self._file != (key, row.path):
@@ -153,6 +158,7 @@ class _Writer:
         self._corpora.append(np.full(len(lines), corpus, np.uint16))
         self._lines.append(lines)
         if self._config.drop_duplicates:
+            # with the tag: the same pair with another tag asks for another translation, and is no duplicate
             self._hashes.append(hash_pairs(sources, targets))
         self._source.append_texts(sources)
         self._target.append_texts(targets)
@@ -176,7 +182,9 @@ class _Writer:
             kept = first_occurrences(hashes)
             dropped[DUPLICATE] = np.flatnonzero(~kept)
         if left_out is not None:
+            # left_out is of all pairs read, the other arrays are of those on disk
             held_out = left_out[np.concatenate(self._passed)]
+            # each pair is reported for one reason: duplicates above, the others here
             dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
             kept &= ~held_out
         np.save(self._directory / "kept.npy", np.flatnonzero(kept))
@@ -204,6 +212,7 @@ class Snapshot:
         """
         for key in self.corpora if keys is None else keys:
             config = self.corpora[key]
+            # the cheap test first; hashes also find a change within one tick of the file system's clock
             if _status(config, key) != self.status[key] or content_hashes(config, key=key) != self.hashes[key]:
                 raise UserError(f"{key}: the files have changed while they were read; start again when they are whole")
 
@@ -224,6 +233,7 @@ def _files(config: CorpusConfig, key: str) -> list[str]:
         return [config.source, *config.targets]
     with errors_naming(key):
         if config.format is CorpusFormat.hub:
+            # the Arrow files of the local copy stand for the data set
             return [file["filename"] for file in hub_dataset(config).cache_files]
         return matching_files(config)
 
@@ -234,4 +244,5 @@ def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
         found = [os.stat(path) for path in paths]
     except OSError:
         return []  # hashing reports the error
+    # a replaced file has another inode; ctime, unlike mtime, cannot be set back
     return [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in found]

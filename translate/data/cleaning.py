@@ -102,6 +102,7 @@ class CleaningReport:
 
 def reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | None:
     """The first of the filters, other than duplicates and tokens, that a normalised pair does not pass."""
+    # cheap rules first; a pair is reported for the first one that it breaks
     if config.drop_blank and not (source.strip() and target.strip()):
         return BLANK
     if config.drop_copies and source.strip() == target.strip():
@@ -111,6 +112,7 @@ def reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | No
     if config.max_ratio:
         # bytes instead of characters: a Chinese character says as much as a few Latin ones
         shorter, longer = sorted((len(source.encode()), len(target.encode())))
+        # the ratio of short pairs varies widely, as of "Yes" and "Ja, das stimmt"
         if longer > config.min_ratio_bytes and longer > config.max_ratio * shorter:
             return RATIO
     return None
@@ -123,6 +125,7 @@ def example(corpus: str, line: int, source: str, target: str) -> Example:
 
 def shorten(text: str) -> str:
     """The beginning of a text, or the surroundings of its first control character."""
+    # a control character is the reason for showing the line, so the excerpt must hold it
     start = max(0, find_control(text) - _EXAMPLE_CHARACTERS // 2)
     if start:
         text = "…" + text[start + 1 :]
@@ -135,7 +138,7 @@ _MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / g
 def hash_lines(lines: Sequence[str]) -> NDArray[np.uint64]:
     """64 bits of each line: among ten million lines, two that differ agree once in some 370,000 corpora."""
     digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
-    return np.frombuffer(digests, dtype="<u8")
+    return np.frombuffer(digests, dtype="<u8")  # the same numbers on every machine: they choose held-out pairs
 
 
 def hash_pairs(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.uint64]:
@@ -145,6 +148,7 @@ def hash_pairs(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.uin
 
 def combine_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """One 64-bit hash for each pair of hashes; their order matters."""
+    # a plain sum or exclusive or would give (a, b) and (b, a) one hash; uint64 wraps around
     return first * _MIXER + second
 
 

@@ -64,7 +64,7 @@ class CorpusConfig:
 
     def __post_init__(self) -> None:
         targets = one_or_several(self.target, key="target")
-        self.target = targets[0] if len(targets) == 1 else targets
+        self.target = targets[0] if len(targets) == 1 else targets  # x and [x] give one fingerprint
 
     @property
     def targets(self) -> list[str]:
@@ -79,7 +79,7 @@ class CorpusConfig:
     @property
     def is_given(self) -> bool:
         """True if anything but the tag is set."""
-        return replace(self, tag="") != CorpusConfig()
+        return replace(self, tag="") != CorpusConfig()  # also of a held-out set, which may have a tag
 
     @property
     def is_permanent(self) -> bool:
@@ -109,7 +109,7 @@ class CorpusConfig:
         needed = [] if self.format is CorpusFormat.squad else ["source", "target"]
         if self.format is not CorpusFormat.text:
             needed.append("name" if self.format is CorpusFormat.hub else "path")
-        values = {**vars(self), "target": all(self.targets)}
+        values = {**vars(self), "target": all(self.targets)}  # none of several may be empty
         if missing := [name for name in needed if not values[name]]:
             options = " ".join(f"{key}.{name}=…" for name in missing)
             what = f"where the {self.format} corpus is"
@@ -237,7 +237,7 @@ class DataConfig:
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
         configs = [corpus for _, corpus in self.training_corpora]
-        for start in phase_starts(configs):
+        for start in phase_starts(configs):  # between two of them the mix stays as it is
             if not any(corpus.takes_part(start) for corpus in configs):
                 raise UserError(f"no training corpus takes part after {start:.0%} of the run: see data.train.end")
         for key, corpus in self._corpora:

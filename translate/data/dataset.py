@@ -56,7 +56,7 @@ class RaggedWriter:
     def append(self, values: bytes, lengths: NDArray[np.integer]) -> None:
         """Append several rows: the bytes of their values end to end, and the number of values of each."""
         self._file.write(values)
-        self._lengths.append(lengths.astype(np.int32))
+        self._lengths.append(lengths.astype(np.int32))  # 4 bytes a row in memory; the values are on disk
 
     def append_texts(self, texts: Sequence[str]) -> None:
         """Append rows of UTF-8."""
@@ -66,6 +66,7 @@ class RaggedWriter:
     def close(self) -> None:
         self._file.close()
         offsets = np.zeros(len(self) + 1, dtype=np.int64)
+        # the empty array is for a file without rows: np.concatenate refuses an empty list
         np.cumsum(np.concatenate([*self._lengths, np.empty(0, np.int32)]), out=offsets[1:])
         np.save(self._directory / f"{self._name}.offsets.npy", offsets)
 
@@ -78,6 +79,7 @@ class Ragged:
         self._map: mmap.mmap | None = None  # an empty file cannot be mapped
         self.values: NDArray[Any] = np.empty(0, dtype)
         if self.offsets[-1]:
+            # not np.memmap: release() needs the map itself
             with open(directory / f"{name}.bin", "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.values = np.frombuffer(self._map, dtype)
@@ -161,6 +163,7 @@ class CleanText:
         """The text of each row, shortened, with its corpus and line."""
         for row in rows.tolist():
             source, target = self.texts(np.array([row]))
+            # the last file whose first row is not behind this one
             file = bisect_right(self.origins, row, key=itemgetter(0)) - 1
             yield example(self.origins[file][1], int(self.line[row]), source[0], target[0])
 
@@ -184,6 +187,7 @@ class TokenizedCorpus:
         self._rows: NDArray[np.int64] = np.load(directory / "rows.npy", mmap_mode="r")
         self._text = text
         self.report = CleaningReport.load(directory)
+        # in memory, as the plan of every epoch sorts all of them
         self.source_lengths = self._source.lengths()
         self.target_lengths = self._target.lengths()
         self.phase_starts = phase_starts(corpora)
@@ -196,7 +200,7 @@ class TokenizedCorpus:
     def repeats(self, fraction_done: float) -> NDArray[np.float32]:
         """(K,): number of times that an epoch sees each pair, when that fraction of the run is done."""
         weights = [corpus.weight if corpus.takes_part(fraction_done) else 0.0 for corpus in self._corpora]
-        return np.array(weights, np.float32)[self._corpus]
+        return np.array(weights, np.float32)[self._corpus]  # (K,)
 
     def pairs(self, indices: Ids) -> tuple[list[Ids], list[Ids]]:
         """Source and target ids of the pairs, as views of the files; without BOS and EOS."""
@@ -224,6 +228,7 @@ def write_tokenized(directory: Path, text: CleanText, *, tokenizer: Tokenizer, m
         kept = ~(empty | too_long)
         _append_ids(source, source_ids, lengths[0], kept, _id_type(tokenizer.source_vocab_size))
         _append_ids(target, target_ids, lengths[1], kept, _id_type(tokenizer.target_vocab_size))
+        # rows of the clean text: sampling subwords needs the text of a pair
         all_rows.append(rows[kept])
         text.release()
         log_progress("encoded", start + len(rows))
@@ -255,7 +260,7 @@ def _append_ids(
 
 def log_progress(done: str, pairs: int) -> None:
     """A line in the log at every million pairs."""
-    if pairs % _PAIRS_PER_MESSAGE == 0:
+    if pairs % _PAIRS_PER_MESSAGE == 0:  # a multiple of CHUNK_PAIRS, so that none is missed
         logger.info("%s %s pairs so far", done, f"{pairs:,}")
 
 
@@ -267,6 +272,7 @@ def building_in_cache(directory: Path, *, waiting_for: str) -> Iterator[Path | N
             logger.warning(f"{directory} is damaged or incomplete: it is made again")
         yield folder
         if folder is not None:
+            # last, when every other file has its final size
             write_json(folder / _SIZES, _sizes(folder))
 
 
@@ -284,4 +290,4 @@ def _sizes(directory: Path) -> dict[str, int]:
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()  # the order of keys is no content

@@ -107,6 +107,7 @@ def write_held_out(
     """Write the raw lines of the chosen pairs, given as indices among all pairs, as text files in their order."""
     key, config = corpus
     wanted = {index for indices in chosen.values() for index in indices.tolist()}
+    # raw lines, since evaluation sets are never changed; nothing is read after the last that is needed
     pairs = islice(read_pairs(config, key=key), max(wanted) + 1)
     raw = {index: pair for index, pair in enumerate(pairs) if index in wanted}
     sizes = {name: len(indices) for name, indices in chosen.items()}
@@ -122,6 +123,7 @@ class _Categories(dict[int, int | None]):
     """Table for str.translate: keep letters and marks, drop invisible format characters, make the rest spaces."""
 
     def __missing__(self, code: int) -> int | None:
+        # once for each character, however often it occurs
         category = unicodedata.category(chr(code))
         self[code] = code if category[0] in "LM" else None if category == "Cf" else ord(" ")
         return self[code]
@@ -132,6 +134,7 @@ _CATEGORIES = _Categories()
 
 def sentence_key(line: str) -> str:
     """Text without case, digits and punctuation; if nothing is left of it, the text itself."""
+    # ASCII is NFKC already
     folded = (line if line.isascii() else unicodedata.normalize("NFKC", line)).casefold()
     return " ".join(folded.translate(_CATEGORIES).split()) or " ".join(line.split())
 
@@ -156,6 +159,7 @@ class PairKeys:
         """
         source, target, pair, usable = (np.concatenate(parts) for parts in zip(*self._chunks, strict=True))
         usable[num_candidates:] = False
+        # the shares and minima below count different pairs, not copies of one
         rows = _distinct(source, target, pair, np.flatnonzero(usable))
         if len(rows) < _FEWEST_USABLE:
             raise UserError(
@@ -164,6 +168,7 @@ class PairKeys:
             )
         chooser = _Chooser(source[rows], target[rows])
         chosen = {name: rows[chooser.take(name)] for name in names}
+        # a key counts on either side: a reversed corpus has held-out targets as its sources
         keys = np.fromiter(chooser.taken, np.uint64, len(chooser.taken))
         return chosen, np.isin(source, keys) | np.isin(target, keys)
 
@@ -198,9 +203,11 @@ class _Chooser:
         """Take pairs with one of these sides beyond the threshold, and all of them rare and not taken yet."""
         # Each end of the range of hashes belongs to one set: neither depends on whether the other is needed.
         distance = np.min(sides, axis=0) if name == "valid" else ~np.max(sides, axis=0)
+        # furthest beyond the threshold first: by the text alone, not by the order of the corpus
         order = np.argsort(distance)
         num_beyond = int((distance < _threshold(len(sides))).sum())
         found: list[int] = []
+        # occurrences cost a pass over all pairs: counted only as far as the search gets
         for start, end in _blocks(len(order), 4 * self._least):
             rows = order[start:end]
             often = np.max([_occurrences(side[rows], self._source, self._target) for side in sides], axis=0)
@@ -210,6 +217,7 @@ class _Chooser:
                     return found
                 row = int(rows[index])
                 keys = {int(side[row]) for side in sides}
+                # no key is chosen twice, in one set or in two
                 if self.taken.isdisjoint(keys):
                     self.taken |= keys
                     found.append(row)
@@ -224,6 +232,7 @@ def _threshold(num_sides: int) -> np.uint64:
 def _distinct(source: Hashes, target: Hashes, pair: Hashes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """One row for each pair of keys: that with the lowest hash of its text, so that the order does not matter."""
     rows = rows[np.argsort(pair[rows], kind="stable")]
+    # rows are in the order of their hashes now, so that the first is the one with the lowest
     return rows[first_occurrences(combine_hashes(source[rows], target[rows]))]
 
 
@@ -240,13 +249,14 @@ def _occurrences(keys: Hashes, source: Hashes, target: Hashes) -> NDArray[np.int
     known, inverse = np.unique(keys, return_inverse=True)
     counts = np.zeros(len(known), np.int64)
     for side in (source, target):
+        # searchsorted gives len(known) for keys above all known ones
         nearest = np.minimum(np.searchsorted(known, side), len(known) - 1)
         counts += np.bincount(nearest[known[nearest] == side], minlength=len(known))
     return counts[inverse]
 
 
 def _copy(path: Path, target: Path) -> None:
-    if target.exists() and filecmp.cmp(path, target, shallow=False):
+    if target.exists() and filecmp.cmp(path, target, shallow=False):  # of a continued run: left alone
         return
     with open(path, "rb") as source, atomic_file(target) as copy:
         shutil.copyfileobj(source, copy)

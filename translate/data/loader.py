@@ -100,7 +100,7 @@ class UpdateStream:
     ) -> None:
         self.corpus, self.encoder, self.config = corpus, encoder, config
         self.seed, self.world, self.packed, self.pinned = seed, world, packed, pinned
-        self.phase_starts = sorted({*corpus.phase_starts, *encoder.phase_starts})
+        self.phase_starts = sorted({*corpus.phase_starts, *encoder.phase_starts})  # the plan depends on both
         self.seek(start or DataPosition())
 
     def seek(self, position: DataPosition) -> None:
@@ -111,6 +111,7 @@ class UpdateStream:
     def next(self, fraction_done: float) -> Update:
         """Batches of the next update, when that fraction of the run is done."""
         phase = bisect_right(self.phase_starts, fraction_done) - 1
+        # never back: where bounds were raised, a continued run has a smaller fraction behind it
         if phase > self.position.phase:
             self._begin_phase(phase)
         update = next(self._updates)
@@ -119,6 +120,7 @@ class UpdateStream:
 
     def plan(self, position: DataPosition) -> list[PlannedBatch]:
         """All batches, of all processes, of the epoch at a position."""
+        # of the phase, not of the update: a resumed run must plan the same epoch
         start = self.phase_starts[position.phase]
         return BatchPlan(self.config, self.packed).epoch(
             (self.corpus.source_lengths, self.corpus.target_lengths),
@@ -148,6 +150,7 @@ class UpdateStream:
 
     def _begin_phase(self, phase: int) -> None:
         self.close()
+        # batches made ahead are of the mix that ends: they are thrown away
         before = self.position
         # an epoch that has begun is not finished with another mix: the phase begins the next one
         self.seek(DataPosition(before.epoch + bool(before.updates), phase=phase))
@@ -174,6 +177,7 @@ class _Epoch:
         self._plan = stream.plan(position)
         self._divided: dict[int, list[tuple[Side, Side]]] = {}
         self._batches_per_update = stream.config.accumulation * stream.world.size
+        # rounded up: the last update may have fewer batches
         self.num_updates = -(-len(self._plan) // self._batches_per_update)
 
     def batches(self, update: int) -> list[Batch]:
@@ -198,6 +202,7 @@ class _Epoch:
         planned = self._plan[number]
         if planned.group is None:
             return self._encode(planned.pairs, number)
+        # the first batch that needs a group draws for all of it, as lengths decide which pairs are whose
         group = planned.group
         if group.number not in self._divided:
             if len(self._divided) == GROUPS_AT_ONCE:  # the oldest has no batch left: see the plan
@@ -214,6 +219,7 @@ class _Epoch:
         return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
 
     def _encode(self, pairs: Indices, number: int) -> tuple[Side, Side]:
+        # hashed together: a sum of the three would repeat the draws of other batches and epochs
         seed = int(np.random.SeedSequence([self._stream.seed, self._number, number]).generate_state(1)[0])
         return self._stream.encoder.encode(pairs, seed, self._fraction_done)
 
@@ -227,6 +233,7 @@ def prefetch(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None
 
     The thread starts with the first item and ends when the generator is closed.
     """
+    # bounded, so that the thread waits instead of filling the memory
     ready: queue.Queue[Item | BaseException] = queue.Queue(ahead)
     stopped = threading.Event()
 
@@ -236,6 +243,7 @@ def prefetch(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None
                 _put(ready, item, stopped)
                 if stopped.is_set():
                     return
+        # of any kind: a thread that ended silently would leave the reader waiting forever
         except BaseException as error:
             _put(ready, error, stopped)
 

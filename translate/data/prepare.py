@@ -145,6 +145,7 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig | Tokenizer, text: Clea
         return config
     _warn_of_untrained_tags(data, config)
     weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
+    # another version of SentencePiece may learn another vocabulary from the same text
     key = digest([text_key, asdict(config), weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
     with building_in_cache(directory, waiting_for="prepare the same data") as folder:
@@ -162,6 +163,7 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig | Tokenizer, text: Clea
 def _log_smaller_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
     sizes = tokenizer.source_vocab_size, tokenizer.target_vocab_size
     names = ("the vocabulary",) if config.joint else ("the source vocabulary", "the target vocabulary")
+    # not strict: a joint vocabulary has one name, but two equal sizes
     for name, size, asked in zip(names, sizes, config.sizes, strict=False):
         if size < asked:
             logger.info("%s has %s pieces, not %s: the training text supports no more", name, f"{size:,}", f"{asked:,}")
@@ -191,7 +193,7 @@ def _warn_of_untrained_tags(data: DataConfig, tokenizer: TokenizerConfig) -> Non
 def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
     """Raise UserError for a tag that a given tokenizer lacks.
 
-    A tokenizer of an older version has no tags and reads those of evaluation sets as text, so that its run can go on.
+    A tokenizer of an older version has no tags and reads those of evaluation sets as text: its run can continue.
     """
     known = [*tokenizer.tags, *tokenizer.user_symbols]
     for key, corpus in data.training_corpora + (data.evaluation_settings if tokenizer.tags else []):
@@ -201,6 +203,7 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:
+    # the other rules judge text; this one judges tokens, and must not make clean text anew
     return {name: value for name, value in asdict(config).items() if name != "max_tokens"}
 
 
@@ -237,7 +240,7 @@ def usual_limits(train: TokenizedCorpus, *, language: str, cache: Path, key: str
 
 def reached_by(values: NDArray[np.integer], weights: NDArray[np.floating], share: float) -> int:
     """Greatest value that at least this share of the values, by weight, reaches or exceeds."""
-    descending = np.argsort(-values.astype(np.int64), kind="stable")
+    descending = np.argsort(-values.astype(np.int64), kind="stable")  # negated as int64: unsigned values would wrap
     reached = np.cumsum(weights[descending], dtype=np.float64)
     index = np.searchsorted(reached, share * reached[-1] * (1 - 1e-9))  # rounding must not miss an exact share
     return int(values[descending[index]])
@@ -247,6 +250,7 @@ def _sentence_counts(
     train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str
 ) -> NDArray[np.int32]:
     """Sentences of each of the rows' sources, counted once and kept in the cache."""
+    # another version of either splitter may count otherwise
     name = digest([key, language, SENTENCES_VERSION, version("sentencex")])[:16]
     directory = cache / f"sentences-{name}"
     with building_in_cache(directory, waiting_for="prepare the same data") as folder:

@@ -53,6 +53,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
     with errors_naming(key):
         one_target = replace(config, target=config.targets[0])
         is_empty = True
+        # skip and take count pairs of the files, so that they mean the same whatever cleaning drops
         for row in islice(READERS[config.format](one_target), config.skip, config.last):
             yield row
             is_empty = False
@@ -105,12 +106,13 @@ def read_text(config: CorpusConfig) -> Iterator[Row]:
 def read_tsv(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
     for path in matching_files(config):
-        columns: tuple[int, int] | None = None
+        columns: tuple[int, int] | None = None  # read from the first line of each file
         for number, line in enumerate(read_lines(path), start=1):
             if columns is None:
                 columns, is_header = _column_indices(path, config, line)
                 if is_header:
                     continue
+            # kept as a pair: dropping it is a rule of cleaning, which counts it
             if not line.strip():
                 yield Row(path, number, "", "")
                 continue
@@ -165,7 +167,7 @@ def read_squad(config: CorpusConfig) -> Iterator[Row]:
                 answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
                 source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
                 yield Row(path, number, source, "\t".join(answers if config.every_answer else answers[:1]))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # no JSON, or another structure
             raise UserError(f"{path}: cannot be read as SQuAD's JSON: {type(error).__name__}: {error}") from None
 
 
@@ -218,6 +220,7 @@ def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) ->
 def _value(record: Any, key: str, origin: str) -> str:
     """The text that a dotted key names in a record, as one line; origin: file and line, for errors."""
     value = record
+    # a column whose own name has a dot wins over the path
     for part in [key] if isinstance(record, dict) and key in record else key.split("."):
         if not isinstance(value, dict) or part not in value:
             found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
@@ -276,6 +279,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
             )
     if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
         raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
+    # sacreBLEU's command, which reports name, reads whole plain files only
     is_compressed = any(target.endswith(".gz") for target in config.targets)
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
     return ParallelText(

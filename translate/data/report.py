@@ -67,7 +67,7 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
     with building_in_cache(directory, waiting_for="report on the same data") as folder:
         if folder is not None:
             values = _values(data, prepared)
-            prepared.snapshot.require_unchanged()
+            prepared.snapshot.require_unchanged()  # before a report on other files enters the cache
             DataReport(as_markdown(values), values).save(folder)
     return DataReport.load(directory)
 
@@ -76,7 +76,7 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
     held_out = prepared.held_out
     left_out = pairs_left_out(held_out.directory) if held_out else np.empty(0, np.int64)
     train = gather("train", data.training_corpora, left_out=left_out)
-    sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}
+    sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}  # for shared_with
     splits = {"train": _describe(train)}
     splits["train"]["source"]["tokens"] = _distribution(prepared.train.source_lengths)
     splits["train"]["target"]["tokens"] = _distribution(prepared.train.target_lengths)
@@ -233,7 +233,7 @@ class Split:
         last = max(rows, default=-1)
         for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
             if number > last:
-                break
+                break  # the rest of the files need not be read
             if number in rows:
                 key, corpus = self.corpora[index]
                 found[number] = name_in_reports(key, corpus, row), row
@@ -287,11 +287,12 @@ def far_ratios(split: Split) -> NDArray[np.int64]:
 def repeated(hashes: NDArray[np.uint64]) -> tuple[int, list[tuple[int, int]]]:
     """Number of rows that repeat an earlier one, and the most frequent rows as (first row, times)."""
     _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+    # unique() sorts by hash: stable, so that ties come in the same order in every report
     common = [index for index in np.argsort(-counts, kind="stable")[:3] if counts[index] > 1]
     return len(hashes) - len(counts), [(int(first[index]), int(counts[index])) for index in common]
 
 
 def shared_with(hashes: NDArray[np.uint64], train: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Rows that are in the training text as well, given its hashes in ascending order."""
-    nearest = np.minimum(np.searchsorted(train, hashes), len(train) - 1)
+    nearest = np.minimum(np.searchsorted(train, hashes), len(train) - 1)  # the last one for hashes above all
     return np.flatnonzero(train[nearest] == hashes)

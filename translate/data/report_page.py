@@ -57,6 +57,7 @@ def _notes(values: Values) -> list[str]:
             notes.append(
                 f"{corpus['key']}: CRLF line ends, {count:,} of {corpus['pairs']:,}; they do not count as text."
             )
+    # with one tag, or none, repeats are what a reader expects
     if len({corpus["tag"] for corpus in corpora}) > 1:
         notes.append("Corpora have tags: a repeat is counted where the tag is the same, too.")
     return notes

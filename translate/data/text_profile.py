@@ -73,6 +73,7 @@ class Profiler:
         codes = np.frombuffer("".join([f"{line}\n" for line in lines]).encode("utf-32-le"), "<u4")
         ends = np.flatnonzero(codes == _NEWLINE)
         self.counts += np.bincount(codes, minlength=_NUM_CODE_POINTS)
+        # the line ends were added above
         self.counts[_NEWLINE] = 0
         classes = self._classify(codes)
         classes[ends] = _SPACE
@@ -92,6 +93,7 @@ class Profiler:
     def _classify(self, codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """(C,) class of each character; scripts begin after _CONTROL."""
         classes = self._class_of[codes]
+        # a character is classified once in Python; from then on its class is an array element
         unseen = np.unique(codes[classes == _UNSEEN])
         if len(unseen):
             self._class_of[unseen] = [self._class(chr(code)) for code in unseen.tolist()]
@@ -99,6 +101,7 @@ class Profiler:
         return classes
 
     def _class(self, character: str) -> int:
+        # controls first: Python counts some of them as spaces, such as "\x1c"
         if find_control(character) == 0:
             return _CONTROL
         if character.isspace():
@@ -119,6 +122,7 @@ class Profiler:
         """(N,) index of each line's script, as in Profile."""
         num_lines, num_scripts = int(line_of.max(initial=-1)) + 1, len(self._scripts)
         letters = classes > _CONTROL
+        # one number for each (line, script), so that a single bincount fills the table
         cells = line_of[letters] * num_scripts + (classes[letters] - _CONTROL)
         weights = np.searchsorted(_LAST_OF_BYTES, codes[letters]) + 1
         counts = np.bincount(cells, weights, num_lines * num_scripts).reshape(num_lines, num_scripts)  # (N, S)
@@ -143,6 +147,7 @@ def main_script(lines: Iterable[str]) -> str:
     for character, count in characters.items():
         if character.isalpha() and (script := script_of(character)):
             weights[script] += count * len(character.encode("utf-8", "surrogatepass"))
+    # Han is common to Chinese and Japanese; only the share of Kana separates them
     kana = weights.pop("Hiragana", 0) + weights.pop("Katakana", 0)
     han = weights.pop("Han", 0)
     weights["Kana" if kana > _KANA_SHARE * (kana + han) else "Han"] = kana + han
@@ -192,12 +197,14 @@ class SideReader:
             self._carriage_returns[index] += line != without_carriage_return(line)
         lines = [without_carriage_return(line) for line in raw]
         self._profiles.append(self._profiler(lines))
+        # normalised: the same sentence in another Unicode form is a repeat
         self._hashes.append(hash_lines([normalise(line) for line in lines]))
         self._not_nfc.append(np.array([not unicodedata.is_normalized("NFC", line) for line in lines]))
 
     def side(self) -> Side:
         profile = Profile.concatenate(self._profiles)
         counts = np.bincount(profile.script, minlength=2)
+        # lines without a clear script do not count
         counts[0] = 0
         usual = int(counts.argmax()) if counts.any() else 0
         return Side(
@@ -255,6 +262,7 @@ def _line_lengths(side: Side) -> NDArray[np.int32]:
 def _has_far_median(lengths: NDArray[np.int32], usual: NDArray[np.int32]) -> bool:
     """True if medians differ by much, and by more than the chance of a small set (three standard deviations)."""
     median = _percentile(usual, 50)
+    # sign test: with equal medians the share is 0.5 ± 0.5 / √N; lengths are whole numbers, so ties count half
     longer = float(np.mean(lengths > median) + np.mean(lengths == median) / 2)
     is_certain = abs(longer - 0.5) > 3 * 0.5 / np.sqrt(len(lengths))
     return is_certain and _factor(_percentile(lengths, 50), median) > _FAR_MEDIAN

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -59,6 +59,7 @@ def back_translate(config: TrainConfig, trial: Trial | None = None, *, train: Tr
     config.check()
     directory = Path(config.run.dir)
     with RunFolder(directory) as folder:
+        # the lock belongs to a process: the main one holds it for all
         if int(os.environ.get("RANK", "0")) == 0:
             folder.claim()  # for all stages, so that no other process comes between two of them
             _check_synthetic(directory / "synthetic")
@@ -82,7 +83,7 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
         data=_reversed(config.data),
         tokenizer=tokenizer,
         run=replace(config.run, dir=str(folder)),
-        back_translation=BackTranslationConfig(),
+        back_translation=BackTranslationConfig(),  # off: it would train a reverse model of its own
     )
 
 
@@ -91,18 +92,19 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
     settings, device = config.back_translation, choose_device(config.compute.device)
     with join_world(device) as world:
         text = _hash(settings)
+        # all that the translations depend on: weights, text and search
         key = digest([fingerprint(reverse / "best"), text, _search_content(settings.search)])
         if world.is_main:
             _clear_if_outdated(folder, key)
-        world.wait()
+        world.wait()  # the others count lines only when outdated ones are gone
         lines, done = count_lines(settings.monolingual), _lines_done(folder)
         if done < lines:
             logger.info(f"translating {lines - done:,} of {lines:,} lines of {settings.monolingual}")
             _translate_from(done, lines, config, reverse, folder, device, world)
         if world.is_main:
-            _require_unchanged(settings, text, folder)
+            _require_unchanged(settings, text, folder)  # before pairs of two versions of the text are made
             _choose(settings, folder)
-        world.wait()
+        world.wait()  # the pairs are on disk before any process reads them
 
 
 def with_synthetic(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -170,6 +172,7 @@ def _clear_if_outdated(folder: Path, key: str) -> None:
     if not (folder / KEY).exists() or (folder / KEY).read_text(encoding="utf-8") != key:
         _clear(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        # marked first: what a process killed here leaves is recognised by the next one
         mark(folder, _SYNTHETIC)
         write_text(folder / KEY, key)
 
@@ -213,7 +216,7 @@ def _translate_from(
         model=loaded.model,
         device=device,
         precision=validation_precision(training_precision(config.compute.precision, can), can),
-        workers=1 if world.size > 1 else 0,
+        workers=1 if world.size > 1 else 0,  # several processes share the processor already
     )
     tagging = tagging_of(loaded.manifest, loaded.tokenizer, as_validated=bool(loaded.manifest.get("tag")))
     if world.is_main:
@@ -227,6 +230,7 @@ def _translate_from(
         done += len(window)
         splits += Splits.of(translations)
         if world.is_main and progress:
+            # window by window: a killed session loses one window at most
             with open(folder / TRANSLATIONS, "a", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{found.score:.6f}\t{found.text}\n" for found in translations)
             progress.show(done)
@@ -245,7 +249,9 @@ def _log_tags(tagging: Tagging, monolingual: str) -> None:
 
 def _choose(settings: BackTranslationConfig, folder: Path) -> None:
     """Write source.txt, the most confident translations in their order, and target.txt, the lines they translate."""
-    found = list(_translations(folder / TRANSLATIONS))
+    fields = (line.partition("\t") for line in read_lines(folder / TRANSLATIONS))
+    found = [(float(score), text) for score, _, text in fields]
+    # an empty translation comes last, and is left out below however many are kept
     scores = np.array([score if text else -np.inf for score, text in found])
     best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])
     chosen = set(best[np.isfinite(scores[best])].tolist())
@@ -257,9 +263,3 @@ def _choose(settings: BackTranslationConfig, folder: Path) -> None:
     write_lines(folder / SOURCE, [text for index, (_, text) in enumerate(found) if index in chosen])
     write_lines(folder / TARGET, [line for index, line in enumerate(monolingual) if index in chosen])
     logger.info(f"{len(chosen):,} of {len(found):,} back-translations become training pairs")
-
-
-def _translations(path: Path) -> Iterator[tuple[float, str]]:
-    for line in read_lines(path):
-        score, _, text = line.partition("\t")
-        yield float(score), text

@@ -105,7 +105,7 @@ _BOUNDS = ("run.max_steps", "run.max_epochs", "run.max_minutes")
 def rule_of(key: str) -> Rule:
     """The rule for a dotted key; one that no prefix in RULES covers is refused."""
     parts = key.split(".")
-    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))  # the longest first
     return next((RULES[prefix] for prefix in prefixes if prefix in RULES), Rule("it is not known to be harmless"))
 
 
@@ -169,7 +169,7 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
     """
     changes = Changes(config.schedule, to_plain(config))
     if world.is_main:
-        folder.open()
+        folder.open()  # on the main process alone: the others share its lock
         if folder.has_begun:
             changes = find_changes(config, folder.read_config(), folder=folder.path)
     found: Changes = world.from_main(changes)
@@ -238,18 +238,18 @@ def take_up_changes(
         logger.info(f"from step {state.step:,} on, {change}")
     _announce_learning_rate(changes, config, state)
     if changes.reordered:
-        state.begin_next_epoch()
+        state.begin_next_epoch()  # its position counts batches of the former plan
     if states.newest:
-        # the model in best/ may be of a later step than the state: the run went on after it was saved
+        # the model in best/ may be of a later step than the state: the run continued after it was saved
         best_step = int(world.from_main(_step_of(folder.best) if world.is_main else 0))
         if changes.rescored or best_step != state.progress.best_step:
             score_best_again(best_step, config, state, validator, models)
     if state.progress != before:
         states.write(state)
-    states.wait()
+    states.wait()  # on disk before the configuration that it belongs to
     if world.is_main:
         if changes.rescored:
-            folder.result_file.unlink(missing_ok=True)
+            folder.result_file.unlink(missing_ok=True)  # scores by the former settings
         folder.write(changes.config, models.manifest)
     world.wait()
 
@@ -261,7 +261,7 @@ def score_best_again(
 
     step  0: there is no such model
     """
-    state.record_best(None, None, step=0)
+    state.record_best(None, None, step=0)  # a score by other settings is no standard for new ones
     if not step:
         return
     directory = models.folder.best

@@ -217,11 +217,13 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
+        # parts first: the rules below compare values that make sense by themselves
         for part in vars(self).values():
             if hasattr(part, "check"):
                 part.check()
         self._check_losses()
         self._check_times()
+        # the average at the end is made of states that are still there
         require_at_least("run.keep", self.run.keep, self.averaging.last)
         if not 0 < self.data.cleaning.max_tokens <= self.model.max_length:
             raise UserError(
@@ -240,6 +242,7 @@ class TrainConfig:
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""
+        # patience alone: the end, and with it any share, is unknown until it comes
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
@@ -262,10 +265,12 @@ def is_better(
 
     Of two equal values of the metric the one with the lower loss is better. What is not finite is never better.
     """
+    # NaN compares as false with everything: it would never be replaced as the best
     if not math.isfinite(value) or (loss is not None and not math.isfinite(loss)):
         return False
     if best is None or not math.isfinite(best):
         return True
+    # equal scores are common early in a run: BLEU of a poor model is 0
     if value == best and loss is not None:
-        return best_loss is None or not loss >= best_loss
+        return best_loss is None or not loss >= best_loss  # so written that a loss beats NaN
     return value < best if metric == LOSS else METRICS[MetricName(metric)].is_better(value, best)

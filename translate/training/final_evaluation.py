@@ -61,7 +61,7 @@ def final_evaluation(
             "validation": {"metric": config.validation.metric, "value": progress.best, "loss": progress.best_loss},
             "summary": summary,
         }
-        write_json(folder.result_file, content)
+        write_json(folder.result_file, content)  # last: from here on the run counts as scored
     world.wait()
 
 
@@ -87,7 +87,7 @@ def average_checkpoints(
     """The mean of the last checkpoints, as average/; it becomes the best model if it validates better."""
     folder, progress = models.folder, state.progress
     newest = saved_states(folder.states)[-config.averaging.last :] if config.averaging.last else []
-    if len(newest) < 2:
+    if len(newest) < 2:  # the mean of one is the checkpoint itself
         return
     weights = average_weights([path / WEIGHTS for path in newest])
     validation = validator.run(weights, progress=reporter.progress("validating"))
@@ -97,6 +97,7 @@ def average_checkpoints(
         f"average of {len(newest)} checkpoints  valid {validation.summary()}"
         + ("  best so far" if better else f"  step {progress.best_step:,} stays the best")
     )
+    # average/ in any case, so that both can be compared; best/ if it wins
     for directory in [folder.average] + ([folder.best] if better else []):
         models.save(directory, weights, step=state.step, averaged=[path.name for path in newest])
     states.wait()
@@ -112,6 +113,7 @@ def average_weights(files: Sequence[Path]) -> Weights:
     total: Weights = {}
     for file in files:
         for name, weight in load_weights(file).items():
+            # fp64: the mean of equal weights has to be exactly these weights
             total[name] = total[name] + weight.double() if name in total else weight.double()
     return {name: (weight / len(files)).float() for name, weight in total.items()}
 
@@ -134,6 +136,7 @@ def report(
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
         f"curves: tensorboard --logdir {folder.path.parent}"
     )
+    # the loss is no score of translations: the first metric ends the log then
     metric = next(iter(evaluation.scores)) if config.validation.metric == LOSS else config.validation.metric
     again = command(
         [MetricName(metric)],

@@ -64,13 +64,15 @@ def describe_run(
     """
     manifest = new_manifest(config, data, base)
     if world.is_main:
+        # split comes from the configuration: it may change in a continued run
         manifest = {**_begin_or_check(folder, written, manifest, data.tokenizer), "split": manifest["split"]}
+        # the stored form, which translations of this run are written in
         target_unicode = TargetUnicode.of_manifest(manifest)
         report = data_report(config.data, dataclasses.replace(data, target_unicode=target_unicode))
         report.save(folder.path)
         for warning in report.warnings:
             logger.warning(warning)
-    return dict(world.from_main(manifest))
+    return dict(world.from_main(manifest))  # the others have not read the stored one
 
 
 def _begin_or_check(
@@ -81,12 +83,13 @@ def _begin_or_check(
         for path in folder.tokenizer_files():  # of a start that saved nothing
             path.unlink()
         tokenizer.save(folder.path)
-        folder.write(config, manifest)
+        folder.write(config, manifest)  # after the tokenizer, whose hash the manifest has
         return manifest
     before = read_json(folder.manifest_file)
     for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
         if before.get(key) != manifest.get(key):
             raise UserError(_mismatch(folder.path, key, what, before, manifest))
+    # files that were deleted: the hash compared above shows that this is the same tokenizer
     if not folder.tokenizer_files():
         tokenizer.save(folder.path)
     following = list(_FOLLOWING)
@@ -97,6 +100,7 @@ def _begin_or_check(
 
 def _mismatch(folder: Path, key: str, what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     hashes = f"hash {str(before.get(key))[:12]}, now {str(now.get(key))[:12]}"
+    # of another version the cause is rather the program than the files
     older = "text_form" not in before or before.get("translate") != now["translate"]
     if older and key != "base":
         return (
@@ -131,6 +135,7 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
         manifest["base"] = fingerprint(base.directory)
     if data.held_out is not None:
         manifest["held_out"] = data.held_out.sizes
+    # a base model that splits lines keeps doing so; another setting would change what it reads
     inherited = base.manifest.get("split") if base is not None and config.split is Split.auto else None
     return {**manifest, "split": inherited or config.split.value}
 
@@ -139,6 +144,7 @@ def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None
     """The tags that the model knows, the validation set's, and whether it was trained on lines without any."""
     tags, untagged = config.data.tags, config.data.has_untagged_source
     if base is not None:
+        # the symbols of the base stay in its tokenizer
         tags += base.manifest.get("tags", base.tokenizer.tags)
         untagged = untagged or base.manifest.get("untagged_source", True)
     return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
@@ -162,7 +168,7 @@ def provenance() -> dict[str, Any]:
 def _commit() -> str:
     """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
     root = Path(translate.__file__).parent.parent
-    if not (root / ".git").exists():  # an installed package; git would find the repository of somebody's environment
+    if not (root / ".git").exists():  # an installed package; git would find a repository around it
         return ""
     try:
         command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
@@ -175,6 +181,7 @@ def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
     """Copy held-out sets into the run's folder, and name these copies as the files of the references."""
     if data.held_out is None:
         return data
+    # the cache may be deleted, but scores of this run need their references
     copied = dataclasses.replace(data.held_out, directory=folder.held_out)
     if world.is_main:
         data.held_out.copy(folder.held_out)

@@ -61,7 +61,7 @@ def make_optimizer(model: Seq2Seq, config: OptimizerConfig) -> torch.optim.Optim
     if config.name is OptimizerName.adamw:
         return _adamw(trained, config)
     hidden = list(_hidden_matrices(model))
-    chosen = {id(parameter) for parameter in hidden}
+    chosen = {id(parameter) for parameter in hidden}  # by identity: tensors compare elementwise
     others = [parameter for parameter in trained if id(parameter) not in chosen]
     muon = torch.optim.Muon(
         hidden,
@@ -79,6 +79,7 @@ def _adamw(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.opt
         {"params": [x for x in parameters if x.dim() < 2], "weight_decay": 0.0},
     ]
     beta1, beta2 = config.betas
+    # fused: one kernel for all parameters, and the only variant that skips a step where found_inf is 1
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(beta1, beta2), eps=config.epsilon, fused=True)
 
 
@@ -115,6 +116,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.muon.load_state_dict(state_dict["muon"])
         self.adamw.load_state_dict(state_dict["adamw"])
+        # loading has given both optimizers new groups
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
 
@@ -191,6 +193,7 @@ def learning_rate_factor(config: ScheduleConfig, *, step: int, done: float) -> f
     A pure function of the two, so that a continued run repeats the uninterrupted one.
     """
     factor = SCHEDULES[config.name](config, step, done)
+    # below the peak the schedule itself is scaled, so that both meet there without a jump
     warmup = warmup_length(config, step=step, done=done)
     return factor * min(1.0, step / warmup) if warmup else factor
 

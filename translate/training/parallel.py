@@ -102,7 +102,7 @@ def decide_run(config: TrainConfig) -> TrainingDecision:
     if not config.model.reads_packed:
         padded_because = "this model reads padded sentences only"
     elif config.auxiliary:
-        padded_because = "auxiliary losses look at padded attention weights"
+        padded_because = "auxiliary losses read padded attention weights"
     elif config.adapt.adds_weights:
         padded_because = "prefixes have their own keys for every sentence"
     return decide_training(
@@ -130,6 +130,7 @@ def decide_training(
     padded_because  what in the configuration needs padded batches; "" if nothing does
     warnings        to be part of the decision
     """
+    # precision first: the packed kernel exists for some only
     chosen = training_precision(precision, can)
     slow = []
     if chosen is Precision.bf16 and not can.bf16_matmul:
@@ -167,6 +168,7 @@ def validation_precision(training: Precision, can: Capabilities) -> Precision:
 
     The fastest on a CPU, fp16 weights, rounds nothing but the weights, to 11 bits.
     """
+    # as the decode command would choose: the scores of a run are to repeat outside of it
     return training if can.on_gpu else decoding_precision(Precision.auto, can)
 
 
@@ -203,11 +205,13 @@ class ParallelModel:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which matrix products are computed in the run's precision."""
+        # fp32 has no entry: autocast is off then
         dtype = _AUTOCAST.get(self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def gradient_sync(self, *, enabled: bool) -> AbstractContextManager[object]:
         """Context in which backward passes average gradients over processes, or leave that to a later one."""
+        # exchanged once per update: gradients of earlier batches only add up locally
         if isinstance(self.forward, DistributedDataParallel) and not enabled:
             return self.forward.no_sync()
         return nullcontext()
@@ -220,10 +224,11 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         use_tf32()
     model = model.to(device)
     if compiled:
-        model.compile()
+        model.compile()  # torch.compile() would rename the parameters, and checkpoints with them
     forward: nn.Module = model
     if world.size > 1:
         forward = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+    # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
     return ParallelModel(model, forward, device, precision, loss_scale)
 
@@ -245,6 +250,7 @@ class LossScale:
 
     def unscale(self, parameters: Iterable[nn.Parameter]) -> None:
         """Divide the gradients by the factor; infinities and NaN stay."""
+        # the factor is a power of two, so that the reciprocal and the products are exact
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_mul_(gradients, self.factor.reciprocal())
 
@@ -252,8 +258,10 @@ class LossScale:
         """Adapt the factor after an update; found_inf (), fp32: 1 if its gradient was not finite."""
         overflowed, finite = found_inf > 0, self.finite + 1
         grows = ~overflowed & (finite >= GROWTH_INTERVAL)
+        # selected on the device: an if would wait for it
         change = torch.where(overflowed, 0.5, torch.where(grows, 2.0, 1.0))
         self.factor = (self.factor * change).clamp(max=LARGEST_SCALE)
+        # counted anew from each change, so that one overflow costs a whole interval
         self.finite = torch.where(overflowed | grows, 0, finite)
 
     def state_dict(self) -> dict[str, float]:

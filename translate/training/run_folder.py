@@ -66,6 +66,7 @@ class RunFolder:
         self.claim()
         for directory in (self.best, self.last, self.average):
             restore_directory(directory, owned=MODEL_FILES)
+        # a state that was being written or removed has no folder under its own name
         for directory in interrupted(self.states):
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
@@ -74,7 +75,9 @@ class RunFolder:
         """Make the folder and lock it. Raises UserError for a folder of another kind, or one that a process uses."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            # before anything is written: a folder of another kind stays as it is
             self._check_kind()
+            # a folder that cannot be written to is found now, not at the first checkpoint
             probe = self.path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
@@ -91,6 +94,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Wait for what is being written, and let other processes open the folder."""
+        # in this order: the next process must not find files that this one is writing
         self.writer.close()
         if self._lock is not None:
             self._lock.release()
@@ -119,7 +123,7 @@ class RunFolder:
                 f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
             )
         if self.config_file.exists() and not is_marked(self.path, RUN_KIND):
-            self.read_config()  # somebody else's may have this name
+            self.read_config()  # another program's file may have this name
 
     def __enter__(self) -> Self:
         return self
@@ -147,6 +151,7 @@ class RunFolder:
         if not (self.has_begun and self.manifest_file.exists() and self.tokenizer_files()):
             return None
         manifest = read_json(self.manifest_file)
+        # reads text in the form of its training, which may be older than the current one
         tokenizer = Tokenizer.load(self.path, text_form=text_form_of(manifest))
         if tokenizer.hash != manifest.get("tokenizer"):
             raise UserError(
@@ -169,6 +174,7 @@ def saved_states(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
+    # eight digits in each name: alphabetical order is the order of steps
     needed = (WEIGHTS, TRAINING, PROGRESS)
     return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
 
@@ -200,6 +206,7 @@ class ModelWriter:
         if self._world.is_main:
             origin = {"averaged": list(averaged)} if averaged else {}
             manifest = {**self.manifest, "step": step, **self._scoring, **origin}
+            # a copy: the next update changes the weights while the thread writes
             self.folder.writer.write(partial(self._write, directory, copy_of(weights), manifest))
 
     def _write(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
@@ -217,7 +224,7 @@ def errors_logged(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
-        if path.exists() and is_marked(path.parent, RUN_KIND):  # not somebody else's train.log
+        if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised
             rank = os.environ.get("RANK", "0")

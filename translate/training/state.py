@@ -157,21 +157,21 @@ class TrainState:
                 "random": random,
                 **({"loss_scale": scale.state_dict()} if scale is not None else {}),
             },
-            copy.deepcopy(self.progress),
+            copy.deepcopy(self.progress),  # it is written while the run continues
         )
 
     def restore(self, saved: Snapshot, *, rank: int) -> None:
         """Continue from a snapshot, with the optimizer's settings as they are now."""
         set_weights(self.model.module, saved.weights)
         if self.average is not None:
-            averages = saved.weights if saved.average is None else saved.average
+            averages = saved.weights if saved.average is None else saved.average  # averaging was off until now
             for name, weight in self.average.weights.items():
                 weight.copy_(averages[name])
         settings = [
             {key: value for key, value in group.items() if key not in ("params", "lr")}  # the schedule sets the rate
             for group in self.optimizer.param_groups
         ]
-        self.optimizer.load_state_dict(saved.training["optimizer"])
+        self.optimizer.load_state_dict(saved.training["optimizer"])  # with its settings, undone below
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
         for group, now in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(now)
@@ -242,7 +242,7 @@ class StateFolder:
         """Have the state written under its step, and all but the newest `keep` removed."""
         device = state.model.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})
+        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
         self.newest = state.step
         if self.world.is_main:
             self.writer.write(partial(_write, state.snapshot(random), self.path, self.keep))
@@ -262,7 +262,7 @@ def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
             torch.save(snapshot.training, file)
         values = dataclasses.asdict(snapshot.progress)
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
-    for old in saved_states(directory)[:-keep]:
+    for old in saved_states(directory)[:-keep]:  # only now that the new one is complete
         remove_directory(old, owned=STATE_FILES)
 
 

@@ -111,7 +111,7 @@ def train_step(
     loss_scale = None if scaling is None else scaling.factor
     sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=model.device)
     for number, batch in enumerate(batches, start=1):
-        with model.gradient_sync(enabled=number == len(batches)):
+        with model.gradient_sync(enabled=number == len(batches)):  # exchanged once, with the last batch
             with model.autocast():
                 total, losses = _total_loss(model, batch.to(model.device), config.loss.label_smoothing, auxiliary)
             # DDP averages over ranks; multiply back so that every token counts once
@@ -119,14 +119,14 @@ def train_step(
             (mean if loss_scale is None else mean * loss_scale).backward()
         sums += losses
     if scaling is not None:
-        scaling.unscale(model.module.parameters())  # before clipping, which looks at the true norm
+        scaling.unscale(model.module.parameters())  # before clipping, which needs the true norm
     norm = nn.utils.clip_grad_norm_(model.module.parameters(), config.optimizer.clip_norm or math.inf, foreach=True)
     # all processes must agree on whether the update counts, so that losses are summed before the step
     sums = world.sum(sums)
     found_inf = (~(norm.isfinite() & sums.isfinite().all())).float()
     optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
     optimizer.step()  # does nothing where found_inf is 1
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)  # of a skipped update, too
     if scaling is not None:
         scaling.update(found_inf)
     return PendingUpdate(step, sums, tuple(auxiliary), norm, loss_scale, *counts)
@@ -142,8 +142,10 @@ def _total_loss(
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of all losses; and each of them, detached, (2 + A,)."""
     wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
+    # asked for only where a loss needs it: fused kernels do not return attention weights
     output = model.forward(batch, return_attention=wants_attention)
     loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)
     others = [AUXILIARY_LOSSES[name][1](config, model.module, batch, output) for name, config in auxiliary.items()]
+    # the first sum has gradients; the second tensor is for reports, and must not keep the graph alive
     weighted = [config.weight * other for config, other in zip(auxiliary.values(), others, strict=True)]
     return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])

@@ -32,6 +32,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
     """Fraction of the run that is done, by the bound that is reached first; 0 when only patience ends it."""
+    # the bound that ends the run decides: it is the one with the largest fraction done
     fractions = [
         value / bound
         for value, bound in (
@@ -77,6 +78,7 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = True
+        # the former handlers again, so that a second signal ends the process
         self.__exit__()
 
 
@@ -87,10 +89,13 @@ def stop_reason(
 
     started  when the run would have begun if all of its sessions had been one, by the monotonic clock
     """
+    # clocks differ, and a signal may reach one process only: all must stop after the same update, or the others would
+    # wait for its gradients
     seconds = time.monotonic() - started if world.is_main else 0.0
     control = world.sum(torch.tensor([float(signals.received), seconds], dtype=torch.float64))
     received, state.progress.seconds = control.tolist()
     signals.received = bool(received)
+    # a signal first: an interrupted run continues later, whatever bound it has reached
     if signals.received:
         return "interrupted"
     if trial is not None and trial.pruned:
@@ -121,7 +126,7 @@ def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder
     progress, rate = state.progress, config.optimizer.learning_rate
     if progress.skipped_in_a_row < config.run.max_skipped:
         return
-    states.wait()
+    states.wait()  # a state that is being written is judged as well
     kept = states.world.from_main(discard_diverged(states, progress) if states.world.is_main else 0)
     outcome = f"continues from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
     raise DivergedError(
@@ -138,7 +143,9 @@ def discard_diverged(states: StateFolder, progress: RunProgress) -> int:
     A state goes if no update has succeeded since, or if its training loss was above twice the cross entropy of
     uniform guessing, ln vocab_size.
     """
+    # weights can be ruined some updates before the first number that is not finite
     most = 2 * math.log(states.vocab_size)
+    # newest first, up to the first from before the divergence: what stays is what a new session continues from
     for folder in reversed(saved_states(states.path)):
         saved = read_progress(folder)
         if saved.step < progress.last_success and not (saved.loss or 0.0) > most:
@@ -200,6 +207,7 @@ class Trial:
     def report(self, step: int, value: float, *, at_end: bool) -> None:
         """Tell the pruner the metric of a validation; a trial at its end is not ended early."""
         if self.pruner is not None:
+            # reported in any case: later trials are compared with this one
             self.pruner.report(value, step)
             self.pruned = self.pruner.should_prune() and not at_end
 
@@ -212,7 +220,9 @@ class Trial:
         scores = {LOSS: "" if self.loss is None else f"{self.loss:.4f}"} | {self.metric: f"{value:.4f}"}
         own = {"trial": str(self.number), **scores, "outcome": outcome, **self.varied}
         with ProcessLock(self.sweep / ".trials.lock"):  # several processes may share a study
+            # a trial that was interrupted and continued replaces its former row
             rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
+            # other sessions may have varied other options: the union of all columns, in order of appearance
             columns = list(dict.fromkeys(column for row in rows for column in row))
             ordered = sorted(rows, key=lambda row: int(row["trial"]))
             table = [[row.get(column, "") for column in columns] for row in ordered]

@@ -62,6 +62,7 @@ class Reporter:
         self._results: list[StepResult] = []  # since the last means
         self._since = time.monotonic()
         self._warned_of_warmup = self._described_splits = False
+        # every process would print the same lines, and write them into one file
         start_log(path=folder.log_file, silent=not world.is_main)
         if trial is not None:
             logger.info(trial.describe())
@@ -77,6 +78,7 @@ class Reporter:
     def begin(self, state: TrainState) -> None:
         """Open TensorBoard's files, and drop events after the step that the run continues from."""
         if self._world.is_main:
+            # a killed session may have shown steps after its last checkpoint, which come again
             purge_step = state.step + 1 if state.step else None
             self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=purge_step, max_queue=100)
         self._warn_of_long_warmup(state.progress)
@@ -94,6 +96,7 @@ class Reporter:
         """
         if pending is not None:
             self._pending.append(pending)
+        # one may stay: the GPU works on it, and reading it would wait
         while len(self._pending) > (not wait):
             result = self._pending.pop(0).result()
             state.count_result(result)
@@ -135,6 +138,7 @@ class Reporter:
             self._scalars(validation.losses(), step)
             if evaluation is not None:
                 self._translations(evaluation, validation.explanations, step)
+            # validations are rare: a viewer need not wait for the queue to fill
             self._board.flush()
         if evaluation and not self._described_splits and (note := validator.translator.describe(evaluation.splits)):
             self._described_splits = True
@@ -185,6 +189,7 @@ class Reporter:
         results["minutes"] = state.progress.seconds / 60
         results["million_parameters"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
         named = {f"result/{name}": value for name, value in results.items()}
+        # not add_hparams, which opens a run of its own for every row
         for summary in hparams(_compared_settings(self._config, self._trial), named):
             self._board._get_file_writer().add_summary(summary)
         self._scalars(named, state.step)
@@ -209,6 +214,7 @@ def mean_values(
     positions = sum(result.positions for result in results)
 
     def mean(losses: Iterable[float]) -> float:
+        # by tokens: an update of few tokens counts little
         return sum(x * result.target_tokens for x, result in zip(losses, results, strict=True)) / target
 
     return {
@@ -238,7 +244,8 @@ def peak_memory() -> float:
 
 
 def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: float) -> str:
-    """The progress line; done: the fraction of the run that is over."""
+    """The progress line; done: the fraction of the run that is done."""
+    # learned from all sessions, so that the estimate survives a restart
     seconds_left = progress.seconds * (1 - done) / done if done else 0.0
     skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
     return (
@@ -251,6 +258,7 @@ def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: 
 def _compared_settings(config: TrainConfig, trial: Trial | None) -> dict[str, Any]:
     """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
     values = flatten(to_plain(config))
+    # of a sweep only the varied options differ: columns for all others would be noise
     if trial is not None:
         return {option: values.get(option, text) for option, text in trial.varied.items()}
     chosen = {"auxiliary": " ".join(config.auxiliary) or "none", "adapt": config.adapt.method}

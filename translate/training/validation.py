@@ -52,7 +52,7 @@ class Validation:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(min(self.cross_entropy, 700))
+        return math.exp(min(self.cross_entropy, 700))  # exp(710) overflows
 
     def losses(self) -> dict[str, float]:
         """Numbers apart from the scores, by TensorBoard tag."""
@@ -135,10 +135,11 @@ class Validator:
     ) -> Validation:
         """Losses and scores with these weights, or with the model's own, which it has again afterwards.
 
-        explain  also look at the attention of a few sentences, on the main process
+        explain  also return the attention of a few sentences, on the main process
         """
         with swapped_weights(self._model.module, weights):
             loss, cross_entropy, uncovered_share = self._losses()
+            # a search has no best hypothesis among scores that are not finite
             evaluation = self._evaluate(progress) if math.isfinite(loss) else None
             explanations = self._explain(evaluation) if explain and evaluation and self._world.is_main else []
         return Validation(loss, cross_entropy, uncovered_share, evaluation, explanations)
@@ -164,6 +165,7 @@ class Validator:
             for batch in self._batches[self._world.rank :: self._world.size]:
                 with model.autocast():
                     moved = batch.to(model.device)
+                    # not the parallel model: processes may have different numbers of batches
                     output = model.module(moved, return_attention=True)
                     losses = label_smoothed_cross_entropy(
                         output.hidden, output.weight, moved.labels, smoothing=self._smoothing
@@ -172,6 +174,7 @@ class Validator:
                 missed = float(uncovered(moved, output)) if has_attention else 0.0
                 counts = batch.num_target_tokens, missed, batch.num_source_tokens
                 sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
+        # sums, not means: shares of the processes differ in size
         loss, plain, target_tokens, missed, source_tokens = self._world.sum(sums).tolist()
         return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
 
@@ -183,6 +186,7 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
     """
     source = [np.array(ids) for ids in tokenizer.encode_source(text.source)]
     target = [np.array(ids) for ids in tokenizer.encode_target(text.target)]
+    # an empty side has no tokens to predict from or to score; the decoder splits long lines, a loss cannot
     fitting = [
         number
         for number, pair in enumerate(zip(source, target, strict=True))
@@ -197,6 +201,7 @@ def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, 
     config = BatchConfig(tokens=tokens)
     source_lengths, target_lengths = (np.array([len(ids) for ids in side], dtype=np.int32) for side in (source, target))
     repeats = np.ones(len(fitting), dtype=np.float32)
+    # one seed for all validations: the same batches give comparable losses
     plan = BatchPlan(config).epoch((source_lengths, target_lengths), repeats, seed=0, epoch=0)
     return [
         pad_batch([source[i] for i in planned.pairs], [target[i] for i in planned.pairs], config.length_multiple)
@@ -210,6 +215,7 @@ def swapped_weights(model: nn.Module, weights: Weights | None) -> Iterator[None]
     if weights is None:
         yield
         return
+    # copies, since set_weights overwrites the tensors of the model
     own = {name: weight.clone() for name, weight in weights_of(model).items()}
     set_weights(model, weights)
     try:
@@ -236,12 +242,14 @@ def tokenizer_of_run(
     choice = tokenizer_of_new_run(config, references)
     if config.validation.tokenize:
         return choice
+    # older versions did not record it: there it followed the target language
     begun = str(manifest.get("bleu_tokenizer") or tokenizer_of_language(config.data.target_language))
     if reason := reason_missing(begun):
         raise UserError(
             f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
             "another run.dir"
         )
+    # the set of installed tokenizers may have grown since: the run keeps its own
     if choice.name == begun:
         return choice
     return TokenizerChoice(
