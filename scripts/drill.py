@@ -7,8 +7,6 @@ options are those of `python -m translate.train`; without any, a small model on 
 updates that save every 20. Exit status 0 if all weights and hypotheses are identical.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import resource

@@ -6,8 +6,6 @@
 Prints one line of a Markdown table.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 import time

@@ -8,8 +8,6 @@ and each question asks about one of them, so that a model has to find the name i
 the first sentence of every source line: of a conversation its first turn, of a question with its passage the passage's.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

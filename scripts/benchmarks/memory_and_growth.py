@@ -3,16 +3,14 @@
 The driver reads the memory of the workers as Linux accounts for it in /proc.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
 import re
 import shutil
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from benchmarks.adapters.ours import made_up_sentences
 from benchmarks.made_up_text import write_corpus
 from benchmarks.protocol import Message
 from benchmarks.report import OURS
-from benchmarks.session import Session, System, choose
+from benchmarks.session import SYSTEMS, Session, System, Worker, choose
 from benchmarks.work import TrainingWork
 from translate.errors import UserError
 
@@ -56,15 +54,14 @@ def run_memory(arguments: argparse.Namespace, session: Session) -> None:
     session.headings = ("system", "peak of its process, MB", "peak of all its processes, MB", "setting")
     if arguments.data:
         work, data = training.make_work(arguments, session)
-        for name, system in _some(training.SYSTEMS, arguments.systems).items():
+        for name, system in choose("training", arguments.systems, known=SYSTEMS["decoding"]).items():
             settings = training.settings_of(system, work, data)
             _measure_memory(session, f"{name} (training)", system, settings, {"run": arguments.seconds})
     if arguments.model:
         base = decoding.model_settings(arguments, session)
         names = arguments.systems or decoding.default_systems(arguments.device)
-        for name, system in _some(decoding.SYSTEMS, names).items():
-            setting = _SETTINGS.get(system.adapter, {})
-            setting = {key: value or session.threads for key, value in setting.items()}
+        for name, system in choose("decoding", names, known=SYSTEMS["training"]).items():
+            setting = {key: value or session.threads for key, value in _SETTINGS.get(system.adapter, {}).items()}
             request = {"setting": setting, "beam": arguments.beam, "limit": arguments.limit}
             settings = decoding.settings_of(system, base)
             _measure_memory(session, f"{name} (decoding)", system, settings, request)
@@ -74,22 +71,34 @@ def run_memory(arguments: argparse.Namespace, session: Session) -> None:
     )
 
 
-def _some(systems: Mapping[str, System], wanted: list[str]) -> dict[str, System]:
-    """Of the systems asked for, those that do this kind of work."""
-    choose({**training.SYSTEMS, **decoding.SYSTEMS}, wanted)
-    return {name: system for name, system in systems.items() if name in wanted or not wanted}
-
-
 def _measure_memory(session: Session, name: str, system: System, settings: Message, request: Message) -> None:
     with session.leaving_out(name), session.workers({name: system}, lambda system: settings) as workers:
         if worker := workers.get(name):
-            with tree_peak(worker.process.pid) as tree:
-                worker.ask(request)
-            own = memory_of(worker.process.pid, "VmHWM")
-            sizes = (own / MEGABYTE, tree[0] / MEGABYTE)
-            session.rows.append((name, *sizes, decoding.described(request.get("setting", {}))))
-            session.results[name] = {"process": own, "tree": tree[0], "setting": request.get("setting")}
-            print(f"  {name}: {sizes[0]:,.0f} MB, {sizes[1]:,.0f} MB with all its processes", flush=True)
+            tree = tree_peak(worker, request)
+            own, setting = memory_of(worker.process.pid, "VmHWM"), request.get("setting", {})
+            session.rows.append((name, own / MEGABYTE, tree / MEGABYTE, decoding.described(setting)))
+            session.results[name] = {"process": own, "tree": tree, "setting": setting}
+
+
+def tree_peak(worker: Worker, request: Message) -> int:
+    """The highest sample of the memory of a worker and its children while it answers a request, in bytes."""
+    with ThreadPoolExecutor() as threads:
+        answer, peak = threads.submit(worker.ask, request), 0
+        while not answer.done():
+            peak = max(peak, tree_memory(worker.process.pid))
+            wait([answer], _INTERVAL)
+    answer.result()  # raises the error of a worker that has ended
+    return peak
+
+
+def tree_memory(pid: int) -> int:
+    """Bytes of a process and all that it and its children have started; shared memory counts once."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):  # it has ended meanwhile
+                found += map(int, children.read_text().split())
+    return sum(memory_of(process, "Pss") for process in found)
 
 
 def memory_of(pid: int, key: str) -> int:
@@ -100,38 +109,6 @@ def memory_of(pid: int, key: str) -> int:
         return 0
     found = re.search(rf"^{key}:\s+(\d+) kB", content, re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
-
-
-def process_tree(pid: int) -> list[int]:
-    """A process and all that it and its children have started."""
-    found = [pid]
-    for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += map(int, children.read_text().split())
-            except OSError:
-                continue  # it has ended meanwhile
-    return found
-
-
-@contextmanager
-def tree_peak(pid: int) -> Iterator[list[int]]:
-    """Sample the memory of a process tree; the list holds the highest sample, in bytes."""
-    peak, over = [0], threading.Event()
-
-    def watch() -> None:
-        while True:
-            peak[0] = max(peak[0], sum(memory_of(process, "Pss") for process in process_tree(pid)))
-            if over.wait(_INTERVAL):
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        thread.join()
 
 
 @dataclass(frozen=True)

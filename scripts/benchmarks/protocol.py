@@ -5,8 +5,6 @@ each request until its input ends. Adapters in the environments of peers import 
 standard library alone, and little of that: starting is measured too.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """CTranslate2 alone, over a model that translate.exporting has converted."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

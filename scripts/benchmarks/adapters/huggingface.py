@@ -4,8 +4,6 @@ Our default architecture is that of M2M100: norms before each sublayer and after
 and tied embeddings. (Marian, the other obvious choice, has its norms after each sublayer.)
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import tempfile
@@ -20,28 +18,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.protocol import AbsentError, Channel, Message, Slices, run_worker, serve_decoding, version_of
-from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork, num_tokens, plain_batch
+from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork, filled_in, num_tokens, plain_batch
 
-_ARGUMENTS = Path(__file__).with_suffix(".yaml")
 _SENTENCES = 32  # of a batch, where the driver does not choose
 _EXPECTED = {"norm": "layer_norm", "norm_order": "pre", "positions": "sinusoidal", "tying": "all"}
-
-# parts of our parameters' names and of theirs, applied in this order
-_NAMES = {
-    "around_cross_attention.norm": "encoder_attn_layer_norm",
-    "cross_norm": "encoder_attn_layer_norm",
-    "attention_norm": "self_attn_layer_norm",
-    "ffn_norm": "final_layer_norm",
-    "around_self_attention.norm": "self_attn_layer_norm",
-    "around_attention.norm": "self_attn_layer_norm",
-    "around_feed_forward.norm": "final_layer_norm",
-    "coder.norm.": "coder.layer_norm.",
-    "feed_forward.inner": "fc1",
-    "feed_forward.outer": "fc2",
-    "self_attention.": "self_attn.",
-    "cross_attention.": "encoder_attn.",
-    "attn.output.": "attn.out_proj.",
-}
 _JOINED = {"query_key_value": "qkv", "query": "q", "key_value": "kv"}  # our matrices, their letters for the parts
 
 
@@ -69,9 +49,13 @@ def train(settings: Message, channel: Channel) -> None:
 
     sentences = max(1, work.tokens * len(corpus.source) // int(corpus.lengths[:, 1].sum()))
     with tempfile.TemporaryDirectory() as folder:
+        on_gpu = work.device != "cpu"
+        chosen = {"is_bf16": work.precision == "bf16", "on_cpu": not on_gpu, "on_gpu": on_gpu}
+        filled = filled_in(__file__, work, folder=folder, sentences=sentences, **chosen)
+        arguments = yaml.safe_load(filled)["training"]
         PausingTrainer(
             model=transformers.MarianMTModel(marian(work)),
-            args=training_arguments(work, sentences=sentences, folder=folder),
+            args=transformers.Seq2SeqTrainingArguments(**arguments),
             # the sampler looks at the lengths of input_ids
             train_dataset=[{"input_ids": ids, "pair": pair} for pair, ids in enumerate(corpus.source)],
             data_collator=collate,
@@ -92,21 +76,6 @@ def architecture(ours: dict[str, Any]) -> dict[str, Any]:
     theirs |= {"vocab_size": ours["vocab_size"], "d_model": ours["d_model"], "activation_function": ours["activation"]}
     special = {"pad": PAD, "bos": BOS, "eos": EOS, "decoder_start": BOS, "forced_eos": None}
     return theirs | {f"{name}_token_id": token for name, token in special.items()} | {"scale_embedding": True}
-
-
-def training_arguments(work: TrainingWork, *, sentences: int, folder: str) -> transformers.Seq2SeqTrainingArguments:
-    return transformers.Seq2SeqTrainingArguments(
-        output_dir=folder,
-        per_device_train_batch_size=sentences,
-        learning_rate=work.learning_rate,
-        max_grad_norm=work.clip_norm,
-        label_smoothing_factor=work.label_smoothing,
-        bf16=work.precision == "bf16",
-        use_cpu=work.device == "cpu",
-        dataloader_pin_memory=work.device != "cpu",
-        seed=work.seed,
-        **yaml.safe_load(_ARGUMENTS.read_text()),
-    )
 
 
 def decode(settings: Message, channel: Channel) -> None:
@@ -169,9 +138,10 @@ def converted(directory: Path) -> Any:
 
 def renamed(ours: dict[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors; ours has queries, keys and values in fewer matrices."""
+    parts = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())["names"]
     theirs: dict[str, Tensor] = {}
     for name, tensor in ours.items():
-        for old, new in _NAMES.items():
+        for old, new in parts.items():
             name = name.replace(old, new)
         stem, part, kind = f"model.{name}".rsplit(".", 2)
         if part in _JOINED:

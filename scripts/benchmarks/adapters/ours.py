@@ -1,7 +1,5 @@
 """Our own system: updates as translate.train makes them, the engines of translate.decode, the preparation of data."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Self
 from unittest.mock import patch
 
 import numpy as np
@@ -101,7 +99,7 @@ class Trainer:
         self.losses: list[float] = []
 
     @classmethod
-    def of_corpus(cls, work: TrainingWork, data: Message) -> Trainer:
+    def of_corpus(cls, work: TrainingWork, data: Message) -> Self:
         corpus = prepare_corpus(data, vocab_size=work.vocab_size)
         torch.manual_seed(work.seed)
         model = build_model(transformer_of(work), vocabularies_of(corpus.tokenizer))
@@ -109,7 +107,7 @@ class Trainer:
         return cls(work, model, iter(lambda: stream.next(0.0).batches, None))
 
     @classmethod
-    def of_length(cls, work: TrainingWork, length: int) -> Trainer:
+    def of_length(cls, work: TrainingWork, length: int) -> Self:
         """Made-up sentences; it warms up on a short pair, so that memory before the first slice is the idle model's."""
         sentences = made_up_sentences(work.vocab_size, max(1, work.tokens // length), length - 1)
         short = made_up_sentences(work.vocab_size, 1, 1)

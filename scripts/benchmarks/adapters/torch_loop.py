@@ -1,7 +1,5 @@
 """PyTorch alone: nn.Transformer in a plain loop, and the fastest matrix product as the machine's ceiling."""
 
-from __future__ import annotations
-
 import math
 import time
 
