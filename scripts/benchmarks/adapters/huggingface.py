@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmarks.protocol import AbsentError, Channel, Message, Slices, run_worker, serve_decoding, version_of
 from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork, filled_in, num_tokens, plain_batch
 
+_VERSIONS = ("transformers", "torch")
 _SENTENCES = 32  # of a batch, where the driver does not choose
 _EXPECTED = {"norm": "layer_norm", "norm_order": "pre", "positions": "sinusoidal", "tying": "all"}
 _JOINED = {"query_key_value": "qkv", "query": "q", "key_value": "kv"}  # our matrices, their letters for the parts
@@ -31,7 +32,7 @@ def train(settings: Message, channel: Channel) -> None:
     torch.set_num_threads(work.threads)
     torch.manual_seed(work.seed)
     corpus = Corpus.load(work.corpus)
-    slices = Slices(channel, "transformers", "torch")
+    slices = Slices(channel, *_VERSIONS)
 
     class PausingTrainer(transformers.Seq2SeqTrainer):  # type: ignore[misc, unused-ignore]
         target_tokens = 0  # of the last update, which is over when the next one begins
@@ -92,8 +93,7 @@ def decode(settings: Message, channel: Channel) -> None:
             found.update(zip(batch, generate(model, [sentences[index] for index in batch], beam), strict=True))
         return [found[index] for index in range(len(sentences))]
 
-    channel.send({"versions": version_of("transformers", "torch")})
-    serve_decoding(settings, channel, translate, read=lambda ids: [*ids, EOS], write=without_special)
+    serve_decoding(settings, channel, translate, _VERSIONS, read=lambda ids: [*ids, EOS], write=without_special)
 
 
 @torch.inference_mode()
@@ -166,7 +166,7 @@ def set_positions(model: Any) -> None:
 def convert(settings: Message, channel: Channel) -> None:
     """Write a model directory of ours as from_pretrained reads it."""
     converted(Path(settings["model"])).save_pretrained(settings["converted"])
-    channel.send({"versions": version_of("transformers", "torch")})
+    channel.send({"versions": version_of(*_VERSIONS)})
 
 
 def translate_line(settings: Message, channel: Channel) -> None:
