@@ -13,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from benchmarks import decoding, training
 from benchmarks.adapters.ours import made_up_sentences
@@ -27,17 +30,7 @@ MEGABYTE = 1e6
 _INTERVAL = 0.05  # seconds between samples of a process tree
 # what the speed benchmark tends to choose; 0: as many as there are threads. Ours has its default
 _SETTINGS = {"huggingface": {"sentences": 64}, "ctranslate2": {"inter_threads": 0, "intra_threads": 1, "sentences": 32}}
-
-_AXES = {
-    "length": "tokens of every sentence",
-    "vocabulary": "pieces",
-    "beam": "hypotheses of a sentence",
-    "batch": "tokens at a time",
-    "corpus": "sentence pairs",
-}
-_COMMON_AXES = {"length": (16, 64, 256, 1024), "vocabulary": (4000, 16_000, 64_000), "batch": (64, 512, 4096)}
-_CORPUS_SIZES = [size for power in range(4, 8) for size in (10**power, 3 * 10**power)]
-_CORPUS_KINDS = ("preparing", "from the cache", "batching")  # in this order, over the same files
+AXES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("growth.yaml").read_text())
 
 
 def add_memory_options(parser: argparse.ArgumentParser) -> None:
@@ -133,21 +126,25 @@ class Point:
         if axis == "batch" and (self.kind, self.axis) == ("decoding", "length"):
             return 8 * self.value  # as many sentences, whatever their length
         batch = 2048 if self.kind == "training" else 512 if self.axis == "beam" else 1024
-        return {"length": 32, "vocabulary": 8000, "beam": 5, "batch": batch}[axis]
+        return batch if axis == "batch" else int(AXES[axis]["usual"])
 
 
 def points(largest_corpus: int) -> list[Point]:
-    kinds = ("training", "decoding")
-    found = [Point(kind, axis, x) for kind in kinds for axis, values in _COMMON_AXES.items() for x in values]
-    found += [Point("decoding", "beam", beam) for beam in (1, 2, 4, 8, 16, 32)]
-    sizes = [size for size in _CORPUS_SIZES if size <= largest_corpus]
-    return found + [Point(kind, "corpus", size) for size in sizes for kind in _CORPUS_KINDS]
+    """All points; those of corpora are sorted by size, since all kinds of work on one need its files."""
+    found = [
+        Point(kind, axis, value)
+        for axis, settings in AXES.items()
+        for kind, values in settings["values"].items()
+        for value in values
+        if axis != "corpus" or value <= largest_corpus
+    ]
+    return sorted(found, key=lambda point: point.value if point.axis == "corpus" else 0)
 
 
 def add_growth_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--largest-corpus", type=int, default=100_000, help="sentence pairs that are prepared")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement; longer work is done once")
-    parser.add_argument("--axes", nargs="*", default=list(_AXES), choices=list(_AXES), help="some of them")
+    parser.add_argument("--axes", nargs="*", default=list(AXES), choices=list(AXES), help="some of them")
 
 
 def run_growth(arguments: argparse.Namespace, session: Session) -> None:
@@ -236,8 +233,7 @@ def _preparation(point: Point, session: Session, where: Message) -> tuple[Messag
 
 def plot(measured: Sequence[Point], path: Path) -> None:
     """A column for each axis, time above and memory below, all logarithmic and a row to one scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, since no other part needs it
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # here, since no other part needs it
 
     axes = list(dict.fromkeys(point.axis for point in measured))
     figure = Figure(figsize=(3.2 * len(axes), 6), layout="constrained")
@@ -248,11 +244,11 @@ def plot(measured: Sequence[Point], path: Path) -> None:
             for kind in dict.fromkeys(kind for kind, _, _ in values):
                 series = [(x, y) for found, x, y in values if found == kind and y]
                 panel.plot(*zip(*series, strict=True), "o-", label=kind, markersize=4)
-            panel.set(xscale="log", yscale="log", title="" if row else axis, xlabel=_AXES[axis] if row else "")
+            panel.set(xscale="log", yscale="log", title="" if row else axis, xlabel=AXES[axis]["unit"] if row else "")
             panel.set_ylabel(f"{unit} per {'pair' if axis == 'corpus' else 'token'}")
             positions = sorted({x for _, x, _ in values})
             panel.set_xticks(positions, [f"{x // 1000}k" if x % 1000 == 0 else str(x) for x in positions])
             panel.minorticks_off()
             panel.grid(alpha=0.3)
             panel.legend(frameon=False, fontsize=8)
-    FigureCanvasAgg(figure).print_png(path)
+    figure.savefig(path)
