@@ -11,7 +11,6 @@ from argparse import Namespace
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import pytest
@@ -31,7 +30,16 @@ from benchmarks.memory_and_growth import Point, exponents, measure_point, points
 from benchmarks.protocol import AbsentError  # noqa: E402
 from benchmarks.report import readable, summarise, table  # noqa: E402
 from benchmarks.session import Session, System, choose  # noqa: E402
-from benchmarks.work import Corpus, TrainingWork, cut, endless_batches, num_tokens, plain_batch, training_flops  # noqa: E402
+from benchmarks.work import (  # noqa: E402
+    Corpus,
+    TrainingWork,
+    cut,
+    endless_batches,
+    filled_in,
+    num_tokens,
+    plain_batch,
+    training_flops,
+)
 from translate import tokenizer  # noqa: E402
 from translate.batch import pad_batch  # noqa: E402
 from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
@@ -306,8 +314,9 @@ def test_growth_is_measured_in_a_worker(session: Session):
 
 def test_eole_is_configured_by_the_work_alone():
     """A dollar sign in a comment once kept Eole from starting."""
-    template = Template((ROOT / "scripts" / "benchmarks" / "adapters" / "eole.yaml").read_text(encoding="utf-8"))
-    others = {"folder": "work", "world_size": 0, "gpu_ranks": []}
-    configuration = yaml.safe_load(template.substitute(vars(SMALL) | others))
+    adapter = str(ROOT / "scripts" / "benchmarks" / "adapters" / "eole.py")
+    filled = filled_in(adapter, replace(SMALL, learning_rate=1e-5), folder="work", world_size=0, gpu_ranks=[])
+    configuration = yaml.safe_load(filled)
+    assert configuration["training"]["learning_rate"] == 1e-5
     assert configuration["model"]["hidden_size"] == SMALL.d_model
     assert configuration["training"]["dropout"] == [SMALL.dropout]
