@@ -8,8 +8,6 @@ Every part prints a table and writes it, with all measurements, into --output. P
 in an environment of its own; one that cannot be installed is named in the table, with the reason.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -4,8 +4,6 @@ Pages keep their positions relative to each other, so that the links between the
 module gets a page of the reference, which mkdocstrings fills in from its docstrings.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

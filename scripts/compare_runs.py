@@ -8,8 +8,6 @@ scripts/comparisons.yaml lists the runs. Options without dashes are those of `py
 Finished runs are not repeated: the command can be killed and given again.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

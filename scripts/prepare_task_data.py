@@ -3,41 +3,27 @@
     python scripts/prepare_task_data.py questions data/questions
     python scripts/prepare_task_data.py first-sentences < valid.dialogue > baseline.txt
 
-`questions` writes a corpus in SQuAD's JSON: who owns what, and who lives where. Each passage tells of several people,
+`questions` writes a corpus in SQuAD's JSON from the facts of questions.yaml. Each passage tells of several people,
 and each question asks about one of them, so that a model has to find the name in the passage. `first-sentences` copies
 the first sentence of every source line: of a conversation its first turn, of a question with its passage the passage's.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 import random
 import re
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from translate.data.readers import SEPARATOR
 from translate.text import read_lines
 
-NAMES = [first + last for first in ("An", "Bel", "Cor", "Da", "El", "Fin", "Gus", "Han", "Il", "Jor") for last in
-         ("na", "mar", "dis", "lo", "ric", "tha", "vin", "zel")]  # fmt: skip
-WORDS = {
-    "city": ["Rome", "Oslo", "Lima", "Cairo", "Quito", "Delhi", "Paris", "Tunis", "Seoul", "Berlin", "Sofia", "Hanoi"],
-    "colour": ["red", "blue", "green", "white", "black", "yellow", "brown", "grey"],
-    "thing": ["bicycle", "boat", "piano", "lamp", "horse", "violin", "coat", "clock", "camera", "tent"],
-    "fruit": ["apples", "pears", "plums", "figs", "grapes", "lemons", "melons", "cherries"],
-    "month": ["January", "March", "April", "June", "July", "August", "October", "December"],
-}
-# sentence, question, answer
-KINDS = [
-    ("{name} lives in {city}.", "Where does {name} live?", "{city}"),
-    ("{name} owns a {colour} {thing}.", "What does {name} own?", "a {colour} {thing}"),
-    ("{name} likes {fruit} more than anything.", "What does {name} like?", "{fruit}"),
-    ("The birthday of {name} is in {month}.", "When was {name} born?", "{month}"),
-]
-SPLITS = (("train-v1.1.json", 10_000, 1), ("dev-v1.1.json", 250, 2))  # file, passages, seed
+FACTS = yaml.safe_load(Path(__file__).with_name("questions.yaml").read_text())
+NAMES = list(map("".join, product(*FACTS["names"])))
 _END = re.compile(r"(?<=[.!?])\s+(?=\S)| ?<nl> ?")
 
 
@@ -45,8 +31,8 @@ def make_passage(source: random.Random, number: str) -> dict[str, Any]:
     """Four to six people, of whom two are asked about."""
     people, facts = source.sample(NAMES, source.randint(4, 6)), []
     for name in people:
-        words = {"name": name} | {kind: source.choice(choices) for kind, choices in WORDS.items()}
-        facts.append([text.format(**words) for text in source.choice(KINDS)])
+        words = {"name": name} | {kind: source.choice(choices) for kind, choices in FACTS["words"].items()}
+        facts.append([text.format(**words) for text in source.choice(FACTS["kinds"])])
     context = " ".join(sentence for sentence, _, _ in facts)
     questions = []
     for index, (sentence, question, answer) in enumerate(source.sample(facts, 2)):
@@ -58,7 +44,7 @@ def make_passage(source: random.Random, number: str) -> dict[str, Any]:
 
 def write_questions(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, passages, seed in SPLITS:
+    for name, passages, seed in FACTS["files"]:
         source = random.Random(seed)
         paragraphs = [make_passage(source, f"{seed}-{number}") for number in range(passages)]
         corpus = {"version": "1.1", "data": [{"title": "People", "paragraphs": paragraphs}]}

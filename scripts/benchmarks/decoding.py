@@ -3,14 +3,12 @@
 Search alone is timed, each system at its best setting; of start-up, everything.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -18,7 +16,7 @@ from typing import Any
 
 from benchmarks.protocol import Message, version_of
 from benchmarks.report import OURS, STATISTICS, summarise
-from benchmarks.session import Session, System, Worker, choose
+from benchmarks.session import SYSTEMS, Session, System, Worker, choose
 from translate.device import Device, capabilities, choose_device
 from translate.errors import UserError
 from translate.evaluation.metrics import score
@@ -28,26 +26,6 @@ from translate.exporting.ctranslate2_model import converted_model
 from translate.model_directory import find_model, read_origin
 from translate.text import normalise, read_lines, write_lines
 
-FP32, BF16, INT8 = {"precision": "fp32"}, {"precision": "bf16"}, {"precision": "int8"}
-NATIVE, CTRANSLATE2 = {"engine": "native"}, {"engine": "ctranslate2"}
-SYSTEMS = {
-    OURS: System("ours", NATIVE | {"precision": "auto"}),
-    "ours-fp32": System("ours", NATIVE | FP32),
-    "ours-bf16": System("ours", NATIVE | BF16),
-    "ours-ctranslate2": System("ours", CTRANSLATE2 | FP32),
-    "ours-ctranslate2-int8": System("ours", CTRANSLATE2 | INT8),
-    "huggingface": System("huggingface", FP32, "architecture M2M100"),
-    "huggingface-bf16": System("huggingface", BF16, "architecture M2M100"),
-    "ctranslate2": System("ctranslate2", FP32),
-    "ctranslate2-int8": System("ctranslate2", INT8, "int8"),
-}
-STARTED = {
-    OURS: System("ours", note="python -m translate.decode"),
-    "ours-ctranslate2": System("ours", CTRANSLATE2, "the same, engine=ctranslate2"),
-    "huggingface": System("huggingface", note="from_pretrained, SentencePiece, generate"),
-    "ctranslate2": System("ctranslate2", note="Translator, SentencePiece, translate_batch"),
-}
-UNITS = {False: "sentences/s", True: "median ms"}  # all at once, one at a time
 _BATCH_SENTENCES = (16, 32, 64, 128)
 _BATCH_TOKENS = (512, 1024, 2048, 4096)
 
@@ -64,15 +42,20 @@ def add_options(parser: argparse.ArgumentParser, *, required: bool = True) -> No
 
 
 def run(arguments: argparse.Namespace, session: Session) -> None:
-    systems = choose(SYSTEMS, arguments.systems or default_systems(arguments.device))
+    """Throughput; or latency, which is measured of one sentence at a time, with greedy search as well."""
+    systems = choose("decoding", arguments.systems or default_systems(arguments.device))
     base = model_settings(arguments, session)
     one_by_one = session.part == "latency"
-    session.headings = ("system", "beam", UNITS[one_by_one], *STATISTICS, "BLEU", "same lines as ours", "setting")
+    unit = "median ms" if one_by_one else "sentences/s"
+    session.headings = ("system", "beam", unit, *STATISTICS, "BLEU", "same lines as ours", "setting")
     with session.workers(systems, lambda system: settings_of(system, base)) as workers:
         for beam in (arguments.beam, 1) if one_by_one else (arguments.beam,):
             request = {"beam": beam, "limit": arguments.limit or 100 * one_by_one, "one_by_one": one_by_one}
-            present = {name: worker for name, worker in workers.items() if name not in session.absent}
-            _measure(session, systems, present, request, arguments)
+            best: dict[str, Message] = {}
+            for name, worker in workers.items():
+                with session.leaving_out(name):
+                    best[name] = best_setting(candidates(systems[name], session.threads, one_by_one), worker, request)
+            _measure(session, workers, best, request, arguments)
     session.notes.append(
         "Sentences are encoded before and decoded after what is timed. The best setting of each system was chosen on "
         f"some of them; default: there was no choice. The translations are in {session.output}."
@@ -82,7 +65,7 @@ def run(arguments: argparse.Namespace, session: Session) -> None:
 def default_systems(device: str) -> list[str]:
     """All systems, without bf16 where the machine would emulate it."""
     has_bf16 = capabilities(choose_device(Device(device))).bf16_matmul
-    return [name for name, system in SYSTEMS.items() if has_bf16 or system.settings["precision"] != "bf16"]
+    return [name for name, system in SYSTEMS["decoding"].items() if has_bf16 or system.settings["precision"] != "bf16"]
 
 
 def model_settings(arguments: argparse.Namespace, session: Session) -> Message:
@@ -108,7 +91,7 @@ def settings_of(system: System, base: Message) -> Message:
     return base | ({"converted": str(converted(Path(base["model"])).directory)} if is_converted else {})
 
 
-def candidates(system: System, threads: int, *, one_by_one: bool) -> list[Message]:
+def candidates(system: System, threads: int, one_by_one: bool) -> list[Message]:
     """The settings from which each system's best is chosen. What ours has to know by itself is not among them."""
     if system.adapter == "ctranslate2":
         shares = {(1, 1), (1, threads)} if one_by_one else {(threads, 1), (1, threads)}
@@ -121,30 +104,33 @@ def candidates(system: System, threads: int, *, one_by_one: bool) -> list[Messag
     return [{name: size} for size in sizes]
 
 
+def best_setting(settings: Sequence[Message], worker: Worker, request: Message) -> Message:
+    """The fastest of the settings on some of the sentences."""
+    most = 20 if request["one_by_one"] else 200
+
+    def cost(setting: Message) -> float:
+        worker.ask({**request, "setting": setting, "limit": 4})  # warms up
+        return _seconds(worker.ask({**request, "setting": setting, "limit": min(most, request["limit"] or most)}))
+
+    return min(settings, key=cost)
+
+
 def _measure(
     session: Session,
-    systems: Mapping[str, System],
     workers: Mapping[str, Worker],
+    settings: Mapping[str, Message],
     request: Message,
     arguments: argparse.Namespace,
 ) -> None:
-    """With one beam size: find the best setting of each system, then measure all in turns."""
-    one_by_one = request["one_by_one"]
+    """With one beam size: measure all systems in turns, each at its setting, and score their translations."""
     outputs: dict[str, list[list[int]]] = {}
-    best: dict[str, Message] = {}
-    for name, worker in workers.items():
-        with session.leaving_out(name):
-            tried = candidates(systems[name], session.threads, one_by_one=one_by_one)
-            best[name] = min(tried, key=partial(_cost_of_some, worker, request))
 
     def measure(name: str) -> float:
-        answer = workers[name].ask({**request, "setting": best[name], "outputs": name not in outputs})
+        answer = workers[name].ask({**request, "setting": settings[name], "outputs": name not in outputs})
         outputs.setdefault(name, answer.get("outputs", []))
-        value = 1000 * _cost(answer) if one_by_one else answer["sentences"] / _cost(answer)
-        print(f"  {name}, beam {request['beam']}: {value:.1f} {UNITS[one_by_one]}", flush=True)
-        return value
+        return 1000 * _seconds(answer) if request["one_by_one"] else answer["sentences"] / _seconds(answer)
 
-    values = session.take_turns(list(best), arguments.rounds, measure)
+    values = session.take_turns(settings, arguments.rounds, measure)
     tokenizer, _ = read_origin(find_model(arguments.model))
     references = list(read_lines(arguments.reference))
     tokenize = choose_tokenizer([references], language="").name
@@ -153,20 +139,13 @@ def _measure(
         write_lines(session.output / f"{name}.beam-{request['beam']}.txt", lines)
         scores = score(lines, [references[: len(lines)]], metrics=[MetricName.bleu], tokenize=tokenize)
         same = same_lines(outputs[OURS], outputs[name]) if OURS in values else None
-        found = {"bleu": scores[MetricName.bleu].value, "same_lines": same, "setting": described(best[name])}
+        found = {"bleu": scores[MetricName.bleu].value, "same_lines": same, "setting": described(settings[name])}
         cells = (f"{found['bleu']:.2f}", None if same is None else f"{same:.1%}", found["setting"])
         session.rows.append((name, request["beam"], *summary.values(), *cells))
         session.results[f"{name}, beam {request['beam']}"] = summary | found | {"rounds": values[name]}
 
 
-def _cost_of_some(worker: Worker, request: Message, setting: Message) -> float:
-    """Try a setting on some of the sentences."""
-    worker.ask({**request, "setting": setting, "limit": 4})  # warms up
-    most = 20 if request["one_by_one"] else 200
-    return _cost(worker.ask({**request, "setting": setting, "limit": min(most, request["limit"] or most)}))
-
-
-def _cost(answer: Message) -> float:
+def _seconds(answer: Message) -> float:
     """Seconds of the batch of all sentences, or of a typical one if each was a batch."""
     return float(median(answer["seconds"]))
 
@@ -182,45 +161,40 @@ def same_lines(ours: Sequence[Any], other: Sequence[Any]) -> float:
 
 def run_startup(arguments: argparse.Namespace, session: Session) -> None:
     """Seconds from the start of a process to its first translation on standard output."""
-    systems = choose(STARTED, arguments.systems)
-    line = next(read_lines(arguments.source))
-    base = model_settings(arguments, session) | {"line": line}
+    systems = choose("startup", arguments.systems)
+    base = model_settings(arguments, session) | {"task": "translate_line", "line": next(read_lines(arguments.source))}
     settings: dict[str, Message] = {}
     said: dict[str, str] = {}
 
     def measure(name: str) -> float:
-        seconds, said[name] = first_translation(name, systems[name], settings[name], session)
-        print(f"  {name}: {seconds:.2f} s", flush=True)
+        started = time.perf_counter()
+        worker, said[name] = first_translation(name, systems[name], settings[name], session)
+        seconds = time.perf_counter() - started
+        worker.close()
         return seconds
 
     for name, system in systems.items():
         with session.leaving_out(name):
             settings[name] = settings_of(system, base)
             if name == "huggingface":
-                settings[name] |= {"task": "convert", "converted": str(session.output / "huggingface-model")}
-                session.start(name, system, settings[name])[0].close()
-            settings[name]["task"] = "translate_line"
+                settings[name] |= {"converted": str(session.output / "huggingface-model")}
+                session.start(name, system, settings[name] | {"task": "convert"})[0].close()
             measure(name)  # afterwards all files are in memory
     session.headings = ("system", "seconds", *STATISTICS, "translation")
-    values = session.take_turns(list(said), arguments.rounds, measure)
+    values = session.take_turns(said, arguments.rounds, measure)
     for name, summary in summarise(values).items():
         session.rows.append((name, *summary.values(), said[name]))
         session.results[name] = summary | {"rounds": values[name], "translation": said[name]}
     session.notes.append("Beam 5, one line, imports and loading included; every file had been read once before.")
 
 
-def first_translation(name: str, system: System, settings: Message, session: Session) -> tuple[float, str]:
-    """Seconds, and the translation. The process gets one line and no end of input, which it must not wait for."""
-    started = time.perf_counter()
+def first_translation(name: str, system: System, settings: Message, session: Session) -> tuple[Worker, str]:
+    """A new process and its translation. It gets one line and no end of input, which it must not wait for."""
     if system.peer:
         worker, ready = session.start(name, system, settings)
-        said = ready["translation"]
-    else:
-        options = {"model": settings["model"], "threads": session.threads, **system.settings}
-        command = [sys.executable, "-m", "translate.decode", *(f"{key}={value}" for key, value in options.items())]
-        worker = session.process(name, command, ours=True)
-        said = worker.exchange(settings["line"])
-        session.versions[name] = f"{version_of('translate-seq2seq', 'torch')}; {system.note}"
-    seconds = time.perf_counter() - started
-    worker.close()
-    return seconds, said
+        return worker, ready["translation"]
+    options = {"model": settings["model"], "threads": session.threads, **system.settings}
+    command = [sys.executable, "-m", "translate.decode", *(f"{key}={value}" for key, value in options.items())]
+    worker = session.process(name, command, ours=True)
+    session.versions[name] = f"{version_of('translate-seq2seq', 'torch')}; {system.note}"
+    return worker, worker.exchange(settings["line"])

@@ -1,7 +1,5 @@
 """Virtual environments of the peers, made on first use with pinned versions, and the environment of each process."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

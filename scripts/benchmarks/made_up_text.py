@@ -1,7 +1,5 @@
 """Made-up sentence pairs for measuring the preparation of data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -3,25 +3,26 @@
 The driver reads the memory of the workers as Linux accounts for it in /proc.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
 import re
 import shutil
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from benchmarks import decoding, training
 from benchmarks.adapters.ours import made_up_sentences
 from benchmarks.made_up_text import write_corpus
 from benchmarks.protocol import Message
 from benchmarks.report import OURS
-from benchmarks.session import Session, System, choose
+from benchmarks.session import SYSTEMS, Session, System, Worker, choose
 from benchmarks.work import TrainingWork
 from translate.errors import UserError
 
@@ -29,17 +30,7 @@ MEGABYTE = 1e6
 _INTERVAL = 0.05  # seconds between samples of a process tree
 # what the speed benchmark tends to choose; 0: as many as there are threads. Ours has its default
 _SETTINGS = {"huggingface": {"sentences": 64}, "ctranslate2": {"inter_threads": 0, "intra_threads": 1, "sentences": 32}}
-
-_AXES = {
-    "length": "tokens of every sentence",
-    "vocabulary": "pieces",
-    "beam": "hypotheses of a sentence",
-    "batch": "tokens at a time",
-    "corpus": "sentence pairs",
-}
-_COMMON_AXES = {"length": (16, 64, 256, 1024), "vocabulary": (4000, 16_000, 64_000), "batch": (64, 512, 4096)}
-_CORPUS_SIZES = [size for power in range(4, 8) for size in (10**power, 3 * 10**power)]
-_CORPUS_KINDS = ("preparing", "from the cache", "batching")  # in this order, over the same files
+AXES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("growth.yaml").read_text())
 
 
 def add_memory_options(parser: argparse.ArgumentParser) -> None:
@@ -56,15 +47,14 @@ def run_memory(arguments: argparse.Namespace, session: Session) -> None:
     session.headings = ("system", "peak of its process, MB", "peak of all its processes, MB", "setting")
     if arguments.data:
         work, data = training.make_work(arguments, session)
-        for name, system in _some(training.SYSTEMS, arguments.systems).items():
+        for name, system in choose("training", arguments.systems, known=SYSTEMS["decoding"]).items():
             settings = training.settings_of(system, work, data)
             _measure_memory(session, f"{name} (training)", system, settings, {"run": arguments.seconds})
     if arguments.model:
         base = decoding.model_settings(arguments, session)
         names = arguments.systems or decoding.default_systems(arguments.device)
-        for name, system in _some(decoding.SYSTEMS, names).items():
-            setting = _SETTINGS.get(system.adapter, {})
-            setting = {key: value or session.threads for key, value in setting.items()}
+        for name, system in choose("decoding", names, known=SYSTEMS["training"]).items():
+            setting = {key: value or session.threads for key, value in _SETTINGS.get(system.adapter, {}).items()}
             request = {"setting": setting, "beam": arguments.beam, "limit": arguments.limit}
             settings = decoding.settings_of(system, base)
             _measure_memory(session, f"{name} (decoding)", system, settings, request)
@@ -74,22 +64,34 @@ def run_memory(arguments: argparse.Namespace, session: Session) -> None:
     )
 
 
-def _some(systems: Mapping[str, System], wanted: list[str]) -> dict[str, System]:
-    """Of the systems asked for, those that do this kind of work."""
-    choose({**training.SYSTEMS, **decoding.SYSTEMS}, wanted)
-    return {name: system for name, system in systems.items() if name in wanted or not wanted}
-
-
 def _measure_memory(session: Session, name: str, system: System, settings: Message, request: Message) -> None:
     with session.leaving_out(name), session.workers({name: system}, lambda system: settings) as workers:
         if worker := workers.get(name):
-            with tree_peak(worker.process.pid) as tree:
-                worker.ask(request)
-            own = memory_of(worker.process.pid, "VmHWM")
-            sizes = (own / MEGABYTE, tree[0] / MEGABYTE)
-            session.rows.append((name, *sizes, decoding.described(request.get("setting", {}))))
-            session.results[name] = {"process": own, "tree": tree[0], "setting": request.get("setting")}
-            print(f"  {name}: {sizes[0]:,.0f} MB, {sizes[1]:,.0f} MB with all its processes", flush=True)
+            tree = tree_peak(worker, request)
+            own, setting = memory_of(worker.process.pid, "VmHWM"), request.get("setting", {})
+            session.rows.append((name, own / MEGABYTE, tree / MEGABYTE, decoding.described(setting)))
+            session.results[name] = {"process": own, "tree": tree, "setting": setting}
+
+
+def tree_peak(worker: Worker, request: Message) -> int:
+    """The highest sample of the memory of a worker and its children while it answers a request, in bytes."""
+    with ThreadPoolExecutor() as threads:
+        answer, peak = threads.submit(worker.ask, request), 0
+        while not answer.done():
+            peak = max(peak, tree_memory(worker.process.pid))
+            wait([answer], _INTERVAL)
+    answer.result()  # raises the error of a worker that has ended
+    return peak
+
+
+def tree_memory(pid: int) -> int:
+    """Bytes of a process and all that it and its children have started; shared memory counts once."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):  # it has ended meanwhile
+                found += map(int, children.read_text().split())
+    return sum(memory_of(process, "Pss") for process in found)
 
 
 def memory_of(pid: int, key: str) -> int:
@@ -100,38 +102,6 @@ def memory_of(pid: int, key: str) -> int:
         return 0
     found = re.search(rf"^{key}:\s+(\d+) kB", content, re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
-
-
-def process_tree(pid: int) -> list[int]:
-    """A process and all that it and its children have started."""
-    found = [pid]
-    for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += map(int, children.read_text().split())
-            except OSError:
-                continue  # it has ended meanwhile
-    return found
-
-
-@contextmanager
-def tree_peak(pid: int) -> Iterator[list[int]]:
-    """Sample the memory of a process tree; the list holds the highest sample, in bytes."""
-    peak, over = [0], threading.Event()
-
-    def watch() -> None:
-        while True:
-            peak[0] = max(peak[0], sum(memory_of(process, "Pss") for process in process_tree(pid)))
-            if over.wait(_INTERVAL):
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        thread.join()
 
 
 @dataclass(frozen=True)
@@ -156,21 +126,25 @@ class Point:
         if axis == "batch" and (self.kind, self.axis) == ("decoding", "length"):
             return 8 * self.value  # as many sentences, whatever their length
         batch = 2048 if self.kind == "training" else 512 if self.axis == "beam" else 1024
-        return {"length": 32, "vocabulary": 8000, "beam": 5, "batch": batch}[axis]
+        return batch if axis == "batch" else int(AXES[axis]["usual"])
 
 
 def points(largest_corpus: int) -> list[Point]:
-    kinds = ("training", "decoding")
-    found = [Point(kind, axis, x) for kind in kinds for axis, values in _COMMON_AXES.items() for x in values]
-    found += [Point("decoding", "beam", beam) for beam in (1, 2, 4, 8, 16, 32)]
-    sizes = [size for size in _CORPUS_SIZES if size <= largest_corpus]
-    return found + [Point(kind, "corpus", size) for size in sizes for kind in _CORPUS_KINDS]
+    """All points; those of corpora are sorted by size, since all kinds of work on one need its files."""
+    found = [
+        Point(kind, axis, value)
+        for axis, settings in AXES.items()
+        for kind, values in settings["values"].items()
+        for value in values
+        if axis != "corpus" or value <= largest_corpus
+    ]
+    return sorted(found, key=lambda point: point.value if point.axis == "corpus" else 0)
 
 
 def add_growth_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--largest-corpus", type=int, default=100_000, help="sentence pairs that are prepared")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement; longer work is done once")
-    parser.add_argument("--axes", nargs="*", default=list(_AXES), choices=list(_AXES), help="some of them")
+    parser.add_argument("--axes", nargs="*", default=list(AXES), choices=list(AXES), help="some of them")
 
 
 def run_growth(arguments: argparse.Namespace, session: Session) -> None:
@@ -259,8 +233,7 @@ def _preparation(point: Point, session: Session, where: Message) -> tuple[Messag
 
 def plot(measured: Sequence[Point], path: Path) -> None:
     """A column for each axis, time above and memory below, all logarithmic and a row to one scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, since no other part needs it
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # here, since no other part needs it
 
     axes = list(dict.fromkeys(point.axis for point in measured))
     figure = Figure(figsize=(3.2 * len(axes), 6), layout="constrained")
@@ -271,11 +244,11 @@ def plot(measured: Sequence[Point], path: Path) -> None:
             for kind in dict.fromkeys(kind for kind, _, _ in values):
                 series = [(x, y) for found, x, y in values if found == kind and y]
                 panel.plot(*zip(*series, strict=True), "o-", label=kind, markersize=4)
-            panel.set(xscale="log", yscale="log", title="" if row else axis, xlabel=_AXES[axis] if row else "")
+            panel.set(xscale="log", yscale="log", title="" if row else axis, xlabel=AXES[axis]["unit"] if row else "")
             panel.set_ylabel(f"{unit} per {'pair' if axis == 'corpus' else 'token'}")
             positions = sorted({x for _, x, _ in values})
             panel.set_xticks(positions, [f"{x // 1000}k" if x % 1000 == 0 else str(x) for x in positions])
             panel.minorticks_off()
             panel.grid(alpha=0.3)
             panel.legend(frameon=False, fontsize=8)
-    FigureCanvasAgg(figure).print_png(path)
+    figure.savefig(path)

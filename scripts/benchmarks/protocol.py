@@ -5,8 +5,6 @@ each request until its input ends. Adapters in the environments of peers import 
 standard library alone, and little of that: starting is measured too.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -39,7 +37,9 @@ class Channel:
         self._output.write(json.dumps(message) + "\n")
         self._output.flush()
 
-    def serve(self, answer: Callable[[Message], Message]) -> None:
+    def serve(self, answer: Callable[[Message], Message], *distributions: str) -> None:
+        """Send the versions of the libraries, then an answer to each request."""
+        self.send({"versions": version_of(*distributions)})
         while (request := self.receive()) is not None:
             self.send(answer(request))
 
@@ -95,6 +95,7 @@ def serve_decoding(
     settings: Message,
     channel: Channel,
     translate: Callable[[list[Any], int, Message], Sequence[Any]],
+    distributions: Sequence[str],
     *,
     read: Callable[[list[int]], Any],
     write: Callable[[Any], list[int]],
@@ -118,7 +119,7 @@ def serve_decoding(
         outputs = {"outputs": [write(result) for result in found]} if request.get("outputs") else {}
         return {"seconds": seconds, "sentences": len(chosen), **outputs}
 
-    channel.serve(answer)
+    channel.serve(answer, *distributions)
 
 
 def version_of(*distributions: str) -> str:

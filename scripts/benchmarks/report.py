@@ -1,18 +1,17 @@
 """Measurements as a table: their median over the rounds, their range, and the ratio to ours."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from translate.console import markdown_table
 
 Cell = str | float | int | None
 OURS = "ours"
+Values = dict[str, list[float]]  # of each system, one per round
 STATISTICS = ("lowest", "highest", "ours / it")
 
 
-def summarise(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:
+def summarise(values: Values) -> dict[str, dict[str, float | None]]:
     """Each system's median, range, and median of the ratios ours / its within each round, if ours took part."""
     summaries: dict[str, dict[str, float | None]] = {}
     for system, own in values.items():

@@ -1,14 +1,12 @@
 """One run of the benchmark: its workers, the systems that could not take part, and its results as files."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from benchmarks.environments import PEERS, last_line, process_environment, python_of, requirements_of
 from benchmarks.protocol import AbsentError, Message
-from benchmarks.report import OURS, Cell, table
+from benchmarks.report import OURS, Cell, Values, readable, table
 from translate.errors import UserError
 from translate.files import write_json, write_text
 from translate.training.manifest import provenance
@@ -29,7 +28,7 @@ LONGEST_ANSWER = 1800.0  # seconds; a worker that takes longer is killed
 
 @dataclass(frozen=True)
 class System:
-    """A system to measure: its adapter (a module of benchmarks.adapters), that adapter's settings, and a remark."""
+    """A system to measure, as systems.yaml describes it."""
 
     adapter: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -39,6 +38,12 @@ class System:
     def peer(self) -> str:
         """The peer whose environment it runs in; empty for our own."""
         return self.adapter if self.adapter in PEERS else ""
+
+
+SYSTEMS: dict[str, dict[str, System]] = {
+    part: {name: System(**values) for name, values in systems.items()}
+    for part, systems in yaml.safe_load(Path(__file__).with_name("systems.yaml").read_text()).items()
+}
 
 
 class Worker:
@@ -131,14 +136,15 @@ class Session:
                     ends.callback(started[name].close)
             yield started
 
-    def take_turns(self, names: Sequence[str], rounds: int, measure: Callable[[str], float]) -> dict[str, list[float]]:
+    def take_turns(self, names: Iterable[str], rounds: int, measure: Callable[[str], float]) -> Values:
         """One value per round of each system; those that fail (AbsentError) leave, with all their values."""
-        values: dict[str, list[float]] = {name: [] for name in names}
+        values: Values = {name: [] for name in names}
         for number in range(rounds):
             # every second round goes backwards: a steady drift of the machine then favours no system
             for name in [*values] if number % 2 == 0 else [*values][::-1]:
                 with self.leaving_out(name):
                     values[name].append(measure(name))
+                    print(f"  {name}: {readable(values[name][-1])}", flush=True)
                 if name in self.absent:
                     del values[name]
         return values
@@ -171,9 +177,13 @@ class Session:
         print(text, flush=True)
 
 
-def choose(systems: Mapping[str, System], wanted: Sequence[str]) -> dict[str, System]:
-    """The systems asked for, in that order; all if none is. Raises UserError for an unknown name."""
+def choose(part: str, wanted: Sequence[str], *, known: Collection[str] = ()) -> dict[str, System]:
+    """Systems of a part that are asked for, in that order; all if none is. Raises UserError for unknown names.
+
+    known  names of systems that take part in something else
+    """
+    systems = SYSTEMS[part]
     for name in wanted:
-        if name not in systems:
+        if name not in {*systems, *known}:
             raise UserError(f"--systems: unknown system {name}; choose from {', '.join(systems)}")
-    return {name: systems[name] for name in wanted or systems}
+    return {name: systems[name] for name in wanted or systems if name in systems}

@@ -1,35 +1,25 @@
 """Training speed: target tokens per second without padding, FLOP utilisation, and the share of time of each part."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
 from benchmarks.adapters.ours import prepare_corpus
 from benchmarks.protocol import AbsentError, Message
-from benchmarks.report import OURS, STATISTICS, summarise
+from benchmarks.report import OURS, STATISTICS, Values, summarise
 from benchmarks.session import Session, System, choose
 from benchmarks.work import FLOP_FORMULA, Corpus, TrainingWork, training_flops
 from translate.errors import UserError
 
 REFERENCE = "ours-reference"
-SYSTEMS = {
-    OURS: System("ours"),
-    REFERENCE: System("ours", {"reference": True}, "attention and loss by their definitions"),
-    "torch": System("torch_loop", note="nn.Transformer, pre-norm, plain loop, batches of similar lengths"),
-    "torch-random": System("torch_loop", {"by_length": False}, "the same, random batches"),
-    "huggingface": System("huggingface", note="Marian, Seq2SeqTrainer, grouped by length"),
-    "eole": System("eole", note="its own command `train`, batches by tokens"),
-}
 CEILING = "matrix products"
 PROFILED_UPDATES = 12
 _CEILING_SECONDS = 4.0  # in each round, at most
+_COMMON = ("corpus", "device", "threads")  # fields of the work that are no options of their own here
 
 
 def add_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -37,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser, *, required: bool = True) -> No
     parser.add_argument("--data", type=Path, required=required, help=files)
     parser.add_argument("--languages", default="en-de", help="endings of the files, source first")
     for option in fields(TrainingWork):
-        if option.name not in ("corpus", "device", "threads"):  # of every part of the benchmark
+        if option.name not in _COMMON:
             name = f"--{option.name.replace('_', '-')}"
             parser.add_argument(name, type=type(option.default), default=option.default)
 
@@ -54,15 +44,13 @@ def make_work(arguments: argparse.Namespace, session: Session) -> tuple[Training
     for name in (f"{split}.{language}" for split in ("train", "val") for language in languages):
         if not (arguments.data / name).is_file():
             raise UserError(f"--data {arguments.data}: file {name} is missing; give a folder that has it")
+    work = TrainingWork(**{key: value for key, value in vars(arguments).items() if key in vars(TrainingWork())})
     cache = str(session.output / "cache")
     data = {"folder": str(arguments.data), "splits": ["train", "val"], "languages": languages, "cache": cache}
-    prepared = prepare_corpus(data, vocab_size=arguments.vocab_size)
-    Corpus(*prepared.train.pairs(np.arange(len(prepared.train)))).save(session.output / "corpus.json")
-    work = TrainingWork(corpus=str(session.output / "corpus.json"))
-    for option in fields(TrainingWork):
-        setattr(work, option.name, getattr(arguments, option.name, getattr(work, option.name)))
-    work.vocab_size = prepared.tokenizer.target_vocab_size
-    return work, data
+    prepared = prepare_corpus(data, vocab_size=work.vocab_size)
+    path = session.output / "corpus.json"
+    Corpus(*prepared.train.pairs(np.arange(len(prepared.train)))).save(path)
+    return replace(work, corpus=str(path), vocab_size=prepared.tokenizer.target_vocab_size), data
 
 
 def settings_of(system: System, work: TrainingWork, data: Message) -> Message:
@@ -70,7 +58,7 @@ def settings_of(system: System, work: TrainingWork, data: Message) -> Message:
 
 
 def run(arguments: argparse.Namespace, session: Session) -> None:
-    systems = choose(SYSTEMS, arguments.systems)
+    systems = choose("training", arguments.systems)
     work, data = make_work(arguments, session)
     session.results["work"] = asdict(work)
     seconds = arguments.minutes * 60 / (arguments.rounds * len(systems))
@@ -80,16 +68,15 @@ def run(arguments: argparse.Namespace, session: Session) -> None:
     with session.workers(ceiling | systems, lambda system: settings_of(system, work, data)) as workers:
 
         def measure(name: str) -> float:
+            """Target tokens per second; of the ceiling, FLOPs."""
             answer = workers[name].ask({"run": min(seconds, _CEILING_SECONDS) if name == CEILING else seconds})
             slices[name].append(answer)
-            speed = float(answer["tokens"] / answer["seconds"])
-            print(f"  {name}: {speed:,.0f} {'FLOP' if name == CEILING else 'target tokens'}/s", flush=True)
-            return speed
+            return float(answer["tokens"] / answer["seconds"])
 
-        values = session.take_turns(list(workers), arguments.rounds, measure)
+        values = session.take_turns(workers, arguments.rounds, measure)
+        own = session.results["own"] = {}
         if OURS in values:
-            own = session.results["own"] = workers[OURS].ask({"losses": True})
-            own |= workers[OURS].ask({"profile": PROFILED_UPDATES})
+            own |= workers[OURS].ask({"losses": True}) | workers[OURS].ask({"profile": PROFILED_UPDATES})
             if REFERENCE in values:
                 own["reference_losses"] = workers[REFERENCE].ask({"losses": True})["losses"]
     if CEILING not in values:
@@ -97,7 +84,7 @@ def run(arguments: argparse.Namespace, session: Session) -> None:
     _report(session, work, values, slices)
 
 
-def _report(session: Session, work: TrainingWork, values: dict[str, Any], slices: Mapping[str, Any]) -> None:
+def _report(session: Session, work: TrainingWork, values: Values, slices: Mapping[str, list[Message]]) -> None:
     ceiling, lengths = max(values.pop(CEILING)), Corpus.load(work.corpus).lengths
     flops = training_flops(work, lengths) / int(lengths[:, 1].sum())
     session.results["ceiling"] = {"flops_per_second": ceiling, "flops_per_target_token": flops}
@@ -112,20 +99,20 @@ def _report(session: Session, work: TrainingWork, values: dict[str, Any], slices
         "Target tokens are counted without padding and with EOS, from each system's own batches.",
         f"Ceiling: the fastest of several matrix products in this run, {ceiling / 1e9:,.0f} GFLOP/s; "
         f"{flops / 1e6:.1f} MFLOP per target token, padding not counted: {FLOP_FORMULA}",
-        *_notes(session.results.get("own", {})),
     ]
+    if own := session.results["own"]:
+        session.notes += _notes(**own)
 
 
-def _notes(own: Mapping[str, Any]) -> list[str]:
-    if not own:
-        return []
-    shares, losses = ", ".join(f"{part} {share:.1%}" for part, share in own["shares"].items()), own["losses"]
+def _notes(shares: Mapping[str, float], losses: list[float], reference_losses: list[float] | None = None) -> list[str]:
+    parts = ", ".join(f"{part} {share:.1%}" for part, share in shares.items())
     notes = [
-        f"Ours, share of time over {PROFILED_UPDATES} more updates: {shares}. On a CPU the loss computes most of its "
+        f"Ours, share of time over {PROFILED_UPDATES} more updates: {parts}. On a CPU the loss computes most of its "
         "gradients in the forward pass.",
         f"Ours, loss with label smoothing from {losses[0]:.4f} to {losses[-1]:.4f} in {len(losses)} updates.",
     ]
-    if pairs := list(zip(losses, own.get("reference_losses", ()), strict=False)):
-        difference = max(abs(ours - reference) for ours, reference in pairs)
-        notes.append(f"Largest difference of a loss from the reference path: {difference:.1e} in {len(pairs)} updates.")
+    if reference_losses:
+        differences = [abs(a - b) for a, b in zip(losses, reference_losses, strict=False)]
+        most, updates = max(differences), f"{len(differences)} updates"
+        notes.append(f"Largest difference of a loss from the reference path: {most:.1e} in {updates}.")
     return notes

@@ -5,13 +5,12 @@ Adapters in the environments of peers read this module, which therefore imports 
 Letters: N sentence pairs, B pairs of a batch, S source and T target tokens.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from string import Template
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -54,6 +53,12 @@ class TrainingWork:
     seed: int = 1
 
 
+def filled_in(adapter: str, work: TrainingWork, **values: Any) -> str:
+    """The YAML beside an adapter's module, with the fields of the work and other values for its dollar signs."""
+    fields = vars(work) | {"learning_rate": f"{work.learning_rate:.12f}"}  # YAML 1.1 reads 1e-05 as text
+    return Template(Path(adapter).with_suffix(".yaml").read_text()).substitute(fields | values)
+
+
 FLOP_FORMULA = (
     "3 passes (forward, and twice that backward) x 2 FLOPs x multiplications, with L layers on either side, width D, "
     "feed-forward F, vocabulary V, S source and T target tokens with EOS: "
@@ -87,7 +92,7 @@ class Corpus:
         path.write_text(json.dumps([[ids.tolist() for ids in side] for side in (self.source, self.target)]))
 
     @classmethod
-    def load(cls, path: str) -> Corpus:
+    def load(cls, path: str) -> Self:
         return cls(*([np.array(ids, np.int64) for ids in side] for side in json.loads(Path(path).read_text())))
 
 

@@ -1,7 +1,5 @@
 """CTranslate2 alone, over a model that translate.exporting has converted."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 import ctranslate2
 
-from benchmarks.protocol import Channel, Message, run_worker, serve_decoding, version_of
+from benchmarks.protocol import Channel, Message, run_worker, serve_decoding
 
 _TYPES = {"fp32": "float32", "int8": "int8"}
 
@@ -41,8 +39,7 @@ def decode(settings: Message, channel: Channel) -> None:
     def write(result: Any) -> list[int]:
         return [target_ids[piece] for piece in result.hypotheses[0]]
 
-    channel.send({"versions": version_of("ctranslate2")})
-    serve_decoding(settings, channel, translate, read=read, write=write)
+    serve_decoding(settings, channel, translate, ["ctranslate2"], read=read, write=write)
 
 
 def vocabulary(folder: Path, side: str) -> list[str]:

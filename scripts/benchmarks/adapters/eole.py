@@ -3,12 +3,9 @@
 Its vocabulary is the numbers of ours. Batches are made in its main process, so that it does nothing between slices.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import torch
@@ -16,10 +13,9 @@ from eole.bin.main import main
 from eole.trainer import Trainer
 
 from benchmarks.protocol import Channel, Message, Slices, run_worker
-from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork
+from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork, filled_in
 
 _SPECIAL = {PAD: "<blank>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
-_CONFIGURATION = Path(__file__).with_suffix(".yaml")
 
 
 def train(settings: Message, channel: Channel) -> None:
@@ -29,9 +25,8 @@ def train(settings: Message, channel: Channel) -> None:
         folder = Path(name)
         write_text(Corpus.load(work.corpus), work.vocab_size, folder)
         gpus = [0] if work.device == "cuda" else []
-        rate = f"{work.learning_rate:.12f}"  # YAML 1.1 reads 1e-05 as text
-        values = vars(work) | {"folder": folder, "learning_rate": rate, "world_size": len(gpus), "gpu_ranks": gpus}
-        (folder / "eole.yaml").write_text(Template(_CONFIGURATION.read_text()).substitute(values))
+        values = {"folder": folder, "world_size": len(gpus), "gpu_ranks": gpus}
+        (folder / "eole.yaml").write_text(filled_in(__file__, work, **values))
         report_updates(Slices(channel, "eole", "torch"))
         sys.argv = ["eole", "train", "--config", str(folder / "eole.yaml")]
         main()

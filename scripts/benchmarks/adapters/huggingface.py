@@ -4,8 +4,6 @@ Our default architecture is that of M2M100: norms before each sublayer and after
 and tied embeddings. (Marian, the other obvious choice, has its norms after each sublayer.)
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import tempfile
@@ -20,28 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.protocol import AbsentError, Channel, Message, Slices, run_worker, serve_decoding, version_of
-from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork, num_tokens, plain_batch
+from benchmarks.work import BOS, EOS, PAD, UNK, Corpus, TrainingWork, filled_in, num_tokens, plain_batch
 
-_ARGUMENTS = Path(__file__).with_suffix(".yaml")
+_VERSIONS = ("transformers", "torch")
 _SENTENCES = 32  # of a batch, where the driver does not choose
 _EXPECTED = {"norm": "layer_norm", "norm_order": "pre", "positions": "sinusoidal", "tying": "all"}
-
-# parts of our parameters' names and of theirs, applied in this order
-_NAMES = {
-    "around_cross_attention.norm": "encoder_attn_layer_norm",
-    "cross_norm": "encoder_attn_layer_norm",
-    "attention_norm": "self_attn_layer_norm",
-    "ffn_norm": "final_layer_norm",
-    "around_self_attention.norm": "self_attn_layer_norm",
-    "around_attention.norm": "self_attn_layer_norm",
-    "around_feed_forward.norm": "final_layer_norm",
-    "coder.norm.": "coder.layer_norm.",
-    "feed_forward.inner": "fc1",
-    "feed_forward.outer": "fc2",
-    "self_attention.": "self_attn.",
-    "cross_attention.": "encoder_attn.",
-    "attn.output.": "attn.out_proj.",
-}
 _JOINED = {"query_key_value": "qkv", "query": "q", "key_value": "kv"}  # our matrices, their letters for the parts
 
 
@@ -51,7 +32,7 @@ def train(settings: Message, channel: Channel) -> None:
     torch.set_num_threads(work.threads)
     torch.manual_seed(work.seed)
     corpus = Corpus.load(work.corpus)
-    slices = Slices(channel, "transformers", "torch")
+    slices = Slices(channel, *_VERSIONS)
 
     class PausingTrainer(transformers.Seq2SeqTrainer):  # type: ignore[misc, unused-ignore]
         target_tokens = 0  # of the last update, which is over when the next one begins
@@ -69,9 +50,13 @@ def train(settings: Message, channel: Channel) -> None:
 
     sentences = max(1, work.tokens * len(corpus.source) // int(corpus.lengths[:, 1].sum()))
     with tempfile.TemporaryDirectory() as folder:
+        on_gpu = work.device != "cpu"
+        chosen = {"is_bf16": work.precision == "bf16", "on_cpu": not on_gpu, "on_gpu": on_gpu}
+        filled = filled_in(__file__, work, folder=folder, sentences=sentences, **chosen)
+        arguments = yaml.safe_load(filled)["training"]
         PausingTrainer(
             model=transformers.MarianMTModel(marian(work)),
-            args=training_arguments(work, sentences=sentences, folder=folder),
+            args=transformers.Seq2SeqTrainingArguments(**arguments),
             # the sampler looks at the lengths of input_ids
             train_dataset=[{"input_ids": ids, "pair": pair} for pair, ids in enumerate(corpus.source)],
             data_collator=collate,
@@ -94,21 +79,6 @@ def architecture(ours: dict[str, Any]) -> dict[str, Any]:
     return theirs | {f"{name}_token_id": token for name, token in special.items()} | {"scale_embedding": True}
 
 
-def training_arguments(work: TrainingWork, *, sentences: int, folder: str) -> transformers.Seq2SeqTrainingArguments:
-    return transformers.Seq2SeqTrainingArguments(
-        output_dir=folder,
-        per_device_train_batch_size=sentences,
-        learning_rate=work.learning_rate,
-        max_grad_norm=work.clip_norm,
-        label_smoothing_factor=work.label_smoothing,
-        bf16=work.precision == "bf16",
-        use_cpu=work.device == "cpu",
-        dataloader_pin_memory=work.device != "cpu",
-        seed=work.seed,
-        **yaml.safe_load(_ARGUMENTS.read_text()),
-    )
-
-
 def decode(settings: Message, channel: Channel) -> None:
     """Batches of sentences sorted by length."""
     torch.set_num_threads(settings["threads"])
@@ -123,8 +93,7 @@ def decode(settings: Message, channel: Channel) -> None:
             found.update(zip(batch, generate(model, [sentences[index] for index in batch], beam), strict=True))
         return [found[index] for index in range(len(sentences))]
 
-    channel.send({"versions": version_of("transformers", "torch")})
-    serve_decoding(settings, channel, translate, read=lambda ids: [*ids, EOS], write=without_special)
+    serve_decoding(settings, channel, translate, _VERSIONS, read=lambda ids: [*ids, EOS], write=without_special)
 
 
 @torch.inference_mode()
@@ -169,9 +138,10 @@ def converted(directory: Path) -> Any:
 
 def renamed(ours: dict[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors; ours has queries, keys and values in fewer matrices."""
+    parts = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())["names"]
     theirs: dict[str, Tensor] = {}
     for name, tensor in ours.items():
-        for old, new in _NAMES.items():
+        for old, new in parts.items():
             name = name.replace(old, new)
         stem, part, kind = f"model.{name}".rsplit(".", 2)
         if part in _JOINED:
@@ -196,7 +166,7 @@ def set_positions(model: Any) -> None:
 def convert(settings: Message, channel: Channel) -> None:
     """Write a model directory of ours as from_pretrained reads it."""
     converted(Path(settings["model"])).save_pretrained(settings["converted"])
-    channel.send({"versions": version_of("transformers", "torch")})
+    channel.send({"versions": version_of(*_VERSIONS)})
 
 
 def translate_line(settings: Message, channel: Channel) -> None:

@@ -1,15 +1,12 @@
 """Our own system: updates as translate.train makes them, the engines of translate.decode, the preparation of data."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Self
 from unittest.mock import patch
 
 import numpy as np
@@ -17,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.protocol import WARMUP_UPDATES, Channel, Message, Slices, run_worker, serve_decoding, version_of
+from benchmarks.protocol import WARMUP_UPDATES, Channel, Message, Slices, run_worker, serve_decoding
 from benchmarks.work import TrainingWork
 from translate.batch import NO_TARGET, Batch, pad_batch
 from translate.checkpoint import vocabularies_of
@@ -31,17 +28,18 @@ from translate.decoding.native_engine import NativeEngine
 from translate.device import Device, Precision, capabilities, choose_device, tune_process
 from translate.distributed import World
 from translate.engines import load_translator
-from translate.models import TransformerConfig, build_model
-from translate.models.attention import attend
+from translate.models import TransformerConfig, attention, build_model
 from translate.models.seq2seq import Seq2Seq, Vocabularies
 from translate.tokenizer import EOS
 from translate.tokenizer_training import TokenizerConfig
+from translate.training import step as step_module
 from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import decide_training, parallelize
 from translate.training.step import PendingUpdate, train_step
 
 _LOSS = "label_smoothed_cross_entropy"
+_VERSIONS = ("translate-seq2seq", "torch")
 
 
 def prepare_corpus(data: Message, *, vocab_size: int) -> Prepared:
@@ -85,7 +83,7 @@ class Trainer:
     """Updates as the run's loop makes them. losses are those of all updates, label smoothing included."""
 
     def __init__(self, work: TrainingWork, model: Seq2Seq, batches: Iterator[Sequence[Batch]]) -> None:
-        self.work, self.batches = work, batches
+        self.next_batches = partial(next, batches)
         self.config = TrainConfig(
             loss=LossConfig(label_smoothing=work.label_smoothing),
             optimizer=OptimizerConfig(learning_rate=work.learning_rate, clip_norm=work.clip_norm),
@@ -101,7 +99,7 @@ class Trainer:
         self.losses: list[float] = []
 
     @classmethod
-    def of_corpus(cls, work: TrainingWork, data: Message) -> Trainer:
+    def of_corpus(cls, work: TrainingWork, data: Message) -> Self:
         corpus = prepare_corpus(data, vocab_size=work.vocab_size)
         torch.manual_seed(work.seed)
         model = build_model(transformer_of(work), vocabularies_of(corpus.tokenizer))
@@ -109,7 +107,7 @@ class Trainer:
         return cls(work, model, iter(lambda: stream.next(0.0).batches, None))
 
     @classmethod
-    def of_length(cls, work: TrainingWork, length: int) -> Trainer:
+    def of_length(cls, work: TrainingWork, length: int) -> Self:
         """Made-up sentences; it warms up on a short pair, so that memory before the first slice is the idle model's."""
         sentences = made_up_sentences(work.vocab_size, max(1, work.tokens // length), length - 1)
         short = made_up_sentences(work.vocab_size, 1, 1)
@@ -119,7 +117,7 @@ class Trainer:
     def update(self) -> int:
         """Make an update; its target tokens. Its result is read while the next one runs, as in a run."""
         step = len(self.losses) + 1
-        pending = train_step(self.model, self.optimizer, next(self.batches), self.config, World(), step=step)
+        pending = train_step(self.model, self.optimizer, self.next_batches(), self.config, World(), step=step)
         self.finish()
         self.pending = pending
         return pending.target_tokens
@@ -135,11 +133,11 @@ class Trainer:
 
         Dropout draws the same masks, so that losses can be compared update by update.
         """
-        # weights are wanted of the reference alone
+        attend = attention.attend  # weights are wanted of the reference alone
         by_formula = lambda *parts, **options: (attend(*parts, **options | {"return_weights": True})[0], None)  # noqa: E731
         patches = ExitStack()
-        patches.enter_context(patch.dict(attend.__globals__, {"attend": by_formula}))
-        patches.enter_context(patch.dict(train_step.__globals__, {_LOSS: _cross_entropy}))
+        patches.enter_context(patch.object(attention, "attend", by_formula))
+        patches.enter_context(patch.object(step_module, _LOSS, _cross_entropy))
         return patches
 
     def answer(self, request: Message) -> Message:
@@ -173,21 +171,18 @@ def shares_of_time(trainer: Trainer, updates: int) -> Message:
 
         return call
 
-    forward = timed("forward", trainer.model.forward)
-    patched: list[tuple[Any, str, Any]] = [(trainer, "model", replace(trainer.model, forward=forward))]
-    patched += [(trainer, "batches", iter(timed("data", trainer.batches.__next__), None))]
-    parts: list[tuple[str, Any, str]] = [
-        ("backward", torch.Tensor, "backward"),
+    functions: list[tuple[str, Any, str]] = [
+        ("data", trainer, "next_batches"),
+        ("forward", trainer.model.module, "forward"),
+        ("loss", step_module, _LOSS),
+        ("backward", Tensor, "backward"),
         ("optimiser", torch.nn.utils, "clip_grad_norm_"),
+        ("optimiser", trainer.optimizer, "step"),
+        ("optimiser", trainer.optimizer, "zero_grad"),
     ]
-    parts += [("optimiser", trainer.optimizer, name) for name in ("step", "zero_grad")]
-    patched += [(owner, name, timed(part, getattr(owner, name))) for part, owner, name in parts]
-    with (
-        ExitStack() as patches,
-        patch.dict(train_step.__globals__, {_LOSS: timed("loss", train_step.__globals__[_LOSS])}),
-    ):
-        for owner, name, value in patched:
-            patches.enter_context(patch.object(owner, name, value))
+    with ExitStack() as patches:
+        for part, owner, name in functions:
+            patches.enter_context(patch.object(owner, name, timed(part, getattr(owner, name))))
         started = now()
         for _ in range(updates):
             trainer.update()
@@ -203,7 +198,7 @@ def train(settings: Message, channel: Channel) -> None:
     tune_process(work.threads)
     trainer = Trainer.of_length(work, length) if length else Trainer.of_corpus(work, settings["data"])
     with trainer.use_reference() if settings.get("reference") else ExitStack():
-        slices = Slices(channel, "translate-seq2seq", "torch", finish=trainer.finish, answer=trainer.answer)
+        slices = Slices(channel, *_VERSIONS, finish=trainer.finish, answer=trainer.answer)
         while slices.after_update(trainer.update()):
             pass
 
@@ -231,8 +226,8 @@ def decode(settings: Message, channel: Channel) -> None:
 
     engine(0)  # loads the model before the first request
     extra = ["ctranslate2"] if settings.get("engine") == "ctranslate2" else []
-    channel.send({"versions": version_of("translate-seq2seq", "torch", *extra)})
-    serve_decoding(settings, channel, translate, read=tuple, write=lambda found: list(found[0].tokens))
+    versions = (*_VERSIONS, *extra)
+    serve_decoding(settings, channel, translate, versions, read=tuple, write=lambda found: list(found[0].tokens))
 
 
 def prepare_data(settings: Message, channel: Channel) -> None:
@@ -251,8 +246,7 @@ def prepare_data(settings: Message, channel: Channel) -> None:
                     stream.next(0.0)
         return {"seconds": time.perf_counter() - started}
 
-    channel.send({"versions": version_of("translate-seq2seq", "torch")})
-    channel.serve(answer)
+    channel.serve(answer, *_VERSIONS)
 
 
 if __name__ == "__main__":

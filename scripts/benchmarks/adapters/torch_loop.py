@@ -1,7 +1,5 @@
 """PyTorch alone: nn.Transformer in a plain loop, and the fastest matrix product as the machine's ceiling."""
 
-from __future__ import annotations
-
 import math
 import time
 
@@ -9,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.protocol import Channel, Message, Slices, run_worker, version_of
+from benchmarks.protocol import Channel, Message, Slices, run_worker
 from benchmarks.work import PAD, Corpus, TrainingWork, endless_batches, num_tokens
 from translate.models.layers import sinusoids
 
@@ -98,8 +96,7 @@ def matrix_products(settings: Message, channel: Channel) -> None:
         found = [fastest(*sizes, request["run"] / len(products)) for sizes in products]
         return max(found, key=lambda product: product["tokens"] / product["seconds"])
 
-    channel.send({"versions": version_of("torch")})
-    channel.serve(answer)
+    channel.serve(answer, "torch")
 
 
 if __name__ == "__main__":
