@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from documented_code import example_of
+from small_models import ALL, BAG, MODELS, make_model
 from small_runs import ON_CPU, composed, update_config
 from translate.adaptation import ADAPTATIONS, AdapterConfig, adapt
 from translate.batch import Tokens, pad_batch
@@ -26,18 +26,9 @@ from translate.training.step import train_step
 SOURCE = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16]]
 TARGET = [[20, 21], [22, 23, 24, 25, 26], [27]]
 
-BAG = example_of("models.md")
-ALL = ARCHITECTURES | {"bag": (BAG.BagConfig, BAG.Bag)}
-MODELS = [(name, settings) for name in ALL for settings in ({}, *ALL[name][0].variants())]
 every_model = pytest.mark.parametrize(
     ("name", "settings"), MODELS, ids=[" ".join([name, *map(str, settings.values())]) for name, settings in MODELS]
 )
-
-
-def make_model(name: str, **settings) -> Seq2Seq:
-    torch.manual_seed(0)
-    config, model = ALL[name][0].tiny(**settings), ALL[name][1]
-    return model(config, Vocabularies(30, 30, shared=True)).double().eval()  # double, so that rounding hides nothing
 
 
 def arrays(sentences):

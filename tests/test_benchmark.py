@@ -19,18 +19,15 @@ import torch.nn.functional as F
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from benchmarks import training, work  # noqa: E402
-from benchmarks.adapters.ours import Trainer, prepare_corpus, transformer_of, untrained_model, update_stream  # noqa: E402
-from benchmarks.decoding import same_lines  # noqa: E402
-from benchmarks.made_up_text import made_up_lines  # noqa: E402
-from benchmarks.memory_and_growth import Point, exponents, measure_point, points, tree_memory  # noqa: E402
-from benchmarks.protocol import AbsentError  # noqa: E402
-from benchmarks.report import readable, summarise, table  # noqa: E402
-from benchmarks.session import Session, System, choose  # noqa: E402
-from benchmarks.work import (  # noqa: E402
+from benchmarks import training, work
+from benchmarks.adapters.ours import Trainer, prepare_corpus, transformer_of, untrained_model, update_stream
+from benchmarks.decoding import same_lines
+from benchmarks.made_up_text import made_up_lines
+from benchmarks.memory_and_growth import Point, exponents, measure_point, points, tree_memory
+from benchmarks.protocol import AbsentError
+from benchmarks.report import readable, summarise, table
+from benchmarks.session import Session, System, choose
+from benchmarks.work import (
     Corpus,
     TrainingWork,
     cut,
@@ -40,11 +37,12 @@ from benchmarks.work import (  # noqa: E402
     plain_batch,
     training_flops,
 )
-from translate import tokenizer  # noqa: E402
-from translate.batch import pad_batch  # noqa: E402
-from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of  # noqa: E402
-from translate.errors import UserError  # noqa: E402
-from translate.models import build_model  # noqa: E402
+from small_runs import REPOSITORY
+from translate import tokenizer
+from translate.batch import pad_batch
+from translate.checkpoint import LoadedModel, load_model, save_model, vocabularies_of
+from translate.errors import UserError
+from translate.models import build_model
 
 SMALL = TrainingWork(vocab_size=400, d_model=16, ffn_dim=32, num_heads=2, layers=2, tokens=256, threads=1)
 
@@ -280,7 +278,7 @@ def test_benchmark_of_training_runs_and_reports(folder: Path, tmp_path: Path):
     options |= {"output": tmp_path, **sizes}
     arguments = [f"--{name}={value}" for name, value in options.items()]
     result = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "training", *arguments],
+        [sys.executable, str(REPOSITORY / "scripts" / "benchmark.py"), "training", *arguments],
         capture_output=True,
         text=True,
     )
@@ -314,7 +312,7 @@ def test_growth_is_measured_in_a_worker(session: Session):
 
 def test_eole_is_configured_by_the_work_alone():
     """A dollar sign in a comment once kept Eole from starting."""
-    adapter = str(ROOT / "scripts" / "benchmarks" / "adapters" / "eole.py")
+    adapter = str(REPOSITORY / "scripts" / "benchmarks" / "adapters" / "eole.py")
     filled = filled_in(adapter, replace(SMALL, learning_rate=1e-5), folder="work", world_size=0, gpu_ranks=[])
     configuration = yaml.safe_load(filled)
     assert configuration["training"]["learning_rate"] == 1e-5

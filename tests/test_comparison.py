@@ -2,11 +2,8 @@
 
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 import compare_runs
 from in_process import call_here

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test_prepare import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
+from small_data import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.prepare import prepare
 from translate.data.report import DataReport, data_report, repeated, shared_with

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import fake_translators
 from fake_models import random_model
 from fake_translators import HOSTILE, copier, translator_of
 from translate.decode import DecodeConfig, check_files, translate_files, translate_stream
@@ -202,7 +203,7 @@ translate_files(copier(), DecodeConfig(model=""))
 
 
 def start_command(code: str = COMMAND, **streams) -> subprocess.Popen:
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    paths = [str(Path(fake_translators.__file__).parent), str(Path(__file__).parents[1])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, **streams)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from test_architectures import MODELS, make_model
+from small_models import MODELS, make_model
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision

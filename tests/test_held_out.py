@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from in_process import call_here
+from small_data import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from small_runs import options, write_corpus
-from test_prepare import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from translate.data import held_out
 from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
 from translate.data.held_out import sentence_key

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from small_data import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, make_data, write_pairs
 from translate.data import prepare as preparation
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
 from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
@@ -23,41 +24,15 @@ from translate.folders import building
 from translate.text import normalise, read_lines, write_lines
 from translate.tokenizer_training import TokenizerConfig, sample_rows
 
-SYLLABLES = ("ba", "dor", "ken", "li", "mu", "nas", "pi", "rel", "so", "tun", "vo", "zet")
-WORDS = [first + second for first in SYLLABLES for second in SYLLABLES]
-SOURCE = [" ".join(np.random.default_rng(n).choice(WORDS, 4 + n % 9)) + "." for n in range(400)]
-TARGET = [f"Ü {line.upper()}" for line in SOURCE]
-TOKENIZER = TokenizerConfig(vocab_size=500)
-
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataConfig:
     return make_data(tmp_path, SOURCE, TARGET)
 
 
-def make_data(folder: Path, source: list[str], target: list[str]) -> DataConfig:
-    return DataConfig(
-        cache=f"{folder}/cache",
-        train=write_pairs(folder / "train", source, target),
-        valid=write_pairs(folder / "valid", SOURCE[:5], TARGET[:5]),
-    )
-
-
-def write_pairs(stem: Path, source: list[str], target: list[str]) -> CorpusConfig:
-    write_lines(f"{stem}.xx", source)
-    write_lines(f"{stem}.yy", target)
-    return CorpusConfig(source=f"{stem}.xx", target=f"{stem}.yy")
-
-
 def all_pairs(prepared: Prepared) -> tuple[list[list[int]], list[list[int]]]:
     source, target = prepared.train.pairs(np.arange(len(prepared.train)))
     return [ids.tolist() for ids in source], [ids.tolist() for ids in target]
-
-
-def cache_state(data: DataConfig) -> dict[str, tuple[int, int]]:
-    """Every file of the cache with when it was written and what it is."""
-    files = (path for path in Path(data.cache).rglob("*") if path.is_file() and path.suffix != ".lock")
-    return {str(path): (path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
 
 
 def test_memory_mapped_ids_equal_direct_encoding(data: DataConfig):

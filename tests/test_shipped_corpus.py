@@ -2,21 +2,17 @@
 
 import itertools
 import re
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+from corpus import german, held_out, numbers, splits
+from corpus.clauses import Clause
+from corpus.phrases import PRONOUNS, Part, noun_phrase
+from corpus.words import ADJECTIVE, NO_ADJECTIVE, NOUN, VERB
+from small_runs import REPOSITORY
 
-from corpus import german, held_out, numbers, splits  # noqa: E402
-from corpus.clauses import Clause  # noqa: E402
-from corpus.phrases import PRONOUNS, Part, noun_phrase  # noqa: E402
-from corpus.words import ADJECTIVE, NO_ADJECTIVE, NOUN, VERB  # noqa: E402
-
-DATA = ROOT / "data" / "en-de"
+DATA = REPOSITORY / "data" / "en-de"
 
 
 def read(name: str) -> list[str]:
@@ -83,7 +79,7 @@ def test_every_word_of_the_test_stands_ten_times_in_train(train, labelled):
 
 
 def test_the_readme_gives_the_sizes_and_true_examples(labelled):
-    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    readme = (REPOSITORY / "data" / "README.md").read_text(encoding="utf-8")
     rows = {row.split("`")[1]: row for row in readme.split("\n") if row.startswith("| `")}
     for name in ("train", "valid", "test"):
         sizes = [

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from test_architectures import MODELS, make_model
+from small_models import MODELS, make_model
 from translate.batch import Batch, Tokens
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import SEARCHES

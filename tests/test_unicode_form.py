@@ -13,8 +13,8 @@ import torch
 
 from fake_models import CharacterTokenizer, copy_model
 from in_process import call_here
+from small_data import SOURCE, TOKENIZER, make_data
 from small_runs import options, write_corpus
-from test_prepare import SOURCE, TOKENIZER, make_data
 from translate.data.corpora import CorpusConfig
 from translate.data.prepare import prepare
 from translate.data.report import data_report

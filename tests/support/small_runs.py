@@ -21,7 +21,7 @@ from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig
 from translate.training.parallel import decide_training
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 
 
 def write_corpus(folder: Path, *, pairs: int = 600, seed: int = 0) -> Path:
