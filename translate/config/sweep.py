@@ -137,7 +137,7 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
 
 
 def _space(config: TrainConfig, fixed: Sequence[str], swept: Mapping[str, Override]) -> dict[str, Override]:
-    """What is searched: sweep.params, unless the command line sets the option, and the command line's own sweeps."""
+    """Search space: sweep.params, unless the command line sets the option, and the command line's own sweeps."""
     parser = OverridesParser.create()
     params = [f"{option}={values}" for option, values in config.sweep.params.items()]
     given = {word.partition("=")[0] for word in fixed}

@@ -245,7 +245,7 @@ def peak_memory() -> float:
 
 def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: float) -> str:
     """The progress line; done: the fraction of the run that is done."""
-    # learned from all sessions, so that the estimate survives a restart
+    # both count all sessions, so that a restart does not disturb the estimate
     seconds_left = progress.seconds * (1 - done) / done if done else 0.0
     skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
     return (
