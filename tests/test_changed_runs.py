@@ -134,7 +134,7 @@ def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
         (folder / "state" / "step-00000010" / name).write_bytes(content)
         folder.joinpath("train.log").unlink()
         train_here(corpus, folder)
-        assert "step-00000010 is damaged and left out: " in log_of(folder), name
+        assert "step-00000010 is damaged and skipped: " in log_of(folder), name
         assert "continuing from step 5" in log_of(folder), name
         for weight, other in zip(last_weights(folder).values(), expected.values(), strict=True):
             assert torch.equal(weight, other), name

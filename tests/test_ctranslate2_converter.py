@@ -64,7 +64,7 @@ def test_an_architecture_that_the_runtime_does_not_know_is_refused(tmp_path, joi
     config = ARCHITECTURES[architecture][0](d_model=16, encoder_layers=1, decoder_layers=1)
     model = build_model(config, vocabularies_of(joint))
     loaded = load_model(save(model, config, joint, tmp_path / "model"), device=CPU)
-    with pytest.raises(UserError, match=f"model.architecture={architecture}: CTranslate2 runs transformer only"):
+    with pytest.raises(UserError, match=f"model.architecture={architecture}: CTranslate2 runs only transformer"):
         export_ctranslate2(loaded, tmp_path / "converted")
 
 

@@ -217,7 +217,7 @@ def test_every_process_takes_the_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert choose_device(Device.auto, gpus=Gpus(2)) == torch.device("cuda", 1)
     assert gpu_of_process(2) == 1
-    with pytest.raises(UserError, match="process 2 of this machine has no GPU of its own, there are 1"):
+    with pytest.raises(UserError, match="process 2 of this machine has no GPU: there are 1"):
         choose_device(Device.cuda, gpus=Gpus(1))
     monkeypatch.delenv("LOCAL_RANK")
     assert choose_device(Device.cuda, gpus=Gpus(2)) == torch.device("cuda", 0)

@@ -271,7 +271,7 @@ def test_a_folder_of_somebody_elses_is_not_replaceable(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="that is a file"):
         check_replaceable(tmp_path / "half" / "two", **patterns)
     for folder in (Path("."), Path(".."), Path("/"), Path("empty/..")):
-        with pytest.raises(UserError, match="the current folder or one around it"):
+        with pytest.raises(UserError, match="the current folder or a parent of it"):
             check_replaceable(folder, **patterns)
 
 

@@ -163,7 +163,7 @@ def add_prefixes(config: PrefixConfig, model: Seq2Seq) -> None:
     """Add to every multi-head attention."""
     attentions = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
     if not attentions:
-        raise UserError("adapt=prefix adds to the attention of Transformers, and this model is none; try adapt=lora")
+        raise UserError("adapt=prefix adds to the attention of Transformers, and this model is not one; try adapt=lora")
     for attention in attentions:
         attention.prefix = Prefix(attention, config)
 

@@ -1,4 +1,4 @@
-"""Device, precision and attention kernel, decided here alone; threads and memory of the process.
+"""Devices and their capabilities, precision of decoding; threads and memory of the process.
 
 `capabilities` asks PyTorch what a device can do; the decisions are pure functions of its answer, so that tests cover
 GPUs that the machine lacks. PyTorch is imported inside functions, because other engines do without it.
@@ -112,8 +112,8 @@ def gpu_of_process(count: int) -> int:
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     if local_rank >= count:
         raise UserError(
-            f"process {local_rank + 1} of this machine has no GPU of its own, there are {count}: start as many "
-            "processes as there are GPUs"
+            f"process {local_rank + 1} of this machine has no GPU: there are {count}; start as many processes "
+            "as there are GPUs"
         )
     return local_rank
 

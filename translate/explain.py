@@ -63,7 +63,8 @@ def explain(config: ExplainConfig) -> None:
     explanations = explain_files(load_translator(config.model, config), config)
     ignoring = sum(bool(each.ignored) for each in explanations)
     pages = Path(config.output) / "index.html"
-    print(f"{len(explanations):,} sentences, {ignoring:,} with ignored source tokens: {pages}")
+    noun = "sentence" if len(explanations) == 1 else "sentences"
+    print(f"{len(explanations):,} {noun}, {ignoring:,} with ignored source tokens: {pages}")
 
 
 def explain_files(translator: Translator, config: ExplainConfig) -> list[Explanation]:

@@ -104,7 +104,7 @@ def check_replaceable(
     """
     folder = Path(os.path.realpath(directory))
     if folder == Path.cwd() or folder in Path.cwd().parents:
-        raise UserError(f"{option}={directory}: that is the current folder or one around it; name a new folder")
+        raise UserError(f"{option}={directory}: that is the current folder or a parent of it; name a new folder")
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():

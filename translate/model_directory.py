@@ -29,7 +29,7 @@ def find_model(path: Path) -> Path:
         if any((directory / name).exists() for name in (WEIGHTS, MODEL)):
             missing = [name for name in (WEIGHTS, MODEL, MANIFEST) if not (directory / name).is_file()]
             if missing:
-                raise UserError(f"{directory}: not a complete model directory, it lacks {', '.join(missing)}")
+                raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
     found = "it has no finished model yet" if path.is_dir() else "there is no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
@@ -41,7 +41,7 @@ def find_adapter(path: Path) -> Path:
         if (directory / ADAPTER).exists():
             missing = [name for name in (WEIGHTS, MANIFEST) if not (directory / name).is_file()]
             if missing:
-                raise UserError(f"{directory}: not a complete adapter, it lacks {', '.join(missing)}")
+                raise UserError(f"{directory}: not a complete adapter: it lacks {', '.join(missing)}")
             return directory
     raise UserError(f"adapter={path}: no adapter is there (looked for {ADAPTER} in {path} and {path / 'best'})")
 

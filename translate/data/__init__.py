@@ -5,7 +5,7 @@
     and when                      held_out.py       is learned     on disk        augmentation.py
 
 A sentence is a line of a file that a CorpusConfig names. A reader of its format yields it with its other side and its
-line number. prepare() then makes three folders in data.cache, each once and named by a hash of all that it is made
+line number. prepare() then makes folders in data.cache, each once and named by a hash of all that it is made
 from. First the clean text: the line is normalised, its pair is dropped if a cleaning rule says so or kept as a row, and
 if no validation set is given, some pairs are held out. Then the tokenizer, learned from a sample of the rows. Last the
 token ids of all rows in memory-mapped files, a TokenizedCorpus. Validation and test sets are read whole, as

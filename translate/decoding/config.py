@@ -14,7 +14,7 @@ from translate.errors import UserError, require_above, require_at_least
 from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
-DIVERGED = "the model's scores are not finite: its training has diverged, it cannot translate"
+DIVERGED = "the model's scores are not finite: its training has diverged, and it cannot translate"
 Sentence = tuple[int, ...]  # source tokens, without EOS
 
 

@@ -57,7 +57,7 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
 def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
     """The model in CTranslate2's terms; takes every weight out of `weights`."""
     if not isinstance(config, TransformerConfig):
-        raise UserError(f"model.architecture={config.architecture}: CTranslate2 runs transformer only")
+        raise UserError(f"model.architecture={config.architecture}: CTranslate2 runs only transformer")
     _check(config)
     common = {
         "num_heads": config.num_heads,

@@ -104,7 +104,7 @@ class CTranslate2Engine:
     ) -> list[list[Hypothesis]]:
         """The n_best hypotheses of each sentence, best first. Raises UserError for a search that it cannot do."""
         if config.method is SearchMethod.sampling:
-            raise UserError("search.method=sampling: CTranslate2 never draws the same again; use engine=native")
+            raise UserError("search.method=sampling: sampling by CTranslate2 is not reproducible; use engine=native")
         workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
         job = _Job(
             [[self._source_pieces[token] for token in sentence] for sentence in sentences],

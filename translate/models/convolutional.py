@@ -36,7 +36,7 @@ from translate.models.seq2seq import (
     gather_parents,
 )
 
-_HALF = math.sqrt(0.5)  # of a sum of two, so that its variance stays
+_SQRT_HALF = math.sqrt(0.5)  # of a sum of two, so that its variance stays
 
 
 @dataclass(kw_only=True)
@@ -130,12 +130,12 @@ class Convolutional(Seq2Seq):
         for layer in self.encoder:
             # zeros for padding, as beyond the batch: the padded length of a sentence must change nothing
             padded = F.pad(layer.dropout(x) * real, (0, 0, before, self.window - before))
-            x = (x + layer(padded)) * _HALF
+            x = (x + layer(padded)) * _SQRT_HALF
         bias = make_attention_mask(source, source, causal=False).bias
         assert bias is not None
         # the embeddings in the values tell which token it is, the outputs its context (section 3.3)
         # gradients arrive from every layer of the decoder: scaled down, as in section 3.5
-        keys, values = (_with_gradient(x, 1 / (2 * len(self.decoder))) for x in (x, (x + embedded) * _HALF))
+        keys, values = (_with_gradient(x, 1 / (2 * len(self.decoder))) for x in (x, (x + embedded) * _SQRT_HALF))
         return ConvolutionalMemory(keys, values, bias[:, 0])
 
     def start(self, memory: ConvolutionalMemory) -> ConvolutionalState:
@@ -194,12 +194,12 @@ class DecoderLayer(nn.Module):
     def attend(self, x: Tensor, gated: Tensor, embedded: Tensor, memory: ConvolutionalMemory) -> tuple[Tensor, Tensor]:
         """Output (B, T, D) of the layer after attention to the source, and the weights (B, T, S)."""
         # the embedding tells the query which token was read last (section 3.3)
-        query = (self.query(gated) + embedded) * (_HALF / math.sqrt(embedded.shape[-1]))
+        query = (self.query(gated) + embedded) * (_SQRT_HALF / math.sqrt(embedded.shape[-1]))
         weights = (query @ memory.keys.transpose(1, 2) + memory.bias).softmax(-1)
         # a mean of n values has 1 / n of their variance
         visible = (memory.bias == 0).sum(-1, keepdim=True).sqrt()
-        found = (gated + self.mean((weights @ memory.values) * visible)) * _HALF
-        return (x + found) * _HALF, weights
+        found = (gated + self.mean((weights @ memory.values) * visible)) * _SQRT_HALF
+        return (x + found) * _SQRT_HALF, weights
 
 
 def _with_gradient(x: Tensor, scale: float) -> Tensor:

@@ -141,7 +141,7 @@ def _reversed(data: DataConfig) -> DataConfig:
 
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
-        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are no sentences")
+        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
     return replace(corpus, source=corpus.targets[0], target=corpus.source)
 
 

@@ -293,7 +293,7 @@ def _announce_learning_rate(changes: Changes, config: TrainConfig, state: TrainS
         now = fraction_done(config.run, progress)
         logger.info(
             f"the schedule is {'stretched' if now < before else 'compressed'} to the new length of the run: {now:.0%} "
-            f"of it is over, {before:.0%} was by the bounds before"
+            f"of it is done ({before:.0%} by the previous bounds)"
         )
     logger.info(
         f"learning rate: {last:.2g} at step {progress.step:,}, {learning_rate(config, progress):.2g} from here on"

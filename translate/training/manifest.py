@@ -221,7 +221,7 @@ def log_description(
 def _describe_data(data: Prepared, batches: UpdateStream, state: TrainState) -> str:
     plan = batches.plan(state.progress.position)
     padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
-    return f"{len(data.train):,} pairs, {len(plan):,} batches an epoch ({'packed' if batches.packed else padding})"
+    return f"{len(data.train):,} pairs, {len(plan):,} batches per epoch ({'packed' if batches.packed else padding})"
 
 
 def _describe_model(config: TrainConfig, state: TrainState) -> str:

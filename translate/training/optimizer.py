@@ -165,7 +165,11 @@ def warmup_length(config: ScheduleConfig, *, step: int, done: float) -> float:
 
 
 def inverse_sqrt(config: ScheduleConfig, step: int, done: float) -> float:
-    """√(warm-up / step) (Vaswani et al. 2017)."""
+    """√(warm-up / step), as after the warm-up of Vaswani et al. 2017.
+
+    Times the linear warm-up of learning_rate_factor, the rate rises as √(step / warm-up), not linearly as theirs does:
+    stored runs and results depend on it.
+    """
     return math.sqrt(max(warmup_length(config, step=step, done=done), 1) / max(step, 1))
 
 

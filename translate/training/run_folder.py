@@ -111,7 +111,7 @@ class RunFolder:
                 )
             if self.result_file.exists() or saved_states(self.states):
                 raise UserError(
-                    f"run.dir={self.path}: {self.config_file.name} is missing, which says what this run is; "
+                    f"run.dir={self.path}: {self.config_file.name}, which describes this run, is missing; "
                     "bring it back, or choose another run.dir"
                 )
         is_of_earlier_version = {self.config_file.name, self.manifest_file.name} <= names

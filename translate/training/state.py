@@ -213,7 +213,7 @@ class StateFolder:
                 raise
             except Exception as error:  # the unpickler of damaged files raises whatever its bytes lead it to
                 reason = (str(error) or type(error).__name__).split("\n")[0]
-                logger.warning(f"{folder} is damaged and left out: {reason[:200]}")
+                logger.warning(f"{folder} is damaged and skipped: {reason[:200]}")
                 damaged.append(folder)
                 continue
             if is_finite(saved.weights):

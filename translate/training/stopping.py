@@ -85,7 +85,7 @@ class StopSignals:
 def stop_reason(
     run: RunConfig, state: TrainState, signals: StopSignals, trial: Trial | None, world: World, *, started: float
 ) -> str:
-    """The reason to stop here, the same on every process; "" to continue. Also takes down the main process's time.
+    """The reason to stop here, the same on every process; "" to continue. Also records the main process's elapsed time.
 
     started  when the run would have begun if all of its sessions had been one, by the monotonic clock
     """

@@ -104,7 +104,7 @@ class Reporter:
                 self._results.append(result)
             elif str(skipped := state.progress.skipped).strip("0") == "1":  # 1, 10, 100, …
                 cause = "loss or gradient was not finite" if result.diverged else "loss scale of fp16 was too large"
-                logger.warning(f"step {result.step:,}: the {cause}, the update is skipped ({skipped:,} so far)")
+                logger.warning(f"step {result.step:,}: the {cause}; the update is skipped ({skipped:,} so far)")
             check_divergence(self._config, state, states)
 
     def log(self, state: TrainState) -> None:
