@@ -257,8 +257,8 @@ def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[
         sources = [line for line, _ in pairs]
         if number and len(sources) != len(source):
             raise UserError(
-                f"{key}.target: all references must have the same number of lines, but {config.targets[0]} has {len(source):,} "
-                f"and {target} has {len(sources):,}"
+                f"{key}.target: all references must have the same number of lines, but "
+                f"{config.targets[0]} has {len(source):,} and {target} has {len(sources):,}"
             )
         if number and sources != source:
             raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
