@@ -243,7 +243,7 @@ def test_a_run_made_longer_says_that_its_schedule_is_stretched(corpus, tmp_path)
     train_here(corpus, tmp_path / "run", run__max_steps=30)
     log = log_of(tmp_path / "run")
     assert "from step 10 on, run.max_steps: 10 before, 30 now" in log
-    assert "the schedule is stretched to the new length of the run: 33% of it is done (100% by the previous bounds)" in log
+    assert "stretched to the new length of the run: 33% of it is done (100% by the previous bounds)" in log
     # 5e-3, of which warm-up gave a half at step 10 and gives 11 / 20 at the next; a tenth and two thirds are left
     assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log
 
