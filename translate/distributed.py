@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run: size of them, of which this one has the given rank."""
+    """The processes of a run: their number, and the rank of this one."""
 
     rank: int = 0
     size: int = 1

@@ -63,7 +63,7 @@ class DataPosition:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """Batches that one process computes between two steps of the optimiser.
+    """Batches that one process computes between two steps of the optimizer.
 
     after   position of the next update
     epochs  number of epochs done after this update, with their fraction

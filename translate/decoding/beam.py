@@ -174,11 +174,11 @@ class BeamSearch(Search):
         alpha = self.config.length_penalty
         worst_kept = self.finished_scores[:, self.config.n_best - 1]
         best_active = self.active_log_probs.amax(dim=1)
-        is_hopeless = worst_kept >= best_active / self.limits**alpha
+        cannot_improve = worst_kept >= best_active / self.limits**alpha
         is_full = self.num_finished >= self.config.beam_size
         if alpha == 0.0:  # short hypotheses finish first and score high: wait for better ones
             is_full &= worst_kept >= best_active
-        done = self.done | is_full | is_hopeless | (self.limits <= self.lengths)
+        done = self.done | is_full | cannot_improve | (self.limits <= self.lengths)
         return replace(self, done=done, active_log_probs=self.active_log_probs.masked_fill(done[:, None], -torch.inf))
 
     def hypotheses(self) -> list[list[Hypothesis]]:

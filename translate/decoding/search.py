@@ -86,8 +86,8 @@ def top_continuations(
     """
     log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=config)
     best, tokens = (x.view(len(lengths), -1, x.shape[-1]) for x in stable_topk(log_probs, count))
-    # A hypothesis at its limit can only end. It takes EOS with the model's own probability: every returned hypothesis
-    # has paid for its end, so that one that merely ran on cannot win.
+    # A hypothesis at its limit can only end. It takes EOS with the model's own probability: the score of every returned
+    # hypothesis includes that of EOS, so that a hypothesis cut off at its limit cannot win.
     at_limit = (lengths >= limits)[:, None]
     best.masked_fill_(at_limit[:, :, None], -torch.inf)
     best[:, :, 0] = torch.where(at_limit, eos_log_probs, best[:, :, 0])

@@ -1,4 +1,4 @@
-"""Progress between the bounds of a run, the learning rate there, and its end: bound, signal, divergence or pruning.
+"""Fraction of a run that is done, learning rate of the next update, and why a run stops; trials of a sweep.
 
 A trial is one run of a hyperparameter sweep; a pruner may end it early.
 """
