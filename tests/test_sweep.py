@@ -9,7 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from small_runs import call, options, start, wait_for_log, write_corpus
+from in_process import call_here
+from small_runs import options, start, wait_for_log, write_corpus
 from translate.config.sweep import distribution, run_trial
 from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
@@ -23,7 +24,7 @@ def corpus(tmp_path_factory):
 
 def sweep(corpus, folder, *arguments, **changes):
     changes = {"run__max_steps": 10, "validation__every": 5, "run__save_every": 10, **changes}
-    return call("train", "--multirun", *options(corpus, folder, **changes), *arguments)
+    return call_here("train", "--multirun", *options(corpus, folder, **changes), *arguments)
 
 
 def hyperparameters(folder):
@@ -161,7 +162,7 @@ def test_sweeps_of_the_command_line_become_distributions(word, expected):
 
 def test_optuna_without_multirun_is_refused(corpus, tmp_path):
     pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
-    result = call("train", *options(corpus, tmp_path / "run"), "sweep=optuna")
+    result = call_here("train", *options(corpus, tmp_path / "run"), "sweep=optuna")
     assert result.returncode == 1
     assert "add --multirun" in result.stderr.decode()
     assert not (tmp_path / "run").exists()
@@ -208,7 +209,7 @@ def test_interrupted_search_repeats_its_trial(corpus, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors.decode()
     assert b"Traceback" not in errors
-    result = call("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
+    result = call_here("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
     assert result.returncode == 0, result.stderr.decode()
     assert b"warning: hydra.sweeper.n_trials is an option of earlier versions; write sweep.trials=1\n" in result.stderr
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db")
