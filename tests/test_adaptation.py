@@ -29,8 +29,8 @@ from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 CPU = torch.device("cpu")
 SENTENCES = [[5, 6, 7, 8], [9, 10], [11, 5, 12]]
 METHODS = [name for name, (_, add) in ADAPTATIONS.items() if add is not None]
-PLACES = [(name, method) for name in ARCHITECTURES for method in METHODS if (name, method) == ("transformer", "prefix")]
-PLACES += [(name, method) for name in ARCHITECTURES for method in METHODS if method != "prefix"]
+ADAPTED = [("transformer", "prefix")]
+ADAPTED += [(name, method) for name in ARCHITECTURES for method in METHODS if method != "prefix"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def change_what_is_trained(model):
         weight.add_(0.1 * torch.randn_like(weight))
 
 
-@pytest.mark.parametrize(("architecture", "method"), PLACES)
-def test_what_is_added_is_trained_alone_and_comes_back_from_its_file(tmp_path, tokenizer, architecture, method):
+@pytest.mark.parametrize(("architecture", "method"), ADAPTED)
+def test_only_added_weights_are_trained_and_round_trip_through_their_file(tmp_path, tokenizer, architecture, method):
     base = make_base(tmp_path / "base", tokenizer, architecture)
     before, config = logits(base.model), ADAPTATIONS[method][0](method=method, model="base")
     kept = {name: weight.clone() for name, weight in weights_of(base.model).items()}
@@ -82,8 +82,8 @@ def test_what_is_added_is_trained_alone_and_comes_back_from_its_file(tmp_path, t
     assert files < sum(weight.numel() * 4 for weight in weights_of(base.model).values()) + 8000
 
 
-@pytest.mark.parametrize(("architecture", "method"), PLACES)
-def test_an_adapted_model_says_the_same_step_by_step(tmp_path, tokenizer, architecture, method):
+@pytest.mark.parametrize(("architecture", "method"), ADAPTED)
+def test_adapted_model_step_equals_teacher_forcing(tmp_path, tokenizer, architecture, method):
     model = make_base(tmp_path, tokenizer, architecture).model
     adapt(model, ADAPTATIONS[method][0](method=method))
     change_what_is_trained(model)
@@ -91,13 +91,13 @@ def test_an_adapted_model_says_the_same_step_by_step(tmp_path, tokenizer, archit
     expected = logits(model)
     state = model.start(model.encode(batch.source))
     with torch.no_grad():
-        for place, tokens in enumerate(batch.target.ids.unbind(1)):
+        for position, tokens in enumerate(batch.target.ids.unbind(1)):
             step, state = model.step(tokens, state)
-            real = batch.target.mask[:, place]
-            torch.testing.assert_close(step[real], expected[:, place][real], rtol=1e-4, atol=1e-5)
+            real = batch.target.mask[:, position]
+            torch.testing.assert_close(step[real], expected[:, position][real], rtol=1e-4, atol=1e-5)
 
 
-def test_a_prefix_hides_its_keys_from_attention_maps_and_does_not_see_padding(tmp_path, tokenizer):
+def test_prefix_keys_are_hidden_from_attention_maps_and_ignore_padding(tmp_path, tokenizer):
     model = make_base(tmp_path, tokenizer, "transformer").model
     adapt(model, PrefixConfig(length=3))
     change_what_is_trained(model)
@@ -109,7 +109,7 @@ def test_a_prefix_hides_its_keys_from_attention_maps_and_does_not_see_padding(tm
     torch.testing.assert_close(model(batch).logits()[1, : alone.shape[1]], alone[0], rtol=1e-4, atol=1e-5)
 
 
-def test_lora_is_the_low_rank_change_of_its_formula(tmp_path, tokenizer):
+def test_lora_equals_its_low_rank_formula(tmp_path, tokenizer):
     model = make_base(tmp_path, tokenizer, "transformer").model
     adapt(model, LoraConfig(rank=2, alpha=6.0))
     change_what_is_trained(model)
@@ -118,7 +118,7 @@ def test_lora_is_the_low_rank_change_of_its_formula(tmp_path, tokenizer):
     torch.testing.assert_close(lora(x), torch.nn.functional.linear(x, weight, lora.linear.bias))
 
 
-def test_a_lora_is_merged_for_use(tmp_path, tokenizer):
+def test_merged_lora_equals_the_adapted_model(tmp_path, tokenizer):
     base = make_base(tmp_path / "base", tokenizer, "transformer")
     adapt(base.model, LoraConfig(model="base"))
     change_what_is_trained(base.model)
@@ -165,7 +165,7 @@ def test_a_merge_replaces_an_earlier_merge_and_nothing_else(tmp_path, tokenizer,
         merge("merged", model="merged", adapter="lora2")
 
 
-def test_mistakes_are_answered(tmp_path, tokenizer):
+def test_wrong_settings_raise_user_errors(tmp_path, tokenizer):
     base = make_base(tmp_path / "base", tokenizer, "lstm")
     with pytest.raises(UserError, match="adapt=prefix adds to the attention of Transformers"):
         adapt(base.model, PrefixConfig())

@@ -45,10 +45,10 @@ def test_step_equals_teacher_forcing(name, settings):
     with torch.no_grad():
         expected = model(batch).logits()
         state = model.start(model.encode(batch.source))
-        for place in range(batch.target.max_length):
-            logits, state = model.step(batch.target.ids[:, place], state)
-            real = batch.target.mask[:, place]
-            torch.testing.assert_close(logits[real], expected[real, place], rtol=1e-6, atol=1e-8)
+        for position in range(batch.target.max_length):
+            logits, state = model.step(batch.target.ids[:, position], state)
+            real = batch.target.mask[:, position]
+            torch.testing.assert_close(logits[real], expected[real, position], rtol=1e-6, atol=1e-8)
 
 
 @every_model
@@ -89,7 +89,7 @@ def begun(model: Seq2Seq, sentences: list[list[int]], *, steps: int) -> State:
 
 @every_model
 def test_selecting_joining_and_replacing_sentences_changes_no_logits(name, settings):
-    """Two of each sentence: reordered; sentences leave, join, take others' places; and all that again."""
+    """Two of each sentence: reordered; sentences leave, join, take rows of others; and all that again."""
     random = np.random.default_rng(1)
     model = make_model(name, max_length=60, **settings)
     sentences = [random.integers(4, 30, random.integers(1, 9)).tolist() for _ in range(60)]
@@ -129,7 +129,7 @@ def test_selecting_joining_and_replacing_sentences_changes_no_logits(name, setti
 
 
 @every_model
-def test_asking_for_attention_changes_nothing_else(name, settings):
+def test_returning_attention_changes_no_logits(name, settings):
     model, batch = make_model(name, **settings), padded_batch()
     assert model(batch).attention is None
     torch.testing.assert_close(model(batch).hidden, model(batch, return_attention=True).hidden)
@@ -158,7 +158,7 @@ def test_one_parameter_serves_all_tied_embeddings(name):
 
 
 @every_model
-def test_in_bfloat16_it_says_nearly_the_same(name, settings):
+def test_bfloat16_logits_are_close(name, settings):
     model, batch = make_model(name, **settings).float(), padded_batch()
     with torch.no_grad():
         whole, expected = model(batch).hidden, model(batch).logits()[:, 0]
@@ -201,13 +201,13 @@ def test_the_documented_architecture_learns_from_a_loss_or_the_loss_is_refused(n
 
 @pytest.mark.usefixtures("documented_architecture")
 @pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
-def test_the_documented_architecture_has_nothing_to_adapt_and_says_so(method):
+def test_documented_architecture_without_adapter_targets_is_refused(method):
     model = build_model(BAG.BagConfig.tiny(), Vocabularies(30, 30, shared=True))
     with pytest.raises(UserError, match=f"adapt={method} .*; try adapt="):
         adapt(model, ADAPTATIONS[method][0](method=method, model="bag"))
 
 
-def test_adapters_stand_behind_the_named_layers_of_any_architecture():
+def test_adapters_follow_the_named_layers_of_any_architecture():
     class Wide(BAG.Bag):
         adapter_targets = ("outer",)
 
@@ -222,7 +222,7 @@ def test_adapters_stand_behind_the_named_layers_of_any_architecture():
     }
 
 
-def test_the_decoder_reads_its_own_words_as_often_as_it_is_told():
+def test_scheduled_sampling_feeds_predictions_at_the_configured_ratio():
     model = make_model(
         "lstm", dropout=0.0, teacher_forcing_ratio=1.0, teacher_forcing_end=0.0, teacher_forcing_steps=10
     )
@@ -234,8 +234,8 @@ def test_the_decoder_reads_its_own_words_as_often_as_it_is_told():
     own, batch = [torch.full((3,), BOS)], padded_batch()
     with torch.no_grad():
         state = model.start(model.encode(batch.source))
-        for place in range(batch.target.max_length):
-            logits, state = model.step(own[place], state)
+        for position in range(batch.target.max_length):
+            logits, state = model.step(own[position], state)
             own.append(logits.argmax(-1))
         found = model.train()(batch)
     torch.testing.assert_close(found.logits()[:, -1], logits)
@@ -246,7 +246,7 @@ def choices():
 
 
 @pytest.mark.parametrize("choice", choices())
-def test_each_choice_of_a_model_makes_one(choice):
+def test_each_model_choice_builds_its_architecture(choice):
     build_model(composed([f"model={choice}"]).model, Vocabularies(50, 50, shared=True))
 
 
@@ -258,7 +258,7 @@ def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_it_learns_to_reverse_digits(name):
+def test_architecture_learns_to_reverse_digits(name):
     torch.manual_seed(0)
     model = build_model(ARCHITECTURES[name][0].tiny(d_model=64, dropout=0.0), Vocabularies(14, 14, shared=True))
     trained = parallelize(model, World(), ON_CPU)

@@ -72,7 +72,7 @@ def test_sigmoid_weights_have_the_values_of_the_formula():
         torch.testing.assert_close(heads[sentence], expected)
 
 
-def test_packed_sentences_attend_as_they_do_alone():
+def test_packed_attention_equals_attention_per_sentence():
     lengths, key_lengths = [2, 3], [4, 1]
     generator = torch.Generator().manual_seed(0)
     query, key, value = (

@@ -49,7 +49,7 @@ def test_coverage_is_the_squared_distance_of_sums_from_one(over):
     assert value("self_attention_loss", over=over) == pytest.approx(expected, rel=1e-5)
 
 
-def test_entropy_is_that_of_each_head():
+def test_attention_entropy_is_summed_over_heads():
     """The mean of the heads' entropies, not the entropy of their mean."""
     expected = 0.0
     for sentence in range(3):
@@ -75,7 +75,7 @@ def test_guided_attention_penalises_distance_from_the_diagonal(width):
     assert value("guided_attention", width=width) == pytest.approx(expected, rel=1e-5)
 
 
-def test_weighted_cross_entropy_counts_tokens_by_what_their_source_tokens_receive():
+def test_weighted_cross_entropy_weights_tokens_by_received_attention():
     output, expected = make_output(), 0.0
     logits = output.logits().numpy()
     for sentence, (target, source) in enumerate(SIZES):
@@ -88,7 +88,7 @@ def test_weighted_cross_entropy_counts_tokens_by_what_their_source_tokens_receiv
     assert value("attention_weighted_cross_entropy") == pytest.approx(expected, rel=1e-5)
 
 
-def test_uncovered_tokens_receive_less_than_the_limit():
+def test_uncovered_tokens_receive_attention_below_the_threshold():
     output, expected, tokens = make_output(), 0, 0
     output.attention[:] *= 0.25
     for sentence, (target, source) in enumerate(SIZES):

@@ -51,12 +51,12 @@ def encode(tokenizer: Tokenizer, seed: int, *, fraction_done: float = 0.0, **opt
     return [[ids.tolist() for ids in side] for side in sides]
 
 
-def test_nothing_is_disturbed_unless_asked_for(tokenizer: Tokenizer):
+def test_defaults_change_no_token(tokenizer: Tokenizer):
     assert encode(tokenizer, 1) == [tokenizer.encode_source(SOURCE), tokenizer.encode_target(TARGET)]
 
 
 @pytest.mark.parametrize("options", [{"sampling": {"source": 0.1}}, {"switch_out": {"source": 2.0}}])
-def test_a_seed_decides_and_only_the_side_asked_for_changes(tokenizer: Tokenizer, options):
+def test_augmentation_is_seeded_and_limited_to_the_configured_side(tokenizer: Tokenizer, options):
     source, target = encode(tokenizer, 1, **options)
     assert encode(tokenizer, 1, **options) == [source, target]
     assert encode(tokenizer, 2, **options)[0] != source
@@ -64,7 +64,7 @@ def test_a_seed_decides_and_only_the_side_asked_for_changes(tokenizer: Tokenizer
     assert target == tokenizer.encode_target(TARGET)
 
 
-def test_sampling_begins_at_its_fraction_of_the_run(tokenizer: Tokenizer):
+def test_sampling_starts_at_the_configured_share_of_the_run(tokenizer: Tokenizer):
     sampled = encoder(tokenizer, sampling={"source": 0.1, "start": 0.6})
     assert sampled.phase_starts == [0.0, 0.6]
     assert [sampled.lengths_vary(fraction) for fraction in (0.0, 0.59, 0.6, 1.0)] == [False, False, True, True]
@@ -72,7 +72,7 @@ def test_sampling_begins_at_its_fraction_of_the_run(tokenizer: Tokenizer):
     assert [list(ids) for ids in sampled.encode(PAIRS, 1, 0.6)[0]] != tokenizer.encode_source(SOURCE)
 
 
-def test_a_segmentation_that_is_too_long_for_the_model_is_not_taken(tokenizer: Tokenizer):
+def test_sampled_segmentation_beyond_the_maximum_length_is_rejected(tokenizer: Tokenizer):
     longest = max(map(len, tokenizer.encode_source(SOURCE)))
     wild, _ = encode(tokenizer, 1, sampling={"source": 0.01})
     fitting, _ = encode(tokenizer, 1, sampling={"source": 0.01}, max_length=longest)
@@ -80,7 +80,7 @@ def test_a_segmentation_that_is_too_long_for_the_model_is_not_taken(tokenizer: T
     assert max(map(len, fitting)) <= longest
 
 
-def test_switch_out_replaces_as_many_tokens_as_its_formula_says(tokenizer: Tokenizer):
+def test_switch_out_replaces_the_expected_number_of_tokens(tokenizer: Tokenizer):
     plain, counts = tokenizer.encode_target(TARGET), []
     for seed in range(300):
         _, target = encode(tokenizer, seed, switch_out={"target": 1.0})

@@ -53,26 +53,26 @@ def real_attention(model, batch):
     return [weights[row, :t, :s] for row, (t, s) in enumerate(lengths)]
 
 
-def test_over_the_keys_of_a_softmax_there_is_nothing_to_lose():
+def test_self_attention_loss_over_softmax_keys_is_zero():
     model, batch = make_model(dropout=0.0), make_batch()
     assert value("self_attention_loss", model, batch, over=Over.keys).item() < 1e-10
     sigmoid = make_model(dropout=0.0, attention=Weighting.sigmoid)
     assert value("self_attention_loss", sigmoid, batch, over=Over.keys).item() > 0.1
 
 
-def test_over_queries_every_source_token_wants_attention_once():
+def test_self_attention_loss_over_queries_is_squared_distance_from_one():
     model, batch = make_model(dropout=0.0), make_batch()
     expected = sum(((weights.sum(0) - 1) ** 2).sum().item() for weights in real_attention(model, batch))
     assert value("self_attention_loss", model, batch).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_uncovered_tokens_are_those_that_nobody_looks_at():
+def test_uncovered_tokens_receive_attention_below_the_threshold():
     model, batch = make_model(dropout=0.0), make_batch()
     expected = sum(int((weights.sum(0) < 0.2).sum()) for weights in real_attention(model, batch))
     assert int(uncovered(batch, model(batch, return_attention=True))) == expected > 0
 
 
-def test_uniform_attention_weighs_all_tokens_alike():
+def test_uniform_attention_gives_plain_cross_entropy():
     """Then the attention-weighted cross entropy is the plain one, exactly."""
     batch, model = make_batch(), make_model(dropout=0.0)
     output = model(batch, return_attention=True)
@@ -84,7 +84,7 @@ def test_uniform_attention_weighs_all_tokens_alike():
     torch.testing.assert_close(found, plain)
 
 
-def test_attention_received_is_shared_out_among_the_tokens_of_a_sentence():
+def test_received_attention_is_normalised_per_sentence():
     weights = torch.tensor([[[0.9, 0.1], [0.8, 0.2], [0.0, 0.0]]])
     target = torch.tensor([[1.0, 1.0, 0.0]])
     received = torch.tensor([1.7, 0.3])
@@ -129,7 +129,7 @@ def test_divergence_has_the_value_and_gradients_of_the_formula(monkeypatch):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_entropy_and_the_diagonal_by_hand():
+def test_attention_entropy_and_guided_attention_match_their_formulas():
     model, batch = make_model(dropout=0.0, num_heads=1), make_batch()
     entropy = guided = 0.0
     for weights in real_attention(model, batch):
@@ -140,7 +140,7 @@ def test_entropy_and_the_diagonal_by_hand():
     assert value("guided_attention", model, batch).item() == pytest.approx(guided, rel=1e-5)
 
 
-def test_the_example_of_the_docs_is_least_when_all_words_are_equally_likely():
+def test_documented_confidence_penalty_is_minimal_for_uniform_predictions():
     model, batch = make_model(dropout=0.0), make_batch()
     tokens = int((batch.labels != NO_TARGET).sum())
     distributions = torch.distributions.Categorical(logits=model(batch).logits()[batch.labels != NO_TARGET])
@@ -149,7 +149,7 @@ def test_the_example_of_the_docs_is_least_when_all_words_are_equally_likely():
     assert value("confidence_penalty", model, batch).item() == pytest.approx(-tokens * math.log(30))
 
 
-def test_without_dropout_and_cuts_two_passes_agree():
+def test_without_dropout_and_cuts_consistency_losses_are_zero():
     model, batch = make_model(dropout=0.0), make_batch()
     plain = label_smoothed_cross_entropy(*_hidden(model, batch), batch.labels, smoothing=0.0)[0].item()
     assert value("r_drop", model, batch).item() == pytest.approx(plain, rel=1e-5)
@@ -162,7 +162,7 @@ def _hidden(model, batch):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_adversarial_moves_raise_the_loss(architecture):
+def test_adversarial_perturbation_raises_the_loss(architecture):
     model, batch = make_model(architecture, dropout=0.0), make_batch()
     plain = value("adversarial", model, batch, distance=0.0).item()
     assert value("adversarial", model, batch, distance=0.1).item() > plain + 0.05
@@ -188,7 +188,7 @@ COMPILED = [(name, "transformer") for name in ALL] + [("adversarial", name) for 
 
 
 @pytest.mark.parametrize(("name", "architecture"), dict.fromkeys(COMPILED))
-def test_each_loss_of_a_compiled_model_equals_that_of_the_plain_one(name, architecture, monkeypatch):
+def test_compiled_model_has_equal_losses(name, architecture, monkeypatch):
     """sim_cut was 0.0 and adversarial crashed while hooks changed the embeddings: a compiled model skips them."""
     monkeypatch.setitem(AUXILIARY_LOSSES, name, ALL[name])
     plain, weights = learned({name: ALL[name][0].tiny()}, architecture)
@@ -225,7 +225,7 @@ def loss_and_gradients(name, model, batch):
 
 @every_loss
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_without_labels_every_loss_is_zero_and_teaches_nothing(name, architecture):
+def test_without_labels_every_loss_and_gradient_is_zero(name, architecture):
     model, batch = make_model(architecture, dropout=0.1), make_batch()
     loss, gradients = loss_and_gradients(name, model, without_labels(batch, slice(None)))
     assert loss == 0
@@ -235,7 +235,7 @@ def test_without_labels_every_loss_is_zero_and_teaches_nothing(name, architectur
 # sim_cut draws for every token, of a row of padding as well: see test_consistency_loss_formulas.py
 @pytest.mark.parametrize("name", [name for name in ALL if name != "sim_cut"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_row_of_padding_adds_nothing_to_any_loss(name, architecture):
+def test_row_of_padding_changes_no_loss(name, architecture):
     model, batch = make_model(architecture, dropout=0.0), with_an_empty_row(make_batch())
     others = pad_batch(
         [ids[mask].numpy()[:-1] for ids, mask in list(zip(batch.source.ids, batch.source.mask, strict=True))[1:]],

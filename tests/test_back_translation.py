@@ -80,7 +80,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
     assert b"target_language" in (whole / "reverse" / "manifest.json").read_bytes()
 
 
-def test_mistakes_are_answered_before_the_work(corpus, tmp_path):
+def test_wrong_settings_raise_user_errors_before_training(corpus, tmp_path):
     for changes, message in (
         ({"back_translation__monolingual": tmp_path / "nowhere"}, "nowhere"),
         ({"back_translation__keep": 0}, r"back_translation\.keep \(0\.0\) must be above 0"),

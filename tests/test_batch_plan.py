@@ -32,12 +32,12 @@ def plan(*, packed=False, grouped=False, seed=1, epoch=0, tokens=512, lengths=No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_pair_stands_in_one_batch(kind):
+def test_every_pair_is_in_one_batch(kind):
     pairs = np.concatenate([batch.pairs for batch in plan(**kind)])
     assert sorted(pairs) == list(range(2000))
 
 
-def test_padded_batches_stay_within_the_budget():
+def test_padded_batches_fit_the_token_budget():
     source, target = some_lengths()
     for batch in plan():
         assert len(batch.pairs) * max(batch.source_length, batch.target_length) <= 512
@@ -45,7 +45,7 @@ def test_padded_batches_stay_within_the_budget():
         assert target[batch.pairs].max() < batch.target_length
 
 
-def test_packed_batches_stay_within_the_budget_and_leave_a_position_free():
+def test_packed_batches_fit_the_token_budget_with_one_padding_position():
     source, target = some_lengths()
     for batch in plan(**PACKED):
         assert (source[batch.pairs] + 1).sum() < 512
@@ -53,7 +53,7 @@ def test_packed_batches_stay_within_the_budget_and_leave_a_position_free():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pair_longer_than_the_budget_stands_alone(kind):
+def test_pair_longer_than_the_budget_is_a_batch_of_one(kind):
     lengths = np.array([5, 900, 7], np.int32), np.array([6, 4, 8], np.int32)
     batches = plan(**kind, lengths=lengths)
     assert [1] in [batch.pairs.tolist() for batch in batches]
@@ -61,7 +61,7 @@ def test_a_pair_longer_than_the_budget_stands_alone(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_plan_is_a_function_of_seed_and_epoch(kind):
+def test_plan_depends_on_seed_and_epoch(kind):
     def order(**where):
         return [batch.pairs.tolist() for batch in plan(**kind, **where)]
 
@@ -70,7 +70,7 @@ def test_the_plan_is_a_function_of_seed_and_epoch(kind):
     assert order(seed=3, epoch=5) != order(seed=4, epoch=5)
 
 
-def test_the_batches_of_a_group_are_all_its_pairs():
+def test_batches_of_a_group_hold_all_its_pairs():
     batches = plan(**GROUPED)
     groups = {id(batch.group): batch.group for batch in batches}.values()
     assert sorted(np.concatenate([group.pairs for group in groups])) == list(range(2000))
@@ -79,7 +79,7 @@ def test_the_batches_of_a_group_are_all_its_pairs():
     assert sorted(indices) == sorted((group.number, index) for group in groups for index in range(len(group.sizes)))
 
 
-def test_a_few_groups_at_a_time_are_mixed():
+def test_batches_are_shuffled_across_a_few_groups():
     numbers = [batch.group.number for batch in plan(**GROUPED, tokens=64)]
     assert len(set(numbers)) > 3 * GROUPS_AT_ONCE
     spans = [(numbers.index(number), len(numbers) - numbers[::-1].index(number)) for number in set(numbers)]
@@ -88,7 +88,7 @@ def test_a_few_groups_at_a_time_are_mixed():
     assert len(set(numbers[:BATCHES_PER_GROUP])) > 2
 
 
-def test_weights_are_how_often_an_epoch_sees_a_pair():
+def test_corpus_weights_set_repetitions_per_epoch():
     repeats = np.repeat(np.array([2.0, 1.0, 0.25], np.float32), 4000)
     counts = np.bincount(epoch_pairs(repeats, seed=1, epoch=0), minlength=12000)
     assert set(counts[:4000]) == {2}
@@ -97,7 +97,7 @@ def test_weights_are_how_often_an_epoch_sees_a_pair():
     assert counts[8000:].mean() == pytest.approx(0.25, abs=0.03)
 
 
-def test_shapes_recur():
+def test_padded_lengths_are_even():
     shapes = {(len(batch.pairs), batch.source_length, batch.target_length) for batch in plan(tokens=2048)}
     assert all(source % 2 == target % 2 == 0 for _, source, target in shapes)
 

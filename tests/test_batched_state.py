@@ -46,7 +46,7 @@ def state(first: int, lengths: list[int], history: list[list[int]]) -> Outer:
     return Outer(Inner(keys, layers, real), torch.tensor(history), name=f"from {first}")
 
 
-def test_selected_sentences_keep_their_rows_and_no_more_positions_than_they_need():
+def test_selected_sentences_keep_their_rows_trimmed_to_the_longest():
     selected = state(1, [2, 1, 4], [[5], [6], [8]]).select(torch.tensor([1, 0]))
     assert selected.inner.keys.tolist() == [[1, 0], [1, 2]]
     assert selected.inner.layers[1].tolist() == [[[10], [0]], [[10], [20]]]
@@ -62,7 +62,7 @@ def test_joined_sentences_are_padded_to_the_longest():
     assert joined.history.tolist() == [[5, 6], [7, 8]]
 
 
-def test_replaced_sentences_leave_the_others_as_they_were():
+def test_replacing_sentences_leaves_the_others_unchanged():
     before = state(1, [1, 1, 1], [[5, 6], [5, 6], [5, 6]])
     replaced = before.replace(torch.tensor([2, 0]), state(3, [2, 1], [[8], [9]]))
     assert replaced.inner.keys.tolist() == [[3, 0], [1, 0], [3, 4]]

@@ -49,7 +49,7 @@ def test_wide_beam_respects_the_minimum_length():
     assert [h.tokens for h in found] == [h.tokens for h in expected[:5]]
 
 
-def test_length_penalty_by_hand():
+def test_length_penalty_matches_its_formula():
     model = table_model(
         {
             (): {A: 0.6, EOS: 0.4},
@@ -111,7 +111,7 @@ def test_an_active_hypothesis_that_scores_higher_is_extended_although_the_beam_h
     assert found.tokens == [A, C]
 
 
-def test_with_a_length_penalty_a_sentence_is_done_when_beam_size_hypotheses_have_finished():
+def test_with_a_length_penalty_beam_size_finished_hypotheses_end_a_sentence():
     model = table_model(
         {(): {EOS: 0.3, A: 0.69, B: 0.01}, (A,): {C: 0.98, EOS: 0.02}, (B,): {EOS: 1.0}, (A, C): {EOS: 1.0}},
         vocabulary_size=7,
@@ -122,7 +122,7 @@ def test_with_a_length_penalty_a_sentence_is_done_when_beam_size_hypotheses_have
     assert len(model.rows_per_step) == 2
 
 
-def test_ties_go_to_the_earlier_hypothesis_and_the_lower_token():
+def test_ties_prefer_the_earlier_hypothesis_and_the_lower_token():
     model = table_model({(): {A: 0.5, B: 0.5}}, vocabulary_size=7)
     for _ in range(3):
         [found] = search(model, [[4]], SearchConfig(beam_size=2, n_best=2))

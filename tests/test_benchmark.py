@@ -82,7 +82,7 @@ def model(folder: Path, data: dict[str, object]) -> LoadedModel:
     return load_model(folder / "model", device=torch.device("cpu"))
 
 
-def test_ratio_is_the_median_of_the_rounds_own_ratios():
+def test_ratio_is_the_median_of_ratios_within_rounds():
     summaries = summarise({"ours": [10.0, 20.0, 30.0], "peer": [5.0, 5.0, 10.0]})
     # the rounds' ratios are 2, 4 and 3; the ratio of the medians would be 4
     assert summaries["peer"] == {"median": 5.0, "lowest": 5.0, "highest": 10.0, "ratio": 3.0}
@@ -90,7 +90,7 @@ def test_ratio_is_the_median_of_the_rounds_own_ratios():
     assert summarise({"peer": [5.0]})["peer"]["ratio"] is None
 
 
-def test_every_second_round_goes_backwards(session: Session):
+def test_every_second_round_is_reversed(session: Session):
     order = []
     values = session.take_turns(["a", "b", "c"], 3, lambda system: order.append(system) or float(len(order)))
     assert "".join(order) == "abccbaabc"
@@ -98,7 +98,7 @@ def test_every_second_round_goes_backwards(session: Session):
     assert not session.absent
 
 
-def test_system_that_fails_leaves_with_its_reason_and_the_others_stay(session: Session):
+def test_failing_system_is_dropped_with_its_reason(session: Session):
     calls = []
 
     def measure(system: str) -> float:
@@ -111,7 +111,7 @@ def test_system_that_fails_leaves_with_its_reason_and_the_others_stay(session: S
     assert session.absent == {"b": "out of memory"}
 
 
-def test_flops_are_what_pytorch_counts_in_an_update_of_the_real_model():
+def test_flops_equal_pytorchs_count_for_an_update():
     work = replace(SMALL, vocab_size=50)
     model = untrained_model(work)  # with dropout of attention weights: PyTorch does not count its fused kernel on a CPU
     source, target = np.full((3, 6), 5), np.full((3, 8), 7)
@@ -149,12 +149,12 @@ def test_every_way_of_batching_counts_the_tokens_of_the_corpus(data: dict[str, o
         assert total == expected, "the first epoch ends where all pairs have been seen once"
 
 
-def test_pairs_longer_than_the_budget_stand_alone():
+def test_pairs_longer_than_the_budget_are_batches_of_one():
     pieces = cut(np.arange(5), np.array([3, 4, 20, 2, 2]), 10)
     assert [piece.tolist() for piece in pieces] == [[0, 1], [2], [3, 4]]
 
 
-def test_corpus_is_read_as_it_was_written(tmp_path: Path):
+def test_corpus_round_trips(tmp_path: Path):
     corpus = Corpus([np.array([5, 6]), np.array([7])], [np.array([8]), np.array([9, 10, 11])])
     corpus.save(tmp_path / "corpus.json")
     again = Corpus.load(tmp_path / "corpus.json")
@@ -167,13 +167,13 @@ def test_corpus_is_read_as_it_was_written(tmp_path: Path):
     assert num_tokens(labels) == 6
 
 
-def test_peers_know_our_special_tokens():
+def test_special_token_ids_are_passed_to_peers():
     for name in ("PAD", "UNK", "BOS", "EOS"):
         assert getattr(work, name) == getattr(tokenizer, name)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="transformers is not installed here")
-def test_hugging_face_model_gives_our_logits(model: LoadedModel):
+def test_hugging_face_model_equals_the_native_logits(model: LoadedModel):
     from benchmarks.adapters.huggingface import converted
 
     sources, targets = [[5, 6, 7, 8, 9], [10, 11]], [[20, 21], [22, 23, 24, 25]]
@@ -189,7 +189,7 @@ def test_hugging_face_model_gives_our_logits(model: LoadedModel):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("ctranslate2"), reason="ctranslate2 is not installed here")
-def test_ctranslate2_model_gives_our_log_probabilities(model: LoadedModel, tmp_path: Path):
+def test_ctranslate2_model_equals_the_native_log_probabilities(model: LoadedModel, tmp_path: Path):
     import ctranslate2
 
     from translate.exporting.ctranslate2_converter import export_ctranslate2
@@ -206,7 +206,7 @@ def test_ctranslate2_model_gives_our_log_probabilities(model: LoadedModel, tmp_p
     torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-4, atol=1e-4)
 
 
-def test_fast_paths_learn_as_the_reference_does(data: dict[str, object]):
+def test_fast_paths_train_like_the_reference(data: dict[str, object]):
     curves = []
     for reference in (False, True):
         trainer = Trainer.of_corpus(replace(SMALL, learning_rate=3e-3), data)
@@ -220,7 +220,7 @@ def test_fast_paths_learn_as_the_reference_does(data: dict[str, object]):
     assert curves[0][-1] < 0.9 * curves[0][0], "it must have learned something"
 
 
-def test_memory_of_children_is_seen():
+def test_memory_of_child_processes_is_counted():
     if not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("only Linux tells what a tree of processes has in memory")
     hold = "import time; held = bytearray(60_000_000); print('ready', flush=True); time.sleep(60)"
@@ -249,7 +249,7 @@ def test_growth_covers_the_ranges_and_its_exponents_are_slopes():
     assert exponents(before, after) == (0.5, 0.0)
 
 
-def test_table_rounds_to_what_is_known():
+def test_table_rounds_to_significant_digits():
     heading, _, *rows = table(("system", "speed"), [("ours", 1234.5), ("peer", None)]).split("\n")
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in (heading, *rows)]
     assert cells == [["system", "speed"], ["ours", "1,234"], ["peer", "–"]]
@@ -310,7 +310,7 @@ def test_growth_is_measured_in_a_worker(session: Session):
     assert all(cost.seconds > 0 and cost.bytes > 0 for cost in costs)
 
 
-def test_eole_is_configured_by_the_work_alone():
+def test_eole_configuration_depends_on_the_work_alone():
     """A dollar sign in a comment once kept Eole from starting."""
     adapter = str(REPOSITORY / "scripts" / "benchmarks" / "adapters" / "eole.py")
     filled = filled_in(adapter, replace(SMALL, learning_rate=1e-5), folder="work", world_size=0, gpu_ranks=[])

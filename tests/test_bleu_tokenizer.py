@@ -63,24 +63,24 @@ def chosen_by_run(manifest, text):
 
 
 @pytest.mark.parametrize(("script", "text"), TEXTS.items())
-def test_the_script_of_a_text_is_that_of_most_letters(script, text):
+def test_script_of_a_text_is_the_script_of_most_letters(script, text):
     assert main_script([text, "", "12"]) == script
     assert main_script([text, text, "OK."] if script else [text]) == script
 
 
-def test_a_few_foreign_words_do_not_decide():
+def test_few_foreign_words_do_not_change_the_script():
     assert main_script(["我在 Google 工作，他在 IBM 工作"]) == "Han"
     assert main_script(["He said 你好 to the whole crowd."]) == "Latin"
     assert main_script(["这是日本的の字，常见于中文广告，今天天气很好，我们明天见面"]) == "Han"
     assert main_script([]) == main_script([""]) == ""
 
 
-def test_documentation_full_of_code_is_of_its_own_script(corpora_root):
+def test_script_of_documentation_ignores_code(corpora_root):
     for language, script in {"en": "Latin", "zh": "Han"}.items():
         assert main_script(read_lines(corpora_root / "pydocs-en-zh" / f"valid.{language}")) == script
 
 
-def test_without_a_language_the_script_chooses_and_says_so():
+def test_without_a_language_the_script_chooses_the_tokenizer_with_a_log_line():
     pytest.importorskip("MeCab")
     names = {script: chosen(text).name for script, text in TEXTS.items()}
     assert names == {"Han": "zh", "Kana": "ja-mecab"} | dict.fromkeys(
@@ -92,7 +92,7 @@ def test_without_a_language_the_script_chooses_and_says_so():
     assert not chosen(TEXTS["Latin"]).note
 
 
-def test_the_language_chooses_before_the_script():
+def test_language_takes_precedence_over_the_script():
     pytest.importorskip("MeCab")
     for language in ("zh", "zh-CN", "zh_Hans", "zh-TW", "zho_Hant", "cmn", "yue", "yue_Hant", "Cantonese", "lzh"):
         assert chosen(TEXTS["Han"], language) == tokenizers.TokenizerChoice("zh")
@@ -105,14 +105,14 @@ def test_the_language_chooses_before_the_script():
     assert chosen(TEXTS[""], "zh") == tokenizers.TokenizerChoice("zh")
 
 
-def test_a_language_that_contradicts_the_script_is_kept_with_a_warning():
+def test_language_that_contradicts_the_script_is_kept_with_a_warning():
     choice = chosen(TEXTS["Han"], "en")
     assert choice.name == "13a"
     assert choice.note.startswith("target_language=en, but the references are written in Han script: BLEU counts by")
     assert "Latin script" in chosen(TEXTS["Latin"], "zh").note
 
 
-def test_japanese_without_mecab_counts_characters_and_says_what_to_install(without_mecab):
+def test_japanese_without_mecab_uses_characters_and_names_the_package(without_mecab):
     for choice in (chosen(TEXTS["Kana"]), chosen(TEXTS["Kana"], "ja")):
         assert choice.name == "char"
         assert "pip install 'translate-seq2seq[ja]'" in choice.note
@@ -120,7 +120,7 @@ def test_japanese_without_mecab_counts_characters_and_says_what_to_install(witho
         check_tokenizer("ja-mecab", key="tokenize")
 
 
-def test_what_a_tokenizer_needs_is_said_in_one_line(monkeypatch):
+def test_missing_package_of_a_tokenizer_is_named_in_one_line(monkeypatch):
     def missing(**_: object) -> None:
         raise RuntimeError("It needs more.\nInstall it.\n\n    pip install it\n")
 
@@ -131,13 +131,13 @@ def test_what_a_tokenizer_needs_is_said_in_one_line(monkeypatch):
     tokenizers.reason_missing.cache_clear()
 
 
-def test_runs_that_do_not_record_theirs_keep_the_rule_they_began_with():
+def test_runs_without_a_recorded_tokenizer_keep_the_earlier_rule():
     languages = ("zh", "zh-CN", "zh_Hans", "cmn", "ja", "de", "en-GB", "", "bo")
     assert [tokenizer_of_language(language) for language in languages] == ["zh"] * 4 + ["char"] + ["13a"] * 4
     assert chosen_by_run({"target_language": "ja"}, TEXTS["Kana"]) == tokenizers.TokenizerChoice("char")
 
 
-def test_evaluate_counts_as_the_run_did():
+def test_evaluate_uses_the_tokenizer_of_the_run():
     run = {"target_language": "en", "bleu_tokenizer": "zh"}
     assert chosen_by_run(run, TEXTS["Han"]) == tokenizers.TokenizerChoice("zh")
     latin = {"target_language": "", "bleu_tokenizer": "13a"}
@@ -145,14 +145,14 @@ def test_evaluate_counts_as_the_run_did():
     assert "written in Thai script" in chosen_by_run(latin, TEXTS["Thai"]).note
 
 
-def test_evaluate_says_when_it_cannot_count_as_the_run_did(without_mecab):
+def test_evaluate_warns_when_the_tokenizer_of_the_run_is_missing(without_mecab):
     choice = chosen_by_run({"bleu_tokenizer": "ja-mecab"}, TEXTS["Kana"])
     assert choice.name == "char"
     assert "which is not installed here (pip install" in choice.note
     assert "cannot be compared with the run's" in choice.note
 
 
-def test_ter_finds_the_characters_of_japanese_however_bleu_counts():
+def test_ter_of_japanese_uses_characters_with_any_bleu_tokenizer():
     pytest.importorskip("MeCab")
     signatures = {
         score([TEXTS["Kana"]], [[TEXTS["Kana"]]], metrics=[MetricName.ter], tokenize=tokenize)[MetricName.ter].signature
@@ -174,7 +174,7 @@ def test_identical_chinese_files_score_100(tmp_path):
     assert "target_language=en, but the references are written in Han script" in result.stderr.decode()
 
 
-def test_a_run_records_its_choice_and_an_older_one_keeps_its_own(tmp_path):
+def test_tokenizer_is_recorded_and_kept_by_older_runs(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", pairs=100)
     digits = str.maketrans("0123456789", "零一二三四五六七八九")
     for split in ("train", "valid", "test"):

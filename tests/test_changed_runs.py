@@ -72,7 +72,7 @@ def assert_identical(one, other):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_after_divergence_the_advised_rate_goes_on_from_the_last_good_state(corpus, tmp_path):
+def test_after_divergence_a_lower_rate_resumes_from_the_last_good_state(corpus, tmp_path):
     folder = tmp_path / "run"
     train_here(corpus, folder)
     good = last_weights(folder)
@@ -96,7 +96,7 @@ def test_after_divergence_the_advised_rate_goes_on_from_the_last_good_state(corp
     }
 
 
-def test_without_a_saved_state_the_advised_command_begins_anew(corpus, tmp_path):
+def test_divergence_without_a_saved_state_restarts_from_scratch(corpus, tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(DivergedError, match="starts from scratch, because no state had been saved before"):
         train_here(corpus, folder, **BLOWN_UP, run__max_skipped=3, run__max_steps=20)
@@ -106,7 +106,7 @@ def test_without_a_saved_state_the_advised_command_begins_anew(corpus, tmp_path)
     assert states(folder)[-1] == "step-00000010"
 
 
-def test_a_state_of_an_older_version_that_holds_no_numbers_is_left_out(corpus, tmp_path):
+def test_state_with_weights_that_are_not_finite_is_skipped(corpus, tmp_path):
     folder = tmp_path / "run"
     train_here(corpus, folder)
     path = folder / "state" / "step-00000010" / "weights.safetensors"
@@ -119,7 +119,7 @@ def test_a_state_of_an_older_version_that_holds_no_numbers_is_left_out(corpus, t
     assert all(weight.isfinite().all() for weight in last_weights(folder).values())
 
 
-def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
+def test_damaged_state_is_skipped_for_the_previous_one(corpus, tmp_path):
     folder = tmp_path / "run"
     train_here(corpus, folder)
     expected = {name: weight.clone() for name, weight in last_weights(folder).items()}  # the file is overwritten
@@ -144,7 +144,7 @@ def test_a_damaged_state_is_left_out_for_the_one_before(corpus, tmp_path):
         train_here(corpus, folder)
 
 
-def test_states_of_a_model_worse_than_guessing_are_no_good_ones(tmp_path):
+def test_states_with_a_loss_above_uniform_guessing_are_discarded(tmp_path):
     """Of 100 tokens guessing costs ln 100 = 4.6 nats; the numbers of a model that blows up may long be finite."""
     for step, loss in ((10, 5.0), (20, None), (30, 9.0), (40, 9.5), (50, 3.0), (60, 3.0)):
         folder = tmp_path / "state" / f"step-{step:08}"
@@ -169,7 +169,7 @@ def test_a_run_without_a_finite_validation_ends_with_a_message(corpus, tmp_path,
 @pytest.mark.parametrize(
     ("scale", "cause"), [(1.0, "the loss or gradient was not finite"), (512.0, "the loss scale of fp16 was too large")]
 )
-def test_a_state_due_at_a_skipped_update_is_saved_after_the_next(corpus, tmp_path, monkeypatch, scale, cause):
+def test_state_due_at_a_skipped_update_is_saved_after_the_next_one(corpus, tmp_path, monkeypatch, scale, cause):
     """In fp16 single updates are skipped as a matter of course, while the loss scale is sought."""
 
     def fail_at_step_5(*arguments, **settings):
@@ -187,14 +187,14 @@ def test_a_state_due_at_a_skipped_update_is_saved_after_the_next(corpus, tmp_pat
     assert "1 skipped" in log
 
 
-def test_skipped_updates_are_logged_at_once_and_not_one_by_one(corpus, tmp_path):
+def test_skipped_updates_are_logged_sparsely(corpus, tmp_path):
     with pytest.raises(DivergedError):
         train_here(corpus, tmp_path / "run", **BLOWN_UP, run__max_skipped=15, run__max_steps=30)
     lines = [line for line in read_lines(tmp_path / "run" / "train.log") if "the update is skipped" in line]
     assert [line.rpartition("(")[2] for line in lines] == ["1 so far)", "10 so far)"]
 
 
-def test_what_changes_no_weight_may_change_and_the_best_is_scored_again(corpus, tmp_path):
+def test_settings_without_effect_on_weights_may_change_and_best_is_scored_again(corpus, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     # 40 updates teach which digits there are: their number alone makes another score
     settings = {**FLAT, "validation__metric": "chrf", "search__min_length": 12}
@@ -219,7 +219,7 @@ def test_what_changes_no_weight_may_change_and_the_best_is_scored_again(corpus, 
     assert len(changes_of(parts)) == 4
 
 
-def test_the_final_score_is_made_again_when_the_search_changes(corpus, tmp_path):
+def test_final_score_is_recomputed_when_the_search_changes(corpus, tmp_path):
     train_here(corpus, tmp_path / "run")
     before = json.loads((tmp_path / "run" / "result.json").read_text())
     train_here(corpus, tmp_path / "run", search__max_length=1)
@@ -231,14 +231,14 @@ def test_the_final_score_is_made_again_when_the_search_changes(corpus, tmp_path)
     assert "this run is over" not in log_of(tmp_path / "run")
 
 
-def test_other_batches_begin_a_new_epoch(corpus, tmp_path):
+def test_changed_batches_start_a_new_epoch(corpus, tmp_path):
     train_here(corpus, tmp_path / "run")
     train_here(corpus, tmp_path / "run", run__max_steps=12, batch__tokens=128)
     assert "batches have changed: epoch" in log_of(tmp_path / "run")
     assert states(tmp_path / "run")[-1] == "step-00000012"
 
 
-def test_a_run_made_longer_says_that_its_schedule_is_stretched(corpus, tmp_path):
+def test_extended_run_warns_that_its_schedule_is_stretched(corpus, tmp_path):
     train_here(corpus, tmp_path / "run")
     train_here(corpus, tmp_path / "run", run__max_steps=30)
     log = log_of(tmp_path / "run")
@@ -248,14 +248,14 @@ def test_a_run_made_longer_says_that_its_schedule_is_stretched(corpus, tmp_path)
     assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log
 
 
-def test_a_state_saved_again_keeps_the_rate_of_its_last_update(corpus, tmp_path):
+def test_state_saved_again_keeps_the_learning_rate_of_the_last_update(corpus, tmp_path):
     train_here(corpus, tmp_path / "run")
     train_here(corpus, tmp_path / "run", validation__metric="loss")  # the best is scored again, and the state saved
     train_here(corpus, tmp_path / "run", validation__metric="loss", run__max_steps=30)
     assert "learning rate: 0.00025 at step 10, 0.0018 from here on" in log_of(tmp_path / "run")
 
 
-def test_what_cannot_change_is_refused_with_its_reason_and_another_way(corpus, tmp_path):
+def test_fixed_settings_are_refused_with_reason_and_alternative(corpus, tmp_path):
     folder = tmp_path / "run"
     train_here(corpus, folder)
     for changes, reason, way in (
@@ -275,7 +275,7 @@ def test_what_cannot_change_is_refused_with_its_reason_and_another_way(corpus, t
         assert f"error: {message}" in log_of(folder)
 
 
-def test_the_way_that_a_refusal_names_works(corpus, tmp_path):
+def test_alternative_named_by_the_refusal_works(corpus, tmp_path):
     train_here(corpus, tmp_path / "run")
     model = dict.fromkeys(("d_model", "ffn_dim", "num_heads", "encoder_layers", "decoder_layers"))
     settings = {f"model__{name}": None for name in model}
@@ -296,7 +296,7 @@ def make_older(folder, **schedule):
         path.write_text(json.dumps(progress))
 
 
-def test_a_run_of_an_older_version_keeps_its_warm_up(corpus, tmp_path):
+def test_run_of_an_older_version_keeps_the_warm_up(corpus, tmp_path):
     """Which was as long as was configured: automatic warm-up would be over at step 4."""
     folder = tmp_path / "run"
     train_here(corpus, folder, run__max_steps=5)
@@ -312,7 +312,7 @@ def test_a_run_of_an_older_version_keeps_its_warm_up(corpus, tmp_path):
     assert {entry["key"] for entry in changes_of(folder)} == {"run.max_steps", "schedule.decay_share"}
 
 
-def test_short_runs_reach_the_rate_and_long_warm_ups_are_warned_of(corpus, tmp_path):
+def test_short_runs_reach_the_learning_rate_and_long_warm_ups_are_warned_of(corpus, tmp_path):
     def highest(folder):
         events = EventAccumulator(str(folder / "tensorboard")).Reload()
         return max(event.value for event in events.Scalars("train/learning_rate"))
@@ -341,14 +341,14 @@ def canned(monkeypatch, losses, bleu=0.0):
     monkeypatch.setattr(Validator, "run", run)
 
 
-def test_of_equal_scores_the_lower_loss_is_best_and_patience_does_not_count_it(corpus, tmp_path, monkeypatch):
+def test_lower_loss_breaks_ties_of_scores_without_resetting_patience(corpus, tmp_path, monkeypatch):
     canned(monkeypatch, [3.0, 2.5, 2.0, 2.2, 2.1])
     train_here(corpus, tmp_path / "run", run__max_steps=100, run__patience=2)
     assert "no better validation since step 15" in log_of(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "best" / "manifest.json").read_text())["step"] == 15
 
 
-def test_the_score_of_the_average_is_the_runs_when_it_is_delivered(corpus, tmp_path, monkeypatch):
+def test_averaged_model_has_the_score_of_the_run_when_it_is_best(corpus, tmp_path, monkeypatch):
     """In a sweep: what Optuna and trials.tsv get, the HParams tab and result.json, this time and every later one."""
     trial = Trial(sweep=tmp_path, number=0, metric="loss", varied={})
     settings = {**SHORT, "averaging__last": 2, "validation__metric": "loss", "validation__attention_maps": 0}
@@ -410,12 +410,12 @@ def test_a_trial_without_a_finite_validation_has_failed(corpus, tmp_path):
         *(("bleu", (9.0, loss), (best, 2.0), False) for loss in (NAN, INF) for best in (None, 0.0)),
     ],
 )
-def test_which_validation_is_better(metric, candidate, best, expected):
+def test_comparison_of_validations(metric, candidate, best, expected):
     (value, loss), (best_value, best_loss) = candidate, best
     assert is_better(metric, value, best_value, loss=loss, best_loss=best_loss) is expected
 
 
-def test_results_of_an_older_version_are_made_again(tmp_path):
+def test_results_of_an_older_version_are_recomputed(tmp_path):
     path = tmp_path / "result.json"
     assert not is_finished(path, step=10)
     path.write_text('{"step": 10, "summary": "x"}')
@@ -440,7 +440,7 @@ def test_every_error_is_in_the_log(corpus, tmp_path, monkeypatch):
     assert "error: search.beam_size (0) must be at least 1" in log_of(tmp_path / "run")
 
 
-def test_a_refused_folder_of_somebody_else_stays_as_it_is(corpus, tmp_path):
+def test_refused_foreign_folder_is_unchanged(corpus, tmp_path):
     for name in ("train.log", "config.yaml", "thesis.txt"):
         (tmp_path / name).write_text("mine\n")
     with pytest.raises(UserError, match="not a run's"):
@@ -471,7 +471,7 @@ def test_every_setting_has_a_rule():
         assert any(f"{name}.".startswith(f"{key}.") for name in [*flatten(to_plain(TrainConfig())), "auxiliary"]), key
 
 
-def test_a_setting_that_an_older_run_did_not_have_counts_only_where_it_is_set(tmp_path):
+def test_setting_unknown_to_an_older_run_is_compared_only_when_set(tmp_path):
     before = to_plain(TrainConfig())
     del before["search"]["min_length"], before["model"]["max_length"]
     assert not find_changes(TrainConfig(), before, folder=tmp_path)
@@ -484,7 +484,7 @@ def test_a_setting_that_an_older_run_did_not_have_counts_only_where_it_is_set(tm
         find_changes(config, before, folder=tmp_path)
 
 
-def test_auxiliary_losses_may_come_and_go(tmp_path):
+def test_auxiliary_losses_may_be_added_and_removed(tmp_path):
     losses = composed(["auxiliary=[r_drop]", "data=text_files"]).auxiliary
     config = TrainConfig()
     before = to_plain(config)
@@ -493,7 +493,7 @@ def test_auxiliary_losses_may_come_and_go(tmp_path):
     assert (change.key, change.now) == ("auxiliary", ["r_drop"])
 
 
-def test_changes_back_and_forth_at_one_step_are_none():
+def test_reverted_changes_at_one_step_are_not_recorded():
     config = TrainConfig()
 
     def changed(before, now):

@@ -40,7 +40,7 @@ def save(path, tokenizer, seed=0):
     return model
 
 
-def test_a_loaded_model_says_what_the_saved_one_said(tmp_path, tokenizer):
+def test_loaded_model_equals_the_saved_one(tmp_path, tokenizer):
     model = save(tmp_path / "model", tokenizer)
     loaded = load_model(tmp_path / "model", device=CPU)
     source = Tokens.pad([[*ids, 3] for ids in tokenizer.encode_source(LINES[:3])])
@@ -71,19 +71,19 @@ def test_a_tokenizer_of_another_model_is_refused(directory):
         load_model(directory, device=CPU)
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path):
+def test_missing_or_foreign_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         load_model(tmp_path / "nowhere", device=CPU)
     with pytest.raises(UserError, match="no finished model"):
         load_model(tmp_path, device=CPU)
 
 
-def test_a_run_folder_stands_for_its_best_model(directory):
+def test_run_folder_opens_the_best_model(directory):
     directory.rename(directory.parent / "best")
     assert load_model(directory.parent, device=CPU).directory.name == "best"
 
 
-def test_configurations_cannot_name_code(directory):
+def test_configuration_cannot_execute_code(directory):
     text = (directory / "model.yaml").read_text(encoding="utf-8")
     (directory / "model.yaml").write_text(f"{text}_target_: os.system\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"unknown key '_target_'"):
@@ -109,13 +109,13 @@ def test_a_stored_setting_of_another_type_is_refused_and_not_converted(directory
         load_model(directory, device=CPU)
 
 
-def test_a_stored_text_is_no_boolean(tmp_path):
+def test_stored_text_is_refused_for_a_boolean(tmp_path):
     (tmp_path / "model.yaml").write_text("architecture: lstm\ninput_feeding: 'no'\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"model\.yaml: input_feeding \('no'\) must be true or false"):
         read_config(tmp_path / "model.yaml")
 
 
-def test_a_stored_integer_serves_as_a_number(directory):
+def test_stored_integer_is_accepted_for_a_float(directory):
     change_settings(directory, "dropout: 0")
     assert read_config(directory / "model.yaml").dropout == 0.0
     load_model(directory, device=CPU)

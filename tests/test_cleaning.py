@@ -62,7 +62,7 @@ def test_each_filter_can_be_switched_off_alone(field: str, value: int, pair: tup
     assert reason_to_drop(*pair, config) is None
 
 
-def test_first_occurrences_agree_with_a_set():
+def test_first_occurrences_equal_a_python_set():
     values = np.random.default_rng(0).integers(0, 500, 2000).astype(np.uint64)
     seen: set[int] = set()
     expected = [not (value in seen or seen.add(value)) for value in values.tolist()]
@@ -70,7 +70,7 @@ def test_first_occurrences_agree_with_a_set():
     assert first_occurrences(np.empty(0, np.uint64)).tolist() == []
 
 
-def test_hashes_depend_on_text_and_on_where_the_sides_part():
+def test_hashes_depend_on_text_and_side_boundary():
     assert hash_lines(["a", "b", "a"])[0] == hash_lines(["a"])[0] != hash_lines(["b"])[0]
     assert hash_pairs(["ab"], ["c"])[0] != hash_pairs(["a"], ["bc"])[0]
 

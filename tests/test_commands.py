@@ -48,7 +48,7 @@ def decode(model, *arguments, stdin=b"", run=call_here):
 
 
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ended", "unterminated"])
-def test_as_many_line_ends_come_out_as_went_in(model, end):
+def test_output_has_as_many_line_ends_as_the_input(model, end):
     stdin = b"\n".join(HOSTILE) + end
     output = decode(model, stdin=stdin, run=call)
     assert output.count(b"\n") == stdin.count(b"\n")
@@ -65,7 +65,7 @@ def test_batch_size_changes_nothing(model):
     assert len(outputs) == 1
 
 
-def test_files_and_pipes_give_the_same(model, tmp_path):
+def test_files_and_pipes_give_equal_translations(model, tmp_path):
     (tmp_path / "in").write_bytes(b"\n".join(HOSTILE))
     decode(model, f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
     assert (tmp_path / "out").read_bytes() == decode(model, stdin=b"\n".join(HOSTILE), run=call)
@@ -73,12 +73,12 @@ def test_files_and_pipes_give_the_same(model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Wörter (1)", "a=b#c", "it's; 50% {done}", "<back\\slash\\", "x, ÿ"])
-def test_file_names_need_no_quotes_of_their_own(model, tmp_path, name):
+def test_file_names_need_no_extra_quotes(model, tmp_path, name):
     (tmp_path / name).write_bytes(b"1 2 3\n")
     assert decode(model, f"input={tmp_path / name}") == decode(model, stdin=b"1 2 3\n")
 
 
-def test_nothing_in_is_nothing_out(model):
+def test_empty_input_gives_empty_output(model):
     assert decode(model, stdin=b"") == b""
 
 
@@ -129,7 +129,7 @@ def test_files_of_different_length_are_counted(corpus, tmp_path):
     assert str(short) in message
 
 
-def test_what_is_not_utf8_is_located(corpus, tmp_path):
+def test_invalid_utf8_is_located(corpus, tmp_path):
     bad = tmp_path / "bad"
     bad.write_bytes(b"1 2\n\xff\xfe\n" + b"3\n" * 28)
     message = refused(*options(corpus, tmp_path / "run", data__valid__source=bad))
@@ -217,7 +217,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["compute.device=cuda"], "finds no GPU"),
     ],
 )
-def test_mistaken_options_are_answered(corpus, tmp_path, arguments, expected):
+def test_wrong_options_are_answered_with_a_hint(corpus, tmp_path, arguments, expected):
     import torch
 
     if "compute.device=cuda" in arguments and torch.cuda.is_available():
@@ -259,13 +259,13 @@ def test_decode_and_evaluate_need_a_model(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["prepare", "--version"], ["decode", "model=nowhere"], ["compare", "refrence=x"]])
-def test_a_command_answers_alike_in_this_process_and_in_one_of_its_own(words):
+def test_call_here_equals_a_command_in_a_process(words):
     """The other tests rest on it."""
     here, there = call_here(*words), call(*words)
     assert (here.returncode, here.stdout, here.stderr) == (there.returncode, there.stdout, there.stderr)
 
 
-def test_a_version_is_the_projects():
+def test_version_flag_prints_the_version_of_the_project():
     result = call("train", "--version")
     assert result.returncode == 0
     assert result.stdout.decode() == f"translate {__version__}\n"
@@ -281,7 +281,7 @@ def test_help_names_options_and_choices(module):
     assert "schema_" not in output
 
 
-def test_prepare_reports(corpus, tmp_path):
+def test_prepare_prints_the_data_report(corpus, tmp_path):
     arguments = [o for o in options(corpus, tmp_path) if o.startswith(("data", "tokenizer"))]
     result = call_here("prepare", *arguments, "report=true")
     assert result.returncode == 0, result.stderr.decode()

@@ -44,7 +44,7 @@ def test_row_of_a_run_is_read_from_its_files(runs):
     assert 0 <= float(row["uncovered source tokens"].rstrip("%")) <= 100
 
 
-def test_only_a_real_difference_is_significant(runs):
+def test_significance_needs_a_difference(runs):
     assert float(compare_runs.facts(runs["perfect"], runs["trained"], tests=[])["p"]) < 0.01
     assert compare_runs.facts(runs["trained"], runs["trained"], tests=[])["p"] is None
 

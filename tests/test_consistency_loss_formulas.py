@@ -56,7 +56,7 @@ def embeddings_changed(model: nn.Module, source: Callable, target: Callable) -> 
         handle.remove()
 
 
-def test_r_drop_is_cross_entropy_and_the_symmetric_divergence_of_two_passes():
+def test_r_drop_is_cross_entropy_plus_symmetric_divergence_of_two_passes():
     """Liang et al. 2021, equations 3 and 4, of which the first pass's cross entropy is the main loss."""
     model = make_model(dropout=0.3)
     found = value("r_drop", model, alpha=7.0)
@@ -85,7 +85,7 @@ def test_sim_cut_is_the_divergence_from_embeddings_with_tokens_cut():
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize("distance", [0.1, 2.0])
-def test_adversarial_loss_is_that_of_embeddings_moved_along_their_own_gradient(distance, dropout):
+def test_adversarial_loss_uses_embeddings_moved_along_their_gradient(distance, dropout):
     """Miyato et al. 2017, equation 5, for the embeddings of each side of each pair; both passes drop the same."""
     model, embedded = make_model(dropout=dropout), []
 

@@ -26,13 +26,13 @@ def progress_of(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
     return stream.getvalue()
 
 
-def test_progress_in_a_file_is_a_line_now_and_then(monkeypatch):
+def test_progress_in_a_file_is_an_occasional_line(monkeypatch):
     assert progress_of(io.StringIO(), monkeypatch) == (
         "400 of 1,200 lines (33%) · 10.00 lines/s · 01:20 left\n1,200 lines in 01:00 (20.0 lines/s)\n"
     )
 
 
-def test_progress_on_a_terminal_is_rewritten_and_its_last_line_stays(monkeypatch):
+def test_progress_on_a_terminal_is_rewritten_and_the_last_line_kept(monkeypatch):
     shown = progress_of(Terminal(), monkeypatch).split("\r")
     assert "400 of 1,200 lines (33%)" in shown[1]
     assert "401" not in "".join(shown)

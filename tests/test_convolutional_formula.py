@@ -36,7 +36,7 @@ def convolve(linear: nn.Linear, x: Tensor, *, before: int, after: int) -> Tensor
 
 
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
-def test_a_gated_convolution_is_conv1d_and_a_gated_linear_unit(kernel_size):
+def test_gated_convolution_equals_conv1d_and_glu(kernel_size):
     torch.manual_seed(0)
     layer = GatedConvolution(make_config(kernel_size)).double()
     x = torch.randn(7, D, dtype=torch.float64)
@@ -46,7 +46,7 @@ def test_a_gated_convolution_is_conv1d_and_a_gated_linear_unit(kernel_size):
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3])
-def test_a_gated_convolution_is_the_loop_of_its_formula(kernel_size):
+def test_gated_convolution_matches_its_formula(kernel_size):
     torch.manual_seed(0)
     layer = GatedConvolution(make_config(kernel_size)).double()
     x = np.random.default_rng(0).normal(size=(5, D))
@@ -86,7 +86,7 @@ def read_and_write(model: nn.Module, config, source: list[int]) -> tuple[Tensor,
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3, 4])
-def test_logits_and_attention_are_those_of_the_paper(kernel_size):
+def test_logits_and_attention_match_the_paper(kernel_size):
     torch.manual_seed(0)
     config = make_config(kernel_size)
     model = build_model(config, Vocabularies(20, 20, shared=True)).double().eval()

@@ -148,7 +148,7 @@ def test_sides_of_different_length_are_an_error_with_both_counts(tmp_path: Path)
         assert "a.de has 3" in str(caught.value)
 
 
-def test_a_final_line_without_an_end_is_a_line(tmp_path: Path):
+def test_final_line_without_a_line_end_is_read(tmp_path: Path):
     write_lines(tmp_path / "a", ["one", "two"], end_last_line=False)
     write_lines(tmp_path / "b", ["eins", "zwei"])
     assert read(CorpusConfig(source=f"{tmp_path}/a", target=f"{tmp_path}/b")) == [("one", "eins"), ("two", "zwei")]
@@ -195,7 +195,7 @@ def test_json_values_become_one_line_of_real_characters(tmp_path: Path):
     assert pairs == [("two lines", "half ? pair")]
 
 
-def test_a_wrong_parquet_file_or_column_is_named(tmp_path: Path):
+def test_wrong_parquet_file_or_column_is_named_in_the_error(tmp_path: Path):
     config = as_parquet(tmp_path)
     config.source = "translation.fr"
     with pytest.raises(UserError, match=r"part-0\.parquet: no 'translation\.fr' here"):
@@ -205,7 +205,7 @@ def test_a_wrong_parquet_file_or_column_is_named(tmp_path: Path):
         read(as_text(tmp_path) and config)
 
 
-def test_content_decides_the_hash_and_the_name_does_not(tmp_path: Path):
+def test_hash_depends_on_content_and_not_on_file_names(tmp_path: Path):
     for name, content in (("a", "x\n"), ("b", "x\n"), ("c", "y\n")):
         (tmp_path / name).write_text(content)
 
@@ -233,7 +233,7 @@ SQUAD = {
 }
 
 
-def test_squad_gives_questions_with_passages_and_their_answers(tmp_path: Path):
+def test_squad_rows_are_questions_with_passages_and_answers(tmp_path: Path):
     (tmp_path / "squad.json").write_text(json.dumps(SQUAD))
     config = CorpusConfig(format=CorpusFormat.squad, path=str(tmp_path / "squad.json"))
     sources = ["What is old? <sep> Rome is old.", "Why? <sep> Rome is old."]
@@ -245,7 +245,7 @@ def test_squad_gives_questions_with_passages_and_their_answers(tmp_path: Path):
         list(read_pairs(config, key="data.train"))
 
 
-def test_a_part_of_a_corpus_is_read_by_its_numbers(tmp_path: Path):
+def test_skip_and_take_read_a_range_of_the_corpus(tmp_path: Path):
     for side in ("a", "b"):
         (tmp_path / side).write_text("".join(f"{side}{number}\n" for number in range(6)))
     config = CorpusConfig(source=str(tmp_path / "a"), target=str(tmp_path / "b"))
@@ -276,7 +276,7 @@ def test_a_blank_line_of_a_table_or_of_json_lines_is_a_blank_pair(tmp_path: Path
     assert read(json_lines) == [("", ""), ("one", "eins"), ("", ""), ("two", "zwei"), ("", "")]
 
 
-def test_rows_know_their_file_and_their_line_there(tmp_path: Path):
+def test_rows_map_to_file_and_line_number(tmp_path: Path):
     for name, words in (("a", ["one", "two"]), ("b", ["three", "four"])):
         write_lines(tmp_path / f"{name}.tsv", ["en\tde", *(f"{word}\t{word.upper()}" for word in words)])
     config = replace(tsv(tmp_path / "*.tsv", "en", "de"), skip=1, take=2)
@@ -287,7 +287,7 @@ def test_rows_know_their_file_and_their_line_there(tmp_path: Path):
     assert next((row.line, row.source) for row in read_rows(config, key="data.train")) == (501, "501")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_sentence(tmp_path: Path):
+def test_byte_order_mark_is_stripped_from_the_first_sentence(tmp_path: Path):
     mark = b"\xef\xbb\xbf"
     (tmp_path / "a.jsonl").write_bytes(mark + b'{"en": "Hi.", "de": "Hallo."}\n')
     (tmp_path / "a.tsv").write_bytes(mark + b"Hi.\tHallo.\n")
@@ -301,12 +301,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_sentence(tmp_path: Path):
         assert read(config) == [("Hi.", "Hallo.")]
 
 
-def test_a_header_that_numbers_the_columns_is_no_pair(tmp_path: Path):
+def test_header_of_column_numbers_is_skipped(tmp_path: Path):
     write_lines(tmp_path / "a.tsv", ["1\t2", "Hi.\tHallo.", "1\t2"])
     assert read(tsv(tmp_path / "a.tsv", "1", "2")) == [("Hi.", "Hallo."), ("1", "2")]
     assert read(tsv(tmp_path / "a.tsv", "2", "1")) == [("Hallo.", "Hi."), ("2", "1")]
 
 
-def test_a_table_without_columns_is_asked_for_them(tmp_path: Path):
+def test_table_without_column_options_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"^data\.train: nothing says which columns of the tsv corpus to read; set"):
         read(tsv(tmp_path / "a.tsv", "", ""))

@@ -52,7 +52,7 @@ def separate() -> Tokenizer:
     [{"positions": Positions.none}, {"attention": Weighting.sigmoid}],
     ids=lambda choices: next(iter(choices)),
 )
-def test_a_transformer_that_the_runtime_cannot_run_is_refused_by_name(tmp_path, joint, choices):
+def test_unsupported_transformer_options_are_named(tmp_path, joint, choices):
     model, config = random_model(joint, **choices)
     loaded = load_model(save(model, config, joint, tmp_path / "model"), device=CPU)
     with pytest.raises(UserError, match=f"model.{next(iter(choices))}=.*: CTranslate2 runs"):
@@ -60,7 +60,7 @@ def test_a_transformer_that_the_runtime_cannot_run_is_refused_by_name(tmp_path, 
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "convolutional"])
-def test_an_architecture_that_the_runtime_does_not_know_is_refused(tmp_path, joint, architecture):
+def test_unsupported_architecture_is_refused(tmp_path, joint, architecture):
     config = ARCHITECTURES[architecture][0](d_model=16, encoder_layers=1, decoder_layers=1)
     model = build_model(config, vocabularies_of(joint))
     loaded = load_model(save(model, config, joint, tmp_path / "model"), device=CPU)
@@ -73,7 +73,7 @@ def test_an_architecture_that_the_runtime_does_not_know_is_refused(tmp_path, joi
 @pytest.mark.parametrize("activation", list(Activation))
 @pytest.mark.parametrize("norm_order", list(NormOrder))
 @pytest.mark.parametrize("norm", list(Norm))
-def test_converted_model_has_the_models_probabilities(
+def test_converted_model_has_equal_probabilities(
     tmp_path, joint, separate, norm, norm_order, activation, positions, tying
 ):
     tokenizer = joint if tying is Tying.all else separate
@@ -115,7 +115,7 @@ def test_export_is_usable_alone(tmp_path, separate):
     assert_equal(engine_of(exported).search([tuple(separate.encode_source(["the cat sat"])[0])], config), [[expected]])
 
 
-def test_quantised_export_is_smaller_and_leaves_the_model_alone(tmp_path, joint):
+def test_quantised_export_is_smaller_and_the_model_unchanged(tmp_path, joint):
     model, shape = searchable_model(joint)
     loaded = load_model(save(model, shape, joint, tmp_path / "model"), device=CPU)
     sizes = {}
@@ -128,7 +128,7 @@ def test_quantised_export_is_smaller_and_leaves_the_model_alone(tmp_path, joint)
         export_ctranslate2(loaded, tmp_path / "exported", quantization="int4")
 
 
-def test_a_weight_that_the_runtime_cannot_hold_is_named(tmp_path, joint):
+def test_unsupported_weight_is_named(tmp_path, joint):
     model, shape = searchable_model(joint)
     loaded = load_model(save(model, shape, joint, tmp_path / "model"), device=CPU)
     loaded.model.gate = nn.Parameter(torch.zeros(1))

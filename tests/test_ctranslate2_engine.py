@@ -39,14 +39,14 @@ def joint() -> Tokenizer:
 def plain_beam_search(model: Transformer, source: Sentence, config: SearchConfig) -> list[Hypothesis]:
     """Beam search in its simplest form: one sentence, nothing kept, until beam_size hypotheses have ended."""
     [limit] = length_limits([len(source) + 1], config, model.max_length)
-    living: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    active: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     ended: list[Hypothesis] = []
     for length in range(1, limit + 2):
-        following = log_probs(model, source, [tokens for tokens, _ in living])[:, -1].tolist()
+        following = log_probs(model, source, [tokens for tokens, _ in active])[:, -1].tolist()
         allowed = [EOS] if length > limit else [t for t in range(len(following[0])) if t not in NEVER_GENERATED]
         candidates = [
             ((*tokens, token), total + row[token])
-            for (tokens, total), row in zip(living, following, strict=True)
+            for (tokens, total), row in zip(active, following, strict=True)
             for token in allowed
         ]
         best = sorted(candidates, key=lambda candidate: candidate[1], reverse=True)[: 2 * config.beam_size]
@@ -55,7 +55,7 @@ def plain_beam_search(model: Transformer, source: Sentence, config: SearchConfig
             for tokens, total in best[: config.beam_size]
             if tokens[-1] == EOS
         ]
-        living = [candidate for candidate in best if candidate[0][-1] != EOS][: config.beam_size]
+        active = [candidate for candidate in best if candidate[0][-1] != EOS][: config.beam_size]
         if len(ended) >= config.beam_size:
             break
     return sorted(ended, key=lambda hypothesis: hypothesis.score, reverse=True)[: config.n_best]
@@ -72,7 +72,7 @@ def plain_beam_search(model: Transformer, source: Sentence, config: SearchConfig
     ],
     ids=str,
 )
-def test_search_finds_what_our_own_finds(tmp_path, joint, settings):
+def test_ctranslate2_search_equals_the_native_search(tmp_path, joint, settings):
     config, sentences = SearchConfig(**settings), some_sentences(joint)
     for seed in range(2):
         model, shape = searchable_model(joint, seed=seed, end=2.0)
@@ -90,7 +90,7 @@ def test_search_finds_what_our_own_finds(tmp_path, joint, settings):
     ],
     ids=str,
 )
-def test_beam_search_finds_what_a_plain_program_finds(tmp_path, joint, settings):
+def test_ctranslate2_beam_search_equals_a_plain_implementation(tmp_path, joint, settings):
     config, sentences = SearchConfig(**settings), some_sentences(joint, count=6)
     for end in (-1.0, 2.0):
         model, shape = searchable_model(joint, end=end)
@@ -113,7 +113,7 @@ REPETITION = [
     [{"method": SearchMethod.greedy}, {"n_best": 5}, {"n_best": 2, "beam_size": 3}, {"length_penalty": 0.0}],
     ids=str,
 )
-def test_repetition_is_limited_as_our_own_searches_limit_it(tmp_path, joint, settings, search):
+def test_repetition_limits_equal_those_of_the_native_search(tmp_path, joint, settings, search):
     config = SearchConfig(max_length_offset=28, **search)
     sentences = some_sentences(joint, count=8)
     for seed in range(2):
@@ -132,7 +132,7 @@ def test_repetition_is_limited_as_our_own_searches_limit_it(tmp_path, joint, set
 
 @pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
 @pytest.mark.parametrize("n", [1, 2])
-def test_no_ngram_comes_twice_where_translations_run_to_their_limit(tmp_path, joint, method, n):
+def test_no_ngram_repeats_in_translations_of_maximum_length(tmp_path, joint, method, n):
     model, shape = searchable_model(joint, end=-30.0)
     engine = engine_of(save(model, shape, joint, tmp_path / "model"))
     config = SearchConfig(method=method, n_best=3 if method is SearchMethod.beam else 1, no_repeat_ngram=n)
@@ -146,7 +146,7 @@ def test_no_ngram_comes_twice_where_translations_run_to_their_limit(tmp_path, jo
 
 
 @pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
-def test_a_translation_without_another_token_left_ends_before_the_minimum_length(tmp_path, joint, method):
+def test_translation_ends_before_the_minimum_length_when_no_token_is_allowed(tmp_path, joint, method):
     model, shape = searchable_model(joint, seed=1)
     engine = engine_of(save(model, shape, joint, tmp_path / "model"))
     words = range(EOS + 1, joint.target_vocab_size)
@@ -156,7 +156,7 @@ def test_a_translation_without_another_token_left_ends_before_the_minimum_length
 
 
 @pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
-def test_each_sentence_has_its_own_limit_in_any_batch(tmp_path, joint, method):
+def test_length_limits_apply_per_sentence_in_any_batch(tmp_path, joint, method):
     model, shape = searchable_model(joint, end=-30.0)
     engine = engine_of(save(model, shape, joint, tmp_path / "model"))
     config = SearchConfig(method=method, max_length_ratio=1.5, max_length_offset=2)
@@ -170,7 +170,7 @@ def test_each_sentence_has_its_own_limit_in_any_batch(tmp_path, joint, method):
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy])
-def test_forbidden_tokens_are_never_generated_and_scores_are_the_models_own(tmp_path, joint, method, alpha):
+def test_special_tokens_are_never_generated_and_scores_are_log_probabilities(tmp_path, joint, method, alpha):
     model, shape = random_model(joint)
     favour(model, dict.fromkeys(NEVER_GENERATED, 1.5) | {EOS: 1.0})
     engine = engine_of(save(model, shape, joint, tmp_path / "model"))
@@ -187,7 +187,7 @@ def test_forbidden_tokens_are_never_generated_and_scores_are_the_models_own(tmp_
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_neither_order_nor_batches_nor_workers_change_a_translation(tmp_path, joint, alpha):
+def test_order_batches_and_workers_change_no_translation(tmp_path, joint, alpha):
     model, shape = searchable_model(joint, end=0.5)
     directory = save(model, shape, joint, tmp_path / "model")
     config, sentences = SearchConfig(n_best=2, length_penalty=alpha), some_sentences(joint, count=40)
@@ -206,7 +206,7 @@ def test_progress_rises_to_one(tmp_path, joint):
     assert engine.search([], SearchConfig()) == []
 
 
-def test_a_diverged_model_is_an_error(tmp_path, joint):
+def test_diverged_model_raises_an_error(tmp_path, joint):
     model, shape = searchable_model(joint)
     model.decoder.norm.bias.data.fill_(torch.nan)
     engine = engine_of(save(model, shape, joint, tmp_path / "model"))
@@ -223,7 +223,7 @@ def test_sampling_is_refused(tmp_path, joint):
 
 
 @pytest.mark.parametrize(("precision", "workers"), [("fp32", 1), ("int8", 4)])
-def test_one_sentence_has_all_threads_and_many_one_each(tmp_path, joint, monkeypatch, precision, workers):
+def test_one_sentence_uses_all_threads_and_many_use_one_each(tmp_path, joint, monkeypatch, precision, workers):
     loaded = []
 
     def load(converted, **settings):
@@ -248,7 +248,7 @@ def test_sentences_of_exactly_the_maximum_length_are_translated(tmp_path, joint,
     sizes = {"positions": positions, "max_length": longest}
     model, config = random_model(joint, **sizes)
     favour(model, dict.fromkeys([*NEVER_GENERATED, EOS], -40.0))  # translations end at their limit
-    words = [4 + place % (joint.source_vocab_size - 4) for place in range(longest)]
+    words = [4 + position % (joint.source_vocab_size - 4) for position in range(longest)]
     sentences = [tuple(words[: longest - 1]), tuple(words)]
     directory = save(model, config, joint, tmp_path / "model")
     for beam_size in (1, 3):

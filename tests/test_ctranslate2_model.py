@@ -40,7 +40,7 @@ def joint() -> Tokenizer:
     return small_tokenizer(joint=True)
 
 
-def test_conversion_is_made_once_and_anew_when_the_weights_change(tmp_path, joint):
+def test_conversion_is_cached_until_the_weights_change(tmp_path, joint):
     config, sentences = SearchConfig(length_penalty=0.0), some_sentences(joint)
     model, shape = searchable_model(joint, seed=1, end=1.0)
     directory = save(model, shape, joint, tmp_path / "run" / "best")
@@ -59,7 +59,7 @@ def test_conversion_is_made_once_and_anew_when_the_weights_change(tmp_path, join
     assert_equal(second, native_of(other).search(sentences, config))
 
 
-def test_a_conversion_that_came_with_a_model_is_not_used(tmp_path, joint):
+def test_conversion_inside_a_model_folder_is_not_used(tmp_path, joint):
     """As earlier versions kept it: in the model's folder, with a note of what it was made from."""
     config, sentences = SearchConfig(length_penalty=0.0), some_sentences(joint)
     model, shape = searchable_model(joint, seed=1, end=1.0)
@@ -67,15 +67,15 @@ def test_a_conversion_that_came_with_a_model_is_not_used(tmp_path, joint):
     kept = converted_model(directory).directory
     other, _ = searchable_model(joint, seed=2, end=1.0)
     stranger = converted_model(save(other, shape, joint, tmp_path / "other")).directory
-    for place in (directory / "ctranslate2", directory):
-        place.mkdir(exist_ok=True)
-        (place / "model.bin").write_bytes((stranger / "model.bin").read_bytes())
+    for folder in (directory / "ctranslate2", directory):
+        folder.mkdir(exist_ok=True)
+        (folder / "model.bin").write_bytes((stranger / "model.bin").read_bytes())
     assert converted_model(directory).directory == kept
     assert_equal(engine_of(directory).search(sentences, config), native_of(model).search(sentences, config))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "checksums", "added", "removed"])
-def test_a_damaged_conversion_is_made_again(tmp_path, joint, caplog, damage):
+def test_damaged_conversion_is_repeated(tmp_path, joint, caplog, damage):
     config, sentences = SearchConfig(length_penalty=0.0), some_sentences(joint)
     model, shape = searchable_model(joint, seed=1, end=1.0)
     directory = save(model, shape, joint, tmp_path / "model")
@@ -109,7 +109,7 @@ def without_root() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-def test_a_cache_that_cannot_be_written_costs_a_conversion_each_time(tmp_path, joint, monkeypatch, caplog):
+def test_unwritable_cache_converts_each_time(tmp_path, joint, monkeypatch, caplog):
     model, shape = searchable_model(joint)
     directory = save(model, shape, joint, tmp_path / "model")
     expected = engine_of(directory).search([(4, 5)], SearchConfig())
@@ -126,7 +126,7 @@ def test_a_cache_that_cannot_be_written_costs_a_conversion_each_time(tmp_path, j
     assert "cannot be written; the model is converted for this time only" in caplog.text
 
 
-def test_a_damaged_export_is_an_error(tmp_path, joint):
+def test_damaged_export_raises_a_user_error(tmp_path, joint):
     model, shape = searchable_model(joint)
     exported = tmp_path / "exported"
     export_ctranslate2(load_model(save(model, shape, joint, tmp_path / "model"), device=CPU), exported)

@@ -48,18 +48,18 @@ def test_each_data_choice_is_complete(name: str):
 
 
 @pytest.mark.parametrize("name", names("tokenizer"))
-def test_each_tokenizer_choice_differs_from_the_default_as_it_says(name: str):
+def test_tokenizer_choices_change_the_documented_options(name: str):
     expected = {"unigram": {}, "bpe": {"type": TokenizerType.bpe}, "separate": {"joint": False}}
     assert compose("tokenizer", name) == TokenizerConfig(**expected[name])
 
 
-def test_languages_turn_a_corpus_round():
+def test_swapped_languages_swap_the_sides():
     data = compose("data", "multi30k", "data.source_language=de", "data.target_language=en", "data.root=/r")
     assert (data.train.source, data.train.target) == ("/r/train.de", "/r/train.en")
     assert (data.test.source, data.test.target) == ("/r/test_2016_flickr.de", "/r/test_2016_flickr.en")
 
 
-def test_hub_corpora_reach_into_their_translation_records():
+def test_hub_corpora_read_nested_translation_columns():
     wmt = compose("data", "wmt14_en_de")
     assert (wmt.valid.name, wmt.valid.subset, wmt.valid.split) == ("wmt/wmt14", "de-en", "validation")
     assert (wmt.test.source, wmt.test.target) == ("translation.en", "translation.de")
@@ -70,7 +70,7 @@ def test_hub_corpora_reach_into_their_translation_records():
     assert opus.test.source == "translation.en"
 
 
-def test_own_files_must_all_be_named_but_for_the_test_set(tmp_path: Path):
+def test_text_files_need_all_files_except_the_test_set(tmp_path: Path):
     for name in ("a", "b", "c"):
         write_lines(tmp_path / name, ["line"])
     given = ["data.train.source=a", "data.train.target=b", "data.valid.source=c"]
@@ -79,7 +79,7 @@ def test_own_files_must_all_be_named_but_for_the_test_set(tmp_path: Path):
         prepare(data, TokenizerConfig())
 
 
-def test_other_tasks_have_parts_of_their_corpora_that_do_not_overlap(corpora_root: Path, tmp_path: Path):
+def test_splits_of_other_tasks_do_not_overlap(corpora_root: Path, tmp_path: Path):
     for name, folder, sizes in (
         ("dialogsum", "dialogsum", (11_960, 500, 500)),
         ("squad_questions", "squad-question-generation", (9_000, 570, 1_000)),
@@ -92,7 +92,7 @@ def test_other_tasks_have_parts_of_their_corpora_that_do_not_overlap(corpora_roo
         assert ends[0] == data.valid.skip
 
 
-def test_multi30k_and_iwslt_are_where_their_choices_look(corpora_root: Path, tmp_path: Path):
+def test_multi30k_and_iwslt_have_the_expected_files_and_sizes(corpora_root: Path, tmp_path: Path):
     root = f"data.root={corpora_root}"
     data = compose("data", "multi30k", f"{root}/multi30k", f"data.cache={tmp_path}")
     prepared = prepare(data, TokenizerConfig(max_sentences=2000, vocab_size=2000))

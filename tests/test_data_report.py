@@ -77,7 +77,7 @@ def test_lengths_agree_with_counting(report: DataReport):
     assert report.values["splits"]["train"]["source"]["tokens"]["max"] <= 256
 
 
-def test_the_page_names_what_was_found_and_can_be_saved(report: DataReport, tmp_path: Path):
+def test_report_page_lists_the_findings(report: DataReport, tmp_path: Path):
     assert report.markdown.startswith("# Data report: xx → yy\n")
     assert "data.train line 11: `control \\x85 here`" in report.markdown
     assert "| source not in Latin script" in report.markdown
@@ -106,7 +106,7 @@ def test_profiles_agree_with_python_on_hostile_lines():
     assert profile.controls.tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
 
 
-def test_the_script_of_a_line_is_that_of_most_of_its_text():
+def test_script_of_a_line_is_the_script_of_most_letters():
     profiler = Profiler()
     lines = [
         "plain English",
@@ -126,7 +126,7 @@ def test_the_script_of_a_line_is_that_of_most_of_its_text():
     assert [profiler.script_names()[index] for index in again] == names[::-1], "later scripts keep earlier names"
 
 
-def test_repeats_and_shared_rows_agree_with_a_set():
+def test_duplicates_and_shared_rows_equal_a_python_set():
     random = np.random.default_rng(3)
     train, other = (random.integers(0, 300, 400).astype(np.uint64) for _ in range(2))
     values = train.tolist()
@@ -147,7 +147,7 @@ def report_of(folder: Path, source: list[str], target: list[str], **changes: obj
     return data_report(data, prepare(data, TOKENIZER))
 
 
-def test_line_numbers_are_those_of_the_file(tmp_path: Path):
+def test_reported_line_numbers_are_file_line_numbers(tmp_path: Path):
     blank = ["" if n == 210 else line for n, line in enumerate(SOURCE)]
     data = make_data(tmp_path, blank, TARGET)
     data.train.skip = 200
@@ -163,15 +163,15 @@ def test_lines_of_tables_count_the_header_and_blank_lines(tmp_path: Path):
     train = CorpusConfig(format=CorpusFormat.tsv, path=f"{tmp_path}/*.tsv", source="xx", target="yy")
     report = report_of(tmp_path, SOURCE, TARGET, train=train)
     findings = report.values["splits"]["train"]["findings"]
-    places = {name: [(e["corpus"], e["line"]) for e in findings[name]["examples"]] for name in findings}
-    assert places["blank side"] == [("data.train b.tsv", 102)]
-    assert ("data.train b.tsv", 203) in places["source = target"]
+    found_at = {name: [(e["corpus"], e["line"]) for e in findings[name]["examples"]] for name in findings}
+    assert found_at["blank side"] == [("data.train b.tsv", 102)]
+    assert ("data.train b.tsv", 203) in found_at["source = target"]
     assert report.values["cleaning"]["dropped"] == {"blank side": 1, "source = target": 1, "duplicate pair": 1}
     [duplicate] = report.values["cleaning"]["examples"]["duplicate pair"]
     assert (duplicate["corpus"], duplicate["line"]) == ("data.train b.tsv", 204)
 
 
-def test_crlf_line_ends_are_said_once_and_are_no_text(tmp_path: Path):
+def test_crlf_line_ends_are_reported_once_and_are_not_text(tmp_path: Path):
     report = report_of(tmp_path, [f"{line}\r" for line in SOURCE], [*TARGET[:-1], "Ü a \r carriage return\r"])
     train = report.values["splits"]["train"]
     assert train["findings"]["control characters in source"]["count"] == 0
@@ -183,7 +183,7 @@ def test_crlf_line_ends_are_said_once_and_are_no_text(tmp_path: Path):
     assert report.values["splits"]["valid"]["overlap"]["pair"]["count"] == 5
 
 
-def test_repeats_behind_different_tags_are_none(tmp_path: Path):
+def test_equal_sentences_with_different_tags_are_no_duplicates(tmp_path: Path):
     train = write_pairs(tmp_path / "de", SOURCE, TARGET)
     other = write_pairs(tmp_path / "fr", [*SOURCE, SOURCE[7]], [line[::-1] for line in [*SOURCE, SOURCE[8]]])
     train.tag, other.tag = "<de>", "<fr>"
@@ -193,7 +193,7 @@ def test_repeats_behind_different_tags_are_none(tmp_path: Path):
     assert "a repeat is counted where the tag is the same" in report.markdown
 
 
-def test_a_validation_set_cut_off_a_sorted_file_is_said_to_be_unlike_training(tmp_path: Path):
+def test_validation_set_from_the_end_of_a_sorted_file_is_reported_as_unlike_training(tmp_path: Path):
     order = sorted(range(400), key=lambda n: len(SOURCE[n]))
     source, target = [SOURCE[n] for n in order], [TARGET[n] for n in order]
     valid = write_pairs(tmp_path / "head", source[:40], target[:40])
@@ -224,7 +224,7 @@ def test_other_scripts_other_characters_and_known_sources_are_warned_of(tmp_path
     assert f"## Warnings\n\n- {report.warnings[0]}" in report.markdown
 
 
-def test_newstest_has_its_control_characters_and_no_wrong_script(corpora_root: Path, tmp_path: Path):
+def test_newstest_has_control_characters_and_no_wrong_script(corpora_root: Path, tmp_path: Path):
     stem = corpora_root / "wmt-newstest-de-en"
     data = make_data(tmp_path, SOURCE, TARGET)
     data.test.source, data.test.target = f"{stem}/train.de", f"{stem}/train.en"

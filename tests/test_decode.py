@@ -32,7 +32,7 @@ def test_stream_writes_as_many_line_ends_as_it_reads():
     assert translated(b"a\n\nb") == b"a\n\nb"
 
 
-def test_hostile_file_keeps_its_lines_in_any_batch_size(tmp_path):
+def test_hostile_file_keeps_its_lines_at_any_batch_size(tmp_path):
     (tmp_path / "in").write_bytes("\n".join(HOSTILE).encode())
     outputs = set()
     for batch_sentences in (1, 7, 64):
@@ -53,7 +53,7 @@ def test_n_best_lines_name_the_input_line():
     assert third == fourth == "1 |||  ||| 0.000000"
 
 
-def test_n_best_writes_equally_many_lines_for_each_line_though_the_search_finds_fewer():
+def test_n_best_pads_lists_to_equal_length_when_the_search_finds_fewer():
     search = SearchConfig(beam_size=8, n_best=8, max_length=4, no_repeat_ngram=1)
     translator = translator_of(random_model(vocabulary_size=6, end=-1.0), search=search)
     translate_stream(translator, io.BytesIO(b"a\n\nab"), output := io.BytesIO())
@@ -62,7 +62,7 @@ def test_n_best_writes_equally_many_lines_for_each_line_though_the_search_finds_
     assert all(float(line.rsplit(" ||| ", 1)[1]) <= 0 for line in lines)
 
 
-def test_a_line_typed_is_answered_before_the_next():
+def test_typed_line_is_translated_before_the_next_is_read():
     to_translator, typed = os.pipe()
     answers, from_translator = os.pipe()
     with open(to_translator, "rb") as source, open(from_translator, "wb") as output:
@@ -99,7 +99,7 @@ def test_files_may_be_compressed(tmp_path):
         assert stream.read() == b"a\n\nb\n"
 
 
-def test_a_killed_decode_leaves_no_file_that_looks_complete(tmp_path):
+def test_failed_decode_leaves_no_output_file(tmp_path):
     (tmp_path / "in").write_bytes(b"a\nb\n")
     translator = copier()
     translator.engine.model.next_logits = lambda source, history: 1 / 0
@@ -117,7 +117,7 @@ def decode(folder: Path, source: str, output: str, translator=None) -> None:
     translate_files(translator or copier(), config)
 
 
-def test_decoding_never_touches_its_input(tmp_path):
+def test_decode_never_writes_to_the_input_file(tmp_path):
     (tmp_path / "x.partial").write_bytes(b"a\nb\n")
     decode(tmp_path, "x.partial", "x")
     assert (tmp_path / "x.partial").read_bytes() == (tmp_path / "x").read_bytes() == b"a\nb\n"
@@ -141,7 +141,7 @@ def test_decoding_never_touches_its_input(tmp_path):
             check_files(DecodeConfig(model=""))
 
 
-def test_output_links_are_written_through(tmp_path):
+def test_output_symlink_is_followed(tmp_path):
     (tmp_path / "in").write_bytes(b"a\n")
     (tmp_path / "real").write_bytes(b"old\n")
     (tmp_path / "link").symlink_to("real")
@@ -156,7 +156,7 @@ def test_output_links_are_written_through(tmp_path):
         decode(tmp_path, "in", "nowhere")
 
 
-def test_partial_output_is_kept_after_an_error_and_its_name_printed(tmp_path, monkeypatch, capsys):
+def test_partial_output_is_kept_and_named_after_an_error(tmp_path, monkeypatch, capsys):
     (tmp_path / "in").write_bytes(b"a\nb\nc\n")
     monkeypatch.setattr("translate.text.WINDOW", 1)
     translator = copier()
@@ -208,7 +208,7 @@ def start_command(code: str = COMMAND, **streams) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], env=environment, **streams)
 
 
-def test_standard_streams_are_answered_as_lines_come_and_a_waiting_reader_ends_quietly():
+def test_standard_streams_are_translated_line_by_line_until_the_reader_closes():
     pipe = subprocess.PIPE
     with start_command(stdin=pipe, stdout=pipe, stderr=pipe) as process:
         for line in (b"one\n", b"two\r\n"):
@@ -222,7 +222,7 @@ def test_standard_streams_are_answered_as_lines_come_and_a_waiting_reader_ends_q
         assert process.stderr.read() == b""
 
 
-def test_a_reader_of_the_progress_that_leaves_does_not_end_the_work(tmp_path):
+def test_closed_standard_error_does_not_end_decoding(tmp_path):
     (tmp_path / "in").write_bytes(b"a\nb\n")
     code = (
         "from fake_translators import copier\n"

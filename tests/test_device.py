@@ -76,7 +76,7 @@ def decide(can: Capabilities, *, precision=Precision.auto, head_width=64, padded
     ],
     ids=str,
 )
-def test_auto_takes_what_the_device_has_units_and_kernels_for(can, training, decoding, packed):
+def test_auto_precision_follows_device_capabilities(can, training, decoding, packed):
     decision = decide(can)
     assert (decision.precision, decision.decoding_precision, decision.packed) == (training, decoding, packed)
     assert decoding_precision(Precision.auto, can) == decoding, "the decode command decodes as validation did"
@@ -104,13 +104,13 @@ def test_a_run_in_fp32_on_a_gpu_is_validated_in_fp32():
         (H100, 256, True),
     ],
 )
-def test_heads_that_the_packed_kernel_does_not_take_are_padded(can, width, packed):
+def test_head_widths_outside_the_packed_kernel_use_padding(can, width, packed):
     decision = decide(can, head_width=width)
     assert decision.packed is packed
     assert packed or f"not {width}" in decision.line()
 
 
-def test_a_build_without_the_kernel_and_a_run_that_needs_padding_are_padded():
+def test_padding_is_used_without_the_kernel_or_when_required():
     assert "other builds" in decide(gpu("NVIDIA A100", 8, 0, 80, flash=False)).padded_because
     assert decide(A100, padded_because="auxiliary losses").padded_because == "auxiliary losses"
 
@@ -134,11 +134,11 @@ def test_a_build_without_the_kernel_and_a_run_that_needs_padding_are_padded():
     ],
     ids=str,
 )
-def test_one_line_says_all_of_it(can, line):
+def test_decisions_are_described_in_one_line(can, line):
     assert decide(can).line() == line
 
 
-def test_what_the_device_cannot_do_is_refused_and_what_it_emulates_warned_of():
+def test_unsupported_precision_is_refused_and_emulated_precision_warned_of():
     with pytest.raises(UserError, match="fp16: training in fp16 needs a GPU"):
         decide(AMX, precision=Precision.fp16)
     with pytest.raises(UserError, match="int8 is for decoding"):
@@ -163,7 +163,7 @@ def test_what_the_device_cannot_do_is_refused_and_what_it_emulates_warned_of():
         ("int8", ["fp32", "int8"], False, "int8"),
     ],
 )
-def test_the_precision_of_another_runtime(precision, supported, on_gpu, expected):
+def test_precision_of_another_runtime(precision, supported, on_gpu, expected):
     assert runtime_precision(Precision(precision), [Precision(x) for x in supported], on_gpu=on_gpu) == expected
 
 
@@ -175,7 +175,7 @@ def test_a_precision_that_another_runtime_lacks_is_refused():
 OLD_DRIVER = Gpus(0, "The NVIDIA driver on your system is too old (found version 11040)")
 
 
-def test_a_gpu_that_cannot_be_used_is_told_of_and_never_passed_over_in_silence():
+def test_unusable_gpu_is_logged():
     with pytest.raises(UserError, match=r"finds no GPU here: The NVIDIA driver .* too old .*; use device=cpu"):
         choose_device(Device.cuda, gpus=OLD_DRIVER)
     assert choose_device(Device.auto, gpus=OLD_DRIVER) == torch.device("cpu")
@@ -193,7 +193,7 @@ def installed_gpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("installed_gpu")
-def test_why_a_gpu_cannot_be_used(monkeypatch):
+def test_reason_for_an_unusable_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     assert "built for CPUs only" in find_gpus().obstacle
 
@@ -208,12 +208,12 @@ def test_why_a_gpu_cannot_be_used(monkeypatch):
 
 
 @pytest.mark.usefixtures("installed_gpu")
-def test_a_training_run_warns_of_it(monkeypatch):
+def test_training_warns_of_an_unusable_gpu(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     assert any("built for CPUs only" in warning for warning in decide_run(TrainConfig()).warnings)
 
 
-def test_every_process_takes_the_gpu_of_its_own(monkeypatch):
+def test_every_rank_uses_the_gpu_of_its_local_rank(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert choose_device(Device.auto, gpus=Gpus(2)) == torch.device("cuda", 1)
     assert gpu_of_process(2) == 1
@@ -223,7 +223,7 @@ def test_every_process_takes_the_gpu_of_its_own(monkeypatch):
     assert choose_device(Device.cuda, gpus=Gpus(2)) == torch.device("cuda", 0)
 
 
-def test_the_processor_at_hand_is_described():
+def test_current_cpu_is_described():
     can = capabilities(torch.device("cpu"))
     assert not can.on_gpu
     assert not can.flash_attention
@@ -244,12 +244,12 @@ def test_tf32_can_be_read_by_the_older_getters_and_the_newer_one():
         torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def test_the_module_itself_needs_no_pytorch():
+def test_device_module_imports_no_pytorch():
     code = "import sys, translate.device; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
 
 
-def test_a_run_says_the_line_and_refuses_fp16_on_a_cpu(tmp_path):
+def test_run_logs_the_decisions_and_refuses_fp16_on_a_cpu(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", pairs=100)
     settings = {"tokenizer__vocab_size": 16, "run__max_steps": 1, "compute__device": "cpu"}
     result = call_here("train", *options(corpus, tmp_path / "run", **settings))

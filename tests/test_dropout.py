@@ -7,7 +7,7 @@ from translate.models.layers import Dropout, _random_bytes, dropout, dropout_mas
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.25, 0.5])
-def test_the_expectation_stays_and_the_rate_is_met(rate):
+def test_dropout_keeps_the_expectation_at_the_configured_rate(rate):
     torch.manual_seed(0)
     x = torch.ones(1000, 1000)
     y = dropout(x, rate)
@@ -15,7 +15,7 @@ def test_the_expectation_stays_and_the_rate_is_met(rate):
     assert y.mean().item() == pytest.approx(1.0, abs=2e-3)
 
 
-def test_the_gradient_passes_where_the_value_passed():
+def test_dropout_gradient_uses_the_mask_of_the_forward_pass():
     x = torch.ones(64, 64, requires_grad=True)
     y = dropout(x, 0.3)
     y.sum().backward()
@@ -25,12 +25,12 @@ def test_the_gradient_passes_where_the_value_passed():
 def test_every_byte_is_uniform():
     """Also each word's highest one: PyTorch's default range leaves its top bit empty."""
     bytes_ = _random_bytes(8 * 200_000, generator=torch.Generator().manual_seed(0)).view(-1, 8).float()
-    for place in range(8):
-        assert bytes_[:, place].mean().item() == pytest.approx(127.5, abs=0.7)
-        assert bytes_[:, place].max() == 255
+    for position in range(8):
+        assert bytes_[:, position].mean().item() == pytest.approx(127.5, abs=0.7)
+        assert bytes_[:, position].max() == 255
 
 
-def test_masks_have_nothing_to_do_with_each_other():
+def test_successive_masks_are_uncorrelated():
     torch.manual_seed(0)
     masks = [dropout_mask(torch.Size([1000, 1000]), 0.5)[0].flatten().float() for _ in range(10)]
     assert torch.corrcoef(torch.stack(masks)).fill_diagonal_(0).abs().max() < 5e-3
@@ -44,7 +44,7 @@ def test_a_mask_larger_than_the_pool_is_drawn(monkeypatch):
     assert not torch.equal(first, second)
 
 
-def test_the_seed_decides_the_mask():
+def test_equal_seeds_give_equal_masks():
     x = torch.ones(100)
     masks = []
     for seed in (1, 1, 2):

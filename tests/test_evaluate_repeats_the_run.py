@@ -46,7 +46,7 @@ def evaluate(run: tuple[Path, Path], *arguments: str) -> tuple[dict, str]:
     return json.loads((folder / "again" / "report.json").read_text(encoding="utf-8")), result.stdout.decode()
 
 
-def test_tag_search_precision_and_tokenizer_are_the_runs(run):
+def test_evaluate_uses_tag_search_precision_and_tokenizer_of_the_run(run):
     before = json.loads((run[1] / "evaluation" / "report.json").read_text(encoding="utf-8"))
     after, printed = evaluate(run, "metrics=[bleu,chrf]")
     assert after["scores"] == before["scores"]
@@ -60,14 +60,14 @@ def test_tag_search_precision_and_tokenizer_are_the_runs(run):
     assert hypotheses[0] == hypotheses[1]
 
 
-def test_another_search_is_done_and_named(run):
+def test_different_search_is_used_and_reported(run):
     report, printed = evaluate(run, "search=beam", "search.beam_size=3")
     assert report["decoding"]["search"] == "beam beam_size=3"
     assert report["notes"] == ["search: beam beam_size=3; the run's own scores were made with greedy"]
     assert report["notes"][0] in printed
 
 
-def test_lines_that_bring_a_tag_keep_it(run):
+def test_tagged_lines_keep_their_tag(run):
     tokenizer, _ = read_origin(run[1] / "best")
     tagging = tagging_of({"tag": "<de>", "tags": ["<de>", "<fr>"]}, tokenizer, as_validated=True)
     lines = [tagging.put_in_front(line) for line in ["x", "<fr> y", "a <fr>", ""]]
@@ -75,12 +75,12 @@ def test_lines_that_bring_a_tag_keep_it(run):
     assert tagging_of({}, tokenizer, as_validated=True).put_in_front("x") == "x"
 
 
-def test_decode_says_that_its_default_is_not_the_search_of_the_run(run):
+def test_decode_warns_when_its_search_differs_from_that_of_the_run(run):
     told = call_here("decode", f"model={run[1]}", "threads=1", "progress=false", stdin=b"1 2\n")
     assert b"search: beam beam_size=5; the run's own scores were made with greedy" in told.stderr
 
 
-def test_models_of_before_are_evaluated_with_the_defaults(run, tmp_path):
+def test_models_of_earlier_versions_are_evaluated_with_defaults(run, tmp_path):
     older = shutil.copytree(run[1], tmp_path / "older")
     manifest = json.loads((older / "best" / "manifest.json").read_text(encoding="utf-8"))
     for key in ("tag", "bleu_tokenizer", "decoding_precision", "search"):
@@ -93,7 +93,7 @@ def test_models_of_before_are_evaluated_with_the_defaults(run, tmp_path):
     assert not report["notes"]
 
 
-def test_a_search_survives_its_manifest():
+def test_search_round_trips_through_the_manifest():
     search = SearchConfig(method=SearchMethod.sampling, top_k=3, seed=7, n_best=1)
     assert search_of(json.loads(json.dumps({"search": search_fields(search)}))) == search
     assert search_of({"search": {"method": "greedy", "of_a_later_version": 1}}) == SearchConfig(
@@ -105,7 +105,7 @@ def test_a_search_survives_its_manifest():
             search_of(damaged)
 
 
-def test_only_what_changes_the_translation_counts_as_another_search():
+def test_options_that_change_no_translation_are_not_a_different_search():
     beam, greedy = SearchConfig(), SearchConfig(method=SearchMethod.greedy)
     assert describe_search(beam) == "beam beam_size=5"
     assert describe_search(SearchConfig(length_penalty=0.6, n_best=5)) == "beam beam_size=5 length_penalty=0.6"
@@ -116,7 +116,7 @@ def test_only_what_changes_the_translation_counts_as_another_search():
     assert not search_note(None, greedy)
 
 
-def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
+def test_precision_of_the_run_is_used_where_supported(monkeypatch):
     run = RunScoring.of({"decoding_precision": "fp32"})
     config = EvaluateConfig(device=Device.cpu)
     assert with_precision(config, run) == (EvaluateConfig(device=Device.cpu, precision=Precision.fp32), "")
@@ -130,7 +130,7 @@ def test_the_precision_of_the_run_is_taken_where_it_can_be(monkeypatch):
     assert note == "the run's own scores were decoded in bf16, which this machine does not support, or emulates slowly"
 
 
-def test_the_manifest_is_that_of_the_adapter_or_of_the_model_that_is_opened(tmp_path):
+def test_manifest_of_the_adapter_or_the_opened_model_is_read(tmp_path):
     files = {"run": [], "run/best": ["model.yaml"], "adapted/best": ["adapter.yaml"], "exported": ["model.yaml"]}
     for folder, names in files.items():
         (tmp_path / folder).mkdir(parents=True)
@@ -143,6 +143,6 @@ def test_the_manifest_is_that_of_the_adapter_or_of_the_model_that_is_opened(tmp_
     assert read_manifest(tmp_path / "nothing") == {}
 
 
-def test_a_damaged_manifest_is_an_error_of_the_user():
+def test_damaged_manifest_raises_a_user_error():
     with pytest.raises(UserError, match=r"manifest\.json is damaged"):
         RunScoring.of({"decoding_precision": "fp7"})

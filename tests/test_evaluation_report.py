@@ -89,7 +89,7 @@ def test_terminal_text_is_aligned():
     assert len({line.rindex("%") if "%" in line else len(line) - 1 for line in table}) == 1
 
 
-def test_markdown_of_a_report_shows_what_lines_really_hold(tmp_path):
+def test_markdown_report_renders_lines_unchanged(tmp_path):
     text = parallel(source=["a|b\u2028*c*", "x"], target=["another", "x"], labels=None)
     write_report(evaluate_corpus(copier(), text), tmp_path, examples=1)
     assert r"- source: a\|b\\u2028\*c\*" in (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -124,7 +124,7 @@ def test_text_that_is_nfc_has_one_score():
     assert "NFC" not in terminal_text(evaluation)
 
 
-def test_compare_says_the_score_with_both_sides_normalised(tmp_path):
+def test_compare_reports_the_score_with_both_sides_normalised(tmp_path):
     write_lines(tmp_path / "ref", [normalize("NFD", line) for line in YORUBA])
     write_lines(tmp_path / "hyp", YORUBA)
     result = call_here("compare", f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'hyp'}", "metrics=[bleu]")
@@ -160,7 +160,7 @@ def test_files_of_different_length_are_refused_with_both_counts(tmp_path):
         read_evaluation_text(config)
 
 
-def test_empty_translations_are_said_in_the_report(tmp_path):
+def test_empty_translations_are_reported(tmp_path):
     class Silent:
         def __init__(self, texts):
             self.texts = texts
@@ -186,7 +186,7 @@ def test_empty_translations_are_said_in_the_report(tmp_path):
     assert note([""] * 10 + ["x"] * 10, [""] * 10 + ["a"] * 10).empty_note == ""
 
 
-def test_a_report_overwrites_neither_its_input_nor_files_of_somebody_elses(tmp_path):
+def test_report_overwrites_neither_input_nor_foreign_files(tmp_path):
     write_lines(tmp_path / "src", SOURCE)
     write_lines(tmp_path / "ref", TARGET)
     config = EvaluateConfig(model="", source=str(tmp_path / "src"), reference=str(tmp_path / "ref"))

@@ -35,24 +35,24 @@ def make_model(architecture: str, tokenizer: Tokenizer, **settings: object):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_probabilities_entropies_and_alignment_are_the_models(tokenizer, architecture):
+def test_probabilities_entropies_and_alignment_match_the_model(tokenizer, architecture):
     model = make_model(architecture, tokenizer)
     found = explain_pair(model, tokenizer, SOURCE, TARGET)
     with torch.no_grad():
         output = model.eval()(pad_batch([np.array(SOURCE)], [np.array(TARGET)]), return_attention=True)
         probabilities = output.logits()[0].softmax(-1)
-    for place, (word, label) in enumerate(zip(found.words, [*TARGET, EOS], strict=True)):
-        p = probabilities[place]
+    for position, (word, label) in enumerate(zip(found.words, [*TARGET, EOS], strict=True)):
+        p = probabilities[position]
         assert word.probability == pytest.approx(float(p[label]), rel=1e-4)
         assert word.entropy == pytest.approx(float(-(p * p.log()).sum()), rel=1e-4)
         assert word.alternatives[0][1] == pytest.approx(float(p.max()), rel=1e-4)
-        assert word.aligned == int(output.attention[0, :, place].mean(0).argmax())
+        assert word.aligned == int(output.attention[0, :, position].mean(0).argmax())
     np.testing.assert_allclose(found.alignment, output.attention[0].mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.coverage.sum(), len(TARGET) + 1, rtol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_head_that_there_is_is_shown(tokenizer, architecture):
+def test_every_attention_head_is_shown(tokenizer, architecture):
     explanation = explain_pair(make_model(architecture, tokenizer), tokenizer, SOURCE, TARGET)
     heads = {each.kind: each for each in explanation.heads}
     shapes = {kind: [layer.shape for layer in each.layers] for kind, each in heads.items()}
@@ -71,17 +71,17 @@ def test_every_head_that_there_is_is_shown(tokenizer, architecture):
         assert heads["decoder"].keys[0] == "<s>"
 
 
-def test_looking_changes_nothing(tokenizer):
+def test_capturing_attention_changes_no_logits(tokenizer):
     model = make_model("transformer", tokenizer).eval()
     batch = pad_batch([np.array(SOURCE)], [np.array(TARGET)])
     with torch.no_grad():
         before = model(batch).logits()
-        looked, _ = model.forward_with_attention(batch)
-        torch.testing.assert_close(looked.logits(), before)
+        captured, _ = model.forward_with_attention(batch)
+        torch.testing.assert_close(captured.logits(), before)
         assert torch.equal(model(batch).logits(), before)
 
 
-def test_a_model_without_attention_has_nothing_to_show(tokenizer):
+def test_model_without_attention_has_no_explanation(tokenizer):
     assert (
         explain_pair(make_model("lstm", tokenizer, attention=RecurrentAttention.none), tokenizer, SOURCE, TARGET)
         is None
@@ -133,7 +133,7 @@ def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_pat
     assert "<p>5 4</p>" in (tmp_path / "given" / "0002.html").read_text(), result.stderr.decode()
 
 
-def test_mistakes_are_answered(trained, tmp_path):
+def test_wrong_settings_raise_user_errors(trained, tmp_path):
     (tmp_path / "blank").write_text("\n")
     (tmp_path / "two").write_text("1\n2\n")
     for arguments, message in (

@@ -39,7 +39,7 @@ def run_python(code: str, **options) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], env=environment, **options)
 
 
-def test_a_file_appears_whole_and_an_error_leaves_the_old_one(tmp_path):
+def test_file_is_replaced_atomically_and_kept_after_an_error(tmp_path):
     path = tmp_path / "file"
     with atomic_file(path) as stream:
         stream.write(b"old")
@@ -50,7 +50,7 @@ def test_a_file_appears_whole_and_an_error_leaves_the_old_one(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_two_writers_of_one_file_do_not_mix(tmp_path):
+def test_concurrent_writers_do_not_mix(tmp_path):
     path = tmp_path / "file"
     with atomic_file(path) as first:
         with atomic_file(path) as second:
@@ -61,7 +61,7 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path):
     assert path.read_bytes() == b"first\n" * 10_000
 
 
-def test_neither_a_file_nor_a_link_named_partial_is_touched(tmp_path):
+def test_user_files_and_links_named_partial_are_kept(tmp_path):
     (tmp_path / "a.partial").write_text("precious")
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "b.partial").symlink_to("victim")
@@ -73,7 +73,7 @@ def test_neither_a_file_nor_a_link_named_partial_is_touched(tmp_path):
     assert not (tmp_path / "b").is_symlink()
 
 
-def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+def test_symlink_is_kept_and_its_target_replaced(tmp_path):
     (tmp_path / "target").write_text("old")
     (tmp_path / "middle").symlink_to("target")
     (tmp_path / "link").symlink_to(tmp_path / "middle")
@@ -93,7 +93,7 @@ def test_a_loop_of_links_is_an_error(tmp_path):
     assert os.readlink(tmp_path / "a") == "b"
 
 
-def test_permissions_are_those_of_the_file_before_or_of_the_umask(tmp_path):
+def test_permissions_follow_the_replaced_file_or_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         write_text(tmp_path / "new", "text")
@@ -114,7 +114,7 @@ def test_a_file_protected_from_writing_is_not_replaced(tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_an_error_names_the_file_and_not_its_private_name(tmp_path):
+def test_error_names_the_file_and_not_the_temporary_one(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         write_text(tmp_path / "nowhere" / "file", "text")
     assert caught.value.filename == str(tmp_path / "nowhere" / "file")
@@ -163,7 +163,7 @@ def fill(directory: Path, text: str) -> None:
         (new / "two").write_text(text)
 
 
-def test_what_is_not_ours_in_a_replaced_folder_goes_on_in_the_new_one(tmp_path):
+def test_foreign_files_of_a_replaced_folder_are_kept(tmp_path):
     fill(tmp_path / "best", "old")
     (tmp_path / "best" / "notes.txt").write_text("precious")
     (tmp_path / "best" / "photos").mkdir()
@@ -175,7 +175,7 @@ def test_what_is_not_ours_in_a_replaced_folder_goes_on_in_the_new_one(tmp_path):
     assert names(tmp_path) == ["best"]
 
 
-def test_a_backup_of_the_users_own_is_left_alone(tmp_path):
+def test_backup_folder_of_the_user_is_kept(tmp_path):
     fill(tmp_path / "best", "old")
     for name in ("best.old", "best.new", "best.backup"):
         (tmp_path / name).mkdir()
@@ -186,7 +186,7 @@ def test_a_backup_of_the_users_own_is_left_alone(tmp_path):
         assert (tmp_path / name / "one").read_text() == "precious"
 
 
-def test_a_link_to_a_folder_stays(tmp_path):
+def test_symlink_to_a_folder_is_kept(tmp_path):
     fill(tmp_path / "elsewhere", "old")
     (tmp_path / "best").symlink_to("elsewhere")
     fill(tmp_path / "best", "new")
@@ -226,7 +226,7 @@ for number in itertools.count():
 """
 
 
-def test_a_kill_at_any_moment_leaves_a_whole_folder(tmp_path):
+def test_kill_at_any_moment_leaves_a_complete_folder(tmp_path):
     moments, best = random.Random(0), tmp_path / "best"
     fill(best, "0")
     for _ in range(5):
@@ -242,7 +242,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_folder(tmp_path):
         assert (best / "one").read_text() == (best / "two").read_text() != ""
 
 
-def test_only_our_files_are_removed_from_a_folder(tmp_path):
+def test_only_files_of_the_project_are_removed(tmp_path):
     fill(tmp_path / "a", "text")
     remove_directory(tmp_path / "a", owned=["one", "two"])
     assert not (tmp_path / "a").exists()
@@ -253,7 +253,7 @@ def test_only_our_files_are_removed_from_a_folder(tmp_path):
     assert names(tmp_path) == ["b"]
 
 
-def test_a_folder_of_somebody_elses_is_not_replaceable(tmp_path, monkeypatch):
+def test_foreign_folder_is_not_replaceable(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     patterns = {"complete": ["one"], "owned": ["one", "two"]}
     check_replaceable(tmp_path / "new" / "folder", **patterns)
@@ -275,7 +275,7 @@ def test_a_folder_of_somebody_elses_is_not_replaceable(tmp_path, monkeypatch):
             check_replaceable(folder, **patterns)
 
 
-def test_a_claimed_folder_never_loses_a_file_of_somebody_elses(tmp_path):
+def test_claimed_folder_keeps_foreign_files(tmp_path):
     def write(folder: Path, content: str = "ours") -> None:
         with claimed(folder, ["a", "b"], kind="report", option="output"):
             write_text(folder / "a", content)
@@ -320,7 +320,7 @@ def hold(path: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_lock_names_who_has_it_and_goes_with_a_killed_process(tmp_path):
+def test_lock_names_its_owner_and_is_released_by_a_killed_process(tmp_path):
     process, lock = hold(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
     try:
         assert not lock.acquire(wait=False)
@@ -333,7 +333,7 @@ def test_a_lock_names_who_has_it_and_goes_with_a_killed_process(tmp_path):
     lock.release()
 
 
-def test_a_process_may_take_its_lock_again(tmp_path):
+def test_lock_is_reentrant(tmp_path):
     outer, inner = ProcessLock(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
     assert outer.acquire()
     assert inner.acquire()
@@ -347,7 +347,7 @@ def test_a_process_may_take_its_lock_again(tmp_path):
     hold(tmp_path / ".lock").kill()
 
 
-def test_a_second_builder_waits_and_says_for_whom(tmp_path, caplog):
+def test_second_builder_waits_and_names_the_first(tmp_path, caplog):
     caplog.set_level("INFO")
     process = hold(tmp_path / ".thing.lock")
     os.kill(process.pid, signal.SIGSTOP)  # a stopped process keeps its lock
@@ -361,7 +361,7 @@ def test_a_second_builder_waits_and_says_for_whom(tmp_path, caplog):
     assert names(tmp_path / "thing") == ["file"]
 
 
-def test_a_damaged_folder_is_built_again(tmp_path):
+def test_damaged_folder_is_rebuilt(tmp_path):
     for content in ("whole", "half"):
         with building(
             tmp_path / "thing",

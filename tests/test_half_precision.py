@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from small_models import MODELS, make_model
-from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
-from translate.decoding.native_engine import NativeEngine
+from translate.decoding.config import Hypothesis, Queue, SearchConfig, SearchMethod
+from translate.decoding.native_engine import DecodingJob
 from translate.device import Precision
 from translate.models import ARCHITECTURES
 from translate.models.layers import mask_value
@@ -16,24 +16,28 @@ HALVES = {Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
 
 
 def sentences(count: int = 40) -> list[tuple[int, ...]]:
+    """Random sentences, longest first, as a job takes them."""
     random = np.random.default_rng(0)
-    return [tuple(random.integers(4, 30, random.integers(1, 9)).tolist()) for _ in range(count)]
+    drawn = [tuple(random.integers(4, 30, random.integers(1, 9)).tolist()) for _ in range(count)]
+    return sorted(drawn, key=len, reverse=True)
 
 
 def search(
     model: Seq2Seq, precision: Precision, config: SearchConfig, *, batch_tokens: int = 60, count: int = 40
 ) -> list[list[Hypothesis]]:
-    """Few sentences at a time, so that others join, leave and take places."""
-    engine = NativeEngine(
-        model=model, device=torch.device("cpu"), batch_tokens=batch_tokens, precision=Precision.fp32, workers=1
+    """Translate with autocast as on a GPU; few sentences at a time, so that others join, leave and take rows."""
+    job = DecodingJob(
+        model=model,
+        device=torch.device("cpu"),
+        autocast=HALVES.get(precision),
+        sentences=sentences(count),
+        config=config,
+        batch_tokens=batch_tokens,
+        batch_sentences=count,
     )
-    engine.precision = precision
-    return engine.search(sentences(count), config)
-
-
-@pytest.fixture(autouse=True)
-def autocast_as_on_a_gpu(monkeypatch):
-    monkeypatch.setattr(NativeEngine, "_uses_autocast", property(lambda engine: engine.precision is not Precision.fp32))
+    found: dict[int, list[Hypothesis]] = {}
+    job.run(Queue(count), found.update)
+    return [found[index] for index in range(count)]
 
 
 def decided_model(name: str, **settings) -> Seq2Seq:
@@ -46,7 +50,7 @@ def decided_model(name: str, **settings) -> Seq2Seq:
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize(("name", "settings"), MODELS, ids=str)
 @pytest.mark.parametrize("method", SearchMethod)
-def test_a_search_in_half_precision_finds_mostly_what_it_finds_in_fp32(name, settings, method, precision):
+def test_half_precision_search_mostly_agrees_with_fp32(name, settings, method, precision):
     model, config = decided_model(name, **settings), SearchConfig(method=method, beam_size=3)
     found, expected = search(model, precision, config), search(model, Precision.fp32, config)
     scores = torch.tensor([best.score for best, *_ in found])
@@ -57,7 +61,7 @@ def test_a_search_in_half_precision_finds_mostly_what_it_finds_in_fp32(name, set
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("method", SearchMethod)
-def test_the_size_of_a_batch_changes_nothing_in_fp32_and_few_translations_below(name, method):
+def test_batch_size_changes_no_translation_in_fp32_and_few_in_half_precision(name, method):
     """Sums in another order are rounded otherwise: to 24 bits too little to matter, to 8 bits sometimes not."""
     model, config = decided_model(name), SearchConfig(method=method, beam_size=3)
     shares = {}
@@ -72,7 +76,7 @@ def test_the_size_of_a_batch_changes_nothing_in_fp32_and_few_translations_below(
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_a_hidden_key_gets_no_weight_and_a_score_added_to_it_stays_finite(dtype):
+def test_masked_key_gets_zero_weight_and_its_score_does_not_overflow(dtype):
     hidden = torch.tensor(mask_value(dtype), dtype=dtype)
     assert (hidden - 1000).isfinite()
     assert torch.stack([hidden + 100, torch.zeros((), dtype=dtype)]).softmax(0).tolist() == [0.0, 1.0]

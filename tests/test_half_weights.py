@@ -36,7 +36,7 @@ def engine_of(model: Transformer, precision: Precision) -> NativeEngine:
 @pytest.mark.parametrize("pack", [packed_directly, packed_as_object])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1,), (7,), (40, 5), (200,)])
-def test_it_is_the_linear_map_of_the_rounded_weights(shape, bias, pack):
+def test_half_linear_equals_the_linear_map_of_rounded_weights(shape, bias, pack):
     if pack is packed_directly and not hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation"):
         pytest.skip("this PyTorch has dropped the functions")
     torch.manual_seed(0)
@@ -48,7 +48,7 @@ def test_it_is_the_linear_map_of_the_rounded_weights(shape, bias, pack):
 
 @needs_half_weights
 @pytest.mark.parametrize("tying", ["none", "target", "all"])
-def test_every_linear_map_of_the_twin_has_half_weights_and_the_original_keeps_its_own(tying):
+def test_copy_has_half_weights_and_the_original_is_unchanged(tying):
     model = small_model(tying=tying)
     kinds = {name: type(module) for name, module in model.named_modules()}
     twin = with_half_weights(model)
@@ -60,7 +60,7 @@ def test_every_linear_map_of_the_twin_has_half_weights_and_the_original_keeps_it
 
 
 @needs_half_weights
-def test_a_search_finds_what_it_finds_with_whole_weights():
+def test_search_with_half_weights_equals_fp32():
     model = small_model()
     config = SearchConfig(beam_size=3, max_length=8)
     half, whole = (
@@ -73,7 +73,7 @@ def test_a_search_finds_what_it_finds_with_whole_weights():
 
 
 @needs_half_weights
-def test_weights_that_have_changed_are_converted_again():
+def test_changed_weights_are_converted_again():
     model, other = small_model(), small_model(seed=1)
     engine, config = engine_of(model, Precision.auto), SearchConfig(beam_size=2, max_length=8)
     before = engine.search(SENTENCES, config)
@@ -84,7 +84,7 @@ def test_weights_that_have_changed_are_converted_again():
 
 
 @needs_half_weights
-def test_weights_that_a_fused_optimizer_has_changed_are_converted_again():
+def test_weights_changed_by_a_fused_optimizer_are_converted_again():
     """Once, validation of a run without a running average decoded with the weights of an earlier validation."""
     model, config = small_model().train(), SearchConfig(beam_size=2, max_length=8)
     engine = engine_of(model, Precision.fp16)
@@ -95,7 +95,7 @@ def test_weights_that_a_fused_optimizer_has_changed_are_converted_again():
     assert engine.search(SENTENCES, config) == engine_of(model, Precision.fp16).search(SENTENCES, config) != before
 
 
-def test_without_such_products_auto_is_fp32_and_fp16_an_error(monkeypatch):
+def test_without_half_precision_products_auto_is_fp32_and_fp16_an_error(monkeypatch):
     monkeypatch.setattr("translate.device._has_half_weights", lambda: False)
     assert engine_of(small_model(), Precision.auto).precision is Precision.fp32
     with pytest.raises(UserError, match=r"precision=fp16: .* use precision=fp32"):

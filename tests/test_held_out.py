@@ -62,7 +62,7 @@ def test_two_percent_each_are_held_out_and_no_longer_trained_on(tmp_path: Path):
     assert prepared.held_out.sizes == {"valid": NUM_VALID, "test": NUM_TEST}
 
 
-def test_there_is_a_most_that_is_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_number_of_held_out_pairs_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(held_out, "_MOST_PAIRS", 3)
     assert len(held_out_pairs(prepare(data_of(tmp_path, PAIRS), TOKENIZER))) == 6
 
@@ -101,7 +101,7 @@ def test_keys_of_different_sentences_differ(first: str, second: str):
     assert sentence_key(first) != sentence_key(second)
 
 
-def test_the_choice_depends_on_the_text_alone(tmp_path: Path):
+def test_held_out_pairs_depend_on_the_text_alone(tmp_path: Path):
     expected = held_out_pairs(prepare(data_of(tmp_path, PAIRS), TOKENIZER))
     shuffled = random.Random(1).sample(PAIRS, len(PAIRS))
     other = data_of(tmp_path, [*shuffled, ("", "leer"), ("same", "same"), shuffled[3]], "other")
@@ -110,7 +110,7 @@ def test_the_choice_depends_on_the_text_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", [CorpusFormat.tsv, CorpusFormat.jsonl])
-def test_every_format_gives_the_same_sets(tmp_path: Path, kind: CorpusFormat):
+def test_held_out_sets_are_equal_in_every_format(tmp_path: Path, kind: CorpusFormat):
     expected = held_out_pairs(prepare(data_of(tmp_path, PAIRS), TOKENIZER))
     lines = {
         CorpusFormat.tsv: [f"{source}\t{target}" for source, target in PAIRS],
@@ -121,20 +121,20 @@ def test_every_format_gives_the_same_sets(tmp_path: Path, kind: CorpusFormat):
     assert held_out_pairs(prepare(DataConfig(cache=f"{tmp_path}/cache", train=train), TOKENIZER)) == expected
 
 
-def test_a_part_of_a_corpus_gives_only_its_own_pairs(tmp_path: Path):
+def test_range_of_a_corpus_holds_out_only_its_pairs(tmp_path: Path):
     data = data_of(tmp_path, PAIRS)
     data.train.skip, data.train.take = 100, 200
     prepared = prepare(data, TOKENIZER)
     assert sorted(held_out_pairs(prepared) + training_pairs(prepared)) == sorted(PAIRS[100:300])
 
 
-def test_what_was_held_out_stays_so_while_the_corpus_grows(tmp_path: Path):
+def test_held_out_pairs_stay_held_out_when_the_corpus_grows(tmp_path: Path):
     before = held_out_pairs(prepare(data_of(tmp_path, PAIRS[:250]), TOKENIZER))
     assert len(before) > 4
     assert set(before) <= set(held_out_pairs(prepare(data_of(tmp_path, PAIRS), TOKENIZER)))
 
 
-def test_other_corpora_do_not_give_away_what_is_held_out(tmp_path: Path):
+def test_additional_corpora_exclude_held_out_sentences(tmp_path: Path):
     data = data_of(tmp_path, PAIRS)
     expected = held_out_pairs(prepare(data, TOKENIZER))
     data.additional = [
@@ -165,7 +165,7 @@ def test_the_held_out_text_is_raw_and_fit_for_training(tmp_path: Path):
     assert set(held) <= set(raw)
 
 
-def test_many_pairs_with_one_sentence_are_not_given_up_for_it(tmp_path: Path):
+def test_pairs_of_a_frequent_sentence_are_kept_for_training(tmp_path: Path):
     frequent = [("Yes.", f"Ja, {first} {second}.") for first in WORDS[:20] for second in WORDS[20:35]]
     prepared = prepare(data_of(tmp_path, frequent + PAIRS[300:]), TOKENIZER)
     assert "Yes." not in {source for source, _ in held_out_pairs(prepared)}
@@ -182,7 +182,7 @@ def test_labels_as_targets_may_be_shared(tmp_path: Path):
     assert sorted(held + trained) == sorted(zip(SOURCE, ["no", "yes"] * 200, strict=True))
 
 
-def test_corpora_that_have_nothing_to_hold_out_are_refused(tmp_path: Path):
+def test_corpora_without_pairs_to_hold_out_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"data\.train: of 19 different usable pairs .* set data\.valid\.source=…"):
         prepare(data_of(tmp_path, [*PAIRS[:19], *PAIRS[:19], ("same", "same")]), TOKENIZER)
     alike = [(f"Chapter {n}", f"Kapitel {letter}") for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz")]
@@ -226,7 +226,7 @@ def test_held_out_sets_have_the_tag_of_the_training_text(tmp_path: Path):
     assert tagged.fingerprint != plain.fingerprint
 
 
-def test_a_second_preparation_holds_out_nothing_anew(tmp_path: Path):
+def test_second_preparation_reuses_the_held_out_sets(tmp_path: Path):
     data = data_of(tmp_path, PAIRS)
     first = prepare(data, TOKENIZER)
     before = cache_state(data)
@@ -235,7 +235,7 @@ def test_a_second_preparation_holds_out_nothing_anew(tmp_path: Path):
     assert (second.fingerprint, held_out_pairs(second)) == (first.fingerprint, held_out_pairs(first))
 
 
-def test_the_data_report_knows_what_was_held_out(tmp_path: Path):
+def test_data_report_counts_held_out_pairs(tmp_path: Path):
     data = data_of(tmp_path, [*PAIRS, *((source, "") for source in SOURCE)])  # blank targets give sources away, too
     report = data_report(data, prepare(data, TOKENIZER))
     splits = report.values["splits"]
@@ -262,7 +262,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path, str]
     return arguments, folder, result.stderr.decode()
 
 
-def test_a_run_without_validation_set_keeps_its_own_and_says_so(run):
+def test_run_without_validation_set_holds_one_out_and_logs_it(run):
     _, folder, log = run
     assert sorted(path.name for path in (folder / "held_out").iterdir()) == [
         "test.source",
@@ -278,7 +278,7 @@ def test_a_run_without_validation_set_keeps_its_own_and_says_so(run):
     assert [line[::-1] for line in targets] == list(read_lines(folder / "held_out" / "test.source"))
 
 
-def test_such_a_run_continues_and_evaluate_repeats_its_score(run, tmp_path):
+def test_run_with_held_out_sets_resumes_and_evaluate_reproduces_its_score(run, tmp_path):
     arguments, folder, _ = run
     before = {path: path.stat().st_mtime_ns for path in (folder / "held_out").iterdir()}
     result = call_here("train", *arguments, "run.max_steps=210")

@@ -57,7 +57,7 @@ def test_modules_import_only_from_below(path):
         assert ORDER[part] < ORDER[own], f"{own} imports {part}"
 
 
-def test_only_config_knows_hydra():
+def test_only_config_imports_hydra():
     for path in modules():
         if part_of(path) != "config":
             text = path.read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ def run(*command, cwd=None, status=0):
     return result.stdout, result.stderr
 
 
-def test_the_wheel_has_every_module_template_and_configuration_and_the_mark_of_types(wheel):
+def test_wheel_holds_modules_templates_configurations_and_py_typed(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/**/*.py")}
     templates = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/**/*.jinja")}
@@ -97,7 +97,7 @@ def test_an_installed_package_trains_decodes_and_explains_in_an_empty_folder(ins
     assert (manifest["translate"], manifest["commit"]) == (__version__, "")
 
 
-def test_without_the_shipped_corpus_the_message_says_how_to_name_a_text(installed, tmp_path):
+def test_missing_shipped_corpus_error_names_the_corpus_options(installed, tmp_path):
     _, errors = run(installed / "translate", "train", cwd=tmp_path, status=1)
     assert "data.root=data/en-de: there is no such folder" in errors
     assert "data.train.source" in errors
@@ -110,7 +110,7 @@ def test_an_editable_installation_reads_the_configurations_of_its_checkout(sourc
     assert "new_choice" in output
 
 
-def test_the_script_and_the_module_are_one_command(installed, tmp_path):
+def test_console_script_and_module_are_one_command(installed, tmp_path):
     answers = {run(*command, "--help", cwd=tmp_path)[0] for command in spellings(installed, "merge")}
     assert len(answers) == 1
     assert "Options" in answers.pop()
@@ -132,7 +132,7 @@ def test_help_lists_all_commands(arguments, monkeypatch, capsys):
     assert listed == set(COMMANDS)
 
 
-def test_the_script_imports_only_the_command_that_it_runs(installed, tmp_path):
+def test_console_script_imports_only_the_requested_command(installed, tmp_path):
     code = (
         "import sys; from translate.__main__ import COMMANDS, main; sys.argv = ['translate', *sys.argv[1:]]; main(); "
         "print(*(name for name in ('hydra', *(f'translate.{name}' for name in COMMANDS)) if name in sys.modules))"
@@ -147,7 +147,7 @@ def test_every_command_is_a_module_that_can_be_run():
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["decode", "--version"]], ids=" ".join)
-def test_the_version_is_the_projects(arguments, monkeypatch, capsys):
+def test_version_flag_prints_the_version_of_the_project(arguments, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["translate", *arguments])
     main()
     assert capsys.readouterr().out == f"translate {__version__}\n"
@@ -157,7 +157,7 @@ def test_the_version_is_the_projects(arguments, monkeypatch, capsys):
     ("typed", "expected"),
     [("trian", "trian: unknown command; did you mean train?"), ("x=1", "x=1: unknown command; commands: train, ")],
 )
-def test_an_unknown_command_is_refused_with_the_nearest_one(typed, expected, monkeypatch):
+def test_unknown_command_error_suggests_the_nearest(typed, expected, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["translate", typed])
     with pytest.raises(SystemExit) as refusal:
         main()

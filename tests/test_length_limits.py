@@ -67,11 +67,11 @@ def test_padding_beyond_the_longest_sentence_changes_no_loss(name, positions, mu
 
 
 @pytest.mark.parametrize("positions", Positions)
-def test_a_packed_batch_has_the_loss_of_its_pairs(positions):
+def test_loss_of_a_packed_batch_is_the_sum_over_pairs(positions):
     model = make_model("transformer", positions).double()
     source, target = pairs()
     alone = sum(loss_of(model, pad_batch([s], [t])) for s, t in zip(source, target, strict=True))
-    for tokens in (1, 100):  # no more places than needed, and many that are padding
+    for tokens in (1, 100):  # no more positions than needed, and many that are padding
         torch.testing.assert_close(loss_of(model, pack_batch(source, target, tokens)), alone, rtol=1e-6, atol=1e-6)
 
 
@@ -86,7 +86,7 @@ class Characters(CharacterTokenizer):
 
 
 @every_kind
-def test_the_validation_loss_is_that_of_all_pairs_up_to_the_limit(name, positions):
+def test_validation_loss_covers_all_pairs_up_to_the_maximum_length(name, positions):
     model, letters = make_model(name, positions), "abcdefghijklmnop"
     lines = [letters[:length] for length in (*LENGTHS, LONGEST + 1)]
     text = SimpleNamespace(source=lines, target=lines)
@@ -108,7 +108,7 @@ def test_attention_is_drawn_of_pairs_that_the_model_can_read():
 
 @every_kind
 @pytest.mark.parametrize("method", SearchMethod)
-def test_every_search_reads_and_writes_as_much_as_the_model_can(name, positions, method):
+def test_every_search_handles_sentences_of_maximum_length(name, positions, method):
     model = make_model(name, positions)
     never_ends(model)
     engine = NativeEngine(model=model, device=torch.device("cpu"), batch_tokens=30, precision=Precision.fp32, workers=1)

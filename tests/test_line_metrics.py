@@ -21,12 +21,12 @@ from translate.evaluation.scores import MetricName
         ("no", "yes", 0, 0),
     ],
 )
-def test_answers_by_hand(hypothesis, reference, exact, f1):
+def test_answers_match_the_squad_formula(hypothesis, reference, exact, f1):
     assert exact_match(hypothesis, reference) == exact
     assert token_f1(hypothesis, reference) == pytest.approx(f1)
 
 
-def test_rouge_by_hand():
+def test_rouge_matches_its_formula():
     pytest.importorskip("rouge_score")
     hypothesis, reference = "the cats sat here", "the cat was sitting here"  # without endings: cat, sat, sit
     assert rouge("rouge1")(hypothesis, reference) == pytest.approx(2 * 3 / 9)
@@ -34,7 +34,7 @@ def test_rouge_by_hand():
     assert rouge("rougeL")("here the cat", reference) == pytest.approx(2 * 2 / 8)
 
 
-def test_a_corpus_has_the_mean_of_its_lines_and_an_interval():
+def test_corpus_score_is_the_mean_of_line_scores_with_a_confidence_interval():
     hypotheses, references = ["Rome", "in Rome", "London", "Oslo"], ["Rome"] * 4
     found = score(hypotheses, [references], metrics=[MetricName.exact_match, MetricName.f1], bootstrap=200)
     assert found[MetricName.exact_match].value == pytest.approx(25)
@@ -44,7 +44,7 @@ def test_a_corpus_has_the_mean_of_its_lines_and_an_interval():
     assert found[MetricName.exact_match].signature == "squad:1.1"
 
 
-def test_rouge_names_its_package_in_its_signature():
+def test_rouge_signature_names_the_package_and_version():
     pytest.importorskip("rouge_score")
     [found] = score(["a cat"], [["a cat"]], metrics=[MetricName.rougeL]).values()
     assert (found.name, found.value) == ("ROUGE-L", 100)

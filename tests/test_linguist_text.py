@@ -31,7 +31,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-def test_a_run_on_two_files_ends_with_a_score(run):
+def test_run_on_two_files_ends_with_a_score(run):
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     assert result["step"] == UPDATES
     assert "BLEU" in result["summary"]
@@ -45,7 +45,7 @@ def test_pairs_of_exactly_the_greatest_length_were_trained_on(run):
     assert max(side.max() for side in lengths) == LIMIT_TOKENS
 
 
-def test_every_odd_line_has_its_translation(run, tmp_path):
+def test_every_odd_line_is_translated(run, tmp_path):
     source = run.parent / "text" / "train.src"
     longest = sorted(read_lines(source), key=len)[-12:]
     odd = tmp_path / "odd.src"

@@ -119,7 +119,7 @@ def test_the_source_ends_with_eos_and_the_labels_are_the_target_shifted():
     assert (batch.num_target_tokens, batch.num_source_tokens) == (5, 5)
 
 
-def test_a_packed_batch_holds_the_same_end_to_end():
+def test_packed_batch_holds_the_sentences_of_the_padded_one():
     batch = pack_batch([np.array([5, 6]), np.array([7])], [np.array([8]), np.array([9, 10])], tokens=8)
     assert batch.source.ids.tolist() == [5, 6, EOS, 7, EOS, 0, 0, 0]
     assert batch.source.positions.tolist() == [0, 1, 2, 0, 1, 0, 0, 0]
@@ -128,7 +128,7 @@ def test_a_packed_batch_holds_the_same_end_to_end():
     assert batch.labels.tolist() == [8, EOS, 9, 10, EOS, NO_TARGET, NO_TARGET, NO_TARGET]
 
 
-def test_packed_batches_all_have_one_shape():
+def test_packed_batches_have_one_shape():
     shapes = {
         (batch.source.ids.shape, batch.source.offsets.shape, batch.target.ids.shape, batch.target.offsets.shape)
         for update in take(make_stream(packed=True), 20)
@@ -146,7 +146,7 @@ def test_an_epoch_holds_every_pair_once(kind):
 
 
 @pytest.mark.parametrize("kind", [{}, {"packed": True}, GROUPED])
-def test_it_can_start_in_the_middle_of_an_epoch(kind):
+def test_stream_can_start_within_an_epoch(kind):
     whole = take(make_stream(**kind), 25)
     rest = take(make_stream(**kind, start=whole[9].after), 15)
     assert pairs_of(rest) == pairs_of(whole[10:])
@@ -176,7 +176,7 @@ def test_accumulated_batches_are_one_update():
     assert [len(update.batches) for update in double] == [2, 2]
 
 
-def test_each_batch_has_its_own_seed_for_sampling_whatever_came_before():
+def test_sampling_seed_of_a_batch_is_independent_of_earlier_batches():
     seeds = []
 
     def encode(indices, seed):
@@ -226,7 +226,7 @@ def test_an_error_in_the_thread_reaches_the_training_loop():
         take(make_stream(encode=encode), 1)
 
 
-def test_no_thread_is_left_at_work_when_the_stream_is_closed():
+def test_closing_the_stream_ends_its_thread():
     def encode(indices, seed):
         time.sleep(0.2)
         return look_up(indices, seed)
@@ -235,12 +235,12 @@ def test_no_thread_is_left_at_work_when_the_stream_is_closed():
     assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
 
 
-def test_masks_tell_real_tokens():
+def test_masks_are_true_for_real_tokens():
     batch = pad_batch([np.array([5]), np.array([6, 7, 8])], [np.array([8]), np.array([9])])
     assert torch.equal(batch.source.mask.sum(1), torch.tensor([2, 4]))
 
 
-def test_a_phase_begins_with_an_epoch_of_its_own_corpora():
+def test_phase_starts_with_a_new_epoch_of_its_corpora():
     early = follow(make_stream(), [0.0, 0.3, 0.49])
     assert [update.after for update in early] == [DataPosition(0, 1), DataPosition(0, 2), DataPosition(0, 3)]
     stream = make_stream(start=early[-1].after)
@@ -256,7 +256,7 @@ def test_a_phase_at_the_end_of_an_epoch_skips_none():
     assert follow(make_stream(start=first[-1].after), [0.5])[0].after == DataPosition(1, 1, phase=1)
 
 
-def test_sampling_begins_with_an_epoch_of_its_own():
+def test_sampling_starts_with_a_new_epoch():
     stream = make_stream(sampled_from=0.25)
     assert stream.phase_starts == [0.0, 0.25, 0.5]
     updates = follow(stream, [0.0, 0.24, 0.25, 0.5])
@@ -269,7 +269,7 @@ def test_sampling_begins_with_an_epoch_of_its_own():
     assert [has_drawn(update) for update in updates] == [False, False, True, True]
 
 
-def test_sampling_from_the_beginning_is_no_phase_of_its_own():
+def test_sampling_from_the_start_adds_no_phase():
     stream = make_stream(sampled_from=0.0)
     assert stream.phase_starts == [0.0, 0.5]
     assert all(map(has_drawn, take(stream, 3)))
@@ -286,14 +286,14 @@ def test_sampling_from_the_beginning_is_no_phase_of_its_own():
         (0.3, [0.1, 0.2], []),
     ],
 )
-def test_the_log_tells_what_a_phase_brings(sampled_from, fractions, lines, caplog):
+def test_phase_changes_are_logged(sampled_from, fractions, lines, caplog):
     with caplog.at_level("INFO", logger="translate"):
         follow(make_stream(sampled_from=sampled_from), fractions)
     assert caplog.messages == lines
 
 
 @pytest.mark.parametrize("sampled_from", [None, 0.3])
-def test_a_run_resumed_within_a_phase_stays_in_it(sampled_from):
+def test_run_resumed_within_a_phase_continues_it(sampled_from):
     fractions = [0.2, 0.4, 0.5, 0.6, 0.7]
     whole = follow(make_stream(sampled_from=sampled_from), fractions)
     for stop in range(1, len(fractions)):

@@ -45,7 +45,7 @@ def train(trained: ParallelModel, optimizer, steps: range, *, clip_norm: float =
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("optimizer", OptimizerName)
-def test_training_in_fp16_learns_what_training_in_fp32_does(name, optimizer):
+def test_fp16_training_follows_fp32_training(name, optimizer):
     found = {}
     for precision in (Precision.fp32, Precision.fp16):
         trained = model_in(precision, name)
@@ -104,7 +104,7 @@ def test_the_scale_doubles_after_many_finite_updates(monkeypatch):
     assert float(scale.factor) == parallel.LARGEST_SCALE
 
 
-def test_a_continued_run_has_the_scale_and_the_weights_of_the_uninterrupted_one(tmp_path, monkeypatch):
+def test_resumed_fp16_run_equals_the_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 4)
 
     def begun() -> TrainState:
@@ -127,7 +127,7 @@ def test_a_continued_run_has_the_scale_and_the_weights_of_the_uninterrupted_one(
         assert torch.equal(weight, continued.model.module.state_dict()[name])
 
 
-def test_the_loss_of_an_unlikely_token_is_not_lost_in_fp16():
+def test_loss_of_an_unlikely_token_does_not_underflow_in_fp16():
     """exp(-30) is no number of fp16."""
     hidden, weight = torch.tensor([[30.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     with torch.autocast("cpu", dtype=torch.float16):

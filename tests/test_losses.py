@@ -23,7 +23,7 @@ def pytorchs(hidden, weight, labels, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-def test_value_and_gradients_are_pytorchs(smoothing):
+def test_value_and_gradients_equal_pytorch(smoothing):
     hidden, weight, labels = example()
     expected = pytorchs(hidden, weight, labels, smoothing)
     gradients = torch.autograd.grad(expected, [hidden, weight])
@@ -35,7 +35,7 @@ def test_value_and_gradients_are_pytorchs(smoothing):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_labels_whose_probability_underflows_have_their_true_loss(dtype):
+def test_labels_with_underflowing_probability_have_the_exact_loss(dtype):
     """As of a model that has diverged: at 87 nats and more exp(-loss) is no normal number of single precision."""
     hidden, weight, labels = (x.detach().to(dtype) if x.is_floating_point() else x for x in example())
     hidden *= 64
@@ -46,14 +46,14 @@ def test_labels_whose_probability_underflows_have_their_true_loss(dtype):
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 64])
-def test_how_many_rows_are_worked_on_at_once_changes_nothing(rows, monkeypatch):
+def test_chunk_size_changes_no_loss(rows, monkeypatch):
     monkeypatch.setattr("translate.losses.cross_entropy.ROWS_AT_ONCE", rows)
     hidden, weight, labels = example()
     loss, _ = label_smoothed_cross_entropy(hidden, weight, labels, smoothing=0.1)
     torch.testing.assert_close(loss, pytorchs(hidden, weight, labels, 0.1))
 
 
-def test_a_batch_without_labels_costs_nothing():
+def test_loss_of_a_batch_without_labels_is_zero():
     hidden, weight, labels = example()
     loss, plain = label_smoothed_cross_entropy(hidden, weight, torch.full_like(labels, NO_TARGET), smoothing=0.1)
     loss.backward()

@@ -55,7 +55,7 @@ def sacrebleu(arguments: list[str], *, stdin: bytes | None = None) -> list[dict]
     ("references", "hypotheses", "tokenize"),
     [(REFERENCES, HYPOTHESES, "13a"), (REFERENCES, HYPOTHESES, "intl"), (*CHINESE, "zh"), (*CHINESE, "char")],
 )
-def test_scores_are_those_of_the_sacrebleu_command(tmp_path, references, hypotheses, tokenize):
+def test_scores_equal_the_sacrebleu_command(tmp_path, references, hypotheses, tokenize):
     write_lines(tmp_path / "ref", references)
     write_lines(tmp_path / "hyp", hypotheses)
     line = command(list(MetricName), tokenize, references=[str(tmp_path / "ref")], hypotheses=str(tmp_path / "hyp"))
@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_sacrebleu_command(tmp_path, references, hypothe
     }
 
 
-def test_default_bleu_is_what_the_bare_command_prints(tmp_path):
+def test_default_bleu_equals_the_sacrebleu_default(tmp_path):
     write_lines(tmp_path / "ref", REFERENCES)
     write_lines(tmp_path / "hyp", HYPOTHESES)
     [answer] = sacrebleu([str(tmp_path / "ref"), "-i", str(tmp_path / "hyp")])
@@ -77,7 +77,7 @@ def test_default_bleu_is_what_the_bare_command_prints(tmp_path):
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf", "ter"])
-def test_confidence_interval_is_sacrebleus(tmp_path, metric):
+def test_confidence_interval_equals_sacrebleu(tmp_path, metric):
     write_lines(tmp_path / "ref", REFERENCES)
     write_lines(tmp_path / "hyp", HYPOTHESES)
     files = [str(tmp_path / "ref"), "-i", str(tmp_path / "hyp")]
@@ -103,7 +103,7 @@ def test_perfect_and_empty_translations():
     assert nothing[MetricName.bleu].details["length_ratio"] == 0.0
 
 
-def test_what_cannot_be_scored_is_refused():
+def test_invalid_scoring_input_is_refused():
     with pytest.raises(UserError, match="2 hypotheses cannot be scored against 1 references"):
         score(["a", "b"], [["a"]])
     with pytest.raises(UserError, match="nothing to score"):
@@ -112,7 +112,7 @@ def test_what_cannot_be_scored_is_refused():
         score(["a"], [["a"]], tokenize="zhh")
 
 
-def test_the_paired_bootstrap_is_as_often_wrong_as_it_says():
+def test_paired_bootstrap_has_the_nominal_false_positive_rate():
     """sacreBLEU's own is not: it calls equal systems different (p = 1 / 1,001), and looks at one side only."""
     random, found = np.random.default_rng(0), []
     for _ in range(200):
@@ -127,7 +127,7 @@ def test_the_paired_bootstrap_is_as_often_wrong_as_it_says():
     assert np.mean(np.array(found) <= 0.05) <= 0.1
 
 
-def test_a_difference_is_found_and_equality_is_none():
+def test_paired_bootstrap_finds_a_difference_and_none_between_equals():
     baseline = [line.replace("o", "0") for line in REFERENCES]
     assert p_value(MetricName.bleu, baseline * 3, baseline * 3, [REFERENCES * 3], resamples=100) == 1
     assert p_value(MetricName.bleu, REFERENCES * 3, baseline * 3, [REFERENCES * 3], resamples=100) < 0.05

@@ -65,11 +65,11 @@ def options(folder: Path) -> list[str]:
         for split in ("train", "valid", "test")
         for side, end in (("source", "src"), ("target", "tgt"))
     }
-    places = {"data.cache": folder / "cache", "run.dir": folder / "run"}
-    return [f"{key}={value}" for key, value in (OPTIONS | corpus | places).items()]
+    folders = {"data.cache": folder / "cache", "run.dir": folder / "run"}
+    return [f"{key}={value}" for key, value in (OPTIONS | corpus | folders).items()]
 
 
-def test_an_older_run_continues_as_its_own_version_continued_it(older_run: Path):
+def test_older_run_resumes_as_in_the_version_that_wrote_it(older_run: Path):
     tokenizer = (older_run / "run" / "tokenizer.model").read_bytes()
     train(composed(options(older_run)))
     log = (older_run / "run" / "train.log").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def test_an_older_run_continues_as_its_own_version_continued_it(older_run: Path)
     assert "text_form" not in json.loads((older_run / "run" / "manifest.json").read_text(encoding="utf-8"))
 
 
-def test_an_older_model_reads_text_as_it_was_trained_to(older_run: Path):
+def test_older_model_keeps_the_text_normalisation_of_its_training(older_run: Path):
     tokenizer, _ = read_origin(older_run / "run" / "best")
     line = "abc\u00a0de\u200bf"
     assert tokenizer.text_form == 1
@@ -90,14 +90,14 @@ def test_an_older_model_reads_text_as_it_was_trained_to(older_run: Path):
     assert normalise(line) == "abc def"
 
 
-def test_an_older_run_whose_data_comes_out_differently_is_said_to_be_older(older_run: Path):
+def test_older_run_with_different_data_is_reported_as_older(older_run: Path):
     write_lines(older_run / "corpus" / "train.src", ["another line"] * 220)
     with pytest.raises(UserError, match=r"was made by an older version of this program \(0\.1\.0") as error:
         train(composed(options(older_run)))
     assert "other data" not in str(error.value)
 
 
-def test_a_tokenizer_that_was_exchanged_is_refused(older_run: Path):
+def test_replaced_tokenizer_is_refused(older_run: Path):
     path = older_run / "run" / "tokenizer.model"
     path.write_bytes(path.read_bytes() + b"\x12\x00")
     with pytest.raises(UserError, match="is not the one that the run began with"):

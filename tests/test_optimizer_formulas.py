@@ -71,7 +71,7 @@ def muon(weight: Array, steps: list[Array], config: OptimizerConfig) -> Array:
     return weight
 
 
-def test_adamw_is_its_formula_and_decays_matrices_alone():
+def test_adamw_matches_its_formula_and_decays_only_matrices():
     config = OptimizerConfig(betas=[0.8, 0.95], epsilon=1e-3, weight_decay=0.3)
     before, after = trained(config)
     for name, weight in before.items():
@@ -80,7 +80,7 @@ def test_adamw_is_its_formula_and_decays_matrices_alone():
         np.testing.assert_allclose(after[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_muon_is_its_formula_for_hidden_matrices_and_leaves_the_rest_to_adamw():
+def test_muon_matches_its_formula_on_hidden_matrices_and_adamw_elsewhere():
     config = OptimizerConfig(name=OptimizerName.muon, momentum=0.9, weight_decay=0.3)
     before, after = trained(config)
     hidden = {name for name, weight in before.items() if weight.ndim == 2 and "embedding" not in name}
@@ -96,7 +96,7 @@ def test_muon_is_its_formula_for_hidden_matrices_and_leaves_the_rest_to_adamw():
             np.testing.assert_allclose(after[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_muon_is_pytorchs_on_one_matrix():
+def test_muon_equals_pytorch_on_one_matrix():
     config = OptimizerConfig(name=OptimizerName.muon, momentum=0.9, weight_decay=0.3)
     before, after = trained(config)
     name = "encoder.layers.0.feed_forward.inner.weight"

@@ -1,4 +1,4 @@
-"""Training text on the command line takes the place of the whole shipped corpus, unless a corpus is chosen."""
+"""Training text on the command line replaces the whole shipped corpus, unless a corpus is chosen."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_naming_training_text_leaves_the_shipped_corpus_out(words):
         ["data.train.source="],
     ],
 )
-def test_a_corpus_that_is_chosen_or_only_changed_stays(words):
+def test_chosen_or_changed_corpus_is_kept(words):
     assert not chosen(*words)
 
 
@@ -84,7 +84,7 @@ def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path
     assert not chosen("experiment=mine", "data=shipped")
 
 
-def test_nothing_of_the_shipped_corpus_takes_part(tmp_path):
+def test_named_training_text_leaves_nothing_of_the_shipped_corpus(tmp_path):
     corpus = write_corpus(tmp_path)
     words = [f"data.train.{side}={corpus}/train.{end}" for side, end in (("source", "src"), ("target", "tgt"))]
     result = call("prepare", *words, "--help")

@@ -48,7 +48,7 @@ def test_memory_mapped_ids_equal_direct_encoding(data: DataConfig):
     assert [ids.tolist() for ids in train.pairs(indices)[0]] == tokenizer.encode_source([SOURCE[i] for i in indices])
 
 
-def test_text_and_ids_stay_together_when_pairs_are_dropped(tmp_path: Path):
+def test_text_and_ids_stay_aligned_when_pairs_are_dropped(tmp_path: Path):
     long = " ".join(WORDS[:140])
     source = ["", SOURCE[0], "same", SOURCE[1], long, SOURCE[0], "x", SOURCE[2]]
     target = ["leer", TARGET[0], "same", TARGET[1], long.upper(), TARGET[0], "y" * 300, TARGET[2]]
@@ -57,8 +57,8 @@ def test_text_and_ids_stay_together_when_pairs_are_dropped(tmp_path: Path):
     prepared = prepare(data, TOKENIZER)
     assert prepared.cleaning.dropped == {BLANK: 1, COPY: 1, RATIO: 1, DUPLICATE: 1, TOO_MANY_TOKENS: 1}
     assert prepared.cleaning.total == len(source) + len(SOURCE) - 3
-    places = {reason: (shown[0].corpus, shown[0].line) for reason, shown in prepared.cleaning.examples.items()}
-    assert places == {
+    found_at = {reason: (shown[0].corpus, shown[0].line) for reason, shown in prepared.cleaning.examples.items()}
+    assert found_at == {
         BLANK: ("data.train", 1),
         COPY: ("data.train", 3),
         TOO_MANY_TOKENS: ("data.train", 5),
@@ -70,7 +70,7 @@ def test_text_and_ids_stay_together_when_pairs_are_dropped(tmp_path: Path):
     assert all_pairs(prepared)[0] == prepared.tokenizer.encode_source(texts[0])
 
 
-def test_many_chunks_give_what_one_chunk_gives(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_chunk_size_changes_no_pair(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = prepare(data, TOKENIZER)
     for module in ("clean_text", "dataset"):
         monkeypatch.setattr(f"translate.data.{module}.CHUNK_PAIRS", 7)
@@ -80,7 +80,7 @@ def test_many_chunks_give_what_one_chunk_gives(data: DataConfig, tmp_path: Path,
     assert all_pairs(pieces) == all_pairs(whole)
 
 
-def test_a_pair_without_tokens_is_dropped_when_blank_ones_may_stay(tmp_path: Path):
+def test_pair_without_tokens_is_dropped_even_when_blank_ones_are_kept(tmp_path: Path):
     data = make_data(tmp_path, ["", *SOURCE], ["leer", *TARGET])
     data.cleaning.drop_blank = False
     data.cleaning.max_tokens = 0
@@ -89,7 +89,7 @@ def test_a_pair_without_tokens_is_dropped_when_blank_ones_may_stay(tmp_path: Pat
     assert prepared.train.source_lengths.min() > 0
 
 
-def test_hostile_lines_stay_pairs(tmp_path: Path):
+def test_hostile_lines_are_kept_as_pairs(tmp_path: Path):
     hostile = ["a\rb", "c\x85d", "e\u2028f", "g\x00h", "\ufeffi", "j\x0bk\x0cl", "👩‍👩‍👧"]
     data = make_data(tmp_path, hostile + SOURCE, [f"{line} ja" for line in hostile] + TARGET)
     prepared = prepare(data, TOKENIZER)
@@ -122,7 +122,7 @@ def test_weights_and_tags_of_mixed_corpora(data: DataConfig, tmp_path: Path):
         prepare(data, TOKENIZER)
 
 
-def test_corpora_come_and_go_during_a_run(data: DataConfig, tmp_path: Path):
+def test_corpora_start_and_end_during_a_run(data: DataConfig, tmp_path: Path):
     early = write_pairs(tmp_path / "early", ["mu li."], ["MU LI."])
     late = write_pairs(tmp_path / "late", ["so so."], ["SO SO."])
     permanent = prepare(data, TOKENIZER)
@@ -151,13 +151,13 @@ def test_corpora_come_and_go_during_a_run(data: DataConfig, tmp_path: Path):
         (0.1, 1.0, r"no training corpus takes part after 0% of the run"),
     ],
 )
-def test_a_time_without_any_corpus_is_refused(data: DataConfig, start: float, end: float, message: str):
+def test_phase_without_a_corpus_is_refused(data: DataConfig, start: float, end: float, message: str):
     data.train.start, data.train.end = start, end
     with pytest.raises(UserError, match=message):
         prepare(data, TOKENIZER)
 
 
-def test_a_second_preparation_takes_everything_from_the_cache(data: DataConfig):
+def test_second_preparation_reads_everything_from_the_cache(data: DataConfig):
     first = prepare(data, TOKENIZER)
     before = cache_state(data)
     second = prepare(data, TOKENIZER)
@@ -175,7 +175,7 @@ def test_files_of_other_names_but_the_same_content_are_found_in_the_cache(data: 
     assert cache_state(data) == before
 
 
-def test_whatever_changes_the_data_changes_the_fingerprint(data: DataConfig, tmp_path: Path):
+def test_every_change_of_the_data_changes_the_fingerprint(data: DataConfig, tmp_path: Path):
     fingerprints = [prepare(data, TOKENIZER).fingerprint]
     fingerprints.append(prepare(data, TokenizerConfig(vocab_size=499)).fingerprint)
     data.cleaning.max_tokens = 20
@@ -191,14 +191,14 @@ def test_whatever_changes_the_data_changes_the_fingerprint(data: DataConfig, tmp
     assert len(set(fingerprints)) == len(fingerprints)
 
 
-def test_another_tokenizer_does_not_clean_again(data: DataConfig):
+def test_changed_tokenizer_reuses_the_cleaned_text(data: DataConfig):
     prepare(data, TOKENIZER)
     texts = {path: state for path, state in cache_state(data).items() if "/text-" in path}
     prepare(data, TokenizerConfig(vocab_size=450))
     assert {path: state for path, state in cache_state(data).items() if "/text-" in path} == texts
 
 
-def test_what_a_killed_preparation_left_is_not_used(data: DataConfig):
+def test_files_of_a_killed_preparation_are_not_used(data: DataConfig):
     expected = all_pairs(prepare(data, TOKENIZER))
     for directory in list(Path(data.cache).iterdir()):
         if directory.is_dir():
@@ -211,7 +211,7 @@ def test_what_a_killed_preparation_left_is_not_used(data: DataConfig):
 
 
 @pytest.mark.parametrize("damage", ["shorter", "empty", "missing"])
-def test_an_incomplete_folder_in_the_cache_is_made_again(data: DataConfig, damage: str, caplog):
+def test_incomplete_cache_folder_is_rebuilt(data: DataConfig, damage: str, caplog):
     """As a full disk, a power failure or somebody's clearing up leaves it."""
     prepared = prepare(data, TOKENIZER)
     expected, report = all_pairs(prepared), data_report(data, prepared)
@@ -269,7 +269,7 @@ def test_a_failed_build_leaves_nothing_and_a_finished_one_is_not_built_again(tmp
         assert folder is None
 
 
-def test_a_whole_cache_needs_no_writing(data: DataConfig):
+def test_complete_cache_may_be_read_only(data: DataConfig):
     expected = all_pairs(prepare(data, TOKENIZER))
     for lock in Path(data.cache).glob(".*.lock"):
         lock.unlink()
@@ -278,14 +278,14 @@ def test_a_whole_cache_needs_no_writing(data: DataConfig):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_cache_that_cannot_be_written_is_an_error(data: DataConfig, tmp_path: Path):
+def test_unwritable_cache_raises_a_user_error(data: DataConfig, tmp_path: Path):
     (tmp_path / "locked").mkdir(mode=0o500)
     data.cache = f"{tmp_path}/locked/cache"
     with pytest.raises(UserError, match=r"data\.cache: .* cannot be written"):
         prepare(data, TOKENIZER)
 
 
-def test_a_cache_in_the_place_of_a_file_is_an_error(data: DataConfig, tmp_path: Path):
+def test_file_at_the_cache_path_raises_a_user_error(data: DataConfig, tmp_path: Path):
     (tmp_path / "file").touch()
     data.cache = f"{tmp_path}/file"
     with pytest.raises(UserError, match=r"data\.cache: .* cannot be written"):
@@ -322,7 +322,7 @@ def test_a_bad_validation_set_is_found_before_the_work_starts(data: DataConfig):
     assert not Path(data.cache).exists()
 
 
-def test_cleaning_that_leaves_nothing_says_why(tmp_path: Path):
+def test_error_of_empty_cleaned_corpus_names_the_reasons(tmp_path: Path):
     data = make_data(tmp_path, ["same", "too"], ["same", "too"])
     with pytest.raises(UserError, match=r"(?s)no training pairs.*dropped: source = target +2"):
         prepare(data, TOKENIZER)
@@ -356,7 +356,7 @@ def test_the_vocabulary_is_learned_from_text_in_proportion_to_its_weight(data: D
     assert lengths[0] <= lengths[1] < lengths[2]
 
 
-def test_a_vocabulary_smaller_than_asked_for_is_said_each_time(data: DataConfig, caplog: pytest.LogCaptureFixture):
+def test_smaller_vocabulary_than_configured_is_logged_each_time(data: DataConfig, caplog: pytest.LogCaptureFixture):
     for _ in range(2):
         caplog.clear()
         with caplog.at_level("INFO"):
@@ -376,7 +376,7 @@ def test_more_pieces_are_learned_from_more_text():
         TokenizerConfig(max_sentences=-1).check()
 
 
-def test_messy_documentation_is_cleaned_as_its_readme_says(corpora_root: Path, tmp_path: Path):
+def test_pydocs_corpus_is_cleaned_as_documented(corpora_root: Path, tmp_path: Path):
     stem = corpora_root / "pydocs-en-zh"
     data = DataConfig(
         cache=str(tmp_path),
@@ -405,7 +405,7 @@ def read_another_text(data: DataConfig, monkeypatch: pytest.MonkeyPatch, *, func
     monkeypatch.setattr(preparation, function, read)
 
 
-def test_text_that_changes_while_it_is_read_gets_no_place_in_the_cache(data: DataConfig, monkeypatch):
+def test_text_changed_while_read_is_not_cached(data: DataConfig, monkeypatch):
     expected = all_pairs(prepare(data, TOKENIZER))
     shutil.rmtree(data.cache)
     with monkeypatch.context() as patch:
@@ -416,13 +416,13 @@ def test_text_that_changes_while_it_is_read_gets_no_place_in_the_cache(data: Dat
     assert all_pairs(prepare(data, TOKENIZER)) == expected
 
 
-def test_a_validation_set_that_changes_while_it_is_read_is_noticed(data: DataConfig, monkeypatch):
+def test_validation_set_changed_while_read_raises_a_user_error(data: DataConfig, monkeypatch):
     read_another_text(data, monkeypatch, function="read_parallel_text")
     with pytest.raises(UserError, match=r"data\.valid: the files have changed while they were read"):
         prepare(data, TOKENIZER)
 
 
-def test_a_report_on_text_that_has_changed_since_is_not_kept(data: DataConfig):
+def test_report_on_changed_text_is_not_cached(data: DataConfig):
     prepared = prepare(data, TOKENIZER)
     write_lines(data.train.source, SOURCE[::-1])
     with pytest.raises(UserError, match=r"data\.train: the files have changed"):

@@ -27,7 +27,7 @@ def scores_of(kind: RecurrentAttention) -> tuple[np.ndarray, dict[str, np.ndarra
 
 
 @pytest.mark.parametrize(("kind", "heads"), [(RecurrentAttention.bahdanau, 1), (RecurrentAttention.multi_head, H)])
-def test_additive_scores_are_those_of_bahdanau(kind, heads):
+def test_additive_scores_match_bahdanau(kind, heads):
     """Bahdanau et al. 2015, appendix A.1.2: v · tanh(W s + U h), here with a bias; each head has its part of v."""
     found, weight, states, annotations = scores_of(kind)
     assert found.shape == (B, heads, T, S)
@@ -44,7 +44,7 @@ def test_additive_scores_are_those_of_bahdanau(kind, heads):
 
 
 @pytest.mark.parametrize("kind", [RecurrentAttention.luong_dot, RecurrentAttention.luong_general])
-def test_multiplicative_scores_are_those_of_luong(kind):
+def test_multiplicative_scores_match_luong(kind):
     """Luong et al. 2015, equation 8: the product of target state and source state, by W between them if general."""
     found, weight, states, annotations = scores_of(kind)
     between = weight["key.weight"] if kind is RecurrentAttention.luong_general else np.eye(D)

@@ -91,7 +91,7 @@ def read_and_write(model: torch.nn.Module, config, source: list[int]) -> tuple[A
 @pytest.mark.parametrize("attention", RecurrentAttention)
 @pytest.mark.parametrize("input_feeding", [True, False])
 @pytest.mark.parametrize("layers", [(1, 2), (2, 1)])
-def test_logits_and_attention_are_those_of_the_equations(attention, input_feeding, layers):
+def test_logits_and_attention_match_the_equations(attention, input_feeding, layers):
     torch.manual_seed(0)
     config = ARCHITECTURES["lstm"][0](
         d_model=D,

@@ -55,19 +55,19 @@ def slow_log_probs(model: FakeModel, source: Tokens, tokens: Tokens, config: Sea
 
 def own_score(model: FakeModel, source: Tokens, tokens: Tokens, config: SearchConfig) -> float:
     total = 0.0
-    for place, token in enumerate((*tokens, EOS)):
-        total += float(torch.tensor(model.next_logits(source, tokens[:place])).log_softmax(0)[token])
+    for position, token in enumerate((*tokens, EOS)):
+        total += float(torch.tensor(model.next_logits(source, tokens[:position])).log_softmax(0)[token])
     return total / (len(tokens) + 1) ** config.length_penalty
 
 
 def slow_beam_search(model: FakeModel, source: Tokens, config: SearchConfig) -> list[Hypothesis]:
     """One sentence, nothing kept, until beam_size hypotheses have ended."""
     [limit] = length_limits([len(source) + 1], config, model.max_length)
-    living: list[tuple[Tokens, float]] = [((), 0.0)]
+    active: list[tuple[Tokens, float]] = [((), 0.0)]
     ended: list[tuple[float, Tokens]] = []
     for length in range(1, limit + 2):
         candidates = []
-        for tokens, total in living:
+        for tokens, total in active:
             said = slow_log_probs(model, source, tokens, config)
             if length > limit:
                 # by the model's own probability
@@ -77,7 +77,7 @@ def slow_beam_search(model: FakeModel, source: Tokens, config: SearchConfig) -> 
         for tokens, total in best[: config.beam_size]:
             if tokens[-1] == EOS:
                 ended.append((total / length**config.length_penalty, tokens[:-1]))
-        living = [candidate for candidate in best if candidate[0][-1] != EOS][: config.beam_size]
+        active = [candidate for candidate in best if candidate[0][-1] != EOS][: config.beam_size]
         if len(ended) >= config.beam_size:
             break
     chosen = [tokens for _, tokens in sorted(ended, reverse=True)[: config.n_best]]
@@ -92,7 +92,7 @@ def assert_equal(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_beam_search_is_that_of_a_slow_program(settings):
+def test_beam_search_equals_a_plain_implementation(settings):
     config = SearchConfig(beam_size=3, n_best=2, length_penalty=0.7, max_length=9, **settings)
     sources = [(4 + i % 5,) * (1 + i % 3) + (4 + i // 5,) for i in range(20)]
     for seed in range(3):
@@ -113,7 +113,7 @@ def test_greedy_search_is_a_beam_of_one(settings):
     assert found != search(model, sources, replace(config, no_repeat_ngram=0, repetition_penalty=1.0))
 
 
-def test_sampling_draws_by_the_changed_probabilities_and_scores_by_the_models_own():
+def test_sampling_uses_penalised_probabilities_and_scores_unpenalised_ones():
     model = table_model(
         {(): {A: 1.0}, (A,): {A: 0.5, B: 0.3, EOS: 0.2}, (A, B): {EOS: 1.0}, (A, A): {EOS: 1.0}}, vocabulary_size=7
     )
@@ -125,7 +125,7 @@ def test_sampling_draws_by_the_changed_probabilities_and_scores_by_the_models_ow
         assert scores == pytest.approx([math.log(own)] * len(scores), abs=1e-5)
 
 
-def test_the_penalty_by_hand():
+def test_repetition_penalty_matches_its_formula():
     """Twice as hard: log(0.5) of a token said before becomes 2 log(0.5), and the rest takes what it loses."""
     row = {A: 0.5, B: 0.3, EOS: 0.2}
     model = table_model({(): {A: 1.0}, (A,): row, (A, B): {EOS: 1.0}, (A, A): {EOS: 1.0}}, vocabulary_size=7)
@@ -141,7 +141,7 @@ def test_the_penalty_by_hand():
 
 @pytest.mark.parametrize("method", list(SearchMethod))
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_no_ngram_comes_twice_and_every_translation_ends(method, n):
+def test_no_ngram_repeats_and_every_translation_ends(method, n):
     for vocabulary_size, longest in ((6, 30), (7, 12), (12, 20)):
         for seed in range(4):
             # a model that hardly ever wants to end
@@ -156,7 +156,7 @@ def test_no_ngram_comes_twice_and_every_translation_ends(method, n):
 
 
 @pytest.mark.parametrize("method", list(SearchMethod))
-def test_a_translation_without_another_token_left_ends_before_the_minimum_length(method):
+def test_translation_ends_before_the_minimum_length_when_no_token_is_allowed(method):
     model = random_model(vocabulary_size=6, end=-5.0)  # two words
     config = SearchConfig(method=method, min_length=8, max_length=20, no_repeat_ngram=1)
     [[hypothesis]] = search(model, [(4,)], config)
@@ -178,7 +178,7 @@ def test_batch_never_changes_a_translation(method, settings):
         assert search(model, sources, config, batch_sentences=batch_sentences) == alone
 
 
-def test_what_is_off_costs_nothing(monkeypatch):
+def test_disabled_repetition_limits_are_not_computed(monkeypatch):
     for module in (beam, greedy):
         monkeypatch.setattr(module, "limit_repetition", lambda *arguments: 1 / 0)
     for method in SearchMethod:
@@ -196,6 +196,6 @@ def test_what_is_off_costs_nothing(monkeypatch):
     ],
     ids=str,
 )
-def test_settings_that_make_no_search_are_refused(wrong):
+def test_wrong_settings_raise_user_errors(wrong):
     with pytest.raises(UserError, match=rf"search\.{next(iter(wrong))} \("):
         SearchConfig(**wrong).check()

@@ -1,4 +1,4 @@
-"""A run's folder is a run's alone: nobody else's files are in it, and one process at a time works on it."""
+"""A run's folder is a run's alone: no foreign files are in it, and one process at a time works on it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def make_run(folder: Path) -> Path:
         ["reverse/x", "letter"],
     ],
 )
-def test_a_folder_of_somebody_elses_is_refused_and_stays_as_it_is(tmp_path, names):
+def test_foreign_folder_is_refused_and_unchanged(tmp_path, names):
     folder = make(tmp_path / "own", *names)
     before = contents(folder)
     with pytest.raises(UserError, match=r"run\.dir=.*own: this folder is not a run's, and it is not empty: it holds "):
@@ -66,7 +66,7 @@ def test_a_folder_of_somebody_elses_is_refused_and_stays_as_it_is(tmp_path, name
 
 
 @pytest.mark.parametrize("names", [["config.yaml"], ["config.yaml", "manifest.json", "best/photo"]])
-def test_files_that_are_only_called_like_a_runs_stay_as_they_are(tmp_path, names):
+def test_foreign_files_with_names_of_run_files_are_unchanged(tmp_path, names):
     folder = make(tmp_path / "own", *names)
     for content in ("precious", "run: fast\n"):
         (folder / "config.yaml").write_text(content)
@@ -76,7 +76,7 @@ def test_files_that_are_only_called_like_a_runs_stay_as_they_are(tmp_path, names
         assert contents(folder) == before
 
 
-def test_a_model_directory_is_no_run(tmp_path):
+def test_model_directory_is_refused_as_run_folder(tmp_path):
     folder = make(tmp_path / "model", "model.yaml", "weights.safetensors", "manifest.json", "tokenizer.model")
     with pytest.raises(
         UserError, match=r"is a model directory, .* adapt=full adapt\.model=.*model trains this model further"
@@ -88,7 +88,7 @@ def test_a_model_directory_is_no_run(tmp_path):
         opened(run)
 
 
-def test_runs_and_what_failed_starts_leave_are_opened(tmp_path):
+def test_new_earlier_and_failed_runs_can_be_opened(tmp_path):
     opened(tmp_path / "new")
     opened(tmp_path / "new")
     opened(make(tmp_path / "failed", "train.log"))
@@ -112,7 +112,7 @@ def test_damaged_files_of_a_run_are_named(tmp_path):
         RunFolder(run).tokenizer()
 
 
-def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+def test_empty_folder_name_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"run\.dir is empty"):
         TrainConfig(run=RunConfig(dir="", max_steps=1)).check()
@@ -121,7 +121,7 @@ def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_home_folders_are_meant_by_a_tilde(monkeypatch):
+def test_tilde_expands_to_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     config = TrainConfig(run=RunConfig(dir="~/runs/x"))
     config.data.train.source = "~/text/train.en"
@@ -133,7 +133,7 @@ def test_home_folders_are_meant_by_a_tilde(monkeypatch):
     assert meant.tokenizer.user_symbols[1:] == ["~x", "a~/b"]
 
 
-def test_a_process_at_work_is_named_to_the_second(tmp_path):
+def test_running_process_is_named_to_the_second_one(tmp_path):
     run = make_run(tmp_path / "run")
     code = (
         "import time; from pathlib import Path; from translate.training.run_folder import RunFolder\n"
@@ -147,7 +147,7 @@ def test_a_process_at_work_is_named_to_the_second(tmp_path):
             UserError, match=rf"at work on this run \(pid {process.pid} on {os.uname().nodename}, since"
         ):
             opened(run)
-        # from whatever place and by whatever name
+        # from any folder and by any name
         (tmp_path / "link").symlink_to("run")
         with pytest.raises(UserError, match="another process is at work"):
             opened(tmp_path / "link")
@@ -157,7 +157,7 @@ def test_a_process_at_work_is_named_to_the_second(tmp_path):
     opened(run)
 
 
-def test_killed_replacements_are_cleared_up_and_own_copies_stay(tmp_path):
+def test_interrupted_replacements_are_removed_and_user_copies_kept(tmp_path):
     run = make_run(tmp_path / "run")
     shutil.copytree(run / "state" / "step-00000010", run / "state" / "step-00000010-good")
     make(run, "best.old/photo", "state/step-00000020.0123abcd.new/training.pt", "last.0123abcd.old/model.yaml")
@@ -169,7 +169,7 @@ def test_killed_replacements_are_cleared_up_and_own_copies_stay(tmp_path):
     assert (run / "notes.0123abcd.old" / "letter").exists()
 
 
-def test_states_are_complete_and_have_eight_digits(tmp_path):
+def test_only_complete_states_with_eight_digits_are_listed(tmp_path):
     files = ("weights.safetensors", "training.pt", "progress.json")
     good = ["step-00000010", "step-00000020"]
     for name in (*good, "step-00000020-good", "step-best", "step-000000200", "step-२०२०२०२०", "step-00000020.old"):
@@ -179,7 +179,7 @@ def test_states_are_complete_and_have_eight_digits(tmp_path):
     assert [state.name for state in saved_states(tmp_path)] == good
 
 
-def test_a_sweeps_folder_is_a_sweeps_alone(tmp_path):
+def test_sweep_folder_is_refused_as_run_folder(tmp_path):
     assert sweep_folder(str(tmp_path / "new")) == tmp_path / "new"
     make(tmp_path / "new", "multirun.yaml", "notes.txt")
     sweep_folder(str(tmp_path / "new"))
@@ -196,7 +196,7 @@ def test_a_sweeps_folder_is_a_sweeps_alone(tmp_path):
         opened(tmp_path / "new")
 
 
-def test_back_translation_leaves_files_of_somebody_elses(tmp_path):
+def test_back_translation_keeps_foreign_files(tmp_path):
     (tmp_path / "mono").write_text("a\n")
     folder = make(tmp_path / "run", "synthetic/my_corpus.txt")
     config = TrainConfig(

@@ -42,7 +42,7 @@ def test_sampling_is_repeatable_and_bounded_by_top_k_and_temperature():
         assert tokens_of(search(model, sources, replace(config, **strict))) == by_greedy
 
 
-def test_random_numbers_are_those_of_splitmix64():
+def test_random_numbers_match_splitmix64():
     """Against the published algorithm in Python's unbounded integers."""
 
     def splitmix64(seed: int, number: int) -> float:

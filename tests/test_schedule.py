@@ -1,6 +1,5 @@
 """Learning-rate schedules, by their formulas."""
 
-import math
 from itertools import pairwise
 
 import pytest
@@ -13,7 +12,7 @@ def factor(step, progress=0.0, **settings):
     return learning_rate_factor(ScheduleConfig(**settings), step=step, done=progress)
 
 
-def test_warm_up_is_linear_whatever_follows():
+def test_warm_up_is_linear_in_every_schedule():
     for name in ("cosine", "warmup_stable_decay"):
         assert factor(25, name=name, warmup_steps=100) == pytest.approx(0.25)
 
@@ -25,7 +24,7 @@ def test_inverse_sqrt_peaks_at_the_end_of_the_warm_up_and_falls_with_the_root():
     assert max(factor(step, name="inverse_sqrt", warmup_steps=100) for step in range(1, 1000)) == 1.0
 
 
-def test_cosine_goes_from_one_to_the_final_factor():
+def test_cosine_falls_from_one_to_the_final_factor():
     settings = {"name": "cosine", "warmup_steps": 0, "final_factor": 0.1}
     assert factor(1, 0.0, **settings) == 1.0
     assert factor(1, 0.5, **settings) == pytest.approx(0.55)
@@ -54,20 +53,20 @@ def test_a_short_run_has_warmed_up_after_a_tenth(name, steps):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_long_run_warms_up_as_long_as_is_configured(name):
+def test_long_run_warms_up_for_the_configured_maximum(name):
     automatic, fixed = (rates(5000, name=name, **{key: 400}) for key in ("max_warmup_steps", "warmup_steps"))
     assert automatic == fixed
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_warm_up_that_somebody_has_set_is_kept(name):
+def test_configured_warm_up_is_kept(name):
     values = [factor(40, share, name=name, warmup_steps=400) for share in (0.0, 0.05)]
     assert max(values) < 0.33
     assert factor(400, 0.5, name="inverse_sqrt", warmup_steps=400) == 1.0
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_without_a_bound_only_the_configured_length_counts(name):
+def test_unbounded_run_warms_up_for_the_configured_length(name):
     """A run that patience alone ends has no share: it stays 0."""
     assert [factor(step, name=name, max_warmup_steps=40) for step in range(1, 100)] == [
         factor(step, name=name, warmup_steps=40) for step in range(1, 100)
@@ -75,7 +74,7 @@ def test_without_a_bound_only_the_configured_length_counts(name):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_the_rate_never_jumps(name):
+def test_learning_rate_changes_by_less_than_a_tenth_per_update(name):
     """By the clock, too: the share of a run of minutes goes faster and slower than its updates."""
     shares = [0.0]
     for step in range(2000):
@@ -85,17 +84,9 @@ def test_the_rate_never_jumps(name):
     assert max(found) <= 1
 
 
-def test_no_schedule_ever_leaves_zero_to_one():
-    for name in ("inverse_sqrt", "cosine", "warmup_stable_decay"):
-        for step in range(1, 500):
-            value = factor(step, step / 500, name=name, warmup_steps=40)
-            assert 0 <= value <= 1
-            assert math.isfinite(value)
-
-
 @pytest.mark.parametrize(
     "settings", [{"name": "linear"}, {"warmup_steps": -1}, {"max_warmup_steps": -1}, {"decay_share": 1.5}]
 )
-def test_nonsense_is_refused(settings):
+def test_wrong_settings_raise_user_errors(settings):
     with pytest.raises(UserError, match=r"schedule\."):
         ScheduleConfig(**settings).check()

@@ -42,6 +42,6 @@ POINTS = [
 
 
 @pytest.mark.parametrize(("settings", "step", "done", "expected"), POINTS, ids=str)
-def test_a_schedule_goes_through_its_points(settings, step, done, expected):
+def test_schedule_has_the_computed_values(settings, step, done, expected):
     found = learning_rate_factor(ScheduleConfig(**settings), step=step, done=done)
     assert found == pytest.approx(expected, abs=1e-12)

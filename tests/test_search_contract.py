@@ -21,7 +21,7 @@ every_search = pytest.mark.parametrize("method", SEARCHES)
 
 @every_search
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_refilling_engine_finds_what_the_plain_loop_finds(architecture, method):
+def test_refilling_engine_equals_search_batch(architecture, method):
     """Three sentences at a time: most of them start while others are half translated."""
     torch.manual_seed(1)
     config = ARCHITECTURES[architecture][0].tiny(max_length=20)
@@ -43,7 +43,7 @@ def test_the_refilling_engine_finds_what_the_plain_loop_finds(architecture, meth
 
 
 @every_search
-def test_the_engine_equals_the_plain_loop_exactly_where_batches_change_no_logits(method):
+def test_refilling_engine_equals_search_batch_exactly_when_logits_are_batch_invariant(method):
     model = random_model(vocabulary_size=12, end=1.0)
     sentences = [tuple(4 + (i * j) % 8 for j in range(1 + i % 6)) for i in range(30)]
     config = SearchConfig(method=method, beam_size=4, n_best=4 if method is SearchMethod.beam else 1)
@@ -54,7 +54,7 @@ def test_the_engine_equals_the_plain_loop_exactly_where_batches_change_no_logits
 
 @every_search
 @pytest.mark.parametrize("limits", [(0, 1), (0, 3), (3, 3), (5, 12)])
-def test_lengths_hold_and_every_sentence_has_a_translation(method, limits):
+def test_length_limits_hold_and_every_sentence_has_a_translation(method, limits):
     shortest, longest = limits
     config = SearchConfig(method=method, min_length=shortest, max_length=longest)
     sources = [[4] * length for length in (1, 2, 5, 9)]
@@ -66,7 +66,7 @@ def test_lengths_hold_and_every_sentence_has_a_translation(method, limits):
 
 
 @every_search
-def test_maximum_length_follows_the_sentence_alone(method):
+def test_maximum_length_depends_on_the_sentence_alone(method):
     model = random_model(vocabulary_size=8, end=-50.0)
     config = SearchConfig(method=method, max_length_ratio=1.5, max_length_offset=2)
     results = search(model, [[4], [4, 5, 6], [7] * 7], config)
@@ -88,7 +88,7 @@ def test_batch_never_changes_a_translation(method):
 
 
 @every_search
-def test_a_model_that_has_diverged_is_an_error(method):
+def test_diverged_model_raises_an_error(method):
     model = FakeModel(lambda source, history: [math.nan] * 9)
     with pytest.raises(UserError, match="diverged"):
         search(model, [[4]], SearchConfig(method=method, max_length=3))

@@ -35,7 +35,7 @@ def pieces_of(line: str, *, max_tokens: int) -> tuple[list[str], list[Segment]]:
         ("It is on.  And on it goes, up to the end", ["It is on.", "And on it goes, up to the end"]),
     ],
 )  # fmt: skip
-def test_lines_are_split_where_a_reader_would_pause(line, pieces):
+def test_lines_are_split_at_punctuation(line, pieces):
     assert pieces_of(line, max_tokens=32)[0] == pieces
 
 

@@ -46,7 +46,7 @@ def test_abbreviations_and_ordinals_do_not_end_sentences(language, pieces):
         ["བཀྲ་ཤིས། ", "བདེ་ལེགས།། ", "ང་།"],
     ],
 )
-def test_every_script_has_its_marks_whether_or_not_the_language_is_named(pieces):
+def test_sentence_marks_of_every_script_are_known_without_a_language(pieces):
     assert split_sentences("".join(pieces)) == pieces
 
 
@@ -68,7 +68,7 @@ def test_every_script_has_its_marks_whether_or_not_the_language_is_named(pieces)
         ["He came (see p. 3. It is there). ", "He left."],
     ],
 )
-def test_quotations_lower_case_and_tokenised_text_hide_no_sentence(pieces):
+def test_quotations_lower_case_and_tokenised_text_are_split(pieces):
     joined = "".join(pieces)
     found = split_sentences(joined, "de" if joined[0] in "i3„" else "")
     assert "".join(found) == joined
@@ -85,7 +85,7 @@ def test_punctuation_alone_is_no_sentence():
     assert split_sentences("  ") == ["  "]
 
 
-def test_language_codes_of_any_length_and_region_are_understood():
+def test_language_codes_with_any_length_and_region_are_accepted():
     assert [sentence_language(code, "x") for code in ("de", "DE_at", "deu", "ger", "zh-Hant", "yor")] == [
         *["de"] * 4,
         "zh",
@@ -126,7 +126,7 @@ def test_sentences_concatenate_to_the_line(language):
         assert len(found) == 1 or all(re.search(r"\w", sentence) for sentence in found), line
 
 
-def test_a_library_that_loses_text_or_panics_cuts_nothing(monkeypatch):
+def test_text_loss_or_panic_of_the_library_splits_nothing(monkeypatch):
     class PanicException(BaseException):
         pass
 
@@ -138,7 +138,7 @@ def test_a_library_that_loses_text_or_panics_cuts_nothing(monkeypatch):
         assert split_sentences("One here. Two here.") == ["One here. Two here."]
 
 
-def test_windows_find_what_one_call_finds(monkeypatch):
+def test_windows_equal_one_call(monkeypatch):
     line = "This is one sentence, of Dr. Smith. And this, e.g. by J. R. Tolkien, is one more! Is it? " * 30
     found = split_sentences(line)
     assert len(found) == 90

@@ -92,7 +92,7 @@ def run_command_line(line: str, *more: str) -> list[dict]:
         (["東京は日本の首都です。"], [["東京が日本の首都である。"], ["日本の首都は東京です。"]], "ja-mecab"),
     ],
 )
-def test_scores_and_signatures_are_those_of_the_printed_command(tmp_path, hypotheses, references, tokenize):
+def test_scores_and_signatures_equal_the_printed_sacrebleu_command(tmp_path, hypotheses, references, tokenize):
     if tokenize == "ja-mecab":
         pytest.importorskip("MeCab")
     write_lines(tmp_path / "hyp", hypotheses)
@@ -104,7 +104,7 @@ def test_scores_and_signatures_are_those_of_the_printed_command(tmp_path, hypoth
     assert all(f"nrefs:{len(references)}|" in found.signature for found in ours.values())
 
 
-def test_the_interval_is_sacrebleus_with_all_references(tmp_path):
+def test_interval_with_several_references_equals_sacrebleu(tmp_path):
     write_lines(tmp_path / "hyp", HYPOTHESES)
     paths = write_references(tmp_path, REFERENCES)
     line = command([MetricName.bleu], "13a", references=paths, hypotheses=str(tmp_path / "hyp"))
@@ -127,7 +127,7 @@ def test_one_of_four_references_is_perfect():
         assert [round(found.value, 6) for found in score(*lines).values()] == [100.0, 100.0, 0.0]
 
 
-def test_answers_count_by_the_best_of_references_and_alternatives():
+def test_answer_scores_take_the_best_reference_or_alternative():
     hypotheses, references = ["Rome", "in Oslo", "x"], [["Paris\tLyon", "Bergen", "y"], ["London\trome", "Oslo", "z"]]
     found = score(hypotheses, references, metrics=[MetricName.exact_match, MetricName.f1])
     assert found[MetricName.exact_match].value == pytest.approx(100 / 3)
@@ -148,7 +148,7 @@ def evaluation_of(hypotheses, references, **settings):
     return evaluate_corpus(Echo(hypotheses), text, **settings)
 
 
-def test_exact_lines_lengths_and_groups_look_at_all_references():
+def test_exact_matches_lengths_and_groups_use_all_references():
     evaluation = evaluation_of(["abcd", "xy", "q"], [["abc", "xy", "abcdef"], ["abcd!", "x", "r"]])
     assert evaluation.exact == pytest.approx(1 / 3)
     # closest in length: 3 (the shorter of abc and abcd!), 2 and 1
@@ -200,7 +200,7 @@ def test_compare_and_evaluate_take_one_reference_or_a_list(tmp_path):
     assert b"reference=[]: that is neither a name nor a list of names" in refused.stderr
 
 
-def test_references_that_no_file_holds_as_they_are_are_written_out(tmp_path):
+def test_references_that_differ_from_their_file_are_written_out(tmp_path):
     paths = write_references(tmp_path, REFERENCES)
     assert reference_files(paths, REFERENCES, tmp_path / "report") == paths
     assert not (tmp_path / "report").exists()
@@ -233,7 +233,7 @@ def test_columns_of_every_format_are_references(tmp_path):
         assert text.reference_paths == []
 
 
-def test_a_target_is_kept_as_text_whatever_yaml_made_of_it():
+def test_yaml_values_of_targets_are_kept_as_text():
     assert CorpusConfig(target=2).target == "2"
     assert CorpusConfig(target=["a"]).target == "a"
     assert CorpusConfig(target=["a", 3]).targets == ["a", "3"]
@@ -286,7 +286,7 @@ def run(tmp_path_factory) -> tuple[Path, Path]:
     return corpus, folder
 
 
-def test_a_run_scores_by_all_references_and_its_command_repeats_the_score(run):
+def test_run_scores_use_all_references_and_the_printed_command_repeats_them(run):
     _, folder = run
     report = json.loads((folder / "evaluation" / "report.json").read_text(encoding="utf-8"))
     assert report["scores"]["bleu"]["signature"].startswith("nrefs:2|")

@@ -71,7 +71,7 @@ def test_every_phenomenon_has_at_least_twenty_test_lines(labelled):
     assert min(counts.values()) >= 20
 
 
-def test_every_word_of_the_test_stands_ten_times_in_train(train, labelled):
+def test_every_test_word_occurs_ten_times_in_train(train, labelled):
     counts = Counter(word.strip(".,!?") for pair in train for line in pair for word in line.split())
     words = {word.strip(".,!?") for row in labelled for line in row[:2] for word in line.split()}
     figures = {word for word in words if any(sign.isdigit() for sign in word) or word.lower() in splits.FIGURES}
@@ -101,7 +101,7 @@ def test_unseen_combinations_are_absent_from_train_and_valid(train):
     assert [line for line in seen if held_out.holds_held_out(line)] == []
 
 
-def test_unseen_lines_hold_an_unseen_combination_and_the_others_none(labelled):
+def test_only_unseen_lines_hold_unseen_combinations(labelled):
     for source, _, _, split in labelled:
         if split == "unseen_combination":
             assert held_out.shows_held_out(source), source
@@ -164,7 +164,7 @@ def test_longer_lines_are_longer_than_any_sentence_of_train(train, labelled):
         (101, "einhunderteins"), (347, "dreihundertsiebenundvierzig"), (600, "sechshundert"),
     ],
 )  # fmt: skip
-def test_numbers(number, words):
+def test_number_words_follow_german_rules(number, words):
     assert numbers.in_words(number).german == words
 
 
@@ -182,7 +182,7 @@ def test_numbers(number, words):
         (numbers.price(700), "7 euros", "7 Euro"),
     ],
 )
-def test_figures(made, english, expected):
+def test_figures_follow_german_rules(made, english, expected):
     assert made == (english, expected)
 
 
@@ -204,7 +204,7 @@ def test_figures(made, english, expected):
         ("daughter", "our", None, True, "dative", "unseren Töchtern"),
     ],
 )
-def test_noun_phrases(noun, determiner, adjective, plural, case, expected):
+def test_noun_phrases_are_inflected(noun, determiner, adjective, plural, case, expected):
     phrase = noun_phrase(NOUN[noun], determiner, ADJECTIVE[adjective] if adjective else NO_ADJECTIVE, plural=plural)
     assert phrase.case(case).german == expected
 
@@ -213,12 +213,12 @@ def test_noun_phrases(noun, determiner, adjective, plural, case, expected):
     ("preposition", "phrase", "expected"),
     [("in", "dem Park", "im Park"), ("in", "den Park", "in den Park"), ("zu", "der Brücke", "zur Brücke")],
 )
-def test_prepositions_contract(preposition, phrase, expected):
+def test_prepositions_contract_with_articles(preposition, phrase, expected):
     assert german.prepositional(preposition, phrase) == expected
 
 
 @pytest.mark.parametrize(("noun", "expected"), [("key", "er"), ("lamp", "sie"), ("picture", "es")])
-def test_it_takes_the_gender_of_its_antecedent(noun, expected):
+def test_pronoun_takes_the_gender_of_its_antecedent(noun, expected):
     assert noun_phrase(NOUN[noun]).as_it().german == expected
 
 
@@ -231,7 +231,7 @@ def test_a_separable_verb_parts_in_main_clauses_only():
     assert call.with_modal("want to").final().german == "sie ihn anrufen will"
 
 
-def test_the_verb_comes_second():
+def test_main_clause_has_the_verb_second():
     tomorrow = Part("tomorrow", "morgen", "time")
     museum = noun_phrase(NOUN["museum"]).as_object_of(VERB["visit"])
     visit = Clause(PRONOUNS["we"], VERB["visit"], (museum, tomorrow), "future")
@@ -249,7 +249,7 @@ def test_the_verb_comes_second():
         ("forget", "2s", "vergisst"), ("travel", "2s", "reist"), ("feed", "3p", "füttern"),
     ],
 )  # fmt: skip
-def test_present_forms(verb, person, expected):
+def test_present_tense_forms(verb, person, expected):
     assert german.conjugate(VERB[verb].present, person) == expected
 
 
@@ -262,7 +262,7 @@ def test_present_forms(verb, person, expected):
         (" is hungry", " hat "),
     ],
 )
-def test_what_the_two_languages_say_differently(train, english, expected):
+def test_idiomatic_differences_of_the_languages_are_rendered(train, english, expected):
     targets = [target for source, target in train if english in source]
     assert len(targets) >= 5
     assert all(re.search(expected, target) for target in targets)

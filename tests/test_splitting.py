@@ -64,11 +64,11 @@ def given(line: str, manifest, **settings) -> list[str]:
 FIVE = "Tom is here. He is ill! Is he? No. They go home."
 
 
-def test_a_model_of_single_sentences_is_given_single_sentences():
+def test_model_trained_on_single_sentences_gets_one_sentence_per_segment():
     assert given(FIVE, SINGLE) == ["Tom is here.", "He is ill!", "Is he?", "No.", "They go home."]
 
 
-def test_runs_are_as_even_and_no_longer_than_training_lines():
+def test_segments_are_even_and_no_longer_than_training_lines():
     assert given(FIVE, {**SINGLE, "sentences_per_line": 2, "trained_tokens": 60}) == [
         "Tom is here.",
         "He is ill! Is he?",
@@ -83,14 +83,14 @@ def test_runs_are_as_even_and_no_longer_than_training_lines():
     ]
 
 
-def test_lines_of_no_more_sentences_stay_whole_whatever_their_length():
+def test_lines_with_few_sentences_are_not_split():
     assert given(FIVE, {**SINGLE, "sentences_per_line": 5}) == [FIVE]
     long = "This is one sentence of far more tokens than any training line had."
     assert given(long, SINGLE) == [long]
     assert given(f"{long} Yes.", SINGLE) == [long, "Yes."]
 
 
-def test_a_model_without_a_count_and_split_never_cut_only_what_cannot_be_read():
+def test_unknown_sentence_counts_and_split_never_cut_only_lines_beyond_the_maximum_length():
     assert given(FIVE, {}) == given(FIVE, SINGLE, split=Split.never) == [FIVE]
     assert given(FIVE, {**SINGLE, "split": "never"}) == [FIVE]
     assert given(FIVE, {}, max_source_length=20) == [*given(FIVE, SINGLE)]
@@ -103,7 +103,7 @@ def test_split_sentences_cuts_at_every_sentence_end():
     assert given(FIVE, {}, split=Split.sentences) == given(FIVE, SINGLE)
 
 
-def test_a_tag_in_front_of_a_line_stands_before_each_of_its_segments():
+def test_tag_of_a_line_is_repeated_before_each_segment():
     translator, engine = translator_of(SINGLE, tagging=Tagging(known=("<2de>", "<2zh>")))
     translator.translate(["<2de> Tom is here. He is ill!", "<other> Tom is here. He is ill!"])
     assert translator.tokenizer.decode_target(engine.given) == [
@@ -126,7 +126,7 @@ def test_the_score_of_a_split_line_is_the_mean_weighted_by_tokens():
     assert (translation.n_best, translation.target_tokens) == ([("One. Three.", translation.score)], 10)
 
 
-def test_segments_cover_the_line_in_the_fewest_and_most_even_runs():
+def test_segments_cover_the_line_with_the_fewest_and_most_even_pieces():
     generator = random.Random(11)
     tokenizer = CharacterTokenizer()
     for _ in range(200):
@@ -165,7 +165,7 @@ def length(run: list[str]) -> int:
     return sum(map(len, run))
 
 
-def test_the_log_says_how_many_lines_were_split():
+def test_number_of_split_lines_is_logged():
     translator, _ = translator_of(SINGLE)
     translations = translator.translate([FIVE, "One.", "", "One here. Two here."])
     assert translator.splits == Splits.of(translations) == Splits(lines=4, split=2, parts=7)
@@ -177,7 +177,7 @@ def test_the_log_says_how_many_lines_were_split():
     assert before.describe(Splits(4, 2, 7)) == "2 of 4 lines had more than 200 tokens: translated in 7 parts"
 
 
-def test_a_value_is_usual_where_two_percent_reach_it():
+def test_usual_value_is_reached_by_two_percent():
     generator = np.random.default_rng(3)
     for _ in range(100):
         values, weights = generator.integers(1, 9, 60), generator.integers(1, 4, 60).astype(float)
@@ -209,7 +209,7 @@ def data_of(folder: Path, **changes) -> DataConfig:
     )
 
 
-def test_preparation_counts_sentences_as_often_as_they_are_trained_on(tmp_path):
+def test_sentence_counts_are_weighted_by_repetition(tmp_path):
     prepared = prepare(data_of(tmp_path), TokenizerConfig(vocab_size=60, byte_fallback=False))
     assert prepared.sentences_per_line == 1
     lengths = sorted(prepared.train.source_lengths.tolist())
@@ -253,7 +253,7 @@ def run(tmp_path_factory) -> tuple[Path, str]:
     return folder, result.stderr.decode()
 
 
-def test_a_run_on_single_sentences_says_so_and_splits_its_test_set(run):
+def test_run_on_single_sentences_logs_it_and_splits_its_test_set(run):
     folder, said = run
     for directory in ("", "best", "last"):
         manifest = json.loads((folder / "run" / directory / "manifest.json").read_text(encoding="utf-8"))
@@ -301,7 +301,7 @@ def test_five_sentences_a_line_are_translated_as_five_lines(run, engine, tmp_pat
     assert said == ""
 
 
-def test_evaluations_and_explanations_split_as_decoding_does(run, tmp_path, capsys):
+def test_evaluate_and_explain_split_lines_like_decode(run, tmp_path, capsys):
     folder, _ = run
     model, source, target = (str(folder / name) for name in ("run", "test.src", "test.tgt"))
     evaluate(
@@ -332,7 +332,7 @@ def test_back_translation_splits_monolingual_lines(run, tmp_path):
     assert manifest["sentences_per_line"] == 1  # 20 of 1,520 lines are below 2 %
 
 
-def test_a_run_begun_before_lines_were_split_continues_without(tmp_path):
+def test_run_of_a_version_without_splitting_continues_without(tmp_path):
     before = to_plain(TrainConfig())
     del before["split"]
     assert not find_changes(TrainConfig(), before, folder=tmp_path)

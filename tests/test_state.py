@@ -50,7 +50,7 @@ def everything(state):
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def test_a_state_is_that_of_its_moment_however_late_it_is_written(tmp_path):
+def test_asynchronously_written_state_is_a_snapshot(tmp_path):
     state, states, released = make_state(), make_folder(tmp_path), threading.Event()
     learn(state)
     expected = everything(state)
@@ -66,7 +66,7 @@ def test_a_state_is_that_of_its_moment_however_late_it_is_written(tmp_path):
     torch.testing.assert_close(everything(restored), expected, rtol=0, atol=0)
 
 
-def test_a_restored_average_continues_as_the_uninterrupted_one(tmp_path):
+def test_restored_average_equals_the_uninterrupted_one(tmp_path):
     state, states = make_state(), make_folder(tmp_path)
     for _ in range(3):
         learn(state)

@@ -9,7 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from small_runs import call, options, start, wait_for_log, write_corpus
+from in_process import call_here
+from small_runs import options, start, wait_for_log, write_corpus
 from translate.config.sweep import distribution, run_trial
 from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
@@ -23,7 +24,7 @@ def corpus(tmp_path_factory):
 
 def sweep(corpus, folder, *arguments, **changes):
     changes = {"run__max_steps": 10, "validation__every": 5, "run__save_every": 10, **changes}
-    return call("train", "--multirun", *options(corpus, folder, **changes), *arguments)
+    return call_here("train", "--multirun", *options(corpus, folder, **changes), *arguments)
 
 
 def hyperparameters(folder):
@@ -33,7 +34,7 @@ def hyperparameters(folder):
     return set(row.session_start_info.hparams)
 
 
-def test_a_grid_trains_every_combination_and_goes_on_where_it_was(corpus, tmp_path):
+def test_grid_trains_every_combination_and_resumes(corpus, tmp_path):
     result = sweep(corpus, tmp_path / "grid", model__dropout="0.0,0.1", optimizer__learning_rate="5e-3,1e-3")
     assert result.returncode == 0, result.stderr.decode()
     rows = read_trials(tmp_path / "grid")
@@ -59,7 +60,7 @@ def test_a_grid_trains_every_combination_and_goes_on_where_it_was(corpus, tmp_pa
     assert f"best of 4: trial {best['trial']}, bleu" in again.stderr.decode()
 
 
-def test_a_mistake_in_a_setting_ends_the_sweep(corpus, tmp_path):
+def test_wrong_setting_ends_the_sweep(corpus, tmp_path):
     result = sweep(corpus, tmp_path / "sweep", model__num_heads="3,2")
     assert result.returncode == 1
     assert "num_heads" in result.stderr.decode()
@@ -67,7 +68,7 @@ def test_a_mistake_in_a_setting_ends_the_sweep(corpus, tmp_path):
     assert read_trials(tmp_path / "sweep") == []
 
 
-def test_a_folder_that_is_no_sweeps_is_refused_before_anything_is_written(corpus, tmp_path):
+def test_foreign_folder_is_refused_before_anything_is_written(corpus, tmp_path):
     (tmp_path / "thesis.tex").touch()
     result = sweep(corpus, tmp_path, model__dropout="0.0,0.1")
     assert result.returncode == 1
@@ -90,7 +91,7 @@ def trial(folder, number, **changes):
     return Trial(sweep=folder, number=number, metric="bleu", varied={"model.dropout": f"0.{number}"}, **changes)
 
 
-def test_a_trial_that_diverges_has_failed_and_others_go_on(tmp_path):
+def test_diverged_trial_fails_and_the_sweep_continues(tmp_path):
     def diverge(config, trial):
         raise DivergedError("the gradient was not finite")
 
@@ -113,7 +114,7 @@ class PrunesAll:
         return True
 
 
-def test_a_bad_trial_at_its_end_is_over_and_not_ended_early(tmp_path):
+def test_trial_at_its_last_step_is_over_and_not_pruned(tmp_path):
     bad = trial(tmp_path, 0, pruner=PrunesAll())
     bad.report(10, 1.0, at_end=False)
     assert bad.pruned
@@ -122,7 +123,7 @@ def test_a_bad_trial_at_its_end_is_over_and_not_ended_early(tmp_path):
     assert "trial 0 over" in bad.record(1.0)
 
 
-def test_of_trials_with_equal_scores_the_one_of_lower_loss_is_best(tmp_path):
+def test_lower_loss_breaks_ties_between_trials(tmp_path):
     header = "trial\tbleu\toutcome\tmodel.dropout"
     (tmp_path / "trials.tsv").write_text(f"{header}\n7\t0.0000\tover\t0.7\n")  # of an older version
     for number, loss, best in ((0, 6.2, 0), (1, 5.3, 1), (2, 5.4, 1), (3, math.nan, 1)):
@@ -133,7 +134,7 @@ def test_of_trials_with_equal_scores_the_one_of_lower_loss_is_best(tmp_path):
     assert [row["loss"] for row in read_trials(tmp_path)] == ["6.2000", "5.3000", "5.4000", "nan", "", ""]
 
 
-def test_a_trial_that_a_signal_ends_is_not_recorded(tmp_path):
+def test_trial_ended_by_a_signal_is_not_recorded(tmp_path):
     assert run_trial(TrainConfig(), trial(tmp_path, 0), lambda config, trial: None) is None
     assert read_trials(tmp_path) == []
 
@@ -159,15 +160,15 @@ def test_sweeps_of_the_command_line_become_distributions(word, expected):
     assert repr(distribution(OverridesParser.create().parse_override(word))) == expected
 
 
-def test_a_search_is_not_taken_for_a_single_run(corpus, tmp_path):
+def test_optuna_without_multirun_is_refused(corpus, tmp_path):
     pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
-    result = call("train", *options(corpus, tmp_path / "run"), "sweep=optuna")
+    result = call_here("train", *options(corpus, tmp_path / "run"), "sweep=optuna")
     assert result.returncode == 1
     assert "add --multirun" in result.stderr.decode()
     assert not (tmp_path / "run").exists()
 
 
-def test_optuna_ends_bad_trials_early_and_goes_on_with_its_study(corpus, tmp_path):
+def test_optuna_prunes_trials_and_resumes_its_study(corpus, tmp_path):
     optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
     arguments = [
         "sweep=optuna",
@@ -197,7 +198,7 @@ def test_optuna_ends_bad_trials_early_and_goes_on_with_its_study(corpus, tmp_pat
         assert one.value == pytest.approx(float(row["loss"]), abs=1e-4)
 
 
-def test_a_search_that_is_ended_begins_its_trial_anew(corpus, tmp_path):
+def test_interrupted_search_repeats_its_trial(corpus, tmp_path):
     optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
     folder = tmp_path / "search"
     arguments = ["--multirun", "sweep=optuna", "hydra.sweeper.n_trials=1", "model.d_model=32"]
@@ -208,7 +209,7 @@ def test_a_search_that_is_ended_begins_its_trial_anew(corpus, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors.decode()
     assert b"Traceback" not in errors
-    result = call("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
+    result = call_here("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
     assert result.returncode == 0, result.stderr.decode()
     assert b"warning: hydra.sweeper.n_trials is an option of earlier versions; write sweep.trials=1\n" in result.stderr
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db")

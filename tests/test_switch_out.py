@@ -35,7 +35,7 @@ def chosen_counts(temperature: float) -> list[float]:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_the_number_of_replaced_tokens_has_the_distribution_of_the_paper(temperature):
+def test_number_of_replaced_tokens_follows_the_distribution_of_the_paper(temperature):
     _, target = switched(target=temperature)
     changed = (target != SENTENCE).sum(1)
     same = 1 / (2 * WORDS)  # a word may be drawn in place of itself
@@ -48,7 +48,7 @@ def test_the_number_of_replaced_tokens_has_the_distribution_of_the_paper(tempera
         assert_share(np.mean(changed == n), expected)
 
 
-def test_every_position_is_as_likely_and_every_word():
+def test_replaced_positions_and_tokens_are_uniform():
     source, _ = switched(source=2.0)
     mean = sum(n * p for n, p in enumerate(chosen_counts(2.0)))
     for position in range(LENGTH):
@@ -67,7 +67,7 @@ def test_two_positions_are_drawn_without_replacement():
     assert pairs == pytest.approx([1 / 15] * 15, abs=4.5 * math.sqrt(1 / 15 / len(both)))
 
 
-def test_the_sides_are_independent_and_a_side_without_a_temperature_stays():
+def test_sides_are_drawn_independently_and_unchanged_without_a_temperature():
     source, target = switched(source=1.0, target=1.0)
     one, other = ((side != SENTENCE).sum(1) for side in (source, target))
     assert abs(np.corrcoef(one, other)[0, 1]) < 4.5 / math.sqrt(DRAWS)

@@ -36,7 +36,7 @@ def shown(page: str, tag: str) -> list[str]:
     ]
 
 
-def test_markdown_shows_every_cell_as_it_is():
+def test_markdown_renders_every_cell_unchanged():
     page = to_html(markdown_table(["text", "again"], [[text, text] for text in HOSTILE]))
     assert shown(page, "th") == ["text", "again"]
     assert shown(page, "td") == [text for text in HOSTILE for _ in range(2)]
@@ -44,7 +44,7 @@ def test_markdown_shows_every_cell_as_it_is():
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_markdown_shows_escaped_text_as_it_is(text):
+def test_markdown_renders_escaped_text_unchanged(text):
     assert shown(to_html(f"- source: {escape_markdown(text)}"), "li") == [f"source: {text}"]
 
 
@@ -53,7 +53,7 @@ def test_markdown_code_holds_the_text(text):
     assert [found.strip() for found in shown(to_html(f"x {markdown_code(text)} y"), "code")] == [text]
 
 
-def test_characters_that_cannot_be_seen_are_spelled_out():
+def test_invisible_characters_are_spelled_out():
     hidden = "a\x00b\x0bc\u2028d\ufeffe\xa0f\n"
     assert markdown_code(hidden) == "`a\\x00b\\x0bc\\u2028d\\ufeffe\\xa0f\\n`"
     assert text_table([[hidden]]) == "a\\x00b\\x0bc\\u2028d\\ufeffe\\xa0f\\n"
@@ -69,6 +69,6 @@ def test_columns_align_by_display_width():
     assert len({wcswidth(line) for line in markdown_table(["name", "score"], rows).splitlines()}) == 1
 
 
-def test_numbers_stay_as_they_are_written():
+def test_numbers_are_printed_unchanged():
     assert text_table([["1.50", "007", "1e3", "nan"]]) == "1.50  007  1e3  nan"
     assert "| 1.50 | 007 |" in re.sub(" +", " ", markdown_table(["a", "b"], [["1.50", "007"]]))

@@ -38,7 +38,7 @@ def tagged_tokenizer(kind: TokenizerType = TokenizerType.unigram, **settings) ->
     return train_tokenizer(config, LINES, LINES, tags=["<2de>", "<2fr>"])
 
 
-def test_a_tag_counts_in_front_of_a_source_line_only(tokenizer):
+def test_tags_are_recognised_only_at_the_start_of_source_lines(tokenizer):
     tag = tokenizer.source_pieces(range(10)).index("<2de>")
     for text in TEXTS:
         [plain] = tokenizer.encode_source([text], tag="")
@@ -54,7 +54,7 @@ def test_a_tag_counts_in_front_of_a_source_line_only(tokenizer):
         assert tokenizer.decode_target(tokenizer.encode_target([f"<2de> {text}"])) == [f"<2de> {text}".strip()]
 
 
-def test_the_first_tag_counts_and_a_second_one_is_text(tokenizer):
+def test_first_tag_is_recognised_and_second_one_is_text(tokenizer):
     [ids] = tokenizer.encode_source(["<2de> <2fr> bali"])
     assert ids == [
         tokenizer.encode_source([" "], tag="<2de>")[0][0],
@@ -63,20 +63,20 @@ def test_the_first_tag_counts_and_a_second_one_is_text(tokenizer):
     assert "<2fr>" not in tokenizer.source_pieces(ids)
 
 
-def test_user_symbols_count_anywhere(tokenizer):
+def test_user_symbols_are_recognised_anywhere(tokenizer):
     for text in ("<nl> bali", "ba<nl>li", "<2de> bali <nl>"):
         assert tokenizer.source_pieces(tokenizer.encode_source([text])[0]).count("<nl>") == 1
     assert tokenizer.tags == ("<2de>", "<2fr>")
     assert tokenizer.user_symbols == ("<nl>",)
 
 
-def test_a_symbol_that_is_a_tag_as_well_counts_anywhere():
+def test_symbol_that_is_also_a_tag_is_recognised_anywhere():
     tokenizer = train_tokenizer(TokenizerConfig(vocab_size=292, user_symbols=["<2de>"]), LINES, LINES, tags=["<2de>"])
     assert tokenizer.tags == ()
     assert tokenizer.source_pieces(tokenizer.encode_source(["ba <2de>"])[0]).count("<2de>") == 1
 
 
-def test_drawn_segmentations_keep_the_tag_and_the_text(tokenizer):
+def test_sampled_segmentations_keep_tag_and_text(tokenizer):
     lines = ["<2de> bali dorken", "bali <2de> dorken", "<2de> mu <2fr> nas"]
     tags = [ids[:1] for ids in tokenizer.encode_source(lines)]
     found = set()
@@ -90,7 +90,7 @@ def test_drawn_segmentations_keep_the_tag_and_the_text(tokenizer):
     assert len(found) > 1
 
 
-def test_tags_are_kept_with_the_tokenizer_whatever_the_vocabularies(tmp_path):
+def test_tags_are_stored_with_shared_and_separate_vocabularies(tmp_path):
     for joint in (True, False):
         built = tagged_tokenizer(joint=joint)
         folder = tmp_path / str(joint)
@@ -102,7 +102,7 @@ def test_tags_are_kept_with_the_tokenizer_whatever_the_vocabularies(tmp_path):
         assert loaded.decode_target(loaded.encode_target(TEXTS)) == TEXTS
 
 
-def test_a_tokenizer_made_before_reads_its_tags_as_before():
+def test_tokenizer_of_an_earlier_version_keeps_its_tag_rules():
     old = train_tokenizer(TokenizerConfig(vocab_size=292, user_symbols=["<2de>"]), LINES, LINES)
     assert old.tags == ()
     [ids] = old.encode_source(["<2de> bali <2de> dor"])
@@ -110,7 +110,7 @@ def test_a_tokenizer_made_before_reads_its_tags_as_before():
     assert old.encode_source(["bali"], tag="<2de>") == old.encode_source(["<2de> bali"])
 
 
-def test_the_pieces_of_a_model_are_read_as_sentencepiece_reads_them(tokenizer):
+def test_piece_table_equals_that_of_sentencepiece(tokenizer):
     [model] = tokenizer._models
     found, processor = list(pieces(model)), tokenizer.source_processor
     assert [piece.text for piece in found] == [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
@@ -137,7 +137,7 @@ def test_a_tag_is_followed_by_a_space(line, expected):
     assert split_tag(line, ["<2de>", "to German:"]) == expected
 
 
-def test_prepared_text_and_drawn_text_have_the_tags_that_decoding_gives_them(tmp_path):
+def test_prepared_and_sampled_text_have_the_tags_of_decoding(tmp_path):
     write_lines(tmp_path / "a.src", ["bali", "ba <x> li", "<y> dor", "<x> mu"])
     write_lines(tmp_path / "a.tgt", ["BALI", "BA <x> LI", "<x> DOR", "MU"])
     write_lines(tmp_path / "b.src", syllables())
@@ -165,7 +165,7 @@ def test_prepared_text_and_drawn_text_have_the_tags_that_decoding_gives_them(tmp
 
 
 @pytest.mark.parametrize("tag", ["§", "<s>", "<0x41>", " <de>", "<de> ", "\u212b<"])
-def test_a_tag_that_cannot_be_told_from_text_is_refused(tmp_path, tag):
+def test_ambiguous_tag_is_refused(tmp_path, tag):
     folder = write_corpus(tmp_path, pairs=20)
     corpus = CorpusConfig(source=f"{folder}/train.src", target=f"{folder}/train.tgt")
     valid = CorpusConfig(source=f"{folder}/valid.src", target=f"{folder}/valid.tgt", tag=tag)
@@ -186,7 +186,7 @@ def translator_of(tokenizer: Tokenizer, tagging: Tagging, model: FakeModel, **op
     return Translator(engine, tokenizer, SearchConfig(beam_size=1), tagging=tagging, **options)
 
 
-def test_every_segment_of_a_line_has_its_tag():
+def test_every_segment_of_a_line_has_the_tag_of_the_line():
     tokenizer = tagged_tokenizer()
     ids = {tag: tokenizer.encode_source([" "], tag=tag)[0][0] for tag in tokenizer.tags}
     sentence = "bali dor. "
@@ -210,7 +210,7 @@ def test_every_segment_of_a_line_has_its_tag():
             assert segment[-1] == EOS
 
 
-def test_a_tag_alone_is_text_and_a_tag_before_nothing_a_blank_line():
+def test_lone_tag_is_text_and_tag_before_spaces_a_blank_line():
     tokenizer = tagged_tokenizer()
     translator = translator_of(tokenizer, Tagging(known=tokenizer.tags), copy_model(vocabulary_size=400))
     assert [t.text for t in translator.translate(["<2de>", "<2de> ", "<2de>   ", "<2de> ba"])] == [
@@ -225,7 +225,7 @@ TAGGED = {"tags": ["<2de>", "<2fr>"], "tag": "<2de>", "untagged_source": False}
 CASE = ["The lamp is old.", "<2de> The lamp is old.", "<2cs> The lamp is old.", "  ", "a <2de> b"]
 
 
-def test_lines_without_a_tag_of_the_model_are_told_with_their_number():
+def test_untagged_lines_are_warned_of_with_line_numbers():
     tokenizer = tagged_tokenizer()
     tagging = tagging_of(TAGGED, tokenizer)
     assert tagging.tag == ""
@@ -246,13 +246,13 @@ def test_other_shapes_of_tags_are_recognised():
     assert "(>>fra<<, __fra__, <fr>)" in tagging.check([">>fra<< a", "__fra__ b", "<fr> c", "(a) d", "e", "<b>f</b> g"])
 
 
-def test_where_untagged_lines_are_usual_nothing_is_said():
+def test_untagged_lines_are_not_warned_of_where_usual():
     for manifest in ({"tags": ["<bt>"], "tag": "", "untagged_source": True}, {"tags": [], "tag": ""}, {}):
         tagging = tagging_of(manifest, tagged_tokenizer())
         assert (tagging.tag, tagging.note, tagging.check(CASE)) == ("", "", "")
 
 
-def test_a_tag_that_is_set_goes_before_every_line_once():
+def test_configured_tag_is_prefixed_once():
     tagging = tagging_of(TAGGED, tagged_tokenizer(), requested="<2de>")
     lines = ["a", "<2de> a", "<2fr> a", "<2cs> a"]
     assert [tagging.tagged(line) for line in lines] == ["<2de> a", "<2de> a", "<2de> <2fr> a", "<2de> <2cs> a"]
@@ -262,7 +262,7 @@ def test_a_tag_that_is_set_goes_before_every_line_once():
     )
 
 
-def test_an_unknown_tag_is_refused_with_those_there_are():
+def test_unknown_tag_error_lists_known_tags():
     tokenizer = tagged_tokenizer()
     with pytest.raises(UserError, match="tag=<2cs>: the model has no such tag; it knows <2de>, <2fr>"):
         tagging_of(TAGGED, tokenizer, requested="<2cs>")
@@ -273,7 +273,7 @@ def test_an_unknown_tag_is_refused_with_those_there_are():
         tagging_of({"tags": [], "tag": "", "untagged_source": True}, plain, requested="<2de>")
 
 
-def test_the_only_tag_of_a_model_is_used_and_that_of_the_validation_set_where_scores_are_to_be_repeated():
+def test_default_tag_is_the_only_one_or_that_of_the_validation_set():
     tokenizer = tagged_tokenizer()
     only = {"tags": ["<2de>"], "tag": "<2de>", "untagged_source": False}
     tagging = tagging_of(only, tokenizer)
@@ -287,7 +287,7 @@ def test_the_only_tag_of_a_model_is_used_and_that_of_the_validation_set_where_sc
     assert tagging_of(untagged, tokenizer, as_validated=True).tagged("a") == "a"
 
 
-def test_an_older_model_takes_the_tag_that_is_set_and_nothing_else_changes():
+def test_older_model_takes_the_configured_tag_only():
     old = train_tokenizer(TokenizerConfig(vocab_size=292, user_symbols=["<2de>"]), LINES, LINES)
     assert tagging_of({}, old).tagged("<2de> a") == "<2de> a"
     tagging = tagging_of({}, old, requested="<2de>")
@@ -329,7 +329,7 @@ def decode(run: Path, text: str, *arguments: str, fails: bool = False) -> tuple[
     return result.stdout.decode().splitlines(), result.stderr.decode()
 
 
-def test_manifests_know_the_tags(run):
+def test_manifests_record_the_tags(run):
     for name in ("manifest.json", "best/manifest.json", "last/manifest.json"):
         manifest = json.loads((run / name).read_text())
         assert manifest["tags"] == ["<turn>", "<copy>"]
@@ -338,7 +338,7 @@ def test_manifests_know_the_tags(run):
 
 
 @pytest.mark.parametrize("engine", ["native", "ctranslate2"])
-def test_decode_puts_a_tag_in_front_and_warns_of_lines_without(run, engine, tmp_path):
+def test_decode_prefixes_a_tag_and_warns_of_untagged_lines(run, engine, tmp_path):
     if engine == "ctranslate2":
         pytest.importorskip("ctranslate2")
     option = f"engine={engine}"
@@ -363,7 +363,7 @@ def test_decode_puts_a_tag_in_front_and_warns_of_lines_without(run, engine, tmp_
     )
 
 
-def test_evaluate_repeats_the_validation_score_of_the_run(run, corpus, tmp_path):
+def test_evaluate_reproduces_the_validation_score_of_the_run(run, corpus, tmp_path):
     scores, tags = {}, {}
     for tag in ("", "tag=<turn>", "tag=<copy>"):
         arguments = [f"source={corpus}/valid.src", f"reference={corpus}/valid.tgt", f"output={tmp_path / 'report'}"]
@@ -378,7 +378,7 @@ def test_evaluate_repeats_the_validation_score_of_the_run(run, corpus, tmp_path)
     assert f"chrF2 {scores['']:.2f}" in (run / "train.log").read_text()
 
 
-def test_a_model_adapted_from_another_knows_its_tags(run, corpus, tmp_path):
+def test_adapted_model_keeps_the_tags_of_its_base_model(run, corpus, tmp_path):
     adapted = tmp_path / "adapted"
     settings = {"adapt": "full", "adapt__model": run, "run__max_steps": 5, "tokenizer__vocab_size": None}
     tags = {"data__train__tag": "<copy>", "data__valid__tag": "<copy>", "data__test__tag": "<copy>"}

@@ -29,7 +29,7 @@ every_model = pytest.mark.parametrize(("name", "settings"), MODELS, ids=str)
 
 @pytest.fixture(autouse=True)
 def without_content(monkeypatch):
-    """Lengths of sentences are content: an LSTM reads all places instead. What a test has cached is forgotten."""
+    """Lengths of sentences are content: an LSTM reads all positions instead. What a test has cached is forgotten."""
     monkeypatch.setattr("translate.models.recurrent.pack_padded_sequence", lambda x, lengths, **_: x)
     monkeypatch.setattr("translate.models.recurrent.pad_packed_sequence", lambda x, **_: (x, None))
     monkeypatch.setattr(Tensor, "cpu", lambda tensor: tensor)

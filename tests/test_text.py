@@ -33,14 +33,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", ["lines.txt", "lines.txt.gz"])
 @pytest.mark.parametrize("end_last_line", [True, False])
-def test_hostile_lines_are_read_as_they_were_written(tmp_path: Path, name: str, end_last_line: bool):
+def test_hostile_lines_round_trip(tmp_path: Path, name: str, end_last_line: bool):
     lines = [*HOSTILE, "last"]
     assert write_lines(tmp_path / name, lines, end_last_line=end_last_line) == len(lines)
     assert list(read_lines(tmp_path / name)) == lines
     assert count_lines(tmp_path / name) == len(lines)
 
 
-def test_a_gz_file_is_compressed_and_the_same_every_time(tmp_path: Path):
+def test_gz_files_are_reproducible(tmp_path: Path):
     paths = [tmp_path / "a.gz", tmp_path / "b.gz"]
     for path in paths:
         write_lines(path, ["one", "two"])
@@ -58,12 +58,12 @@ def test_a_gz_file_is_compressed_and_the_same_every_time(tmp_path: Path):
         (b"a\r\nb", [("a\r", "\n"), ("b", "")]),
     ],
 )
-def test_each_line_comes_with_its_own_end(content: bytes, lines: list[tuple[str, str]]):
+def test_lines_keep_their_line_ends(content: bytes, lines: list[tuple[str, str]]):
     assert list(read_ended_lines(io.BytesIO(content))) == lines
     assert count_lines(io.BytesIO(content)) == len(lines)
 
 
-def test_a_stream_is_read_no_further_than_the_line_asked_for_and_stays_open():
+def test_stream_is_read_line_by_line_and_left_open():
     stream = io.BytesIO(b"first\nsecond\n")
     assert next(read_lines(stream)) == "first"
     assert not stream.closed
@@ -83,7 +83,7 @@ def test_utf8_is_strict_about_surrogates_overlong_and_cut_sequences(raw: bytes):
         list(read_lines(io.BytesIO(raw)))
 
 
-def test_a_missing_file_a_folder_and_a_cut_gz_file_are_told_apart(tmp_path: Path):
+def test_missing_file_folder_and_truncated_gz_have_different_errors(tmp_path: Path):
     with pytest.raises(UserError, match=r"absent\.en: there is no such file"):
         list(read_lines(tmp_path / "absent.en"))
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
@@ -97,7 +97,7 @@ def test_a_missing_file_a_folder_and_a_cut_gz_file_are_told_apart(tmp_path: Path
             count_lines(tmp_path / "cut.gz")
 
 
-def test_normalising_leaves_no_control_characters_and_changes_nothing_twice():
+def test_normalisation_removes_control_characters_and_is_idempotent():
     for line in HOSTILE:
         once = normalise(line)
         assert not any(unicodedata.category(character) == "Cc" for character in once)
@@ -118,20 +118,20 @@ def test_every_unicode_space_becomes_a_plain_one(space: str):
     assert normalise(f"10{space}€") == "10 €"
 
 
-def test_characters_that_only_allow_a_break_go():
+def test_characters_that_only_allow_a_line_break_are_removed():
     for invisible in "\xad\u200b\u2060\ufeff":
         assert normalise(f"Donau{invisible}schiff") == "Donauschiff"
         assert normalise(f"{invisible}wort") == "wort"
     assert normalise("e\xad\u0301") == "é"  # composed after the hyphen has gone
 
 
-def test_joiners_and_direction_marks_stay():
+def test_joiners_and_direction_marks_are_kept():
     persian, urdu, hindi = "می\u200cخواهم", "کے\u200cلیے", "क्\u200dष"
     for line in (persian, urdu, hindi, "👩\u200d👩\u200d👧", "a\u200eb\u200fc", "\u2067שלום\u2069 x"):
         assert normalise(line) == line
 
 
-def test_the_first_text_form_is_what_it_was():
+def test_first_normalisation_version_is_unchanged():
     line = "10\xa0€\u3000a\u200bb c\xadd\ufeffe e\u0301\tf"
     assert normalise(line, 1) == "10\xa0€\u3000a\u200bb c\xadd e é f"
     assert normalise(line, 2) == "10 € ab cde é f"
@@ -147,14 +147,14 @@ def test_the_first_control_character_is_found():
     assert find_control("ab\x85c\x00") == 2
 
 
-def test_newstest_lines_with_next_line_characters_stay_whole(corpora_root: Path):
+def test_newstest_lines_with_next_line_characters_are_not_split(corpora_root: Path):
     folder = corpora_root / "wmt-newstest-de-en"
     german, english = (list(read_lines(folder / f"train.{language}")) for language in ("de", "en"))
     assert len(german) == len(english) == 27_516
     assert sum("\x85" in line for line in german) == 8
 
 
-def test_a_byte_order_mark_at_the_beginning_is_no_text():
+def test_leading_byte_order_mark_is_stripped():
     assert list(read_ended_lines(io.BytesIO(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo"))) == [("one", "\n"), ("\ufefftwo", "")]
     assert list(read_ended_lines(io.BytesIO(b"\xef\xbb\xbf\n"))) == [("", "\n")]
 

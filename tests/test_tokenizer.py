@@ -38,11 +38,11 @@ def unigram() -> Tokenizer:
     return train()
 
 
-def test_decoding_gives_back_what_was_encoded(tokenizer: Tokenizer):
+def test_decoding_inverts_encoding(tokenizer: Tokenizer):
     assert tokenizer.decode_target(tokenizer.encode_target(TARGET)) == TARGET
 
 
-def test_bytes_stand_for_characters_outside_the_vocabulary(tokenizer: Tokenizer):
+def test_byte_fallback_encodes_unknown_characters(tokenizer: Tokenizer):
     unseen = "漢字 👩‍👩‍👧 Ω ﬁ"
     assert tokenizer.decode_target(tokenizer.encode_target([unseen])) == [unseen]
     assert 1 not in tokenizer.encode_target([unseen])[0]
@@ -57,7 +57,7 @@ def test_any_line_is_encoded_without_special_ids_and_normalised_first(tokenizer:
     assert encoded[:3] == [[], [], []]
 
 
-def test_one_line_is_encoded_as_it_is_among_thousands(tokenizer: Tokenizer):
+def test_encoding_one_line_equals_encoding_a_large_batch(tokenizer: Tokenizer):
     many = tokenizer.encode_source(SOURCE * 20)
     assert many == [tokenizer.encode_source([line])[0] for line in SOURCE] * 20
     assert tokenizer.encode_source([]) == []
@@ -74,7 +74,7 @@ def test_decoded_text_never_holds_a_line_break(tokenizer: Tokenizer):
         assert tokenizer.decode_target([ids]) == ["a b"]
 
 
-def test_special_ids_and_broken_bytes_decode_to_something_harmless(tokenizer: Tokenizer):
+def test_special_ids_and_invalid_bytes_decode_to_valid_text(tokenizer: Tokenizer):
     ids = tokenizer.encode_target([TARGET[0]])[0]
     assert tokenizer.decode_target([[2, *ids, EOS, 0, 0], [], [EOS]]) == [TARGET[0], "", ""]
     byte = tokenizer.target_pieces(range(tokenizer.target_vocab_size)).index("<0xE6>")
@@ -119,7 +119,7 @@ def test_sampling_prefers_likely_segmentations_the_more_the_stronger(unigram: To
     assert shares[2] > 0.9 * 20 * len(SOURCE)
 
 
-def test_bpe_dropout_splits_words_the_more_the_higher_it_is_and_nothing_else():
+def test_bpe_dropout_splits_more_words_at_higher_rates():
     bpe = train(type=TokenizerType.bpe, user_symbols=["<bt>"])
     one_word = "".join(SOURCE).replace(" ", "")
     lines = [*SOURCE, "<bt> " + SOURCE[0], HARD, one_word, "", "  ba  ba"]
@@ -135,7 +135,7 @@ def test_bpe_dropout_splits_words_the_more_the_higher_it_is_and_nothing_else():
     assert letters == [*"▁badorken", *(f"<0x{byte:02X}>" for byte in "漢字".encode()), "▁", "<bt>", *"ken"]
 
 
-def test_the_same_text_gives_the_same_model():
+def test_tokenizer_training_is_deterministic():
     for kind in TokenizerType:
         assert train(type=kind).hash == train(type=kind).hash
     assert train().hash != train(vocab_size=SMALL - 1).hash
@@ -195,7 +195,7 @@ def test_a_vocabulary_of_special_tokens_alone_is_refused(size: int):
         TokenizerConfig(target_vocab_size=size).check()
 
 
-def test_words_that_one_and_the_same_character_always_follows_are_pieces():
+def test_words_always_followed_by_one_character_are_pieces():
     # SentencePiece 0.2.3 by itself: 1.45 and 1.54 tokens a word, and neither of the two is a piece; 0.2.2: 1.26, 1.38
     folder = Path(__file__).parent.parent / "data" / "en-de"
     sides = [list(islice(read_lines(folder / f"train.{language}"), 4000)) for language in ("en", "de")]
@@ -220,7 +220,7 @@ def test_a_word_at_the_ends_of_lines_alone_is_a_piece():
 
 @pytest.mark.parametrize("separator", [" ", ""])
 @pytest.mark.parametrize("kind", list(TokenizerType))
-def test_lines_longer_than_sentencepiece_takes_are_learned_from(kind: TokenizerType, separator: str):
+def test_lines_beyond_the_limit_of_sentencepiece_are_trained_on(kind: TokenizerType, separator: str):
     words = ["漢字", "仮名", "ligature", "zebu"]
     long = separator.join(words * 2000)
     assert len(long.encode()) > 2 * (1 << 14)
@@ -230,7 +230,7 @@ def test_lines_longer_than_sentencepiece_takes_are_learned_from(kind: TokenizerT
     assert not [piece for piece in tokenizer.target_pieces(tokenizer.encode_target([long])[0]) if piece[:3] == "<0x"]
 
 
-def test_rare_words_are_forgotten_where_memory_has_no_room_for_all(monkeypatch: pytest.MonkeyPatch):
+def test_rare_words_are_dropped_when_memory_is_limited(monkeypatch: pytest.MonkeyPatch):
     lines = [f"w{number} usual" for number in range(300)] + ["often often", "usual often"]
     monkeypatch.setattr("translate.tokenizer_training._MAX_WORDS", 50)
     fed = list(_training_lines(TokenizerConfig(), lines))
@@ -238,7 +238,7 @@ def test_rare_words_are_forgotten_where_memory_has_no_room_for_all(monkeypatch: 
     assert fed[len(lines) :] == ["usual", "often"]
 
 
-def test_a_vocabulary_too_small_says_how_many_pieces_the_characters_need():
+def test_too_small_vocabulary_error_names_the_pieces_needed():
     with pytest.raises(UserError, match=r"tokenizer\.vocab_size is 20, but .* need \d+ pieces"):
         train(vocab_size=20)
 

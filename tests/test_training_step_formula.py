@@ -63,7 +63,7 @@ def assert_descends(changes: dict[str, Tensor], expected: dict[str, Tensor]) -> 
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.05, 100.0])
-def test_an_update_is_that_of_a_plain_loop(clip_norm):
+def test_update_equals_a_plain_training_loop(clip_norm):
     model = make_model("transformer")
     torch.manual_seed(2)
     outputs = [model(batch) for batch in BATCHES]

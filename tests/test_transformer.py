@@ -71,7 +71,7 @@ def pytorch_twin(model: Transformer, *, pre_norm: bool, activation: str) -> nn.T
 
 @pytest.mark.parametrize("norm_order", NormOrder)
 @pytest.mark.parametrize("activation", [Activation.relu, Activation.gelu])
-def test_it_equals_pytorchs_own_transformer(norm_order, activation):
+def test_transformer_equals_pytorch(norm_order, activation):
     model = make_model(norm_order=norm_order, activation=activation)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -94,7 +94,7 @@ PACKED = [settings for settings in [{}, *TransformerConfig.variants()] if Transf
 
 
 @pytest.mark.parametrize("settings", PACKED, ids=str)
-def test_packed_sentences_give_what_padded_ones_give(settings):
+def test_packed_batches_equal_padded_ones(settings):
     model, padded = make_model(**settings), padded_batch()
     packed = pack_batch(arrays(SOURCE), arrays(TARGET), tokens=24)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_packed_sentences_give_what_padded_ones_give(settings):
     assert torch.equal(packed.labels[packed.labels >= 0], padded.labels[padded.labels >= 0])
 
 
-def test_the_cache_grows_past_its_first_room():
+def test_kv_cache_grows_beyond_its_initial_size():
     model = make_model(max_length=60)
     target = [list(range(4, 30)) * 2]
     batch = pad_batch(arrays(SOURCE[:1]), arrays(target))
@@ -125,11 +125,11 @@ def test_the_cache_grows_past_its_first_room():
         ({"num_heads": 16, "positions": Positions.rotary}, r"rotary: the width of a head \(1\) must be even"),
     ],
 )
-def test_sizes_that_do_not_fit_are_named(settings, message):
+def test_inconsistent_sizes_are_named(settings, message):
     with pytest.raises(UserError, match=message):
         make_model(**settings)
 
 
-def test_tying_everything_needs_one_vocabulary():
+def test_tying_all_embeddings_needs_a_shared_vocabulary():
     with pytest.raises(UserError, match=r"tokenizer\.joint=true"):
         build_model(TransformerConfig(), Vocabularies(30, 40, shared=False))

@@ -56,7 +56,7 @@ def assert_equal(found, expected) -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_logits_and_attention_are_those_of_the_papers(options):
+def test_logits_and_attention_match_the_papers(options):
     config = make_config(**options)
     model = make_model(config)
     by_steps, forced = logits_by_steps(model, SOURCES, TARGET), teacher_forced(model, SOURCES, TARGET)
@@ -85,7 +85,7 @@ class AdaptedWeights(Weights):
 
 @pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=lambda config: config.method)
 @pytest.mark.parametrize("options", [{}, {"attention": "sigmoid", "positions": "rotary"}], ids=str)
-def test_an_adapted_model_is_that_of_the_papers(adaptation, options):
+def test_adapted_model_matches_the_papers(adaptation, options):
     config = make_config(**options)
     model = make_model(config)
     before = set(model.state_dict())

@@ -14,7 +14,7 @@ from translate.errors import UserError
 from translate.tokenizer import EOS
 
 
-def test_every_line_has_its_translation_in_order():
+def test_translations_are_in_line_order():
     lines = ["ccc", "a", "", "bb", "a"]
     assert [t.text for t in copier().translate(lines)] == lines
 
@@ -23,7 +23,7 @@ def test_no_lines_have_no_translations():
     assert copier().translate([]) == []
 
 
-def test_hostile_lines_stay_lines():
+def test_hostile_lines_give_one_line_each():
     texts = [t.text for t in copier().translate(HOSTILE)]
     assert len(texts) == len(HOSTILE)
     assert texts[:12] == [
@@ -60,14 +60,14 @@ def test_batch_size_never_changes_a_translation():
     assert all(result == results[0] for result in results)
 
 
-def test_a_batch_holds_no_more_tokens_than_asked_for():
+def test_batches_fit_the_configured_number_of_tokens():
     translator = copier(batch_tokens=40)
     translator.translate(["x" * length for length in range(1, 39, 3)])
     for batch in translator.engine.model.batches:
         assert len(batch) * max(map(len, batch)) <= 40
 
 
-def test_blank_lines_do_not_reach_the_model_and_equal_lines_reach_it_once():
+def test_blank_lines_are_not_translated_and_equal_lines_once():
     translator = copier()
     blank, *_, last = translator.translate(["", "   ", "same", "\x00", "same"])
     assert translator.engine.model.batches == [[(*translator.tokenizer.encode_source(["same"])[0], EOS)]]
@@ -88,7 +88,7 @@ def test_training_mode_is_restored():
     assert translator.engine.model.training
 
 
-def test_progress_ends_at_all():
+def test_progress_ends_at_the_total():
     shares: list[float] = []
     copier(batch_sentences=1).translate(["a", "b", "c", "a"], progress=shares.append)
     assert shares == [1 / 3, 2 / 3, 1.0]
@@ -121,7 +121,7 @@ def test_every_line_has_n_best_translations_though_the_search_finds_fewer():
     assert found[4].n_best[5:] == rest
 
 
-def test_the_kth_best_of_a_line_joins_the_kth_best_of_each_segment_or_its_last():
+def test_kth_best_of_a_line_joins_kth_best_segments():
     """A sentence of b's has two translations, b and c, one of c's a third one, bc."""
     b, c = 4, 5
 

@@ -55,7 +55,7 @@ def changed(lines: list[str], target: TargetUnicode) -> int:
 
 
 @pytest.mark.parametrize("lines", [VIETNAMESE, KOREAN])
-def test_text_in_one_form_is_written_in_it_without_a_change(lines: list[str]):
+def test_text_in_one_unicode_form_keeps_it(lines: list[str]):
     for form, convert in ((Form.nfc, nfc), (Form.nfd, nfd)):
         raw = [convert(line) for line in lines]
         target = chosen(raw)
@@ -64,12 +64,12 @@ def test_text_in_one_form_is_written_in_it_without_a_change(lines: list[str]):
         assert not target.spellings
 
 
-def test_ascii_and_text_without_marks_is_nfc():
+def test_ascii_and_text_without_combining_marks_is_nfc():
     assert chosen(["plain", "漢字", "кот"]).form is Form.nfc
     assert chosen([]).form is Form.nfc
 
 
-def test_a_spelling_that_is_neither_is_written_as_found():
+def test_text_in_neither_form_is_kept():
     raw = [line.replace("ó", "o\u0301") for line in YORUBA]
     target = chosen(raw)
     assert target.form is Form.as_found
@@ -85,19 +85,19 @@ def test_a_spelling_that_is_neither_is_written_as_found():
     assert target.write("ẹ̀kọ́ ó") == "e\u0300\u0323kọ\u0301 o\u0301"
 
 
-def test_of_mixed_lines_the_larger_share_decides():
+def test_majority_of_mixed_lines_chooses_the_form():
     lines = VIETNAMESE[:3]
     assert chosen([nfd(line) for line in lines * 3] + lines).form is Form.nfd
     assert chosen([nfd(line) for line in lines] + lines * 3).form is Form.nfc
     assert chosen([nfd(line) for line in lines] + lines).form is Form.nfc  # as many
 
 
-def test_a_few_odd_lines_in_a_large_text_are_not_worth_a_table():
+def test_few_odd_lines_in_a_large_text_need_no_table():
     lines = ["naïve résumé", *["Señor Núñez"] * 2000, nfd("über")]
     assert chosen(lines) == TargetUnicode(Form.nfc, changed_lines={"NFC": 1, "NFD": 2001})
 
 
-def test_writing_keeps_meaning_and_line_structure():
+def test_conversion_keeps_canonical_equivalence_and_lines():
     draw = random.Random(0)
     pool = [*"aeo .\u0323\u0301\u0300\u0308\u1161\u11a8\u09be\u09c7가각ẹỌĄ한漢ñ\u0f73\u212b"]
     raw = ["".join(draw.choice(pool) for _ in range(draw.randint(1, 12))) for _ in range(500)]
@@ -109,7 +109,7 @@ def test_writing_keeps_meaning_and_line_structure():
         assert target.write(nfc(written)) == target.write(nfc(line)) == written
 
 
-def test_the_manifest_brings_back_what_was_chosen():
+def test_unicode_form_round_trips_through_the_manifest():
     target = chosen(YORUBA)
     entry = json.loads(json.dumps({"target_unicode": target.as_manifest()}))
     assert TargetUnicode.of_manifest(entry) == target
@@ -120,7 +120,7 @@ def test_the_manifest_brings_back_what_was_chosen():
             TargetUnicode.of_manifest({"target_unicode": entry})
 
 
-def test_preparation_chooses_the_form_and_the_report_counts_both_sides(tmp_path: Path):
+def test_preparation_chooses_the_unicode_form_and_the_report_counts_both_sides(tmp_path: Path):
     target = [nfd(f"Ü {line.upper()}") for line in SOURCE[:-40]] + [f"Ü {line.upper()}" for line in SOURCE[-40:]]
     source = [nfd(f"ü {line}") if number < 3 else line for number, line in enumerate(SOURCE)]
     data = make_data(tmp_path, source, target)
@@ -138,7 +138,7 @@ def test_preparation_chooses_the_form_and_the_report_counts_both_sides(tmp_path:
     assert report.values["target_unicode"]["form"] == "NFD"
 
 
-def test_lines_that_change_are_a_share_of_all_lines_those_held_out_too(tmp_path: Path):
+def test_share_of_changed_lines_includes_held_out_lines(tmp_path: Path):
     data = make_data(tmp_path, SOURCE, [nfd(f"Ü {line}") for line in SOURCE])
     data.valid = CorpusConfig()
     prepared = prepare(data, TOKENIZER)
@@ -158,7 +158,7 @@ def test_every_hypothesis_is_written_in_the_form_of_the_target():
         assert [(nfd(text), score) for text, score in before.n_best] == after.n_best
 
 
-def test_a_run_on_decomposed_text_scores_what_its_composed_twin_scores(tmp_path: Path):
+def test_run_on_decomposed_text_scores_like_one_on_composed_text(tmp_path: Path):
     letters = dict(zip("0123456789", "áàảãạếềểễệ", strict=True))
     scores, texts = {}, {}
     for form in ("NFC", "NFD"):

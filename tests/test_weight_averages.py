@@ -25,7 +25,7 @@ def averages(decay: float, values: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def test_the_running_average_by_hand():
+def test_running_average_matches_its_recurrence():
     """Rates 9/10, 9/11, 9/12 of the first three updates, as long as they exceed 1 - decay; 0.8 from then on."""
     first = 0.1 * 2 + 0.9 * 4
     second = first * 2 / 11 + 9 / 11 * 1
@@ -33,7 +33,7 @@ def test_the_running_average_by_hand():
     assert averages(0.2, np.array([2.0, 4.0, 1.0, 8.0]))[1:] == pytest.approx([second, second * 0.2 + 8 * 0.8])
 
 
-def test_the_initial_weights_are_forgotten_as_in_a_mean():
+def test_initial_weights_are_forgotten_like_in_a_plain_mean():
     """After n updates they count 1 / C(n + 9, 9), the product of k / (k + 9): not decay to the n, which is 0.9 here."""
     updates = 10
     [*_, last] = averages(0.99, np.array([1.0] + [0.0] * updates))
@@ -41,14 +41,14 @@ def test_the_initial_weights_are_forgotten_as_in_a_mean():
 
 
 @pytest.mark.parametrize("decay", [0.9, 0.99])
-def test_in_the_long_run_weights_count_by_powers_of_the_decay(decay):
+def test_running_average_converges_to_exponential_weights(decay):
     values = np.random.default_rng(0).normal(size=3001)
     powers = (1 - decay) * decay ** np.arange(2000)
     expected = (powers * values[::-1][:2000]).sum()
     assert averages(decay, values)[-1] == pytest.approx(expected, abs=1e-7)
 
 
-def test_the_running_average_holds_every_trained_weight_of_its_own():
+def test_running_average_copies_every_trained_weight():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
     before = {name: weight.detach().numpy().copy() for name, weight in model.named_parameters()}

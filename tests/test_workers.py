@@ -20,7 +20,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.errors import UserError
 
 
-def test_a_queue_hands_out_each_number_once():
+def test_queue_gives_each_index_once():
     queue = Queue(7)
     assert (queue.next_index, queue.take(3)) == (0, [0, 1, 2])
     assert queue.take(0) == queue.take(-2) == []
@@ -28,7 +28,7 @@ def test_a_queue_hands_out_each_number_once():
     assert (queue.next_index, queue.take(1)) == (7, [])
 
 
-def test_workers_find_what_one_process_finds():
+def test_workers_equal_one_process():
     model = random_model(vocabulary_size=12, end=1.0)
     sources = [[4 + (i * j) % 8 for j in range(1 + i % 7)] for i in range(100)]
     shares: list[float] = []
@@ -40,7 +40,7 @@ def test_workers_find_what_one_process_finds():
     assert shares[-1] == 1.0
 
 
-def test_an_error_in_a_worker_is_raised_here():
+def test_error_in_a_worker_is_raised_in_the_parent():
     def next_logits(source: tuple[int, ...], history: tuple[int, ...]) -> list[float]:
         raise UserError("no logits today")
 
@@ -76,7 +76,7 @@ run_in_processes(work, 2, 2, lambda found: None)
 """
 
 
-def goes_on(process: int) -> bool:
+def is_running(process: int) -> bool:
     try:
         status = Path(f"/proc/{process}/stat").read_text()
     except FileNotFoundError:
@@ -91,6 +91,6 @@ def test_workers_end_with_a_process_that_is_killed():
         workers = [int(process.stdout.readline()) for _ in range(2)]
         process.kill()
     end = time.monotonic() + 20
-    while any(map(goes_on, workers)) and time.monotonic() < end:
+    while any(map(is_running, workers)) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not any(map(goes_on, workers))
+    assert not any(map(is_running, workers))

@@ -66,7 +66,7 @@ def searchable_model(tokenizer: Tokenizer, *, seed: int = 0, end: float = 0.0) -
 def some_sentences(tokenizer: Tokenizer, *, count: int = 12, seed: int = 0) -> list[Sentence]:
     chosen = random.Random(seed)
     words = range(4, tokenizer.source_vocab_size)
-    return [tuple(chosen.choices(words, k=1 + place % 7)) for place in range(count)]
+    return [tuple(chosen.choices(words, k=1 + position % 7)) for position in range(count)]
 
 
 def engine_of(directory: Path, **options) -> CTranslate2Engine:
