@@ -39,10 +39,14 @@ class CompareConfig:
     tokenize: str = ""
     bootstrap: int = RESAMPLES
 
+    def check(self) -> None:
+        """Raise UserError for values out of range, before a file is read."""
+        check_bootstrap(self.bootstrap)
+
 
 def compare(config: CompareConfig) -> None:
     """Score every system against the references; print a table, the signatures and notes."""
-    check_bootstrap(config.bootstrap)
+    config.check()
     # all files are read before the first is scored: with resamples, scoring takes long
     references, systems = _read(config)
     choice = _tokenizer(config, references)

@@ -30,10 +30,16 @@ class PrepareConfig:
     report: bool = False
     output: str = ""
 
+    def check(self) -> None:
+        """Raise UserError for values out of range, before a file is read."""
+        self.data.check()
+        self.tokenizer.check()
+
 
 def run(config: PrepareConfig) -> None:
     """Fill the cache that training reads, and report on the corpora."""
     start_log()
+    config.check()
     output = Path(config.output) if config.output else None
     files = [MARKDOWN, VALUES]
     with (
