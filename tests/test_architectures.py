@@ -1,5 +1,7 @@
 """The contract of an architecture, over the table of all, so that a new one is covered without an edit here."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -246,8 +248,19 @@ def choices():
 
 
 @pytest.mark.parametrize("choice", choices())
-def test_each_model_choice_builds_its_architecture(choice):
-    build_model(composed([f"model={choice}"]).model, Vocabularies(50, 50, shared=True))
+def test_each_model_choice_builds_its_architecture_in_the_size_of_its_comment(choice):
+    config = composed([f"model={choice}"]).model
+    with torch.device("meta"):  # without memory for the weights
+        model = build_model(config, Vocabularies(50, 50, shared=True))
+    assert type(model) is ARCHITECTURES[config.architecture][1]
+    assert model.projection.weight.shape == (50, config.d_model)
+    comment = (CONFIGS / "model" / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    if size := re.search(r"(\d+)\+(\d+) .*width (\d+)", comment):
+        assert [int(number) for number in size.groups()] == [
+            config.encoder_layers,
+            config.decoder_layers,
+            config.d_model,
+        ]
 
 
 def reversal(count: int, seed: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -50,7 +50,7 @@ def decode(model, *arguments, stdin=b"", run=call_here):
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ended", "unterminated"])
 def test_output_has_as_many_line_ends_as_the_input(model, end):
     stdin = b"\n".join(HOSTILE) + end
-    output = decode(model, stdin=stdin, run=call)
+    output = decode(model, stdin=stdin)
     assert output.count(b"\n") == stdin.count(b"\n")
     lines = output.split(b"\n")
     assert lines[0] == lines[1] == b""
@@ -266,7 +266,7 @@ def test_call_here_equals_a_command_in_a_process(words):
 
 
 def test_version_flag_prints_the_version_of_the_project():
-    result = call("train", "--version")
+    result = call_here("train", "--version")
     assert result.returncode == 0
     assert result.stdout.decode() == f"translate {__version__}\n"
 

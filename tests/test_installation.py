@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from small_runs import REPOSITORY, options, write_corpus
 from translate import __version__
@@ -31,14 +32,27 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(sources, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--wheel-dir", folder, sources)
+    folder = built_once(tmp_path_factory, "wheel", lambda folder: pip("wheel", "--wheel-dir", folder, sources))
     return next(folder.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    return environment_with(wheel, tmp_path_factory.mktemp("environment"))
+    folder = built_once(tmp_path_factory, "environment", lambda folder: environment_with(wheel, folder))
+    return folder / "bin"
+
+
+def built_once(tmp_path_factory, name, build):
+    """Folder that all processes of this test session share, filled by the first that needs it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # which holds a folder for each process
+    complete = root / f"{name}.complete"
+    with FileLock(root / f"{name}.lock"):
+        if not complete.exists():
+            build(root / name)
+            complete.touch()
+    return root / name
 
 
 def environment_with(package, folder):

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from in_process import call_here
 from linguist_text import LIMIT_TOKENS, write_linguist_text
 from small_runs import call
 from translate.text import read_lines
 
-UPDATES = 200
+UPDATES = 30
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,6 @@ def test_every_odd_line_is_translated(run, tmp_path):
     longest = sorted(read_lines(source), key=len)[-12:]
     odd = tmp_path / "odd.src"
     odd.write_bytes("".join(f"{line}\n" for line in ["", "  ", *longest, "tlaca"]).encode())
-    finished = call("decode", f"model={run}", f"input={odd}", "search=greedy", "search.max_length=12")
+    finished = call_here("decode", f"model={run}", f"input={odd}", "search=greedy", "search.max_length=12", "threads=1")
     assert finished.returncode == 0, finished.stderr.decode()
     assert finished.stdout.count(b"\n") == 15

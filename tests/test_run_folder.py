@@ -16,11 +16,12 @@ from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import ProcessLock, to_plain
+from translate.folders import is_marked
 from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run
 from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
-from translate.training.run_folder import RunFolder, saved_states
+from translate.training.run_folder import RUN_KIND, RunFolder, saved_states
 
 
 def opened(path: Path) -> None:
@@ -88,15 +89,17 @@ def test_model_directory_is_refused_as_run_folder(tmp_path):
         opened(run)
 
 
-def test_new_earlier_and_failed_runs_can_be_opened(tmp_path):
-    opened(tmp_path / "new")
-    opened(tmp_path / "new")
-    opened(make(tmp_path / "failed", "train.log"))
-    opened(make_run(tmp_path / "earlier"))
+def test_new_earlier_and_failed_runs_are_opened_and_marked(tmp_path):
+    make(tmp_path / "failed", "train.log")
+    make_run(tmp_path / "earlier")
     (tmp_path / "empty").mkdir()
-    opened(tmp_path / "empty")
     (tmp_path / "link").symlink_to("earlier")
-    opened(tmp_path / "link")
+    for name in ("new", "new", "failed", "earlier", "empty", "link"):
+        folder = tmp_path / name
+        before = contents(folder)
+        opened(folder)
+        assert is_marked(folder, RUN_KIND), name
+        assert before.items() <= contents(folder).items(), name
 
 
 def test_damaged_files_of_a_run_are_named(tmp_path):
