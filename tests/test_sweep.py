@@ -151,8 +151,11 @@ def test_a_missing_extra_is_named():
         ("x=tag(log,interval(1e-4,1e-2))", "FloatDistribution(high=0.01, log=True, low=0.0001, step=None)"),
         ("x=int(interval(2,6))", "IntDistribution(high=6, log=False, low=2, step=1)"),
         ("x=range(2,7,2)", "IntDistribution(high=6, log=False, low=2, step=2)"),
+        ("x=range(0.1,0.35,0.1)", "FloatDistribution(high=0.3, log=False, low=0.1, step=0.1)"),
         ("x=choice(128,192)", "CategoricalDistribution(choices=(128, 192))"),
         ("x=adamw,muon", "CategoricalDistribution(choices=('adamw', 'muon'))"),
+        ("auxiliary=choice([r_drop],[])", "CategoricalDistribution(choices=('[r_drop]', '[]'))"),
+        ("model=glob(lstm*)", "CategoricalDistribution(choices=('lstm_attention', 'lstm_plain'))"),
     ],
 )
 def test_sweeps_of_the_command_line_become_distributions(word, expected):

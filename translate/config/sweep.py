@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override, Transformer
 
+from translate.config.options import choices_of
 from translate.console import logger, print_notes
 from translate.errors import DivergedError, UserError, import_extra
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
@@ -68,8 +69,16 @@ def grid(swept: Mapping[str, Override]) -> Iterator[dict[str, str]]:
     for override in swept.values():
         if not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: an interval is for sweep=optuna")
-    for values in product(*(override.sweep_string_iterator() for override in swept.values())):
+    for values in product(*map(_values, swept.values())):
         yield dict(zip(swept, values, strict=True))
+
+
+def _values(override: Override) -> list[str]:
+    """Values of choice(…), range(…), glob(…) or a list, as they are written in an option."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(choices_of(override.key_or_group))
+    return list(override.sweep_string_iterator())
 
 
 def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
@@ -155,10 +164,16 @@ def distribution(override: Override) -> optuna.distributions.BaseDistribution:
     if override.is_interval_sweep():
         kind = IntDistribution if isinstance(value.start, int) and isinstance(value.end, int) else FloatDistribution
         return kind(value.start, value.end, log="log" in value.tags)
-    # a range of integers stays ordered for the sampler; choices have no order
-    values: list[Any] = list(override.sweep_iterator())
+    if isinstance(value, Glob):
+        return CategoricalDistribution(_values(override))
+    values: list[Any] = list(override.sweep_iterator(transformer=Transformer.encode))  # a list as text: Optuna has none
+    # ranges stay ordered for the sampler; choices have no order
     if override.is_range_sweep() and all(isinstance(each, int) for each in values):
         return IntDistribution(min(values), max(values), step=abs(int(value.step)))
+    if override.is_range_sweep():
+        # sums of floats such as 0.30000000000000004 would not be multiples of the step
+        low, high = (float(f"{bound(values):.12g}") for bound in (min, max))
+        return FloatDistribution(low, high, step=abs(value.step))
     return CategoricalDistribution(values)
 
 
