@@ -188,7 +188,12 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["--lr=1e-3"], "did you mean optimizer.learning_rate=1e-3?"),
         (["model=runs/x"], "model=runs/x: unknown choice; to train a stored model further, set adapt=full"),
         (["hydra.job.chdir=true"], "unknown option hydra.job.chdir"),
+        (["++hydra.job.chdir=true"], "unknown option hydra.job.chdir"),
+        ([""], "an option is written name=value"),
+        (["--config-dir"], "--config-dir needs a folder of YAML files"),
+        (["--config-dir=of_nobody"], "--config-dir of_nobody: there is no folder"),
         (["model=bsae"], "did you mean base?"),
+        (["adapt=null"], "adapt=null: unknown choice; did you mean full?; choices: adapter,"),
         (["run.max_steps=many"], "run.max_steps=many"),
         (["data.valid=null"], "with data=text_files and no data.valid option, validation and test pairs are held out"),
         (["run.max_steps"], "run.max_steps: an option is written name=value"),
@@ -223,6 +228,20 @@ def test_wrong_options_are_answered_with_a_hint(corpus, tmp_path, arguments, exp
     if "compute.device=cuda" in arguments and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert expected in refused(*options(corpus, tmp_path / "run"), *arguments)
+
+
+def test_an_unknown_option_is_named_before_a_missing_one():
+    result = call_here("decode", "model=runs/x", "+beam=3")
+    assert result.stderr == b"error: unknown option beam; did you mean search.beam_size?\n"
+
+
+def test_a_folder_of_experiments_may_have_any_name(corpus, tmp_path):
+    own = tmp_path / "mine, a=1 [b]"
+    (own / "experiment").mkdir(parents=True)
+    (own / "experiment" / "short.yaml").write_text("# @package _global_\nrun:\n  max_steps: 7\n")
+    result = call_here("train", "--config-dir", str(own), "experiment=short", "--help")
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"max_steps: 7\n" in result.stdout
 
 
 def test_a_loss_on_attention_needs_a_model_that_has_it(corpus, tmp_path):

@@ -33,6 +33,7 @@ from translate.config.options import (
     message_for,
     rename_former,
     require_known,
+    unknown_choice,
     unknown_flag,
 )
 from translate.errors import UserError
@@ -107,7 +108,7 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
     Where training text is named without data=, the default corpus leaves altogether: its validation and test sets,
     labels and languages do not suit another text.
     """
-    search_path = [f"hydra.searchpath=[file://{directory}]"] if directory else []
+    search_path = [f"hydra.searchpath=[{_in_quotes(f'file://{directory}')}]"] if directory else []
     # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
     behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
     with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
@@ -212,16 +213,19 @@ _line = CommandLine()  # of the command that runs in this process
 
 
 def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> CommandLine:
-    """Read a command's words. Raises UserError for flags that there are not.
+    """Read a command's words. Raises UserError for unknown flags, groups without a choice and a missing folder.
 
     known  all option names of the command, for hints
     """
     flags, options = _split(words, known)
     own = _own_options(schema, options)
     overrides = [word for word in options if word.partition("=")[0] not in own]
-    overrides = [rename_former(word) if word.startswith("hydra.") else word for word in overrides]
+    for key, _, value in (word.partition("=") for word in overrides):
+        if value == "null" and (CONFIGS / key).is_dir():  # Hydra fails with an error of its own code
+            raise UserError(unknown_choice(key, value))
+    renamed = (rename_former(word) if _is_hydras(word) else word for word in overrides)
     return CommandLine(
-        overrides=[_quoted(word) if _is_refused(word) else word for word in overrides if word],
+        overrides=[_quoted(word) if _is_refused(word) else word for word in renamed if word is not None],
         own=own,
         help="--help" in flags,
         version="--version" in flags,
@@ -243,12 +247,25 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
             options.append(word)
         # absolute, as Hydra wants a URL
         elif flag == "--config-dir":
-            flags[flag] = str(Path(value or next(remaining, ".")).resolve())
+            flags[flag] = _config_dir(value or next(remaining, ""))
         elif flag in ("--help", "--multirun", "--version"):
             flags[flag] = value
         else:
             raise UserError(unknown_flag(word, known()))
     return flags, options
+
+
+def _config_dir(path: str) -> str:
+    if not path:
+        raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {path}: there is no folder {folder}")
+    return str(folder)
+
+
+def _is_hydras(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:

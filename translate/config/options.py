@@ -115,7 +115,7 @@ def _unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
             if names is not None and key not in names:
                 yield f"{prefix}{key}"
             # an interpolation repeats options that are checked where they are defined
-            elif not OmegaConf.is_interpolation(config, key):
+            elif not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
                 yield from _unknown_options(config[key], f"{prefix}{key}.")
 
 
@@ -126,7 +126,7 @@ def message_for(error: Exception, known: Sequence[str]) -> str:
     # errors of Hydra have neither codes nor fields: most are recognised by their first words
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).partition("/")
-        return _unknown_choice(group, choice)
+        return unknown_choice(group, choice)
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
     if message.startswith("Ambiguous value"):
@@ -158,7 +158,8 @@ def unknown_flag(word: str, known: Sequence[str]) -> str:
     return f"unknown flag {word}: options are written name=value, without dashes{instead or '; --help lists them'}"
 
 
-def _unknown_choice(group: str, choice: str) -> str:
+def unknown_choice(group: str, choice: str) -> str:
+    """Message for a choice that a group does not offer, with the nearest one."""
     offered = choices_of(group)
     nearest = difflib.get_close_matches(choice, offered, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
@@ -190,16 +191,17 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return nearest if similarity(nearest) >= _LEAST_SIMILARITY else ""
 
 
-def rename_former(word: str) -> str:
-    """An option of Hydra's under its name of today, with a warning; "" where it has no effect any more.
+def rename_former(word: str) -> str | None:
+    """An option of Hydra's under its name of today, with a warning; None where it has no effect any more.
 
     Raises UserError for others of Hydra's options.
     """
-    key, _, value = word.partition("=")
+    key, _, value = word.lstrip("+~").partition("=")
+    new: str | None
     if key.startswith(_FORMER_PARAMS):
         new = f"{key.removeprefix(_FORMER_PARAMS)}={value.strip(chr(39) + chr(34))}"
     elif key in _FORMER:
-        new = f"{_FORMER[key]}={value}" if _FORMER[key] else ""
+        new = f"{_FORMER[key]}={value}" if _FORMER[key] else None
     else:
         raise UserError(unknown_option(key, list(_FORMER)))
     instead = f"write {new}" if new else "it follows from validation.metric"
