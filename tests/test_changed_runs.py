@@ -184,7 +184,7 @@ def test_state_due_at_a_skipped_update_is_saved_after_the_next_one(corpus, tmp_p
     train_here(corpus, tmp_path / "run", run__max_skipped=1 if scale > 1 else 2)
     assert states(tmp_path / "run") == ["step-00000006", "step-00000010"]
     log = log_of(tmp_path / "run")
-    assert f"step 5: {cause}, the update is skipped (1 so far)" in log
+    assert f"step 5: {cause}; the update is skipped (1 so far)" in log
     assert log.count("is not saved") == 1
     assert "1 skipped" in log
 

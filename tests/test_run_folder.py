@@ -85,7 +85,7 @@ def test_model_directory_is_refused_as_run_folder(tmp_path):
         opened(folder)
     run = make_run(tmp_path / "run")
     (run / "config.yaml").unlink()
-    with pytest.raises(UserError, match=r"config\.yaml is missing"):
+    with pytest.raises(UserError, match=r"config\.yaml, which describes this run, is missing"):
         opened(run)
 
 
