@@ -294,11 +294,9 @@ def _is_refused(word: str) -> bool:
 
 
 def _quoted(word: str) -> str:
+    """The option with quotes around its value, or around each item of a list."""
     key, _, value = word.partition("=")
-    if not value.startswith("["):
-        return f"{key}={_in_quotes(value)}"
-    return f"{key}=[{','.join(_in_quotes(item.strip()) for item in value[1:-1].split(','))}]"
-
-
-def _in_quotes(text: str) -> str:
-    return str(QuotedString(text, Quote.single).with_quotes())
+    is_list = value.startswith("[")
+    texts = [item.strip() for item in value[1:-1].split(",")] if is_list else [value]
+    quoted = ",".join(str(QuotedString(text, Quote.single).with_quotes()) for text in texts)
+    return f"{key}=[{quoted}]" if is_list else f"{key}={quoted}"
