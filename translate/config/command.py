@@ -108,7 +108,8 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
     Where training text is named without data=, the default corpus leaves altogether: its validation and test sets,
     labels and languages do not suit another text.
     """
-    search_path = [f"hydra.searchpath=[{_in_quotes(f'file://{directory}')}]"] if directory else []
+    url = QuotedString(f"file://{directory}", Quote.single).with_quotes()  # its name may hold a comma
+    search_path = [f"hydra.searchpath=[{url}]"] if directory else []
     # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
     behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
     with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
@@ -223,7 +224,8 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     for key, _, value in (word.partition("=") for word in overrides):
         if value == "null" and (CONFIGS / key).is_dir():  # Hydra fails with an error of its own code
             raise UserError(unknown_choice(key, value))
-    renamed = (rename_former(word) if _is_hydras(word) else word for word in overrides)
+    of_hydra = ("hydra.", "hydra/")  # options of its own
+    renamed = (rename_former(word) if word.lstrip("+~").startswith(of_hydra) else word for word in overrides)
     return CommandLine(
         overrides=[_quoted(word) if _is_refused(word) else word for word in renamed if word is not None],
         own=own,
@@ -262,10 +264,6 @@ def _config_dir(path: str) -> str:
     if not folder.is_dir():
         raise UserError(f"--config-dir {path}: there is no folder {folder}")
     return str(folder)
-
-
-def _is_hydras(word: str) -> bool:
-    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
