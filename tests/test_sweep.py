@@ -163,6 +163,24 @@ def test_sweeps_of_the_command_line_become_distributions(word, expected):
     assert repr(distribution(OverridesParser.create().parse_override(word))) == expected
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["defaults:", "  - override /hydra/sweeper: optuna"],
+        ["hydra:", "  sweeper:", "    params:", "      model.dropout: choice(0.1, 0.2)"],
+    ],
+    ids=["sweeper", "params"],
+)
+def test_a_yaml_sweep_of_earlier_versions_is_refused(corpus, tmp_path, lines):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.yaml").write_text("\n".join(["# @package _global_", *lines, ""]))
+    words = ["--multirun", f"--config-dir={tmp_path}", "sweep=mine"]
+    result = call_here("train", *options(corpus, tmp_path / "search"), *words)
+    assert result.returncode == 1
+    assert b"write sweep.method, sweep.trials and sweep.params instead" in result.stderr
+    assert not (tmp_path / "search").exists()
+
+
 def test_optuna_without_multirun_is_refused(corpus, tmp_path):
     pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
     result = call_here("train", *options(corpus, tmp_path / "run"), "sweep=optuna")

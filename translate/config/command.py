@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from translate import __version__
 from translate.config.options import (
     CONFIGS,
+    FORMER_SWEEP,
     help_text,
     known_options,
     message_for,
@@ -125,6 +126,8 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
 def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
     """A configuration, and the choice of its group data; None for a command without."""
     composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    if composed.hydra.sweeper.get("params"):
+        raise UserError(FORMER_SWEEP)
     corpus = composed.hydra.runtime.choices.get("data")
     with open_dict(composed):
         # Hydra's own settings are no options of a command

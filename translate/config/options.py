@@ -30,6 +30,10 @@ _FORMER = {
     "hydra.sweeper.sampler.seed": "sweep.seed",
     "hydra.sweeper.sampler.n_startup_trials": "sweep.startup_trials",
 }
+FORMER_SWEEP = (
+    "a YAML file sets hydra.sweeper, as earlier versions did: write sweep.method, sweep.trials and sweep.params instead, "
+    "as in configs/sweep/optuna.yaml"
+)
 _FORMER_PARAMS = "hydra.sweeper.params."
 # names that other toolkits give to some options
 _OTHER_NAMES = {
@@ -126,6 +130,8 @@ def message_for(error: Exception, known: Sequence[str]) -> str:
     # errors of Hydra have neither codes nor fields: most are recognised by their first words
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).partition("/")
+        if group == "hydra":
+            return FORMER_SWEEP
         return unknown_choice(group, choice)
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
