@@ -177,7 +177,7 @@ def test_a_yaml_sweep_of_earlier_versions_is_refused(corpus, tmp_path, lines):
     words = ["--multirun", f"--config-dir={tmp_path}", "sweep=mine"]
     result = call_here("train", *options(corpus, tmp_path / "search"), *words)
     assert result.returncode == 1
-    assert b"write sweep.method, sweep.trials and sweep.params instead" in result.stderr
+    assert b"write sweep.method, sweep.trials and sweep.params instead;" in result.stderr
     assert not (tmp_path / "search").exists()
 
 

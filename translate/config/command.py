@@ -126,13 +126,11 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
 def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
     """A configuration, and the choice of its group data; None for a command without."""
     composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
-    if composed.hydra.sweeper.get("params"):
-        raise UserError(FORMER_SWEEP)
-    corpus = composed.hydra.runtime.choices.get("data")
     with open_dict(composed):
-        # Hydra's own settings are no options of a command
-        del composed["hydra"]
-    return composed, corpus
+        of_hydra = composed.pop("hydra")  # no options of a command
+    if of_hydra.sweeper.get("params"):
+        raise UserError(FORMER_SWEEP)
+    return composed, of_hydra.runtime.choices.get("data")
 
 
 def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
@@ -250,7 +248,6 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
         flag = short.get(flag, flag)
         if not word.startswith("-"):
             options.append(word)
-        # absolute, as Hydra wants a URL
         elif flag == "--config-dir":
             flags[flag] = _config_dir(value or next(remaining, ""))
         elif flag in ("--help", "--multirun", "--version"):
@@ -263,7 +260,7 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
 def _config_dir(path: str) -> str:
     if not path:
         raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
-    folder = Path(path).expanduser().resolve()
+    folder = Path(path).expanduser().resolve()  # absolute, as Hydra wants a URL
     if not folder.is_dir():
         raise UserError(f"--config-dir {path}: there is no folder {folder}")
     return str(folder)

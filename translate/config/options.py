@@ -31,8 +31,8 @@ _FORMER = {
     "hydra.sweeper.sampler.n_startup_trials": "sweep.startup_trials",
 }
 FORMER_SWEEP = (
-    "a YAML file sets hydra.sweeper, as earlier versions did: write sweep.method, sweep.trials and sweep.params instead, "
-    "as in configs/sweep/optuna.yaml"
+    "a YAML file sets hydra.sweeper, as in earlier versions: write sweep.method, sweep.trials and sweep.params "
+    "instead; configs/sweep/optuna.yaml is an example"
 )
 _FORMER_PARAMS = "hydra.sweeper.params."
 # names that other toolkits give to some options
