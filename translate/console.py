@@ -64,7 +64,8 @@ class Progress:
         self._bar.close()
         seconds = time.monotonic() - self._start
         rate = done / max(seconds, 1e-9)
-        self._stream.write(f"{done:,} {self._unit} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
+        noun = self._unit.removesuffix("s") if done == 1 else self._unit
+        self._stream.write(f"{done:,} {noun} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
 
 
 class ProgressLine:
