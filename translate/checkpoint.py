@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from translate.adaptation import ADAPTATIONS, AdaptConfig, adapt, merge_lora
 from translate.errors import UserError
-from translate.files import read_json, sha256, write_json, write_text
+from translate.files import read_json, sha256, to_plain, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import (
     ADAPTER,
@@ -90,7 +90,7 @@ def save_model(
     """Write a model directory; one that was there before is replaced only by a complete one."""
     with replaced_directory(directory, owned=MODEL_FILES) as new:
         write_weights(weights, new / WEIGHTS)
-        write_text(new / MODEL, yaml.safe_dump(_plain(config), sort_keys=False))
+        write_text(new / MODEL, yaml.safe_dump(to_plain(config), sort_keys=False))
         tokenizer.save(new)
         write_json(new / MANIFEST, {**manifest, "tokenizer": tokenizer.hash})
 
@@ -114,11 +114,6 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
 
 def vocabularies_of(tokenizer: Tokenizer) -> Vocabularies:
     return Vocabularies(tokenizer.source_vocab_size, tokenizer.target_vocab_size, tokenizer.shared)
-
-
-def _plain(config: ModelConfig) -> dict[str, Any]:
-    """The configuration as YAML's own types: members of StrEnum as their text."""
-    return {key: str(value) if isinstance(value, str) else value for key, value in dataclasses.asdict(config).items()}
 
 
 def read_config(path: Path) -> ModelConfig:
