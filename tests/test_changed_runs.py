@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import re
 import warnings
 
@@ -19,10 +18,6 @@ from translate.files import flatten, to_plain
 from translate.training.changes import RULES, Change, Changes, find_changes, rule_of, with_changes
 from translate.training.config import TrainConfig
 from translate.training.final_evaluation import is_finished
-from translate.training.validation import Validator
-
-NAN, INF = math.nan, math.inf
-VALIDATE, TRAIN_STEP = Validator.run, train_page.train_step
 
 
 @pytest.fixture(scope="module")
