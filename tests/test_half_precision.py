@@ -15,7 +15,7 @@ from translate.models.seq2seq import Seq2Seq
 HALVES = {Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
 
 
-def sentences(count: int = 40) -> list[tuple[int, ...]]:
+def sentences(count: int) -> list[tuple[int, ...]]:
     """Random sentences, longest first, as a job takes them."""
     random = np.random.default_rng(0)
     drawn = [tuple(random.integers(4, 30, random.integers(1, 9)).tolist()) for _ in range(count)]
@@ -23,7 +23,7 @@ def sentences(count: int = 40) -> list[tuple[int, ...]]:
 
 
 def search(
-    model: Seq2Seq, precision: Precision, config: SearchConfig, *, batch_tokens: int = 60, count: int = 40
+    model: Seq2Seq, precision: Precision, config: SearchConfig, *, batch_tokens: int = 60, count: int = 24
 ) -> list[list[Hypothesis]]:
     """Translate with autocast as on a GPU; few sentences at a time, so that others join, leave and take rows."""
     job = DecodingJob(

@@ -132,11 +132,13 @@ class NativeEngine:
         workers = num_useful_workers(self.workers, len(longest_first)) if self.device.type == "cpu" else 1
         # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
-        uses_half_weights = self.precision is Precision.fp16 and not self._uses_autocast
+        # elsewhere fp16 is a matter of weights alone
+        uses_autocast = self.device.type == "cuda" or self.precision is Precision.bf16
+        uses_half_weights = self.precision is Precision.fp16 and not uses_autocast
         job = DecodingJob(
             model=self._model_with_half_weights() if uses_half_weights else self.model,
             device=self.device,
-            autocast=_AUTOCAST.get(self.precision) if self._uses_autocast else None,
+            autocast=_AUTOCAST.get(self.precision) if uses_autocast else None,
             sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,
@@ -146,11 +148,6 @@ class NativeEngine:
             job.run(Queue(len(longest_first)), report)
         else:
             run_in_processes(job.run, len(longest_first), workers, report)
-
-    @property
-    def _uses_autocast(self) -> bool:
-        """True where matrix products are in half precision; fp16 on a CPU is a matter of weights alone."""
-        return self.device.type == "cuda" or self.precision is Precision.bf16
 
     def _model_with_half_weights(self) -> Seq2Seq:
         """Copy of the model with half weights; made again when the model has changed, since it may be in training."""
