@@ -7,7 +7,7 @@ EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-oldest check format docs tensorboard corpus clean
+.PHONY: help install train test test-oldest check format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -53,9 +53,6 @@ $(VENV)/docs-installed: $(VENV)/installed
 
 tensorboard: install  ## show the curves of all runs in runs/ in a browser
 	$(BIN)/tensorboard --logdir runs
-
-corpus: install  ## generate the shipped corpus
-	$(BIN)/python scripts/make_corpus.py
 
 clean:  ## remove environments, builds and caches, but not runs and data
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache

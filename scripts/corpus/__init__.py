@@ -1,1 +1,0 @@
-"""The lexicon, the grammar and the sentence patterns behind the corpus that ships in data/en-de."""

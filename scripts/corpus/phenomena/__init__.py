@@ -1,1 +1,0 @@
-"""The phenomena: each is a function that draws one sentence, in both languages, which shows it."""
