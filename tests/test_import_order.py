@@ -13,7 +13,7 @@ LAYERS = [
     {"errors"},
     {"files", "console"},
     {"folders"},
-    {"text", "sentences", "device", "distributed"},
+    {"text", "sentences", "device", "distributed", "memory"},
     {"tags", "unicode_form"},
     {"tokenizer"},
     {"tokenizer_training", "batch"},

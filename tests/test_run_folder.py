@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from small_data import SOURCE, TARGET, make_data
 from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
@@ -203,6 +204,7 @@ def test_back_translation_keeps_foreign_files(tmp_path):
     (tmp_path / "mono").write_text("a\n")
     folder = make(tmp_path / "run", "synthetic/my_corpus.txt")
     config = TrainConfig(
+        data=make_data(tmp_path, SOURCE, TARGET),
         run=RunConfig(dir=str(folder), max_steps=1),
         back_translation=BackTranslationConfig(monolingual=str(tmp_path / "mono")),
     )

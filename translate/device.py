@@ -18,13 +18,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from translate.errors import UserError
+from translate.errors import UserError, require_between
 
 if TYPE_CHECKING:
     import torch
 
 
 _VOLTA, AMPERE = (7, 0), (8, 0)  # the first compute capabilities with matrix units for fp16 and for bf16
+_MOST_THREADS = 1024
 _HIDING = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that leave no GPU
 
 
@@ -244,11 +245,18 @@ def without_tf32() -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
+def require_threads(key: str, value: int) -> None:
+    """Raise UserError for a number of threads or processes that a system would refuse, or crash on; 0: by itself."""
+    require_between(key, value, 0, _MOST_THREADS)
+
+
 def tune_process(threads: int) -> None:
     """Set up memory, and PyTorch's kernels and threads (0: as many as it takes by itself); before any work is done.
 
-    oneDNN keeps the kernels of every batch shape it has met.
+    oneDNN keeps the kernels of every batch shape it has met. Raises UserError for an OMP_NUM_THREADS out of range.
     """
+    if (wished := os.environ.get("OMP_NUM_THREADS", "").strip()).isdecimal():
+        require_threads("the environment variable OMP_NUM_THREADS", int(wished[:20]))
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
     keep_memory()
     if threads:

@@ -262,7 +262,7 @@ def _config_dir(path: str) -> str:
         raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
     folder = Path(path).expanduser().resolve()  # absolute, as Hydra wants a URL
     if not folder.is_dir():
-        raise UserError(f"--config-dir {path}: there is no folder {folder}")
+        raise UserError(f"--config-dir {path}: no such folder")
     return str(folder)
 
 

@@ -140,7 +140,7 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
     )
     # a seed of its own for each session: the same one would draw the trials of the first again
     study.sampler = optuna.samplers.TPESampler(
-        seed=sweep.seed + len(study.trials), n_startup_trials=sweep.startup_trials
+        seed=(sweep.seed + len(study.trials)) % 2**32, n_startup_trials=sweep.startup_trials
     )
     return study
 

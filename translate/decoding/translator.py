@@ -115,8 +115,10 @@ class Translator:
     ) -> Translator:
         """Translator that splits lines and writes translations as the model's manifest says.
 
-        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and as Translator does.
+        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, for a beam that is larger
+        than the vocabulary, and as Translator does.
         """
+        search.check_vocabulary(tokenizer.target_vocab_size)
         return cls(
             engine,
             tokenizer,

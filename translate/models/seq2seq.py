@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, BatchedState, Padding, Tokens, gather_parents
-from translate.errors import require_at_least, require_share
+from translate.errors import UserError, require_between, require_share
 from translate.models.layers import Embedding, Positions
 
 __all__ = [  # what an architecture is made of
@@ -36,6 +36,9 @@ __all__ = [  # what an architecture is made of
     "Vocabularies",
     "gather_parents",
 ]
+
+
+MOST_OF_A_SIZE, MOST_LAYERS = 1_000_000, 1_000  # beyond any use; memory is checked separately
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class ModelConfig:
     """
 
     RATES: ClassVar[tuple[str, ...]] = ("dropout", "token_dropout")  # from 0 to below 1
-    SIZES: ClassVar[tuple[str, ...]] = ("d_model", "max_length")  # at least 1
+    SIZES: ClassVar[tuple[str, ...]] = ("d_model", "max_length")  # from 1 to MOST_OF_A_SIZE
+    COUNTS: ClassVar[tuple[str, ...]] = ()  # from 1 to MOST_LAYERS
 
     architecture: str = ""
     d_model: int = 512
@@ -96,7 +100,9 @@ class ModelConfig:
         for name in self.RATES:
             require_share(f"model.{name}", getattr(self, name))
         for name in self.SIZES:
-            require_at_least(f"model.{name}", getattr(self, name), 1)
+            require_between(f"model.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
+        for name in self.COUNTS:
+            require_between(f"model.{name}", getattr(self, name), 1, MOST_LAYERS)
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:
@@ -107,6 +113,14 @@ class ModelConfig:
     def variants(cls) -> list[dict[str, Any]]:
         """Changes to `tiny()` that together use every option of the architecture, for tests."""
         return []
+
+
+def check_tying(config: ModelConfig, *, shared: bool) -> None:
+    """Raise UserError where one matrix is to embed two vocabularies."""
+    if config.tying is Tying.all and not shared:
+        raise UserError(
+            "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +176,13 @@ class Seq2Seq(nn.Module, ABC):
     It has token embeddings of both sides and a projection of hidden states to logits, all D wide, tied as configured.
     A subclass builds what lies between, then calls `init_weights`, and names in `adapter_targets` the linear layers
     that end a sublayer: adapters are inserted behind them. max_length counts the tokens of a sentence, on either side,
-    without BOS and EOS.
+    without BOS and EOS. cached_per_token is the number of elements that the state of a hypothesis grows by with every
+    token.
     """
 
     adapter_targets: ClassVar[tuple[str, ...]]
     max_length: int
+    cached_per_token: int = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
