@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from small_data import SOURCE, TARGET, make_data
-from translate.config.command import expand_home
+from translate.config.options import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import ProcessLock, to_plain
 from translate.folders import is_marked
+from translate.models import TransformerConfig
 from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run
@@ -205,6 +206,7 @@ def test_back_translation_keeps_foreign_files(tmp_path):
     folder = make(tmp_path / "run", "synthetic/my_corpus.txt")
     config = TrainConfig(
         data=make_data(tmp_path, SOURCE, TARGET),
+        model=TransformerConfig(),
         run=RunConfig(dir=str(folder), max_steps=1),
         back_translation=BackTranslationConfig(monolingual=str(tmp_path / "mono")),
     )

@@ -11,6 +11,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from in_process import call_here
 from small_runs import options, start, wait_for_log, write_corpus
+from translate.config.options import choices_of
 from translate.config.sweep import distribution, run_trial
 from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
@@ -160,7 +161,7 @@ def test_a_missing_extra_is_named():
 )
 def test_sweeps_of_the_command_line_become_distributions(word, expected):
     pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
-    assert repr(distribution(OverridesParser.create().parse_override(word))) == expected
+    assert repr(distribution(OverridesParser.create().parse_override(word), choices_of)) == expected
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -42,12 +41,6 @@ def require_at_least(key: str, value: float, least: float) -> None:
     """Raise UserError for a value of an option that is too small, or not a number."""
     if not value >= least:  # also of NaN
         raise UserError(f"{key} ({value}) must be at least {least}")
-
-
-def require_above(key: str, value: float, bound: float) -> None:
-    """Raise UserError for a value of an option that is not a finite number above a bound."""
-    if not (value > bound and math.isfinite(value)):
-        raise UserError(f"{key} ({value}) must be a number above {bound}")
 
 
 def require_between(key: str, value: float, least: float, most: float) -> None:

@@ -61,10 +61,14 @@ class SearchConfig:
     top_k: int = 0
     seed: int = 1
 
-    def check_vocabulary(self, size: int, path: str = "search") -> None:
-        """Raise UserError for a beam with more hypotheses than the vocabulary has tokens to begin one with."""
-        if self.method is SearchMethod.beam and self.beam_size > size:
-            raise UserError(f"{path}.beam_size ({self.beam_size}) must be at most the size of the vocabulary ({size})")
+    def check_model(self, vocabulary_size: int, max_length: int, path: str = "search") -> None:
+        """Raise UserError for more hypotheses than a model has first tokens, and for longer ones than it writes."""
+        if self.method is SearchMethod.beam and self.beam_size > vocabulary_size:
+            raise UserError(
+                f"{path}.beam_size ({self.beam_size}) must be at most the size of the vocabulary ({vocabulary_size})"
+            )
+        if self.min_length > max_length:
+            raise UserError(f"{path}.min_length ({self.min_length}): the model writes at most {max_length} tokens")
 
     @property
     def limits_repetition(self) -> bool:

@@ -137,8 +137,7 @@ class BackTranslationConfig:
 
     def check(self) -> None:
         self.search.check("back_translation.search")
-        if not 0 < self.keep <= 1:
-            raise UserError(f"back_translation.keep ({self.keep}) must be above 0 and at most 1")
+        require_between("back_translation.keep", self.keep, 1e-6, 1.0)
         # the pairs become a corpus only after hours
         require_between("back_translation.weight", self.weight, LEAST_WEIGHT, MOST_WEIGHT)
         check_tag("back_translation.tag", self.tag)
@@ -233,7 +232,8 @@ class TrainConfig:
         self._check_times()
         self._check_vocabularies()
         # the average at the end is made of states that are still there
-        require_at_least("run.keep", self.run.keep, self.averaging.last)
+        if self.averaging.last > self.run.keep:
+            raise UserError(f"averaging.last ({self.averaging.last}) must be at most run.keep ({self.run.keep})")
         if not 0 < self.data.cleaning.max_tokens <= self.model.max_length:
             raise UserError(
                 f"data.cleaning.max_tokens ({self.data.cleaning.max_tokens}) must lie between 1 and "
@@ -251,14 +251,14 @@ class TrainConfig:
                 )
 
     def _check_vocabularies(self) -> None:
-        """Raise UserError for what the vocabulary will not allow, before hours of preparation; a base model has one."""
+        """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
             return
         check_tying(self.model, shared=self.tokenizer.joint)
         source_size, target_size = self.tokenizer.sizes
-        self.search.check_vocabulary(target_size)
+        self.search.check_model(target_size, self.model.max_length)
         if self.back_translation.monolingual:
-            self.back_translation.search.check_vocabulary(source_size, "back_translation.search")
+            self.back_translation.search.check_model(source_size, self.model.max_length, "back_translation.search")
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""

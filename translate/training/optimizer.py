@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from translate.checkpoint import Weights
+from translate.decoding.config import length_limits
+from translate.decoding.search import sentences_in_memory
 from translate.errors import UserError, require_at_least, require_between, require_share
 from translate.memory import require_memory
 from translate.models import Vocabularies, build_model
@@ -62,7 +64,7 @@ class OptimizerConfig:
 
 
 def check_memory(config: TrainConfig, memory: int) -> None:
-    """Raise UserError, with the figures, for a new model that is trained in more than `memory` bytes (0: unknown)."""
+    """Raise UserError, with the figures, for a new model or a beam that needs more than `memory` bytes (0: unknown)."""
     if not config.adapt.begins_anew:  # its model exists
         return
     source_size, target_size = (min(size, MAX_VOCAB_SIZE) for size in config.tokenizer.sizes)
@@ -72,6 +74,9 @@ def check_memory(config: TrainConfig, memory: int) -> None:
     count = sum(weight.numel() for weight in model.parameters())
     # fp32: weights, gradients, at least one moment of the optimizer, and the running average
     copies = 3 + (config.optimizer.name is OptimizerName.adamw) + (config.averaging.ema_decay > 0)
+    length = length_limits([config.model.max_length], config.search, config.model.max_length)[0]
+    cached = model.cached_per_token * length
+    sentences_in_memory(config.search, memory // 2, vocabulary_size=target_size, cached=cached)
     options = [f"model.{name}={getattr(config.model, name)}" for name in (*config.model.SIZES, *config.model.COUNTS)]
     options.append(f"tokenizer.vocab_size={config.tokenizer.vocab_size}")
     require_memory(
