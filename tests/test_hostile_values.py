@@ -102,7 +102,8 @@ def test_hostile_numbers_are_refused_by_name_or_harmless(configs):
     tried = 0
     for command, config in configs.items():
         check(config)
-        part = command.partition("=")[0].removeprefix("train ") if "=" in command else ""  # other numbers than with "train"
+        # of a choice, the numbers that "train" does not have
+        part = command.partition("=")[0].removeprefix("train ") if "=" in command else ""
         for path, values in options(config):
             for value in values if not part or path[0] == part else []:
                 tried += 1

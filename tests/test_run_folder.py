@@ -17,7 +17,7 @@ from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import ProcessLock, to_plain
-from translate.folders import is_marked
+from translate.folders import is_marked, mark
 from translate.models import TransformerConfig
 from translate.train import train
 from translate.training.back_translation import back_translate
@@ -56,6 +56,7 @@ def make_run(folder: Path) -> Path:
     [
         ["tokenizer.model", "data_report.md", "best/photo", "state/x"],
         ["thesis.tex"],
+        ["train.log"],
         ["config.yaml", "docker-compose.yaml"],
         ["reverse/x", "letter"],
     ],
@@ -93,6 +94,7 @@ def test_model_directory_is_refused_as_run_folder(tmp_path):
 
 def test_new_earlier_and_failed_runs_are_opened_and_marked(tmp_path):
     make(tmp_path / "failed", "train.log")
+    mark(tmp_path / "failed", RUN_KIND)
     make_run(tmp_path / "earlier")
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("earlier")

@@ -7,6 +7,7 @@ configuration can name code to run.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -198,6 +199,7 @@ class CommandLine:
         return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
 
 
+_MANY_DIGITS = re.compile("[0-9]{4000}")
 _line = CommandLine()  # of the command that runs in this process
 
 
@@ -207,8 +209,10 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     known  all option names of the command, for hints
     """
     for word in words:
-        if not word.isprintable() and (word.encode(errors="replace").decode() != word):
-            raise UserError(f"{word!a}: not UTF-8; options and names of files must be")
+        if word.encode(errors="replace").decode() != word:  # a byte that is not UTF-8 is half a surrogate pair
+            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be")
+        if _MANY_DIGITS.search(word):  # Python converts no more of them
+            raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)
     own = _own_options(schema, options)
     overrides = [word for word in options if word.partition("=")[0] not in own]
@@ -272,6 +276,8 @@ def _is_refused(word: str) -> bool:
     _, equals, value = word.partition("=")
     if not equals or value.startswith(("{", "'", '"')):
         return False
+    if value != value.strip() and not value.strip().startswith("["):
+        return True  # Hydra would drop the spaces, which a file name may have
     if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
     try:
