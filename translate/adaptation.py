@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.errors import UserError, require_between, require_share
+from translate.errors import UserError, require_between
 from translate.models.attention import MultiHeadAttention
-from translate.models.seq2seq import MOST_OF_A_SIZE, Seq2Seq
+from translate.models.seq2seq import MOST_DROPOUT, MOST_OF_A_SIZE, Seq2Seq
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,7 @@ class AdaptConfig:
         for name in self.COUNTS:
             require_between(f"adapt.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
         if self.dropout is not None:
-            require_share("adapt.dropout", self.dropout)
+            require_between("adapt.dropout", self.dropout, 0.0, MOST_DROPOUT)
 
 
 @dataclass(kw_only=True)

@@ -110,7 +110,10 @@ def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
 def gpu_of_process(count: int) -> int:
     """Index of this process's GPU: its local rank under torchrun. Raises UserError where that is not below `count`."""
     # of this machine: the rank among all machines would name GPUs that are elsewhere
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    given = os.environ.get("LOCAL_RANK", "0")
+    if not given.isdecimal():
+        raise UserError(f"LOCAL_RANK={given} in the environment is not a number: unset it, or start by torchrun")
+    local_rank = int(given)
     if local_rank >= count:
         raise UserError(
             f"process {local_rank + 1} of this machine has no GPU: there are {count}; start as many processes "

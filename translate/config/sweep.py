@@ -20,6 +20,7 @@ from translate.console import logger, print_notes
 from translate.errors import DivergedError, UserError, import_extra
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
 from translate.training.config import SweepMethod, TrainConfig, is_minimised
+from translate.training.parallel import decide_run
 from translate.training.stopping import Trial
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
         return
     trials = [(varied, to_config([*fixed, *_words(varied)])) for varied in grid(swept, choices)]
     for _, trial_config in trials:
-        trial_config.check()  # a mistake in the last trial is found before the first one trains
+        # a mistake in the last trial is found before the first one trains
+        trial_config.check()
+        decide_run(trial_config)
     folder = sweep_folder(config.run.dir)
     for number, (varied, trial_config) in enumerate(trials):
         trial = Trial(sweep=folder, number=number, metric=config.validation.metric, varied=varied)

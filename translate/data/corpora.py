@@ -235,6 +235,8 @@ class DataConfig:
         """Raise UserError for settings of corpora that do not go together, or a missing data.root."""
         self._check_root()
         self.cleaning.check()
+        if not self.cache:
+            raise UserError("data.cache is empty: name a folder for what is made of the data")
         for key, corpus in self._corpora:
             check_tag(f"{key}.tag", corpus.tag)
         for key, corpus in self.training_corpora:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, BatchedState, Padding, Tokens, gather_parents
-from translate.errors import UserError, require_between, require_share
+from translate.errors import UserError, require_between
 from translate.models.layers import Embedding, Positions
 
 __all__ = [  # what an architecture is made of
@@ -38,7 +38,8 @@ __all__ = [  # what an architecture is made of
 ]
 
 
-MOST_OF_A_SIZE, MOST_LAYERS = 1_000_000, 1_000  # beyond any use; memory is checked separately
+# beyond any use; memory is checked separately
+MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT = 1_000_000, 1_000, 0.99
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class ModelConfig:
     max_length     tokens of a sentence, on either side, EOS not counted
     """
 
-    RATES: ClassVar[tuple[str, ...]] = ("dropout", "token_dropout")  # from 0 to below 1
+    RATES: ClassVar[tuple[str, ...]] = ("dropout", "token_dropout")  # from 0 to MOST_DROPOUT
     SIZES: ClassVar[tuple[str, ...]] = ("d_model", "max_length")  # from 1 to MOST_OF_A_SIZE
     COUNTS: ClassVar[tuple[str, ...]] = ()  # from 1 to MOST_LAYERS
 
@@ -98,7 +99,7 @@ class ModelConfig:
     def check(self) -> None:
         """Raise UserError for values out of range and for sizes that do not fit together."""
         for name in self.RATES:
-            require_share(f"model.{name}", getattr(self, name))
+            require_between(f"model.{name}", getattr(self, name), 0.0, MOST_DROPOUT)
         for name in self.SIZES:
             require_between(f"model.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
         for name in self.COUNTS:

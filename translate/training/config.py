@@ -112,6 +112,8 @@ class RunConfig:
             require_at_least(f"run.{key}", getattr(self, key), 1)
         for key in ("max_steps", "max_epochs", "max_minutes", "patience"):
             require_at_least(f"run.{key}", getattr(self, key), 0)
+        if 0 < self.max_minutes < 0.001:
+            raise UserError(f"run.max_minutes ({self.max_minutes}) must be 0 or at least 0.001: no update takes less")
         if not (self.has_bound or self.patience):
             raise UserError(
                 "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
