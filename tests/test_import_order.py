@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors"},
-    {"files", "console"},
+    {"files", "console", "memory"},
     {"folders"},
-    {"text", "sentences", "device", "distributed", "memory"},
+    {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form"},
     {"tokenizer"},
     {"tokenizer_training", "batch"},

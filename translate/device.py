@@ -1,4 +1,4 @@
-"""Devices and their capabilities, precision of decoding; threads and memory of the process.
+"""Devices and their capabilities, precision of decoding; threads of the process.
 
 `capabilities` asks PyTorch what a device can do; the decisions are pure functions of its answer, so that tests cover
 GPUs that the machine lacks. PyTorch is imported inside functions, because other engines do without it.
@@ -6,7 +6,6 @@ GPUs that the machine lacks. PyTorch is imported inside functions, because other
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.errors import UserError, require_between
+from translate.memory import keep_memory
 
 if TYPE_CHECKING:
     import torch
@@ -285,17 +285,3 @@ def available_threads() -> int:
         return int(wished)
     # containers and taskset allow fewer cores than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def keep_memory() -> None:
-    """Let the C allocator keep large blocks instead of returning them to the system after every tensor.
-
-    Page faults cost several times the work on a CPU. These are glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD; other C
-    libraries lack mallopt and are left alone.
-    """
-    mmap_threshold, trim_threshold, largest = -3, -1, 2**31 - 1
-    # a user who has set the thresholds by environment variables keeps them
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
-        mallopt(mmap_threshold, 2**30)
-        mallopt(trim_threshold, largest)
