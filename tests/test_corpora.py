@@ -198,7 +198,7 @@ def test_json_values_become_one_line_of_real_characters(tmp_path: Path):
 def test_wrong_parquet_file_or_column_is_named_in_the_error(tmp_path: Path):
     config = as_parquet(tmp_path)
     config.source = "translation.fr"
-    with pytest.raises(UserError, match=r"part-0\.parquet: no 'translation\.fr' here"):
+    with pytest.raises(UserError, match=r"part-0\.parquet, row 1: no 'translation\.fr' here"):
         read(config)
     (tmp_path / "part-0.parquet").write_bytes(b"no parquet")
     with pytest.raises(UserError, match=r"part-0\.parquet: cannot be read as Parquet"):

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors"},
+    {"parsing", "utf8"},
     {"files", "console"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},

@@ -186,7 +186,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
     sys.exit(1)
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, BatchedState, Padding, Tokens, gather_parents
-from translate.errors import require_at_least, require_share
+from translate.errors import UserError, require_at_least, require_share
 from translate.models.layers import Embedding, Positions
 
 __all__ = [  # what an architecture is made of
@@ -45,6 +45,9 @@ class Vocabularies:
     source: int
     target: int
     shared: bool
+
+
+MAX_POSITIONS = 1 << 17
 
 
 class Tying(StrEnum):
@@ -97,6 +100,9 @@ class ModelConfig:
             require_share(f"model.{name}", getattr(self, name))
         for name in self.SIZES:
             require_at_least(f"model.{name}", getattr(self, name), 1)
+        # tables of positions have as many rows, whatever the weights hold
+        if self.max_length > MAX_POSITIONS:
+            raise UserError(f"model.max_length ({self.max_length:,}) must be at most {MAX_POSITIONS:,}")
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:
