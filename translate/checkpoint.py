@@ -10,10 +10,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -37,13 +36,12 @@ from translate.model_directory import (
 )
 from translate.models import ARCHITECTURES, build_model
 from translate.models.seq2seq import ModelConfig, Seq2Seq, Vocabularies
-from translate.parsing import read_yaml
+from translate.parsing import from_plain, read_yaml
+from translate.tensor_files import Shapes, read_shapes, require_shapes, require_sizes, shapes_of
 from translate.tokenizer import Tokenizer
-from translate.weights_header import Shapes, read_shapes, require_shapes, require_sizes, shapes_of
 
 Weights = dict[str, Tensor]
 Settings = TypeVar("Settings")
-_TYPES = {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}
 # parts of parameter names in files written by earlier versions -> today's
 _RENAMED = {
     ".around_attention.norm.": ".attention_norm.",
@@ -136,39 +134,15 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) -> Settings:
-    """Read a file of YAML into the dataclass that its key `choice` names.
-
-    The file may come from anybody: raises UserError for a key that is no field, and for a value of another type than
-    the field's, which is never converted (except an integer for a float, and the text of a choice).
-    """
+    """Read a file of YAML into the dataclass that its key `choice` names. Raises UserError for anything else."""
     values = read_yaml(path)
     name = values.get(choice) if isinstance(values, dict) else None
     if not isinstance(name, str) or name not in kinds:
         raise UserError(f"{path}: {choice} {excerpt(repr(name))} is none of {', '.join(kinds)}")
-    kind = kinds[name]
-    # the types of the fields, by their defaults; annotations are text
-    defaults = {field.name: getattr(kind(), field.name) for field in dataclasses.fields(cast(Any, kind))}
-    for key in values:
-        if key not in defaults:
-            raise UserError(f"{path}: unknown key {excerpt(repr(key))}; it was written by another version")
-    return kind(**{key: _read_value(value, defaults[key], f"{path}: {key}") for key, value in values.items()})
-
-
-def _read_value(value: Any, default: Any, where: str) -> Any:
-    """A value of the type of the field's default; UserError for any other."""
-    if isinstance(default, StrEnum):
-        choices = type(default)
-        if value not in list(choices):
-            raise UserError(f"{where} ({excerpt(repr(value))}) must be one of {', '.join(choices)}")
-        return choices(value)
-    kind = type(default)
-    # YAML reads 1 as an integer where 1.0 is meant
-    if kind is float and type(value) is int:
-        return float(value)
-    # not isinstance: true is an int in Python
-    if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise UserError(f"{where} ({excerpt(repr(value))}) must be {_TYPES[kind]}")
-    return value
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{path}: {excerpt(key)} ({value}) must be a finite number")
+    return from_plain(kinds[name], values, path)
 
 
 def load_weights(path: Path) -> Weights:
@@ -191,7 +165,9 @@ def _current_name(name: str) -> str:
 
 def read_weights(path: Path, model: nn.Module) -> Weights:
     """Weights from a file, checked against those of a model; raises UserError where they differ in name or shape."""
-    require_shapes(_stored_shapes(path), {name: tuple(weight.shape) for name, weight in weights_of(model).items()}, path)
+    require_shapes(
+        _stored_shapes(path), {name: tuple(weight.shape) for name, weight in weights_of(model).items()}, path
+    )
     return load_weights(path)
 
 
@@ -231,7 +207,7 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
     if manifest.get("base") != fingerprint(base.directory):
         raise UserError(
             f"adapter={path} was trained for another model than {base.directory}: for one whose weights have the "
-            f"fingerprint {str(manifest.get('base')):.12}"
+            f"fingerprint {manifest.get('base')!s:.12}"
         )
     kinds = {name: kind for name, (kind, add) in ADAPTATIONS.items() if add is not None}
     config, shapes = read_fields(directory / ADAPTER, "method", kinds), _stored_shapes(directory / WEIGHTS)

@@ -1,14 +1,18 @@
-"""YAML and JSON of stored files, which may come from anybody: within bounds of size and depth, and without tags.
+"""UTF-8, YAML and JSON that may come from anybody: YAML and JSON within bounds of size and depth, and without tags.
 
-Every error is a UserError that names the file, and the line where it is known.
+Errors name the file, and the line where it is known.
 """
 
 from __future__ import annotations
 
+import codecs
+import dataclasses
 import json
 from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -19,6 +23,15 @@ _MAX_YAML_BYTES, _MAX_JSON_BYTES = 1 << 22, 1 << 25
 _MAX_DEPTH = 50
 _MAX_NODES = 1_000_000  # with every alias written out
 _MAX_DIGITS = 100
+_TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+Settings = TypeVar("Settings")
+# UTF-32's mark begins with that of UTF-16, so it comes first
+_OTHER_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -95,6 +108,39 @@ def read_json_value(path: str | Path) -> Any:
         raise UserError(f"{path}: not JSON, the file is damaged: {excerpt(error)}") from None
 
 
+def from_plain(kind: type[Settings], values: Mapping[str, Any], where: object) -> Settings:
+    """A dataclass of plain values, such as a file holds; where: the file, for errors.
+
+    Raises UserError for a key that is no field, and for a value of another type than the field's default, which is
+    never converted (except an integer for a float, and the text of a choice).
+    """
+    # the types of the fields, by their defaults; annotations are text
+    defaults = {field.name: getattr(kind(), field.name) for field in dataclasses.fields(cast(Any, kind))}
+    for key in values:
+        if key not in defaults:
+            raise UserError(f"{where}: unknown key {excerpt(repr(key))}; it was written by another version")
+    return kind(**{key: _read_value(value, defaults[key], f"{where}: {key}") for key, value in values.items()})
+
+
+def _read_value(value: Any, default: Any, where: str) -> Any:
+    """A value of the type of a field's default; a number or none where that is None. Raises UserError for any other."""
+    if dataclasses.is_dataclass(default) and isinstance(value, dict):
+        return from_plain(type(default), value, where)
+    if isinstance(default, StrEnum):
+        if value not in list(type(default)):
+            raise UserError(f"{where} ({excerpt(repr(value))}) must be one of {', '.join(type(default))}")
+        return type(default)(value)
+    if default is None and value is None:
+        return None
+    kind = float if default is None else type(default)
+    # not isinstance: true is an int in Python
+    if type(value) is int and -(2**63) <= value < 2**63 and kind in (int, float):
+        return kind(value)  # YAML reads 1 as an integer where 1.0 is meant
+    if type(value) is not kind or kind is int:
+        raise UserError(f"{where} ({excerpt(repr(value))}) must be {_TYPES.get(kind, kind.__name__)}")
+    return value
+
+
 def parse_json(text: str | bytes) -> Any:
     """A JSON value. Raises ValueError also for nesting too deep for Python and for a key that an object has twice."""
     try:
@@ -128,3 +174,37 @@ def read_small(path: str | Path, *, max_bytes: int) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}, line {line}: 0x{raw[error.start]:02x} is not UTF-8, the file is damaged") from None
+
+
+def decode_line(raw: bytes, *, name: str, number: int) -> str:
+    """One line's bytes as text; UserError with the position of the first byte that is not UTF-8.
+
+    name, number  of the file and, from 1, of the line
+    """
+    if number == 1:
+        _require_no_other_encoding(raw, name)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}, line {number}, byte {error.start + 1}: 0x{raw[error.start]:02x} is not UTF-8 here; "
+            "convert the file to UTF-8 first (for example with iconv)"
+        ) from None
+
+
+def _require_no_other_encoding(raw: bytes, name: str) -> None:
+    """Raise UserError for a first line that is UTF-16 or UTF-32."""
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if raw.startswith(mark):
+            raise UserError(
+                f"{name} is {encoding}, by the byte order mark at its beginning; convert it to UTF-8 first: "
+                f"iconv -f {encoding} -t UTF-8"
+            )
+    # Latin letters in two bytes each, of which always the same one is 0: valid UTF-8, but no text
+    first, second = raw[0::2], raw[1::2]
+    for order, zeros, letters in (("LE", second, first), ("BE", first, second)):
+        if len(raw) >= 4 and not any(zeros) and all(letters):
+            raise UserError(
+                f"{name} is UTF-16, by the zero in every other byte of line 1; convert it to UTF-8 first: "
+                f"iconv -f UTF-16{order} -t UTF-8"
+            )

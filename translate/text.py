@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from translate.console import print_notes
 from translate.errors import UserError
 from translate.files import atomic_file
-from translate.utf8 import decode_line
+from translate.parsing import decode_line
 
 Source = str | Path | BinaryIO
 STANDARD = "-"  # the name of standard input and output

@@ -25,6 +25,8 @@ from translate.errors import UserError
 from translate.files import read_json, write_json
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
+from translate.parsing import from_plain
+from translate.tensor_files import load_pickle
 from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
@@ -209,11 +211,8 @@ class StateFolder:
         for folder in reversed(folders):
             try:
                 saved = _read(folder)
-            except (OSError, MemoryError):  # the file may be good
-                raise
-            except Exception as error:  # the unpickler of damaged files raises whatever its bytes lead it to
-                reason = (str(error) or type(error).__name__).split("\n")[0]
-                logger.warning(f"{folder} is damaged and skipped: {reason[:200]}")
+            except UserError as error:  # not OSError: the file may be good
+                logger.warning(f"{folder} is damaged and skipped: {error}")
                 damaged.append(folder)
                 continue
             if is_finite(saved.weights):
@@ -268,9 +267,9 @@ def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
 
 def _read(folder: Path) -> Snapshot:
     average = folder / AVERAGE  # absent where the run had no average until now
-    training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
+    training = load_pickle(folder / TRAINING)
     if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
-        raise UserError(f"{TRAINING} is not what was saved there")
+        raise UserError(f"{folder / TRAINING} is not what was saved there")
     return Snapshot(
         load_weights(folder / WEIGHTS),
         load_weights(average) if average.exists() else None,
@@ -282,9 +281,10 @@ def _read(folder: Path) -> Snapshot:
 def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
-    values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    position = DataPosition(**values.pop("place"))
-    progress = RunProgress(**values, position=position)
+    values["position"] = values.pop("place", None)
+    progress = from_plain(RunProgress, values, folder / PROGRESS)
+    if "last_success" not in values:
+        progress.last_success = progress.step - progress.skipped_in_a_row
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress

@@ -1,15 +1,20 @@
-"""Shapes of stored weights, from the header of their file: a model of other sizes is refused before it is built.
+"""Files of tensors that may come from anybody: shapes of weights, from the header of their file, and pickles.
 
 A model.yaml of a few bytes can ask for any amount of memory, and comes with models from anybody. Its counts and widths
 are first compared with numbers of the header, so that the shapes of its parameters can be listed on PyTorch's meta
 device, which allocates nothing; only a model whose shapes are those of the file is then built.
+
+A pickle is read by PyTorch's own interpreter of a few instructions, which runs no code of the file.
 """
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,6 +25,20 @@ from translate.errors import UserError, excerpt, require_at_least
 
 Shapes = Mapping[str, tuple[int, ...]]  # of parameters, by name
 _MAX_HEADER_BYTES = 1 << 24  # a hundred bytes for each of 160,000 tensors
+# what zipfile, PyTorch's reader of archives and its interpreter of pickles raise for damaged bytes
+_DAMAGE = (
+    zipfile.BadZipFile,
+    UnpicklingError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
+)
 _DTYPES = ("F64", "F32", "BF16", "F16")
 
 
@@ -75,3 +94,18 @@ def require_shapes(found: Shapes, expected: Shapes, path: Path) -> None:
             f"{path}: these weights do not fit the model that its configuration and the tokenizer describe: "
             f"{excerpt(names[0])} is {found.get(names[0], 'missing')}, expected {expected.get(names[0], 'nothing')}"
         )
+
+
+def load_pickle(path: Path) -> Any:
+    """Tensors in plain containers, as torch.save writes them, on the CPU. Raises UserError for a damaged file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # a compressed part could be a thousand times as large in memory
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise UserError(f"{path}: it is compressed, which torch.save never does")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except _DAMAGE as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        raise UserError(f"{path}: the file is damaged: {excerpt(reason)}") from None
