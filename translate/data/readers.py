@@ -56,7 +56,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
             yield row
             is_empty = False
         if is_empty:
-            raise UserError("the corpus is empty")
+            raise UserError(f"{config.path or config.name or config.source}: the corpus is empty")
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:

@@ -22,6 +22,7 @@ from translate.errors import UserError
 from translate.files import BackgroundWriter, ProcessLock, read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
+from translate.parsing import read_yaml
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
@@ -134,8 +135,8 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The configuration that the run has followed. Raises UserError for a damaged one."""
         try:
-            content = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
+            content = read_yaml(self.config_file)
+        except UserError:
             content = None
         if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
             raise UserError(
