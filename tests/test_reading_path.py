@@ -82,6 +82,7 @@ DECODING_LEAVES = [
 # the model is found and loaded, and settings are read, before the first line
 DECODING_ASIDE = [
     "checkpoint.py",
+    "checksums.py",
     "config/command.py",
     "console.py",
     "decoding/config.py",
