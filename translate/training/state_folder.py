@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import math
 import pickle
+import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ _UNREADABLE = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 logger = logging.getLogger(__name__)
