@@ -13,6 +13,7 @@ LAYERS = [
     {"errors"},
     {"parsing"},
     {"files", "console"},
+    {"checksums"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form"},

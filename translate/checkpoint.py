@@ -33,6 +33,7 @@ from translate.model_directory import (
     find_adapter,
     find_model,
     read_origin,
+    verify_model,
 )
 from translate.models import ARCHITECTURES, build_model
 from translate.models.seq2seq import ModelConfig, Seq2Seq, Vocabularies
@@ -108,6 +109,7 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the files do not belong together.
     """
     directory = find_model(Path(path))
+    verify_model(directory)
     tokenizer, manifest = read_origin(directory)
     config, shapes = read_config(directory / MODEL), _stored_shapes(directory / WEIGHTS)
     # all of this before a weight is allocated; a table of positions is no weight, and bounded by config.check()
@@ -149,7 +151,7 @@ def load_weights(path: Path) -> Weights:
     """Weights from a file, under the names that parameters have today. Raises UserError for a damaged file."""
     try:
         return {_current_name(name): weight for name, weight in safetensors.torch.load_file(path).items()}
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:  # not OSError: the file may be good
         raise UserError(f"{path}: the weights cannot be read: {excerpt(error)}") from None
 
 
@@ -203,6 +205,7 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the adapter belongs to another model.
     """
     directory = find_adapter(Path(path))
+    verify_model(directory)
     manifest = read_json(directory / MANIFEST)
     if manifest.get("base") != fingerprint(base.directory):
         raise UserError(

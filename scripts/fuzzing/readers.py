@@ -30,6 +30,7 @@ from translate.checkpoint import (
     weights_of,
     with_adapter,
 )
+from translate.checksums import CHECKSUMS
 from translate.config.command import compose, read_command_line, register_schemas, to_dataclass, user_errors
 from translate.data.corpora import CorpusConfig, CorpusFormat
 from translate.data.readers import read_rows
@@ -47,8 +48,9 @@ from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import decide_training, parallelize
-from translate.training.run_folder import RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.run_folder import RunFolder, read_config
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 
 Files = Mapping[str, bytes]  # by name
 CPU = torch.device("cpu")
@@ -80,7 +82,7 @@ def readers() -> dict[str, Reader]:
         "parquet": _table(CorpusFormat.parquet, st.sampled_from(_parquet_files()).flatmap(damaged)),
         "yaml": Reader(_named(joined(YAML, TEXT), "config.yaml"), lambda folder: read_yaml(folder / "config.yaml")),
         "json": Reader(_named(joined(JSON, TEXT), "manifest.json"), lambda folder: read_json(folder / "manifest.json")),
-        "run": Reader(_named(joined(YAML), "config.yaml"), lambda folder: RunFolder(folder).read_config()),
+        "run": Reader(_named(joined(YAML), "config.yaml"), lambda folder: read_config(folder / "config.yaml")),
         "options": Reader(_named(_words(), "words"), _read_words),
         "model": Reader(_with_damage(model), lambda folder: load_model(folder, device=CPU)),
         "adapter": Reader(_with_damage(adapter), partial(_read_adapter, load_model(_base_model(), device=CPU))),
@@ -98,13 +100,21 @@ def _table(form: CorpusFormat, content: Bytes) -> Reader:
 
 
 def _with_damage(files: Files) -> st.SearchStrategy[Files]:
-    """The files, one of them damaged; a pickle or the weights mostly in front, where their index is."""
+    """The files, one of them damaged; a pickle or the weights mostly in front, where their index is.
+
+    Without checksums, as in folders of earlier versions, unless they themselves are damaged.
+    """
     strategies = []
+    unchecked = {name: content for name, content in files.items() if not name.endswith(CHECKSUMS)}
     for name, content in files.items():
         vocabularies = [SETTINGS, NUMBERS, YAML, JSON] if name.endswith((".yaml", ".json")) else [NUMBERS]
         changed = damaged(content, *vocabularies, front=0 if name.endswith(".yaml") else 1200)
-        strategies.append(changed.map(lambda new, name=name: {**files, name: new}))
+        strategies.append(changed.map(partial(_replaced, unchecked if name in unchecked else files, name)))
     return st.one_of(strategies)
+
+
+def _replaced(files: Files, name: str, content: bytes) -> Files:
+    return {**files, name: content}
 
 
 def _read_corpus(form: CorpusFormat, folder: Path) -> None:

@@ -17,8 +17,9 @@ from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.config import LOSS, TrainConfig, is_better
-from translate.training.run_folder import ModelWriter, RunFolder, saved_states
-from translate.training.state import StateFolder, TrainState
+from translate.training.run_folder import ModelWriter, RunFolder
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
 
@@ -73,7 +74,7 @@ def is_finished(result_file: Path, *, step: int) -> bool:
         content = read_json(result_file)
     except UserError:  # a damaged file: score again
         return False
-    return content.get("step") == step and "validation" in content
+    return content.get("step") == step and {"validation", "summary"} <= content.keys()
 
 
 def average_checkpoints(
@@ -86,7 +87,7 @@ def average_checkpoints(
 ) -> None:
     """The mean of the last checkpoints, as average/; it becomes the best model if it validates better."""
     folder, progress = models.folder, state.progress
-    newest = saved_states(folder.states)[-config.averaging.last :] if config.averaging.last else []
+    newest = states.intact(config.averaging.last)
     if len(newest) < 2:  # the mean of one is the checkpoint itself
         return
     weights = average_weights([path / WEIGHTS for path in newest])

@@ -1,0 +1,202 @@
+"""States of a run on disk: written whole, verified before they are believed, the newest sound one restored.
+
+state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt, progress.json,
+checksums.json and copies of the run's config.yaml and manifest.json. A folder appears under its name only when it is
+complete and on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from translate.checkpoint import load_weights, write_weights
+from translate.checksums import DamagedError, verify
+from translate.distributed import World
+from translate.errors import UserError, excerpt
+from translate.files import flush, read_json, write_json, write_text
+from translate.folders import remove_directory, replaced_directory
+from translate.model_directory import WEIGHTS
+from translate.parsing import from_plain
+from translate.tensor_files import load_pickle
+from translate.training.run_folder import (
+    AVERAGE,
+    PROGRESS,
+    STATE_FILES,
+    TRAINING,
+    RunFolder,
+    saved_states,
+    state_folders,
+)
+from translate.training.state import RunProgress, Snapshot, TrainState, is_finite
+
+logger = logging.getLogger(__name__)
+
+
+class StateFolder:
+    """The saved states of a run, of which the newest `keep` stay.
+
+    vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
+    newest      step of the newest one; 0: there is none
+    overdue     a state could not be saved because its numbers were not finite: the next sound one is
+    """
+
+    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
+        self.path, self.writer, self.world = folder.states, folder.writer, world
+        self.keep, self.vocab_size = keep, vocab_size
+        self.newest = 0
+        self.overdue = False
+        self._folder = folder
+
+    def restore_newest(self, state: TrainState) -> None:
+        """Restore the newest state that is undamaged and whose weights are finite, if there is one; on all processes.
+
+        Damaged states that are newer are set aside. Raises UserError where there are states and all are damaged.
+        """
+        folder, saved, error = self._newest_sound() if self.world.is_main else (None, None, "")
+        # the main process decides: one that finds a file damaged must not continue from another state than the rest
+        folder, error = self.world.from_main((folder, error))
+        if error:
+            raise UserError(error)
+        if folder is None:
+            return
+        state.restore(saved or _read(folder), rank=self.world.rank)
+        self.newest = state.step
+
+    def _newest_sound(self) -> tuple[Path | None, Snapshot | None, str]:
+        """The state to continue from, with its folder; or an error where all are damaged."""
+        folders, damaged = state_folders(self.path), {}
+        chosen: tuple[Path | None, Snapshot | None] = None, None
+        for folder in reversed(folders):
+            try:
+                saved = read_state(folder)
+            except DamagedError as error:
+                damaged[folder] = error.finding
+                continue
+            if is_finite(saved.weights):
+                chosen = folder, saved
+                break
+            logger.warning(f"{folder} is left out: its weights are not finite, training had diverged when it was saved")
+        # all stay where they are: without any state the next session would start anew
+        if damaged and len(damaged) == len(folders):
+            newest = f"{folders[-1].name}: {damaged[folders[-1]]}"
+            advice = "bring one back, or choose another run.dir"
+            return None, None, f"{self.path}: no state of the run can be read ({newest}); {advice}"
+        for folder, finding in damaged.items():
+            _set_aside(folder, finding)
+        return *chosen, ""
+
+    def intact(self, count: int) -> list[Path]:
+        """The newest `count` states, oldest first, without damaged ones, which are set aside; on all processes."""
+        found: list[Path] = []
+        for folder in saved_states(self.path)[-count:] if self.world.is_main and count else ():
+            try:
+                verify(folder)
+                found.append(folder)
+            except DamagedError as error:
+                _set_aside(folder, error.finding)
+        return list(self.world.from_main(found))
+
+    def save(self, state: TrainState) -> bool:
+        """Have the state written in the background; False: its numbers are not finite, the next sound one is overdue.
+
+        Called on every process, with the results of all updates counted.
+        """
+        is_sound = state.is_sound
+        if is_sound:
+            self.writer.wait()  # one state at a time is held in memory
+            self.write(state)
+        elif not self.overdue:
+            logger.warning(f"step {state.step:,} is not saved, as its update failed; the next sound one will be")
+        self.overdue = not is_sound
+        return is_sound
+
+    def write(self, state: TrainState) -> None:
+        """Have the state written under its step, and all but the newest `keep` removed."""
+        device = state.model.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
+        self.newest = state.step
+        if self.world.is_main:
+            texts = dict(self._folder.texts)
+            self.writer.write(partial(write_state, state.snapshot(random), self.path, self.keep, texts))
+
+    def wait(self) -> None:
+        """Return when every process can read what has been saved, models included."""
+        self.writer.wait()
+        self.world.wait()
+
+
+def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str]) -> None:
+    """Write a snapshot into the folder of its step, and remove all states but the newest `keep`.
+
+    texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
+    """
+    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
+        write_weights(snapshot.weights, folder / WEIGHTS)
+        if snapshot.average is not None:
+            write_weights(snapshot.average, folder / AVERAGE)
+        with open(folder / TRAINING, "wb") as file:
+            torch.save(snapshot.training, file)
+        values = dataclasses.asdict(snapshot.progress)
+        write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
+        for name, text in texts.items():
+            write_text(folder / name, text)
+    for old in state_folders(directory)[:-keep]:  # only now that the new one is complete
+        remove_directory(old, owned=STATE_FILES)
+
+
+def read_state(folder: Path) -> Snapshot:
+    """Read a state. Raises DamagedError for a file that is missing, or not what was written."""
+    is_verified = bool(verify(folder))
+    try:
+        return _read(folder)
+    except UserError as error:  # neither OSError nor MemoryError: the file may be good
+        if is_verified:
+            raise
+        raise DamagedError(folder, f"its files cannot be read: {excerpt(error)}") from None
+
+
+def _read(folder: Path) -> Snapshot:
+    for name in (WEIGHTS, TRAINING, PROGRESS):
+        if not (folder / name).is_file():
+            raise DamagedError(folder, f"{name} is missing")
+    average = folder / AVERAGE  # absent where the run had no average until now
+    training = load_pickle(folder / TRAINING)
+    if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
+        raise DamagedError(folder, f"{TRAINING} is not what was saved there")
+    return Snapshot(
+        load_weights(folder / WEIGHTS),
+        load_weights(average) if average.exists() else None,
+        training,
+        read_progress(folder),
+    )
+
+
+def read_progress(folder: Path) -> RunProgress:
+    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
+    values = read_json(folder / PROGRESS)
+    values["position"] = values.pop("place", None)
+    progress = from_plain(RunProgress, values, folder / PROGRESS)
+    if "last_success" not in values:
+        progress.last_success = progress.step - progress.skipped_in_a_row
+    if progress.best is not None and not math.isfinite(progress.best):
+        progress.best = None
+    return progress
+
+
+def _set_aside(folder: Path, finding: str) -> None:
+    """Rename a damaged state, so that it is none any more; its other files may still be of use."""
+    target, number = folder.with_name(f"{folder.name}.damaged"), 1
+    while target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}.damaged-{number}")
+    folder.rename(target)
+    flush(folder.parent)
+    logger.warning(f"{folder} is damaged ({finding}) and set aside as {target.name}")
