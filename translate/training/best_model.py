@@ -34,7 +34,7 @@ def restore_models(
 ) -> None:
     """Make best/ and last/ again where a file is missing or damaged: from the states, whose models they are.
 
-    Called after a state was restored. The score of best/ is validated again.
+    Called when all updates are counted. The score of best/ is validated again.
     """
     if not states.newest:
         return
@@ -52,7 +52,7 @@ def restore_models(
 def _restore_best(
     config: TrainConfig, state: TrainState, states: StateFolder, validator: Validator, models: ModelWriter
 ) -> None:
-    """Make best/ from the best of the candidates; where its score is another one than before, save that in the state."""
+    """Make best/ from the best of the candidates; if its score is not the recorded one, save the state with it."""
     folder, world, progress = models.folder, states.world, state.progress
     before = progress.best, progress.best_loss, progress.best_step
     intact = states.intact(states.keep)

@@ -16,6 +16,7 @@ from translate.evaluation.report import reference_files, terminal_text, write_re
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
+from translate.training.best_model import restore_models
 from translate.training.config import LOSS, TrainConfig, is_better
 from translate.training.run_folder import ModelWriter, RunFolder
 from translate.training.state import TrainState
@@ -41,6 +42,7 @@ def final_evaluation(
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         logger.info(read_json(folder.result_file)["summary"])
         return
+    restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
     text = data.test or data.valid
