@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors"},
     {"parsing"},
-    {"files", "console"},
+    {"files", "console", "memory"},
     {"checksums"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},

@@ -35,7 +35,7 @@ STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS, CONFIG, MANIFEST)
 STATE_NAME = re.compile(r"step-[0-9]{8}")
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
-_LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
@@ -125,6 +125,8 @@ class RunFolder:
                 )
             self._lock = lock
             mark(self.path, RUN_KIND)
+        except FileExistsError:
+            raise UserError(f"run.dir={self.path}: that is a file, or a link to nothing; name a folder") from None
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
@@ -152,11 +154,13 @@ class RunFolder:
                 )
         is_of_earlier_version = {self.config_file.name, self.manifest_file.name} <= names
         is_run = is_marked(self.path, RUN_KIND) or is_of_earlier_version
-        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config_file.name}
-        if not is_run and names - started:
+        started = _OF_ITS_OWN | _OF_BACK_TRANSLATION | {self.config_file.name}
+        # by itself, a log may be another program's
+        own_log = {self.log_file.name} if self.config_file.name in names else set()
+        if not is_run and names - started - own_log:
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
-                f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
+                f"{listing(sorted(names - _OF_ITS_OWN))}; choose a new folder"
             )
         if self.config_file.exists() and not is_marked(self.path, RUN_KIND):
             read_config(self.config_file)  # another program's file may have this name
