@@ -242,18 +242,22 @@ def test_masks_are_true_for_real_tokens():
 
 def test_phase_starts_with_a_new_epoch_of_its_corpora():
     early = follow(make_stream(), [0.0, 0.3, 0.49])
-    assert [update.after for update in early] == [DataPosition(0, 1), DataPosition(0, 2), DataPosition(0, 3)]
+    assert [update.after for update in early] == [
+        DataPosition(epoch=0, batches=1),
+        DataPosition(epoch=0, batches=2),
+        DataPosition(epoch=0, batches=3),
+    ]
     stream = make_stream(start=early[-1].after)
-    late = follow(stream, [0.5] * len(stream.plan(DataPosition(1, phase=1))))
-    assert late[0].after == DataPosition(1, 1, phase=1)
-    assert late[-1].after == DataPosition(2, 0, phase=1)
+    late = follow(stream, [0.5] * len(stream.plan(DataPosition(epoch=1, phase=1))))
+    assert late[0].after == DataPosition(epoch=1, batches=1, phase=1)
+    assert late[-1].after == DataPosition(epoch=2, batches=0, phase=1)
     assert sorted(pairs_of(late)) == list(range(30))
-    assert len(late) < len(stream.plan(DataPosition(0)))
+    assert len(late) < len(stream.plan(DataPosition(epoch=0)))
 
 
 def test_a_phase_at_the_end_of_an_epoch_skips_none():
     first = epoch(make_stream())
-    assert follow(make_stream(start=first[-1].after), [0.5])[0].after == DataPosition(1, 1, phase=1)
+    assert follow(make_stream(start=first[-1].after), [0.5])[0].after == DataPosition(epoch=1, batches=1, phase=1)
 
 
 def test_sampling_starts_with_a_new_epoch():
@@ -261,10 +265,10 @@ def test_sampling_starts_with_a_new_epoch():
     assert stream.phase_starts == [0.0, 0.25, 0.5]
     updates = follow(stream, [0.0, 0.24, 0.25, 0.5])
     assert [update.after for update in updates] == [
-        DataPosition(0, 1),
-        DataPosition(0, 2),
-        DataPosition(1, 1, 1),
-        DataPosition(2, 1, 2),
+        DataPosition(epoch=0, batches=1),
+        DataPosition(epoch=0, batches=2),
+        DataPosition(epoch=1, batches=1, phase=1),
+        DataPosition(epoch=2, batches=1, phase=2),
     ]
     assert [has_drawn(update) for update in updates] == [False, False, True, True]
 

@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
 from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, RunFolder, saved_states
+from translate.training.session import saved_position
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class RunProgress:
     best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
                   the same model
     stale         number of validations since then
-    validated     step of the last validation
+    validated     step of the last validation; session: hardware and processes of the last update, see take_up_session
     """
 
     step: int = 0
@@ -62,6 +63,7 @@ class RunProgress:
     best_step: int = 0
     stale: int = 0
     validated: int = 0
+    session: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,8 @@ class TrainState:
 
     def begin_next_epoch(self) -> None:
         """Leave the rest of an epoch whose batches have changed."""
-        position = self.progress.position
-        if position.updates:
-            self.progress.position = DataPosition(position.epoch + 1, phase=position.phase)
+        if (position := self.progress.position).batches:
+            self.progress.position = replace(position, epoch=position.epoch + 1, batches=0)
             logger.info(f"batches have changed: epoch {position.epoch + 1} begins")
 
     @property
@@ -177,13 +178,13 @@ class TrainState:
             group.update(now)
         if self.model.loss_scale is not None and "loss_scale" in saved.training:
             self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
-        # with another number of processes the run continues, though no longer bit for bit
-        random = saved.training["random"]
-        own = random[rank % len(random)]
-        torch.set_rng_state(own["cpu"])
-        if self.model.device.type == "cuda" and own["cuda"] is not None:
-            torch.cuda.set_rng_state(own["cuda"], self.model.device)
+        # of more processes than before, further ones keep their seeds: another's state would repeat its dropout masks
+        if rank < len(random := saved.training["random"]):
+            torch.set_rng_state(random[rank]["cpu"])
+            if self.model.device.type == "cuda" and random[rank]["cuda"] is not None:
+                torch.cuda.set_rng_state(random[rank]["cuda"], self.model.device)
         self.progress = saved.progress
+        self.progress.session.setdefault("processes", len(random))  # older versions saved no session
 
 
 class StateFolder:
@@ -283,7 +284,7 @@ def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
     values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    position = DataPosition(**values.pop("place"))
+    position = saved_position(values.pop("place"), folder)
     progress = RunProgress(**values, position=position)
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
