@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from translate.errors import UserError
 Result = TypeVar("Result")
 TIMEOUT = 120.0  # seconds
 _PREPARATION = timedelta(days=30)  # no limit in practice; a process that ends is noticed in any case
-_NOTICE = 3.0  # seconds in which the reasons of other processes arrive
+_NOTICE, _POLL = 3.0, 0.05  # seconds in which the reasons of other processes arrive, and between two looks
 _LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun, as PyTorch's env:// reads them
 _ERROR, _TIMED_OUT, _CUT_OFF = "error", "timed out", "cut off"  # why a process ended
 _CONTINUES = "the same command continues from the last saved state"
@@ -112,13 +114,18 @@ def join_world(device: torch.device, *, timeout: float = TIMEOUT) -> Iterator[Wo
         if device.type == "cuda" and dist.group.WORLD is not None:
             dist.group.WORLD.abort()  # NCCL would wait for exchanges in which the others take no part
         if _is_of_exchange(error):
+            # torchrun ends all processes by this signal once one has ended: not before the reason is known
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            # Close all connections before anything else, or others would wait for this process until their limit: the
+            # functions that failed still hold the group.
+            traceback.clear_frames(error.__traceback__)
+            _end_exchange()
             raise UserError(_missing_process(error, store, rank, size, timeout)) from None
         _leave_reason(store, rank, error)
         raise
     finally:
         # also after an error: the others must not wait for a process that has left
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        _end_exchange()
 
 
 def launched_as() -> tuple[int, int]:
@@ -144,18 +151,18 @@ def launched_as() -> tuple[int, int]:
 def _meet(rank: int, size: int, device: torch.device, limit: timedelta) -> dist.Store:
     """The store that all processes share, once every one has joined it. Raises UserError where one does not come."""
     keys = [f"device {each}" for each in range(size)]
-    missing = list(range(size))
-    try:
+    missing = [each for each in range(size) if each != rank]
+    # without a store: the main process has it and has not come, or has it and waits for the others
+    with suppress(dist.DistError):
         shared = next(dist.rendezvous("env://", timeout=limit))[0]
         # a process may join several times, and torchrun's store keeps the keys of all
         store = dist.PrefixStore(f"join {next(_joins)}", shared)
         store.set(keys[rank], device.type)
-        with suppress(dist.DistError):  # after the time limit, see below
-            store.wait(keys, limit)
-        missing = [each for each in range(size) if not store.check([keys[each]])]
-    except dist.DistError:
-        # no store, because the main process has it or because that waits for the others
-        missing.remove(rank)
+        deadline = time.monotonic() + limit.total_seconds()
+        # Store.wait would print warnings at the limit
+        while not (complete := store.check(keys)) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        missing = [] if complete else [each for each in missing if not store.check([keys[each]])]
     if missing:
         raise UserError(
             f"{name_processes(missing)} did not start within {limit.total_seconds():g} s (compute.timeout) of process "
@@ -180,6 +187,11 @@ def _begin_exchange(store: dist.Store, rank: int, size: int, device: torch.devic
         # control values stay on the CPU, gradients travel between GPUs
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
+
+
+def _end_exchange() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _is_of_exchange(error: BaseException) -> bool:
@@ -222,7 +234,7 @@ def _exchange_reasons(store: dist.Store, rank: int, others: list[int], reason: s
                     reasons[other] = store.get(_reason_key(other)).decode()
                     if reasons[other].startswith(_ERROR):
                         return reasons
-            time.sleep(0.05)
+            time.sleep(_POLL)
     return reasons
 
 

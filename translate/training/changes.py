@@ -148,8 +148,7 @@ class Changes:
 
     @property
     def reordered(self) -> bool:
-        """True if the current epoch cannot be continued, because its batches would differ."""
-        # updates of more or fewer batches continue the same plan
+        """True if the current epoch cannot be continued: its batches would differ, not only their number per update."""
         return any(key.startswith("batch.") and key != "batch.accumulation" for key in self.keys)
 
 

@@ -128,7 +128,7 @@ def _files(data: DataConfig) -> dict[str, Fact]:
     facts = {}
     for key, corpus in data.training_corpora + data.evaluation_corpora:
         for index, value in enumerate(content_hashes(corpus, key=key), start=1):
-            facts[f"{key}, file {index},"] = Fact(value, f"{_path(corpus, index)}hash {value[:_HASH_LENGTH]}")
+            facts[f"file {index} of {key}"] = Fact(value, f"{_path(corpus, index)}hash {value[:_HASH_LENGTH]}")
     return facts
 
 
