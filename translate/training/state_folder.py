@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,6 +32,7 @@ from translate.training.run_folder import (
     STATE_FILES,
     TRAINING,
     RunFolder,
+    read_config,
     saved_states,
     state_folders,
 )
@@ -182,13 +184,25 @@ def _read(folder: Path) -> Snapshot:
 def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
-    values["position"] = values.pop("place", None)
+    values["position"] = saved_position(values.pop("place", None), folder)
     progress = from_plain(RunProgress, values, folder / PROGRESS)
     if "last_success" not in values:
         progress.last_success = progress.step - progress.skipped_in_a_row
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress
+
+
+def saved_position(place: Any, folder: Path) -> Any:
+    """Position in the data that the progress of a state has, as a dictionary; folder: of the state."""
+    if not (isinstance(place, dict) and isinstance(updates := place.get("updates"), int)):
+        return place
+    # older versions counted updates of so many batches on so many processes
+    config = read_config(RunFolder(folder.parent.parent).config_file)
+    accumulation = (config.get("batch") or {}).get("accumulation", 1)
+    processes = len(load_pickle(folder / TRAINING)["random"])
+    others = {key: value for key, value in place.items() if key != "updates"}
+    return {**others, "batches": updates * accumulation * processes}
 
 
 def _set_aside(folder: Path, finding: str) -> None:
