@@ -9,25 +9,24 @@ import csv
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Protocol, Self
 
 import torch
 
 from translate.distributed import World
-from translate.errors import DivergedError
+from translate.errors import DivergedError, UserError
 from translate.files import ProcessLock
 from translate.folders import remove_directory
+from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
 from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
 from translate.training.optimizer import learning_rate_factor
 from translate.training.run_folder import STATE_FILES, saved_states
 from translate.training.state import RunProgress, StateFolder, TrainState, read_progress
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
@@ -63,27 +62,60 @@ def expected_steps(run: RunConfig, progress: RunProgress) -> float:
     return progress.step / done if done >= 0.05 else run.max_steps or math.inf
 
 
-class StopSignals:
-    """Context in which SIGTERM and SIGINT ask to stop after the current update; a second one ends the process."""
+@dataclass
+class StopRequests:
+    """Reasons to save the state and end the run: a signal or an error of logging or validation, on any process.
 
-    received = False
+    received  number of the signal; 0: none
+    failed    True after an error on any process; error: that of this one
+    """
 
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
-        return self
+    received: int = 0
+    failed: bool = False
+    error: Exception | None = None
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    @classmethod
+    @contextmanager
+    def noted(cls) -> Iterator[Self]:
+        """Context in which a signal lets the current update end."""
+        with stop_signals.deferred("saving the state after this update"):
+            yield cls()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = True
-        # the former handlers again, so that a second signal ends the process
-        self.__exit__()
+    def __bool__(self) -> bool:
+        return bool(self.received) or self.failed
+
+    @contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        """Context whose error ends the run later, when the updates before it are saved."""
+        try:
+            yield
+        except Exception as error:  # of any kind: a bug must not cost hours of training either
+            self.error = self.error or error
+
+    def agree(self, world: World, *values: float) -> list[float]:
+        """Learn what other processes have noted; returns sums over the processes of further values."""
+        own = [float(stop_signals.received == number) for number in STOP_SIGNALS]
+        total = world.sum(torch.tensor([*own, float(self.error is not None), *values], dtype=torch.float64)).tolist()
+        counts = total[: len(own)]
+        self.received = next((number for number, count in zip(STOP_SIGNALS, counts, strict=True) if count), 0)
+        stop_signals.received = stop_signals.received or self.received  # for the exit status of this process
+        self.failed = total[len(own)] > 0
+        return total[len(own) + 1 :]
+
+    def describe(self) -> str:
+        """The reason, for the log."""
+        return signal.Signals(self.received).name if self.received else "an error" if self.failed else ""
+
+    def raise_error(self) -> None:
+        """Raise the error that was noted, on every process."""
+        if self.error is not None:
+            raise self.error
+        if self.failed:
+            raise UserError("another process of the run has failed; its error says why")
 
 
 def stop_reason(
-    run: RunConfig, state: TrainState, signals: StopSignals, trial: Trial | None, world: World, *, started: float
+    run: RunConfig, state: TrainState, requests: StopRequests, trial: Trial | None, world: World, *, started: float
 ) -> str:
     """The reason to stop here, the same on every process; "" to continue. Also records the main process's elapsed time.
 
@@ -92,12 +124,10 @@ def stop_reason(
     # clocks differ, and a signal may reach one process only: all must stop after the same update, or the others would
     # wait for its gradients
     seconds = time.monotonic() - started if world.is_main else 0.0
-    control = world.sum(torch.tensor([float(signals.received), seconds], dtype=torch.float64))
-    received, state.progress.seconds = control.tolist()
-    signals.received = bool(received)
+    [state.progress.seconds] = requests.agree(world, seconds)
     # a signal first: an interrupted run continues later, whatever bound it has reached
-    if signals.received:
-        return "interrupted"
+    if requests:
+        return requests.describe()
     if trial is not None and trial.pruned:
         return "other trials were better at this step (pruning)"
     return bound_reached(run, state.progress)
