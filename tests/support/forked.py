@@ -89,7 +89,7 @@ def _run(errors: Path, module: str, arguments: tuple[str, ...], before: Callable
         descriptor = os.open(errors, os.O_WRONLY | os.O_APPEND)
         os.dup2(descriptor, 2)
         os.dup2(descriptor, 1)
-        sys.stdout, sys.stderr = (open(each, "w", encoding="utf-8", buffering=1) for each in (1, 2))
+        sys.stdout, sys.stderr = (os.fdopen(each, "w", encoding="utf-8", buffering=1) for each in (1, 2))
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as `python -m translate.MODULE` begins
         sys.argv = [module, *arguments]
         before()

@@ -9,7 +9,7 @@ import csv
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,6 +198,11 @@ def require_best(config: TrainConfig, state: TrainState, states: StateFolder) ->
 
 
 Row = dict[str, str]
+TRIALS_LOCK = ".trials.lock"  # in a sweep's folder
+
+
+def trial_folder(sweep: Path, number: int) -> Path:
+    return sweep / f"trial-{number:03}"
 
 
 class Pruner(Protocol):
@@ -214,6 +219,7 @@ class Trial:
 
     varied  option -> value, of the options that the sweep varies
     pruner  decides which trials end early; None: none does
+    reported  steps whose values an earlier session has reported to it
     pruned  True once the trial was ended early
     loss    of the best validation, which decides between equal values of the metric
     """
@@ -223,12 +229,13 @@ class Trial:
     metric: str
     varied: Mapping[str, str]
     pruner: Pruner | None = None
+    reported: Collection[int] = ()
     pruned: bool = field(default=False, init=False)
     loss: float | None = field(default=None, init=False)
 
     @property
     def folder(self) -> Path:
-        return self.sweep / f"trial-{self.number:03}"
+        return trial_folder(self.sweep, self.number)
 
     def describe(self) -> str:
         """Line for the log at the start of the trial."""
@@ -237,8 +244,9 @@ class Trial:
     def report(self, step: int, value: float, *, at_end: bool) -> None:
         """Tell the pruner the metric of a validation; a trial at its end is not ended early."""
         if self.pruner is not None:
-            # reported in any case: later trials are compared with this one
-            self.pruner.report(value, step)
+            # reported in any case, as later trials are compared with this one; a continued run repeats validations
+            if step not in self.reported:
+                self.pruner.report(value, step)
             self.pruned = self.pruner.should_prune() and not at_end
 
     def record(self, value: float) -> str:
@@ -249,7 +257,7 @@ class Trial:
         outcome = "failed" if math.isnan(value) else "ended early" if self.pruned else "over"
         scores = {LOSS: "" if self.loss is None else f"{self.loss:.4f}"} | {self.metric: f"{value:.4f}"}
         own = {"trial": str(self.number), **scores, "outcome": outcome, **self.varied}
-        with ProcessLock(self.sweep / ".trials.lock"):  # several processes may share a study
+        with ProcessLock(self.sweep / TRIALS_LOCK):  # several processes may share a study
             # a trial that was interrupted and continued replaces its former row
             rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
             # other sessions may have varied other options: the union of all columns, in order of appearance
