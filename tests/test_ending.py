@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from forked import Forked, forked
+from forked import Forked, forked, waiting_in
 from in_process import call_here
 from small_runs import REPOSITORY, command, environment, options, write_corpus
 from translate.decoding import native_engine
@@ -61,30 +61,6 @@ def require_continued(corpus: Path, folder: Path, expected: Path) -> None:
     result = call_here("train", *options(corpus, folder, **CHANGES))
     assert result.returncode == 0, result.stderr.decode()
     assert results(folder) == results(expected)
-
-
-def waiting_in(module: str, name: str, *, call: int = 1) -> Callable[[], None]:
-    """A change of a command: it says "here" at a call of module.name, and waits there for a signal."""
-
-    def change() -> None:
-        owner: Any = import_module(f"translate.{module}")
-        *path, attribute = name.split(".")
-        for part in path:
-            owner = getattr(owner, part)
-        original, calls = getattr(owner, attribute), iter(range(1, 1 << 30))
-
-        def waiting(*arguments: Any, **settings: Any) -> Any:
-            if next(calls) == call:
-                os.write(2, b"here\n")
-                limit = time.monotonic() + 60
-                while not import_module("translate.signals").stop_signals.received:
-                    assert time.monotonic() < limit
-                    time.sleep(0.01)
-            return original(*arguments, **settings)
-
-        setattr(owner, attribute, waiting)
-
-    return change
 
 
 def with_workers(change: Callable[[], None] = lambda: None) -> Callable[[], None]:

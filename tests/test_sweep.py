@@ -3,7 +3,6 @@
 import json
 import math
 import signal
-import time
 from importlib import import_module
 
 import pytest
@@ -11,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from forked import forked
+from forked import forked, waiting_in
 from in_process import call_here
 from small_runs import options, write_corpus
 from translate.config.sweep import distribution, run_trial
@@ -261,29 +260,13 @@ def test_a_signal_stops_a_grid_which_continues_with_its_trial(corpus, tmp_path):
     import_module("translate.train")
     folder, words = tmp_path / "grid", ["--multirun", "optimizer.learning_rate=1e-3,2e-3"]
     changes = {"run__max_steps": 10, "validation__every": 5, "run__save_every": 10, "optimizer__learning_rate": None}
-    with forked(tmp_path, "train", *options(corpus, folder, **changes), *words, before=slowly) as process:
-        process.wait_until(lambda: "step 5 " in log_of(folder / "trial-001"))
+    change = waiting_in("training.step", "train_step", call=16)  # the sixth of the second trial
+    with forked(tmp_path, "train", *options(corpus, folder, **changes), *words, before=change) as process:
+        process.wait_for("here")
         process.send(signal.SIGHUP)
         assert process.end() == 128 + signal.SIGHUP, process.said()
     assert [row["trial"] for row in read_trials(folder)] == ["0"]
     result = call_here("train", *options(corpus, folder, **changes), *words)
     assert result.returncode == 0, result.stderr.decode()
     assert [(row["trial"], row["outcome"]) for row in read_trials(folder)] == [("0", "over"), ("1", "over")]
-    assert "continuing from step" in log_of(folder / "trial-001")
-
-
-def slowly():
-    """A change of a forked command: each update of the second trial takes a moment."""
-    step = import_module("translate.training.step")
-    original = step.train_step
-
-    def train_step(*arguments, **settings):
-        time.sleep(0.3)
-        return original(*arguments, **settings)
-
-    step.train_step = train_step
-
-
-def log_of(folder):
-    log = folder / "train.log"
-    return log.read_text(encoding="utf-8") if log.exists() else ""
+    assert "continuing from step 6," in (folder / "trial-001" / "train.log").read_text(encoding="utf-8")

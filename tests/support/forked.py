@@ -11,7 +11,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 LONGEST = 120.0  # seconds until a test gives up; a busy machine needs some of them
 
@@ -78,6 +80,30 @@ def forked(folder: Path, module: str, *arguments: str, before: Callable[[], obje
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         command.end()
+
+
+def waiting_in(module: str, name: str, *, call: int = 1) -> Callable[[], None]:
+    """A change of a command: it says "here" at a call of module.name, and waits there for a signal."""
+
+    def change() -> None:
+        owner: Any = import_module(f"translate.{module}")
+        *path, attribute = name.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        original, calls = getattr(owner, attribute), iter(range(1, 1 << 30))
+
+        def waiting(*arguments: Any, **settings: Any) -> Any:
+            if next(calls) == call:
+                os.write(2, b"here\n")
+                limit = time.monotonic() + 60
+                while not import_module("translate.signals").stop_signals.received:
+                    assert time.monotonic() < limit
+                    time.sleep(0.01)
+            return original(*arguments, **settings)
+
+        setattr(owner, attribute, waiting)
+
+    return change
 
 
 def _run(errors: Path, module: str, arguments: tuple[str, ...], before: Callable[[], object]) -> None:
