@@ -55,9 +55,10 @@ def test_an_error_costs_no_update_and_the_same_command_continues(
             raise error
         return original(*arguments, **settings)
 
-    with monkeypatch.context() as patched, pytest.raises(type(error), match="bug|translators|space"):
+    with monkeypatch.context() as patched:
         patched.setattr(owner, name, failing)
-        train(composed(options(corpus, folder, **CHANGES)))
+        with pytest.raises(type(error), match=error.args[-1]):
+            train(composed(options(corpus, folder, **CHANGES)))
     assert saved_steps(folder)[-1] == step
     log = (folder / "train.log").read_text(encoding="utf-8")
     assert f"step {step} is saved in {folder}; the same command continues the run" in log or step == 20

@@ -32,7 +32,7 @@ from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
-from translate.training.final_evaluation import final_evaluation
+from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.manifest import describe_run, keep_held_out, log_description
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import TrainingDecision, decide_run, parallelize
@@ -44,7 +44,6 @@ from translate.training.stopping import (
     Trial,
     bound_reached,
     fraction_done,
-    require_best,
     set_learning_rate,
     stop_reason,
 )

@@ -184,19 +184,6 @@ def discard_diverged(states: StateFolder, progress: RunProgress) -> int:
     return 0
 
 
-def require_best(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
-    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
-    if state.progress.best is not None:
-        return
-    metric, rate = config.validation.metric, config.optimizer.learning_rate
-    from_scratch = f"the same command starts from scratch in run.dir={config.run.dir}, because no state was saved"
-    raise DivergedError(
-        f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
-        f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
-        + ("choose another run.dir" if states.newest else from_scratch)
-    )
-
-
 Row = dict[str, str]
 TRIALS_LOCK = ".trials.lock"  # in a sweep's folder
 
