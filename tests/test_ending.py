@@ -286,33 +286,3 @@ def test_ctrl_c_during_imports_prints_no_traceback():
     rest = process.stderr.read()
     assert process.wait() == -INTERRUPT
     assert b"Traceback" not in rest
-
-
-@pytest.mark.parametrize("both", [False, True])
-def test_all_processes_of_a_run_save_and_end_alike(corpus, tmp_path, both):
-    """One of two processes receives the signal, in an update or while both validate."""
-    folder = tmp_path / "run"
-    function = ("training.validation", "label_smoothed_cross_entropy") if both else ("training.step", "train_step")
-
-    def change(rank: int) -> Callable[[], None]:
-        def join() -> None:
-            variables = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            os.environ.update({key: str(value) for key, value in variables.items()})
-            if rank == 1:
-                waiting_in(*function)()
-
-        return join
-
-    port = 20_000 + os.getpid() % 10_000
-    settings = options(corpus, folder, **CHANGES)
-    with (
-        forked(tmp_path, "train", *settings, before=change(0)) as first,
-        forked(tmp_path, "train", *settings, before=change(1)) as second,
-    ):
-        second.wait_for("here")
-        second.send(TERMINATE)
-        assert (first.end(), second.end()) == (143, 143), first.said() + second.said()
-    step = 10 if both else 1
-    assert f"process 1: SIGTERM: {SAVING}" in second.said()
-    assert f"stopped at step {step}: SIGTERM\nstep {step} is saved in {folder}" in first.said()
-    assert saved_steps(folder) == [step]

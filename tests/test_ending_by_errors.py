@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forked import forked, waiting_in
+from forked import Forked, forked, waiting_in
 from small_runs import composed, options, write_corpus
-from translate.distributed import World
 from translate.errors import UserError
 from translate.train import train
 from translate.training import final_evaluation, tracking, validation
-from translate.training.stopping import StopRequests
 
 CHANGES = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 1000, "averaging__last": 0}
 
@@ -71,23 +74,6 @@ def test_an_error_costs_no_update_and_the_same_command_continues(
         assert f"step {step}  valid " in (folder / "train.log").read_text(encoding="utf-8")
 
 
-def test_an_error_of_one_process_ends_the_others():
-    class Spy(World):
-        def sum(self, values: Any) -> Any:
-            sums.append(values)
-            return sum(sums)
-
-    failed, other, sums = StopRequests(error=KeyError("there")), StopRequests(), []
-    failed.agree(Spy())
-    other.agree(Spy())
-    assert other
-    assert other.describe() == "an error"
-    with pytest.raises(UserError, match="another process of the run has failed"):
-        other.raise_error()
-    with pytest.raises(KeyError):
-        failed.raise_error()
-
-
 def test_a_run_bounded_by_minutes_says_what_they_count(corpus, tmp_path):
     train(composed(options(corpus, tmp_path / "run", **CHANGES | {"run__max_minutes": 0.001, "run__max_steps": 0})))
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
@@ -136,3 +122,54 @@ def test_a_signal_ends_back_translation_between_its_runs(corpus, tmp_path):
         assert process.end() == 129
     assert process.said().endswith("SIGHUP: stopping; again to end at once\n")
     assert not (tmp_path / "run" / "train.log").exists()
+
+
+@contextmanager
+def two_processes(corpus: Path, folder: Path, change: Callable[[], None]) -> Iterator[tuple[Forked, Forked]]:
+    """A run of two processes; change: of the second."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def join(rank: int) -> None:
+        variables = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({key: str(value) for key, value in variables.items()})
+        if rank == 1:
+            change()
+
+    settings = options(corpus, folder, **CHANGES)
+    with (
+        forked(folder.parent, "train", *settings, before=partial(join, 0)) as first,
+        forked(folder.parent, "train", *settings, before=partial(join, 1)) as second,
+    ):
+        yield first, second
+
+
+@pytest.mark.parametrize(
+    ("function", "step"),
+    [(("training.step", "train_step"), 1), (("training.validation", "label_smoothed_cross_entropy"), 10)],
+)
+def test_a_signal_to_one_of_two_processes_ends_both_alike(corpus, tmp_path, function, step):
+    folder = tmp_path / "run"
+    with two_processes(corpus, folder, waiting_in(*function)) as (first, second):
+        second.wait_for("here")
+        second.send(signal.SIGTERM)
+        assert (first.end(), second.end()) == (143, 143), first.said() + second.said()
+    assert "process 1: SIGTERM: saving the state after this update; again to end at once\n" in second.said()
+    assert f"stopped at step {step}: SIGTERM\nstep {step} is saved in {folder}" in first.said()
+    assert saved_steps(folder) == [step]
+
+
+def test_an_error_in_one_of_two_processes_saves_the_state_and_ends_both(corpus, tmp_path):
+    def failing(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def change() -> None:
+        validation.label_smoothed_cross_entropy = failing  # type: ignore[assignment]
+
+    with two_processes(corpus, tmp_path / "run", change) as (first, second):
+        assert (first.end(), second.end()) == (1, 1), first.said() + second.said()
+    assert f"stopped at step 10: an error\nstep 10 is saved in {tmp_path / 'run'}" in first.said()
+    assert first.said().endswith("RuntimeError: process 1: ZeroDivisionError('a bug')\n")
+    assert second.said().endswith("ZeroDivisionError: a bug\n")
+    assert saved_steps(tmp_path / "run") == [10]
