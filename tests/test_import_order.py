@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors"},
+    {"errors", "signals"},
     {"parsing"},
     {"files", "console", "memory"},
     {"checksums"},

@@ -212,6 +212,10 @@ def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
     if config.run.max_minutes:
         minutes = f"{config.run.max_minutes:g}"
         yield f"bounded by {minutes} minutes: such a run ends by the clock and cannot repeat exactly"
+        yield (
+            f"these {minutes} minutes are of updates, validations and saving, in all sessions; the data are prepared "
+            "before, and the test set is translated after them"
+        )
 
 
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:

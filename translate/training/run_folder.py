@@ -24,6 +24,7 @@ from translate.files import BackgroundWriter, ProcessLock, json_text, read_json,
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
 from translate.parsing import read_yaml
+from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
@@ -275,11 +276,12 @@ class ModelWriter:
 
 @contextmanager
 def errors_logged(path: Path) -> Iterator[None]:
-    """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
+    """Append an error or a signal to a run's log, if that exists by then; an unexpected error with its traceback."""
     try:
         yield
-    except Exception as error:
+    except (Exception, Interrupted) as error:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
+        text = str(error) if isinstance(error, Interrupted) else text
         if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised
