@@ -24,7 +24,7 @@ from translate.folders import remove_directory
 from translate.text import write_lines
 from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
 from translate.training.optimizer import learning_rate_factor
-from translate.training.run_folder import STATE_FILES, saved_states
+from translate.training.saved_states import STATE_FILES, saved_states
 from translate.training.state import RunProgress, TrainState
 from translate.training.state_folder import StateFolder, read_progress
 
