@@ -12,7 +12,7 @@ OPTIONS = {**FLAT, "averaging__last": 2, "averaging__ema_decay": 0.9}
 
 
 def make_original(folder: Path) -> Path:
-    """A run of 10 updates in folder/run, with states of 5 and 10 and a running average, on the text of folder/corpus."""
+    """A run of 10 updates in folder/run, with states of 5 and 10 and a running average, on text in folder/corpus."""
     train_here(write_corpus(folder / "corpus", pairs=200), folder / "run", **OPTIONS)
     return folder / "run"
 
