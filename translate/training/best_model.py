@@ -13,8 +13,9 @@ from translate.files import read_json
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS
 from translate.training.config import TrainConfig, is_better
 from translate.training.run_folder import ModelWriter
+from translate.training.saved_states import AVERAGE
 from translate.training.state import TrainState
-from translate.training.state_folder import AVERAGE, StateFolder
+from translate.training.state_folder import StateFolder
 from translate.training.validation import Validation, Validator
 
 logger = logging.getLogger(__name__)
@@ -140,5 +141,7 @@ def _damage(directory: Path, state: TrainState) -> str:
 
 
 def _missing(directory: Path) -> str:
+    if not directory.is_dir():
+        return "the folder is missing"
     own = ADAPTER if (directory / ADAPTER).exists() else MODEL
     return next((f"{name} is missing" for name in (WEIGHTS, own, MANIFEST) if not (directory / name).is_file()), "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -28,12 +27,16 @@ from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
+from translate.training.saved_states import (
+    CONFIG,
+    STATE_FILES,
+    STATE_NAME,
+    saved_states,
+    set_aside_damaged,
+    state_folders,
+)
 
 logger = logging.getLogger(__name__)
-AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
-CONFIG = "config.yaml"
-STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS, CONFIG, MANIFEST)
-STATE_NAME = re.compile(r"step-[0-9]{8}")
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
 _OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
@@ -45,8 +48,9 @@ _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml ha
 class RunFolder:
     """Paths in the folder of one run; its lock; and the thread that writes into it while the run continues.
 
-    texts  content of config.yaml and manifest.json by name, on the main process: every state has a copy
-    notes  for the log, about files that were lost and are back
+    texts     content of config.yaml and manifest.json by name, on the main process: every state has a copy
+    notes     for the log, about files that were lost or damaged
+    verified  the newest state, whose contents were compared with their checksums
 
     A context, on exit of which nothing is written any more and other processes may open the folder.
     """
@@ -61,6 +65,7 @@ class RunFolder:
         self.writer = BackgroundWriter()
         self.texts: dict[str, str] = {}
         self.notes: list[str] = []
+        self.verified: Path | None = None
         self._lock: ProcessLock | None = None
 
     @property
@@ -81,6 +86,8 @@ class RunFolder:
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
         if self.has_begun:
+            self.notes += set_aside_damaged(self.states)
+            self.verified = next(reversed(state_folders(self.states)), None)
             self._restore_text(self.config_file, read_config)
             self._restore_text(self.manifest_file, read_json)
 
@@ -91,18 +98,19 @@ class RunFolder:
         """
         copies = [state / file.name for state in reversed(saved_states(self.states))]
         models = [self.last / MANIFEST, self.best / MANIFEST] if file is self.manifest_file else []
-        for source in (file, *copies, *models):
+        # where states were set aside, settings that were taken up after the state before are changes once more
+        sources = (*copies, file, *models) if self.notes else (file, *copies, *models)
+        for source in sources:
             with suppress(FileNotFoundError, UserError):
                 if source is not file:
                     verify(source.parent)  # a copy counts only where it is what was written
-                content = read(source)
-                self.texts[file.name] = source.read_text(encoding="utf-8")
+                content, text = read(source), source.read_text(encoding="utf-8")
                 if source in models:
-                    run = {key: value for key, value in content.items() if key not in _OF_A_MODEL}
-                    self.texts[file.name] = json_text(run)
-                if source is not file:
-                    write_text(file, self.texts[file.name])
-                    self.notes.append(f"{file} was missing or damaged: it is made again from {source}")
+                    text = json_text({key: value for key, value in content.items() if key not in _OF_A_MODEL})
+                if not (file.exists() and file.read_bytes() == text.encode()):
+                    write_text(file, text)
+                    self.notes.append(f"{file} is made again from {source}")
+                self.texts[file.name] = text
                 return
         raise UserError(
             f"{file} is missing or damaged, and no state has a copy; bring it back, or choose another run.dir"
@@ -219,21 +227,6 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
         raise UserError(f"{path} is damaged or not a run's configuration; bring it back, or choose another run.dir")
     return content
-
-
-def state_folders(directory: Path) -> list[Path]:
-    """The states in a run's state folder, complete or not, oldest first; other names are not the program's."""
-    if not directory.is_dir():
-        return []
-    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
-    # eight digits in each name: alphabetical order is the order of steps
-    return sorted(folder for folder in folders if any((folder / name).is_file() for name in STATE_FILES))
-
-
-def saved_states(directory: Path) -> list[Path]:
-    """The states that lack no file, oldest first."""
-    needed = (WEIGHTS, TRAINING, PROGRESS)
-    return [folder for folder in state_folders(directory) if all((folder / name).is_file() for name in needed)]
 
 
 class ModelWriter:
