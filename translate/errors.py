@@ -126,8 +126,8 @@ def require_numbers(config: Any, key: str = "") -> None:
     elif isinstance(config, list):
         for index, value in enumerate(config):
             require_numbers(value, f"{key}[{index}]")
-    elif isinstance(config, float) and not abs(config) < _LARGEST_FLOAT:  # also NaN
-        raise UserError(f"{key} ({config}) must be a finite number below {_LARGEST_FLOAT:g}")
+    elif isinstance(config, float) and not abs(config) <= _LARGEST_FLOAT:  # also NaN
+        raise UserError(f"{key} ({config}) must be a finite number, at most {_LARGEST_FLOAT:g}")
     elif isinstance(config, int) and config.bit_length() >= 64:
         # not the number itself, which may have thousands of digits
         raise UserError(f"{key} must be an integer of at most 64 bits, sign included, not of {config.bit_length() + 1}")
