@@ -40,6 +40,7 @@ from translate.config.options import (
     unknown_flag,
 )
 from translate.errors import UserError
+from translate.signals import exit_statuses
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
@@ -62,12 +63,12 @@ def run_command(
     additions  tables of groups of which any number is chosen, each of which fills in GROUP.NAME
     run        is given the configuration, and in a sweep the trial; returns its score, for sweeps
 
-    A UserError becomes one message on stderr and exit status 1.
+    A UserError becomes one message on stderr and exit status 1; a signal that ends the work, status 128 + its number.
     """
     global _line
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
-    with user_errors(known):
+    with user_errors(known), exit_statuses():
         _line = line = read_command_line(schema, sys.argv[1:], known)
 
         def to_config(overrides: Sequence[str]) -> Any:
@@ -184,12 +185,10 @@ def user_errors(known: Names = list) -> Iterator[None]:
         _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)  # 128 + SIGINT, as shells have it
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
     sys.exit(1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -18,21 +19,25 @@ from hydra.core.override_parser.types import Glob, Override, Transformer
 
 from translate.console import logger, print_notes
 from translate.errors import DivergedError, UserError, import_extra
+from translate.files import ProcessLock
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
+from translate.signals import stop_signals
 from translate.training.config import SweepMethod, TrainConfig, is_minimised
 from translate.training.parallel import decide_run
-from translate.training.stopping import Trial
+from translate.training.run_folder import RunFolder
+from translate.training.stopping import TRIALS_LOCK, Trial, trial_folder
 
 if TYPE_CHECKING:
     import optuna
 
 # files of a sweep's folder, as patterns of names; the first two are of earlier versions
 _STUDY = ("multirun.yaml", "optimization_results.yaml", "study.db*")
-_OF_A_SWEEP = (MARKER, *_STUDY, "trials.tsv", ".trials.lock*", "trial-*")
+_OF_A_SWEEP = (MARKER, *_STUDY, "trials.tsv", f"{TRIALS_LOCK}*", "trial-*")
 
 Run = Callable[..., float | None]
 ToConfig = Callable[[Sequence[str]], Any]
 Choices = Callable[[str], list[str]]
+Distributions = dict[str, "optuna.distributions.BaseDistribution"]
 
 
 def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choices) -> None:
@@ -65,7 +70,7 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
     folder = sweep_folder(config.run.dir)
     for number, (varied, trial_config) in enumerate(trials):
         trial = Trial(sweep=folder, number=number, metric=config.validation.metric, varied=varied)
-        if run_trial(trial_config, trial, run) is None:
+        if run_trial(trial_config, trial, run) is None or stop_signals.received:
             return
 
 
@@ -123,22 +128,57 @@ def _search(
         raise UserError("sweep=optuna has nothing to search: set sweep.params, or model.dropout=interval(0.0, 0.3)")
     folder = sweep_folder(config.run.dir)
     study = _study(config, folder)
+    failed = optuna.trial.TrialState.FAIL
     for _ in range(config.sweep.trials):
-        drawn = study.ask(distributions)
-        varied = {option: str(value) for option, value in drawn.params.items()}
-        metric, pruner = config.validation.metric, drawn if config.pruning.trials else None
-        trial = Trial(sweep=folder, number=drawn.number, metric=metric, varied=varied, pruner=pruner)
-        value = run_trial(to_config([*fixed, *_words(varied)]), trial, run)
-        if value is None:
-            # ended by a signal: the next session takes these settings up again
-            study.tell(drawn, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(drawn.params)
+        with _next_trial(study, folder, distributions) as drawn:
+            varied = {option: str(value) for option, value in drawn.params.items()}
+            trial = Trial(
+                sweep=folder,
+                number=drawn.number,
+                metric=config.validation.metric,
+                varied=varied,
+                pruner=drawn if config.pruning.trials else None,
+                reported=set(study.trials[drawn.number].intermediate_values),
+            )
+            try:
+                value = run_trial(to_config([*fixed, *_words(varied)]), trial, run)
+            except Exception:
+                study.tell(drawn, state=failed)  # or each session would try these settings again, and fail
+                raise
+            if value is not None:
+                # a diverged run is a failure: Optuna accepts no NaN as a value
+                study.tell(drawn, **({"state": failed} if math.isnan(value) else {"values": value}))
+        if stop_signals.received:
             return
-        # a diverged run is a failure: Optuna accepts no NaN as a value
-        if math.isnan(value):
-            study.tell(drawn, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(drawn, value)
+
+
+@contextmanager
+def _next_trial(study: optuna.Study, sweep: Path, distributions: Distributions) -> Iterator[optuna.Trial]:
+    """The trial that a killed or interrupted session has left, else a new one; its run's folder is locked meanwhile."""
+    import optuna
+
+    with ExitStack() as stack:
+        with ProcessLock(sweep / TRIALS_LOCK):  # several processes may share a study
+            for left in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                folder = RunFolder(trial_folder(sweep, left.number))
+                if folder.path.is_dir() and _is_free(folder):
+                    drawn = optuna.Trial(study, left._trial_id)
+                    break
+            else:
+                drawn = study.ask(distributions)
+                folder = RunFolder(trial_folder(sweep, drawn.number))
+                folder.claim()
+            stack.enter_context(folder)
+        yield drawn
+
+
+def _is_free(folder: RunFolder) -> bool:
+    """Lock the folder of a trial's run, unless another process is at work on it."""
+    try:
+        folder.claim()
+    except UserError:
+        return False
+    return True
 
 
 def _study(config: TrainConfig, folder: Path) -> optuna.Study:

@@ -51,6 +51,9 @@ class Vocabularies:
     shared: bool
 
 
+MAX_POSITIONS = 1 << 17
+
+
 class Tying(StrEnum):
     """Embedding matrices that are one: none, the target's input and output, or the source's as well."""
 
@@ -104,6 +107,8 @@ class ModelConfig:
             require_between(f"model.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
         for name in self.COUNTS:
             require_between(f"model.{name}", getattr(self, name), 1, MOST_LAYERS)
+        # tables of positions have as many rows, whatever the weights hold
+        require_between("model.max_length", self.max_length, 1, MAX_POSITIONS)
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:

@@ -27,8 +27,8 @@ from translate.device import (
     unused_gpu,
     use_tf32,
 )
-from translate.distributed import World
-from translate.errors import UserError
+from translate.distributed import TIMEOUT, World
+from translate.errors import UserError, require_at_least
 from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.optimizer import check_memory
@@ -50,16 +50,19 @@ class ComputeConfig:
                elsewhere; weights and sums stay in fp32 in any case
     compile    let torch.compile fuse the model; pays on a GPU, whose packed batches never change shape
     threads    of the CPU; 0: as many as PyTorch takes by itself
+    timeout    seconds that one of several processes waits for another, except while data is prepared
     """
 
     device: Device = Device.auto
     precision: Precision = Precision.auto
     compile: bool = False
     threads: int = 0
+    timeout: float = TIMEOUT
 
     def check(self) -> None:
         check_training_precision(self.precision)
         require_threads("compute.threads", self.threads)
+        require_at_least("compute.timeout", self.timeout, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
