@@ -10,7 +10,7 @@ from small_streams import drawn_longer, make_stream, pairs_of
 from translate.data.loader import DataPosition
 from translate.distributed import World
 from translate.training.run_folder import RunFolder
-from translate.training.session import saved_position
+from translate.training.state_folder import saved_position
 
 KINDS = {"padded": {}, "packed": {"packed": True}, "grouped": {"sample": drawn_longer}}
 # (processes, accumulation) of two sessions
@@ -65,10 +65,10 @@ def test_state_of_an_older_version_counts_updates(tmp_path, batch):
     RunFolder(tmp_path).config_file.write_text(yaml.safe_dump(config))
     torch.save({"random": [{}, {}]}, state / "training.pt")
     batches = 5 * 2 * (3 if batch else 1)
-    assert saved_position({"epoch": 4, "updates": 5}, state) == DataPosition(epoch=4, batches=batches)
-    assert saved_position({"epoch": 4, "updates": 5, "phase": 1}, state).phase == 1
+    assert saved_position({"epoch": 4, "updates": 5}, state) == {"epoch": 4, "batches": batches}
+    assert saved_position({"epoch": 4, "updates": 5, "phase": 1}, state)["phase"] == 1
 
 
 def test_position_is_saved_and_read_as_it_is(tmp_path):
     position = DataPosition(epoch=2, batches=7, phase=1)
-    assert saved_position(json.loads(json.dumps(vars(position))), tmp_path) == position
+    assert DataPosition(**saved_position(json.loads(json.dumps(vars(position))), tmp_path)) == position

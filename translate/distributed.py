@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from translate.errors import UserError
+from translate.signals import Interrupted
 
 Result = TypeVar("Result")
 TIMEOUT = 120.0  # seconds
@@ -71,6 +72,24 @@ class World:
         gathered: list[Any] = [None] * self.size
         dist.all_gather_object(gathered, value, group=self.patient if patient else None)
         return gathered
+
+    def gather_results(self, work: Callable[[], Result]) -> list[Result]:
+        """The results of work that every process does by itself; an error, or a signal, of one is raised on each."""
+        if self.size == 1:
+            return [work()]
+        own: Result | BaseException
+        try:
+            own = work()
+        # of any kind: a process that raised alone would leave the others waiting
+        except (Exception, Interrupted) as error:
+            own = error
+        # an error that is no UserError may not survive pickling
+        is_plain = isinstance(own, Exception) and not isinstance(own, UserError)
+        shares = self.gather(RuntimeError(f"process {self.rank}: {own!r}") if is_plain else own)
+        for failure in [own, *shares]:  # its own with its traceback
+            if isinstance(failure, BaseException):
+                raise failure
+        return shares
 
     def wait(self, *, patient: bool = False) -> None:
         """Return when every process has called it; patient: without the time limit."""

@@ -255,7 +255,7 @@ def _choose(settings: BackTranslationConfig, folder: Path) -> None:
     found = [(float(score), text) for score, _, text in fields]
     # an empty translation comes last, and is left out below however many are kept
     scores = np.array([score if text else -np.inf for score, text in found])
-    best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])
+    best = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(settings.keep * len(scores)))])
     chosen = set(best[np.isfinite(scores[best])].tolist())
     if not chosen:
         raise UserError(

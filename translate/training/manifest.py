@@ -28,7 +28,8 @@ from translate.training.optimizer import OptimizerName
 from translate.training.parallel import TrainingDecision
 from translate.training.run_folder import RunFolder
 from translate.training.session import hash_fact, provenance, require_equal
-from translate.training.state import StateFolder, TrainState
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.validation import Validator, tokenizer_of_new_run
 from translate.unicode_form import Form, TargetUnicode
 
@@ -73,7 +74,7 @@ def _begin_or_check(
     folder: RunFolder, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer
 ) -> dict[str, Any]:
     """The manifest in force: the new one in a new run, else the stored one."""
-    if not (folder.has_begun and folder.manifest_file.exists()):
+    if not folder.has_begun:
         for path in folder.tokenizer_files():  # of a start that saved nothing
             path.unlink()
         tokenizer.save(folder.path)
@@ -83,9 +84,8 @@ def _begin_or_check(
     for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
         if before.get(key) != manifest.get(key):
             raise UserError(_mismatch(folder.path, key, what, before, manifest))
-    # files that were deleted: the hash compared above shows that this is the same tokenizer
-    if not folder.tokenizer_files():
-        tokenizer.save(folder.path)
+    # files that were lost or cut: the hash compared above shows that this is the same tokenizer
+    tokenizer.save(folder.path)
     following = list(_FOLLOWING)
     if before.get("target_language") != manifest.get("target_language"):
         following.append("bleu_tokenizer")
@@ -212,6 +212,10 @@ def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
     if config.run.max_minutes:
         minutes = f"{config.run.max_minutes:g}"
         yield f"bounded by {minutes} minutes: such a run ends by the clock and cannot repeat exactly"
+        yield (
+            f"these {minutes} minutes are of updates, validations and saving, in all sessions; the data are prepared "
+            "before, and the test set is translated after them"
+        )
 
 
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:

@@ -23,12 +23,15 @@ from translate.device import (
     choose_device,
     decoding_precision,
     fastest_training_precision,
+    require_threads,
     unused_gpu,
     use_tf32,
 )
 from translate.distributed import TIMEOUT, World
-from translate.errors import UserError, require_at_least
+from translate.errors import UserError
+from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.training.optimizer import check_memory
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
@@ -59,7 +62,7 @@ class ComputeConfig:
 
     def check(self) -> None:
         check_training_precision(self.precision)
-        require_at_least("compute.threads", self.threads, 0)
+        require_threads("compute.threads", self.threads)
         if not 1 <= self.timeout <= _LONGEST_TIMEOUT:
             raise UserError(f"compute.timeout ({self.timeout:g}) must lie between 1 and {_LONGEST_TIMEOUT:,} seconds")
 
@@ -101,8 +104,12 @@ class TrainingDecision:
 
 
 def decide_run(config: TrainConfig) -> TrainingDecision:
-    """Device, precision and layout of batches of a configured run. Raises UserError for what the device cannot do."""
+    """Device, precision and layout of batches of a configured run.
+
+    Raises UserError for what the device cannot do, and for a model that does not fit into its memory.
+    """
     device = choose_device(config.compute.device)
+    check_memory(config, capabilities(device).memory or machine_memory())
     padded_because = ""
     if not config.model.reads_packed:
         padded_because = "this model reads padded sentences only"

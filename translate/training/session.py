@@ -22,14 +22,12 @@ import torch
 import translate
 from translate.data.clean_text import content_hashes
 from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
-from translate.data.loader import DataPosition
 from translate.device import processor_name
 from translate.distributed import World, name_processes
 from translate.errors import UserError
 from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
 from translate.training.parallel import TrainingDecision
-from translate.training.run_folder import TRAINING, RunFolder
 
 if TYPE_CHECKING:
     from translate.training.state import TrainState
@@ -189,19 +187,6 @@ def _describe_batch(config: TrainConfig, now: Mapping[str, Any], *, before: int)
     )
     accumulation, rest = divmod(before, config.batch.tokens * now["processes"])
     return line if rest or not accumulation else f"{line}; batch.accumulation={accumulation} would keep it"
-
-
-def saved_position(place: Mapping[str, int], folder: Path) -> DataPosition:
-    """Position in the data that the progress of a state has; folder: of the state."""
-    if "updates" not in place:
-        return DataPosition(**place)
-    # older versions counted updates of so many batches on so many processes
-    config = RunFolder(folder.parent.parent).read_config()
-    accumulation = (config.get("batch") or {}).get("accumulation", 1)
-    processes = len(torch.load(folder / TRAINING, map_location="cpu", weights_only=True)["random"])
-    return DataPosition(
-        epoch=place["epoch"], batches=place["updates"] * accumulation * processes, phase=place.get("phase", 0)
-    )
 
 
 def provenance() -> dict[str, Any]:
