@@ -55,6 +55,8 @@ Files = Mapping[str, bytes]  # by name
 CPU = torch.device("cpu")
 LINES = [f"{number} sheep jump over the {number % 7} fences" for number in range(60)]
 STATE = "state/step-00000001"
+SIZES = {"encoder_layers": 1, "decoder_layers": 1}
+_FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-")
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ class Reader:
     read: Callable[[Path], object]
 
 
+@cache
 def readers() -> dict[str, Reader]:
     """All readers by name. Makes the valid files that are damaged: a model, a tokenizer, a state, tables."""
-    model, adapter, state = _model_files(), _adapter_files(), _state_files()
+    model, adapter, state = model_files(), _adapter_files(), _state_files()
     tokenizer = model["tokenizer.model"]
     table = b"en\tde\n" + b"a\tb\n" * 3
     return {
@@ -195,12 +198,12 @@ def _read_state(state: TrainState, folder: Path) -> None:
 
 @cache
 def _base_model() -> Path:
-    """A model directory."""
-    directory = Path(tempfile.mkdtemp(prefix="fuzz-")) / "model"
+    """A model directory, which goes when the process ends."""
+    directory = Path(_FOLDER.name) / "model"
     config = TokenizerConfig(vocab_size=60, byte_fallback=False)
     tokenizer = train_tokenizer(config, LINES, LINES, tags=["<2de>"])
     vocabularies = Vocabularies(tokenizer.source_vocab_size, tokenizer.target_vocab_size, shared=True)
-    settings = TransformerConfig.tiny()
+    settings = TransformerConfig.tiny(**SIZES)
     weights = weights_of(build_model(settings, vocabularies))
     save_model(directory, weights=weights, config=settings, tokenizer=tokenizer, manifest={})
     return directory
@@ -210,7 +213,8 @@ def _files_of(directory: Path, prefix: str = "") -> Files:
     return {prefix + path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-def _model_files() -> Files:
+def model_files() -> Files:
+    """The files of a model directory, by name."""
     return _files_of(_base_model())
 
 
