@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from translate.checkpoint import load_weights, write_weights
+from translate.checkpoint import load_weights, weights_of, write_weights
 from translate.checksums import DamagedError
 from translate.distributed import World
 from translate.errors import UserError, excerpt
@@ -21,6 +22,7 @@ from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.parsing import from_plain
 from translate.tensor_files import load_pickle
+from translate.training.optimizer import fits_optimizer
 from translate.training.run_folder import RunFolder, read_config
 from translate.training.saved_states import (
     AVERAGE,
@@ -58,7 +60,7 @@ class StateFolder:
         RunFolder.open has set aside those that are not what was written. Raises UserError where there are states and
         none can be read.
         """
-        folder, saved, error = self._newest_sound() if self.world.is_main else (None, None, "")
+        folder, saved, error = self._newest_sound(state) if self.world.is_main else (None, None, "")
         # the main process decides: one that cannot read a file must not continue from another state than the rest
         folder, error = self.world.from_main((folder, error))
         if error:
@@ -68,13 +70,15 @@ class StateFolder:
         state.restore(saved or _read(folder), rank=self.world.rank)
         self.newest = state.step
 
-    def _newest_sound(self) -> tuple[Path | None, Snapshot | None, str]:
+    def _newest_sound(self, state: TrainState) -> tuple[Path | None, Snapshot | None, str]:
         """The state to continue from, with its folder; or an error."""
         damaged: dict[Path, str] = {}
         chosen: tuple[Path | None, Snapshot | None] = None, None
         for folder in reversed(state_folders(self.path)):
             try:
                 saved = read_state(folder, contents=folder != self._folder.verified)
+                if reason := _misfit(saved, state):
+                    raise DamagedError(folder, reason)
             except DamagedError as error:
                 damaged[folder] = error.finding
                 continue
@@ -179,6 +183,28 @@ def _read(folder: Path) -> Snapshot:
         training,
         read_progress(folder),
     )
+
+
+def _misfit(saved: Snapshot, state: TrainState) -> str:
+    """The part of a snapshot that does not belong to this model and optimizer; "" where all do."""
+    expected = {name: weight.shape for name, weight in weights_of(state.model.module).items()}
+    for weights in (saved.weights, saved.weights if saved.average is None else saved.average):
+        if {name: weight.shape for name, weight in weights.items()} != expected:
+            return "its weights are those of another model"
+    random = saved.training["random"]
+    if not isinstance(random, list) or not random or not all(map(_is_random_state, random)):
+        return f"{TRAINING} has no states of random generators"
+    if not fits_optimizer(saved.training["optimizer"], state.optimizer):
+        return f"{TRAINING} is of another optimizer"
+    return ""
+
+
+def _is_random_state(value: Any) -> bool:
+    """True for the states of one process's generators: bytes, as many as there are in today's."""
+    if not isinstance(value, dict) or not isinstance(value.get("cpu"), Tensor) or "cuda" not in value:
+        return False
+    now = torch.get_rng_state()
+    return value["cpu"].dtype == now.dtype and value["cpu"].shape == now.shape
 
 
 def read_progress(folder: Path) -> RunProgress:
