@@ -114,6 +114,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         requests = stack.enter_context(StopRequests.noted())
         if is_validation_due(config, state):  # the last session ended before it
             validate(config, validator, state, models, reporter, trial)
+            save(state, states, models)
         while not (reason := stop_reason(config.run, state, requests, trial, world, started=started)):
             # rate, mix of corpora and losses are functions of this fraction: a resumed run computes the same
             done = fraction_done(config.run, state.progress)
