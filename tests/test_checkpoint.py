@@ -27,7 +27,9 @@ def tokenizer():
 
 @pytest.fixture
 def directory(tmp_path, tokenizer):
+    """A model without checksums, as of an earlier version, or of a user who changes its files."""
     save(tmp_path / "model", tokenizer)
+    (tmp_path / "model" / "checksums.json").unlink()
     return tmp_path / "model"
 
 

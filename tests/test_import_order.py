@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors", "signals"},
     {"files", "console"},
+    {"checksums"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form"},

@@ -21,7 +21,8 @@ from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run
 from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
-from translate.training.run_folder import RUN_KIND, RunFolder, saved_states
+from translate.training.run_folder import RUN_KIND, RunFolder
+from translate.training.saved_states import saved_states
 
 
 def opened(path: Path) -> None:

@@ -14,7 +14,8 @@ from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import parallelize
 from translate.training.run_folder import RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 
 CPU = torch.device("cpu")
 

@@ -81,7 +81,7 @@ def test_run_folder_holds_models_logs_and_manifest(finished):
     folder, output = finished
     for name in ("best", "last", "average"):
         names = {path.name for path in (folder / name).iterdir()}
-        assert names == {"weights.safetensors", "model.yaml", "tokenizer.model", "manifest.json"}
+        assert names == {"checksums.json", "weights.safetensors", "model.yaml", "tokenizer.model", "manifest.json"}
     for name in ("config.yaml", "manifest.json", "train.log", "tokenizer.model", "data_report.md"):
         assert (folder / name).stat().st_size > 0
     manifest = json.loads((folder / "best" / "manifest.json").read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ from translate.model_directory import (
     find_adapter,
     find_model,
     read_origin,
+    verify_model,
 )
 from translate.models import ARCHITECTURES, build_model
 from translate.models.seq2seq import ModelConfig, Seq2Seq, Vocabularies
@@ -106,6 +107,7 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the files do not belong together.
     """
     directory = find_model(Path(path))
+    verify_model(directory)
     tokenizer, manifest = read_origin(directory)
     model = build_model(read_config(directory / MODEL), vocabularies_of(tokenizer))
     set_weights(model, read_weights(directory / WEIGHTS, model))
@@ -220,6 +222,7 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the adapter belongs to another model.
     """
     directory = find_adapter(Path(path))
+    verify_model(directory)
     manifest = read_json(directory / MANIFEST)
     if manifest.get("base") != fingerprint(base.directory):
         raise UserError(

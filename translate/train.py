@@ -30,6 +30,7 @@ from translate.models import ARCHITECTURES, build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
+from translate.training.best_model import restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
@@ -37,7 +38,8 @@ from translate.training.manifest import describe_run, keep_held_out, log_descrip
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import TrainingDecision, decide_run, parallelize
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
-from translate.training.state import StateFolder, TrainState
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.step import train_step
 from translate.training.stopping import (
     StopRequests,
@@ -83,7 +85,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # its tokenizer: another version of this program, or of SentencePiece, may learn another one from the same text.
         base = load_base_model(config.adapt)
         tokenizer = base.tokenizer if base else folder.tokenizer() or config.tokenizer
-        data = world.main_first(lambda: prepare(config.data, tokenizer))
+        data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
         logger.info(data.cleaning.table())
         manifest = describe_run(config, data, base, folder, world, written=changes.config)
         data = keep_held_out(data, folder, world)
@@ -105,6 +107,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
         log_description(config, data, decision, batches, validator, state, states)
         reporter.begin(state)
+        restore_models(config, state, states, validator, models)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
 

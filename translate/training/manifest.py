@@ -36,7 +36,8 @@ from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerName
 from translate.training.parallel import TrainingDecision
 from translate.training.run_folder import RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.validation import Validator, tokenizer_of_new_run
 from translate.unicode_form import Form, TargetUnicode
 
@@ -79,7 +80,7 @@ def _begin_or_check(
     folder: RunFolder, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer
 ) -> dict[str, Any]:
     """The manifest in force: the new one in a new run, else the stored one."""
-    if not (folder.has_begun and folder.manifest_file.exists()):
+    if not folder.has_begun:
         for path in folder.tokenizer_files():  # of a start that saved nothing
             path.unlink()
         tokenizer.save(folder.path)
@@ -89,9 +90,8 @@ def _begin_or_check(
     for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
         if before.get(key) != manifest.get(key):
             raise UserError(_mismatch(folder.path, key, what, before, manifest))
-    # files that were deleted: the hash compared above shows that this is the same tokenizer
-    if not folder.tokenizer_files():
-        tokenizer.save(folder.path)
+    # files that were lost or cut: the hash compared above shows that this is the same tokenizer
+    tokenizer.save(folder.path)
     following = list(_FOLLOWING)
     if before.get("target_language") != manifest.get("target_language"):
         following.append("bleu_tokenizer")

@@ -25,8 +25,9 @@ from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
 from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
 from translate.training.optimizer import learning_rate_factor
-from translate.training.run_folder import STATE_FILES, saved_states
-from translate.training.state import RunProgress, StateFolder, TrainState, read_progress
+from translate.training.saved_states import STATE_FILES, saved_states
+from translate.training.state import RunProgress, TrainState
+from translate.training.state_folder import StateFolder, read_progress
 
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
