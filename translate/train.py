@@ -98,7 +98,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        states = StateFolder(folder, world, keep=config.run.keep, vocab_size=data.tokenizer.target_vocab_size)
+        keep, every, vocab_size = config.run.keep, config.run.save_every, data.tokenizer.target_vocab_size
+        states = StateFolder(folder, world, keep=keep, every=every, vocab_size=vocab_size)
         states.restore_newest(state)
         started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 

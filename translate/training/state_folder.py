@@ -7,7 +7,7 @@ import logging
 import math
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -55,16 +55,17 @@ logger = logging.getLogger(__name__)
 
 
 class StateFolder:
-    """The saved states of a run, of which the newest `keep` stay.
+    """The saved states of a run.
 
+    keep, every  which states stay: see outdated
     vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
     newest      step of the newest one; 0: there is none
     overdue     a state could not be saved because its numbers were not finite: the next sound one is
     """
 
-    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
+    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int, every: int = 1):
         self.path, self.writer, self.world = folder.states, folder.writer, world
-        self.keep, self.vocab_size = keep, vocab_size
+        self.keep, self.every, self.vocab_size = keep, every, vocab_size
         self.newest = 0
         self.overdue = False
         self._folder = folder
@@ -143,8 +144,8 @@ class StateFolder:
         random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
         self.newest = state.step
         if self.world.is_main:
-            texts = dict(self._folder.texts)
-            self.writer.write(partial(write_state, state.snapshot(random), self.path, self.keep, texts))
+            texts, keep, every = dict(self._folder.texts), self.keep, self.every
+            self.writer.write(partial(write_state, state.snapshot(random), self.path, keep, texts, every=every))
 
     def wait(self) -> None:
         """Return when every process can read what has been saved, models included."""
@@ -152,10 +153,11 @@ class StateFolder:
         self.world.wait()
 
 
-def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str]) -> None:
-    """Write a snapshot into the folder of its step, and remove all states but the newest `keep`.
+def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str], *, every: int = 1) -> None:
+    """Write a snapshot into the folder of its step, and remove outdated states.
 
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
+    keep, every  see outdated
     """
     with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
@@ -167,8 +169,19 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
         for name, text in texts.items():
             write_text(folder / name, text)
-    for old in state_folders(directory)[:-keep]:  # only now that the new one is complete
+    for old in outdated(state_folders(directory), keep=keep, every=every):  # only now that the new one is complete
         remove_directory(old, owned=STATE_FILES)
+
+
+def outdated(folders: Sequence[Path], *, keep: int, every: int) -> list[Path]:
+    """The folders of states, given oldest first, that need not be kept.
+
+    The newest `keep` stay. One that a signal or an error has saved between the multiples of `every` makes room for the
+    next one: an average of the last states is that of the undisturbed run.
+    """
+    regular = [folder for folder in folders[:-1] if int(folder.name.removeprefix("step-")) % every == 0]
+    kept = {*regular[max(0, len(regular) - keep + 1) :], *folders[-1:]}
+    return [folder for folder in folders if folder not in kept]
 
 
 def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
