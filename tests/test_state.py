@@ -119,6 +119,7 @@ def test_files_are_written_in_order_and_an_error_is_raised_by_the_next_wait():
         ([10, 20, 30], 2, [10]),
         ([10, 20, 27], 2, [10]),  # a signal came after step 27
         ([10, 20, 27, 30], 3, [27]),
+        ([11, 20, 30], 3, []),  # update 10 had failed
         ([7, 9], 5, [7]),
         ([10, 20], 1, [10]),
         ([10], 1, []),

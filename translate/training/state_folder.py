@@ -176,11 +176,15 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
 def outdated(folders: Sequence[Path], *, keep: int, every: int) -> list[Path]:
     """The folders of states, given oldest first, that need not be kept.
 
-    The newest `keep` stay. One that a signal or an error has saved between the multiples of `every` makes room for the
-    next one: an average of the last states is that of the undisturbed run.
+    The newest `keep` stay. One that a signal or an error has saved between two that were due after `every` updates
+    makes room for the next one, so that an average of the last states is that of the undisturbed run.
     """
-    regular = [folder for folder in folders[:-1] if int(folder.name.removeprefix("step-")) % every == 0]
-    kept = {*regular[max(0, len(regular) - keep + 1) :], *folders[-1:]}
+    due: dict[int, Path] = {}  # by the number of times that a state had been due
+    for folder in folders[:-1]:
+        # the first one: a later one was not due, and an update that failed may have put it off
+        due.setdefault(int(folder.name.removeprefix("step-")) // every, folder)
+    due.pop(0, None)
+    kept = {*list(due.values())[max(0, len(due) - keep + 1) :], *folders[-1:]}
     return [folder for folder in folders if folder not in kept]
 
 
