@@ -11,13 +11,14 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors", "signals"},
-    {"files", "console"},
+    {"parsing"},
+    {"files", "console", "memory"},
     {"checksums"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form"},
     {"tokenizer"},
-    {"tokenizer_training", "batch"},
+    {"tokenizer_training", "batch", "tensor_files"},
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},

@@ -38,6 +38,7 @@ from translate.training.manifest import describe_run, keep_held_out, log_descrip
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import TrainingDecision, decide_run, parallelize
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
+from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.step import train_step
@@ -75,7 +76,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config.check()
         tune_process(config.compute.threads)
         decision = decide_run(config)
-        world = stack.enter_context(join_world(decision.device))
+        world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
+        compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
         config = replace(config, schedule=changes.schedule)
         # after open_run, which has locked the folder: the log is of one process at a time
@@ -108,6 +110,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
         log_description(config, data, decision, batches, validator, state, states)
         reporter.begin(state)
+        take_up_session(config, decision, state, world, manifest=manifest)
         restore_models(config, state, states, validator, models)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
-from translate.errors import UserError
 from translate.signals import stop_signals
 from translate.tags import Tagging
 from translate.text import normalise
@@ -72,8 +71,6 @@ class Translator:
     tagging    tags of the source lines; None: none
     manifest   of the model
     splits     counts of all lines translated so far
-
-    Raises UserError for lengths that the model cannot write.
     """
 
     def __init__(
@@ -88,10 +85,6 @@ class Translator:
         tagging: Tagging | None = None,
         manifest: Mapping[str, Any] | None = None,
     ):
-        if search.min_length > engine.max_length:
-            raise UserError(
-                f"search.min_length ({search.min_length}): the model writes at most {engine.max_length} tokens"
-            )
         self.engine = engine
         self.tokenizer = tokenizer
         self.search = search
@@ -116,8 +109,10 @@ class Translator:
     ) -> Translator:
         """Translator that splits lines and writes translations as the model's manifest says.
 
-        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and as Translator does.
+        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and for a search that the
+        model is too small for.
         """
+        search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
             engine,
             tokenizer,

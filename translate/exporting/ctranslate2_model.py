@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from translate.checksums import finding
 from translate.device import Device, Precision, gpu_of_process, runtime_precision
 from translate.errors import UserError
@@ -35,6 +33,7 @@ from translate.model_directory import (
     read_origin,
     verify_model,
 )
+from translate.parsing import read_yaml
 from translate.tokenizer import Tokenizer
 
 CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
@@ -152,10 +151,11 @@ def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = 
 
 def _max_length(path: Path) -> int:
     """The needed part of the model's configuration, which was checked when the model was converted."""
+    content = read_yaml(path)
     try:
-        return int(yaml.safe_load(path.read_text(encoding="utf-8"))["max_length"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a model configuration: {error}") from None
+        return int(content["max_length"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(f"{path}: not a model configuration: no max_length") from None
 
 
 def find_gpu(device: Device) -> int | None:

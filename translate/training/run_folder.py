@@ -22,6 +22,7 @@ from translate.errors import UserError
 from translate.files import BackgroundWriter, ProcessLock, json_text, read_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
+from translate.parsing import read_yaml
 from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
@@ -38,7 +39,7 @@ from translate.training.saved_states import (
 logger = logging.getLogger(__name__)
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
-_LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
@@ -133,6 +134,8 @@ class RunFolder:
                 )
             self._lock = lock
             mark(self.path, RUN_KIND)
+        except FileExistsError:
+            raise UserError(f"run.dir={self.path}: that is a file, or a link to nothing; name a folder") from None
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
@@ -160,11 +163,13 @@ class RunFolder:
                 )
         is_of_earlier_version = {self.config_file.name, self.manifest_file.name} <= names
         is_run = is_marked(self.path, RUN_KIND) or is_of_earlier_version
-        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config_file.name}
-        if not is_run and names - started:
+        started = _OF_ITS_OWN | _OF_BACK_TRANSLATION | {self.config_file.name}
+        # by itself, a log may be another program's
+        own_log = {self.log_file.name} if self.config_file.name in names else set()
+        if not is_run and names - started - own_log:
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
-                f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
+                f"{listing(sorted(names - _OF_ITS_OWN))}; choose a new folder"
             )
         if self.config_file.exists() and not is_marked(self.path, RUN_KIND):
             read_config(self.config_file)  # another program's file may have this name
@@ -216,8 +221,8 @@ class RunFolder:
 def read_config(path: Path) -> dict[str, Any]:
     """A run's config.yaml. Raises UserError for a damaged one."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = read_yaml(path)
+    except UserError:
         content = None
     if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
         raise UserError(f"{path} is damaged or not a run's configuration; bring it back, or choose another run.dir")

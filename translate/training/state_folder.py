@@ -5,24 +5,23 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import pickle
-import struct
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from translate.checkpoint import load_weights, write_weights
 from translate.checksums import DamagedError
-from translate.data.loader import DataPosition
 from translate.distributed import World
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.files import read_json, write_json, write_text
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
-from translate.training.run_folder import RunFolder
+from translate.parsing import from_plain
+from translate.tensor_files import load_pickle
+from translate.training.run_folder import RunFolder, read_config
 from translate.training.saved_states import (
     AVERAGE,
     PROGRESS,
@@ -34,22 +33,6 @@ from translate.training.saved_states import (
     verify_state,
 )
 from translate.training.state import RunProgress, Snapshot, TrainState, is_finite
-
-# errors that readers raise where bytes are damaged; without MemoryError and OSError: the file may be good
-_UNREADABLE = (
-    UserError,
-    SafetensorError,
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -196,16 +179,15 @@ def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
     is_verified = verify_state(folder, contents=contents)
     try:
         return _read(folder)
-    except _UNREADABLE as error:
-        if is_verified:  # the files are good
+    except UserError as error:  # neither OSError nor MemoryError: the file may be good
+        if is_verified:
             raise
-        reason = (str(error) or type(error).__name__).split("\n")[0]
-        raise DamagedError(folder, f"its files cannot be read: {reason[:200]}") from None
+        raise DamagedError(folder, f"its files cannot be read: {excerpt(error)}") from None
 
 
 def _read(folder: Path) -> Snapshot:
     average = folder / AVERAGE  # absent where the run had no average until now
-    training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
+    training = load_pickle(folder / TRAINING)
     if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
         raise UserError(f"{TRAINING} is not what was saved there")
     return Snapshot(
@@ -219,9 +201,22 @@ def _read(folder: Path) -> Snapshot:
 def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
-    values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    position = DataPosition(**values.pop("place"))
-    progress = RunProgress(**values, position=position)
+    values["position"] = saved_position(values.pop("place", None), folder)
+    progress = from_plain(RunProgress, values, folder / PROGRESS)
+    if "last_success" not in values:
+        progress.last_success = progress.step - progress.skipped_in_a_row
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
     return progress
+
+
+def saved_position(place: Any, folder: Path) -> Any:
+    """Position in the data that the progress of a state has, as a dictionary; folder: of the state."""
+    if not (isinstance(place, dict) and isinstance(updates := place.get("updates"), int)):
+        return place
+    # older versions counted updates of so many batches on so many processes
+    config = read_config(RunFolder(folder.parent.parent).config_file)
+    accumulation = (config.get("batch") or {}).get("accumulation", 1)
+    processes = len(load_pickle(folder / TRAINING)["random"])
+    others = {key: value for key, value in place.items() if key != "updates"}
+    return {**others, "batches": updates * accumulation * processes}
