@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -93,6 +94,25 @@ def test_damaged_conversion_is_repeated(tmp_path, joint, caplog, damage):
     assert_equal(engine_of(directory).search(sentences, config), native_of(model).search(sentences, config))
     assert f"{kept} is damaged (" in caplog.text
     assert (kept / "model.bin").read_bytes() == content
+
+
+def test_conversions_without_use_are_removed(tmp_path, joint, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setenv("TRANSLATE_CACHE", str(tmp_path / "cache"))
+    kept = []
+    for seed, days in ((1, 200), (2, 10), (3, 0)):
+        model, shape = searchable_model(joint, seed=seed)
+        directory = save(model, shape, joint, tmp_path / f"model{seed}")
+        kept.append(converted_model(directory).directory)
+        os.utime(kept[-1], (time.time() - days * 86400,) * 2)
+        (tmp_path / "cache" / "ctranslate2-mine").mkdir(exist_ok=True)
+        os.utime(tmp_path / "cache" / "ctranslate2-mine", (0, 0))
+    assert [folder.exists() for folder in kept] == [False, True, True]
+    assert f"{kept[0]} is removed: not used for 200 days" in caplog.text
+    assert (tmp_path / "cache" / "ctranslate2-mine").exists()
+    used = kept[1].stat().st_mtime
+    converted_model(tmp_path / "model2")
+    assert kept[1].stat().st_mtime > used
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors"},
+    {"errors", "signals"},
     {"parsing"},
-    {"files", "console"},
+    {"files", "console", "memory"},
     {"checksums"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},

@@ -39,7 +39,7 @@ def learn(state):
     for parameter in state.model.module.parameters():
         parameter.grad = torch.randn_like(parameter)
     state.optimizer.step()
-    state.advance(Update([], DataPosition(updates=state.step + 1), 0.0), target_tokens=1)
+    state.advance(Update([], DataPosition(batches=state.step + 1), 0.0), target_tokens=1)
 
 
 def everything(state):

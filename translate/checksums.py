@@ -87,7 +87,7 @@ def _read_list(directory: Path) -> dict[str, tuple[int | None, str]]:
 
 def _checksum(name: str, entry: Any) -> tuple[int | None, str]:
     # a list that came with a foreign model must not lead out of its folder
-    if Path(name).name != name:
+    if Path(name).name != name or name in ("", ".."):
         raise UserError(f"{name!r} is not the name of a file")
     size, content = (entry.get(_BYTES), entry.get(_SHA256)) if isinstance(entry, dict) else (None, entry)
     if not isinstance(content, str) or not isinstance(size, int | None):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+_LARGEST_FLOAT = 1e30
 
 _EXCERPT = 200  # characters of a name or value from a file
 _MESSAGE = 4000  # characters of a whole message
@@ -96,13 +99,35 @@ def require_at_least(key: str, value: float, least: float) -> None:
         raise UserError(f"{key} ({value}) must be at least {least}")
 
 
-def require_above(key: str, value: float, bound: float) -> None:
-    """Raise UserError for a value of an option that is not a finite number above a bound."""
-    if not (value > bound and math.isfinite(value)):
-        raise UserError(f"{key} ({value}) must be a number above {bound}")
+def require_between(key: str, value: float, least: float, most: float) -> None:
+    """Raise UserError for a value of an option outside of [least, most], or not a number."""
+    if not least <= value <= most:  # also of NaN
+        raise UserError(f"{key} ({value}) must be at least {least} and at most {most}")
 
 
 def require_share(key: str, value: float) -> None:
     """Raise UserError for a share that is not in [0, 1)."""
     if not 0 <= value < 1:
         raise UserError(f"{key} ({value}) must be at least 0 and below 1")
+
+
+def require_numbers(config: Any, key: str = "") -> None:
+    """Raise UserError for a number in a configuration that no computation can use, by the name of its option.
+
+    Floats must be finite and below 1e30, so that fp32 can hold their products with other values; integers must fit
+    into 64 bits. `key` is the option that the configuration belongs to; "" for all options of a command.
+    """
+    if dataclasses.is_dataclass(config):
+        for field in dataclasses.fields(config):
+            require_numbers(getattr(config, field.name), f"{key}.{field.name}" if key else field.name)
+    elif isinstance(config, dict):
+        for name, value in config.items():
+            require_numbers(value, f"{key}.{name}")
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            require_numbers(value, f"{key}[{index}]")
+    elif isinstance(config, float) and not abs(config) <= _LARGEST_FLOAT:  # also NaN
+        raise UserError(f"{key} ({config}) must be a finite number, at most {_LARGEST_FLOAT:g}")
+    elif isinstance(config, int) and config.bit_length() >= 64:
+        # not the number itself, which may have thousands of digits
+        raise UserError(f"{key} must be an integer of at most 64 bits, sign included, not of {config.bit_length() + 1}")

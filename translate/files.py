@@ -154,12 +154,16 @@ def sha256(path: str | Path) -> str:
 
 
 def require_regular(path: str | Path, *, option: str) -> None:
-    """Raise UserError for a pipe or device where a file is read more than once; leave a missing file to its reader."""
+    """Raise UserError for a path to anything but a file, such as a pipe, which can be read only once."""
     try:
         mode = os.stat(path).st_mode
-    except OSError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    except FileNotFoundError:
+        raise UserError(f"{option}={path}: no such file (from {Path.cwd()})") from None
+    except OSError as error:
+        raise UserError(f"{option}={path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{option}={path}: that is a folder; name a file")
+    if not stat.S_ISREG(mode):
         what = "pipe" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "device"
         raise UserError(f"{option}={path}: a {what} cannot be read twice; write it to a file first")
 

@@ -145,7 +145,10 @@ def claimed(
             f"{option}={directory}: {listing(found)} is in that folder already and would be overwritten; "
             "name another folder"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{option}={directory}: that is a file, or a link to nothing; name a folder") from None
     # first: where the process is killed, the mark tells its files from a user's
     mark(directory, kind)
     try:

@@ -32,7 +32,7 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
-    found = "it has no finished model yet" if path.is_dir() else "there is no such folder"
+    found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
 

@@ -219,7 +219,7 @@ def _naming(path: str | Path) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path}: not a complete gzip file ({error})") from None
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file (looked from {Path.cwd()})") from None
+        raise UserError(f"{path}: no such file (from {Path.cwd()})") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -168,7 +168,7 @@ def matching_files(config: CorpusConfig) -> list[str]:
         return [config.path]
     if matches := sorted(glob.glob(config.path, recursive=True)):
         return matches
-    raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
+    raise UserError(f"{config.path}: no such file (from {Path.cwd()})")
 
 
 def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:

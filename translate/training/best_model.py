@@ -13,8 +13,9 @@ from translate.files import read_json
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS
 from translate.training.config import TrainConfig, is_better
 from translate.training.run_folder import ModelWriter
+from translate.training.saved_states import AVERAGE
 from translate.training.state import TrainState
-from translate.training.state_folder import AVERAGE, StateFolder
+from translate.training.state_folder import StateFolder
 from translate.training.validation import Validation, Validator
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def restore_models(
 ) -> None:
     """Make best/ and last/ again where a file is missing or damaged: from the states, whose models they are.
 
-    Called after a state was restored. The score of best/ is validated again.
+    Called when all updates are counted. The score of best/ is validated again.
     """
     if not states.newest:
         return
@@ -52,7 +53,7 @@ def restore_models(
 def _restore_best(
     config: TrainConfig, state: TrainState, states: StateFolder, validator: Validator, models: ModelWriter
 ) -> None:
-    """Make best/ from the best of the candidates; where its score is another one than before, save that in the state."""
+    """Make best/ from the best of the candidates; if its score is not the recorded one, save the state with it."""
     folder, world, progress = models.folder, states.world, state.progress
     before = progress.best, progress.best_loss, progress.best_step
     intact = states.intact(states.keep)
@@ -140,5 +141,7 @@ def _damage(directory: Path, state: TrainState) -> str:
 
 
 def _missing(directory: Path) -> str:
+    if not directory.is_dir():
+        return "the folder is missing"
     own = ADAPTER if (directory / ADAPTER).exists() else MODEL
     return next((f"{name} is missing" for name in (WEIGHTS, own, MANIFEST) if not (directory / name).is_file()), "")

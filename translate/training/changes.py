@@ -148,8 +148,8 @@ class Changes:
 
     @property
     def reordered(self) -> bool:
-        """True if the current epoch cannot be continued, because its batches would differ."""
-        return any(key.startswith("batch.") for key in self.keys)
+        """True if the current epoch cannot be continued: its batches would differ, not only their number per update."""
+        return any(key.startswith("batch.") and key != "batch.accumulation" for key in self.keys)
 
 
 def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from translate.checkpoint import Weights, load_weights, read_weights, set_weights
 from translate.data.prepare import Prepared
 from translate.decoding.config import EngineName
-from translate.errors import UserError
+from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import RESAMPLES, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
+from translate.training.best_model import restore_models
 from translate.training.config import LOSS, TrainConfig, is_better
 from translate.training.run_folder import ModelWriter, RunFolder
 from translate.training.state import TrainState
@@ -24,6 +25,19 @@ from translate.training.tracking import Reporter
 from translate.training.validation import Validator
 
 logger = logging.getLogger(__name__)
+
+
+def require_best(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
+    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
+    if state.progress.best is not None:
+        return
+    metric, rate = config.validation.metric, config.optimizer.learning_rate
+    from_scratch = f"the same command starts from scratch in run.dir={config.run.dir}, because no state was saved"
+    raise DivergedError(
+        f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
+        f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
+        + ("choose another run.dir" if states.newest else from_scratch)
+    )
 
 
 def final_evaluation(
@@ -41,6 +55,7 @@ def final_evaluation(
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         logger.info(read_json(folder.result_file)["summary"])
         return
+    restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
     text = data.test or data.valid

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -24,18 +23,23 @@ from translate.files import BackgroundWriter, ProcessLock, json_text, read_json,
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
 from translate.parsing import read_yaml
+from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
+from translate.training.saved_states import (
+    CONFIG,
+    STATE_FILES,
+    STATE_NAME,
+    saved_states,
+    set_aside_damaged,
+    state_folders,
+)
 
 logger = logging.getLogger(__name__)
-AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
-CONFIG = "config.yaml"
-STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS, CONFIG, MANIFEST)
-STATE_NAME = re.compile(r"step-[0-9]{8}")
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
-_LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
@@ -44,8 +48,9 @@ _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml ha
 class RunFolder:
     """Paths in the folder of one run; its lock; and the thread that writes into it while the run continues.
 
-    texts  content of config.yaml and manifest.json by name, on the main process: every state has a copy
-    notes  for the log, about files that were lost and are back
+    texts     content of config.yaml and manifest.json by name, on the main process: every state has a copy
+    notes     for the log, about files that were lost or damaged
+    verified  the newest state, whose contents were compared with their checksums
 
     A context, on exit of which nothing is written any more and other processes may open the folder.
     """
@@ -60,6 +65,7 @@ class RunFolder:
         self.writer = BackgroundWriter()
         self.texts: dict[str, str] = {}
         self.notes: list[str] = []
+        self.verified: Path | None = None
         self._lock: ProcessLock | None = None
 
     @property
@@ -80,6 +86,8 @@ class RunFolder:
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
         if self.has_begun:
+            self.notes += set_aside_damaged(self.states)
+            self.verified = next(reversed(state_folders(self.states)), None)
             self._restore_text(self.config_file, read_config)
             self._restore_text(self.manifest_file, read_json)
 
@@ -90,18 +98,19 @@ class RunFolder:
         """
         copies = [state / file.name for state in reversed(saved_states(self.states))]
         models = [self.last / MANIFEST, self.best / MANIFEST] if file is self.manifest_file else []
-        for source in (file, *copies, *models):
+        # where states were set aside, settings that were taken up after the state before are changes once more
+        sources = (*copies, file, *models) if self.notes else (file, *copies, *models)
+        for source in sources:
             with suppress(FileNotFoundError, UserError):
                 if source is not file:
                     verify(source.parent)  # a copy counts only where it is what was written
-                content = read(source)
-                self.texts[file.name] = source.read_text(encoding="utf-8")
+                content, text = read(source), source.read_text(encoding="utf-8")
                 if source in models:
-                    run = {key: value for key, value in content.items() if key not in _OF_A_MODEL}
-                    self.texts[file.name] = json_text(run)
-                if source is not file:
-                    write_text(file, self.texts[file.name])
-                    self.notes.append(f"{file} was missing or damaged: it is made again from {source}")
+                    text = json_text({key: value for key, value in content.items() if key not in _OF_A_MODEL})
+                if not (file.exists() and file.read_bytes() == text.encode()):
+                    write_text(file, text)
+                    self.notes.append(f"{file} is made again from {source}")
+                self.texts[file.name] = text
                 return
         raise UserError(
             f"{file} is missing or damaged, and no state has a copy; bring it back, or choose another run.dir"
@@ -125,6 +134,8 @@ class RunFolder:
                 )
             self._lock = lock
             mark(self.path, RUN_KIND)
+        except FileExistsError:
+            raise UserError(f"run.dir={self.path}: that is a file, or a link to nothing; name a folder") from None
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
@@ -152,11 +163,13 @@ class RunFolder:
                 )
         is_of_earlier_version = {self.config_file.name, self.manifest_file.name} <= names
         is_run = is_marked(self.path, RUN_KIND) or is_of_earlier_version
-        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config_file.name}
-        if not is_run and names - started:
+        started = _OF_ITS_OWN | _OF_BACK_TRANSLATION | {self.config_file.name}
+        # by itself, a log may be another program's
+        own_log = {self.log_file.name} if self.config_file.name in names else set()
+        if not is_run and names - started - own_log:
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
-                f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
+                f"{listing(sorted(names - _OF_ITS_OWN))}; choose a new folder"
             )
         if self.config_file.exists() and not is_marked(self.path, RUN_KIND):
             read_config(self.config_file)  # another program's file may have this name
@@ -216,21 +229,6 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
-def state_folders(directory: Path) -> list[Path]:
-    """The states in a run's state folder, complete or not, oldest first; other names are not the program's."""
-    if not directory.is_dir():
-        return []
-    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
-    # eight digits in each name: alphabetical order is the order of steps
-    return sorted(folder for folder in folders if any((folder / name).is_file() for name in STATE_FILES))
-
-
-def saved_states(directory: Path) -> list[Path]:
-    """The states that lack no file, oldest first."""
-    needed = (WEIGHTS, TRAINING, PROGRESS)
-    return [folder for folder in state_folders(directory) if all((folder / name).is_file() for name in needed)]
-
-
 class ModelWriter:
     """Writes models of a run in the background, by the main process.
 
@@ -271,11 +269,12 @@ class ModelWriter:
 
 @contextmanager
 def errors_logged(path: Path) -> Iterator[None]:
-    """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
+    """Append an error or a signal to a run's log, if that exists by then; an unexpected error with its traceback."""
     try:
         yield
-    except Exception as error:
+    except (Exception, Interrupted) as error:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
+        text = str(error) if isinstance(error, Interrupted) else text
         if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised

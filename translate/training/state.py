@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ class RunProgress:
     best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
                   the same model
     stale         number of validations since then
-    validated     step of the last validation
+    validated     step of the last validation; session: hardware and processes of the last update, see take_up_session
     """
 
     step: int = 0
@@ -48,6 +48,7 @@ class RunProgress:
     best_step: int = 0
     stale: int = 0
     validated: int = 0
+    session: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,8 @@ class TrainState:
 
     def begin_next_epoch(self) -> None:
         """Leave the rest of an epoch whose batches have changed."""
-        position = self.progress.position
-        if position.updates:
-            self.progress.position = DataPosition(position.epoch + 1, phase=position.phase)
+        if (position := self.progress.position).batches:
+            self.progress.position = replace(position, epoch=position.epoch + 1, batches=0)
             logger.info(f"batches have changed: epoch {position.epoch + 1} begins")
 
     @property
@@ -163,13 +163,13 @@ class TrainState:
             group.update(now)
         if self.model.loss_scale is not None and "loss_scale" in saved.training:
             self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
-        # with another number of processes the run continues, though no longer bit for bit
-        random = saved.training["random"]
-        own = random[rank % len(random)]
-        torch.set_rng_state(own["cpu"])
-        if self.model.device.type == "cuda" and own["cuda"] is not None:
-            torch.cuda.set_rng_state(own["cuda"], self.model.device)
+        # of more processes than before, further ones keep their seeds: another's state would repeat its dropout masks
+        if rank < len(random := saved.training["random"]):
+            torch.set_rng_state(random[rank]["cpu"])
+            if self.model.device.type == "cuda" and random[rank]["cuda"] is not None:
+                torch.cuda.set_rng_state(random[rank]["cuda"], self.model.device)
         self.progress = saved.progress
+        self.progress.session.setdefault("processes", len(random))  # older versions saved no session
 
 
 def is_finite(state: Any) -> bool:

@@ -1,9 +1,4 @@
-"""States of a run on disk: written whole, verified before they are believed, the newest sound one restored.
-
-state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt, progress.json,
-checksums.json and copies of the run's config.yaml and manifest.json. A folder appears under its name only when it is
-complete and on disk.
-"""
+"""States of a run, written and restored. A folder appears under its name only when it is complete and on disk."""
 
 from __future__ import annotations
 
@@ -19,23 +14,25 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import load_weights, weights_of, write_weights
-from translate.checksums import DamagedError, verify
+from translate.checksums import DamagedError
 from translate.distributed import World
 from translate.errors import UserError, excerpt
-from translate.files import flush, read_json, write_json, write_text
+from translate.files import read_json, write_json, write_text
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.parsing import from_plain
 from translate.tensor_files import load_pickle
 from translate.training.optimizer import fits_optimizer
-from translate.training.run_folder import (
+from translate.training.run_folder import RunFolder, read_config
+from translate.training.saved_states import (
     AVERAGE,
     PROGRESS,
     STATE_FILES,
     TRAINING,
-    RunFolder,
     saved_states,
+    set_aside,
     state_folders,
+    verify_state,
 )
 from translate.training.state import RunProgress, Snapshot, TrainState, is_finite
 
@@ -58,12 +55,13 @@ class StateFolder:
         self._folder = folder
 
     def restore_newest(self, state: TrainState) -> None:
-        """Restore the newest state that is undamaged and whose weights are finite, if there is one; on all processes.
+        """Restore the newest state that can be read and whose weights are finite, if there is one; on all processes.
 
-        Damaged states that are newer are set aside. Raises UserError where there are states and all are damaged.
+        RunFolder.open has set aside those that are not what was written. Raises UserError where there are states and
+        none can be read.
         """
         folder, saved, error = self._newest_sound(state) if self.world.is_main else (None, None, "")
-        # the main process decides: one that finds a file damaged must not continue from another state than the rest
+        # the main process decides: one that cannot read a file must not continue from another state than the rest
         folder, error = self.world.from_main((folder, error))
         if error:
             raise UserError(error)
@@ -73,12 +71,12 @@ class StateFolder:
         self.newest = state.step
 
     def _newest_sound(self, state: TrainState) -> tuple[Path | None, Snapshot | None, str]:
-        """The state to continue from, with its folder; or an error where all are damaged."""
-        folders, damaged = state_folders(self.path), {}
+        """The state to continue from, with its folder; or an error."""
+        damaged: dict[Path, str] = {}
         chosen: tuple[Path | None, Snapshot | None] = None, None
-        for folder in reversed(folders):
+        for folder in reversed(state_folders(self.path)):
             try:
-                saved = read_state(folder)
+                saved = read_state(folder, contents=folder != self._folder.verified)
                 if reason := _misfit(saved, state):
                     raise DamagedError(folder, reason)
             except DamagedError as error:
@@ -88,24 +86,27 @@ class StateFolder:
                 chosen = folder, saved
                 break
             logger.warning(f"{folder} is left out: its weights are not finite, training had diverged when it was saved")
-        # all stay where they are: without any state the next session would start anew
-        if damaged and len(damaged) == len(folders):
-            newest = f"{folders[-1].name}: {damaged[folders[-1]]}"
-            advice = "bring one back, or choose another run.dir"
-            return None, None, f"{self.path}: no state of the run can be read ({newest}); {advice}"
-        for folder, finding in damaged.items():
-            _set_aside(folder, finding)
+        try:
+            self._set_aside(damaged)
+        except UserError as error:
+            return None, None, str(error)
         return *chosen, ""
+
+    def _set_aside(self, damaged: Mapping[Path, str]) -> None:
+        for line in set_aside(self.path, damaged):
+            logger.warning(line)
 
     def intact(self, count: int) -> list[Path]:
         """The newest `count` states, oldest first, without damaged ones, which are set aside; on all processes."""
-        found: list[Path] = []
+        found, damaged = [], {}
         for folder in saved_states(self.path)[-count:] if self.world.is_main and count else ():
             try:
-                verify(folder)
+                verify_state(folder)
                 found.append(folder)
             except DamagedError as error:
-                _set_aside(folder, error.finding)
+                damaged[folder] = error.finding
+        if found:
+            self._set_aside(damaged)
         return list(self.world.from_main(found))
 
     def save(self, state: TrainState) -> bool:
@@ -157,9 +158,12 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
         remove_directory(old, owned=STATE_FILES)
 
 
-def read_state(folder: Path) -> Snapshot:
-    """Read a state. Raises DamagedError for a file that is missing, or not what was written."""
-    is_verified = bool(verify(folder))
+def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
+    """Read a state. Raises DamagedError for a file that is missing, or not what was written.
+
+    contents  see checksums.verify
+    """
+    is_verified = verify_state(folder, contents=contents)
     try:
         return _read(folder)
     except UserError as error:  # neither OSError nor MemoryError: the file may be good
@@ -169,13 +173,10 @@ def read_state(folder: Path) -> Snapshot:
 
 
 def _read(folder: Path) -> Snapshot:
-    for name in (WEIGHTS, TRAINING, PROGRESS):
-        if not (folder / name).is_file():
-            raise DamagedError(folder, f"{name} is missing")
     average = folder / AVERAGE  # absent where the run had no average until now
     training = load_pickle(folder / TRAINING)
     if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
-        raise DamagedError(folder, f"{TRAINING} is not what was saved there")
+        raise UserError(f"{TRAINING} is not what was saved there")
     return Snapshot(
         load_weights(folder / WEIGHTS),
         load_weights(average) if average.exists() else None,
@@ -209,7 +210,7 @@ def _is_random_state(value: Any) -> bool:
 def read_progress(folder: Path) -> RunProgress:
     """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
     values = read_json(folder / PROGRESS)
-    values["position"] = values.pop("place", None)
+    values["position"] = saved_position(values.pop("place", None), folder)
     progress = from_plain(RunProgress, values, folder / PROGRESS)
     if "last_success" not in values:
         progress.last_success = progress.step - progress.skipped_in_a_row
@@ -218,12 +219,13 @@ def read_progress(folder: Path) -> RunProgress:
     return progress
 
 
-def _set_aside(folder: Path, finding: str) -> None:
-    """Rename a damaged state, so that it is none any more; its other files may still be of use."""
-    target, number = folder.with_name(f"{folder.name}.damaged"), 1
-    while target.exists():
-        number += 1
-        target = folder.with_name(f"{folder.name}.damaged-{number}")
-    folder.rename(target)
-    flush(folder.parent)
-    logger.warning(f"{folder} is damaged ({finding}) and set aside as {target.name}")
+def saved_position(place: Any, folder: Path) -> Any:
+    """Position in the data that the progress of a state has, as a dictionary; folder: of the state."""
+    if not (isinstance(place, dict) and isinstance(updates := place.get("updates"), int)):
+        return place
+    # older versions counted updates of so many batches on so many processes
+    config = read_config(RunFolder(folder.parent.parent).config_file)
+    accumulation = (config.get("batch") or {}).get("accumulation", 1)
+    processes = len(load_pickle(folder / TRAINING)["random"])
+    others = {key: value for key, value in place.items() if key != "updates"}
+    return {**others, "batches": updates * accumulation * processes}

@@ -164,11 +164,11 @@ class Reporter:
                 self._picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
 
     def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
-        """Log why the run ends here and, after a signal, how to continue it."""
+        """Log why the run ends here and, if a signal or an error interrupted it, how to continue it."""
         self._line.clear()
         logger.info(f"stopped at step {state.step:,}: {reason}")
         if interrupted:
-            saved = f"saved in {self._folder.path}; the same command continues the run"
+            saved = f"step {states.newest:,} is saved in {self._folder.path}; the same command continues the run"
             logger.info(
                 saved if states.newest else "nothing was saved yet; the same command starts the run from scratch"
             )
