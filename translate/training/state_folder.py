@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,17 @@ logger = logging.getLogger(__name__)
 
 
 class StateFolder:
-    """The saved states of a run, of which the newest `keep` stay.
+    """The saved states of a run.
 
+    keep, every  which states stay: see outdated
     vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
     newest      step of the newest one; 0: there is none
     overdue     a state could not be saved because its numbers were not finite: the next sound one is
     """
 
-    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
+    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int, every: int = 1):
         self.path, self.writer, self.world = folder.states, folder.writer, world
-        self.keep, self.vocab_size = keep, vocab_size
+        self.keep, self.every, self.vocab_size = keep, every, vocab_size
         self.newest = 0
         self.overdue = False
         self._folder = folder
@@ -130,8 +131,8 @@ class StateFolder:
         random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
         self.newest = state.step
         if self.world.is_main:
-            texts = dict(self._folder.texts)
-            self.writer.write(partial(write_state, state.snapshot(random), self.path, self.keep, texts))
+            texts, keep, every = dict(self._folder.texts), self.keep, self.every
+            self.writer.write(partial(write_state, state.snapshot(random), self.path, keep, texts, every=every))
 
     def wait(self) -> None:
         """Return when every process can read what has been saved, models included."""
@@ -139,10 +140,11 @@ class StateFolder:
         self.world.wait()
 
 
-def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str]) -> None:
-    """Write a snapshot into the folder of its step, and remove all states but the newest `keep`.
+def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str], *, every: int = 1) -> None:
+    """Write a snapshot into the folder of its step, and remove outdated states.
 
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
+    keep, every  see outdated
     """
     with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
@@ -154,8 +156,23 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
         for name, text in texts.items():
             write_text(folder / name, text)
-    for old in state_folders(directory)[:-keep]:  # only now that the new one is complete
+    for old in outdated(state_folders(directory), keep=keep, every=every):  # only now that the new one is complete
         remove_directory(old, owned=STATE_FILES)
+
+
+def outdated(folders: Sequence[Path], *, keep: int, every: int) -> list[Path]:
+    """The folders of states, given oldest first, that need not be kept.
+
+    The newest `keep` stay. One that a signal or an error has saved between two that were due after `every` updates
+    makes room for the next one, so that an average of the last states is that of the undisturbed run.
+    """
+    due: dict[int, Path] = {}  # by the number of times that a state had been due
+    for folder in folders[:-1]:
+        # the first one: a later one was not due, and an update that failed may have put it off
+        due.setdefault(int(folder.name.removeprefix("step-")) // every, folder)
+    due.pop(0, None)
+    kept = {*list(due.values())[max(0, len(due) - keep + 1) :], *folders[-1:]}
+    return [folder for folder in folders if folder not in kept]
 
 
 def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
