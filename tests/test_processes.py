@@ -78,6 +78,7 @@ def end_by_torchrun(rank: int) -> None:
     with stop_signals.listening(), join_world(CPU, timeout=30.0) as world:
         main, _ = world.gather(os.getpid())
         with stop_signals.deferred("saving"):
+            world.wait()
             if rank == 1:
                 os.kill(main, signal.SIGTERM)
                 kill_itself()
