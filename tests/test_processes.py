@@ -17,6 +17,7 @@ from translate.checkpoint import load_weights
 from translate.distributed import World, join_world, launched_as
 from translate.errors import UserError
 from translate.model_directory import WEIGHTS
+from translate.signals import stop_signals
 from translate.train import train
 from translate.training.parallel import decide_run
 from translate.training.session import Fact, compare_processes, require_equal
@@ -70,6 +71,23 @@ def test_a_killed_process_is_named(started):
     outcomes = started(3, exchange_until, kill_itself).outcomes(2)
     for rank in (0, 1):
         assert str(outcomes[rank]).startswith("process 2 ended without a reason: killed")
+
+
+def end_by_torchrun(rank: int) -> None:
+    """torchrun sends SIGTERM to the others once a process has ended."""
+    with stop_signals.listening(), join_world(CPU, timeout=30.0) as world:
+        main, _ = world.gather(os.getpid())
+        with stop_signals.deferred("saving"):
+            world.wait()
+            if rank == 1:
+                os.kill(main, signal.SIGTERM)
+                kill_itself()
+            while True:
+                world.sum(torch.ones(1))
+
+
+def test_a_killed_process_is_named_although_torchrun_ends_the_others(started):
+    assert str(started(2, end_by_torchrun).outcomes(1)[0]).startswith("process 1 ended without a reason: killed")
 
 
 def test_a_stopped_process_is_named_within_the_limit_and_leaves_when_it_goes_on(started):

@@ -125,6 +125,11 @@ class StopSignals:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._interrupt()
 
+    def disregard_launcher(self) -> None:
+        """Forget a signal that was noted, and ignore SIGTERM: torchrun sends it to all once one process has ended."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.received, self._raised = 0, False
+
     @property
     def interrupting(self) -> bool:
         """True while Interrupted is on its way out: other errors are consequences of it."""
