@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors"},
+    {"streams", "disk_space"},
     {"files", "console"},
+    {"locks"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form"},

@@ -16,25 +16,29 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from translate.errors import UserError
+from translate.disk_space import describe_full, is_full, size_of
+from translate.errors import FullDiskError, UserError
 from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
 
 MARKER = ".made-by-translate-seq2seq"  # lists which kinds of folder the program made here
 
 _PRIVATE_FOLDER = re.compile(r"(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[Path]:
+def replaced_directory(directory: Path, *, owned: Collection[str], needed: int = 0) -> Iterator[Path]:
     """A new folder to fill, which then replaces `directory`; on an error the old one stays.
 
     owned  patterns of the names that this program gives in such a folder. Anything else in the old folder is moved
            into the new one.
 
-    A folder that cannot be written is a UserError. See restore_directory for what a killed process leaves.
+    needed  bytes that the new folder takes, for the message on a full disk; 0: as many as the old one
+
+    A folder that cannot be written is a UserError, a FullDiskError where there is no room. See restore_directory for
+    what a killed process leaves.
     """
     directory = Path(os.path.realpath(directory))
     new, old = private_name(directory, "new"), private_name(directory, "old")
@@ -49,6 +53,10 @@ def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[P
         flush(directory.parent)
     except OSError as error:
         before = "; the one before stays" if directory.exists() else ""
+        shutil.rmtree(new, ignore_errors=True)  # now: the message tells the room that is left without it
+        if is_full(error):
+            text = describe_full(directory, error, needed=needed or size_of([directory]))
+            raise FullDiskError(text + before) from None
         raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
     finally:
         # the second rename failed
@@ -227,11 +235,13 @@ def building(
         finally:
             lock.release()
     except OSError as error:
+        if is_full(error):
+            text = describe_full(directory.parent, error)
+            raise FullDiskError(f"{option}: {text}; make room, or set {option} to another folder") from None
         if error.errno not in _CANNOT_WRITE:
             raise
         raise UserError(
-            f"{option}: {directory.parent} cannot be written ({error.strerror}); "
-            f"make room, or set {option} to another folder"
+            f"{option}: {directory.parent} cannot be written ({error.strerror}); set {option} to another folder"
         ) from None
 
 

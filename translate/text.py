@@ -28,6 +28,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from translate.console import print_notes
 from translate.errors import UserError
 from translate.files import atomic_file
+from translate.streams import standard_output
 
 Source = str | Path | BinaryIO
 STANDARD = "-"  # the name of standard input and output
@@ -270,7 +271,7 @@ def open_output(path: str) -> Iterator[BinaryIO]:
     After an error the unfinished file stays under a private name, which is printed: what it holds may have taken long.
     """
     if path == STANDARD:
-        yield sys.stdout.buffer
+        yield standard_output("name a file: output=FILE")
         return
     kept: list[Path] = []
 

@@ -37,7 +37,9 @@ from translate.config.options import (
     unknown_choice,
     unknown_flag,
 )
+from translate.disk_space import describe
 from translate.errors import UserError
+from translate.streams import guard_standard_streams
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
@@ -53,15 +55,14 @@ def run_command(
     choices: Tables = _NO_TABLES,
     additions: Tables = _NO_TABLES,
 ) -> None:
-    """Run a command with the configuration that configs/NAME.yaml and the command line make.
+    """Run a command with the configuration that configs/NAME.yaml and the command line make; see user_errors.
 
     choices    tables of groups of which one entry is chosen, which fills in GROUP
     additions  tables of groups of which any number is chosen, each of which fills in GROUP.NAME
     run        is given the configuration, and in a sweep the trial; returns its score, for sweeps
-
-    A UserError becomes one message on stderr and exit status 1.
     """
     global _line
+    guard_standard_streams()
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
     with user_errors(known):
@@ -180,7 +181,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         _fail(message_for(error, known()))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(describe(error))
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as shells have it
 
@@ -294,7 +295,6 @@ def _is_refused(word: str) -> bool:
 def _quoted(word: str) -> str:
     """The option with quotes around its value, or around each item of a list."""
     key, _, value = word.partition("=")
-    is_list = value.startswith("[")
-    texts = [item.strip() for item in value[1:-1].split(",")] if is_list else [value]
+    texts = [item.strip() for item in value[1:-1].split(",")] if value.startswith("[") else [value]
     quoted = ",".join(str(QuotedString(text, Quote.single).with_quotes()) for text in texts)
-    return f"{key}=[{quoted}]" if is_list else f"{key}={quoted}"
+    return f"{key}=[{quoted}]" if value.startswith("[") else f"{key}={quoted}"

@@ -17,8 +17,9 @@ import yaml
 
 from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.console import TIME_FORMAT
+from translate.disk_space import describe_full, is_full
 from translate.distributed import World
-from translate.errors import UserError
+from translate.errors import FullDiskError, UserError
 from translate.files import BackgroundWriter, ProcessLock, read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
@@ -90,6 +91,8 @@ class RunFolder:
             self._lock = lock
             mark(self.path, RUN_KIND)
         except OSError as error:
+            if is_full(error):
+                raise FullDiskError(f"run.dir: {describe_full(self.path, error)}") from None
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
     def close(self) -> None:
@@ -222,7 +225,8 @@ def errors_logged(path: Path) -> Iterator[None]:
     """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
     try:
         yield
-    except Exception as error:
+    except Exception as cause:
+        error = _with_kept(cause, path.parent)
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
         if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
@@ -230,4 +234,17 @@ def errors_logged(path: Path) -> Iterator[None]:
             rank = os.environ.get("RANK", "0")
             with suppress(OSError), open(path, "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime(TIME_FORMAT)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
-        raise
+        if error is cause:
+            raise
+        raise error from None
+
+
+def _with_kept(error: Exception, run: Path) -> Exception:
+    """The error; that of a full disk with what the run still has, and how to go on."""
+    if isinstance(error, OSError) and is_full(error):
+        error = FullDiskError(describe_full(error.filename or run, error))
+    if not isinstance(error, FullDiskError):
+        return error
+    states = saved_states(run / "state")
+    kept, verb = (f"{states[-1]} is kept", "continues") if states else ("no state was saved yet", "starts again")
+    return FullDiskError(f"{error}; {kept}: the same command {verb} once there is room")

@@ -1,0 +1,58 @@
+"""Full disks in words: what could not be written, how much room there is and how much is needed."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def is_full(error: OSError) -> bool:
+    """True if there was no room: on the disk, in the user's quota, or under the limit for the size of a file."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def describe(error: OSError) -> str:
+    """An error of the system in one line, with the name of the file if the system gave one."""
+    if is_full(error):
+        return describe_full(error.filename or "a file", error)
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def describe_full(path: str | Path, error: OSError, *, needed: int = 0) -> str:
+    """The file or folder that cannot be written, the reason, and as far as they are known the bytes free and needed."""
+    details = []
+    if error.errno == errno.EFBIG:
+        details.append(f"the limit is {readable(resource.getrlimit(resource.RLIMIT_FSIZE)[0])}, see ulimit -f")
+    elif error.errno == errno.ENOSPC and (free := free_bytes(Path(path))) is not None:
+        details.append(f"{readable(free)} free")
+    if needed:
+        details.append(f"about {readable(needed)} needed")
+    return f"{path} cannot be written: {error.strerror}" + (f" ({', '.join(details)})" if details else "")
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes that this user may still write on the disk of a path, which need not exist; None: unknown."""
+    for folder in (path, *path.absolute().parents):
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free
+    return None
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Bytes in files and folders."""
+    files = [file for path in paths for file in (path, *path.rglob("*")) if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def readable(size: int) -> str:
+    """A number of bytes for people."""
+    for unit, name in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:,} bytes"
