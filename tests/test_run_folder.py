@@ -15,8 +15,9 @@ from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import ProcessLock, to_plain
+from translate.files import to_plain
 from translate.folders import is_marked
+from translate.locks import ProcessLock
 from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from translate.disk_space import describe_full, is_full, size_of
 from translate.errors import FullDiskError, UserError
-from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
+from translate.files import NAME_LENGTH, flush, private_name, read_json, write_json
+from translate.locks import ProcessLock
 
 MARKER = ".made-by-translate-seq2seq"  # lists which kinds of folder the program made here
 
@@ -222,9 +223,7 @@ def building(
     lock = ProcessLock(directory.with_name(f".{directory.name}.lock"))
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        if not lock.acquire(wait=False):
-            logger.info(f"waiting for another process to {waiting_for} ({lock.holder()})")
-            lock.acquire()
+        lock.wait(lambda holder: logger.info(f"waiting for another process to {waiting_for} ({holder})"))
         try:
             # once more, now that no other process can be at work on it
             if directory.exists() and is_whole(directory):

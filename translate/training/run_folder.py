@@ -20,8 +20,9 @@ from translate.console import TIME_FORMAT
 from translate.disk_space import describe_full, is_full
 from translate.distributed import World
 from translate.errors import FullDiskError, UserError
-from translate.files import BackgroundWriter, ProcessLock, read_json, write_json, write_text
+from translate.files import BackgroundWriter, read_json, write_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
+from translate.locks import ProcessLock
 from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
