@@ -16,7 +16,7 @@ LAYERS = [
     {"locks"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
-    {"tags", "unicode_form"},
+    {"tags", "unicode_form", "output"},
     {"tokenizer"},
     {"tokenizer_training", "batch"},
     {"data", "models", "model_directory"},

@@ -27,11 +27,16 @@ NAME_LENGTH = 50  # of a private name's first part: the whole has at most 255 by
 
 
 @contextmanager
-def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unlink) -> Iterator[BinaryIO]:
+def atomic_file(
+    path: str | Path, *, partial: Path | None = None, on_error: Callable[[Path], None] = Path.unlink
+) -> Iterator[BinaryIO]:
     """A binary stream to a file that gets its name when everything is on disk.
 
     A symbolic link stays, and its target is replaced. A pipe or device is written directly. A file that is replaced
-    keeps its permissions. on_error is given the private file after an error; by default it is removed.
+    keeps its permissions.
+
+    partial   the private file, on the same disk; by default a new name beside the file
+    on_error  is given the private file after an error; by default it is removed
     """
     target, is_stream = follow_links(Path(path))
     if is_stream:
@@ -40,9 +45,8 @@ def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unl
             yield stream
         return
     permissions = _permissions_to_keep(target)
-    partial = None
     try:
-        partial = private_name(target, "partial")
+        partial = partial or private_name(target, "partial")
         # O_EXCL and O_NOFOLLOW: never write to a file or link that another process has put there
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
