@@ -45,6 +45,11 @@ class Progress:
         bar_format = self._format if total is None else f"{{bar:20}} {self._format}"
         self._bar = _bar(self._stream, enabled=self._stream.isatty(), bar_format=bar_format, **self._meter)
         self._start = self._shown = time.monotonic()
+        self._initial = 0
+
+    def begin_at(self, initial: int) -> None:
+        """Leave units that were done before out of the rate."""
+        self._initial = self._bar.initial = initial
 
     def show(self, done: float) -> None:
         """Show that this much is done, unless the display changed a moment ago."""
@@ -54,20 +59,24 @@ class Progress:
             return
         self._shown = now
         if self._bar.disable:
-            text = tqdm.format_meter(done, elapsed=now - self._start, bar_format=self._format, **self._meter)
+            elapsed = now - self._start
+            text = tqdm.format_meter(
+                done, elapsed=elapsed, initial=self._initial, bar_format=self._format, **self._meter
+            )
             self._stream.write(f"{text}\n")
         else:
             self._bar.n = done
             self._bar.refresh()
 
     def finish(self, done: int) -> None:
-        """Replace the display by a last line, which stays."""
+        """Replace the display by a last line, which stays; done: all units, with those done before."""
         self._bar.clear()
         self._bar.close()
         seconds = time.monotonic() - self._start
-        rate = done / max(seconds, 1e-9)
-        noun = self._unit.removesuffix("s") if done == 1 else self._unit
-        self._stream.write(f"{done:,} {noun} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
+        count = done - self._initial
+        rate = count / max(seconds, 1e-9)
+        noun = self._unit.removesuffix("s") if count == 1 else self._unit
+        self._stream.write(f"{count:,} {noun} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
 
 
 class ProgressLine:
@@ -175,7 +184,7 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
             before.close()
     logger.handlers = [_TerminalHandler()]
     if path is not None and not silent:
-        file = _LogFile(path, encoding="utf-8")
+        file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT))
         logger.addHandler(file)
     warnings_logger = logging.getLogger("py.warnings")

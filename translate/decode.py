@@ -108,7 +108,9 @@ def translate_stream(
     windows = read_windows(source)  # 2,000 lines of a file; as many as have arrived of a pipe
     if skip:
         done = sum(map(len, islice(windows, skip)))
-        print_notes(f"{done:,} lines were translated before: continuing after them")
+        print_notes(f"continuing after {done:,} lines that were translated before")
+        if progress:
+            progress.begin_at(done)
     for window in windows:
         texts = [line.text for line in window]
         if not is_checked:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import resource
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -15,6 +15,22 @@ _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 def is_full(error: OSError) -> bool:
     """True if there was no room: on the disk, in the user's quota, or under the limit for the size of a file."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give errors of the system the name of the file that is written, which those of an open file lack."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    except RuntimeError as error:
+        # torch.save fails once more while it handles the error of the system
+        if not isinstance(error.__context__, OSError):
+            raise
+        error.__context__.filename = str(path)
+        raise error.__context__ from None
 
 
 def describe(error: OSError) -> str:

@@ -104,8 +104,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8; line ends stay as they are."""
-    write_bytes(path, text.encode())
+    r"""Write UTF-8; line ends stay as they are. Bytes of a file's name that are no text are written as \udcff.
+
+    In JSON that is an escape, which is read back as the same name.
+    """
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any) -> None:

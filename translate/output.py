@@ -92,6 +92,7 @@ class Pieces(io.BytesIO):
             for number in range(self.count):
                 with open(self.folder / _PIECE.format(number), "rb") as piece:
                     shutil.copyfileobj(piece, stream)
+                stream.flush()  # as without pieces: gzip begins a block there
 
 
 @contextmanager

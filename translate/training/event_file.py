@@ -53,7 +53,8 @@ class EventFile:
             self.add(scalar(tag, value), step)
 
     def text(self, tag: str, markdown: str, step: int) -> None:
-        self.add(text(tag, markdown), step)
+        # names of files may hold bytes that are no text
+        self.add(text(tag, markdown.encode(errors="backslashreplace").decode()), step)
 
     def picture(self, tag: str, picture: Picture, step: int) -> None:
         self.add(image(tag, picture, dataformats="HWC"), step)

@@ -233,7 +233,7 @@ def errors_logged(path: Path) -> Iterator[None]:
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised
             rank = os.environ.get("RANK", "0")
-            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
+            with suppress(OSError), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{time.strftime(TIME_FORMAT)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
         if error is cause:
             raise

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from translate.checkpoint import Weights, copy_of, load_weights, set_weights, weights_of, write_weights
 from translate.data.loader import DataPosition, Update
+from translate.disk_space import naming, size_of
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import read_json, write_json
@@ -254,11 +255,13 @@ class StateFolder:
 
 
 def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
-    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
+    size = size_of(saved_states(directory)[-1:])  # of the state before
+    path = directory / f"step-{snapshot.progress.step:08d}"
+    with replaced_directory(path, owned=STATE_FILES, needed=size) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
-        with open(folder / TRAINING, "wb") as file:
+        with naming(folder / TRAINING), open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
         values = dataclasses.asdict(snapshot.progress)
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
