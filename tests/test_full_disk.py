@@ -17,6 +17,7 @@ from small_runs import options
 from trained_model import trained_model
 from translate.console import start_log
 from translate.disk_space import describe_full
+from translate.training import back_translation
 from translate.training.event_file import EventFile
 
 FULL = "No space left on device"
@@ -118,6 +119,31 @@ def test_cache_without_room_is_named_and_made_later(model, disk):
     assert "make room, or set data.cache to another folder" in error
     resize_disk(disk, 2000)
     assert call_here("train", *arguments).returncode == 0
+
+
+def test_back_translation_continues_once_there_is_room(model, disk, monkeypatch):
+    resize_disk(disk, 8000)
+    corpus, run = model.parent / "corpus", disk / "run"
+    changes = {"back_translation__monolingual": corpus / "train.tgt", "run__max_steps": 10, "run__save_every": 10}
+    arguments = words(model, run, experiment="back_translation", back_translation__keep=1, **changes)
+    begin = back_translation._clear_if_outdated
+
+    def begin_and_fill(folder: Path, key: str) -> None:
+        begin(folder, key)
+        fill(disk, free=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(back_translation, "_clear_if_outdated", begin_and_fill)
+        error = error_of("train", *arguments)
+    assert error == (
+        f"error: {run / 'synthetic/translations.tsv'} cannot be written: {FULL} (0 bytes free); "
+        f"{run / 'reverse/state/step-00000010'} is kept: the same command continues once there is room"
+    )
+    (disk / "ballast").unlink()
+    process = call_here("train", *arguments)
+    assert process.returncode == 0
+    assert b"translating 600 of 600 lines" in process.stderr
+    assert (run / "best").exists()
 
 
 def test_decoded_and_evaluated_text_without_room_is_kept_as_far_as_it_came(model, disk):

@@ -21,7 +21,7 @@ from translate.errors import UserError
 from translate.files import follow_links, sha256
 from translate.model_directory import content_hash
 from translate.output import open_output, open_pieces
-from translate.streams import discard_output, standard_output
+from translate.streams import discard_output, require_stream
 from translate.tags import TagCount
 from translate.text import (
     STANDARD,
@@ -148,10 +148,10 @@ def format_translation(translation: Translation, line: Line, index: int, *, n_be
 
 def check_files(config: DecodeConfig) -> None:
     """Raise UserError for unreadable input, output that cannot be written, and output that is the input."""
-    if config.input == STANDARD and sys.stdin is None:
-        raise UserError("standard input is closed; name a file: input=FILE")
+    if config.input == STANDARD:
+        require_stream(sys.stdin, "standard input", "name a file: input=FILE")
     if config.output == STANDARD:
-        standard_output("name a file: output=FILE")
+        require_stream(sys.stdout, "standard output", "name a file: output=FILE")
     if config.resume and not (is_file(config.input) and is_file(config.output)):
         raise UserError("resume=true continues from one file into another, not from or into a pipe: name both files")
     if config.input != STANDARD and Path(config.input).is_dir():

@@ -17,7 +17,7 @@ from translate.errors import FullDiskError, UserError
 from translate.files import atomic_file, follow_links, read_json, write_bytes, write_json
 from translate.folders import foreign_names, listing, remove_directory, restore_directory
 from translate.locks import ProcessLock
-from translate.streams import discard_output, output_error, standard_output
+from translate.streams import discard_output, output_error
 from translate.text import STANDARD, compressing
 
 _KEY, _LOCK, _JOINED = "key.json", ".lock", "joined"
@@ -34,7 +34,7 @@ def open_output(path: str) -> Iterator[BinaryIO]:
     """
     if path == STANDARD:
         try:
-            yield standard_output("name a file: output=FILE")
+            yield sys.stdout.buffer
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO, TextIO, cast
+from typing import Any, TextIO, cast
 
 from translate.errors import UserError
 
@@ -81,14 +81,10 @@ def discard_output(stream: TextIO | None) -> None:
         os.close(null)
 
 
-def standard_output(option: str) -> BinaryIO:
-    """Standard output for bytes. Raises UserError where it is closed.
-
-    option  that names a file instead
-    """
-    if sys.stdout is None:
-        raise UserError(f"standard output is closed; {option}")
-    return cast(BinaryIO, sys.stdout.buffer)
+def require_stream(stream: TextIO | None, name: str, way_out: str) -> None:
+    """Raise UserError for a standard stream that was closed when the command began."""
+    if stream is None:
+        raise UserError(f"{name} is closed; {way_out}")
 
 
 def output_error(error: Exception) -> UserError:
