@@ -111,8 +111,9 @@ def test_limit_on_file_sizes_ends_a_run_in_words(model, tmp_path):
     assert "Traceback" not in "".join(lines)
 
 
-def test_cache_without_room_is_named_and_made_later(model, disk):
-    fill(disk, free=8192)
+@pytest.mark.parametrize("free", [8192, 24576])  # the second ends in an array of NumPy's, with an error of its own
+def test_cache_without_room_is_named_and_made_later(model, disk, free):
+    fill(disk, free=free)
     arguments = words(model, disk.parent / "run", data__cache=disk / "cache")
     error = error_of("train", *arguments)
     assert error.startswith(f"error: data.cache: {disk / 'cache'} cannot be written: {FULL} (")

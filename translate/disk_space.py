@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import resource
 import shutil
 from collections.abc import Iterable, Iterator
@@ -14,7 +16,13 @@ _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 def is_full(error: OSError) -> bool:
     """True if there was no room: on the disk, in the user's quota, or under the limit for the size of a file."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return _number(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _number(error: OSError) -> int | None:
+    """The system's number of an error; NumPy tells a short write, which only a full disk makes, without one."""
+    is_short_write = error.errno is None and re.fullmatch(r"\d+ requested and \d+ written", str(error))
+    return errno.ENOSPC if is_short_write else error.errno
 
 
 @contextmanager
@@ -42,14 +50,15 @@ def describe(error: OSError) -> str:
 
 def describe_full(path: str | Path, error: OSError, *, needed: int = 0) -> str:
     """The file or folder that cannot be written, the reason, and as far as they are known the bytes free and needed."""
-    details = []
-    if error.errno == errno.EFBIG:
+    details, number = [], _number(error)
+    if number == errno.EFBIG:
         details.append(f"the limit is {readable(resource.getrlimit(resource.RLIMIT_FSIZE)[0])}, see ulimit -f")
-    elif error.errno == errno.ENOSPC and (free := free_bytes(Path(path))) is not None:
+    elif number == errno.ENOSPC and (free := free_bytes(Path(path))) is not None:
         details.append(f"{readable(free)} free")
     if needed:
         details.append(f"about {readable(needed)} needed")
-    return f"{path} cannot be written: {error.strerror}" + (f" ({', '.join(details)})" if details else "")
+    reason = os.strerror(number or 0)
+    return f"{path} cannot be written: {reason}" + (f" ({', '.join(details)})" if details else "")
 
 
 def free_bytes(path: Path) -> int | None:
