@@ -13,12 +13,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from forked import ended, fork_command, remove_disk, resize_disk, small_disk
 from in_process import call_here
-from small_runs import options
+from small_runs import composed, options, register_train
 from trained_model import trained_model
+from translate.config.sweep import run_sweep
 from translate.console import start_log
 from translate.disk_space import describe_full
+from translate.errors import UserError
 from translate.training import back_translation
+from translate.training.config import TrainConfig
 from translate.training.event_file import EventFile
+from translate.training.stopping import Trial
 
 FULL = "No space left on device"
 
@@ -145,6 +149,23 @@ def test_back_translation_continues_once_there_is_room(model, disk, monkeypatch)
     assert process.returncode == 0
     assert b"translating 600 of 600 lines" in process.stderr
     assert (run / "best").exists()
+
+
+def test_study_of_a_search_without_room_is_named(model, disk):
+    pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    resize_disk(disk, 400)
+    register_train()
+    arguments = [*words(model, disk / "search"), "sweep=optuna", "sweep.params={model.dropout: 'interval(0, 0.3)'}"]
+
+    def fill_and_score(config: TrainConfig, trial: Trial) -> float:
+        fill(disk, free=8192)  # enough for trials.tsv
+        return 1.0
+
+    with pytest.raises(UserError) as caught:
+        run_sweep(arguments, composed, fill_and_score)
+    assert str(caught.value) == (
+        f"{disk / 'search/study.db'}: database or disk is full; the same command continues the sweep"
+    )
 
 
 def test_decoded_and_evaluated_text_without_room_is_kept_as_far_as_it_came(model, disk):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -52,7 +53,10 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a sweep trains its models one after the other, each in one process: start it without torchrun")
     if config.sweep.method is SweepMethod.optuna:
-        _search(config, fixed, swept, to_config, run)
+        # before anything of it is imported
+        import_extra("optuna", extra="sweep", purpose="sweep=optuna")
+        with _storage_errors(config):
+            _search(config, fixed, swept, to_config, run)
         return
     trials = [(varied, to_config([*fixed, *_words(varied)])) for varied in grid(swept)]
     for _, trial_config in trials:
@@ -98,7 +102,8 @@ def _search(
     config: TrainConfig, fixed: Sequence[str], swept: Mapping[str, Override], to_config: ToConfig, run: Run
 ) -> None:
     """Let Optuna draw the settings of each trial; a study in run.dir remembers those of earlier sessions."""
-    optuna = import_extra("optuna", extra="sweep", purpose="sweep=optuna")
+    import optuna
+
     distributions = {option: distribution(override) for option, override in _space(config, fixed, swept).items()}
     if not distributions:
         raise UserError("sweep=optuna has nothing to search: set sweep.params, or model.dropout=interval(0.0, 0.3)")
@@ -120,6 +125,19 @@ def _search(
             study.tell(drawn, state=optuna.trial.TrialState.FAIL)
         else:
             study.tell(drawn, value)
+
+
+@contextmanager
+def _storage_errors(config: TrainConfig) -> Iterator[None]:
+    """Turn errors of the study's database, such as a full disk, into UserErrors."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except StorageInternalError as error:
+        cause = getattr(error.__cause__, "orig", error)  # the database's own error
+        where = config.sweep.storage or f"{config.run.dir}/study.db"
+        raise UserError(f"{where}: {cause}; the same command continues the sweep") from None
 
 
 def _study(config: TrainConfig, folder: Path) -> optuna.Study:
