@@ -24,7 +24,7 @@ def model() -> Path:
 
 @pytest.fixture
 def words(model: Path, tmp_path: Path) -> dict[str, list[str]]:
-    """Arguments of every command but train, for short work."""
+    """Arguments of commands for short work."""
     corpus = model.parent / "corpus"
     source, reference = corpus / "test.src", corpus / "test.tgt"
     ends = {"source": "src", "target": "tgt"}
@@ -42,7 +42,6 @@ def words(model: Path, tmp_path: Path) -> dict[str, list[str]]:
             "tokenizer.byte_fallback=false",
             f"output={tmp_path / 'data'}",
         ],
-        "explain": [f"model={model}", f"input={source}", f"output={tmp_path / 'pages'}", "lines=1"],
     }
 
 
@@ -96,7 +95,7 @@ def test_decode_with_streams_that_cannot_be_used(words, tmp_path, streams, optio
         assert options or (tmp_path / "out").read_bytes().count(b"\n") == 20
 
 
-@pytest.mark.parametrize("module", ["decode", "evaluate", "compare", "prepare", "explain"])
+@pytest.mark.parametrize("module", ["decode", "evaluate", "compare", "prepare"])
 def test_every_command_does_its_work_without_streams(words, tmp_path, module):
     status, _, _ = run(tmp_path, module, *words[module], stdin=CLOSED, stdout=dead_pipe(), stderr=dead_pipe())
     assert status == 0
@@ -108,7 +107,6 @@ def test_every_command_does_its_work_without_streams(words, tmp_path, module):
         "decode": "out",
         "evaluate": "report/report.json",
         "prepare": "data/data_report.md",
-        "explain": "pages/0001.png",
     }
     assert module == "compare" or (tmp_path / made[module]).stat().st_size
 
@@ -197,7 +195,6 @@ def test_commands_speak_to_consoles_that_are_not_utf8(words, model, tmp_path, en
         for name, arguments in words.items()
     }
     output = {}
-    del foreign["explain"]  # its pages are UTF-8, and it prints their number
     for module, arguments in foreign.items():
         more = {"evaluate": [f"labels={tmp_path / 'test.src'}"], "prepare": ["report=true"]}.get(module, [])
         status, output[module], stderr = run(tmp_path, module, *arguments, *more, encoding=encoding)
