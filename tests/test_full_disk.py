@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from forked import ended, fork_command, remove_disk, resize_disk, small_disk
+from forked_streams import ended, fork_command, remove_disk, resize_disk, small_disk
 from in_process import call_here
 from small_runs import composed, options, register_train
 from trained_model import trained_model
+from translate.config.options import choices_of
 from translate.config.sweep import run_sweep
 from translate.console import start_log
 from translate.disk_space import describe_full
@@ -162,7 +163,7 @@ def test_study_of_a_search_without_room_is_named(model, disk):
         return 1.0
 
     with pytest.raises(UserError) as caught:
-        run_sweep(arguments, composed, fill_and_score)
+        run_sweep(arguments, composed, fill_and_score, choices_of)
     assert str(caught.value) == (
         f"{disk / 'search/study.db'}: database or disk is full; the same command continues the sweep"
     )

@@ -10,15 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors"},
-    {"streams", "disk_space"},
-    {"files", "console"},
-    {"locks"},
+    {"errors", "signals"},
+    {"parsing", "streams", "disk_space"},
+    {"files", "console", "memory"},
+    {"checksums", "locks"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form", "output"},
     {"tokenizer"},
-    {"tokenizer_training", "batch"},
+    {"tokenizer_training", "batch", "tensor_files"},
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},

@@ -13,7 +13,7 @@ import pytest
 
 import translate.folders
 import translate.output
-from forked import ended, fork_command, remove_disk, resize_disk, small_disk
+from forked_streams import ended, fork_command, remove_disk, resize_disk, small_disk
 from in_process import call_here
 from trained_model import trained_model
 from translate.output import open_pieces

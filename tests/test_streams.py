@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from forked import CLOSED, ended, fork_command
+from forked_streams import CLOSED, ended, fork_command
 from small_runs import command, environment, options
 from trained_model import trained_model
 

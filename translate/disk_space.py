@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from translate.errors import FullDiskError, UserError
+
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -55,10 +57,21 @@ def describe_full(path: str | Path, error: OSError, *, needed: int = 0) -> str:
         details.append(f"the limit is {readable(resource.getrlimit(resource.RLIMIT_FSIZE)[0])}, see ulimit -f")
     elif number == errno.ENOSPC and (free := free_bytes(Path(path))) is not None:
         details.append(f"{readable(free)} free")
-    if needed:
+    if needed and details:
         details.append(f"about {readable(needed)} needed")
     reason = os.strerror(number or 0)
     return f"{path} cannot be written: {reason}" + (f" ({', '.join(details)})" if details else "")
+
+
+def write_error(path: Path, error: OSError, *, option: str = "", outcome: str = "", needed: int = 0) -> UserError:
+    """The error of a file or folder that cannot be written, for the user: a FullDiskError where there is no room.
+
+    option   that names the path
+    outcome  what is kept, or can be done
+    """
+    text = f"{option}: " if option else ""
+    text += describe_full(path, error, needed=needed) + (f"; {outcome}" if outcome else "")
+    return FullDiskError(text) if is_full(error) else UserError(text)
 
 
 def free_bytes(path: Path) -> int | None:

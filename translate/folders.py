@@ -12,12 +12,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from translate.disk_space import describe_full, is_full, size_of
-from translate.errors import FullDiskError, UserError
+from translate.checksums import CHECKSUMS, finding, write_checksums
+from translate.disk_space import is_full, size_of, write_error
+from translate.errors import UserError
 from translate.files import NAME_LENGTH, flush, private_name, read_json, write_json
 from translate.locks import ProcessLock
 
@@ -34,18 +35,17 @@ def replaced_directory(directory: Path, *, owned: Collection[str], needed: int =
     """A new folder to fill, which then replaces `directory`; on an error the old one stays.
 
     owned  patterns of the names that this program gives in such a folder. Anything else in the old folder is moved
-           into the new one.
-
+           into the new one
     needed  bytes that the new folder takes, for the message on a full disk; 0: as many as the old one
 
-    A folder that cannot be written is a UserError, a FullDiskError where there is no room. See restore_directory for
-    what a killed process leaves.
+    Raises UserError where the folder cannot be written. See restore_directory for what a killed process leaves.
     """
     directory = Path(os.path.realpath(directory))
     new, old = private_name(directory, "new"), private_name(directory, "old")
     try:
         new.mkdir(parents=True)
         yield new
+        write_checksums(new)
         _flush_all(new)
         # a folder cannot be renamed over one that holds files: of the two steps, either can be undone by name
         if directory.exists():
@@ -53,12 +53,9 @@ def replaced_directory(directory: Path, *, owned: Collection[str], needed: int =
         new.rename(directory)
         flush(directory.parent)
     except OSError as error:
-        before = "; the one before stays" if directory.exists() else ""
+        before = "the one before stays" if directory.exists() else ""
         shutil.rmtree(new, ignore_errors=True)  # now: the message tells the room that is left without it
-        if is_full(error):
-            text = describe_full(directory, error, needed=needed or size_of([directory]))
-            raise FullDiskError(text + before) from None
-        raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
+        raise write_error(directory, error, outcome=before, needed=needed or size_of([directory])) from None
     finally:
         # the second rename failed
         if old.exists() and not directory.exists():
@@ -152,7 +149,10 @@ def claimed(
             f"{option}={directory}: {listing(found)} is in that folder already and would be overwritten; "
             "name another folder"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{option}={directory}: that is a file, or a link to nothing; name a folder") from None
     # first: where the process is killed, the mark tells its files from a user's
     mark(directory, kind)
     try:
@@ -204,20 +204,19 @@ def listing(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def building(
-    directory: Path, *, option: str, waiting_for: str, is_whole: Callable[[Path], bool] = Path.exists
-) -> Iterator[Path | None]:
-    """A folder to fill that becomes `directory` in one step at the end; None if that is there already.
+def building(directory: Path, *, option: str, waiting_for: str, contents: bool = True) -> Iterator[Path | None]:
+    """A folder to fill that becomes `directory` in one step at the end; None if that is there, and is what was written.
 
-    One process builds, and others that need the same folder wait.
+    One process builds, and others that need the same folder wait. A damaged folder is made again, with a line in the
+    log.
 
     option       of the cache that the folder is in, for messages
     waiting_for  the other process's work, for the log
-    is_whole     whether a folder found there can be used; otherwise it is made again
+    contents     compare the contents of the files with their checksums; otherwise their sizes, which is instant
 
     Raises UserError where the folder cannot be written.
     """
-    if directory.exists() and is_whole(directory):
+    if directory.exists() and not finding(directory, contents=contents):
         yield None
         return
     lock = ProcessLock(directory.with_name(f".{directory.name}.lock"))
@@ -226,22 +225,21 @@ def building(
         lock.wait(lambda holder: logger.info(f"waiting for another process to {waiting_for} ({holder})"))
         try:
             # once more, now that no other process can be at work on it
-            if directory.exists() and is_whole(directory):
+            damage = finding(directory, contents=contents) if directory.exists() else None
+            if damage == "":
                 yield None
                 return
+            if damage:
+                logger.warning(f"{directory} is damaged ({damage}): it is made again")
             with _filled(directory) as new:
                 yield new
         finally:
             lock.release()
     except OSError as error:
-        if is_full(error):
-            text = describe_full(directory.parent, error)
-            raise FullDiskError(f"{option}: {text}; make room, or set {option} to another folder") from None
-        if error.errno not in _CANNOT_WRITE:
+        if not is_full(error) and error.errno not in _CANNOT_WRITE:
             raise
-        raise UserError(
-            f"{option}: {directory.parent} cannot be written ({error.strerror}); set {option} to another folder"
-        ) from None
+        outcome = f"make room, or set {option} to another folder"
+        raise write_error(directory.parent, error, option=option, outcome=outcome) from None
 
 
 @contextmanager
@@ -254,6 +252,7 @@ def _filled(directory: Path) -> Iterator[Path]:
     try:
         new.mkdir()
         yield new
+        write_checksums(new)
         _flush_all(new)
         shutil.rmtree(directory, ignore_errors=True)  # not whole
         new.rename(directory)
@@ -292,7 +291,8 @@ def _matching(directory: Path, owned: Collection[str]) -> list[Path]:
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    # written here, whoever fills the folder
+    return name == CHECKSUMS or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _flush_all(directory: Path) -> None:

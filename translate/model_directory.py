@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from translate.checksums import CHECKSUMS, DamagedError, verify
 from translate.errors import UserError, import_extra
 from translate.files import read_json, sha256
 from translate.text import text_form_of
@@ -32,7 +33,7 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
-    found = "it has no finished model yet" if path.is_dir() else "there is no such folder"
+    found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
 
@@ -58,6 +59,19 @@ def content_hash(model: str, adapter: str = "") -> str:
     names = (WEIGHTS, RUNTIME_MODEL, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES)
     files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
     return hashlib.sha256("".join(f"{sha256(file)} {file.name}\n" for file in files).encode()).hexdigest()
+
+
+def verify_model(directory: Path) -> dict[str, str]:
+    """SHA-256 of the files of a model, an adapter or an export, {} in those of earlier versions.
+
+    Raises UserError for a file that is missing or not what was written.
+    """
+    try:
+        return verify(directory)
+    except DamagedError as error:
+        raise UserError(
+            f"{error}: copy it again; if you changed it on purpose, delete {directory / CHECKSUMS} to have it accepted"
+        ) from None
 
 
 def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
@@ -86,11 +100,9 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
 
 
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
-CHECKSUMS = "checksums.json"  # SHA-256 of every other file of an export
 # all that an export holds, as patterns of names
 EXPORTED_FILES = (
     RUNTIME_MODEL,
-    CHECKSUMS,
     "config.json",
     "*vocabulary.*",
     "*tokenizer.model",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from translate.console import print_notes
-from translate.disk_space import describe_full, is_full
-from translate.errors import FullDiskError, UserError
+from translate.disk_space import is_full, write_error
+from translate.errors import UserError
 from translate.files import atomic_file, follow_links, read_json, write_bytes, write_json
 from translate.folders import foreign_names, listing, remove_directory, restore_directory
 from translate.locks import ProcessLock
@@ -57,8 +57,8 @@ def open_output(path: str) -> Iterator[BinaryIO]:
     except OSError as error:
         if not is_full(error):
             raise
-        where = f"; what was translated so far is in {kept[0]}" if kept else ""
-        raise FullDiskError(describe_full(path, error) + where) from None
+        where = f"what was translated so far is in {kept[0]}" if kept else ""
+        raise write_error(Path(path), error, outcome=where) from None
     except BaseException:
         if kept:
             print_notes(f"what was translated so far is in {kept[0]}")
@@ -158,7 +158,7 @@ def _outcome_told(path: str, pieces: Pieces) -> Iterator[None]:
     except BaseException as error:
         outcome = f"what was translated so far is in {pieces.folder}; the same command continues after it"
         if isinstance(error, OSError) and is_full(error):
-            raise FullDiskError(f"{describe_full(path, error)}; {outcome}") from None
+            raise write_error(Path(path), error, outcome=outcome) from None
         if pieces.count:
             print_notes(outcome)
         else:

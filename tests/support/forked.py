@@ -1,116 +1,131 @@
-"""Commands in forked processes, which begin with PyTorch imported: with streams, limits and signals of their own."""
+"""Commands in a forked process, which need not import PyTorch: for tests that end them by signals."""
 
 from __future__ import annotations
 
-import io
-import logging
 import os
+import runpy
 import signal
-import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from in_process import run_main
-
-CLOSED = -1
+LONGEST = 120.0  # seconds until a test gives up; a busy machine needs some of them
 
 
-def fork_command(
-    module: str,
-    *arguments: str,
-    stdin: int = CLOSED,
-    stdout: int = CLOSED,
-    stderr: int = CLOSED,
-    encoding: str = "utf-8",
-    before: Callable[[], object] = lambda: None,
-) -> int:
-    """Begin `python -m translate.MODULE` in a child with these descriptors as its streams; its process id.
+@dataclass
+class Forked:
+    """A running command, the leader of a process group of its own; errors: the file of its stderr."""
 
-    before  is called in the child
+    pid: int
+    errors: Path
+    status: int | None = None
+
+    def send(self, number: int, *, group: bool = False) -> None:
+        (os.killpg if group else os.kill)(self.pid, number)
+
+    def said(self) -> str:
+        return self.errors.read_text(encoding="utf-8")
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Return when the condition holds; fails if the command ends before."""
+        limit = time.monotonic() + LONGEST
+        while not condition():
+            assert self.poll() is None, self.said()
+            assert time.monotonic() < limit, self.said()
+            time.sleep(0.01)
+
+    def wait_for(self, text: str) -> None:
+        """Return when the command has printed the text on stderr."""
+        self.wait_until(lambda: text in self.said())
+
+    def poll(self) -> int | None:
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status
+
+    def end(self) -> int:
+        """Wait for the command's end; its status, negative where a signal has killed it."""
+        limit = time.monotonic() + LONGEST
+        while (status := self.poll()) is None:
+            assert time.monotonic() < limit, self.said()
+            time.sleep(0.01)
+        return status
+
+
+@contextmanager
+def forked(folder: Path, module: str, *arguments: str, before: Callable[[], object] = int) -> Iterator[Forked]:
+    """`python -m translate.MODULE` in a forked process, its output in the folder; killed at the end of the context.
+
+    before  is called in the process first, to change what the command does
     """
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
+    folder.mkdir(parents=True, exist_ok=True)
+    errors = folder / f"{module}-{len(list(folder.iterdir()))}.err"
+    errors.touch()
+    pid = os.fork()
+    if not pid:
+        _run(errors, module, arguments, before)
+    command = Forked(pid, errors)
+    with suppress(ProcessLookupError, PermissionError):
+        os.setpgid(pid, pid)  # in both processes: whichever comes first
+    try:
+        yield command
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        command.end()
+
+
+def waiting_in(module: str, name: str, *, call: int = 1) -> Callable[[], None]:
+    """A change of a command: it says "here" at a call of module.name, and waits there for a signal."""
+
+    def change() -> None:
+        owner: Any = import_module(f"translate.{module}")
+        *path, attribute = name.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        original, calls = getattr(owner, attribute), iter(range(1, 1 << 30))
+
+        def waiting(*arguments: Any, **settings: Any) -> Any:
+            if next(calls) == call:
+                os.write(2, b"here\n")
+                limit = time.monotonic() + 60
+                while not import_module("translate.signals").stop_signals.received:
+                    assert time.monotonic() < limit
+                    time.sleep(0.01)
+            return original(*arguments, **settings)
+
+        setattr(owner, attribute, waiting)
+
+    return change
+
+
+def _run(errors: Path, module: str, arguments: tuple[str, ...], before: Callable[[], object]) -> None:
+    """Body of the forked process, which never returns."""
     status = 1
     try:
-        _set_streams([stdin, stdout, stderr], encoding)
-        logging.getLogger("translate").handlers = []
-        before()
+        with suppress(PermissionError):
+            os.setpgid(0, 0)
+        descriptor = os.open(errors, os.O_WRONLY | os.O_APPEND)
+        os.dup2(descriptor, 2)
+        os.dup2(descriptor, 1)
+        sys.stdout, sys.stderr = (os.fdopen(each, "w", encoding="utf-8", buffering=1) for each in (1, 2))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as `python -m translate.MODULE` begins
         sys.argv = [module, *arguments]
-        status = run_main(module)
-        status = _flush_as_at_exit() or status
+        before()
+        runpy.run_module(f"translate.{module}", run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
     except BaseException:
-        os.write(2, traceback.format_exc().encode())
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(status)
-
-
-def _set_streams(descriptors: list[int], encoding: str) -> None:
-    """Streams as Python has them at its start: None where a descriptor is closed."""
-    kept = [descriptor if descriptor == CLOSED else os.dup(descriptor) for descriptor in descriptors]
-    streams: list[io.TextIOWrapper | None] = []
-    for number, descriptor in enumerate(kept):
-        if descriptor == CLOSED:
-            os.close(number)
-            streams.append(None)
-            continue
-        os.dup2(descriptor, number)
-        errors = "backslashreplace" if number == 2 else "strict"
-        mode = "r" if number == 0 else "w"
-        line_buffering = number == 2 or os.isatty(number)
-        streams.append(
-            io.TextIOWrapper(open(number, f"{mode}b"), encoding, errors, line_buffering=line_buffering)  # noqa: SIM115
-        )
-    sys.stdin, sys.stdout, sys.stderr = streams  # type: ignore[assignment]
-
-
-def _flush_as_at_exit() -> int:
-    """The last steps of the interpreter; 120, as it has it, where the streams cannot be flushed."""
-    logging.shutdown()
-    status = 0
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except OSError:
-            os.write(2, b"Exception ignored while flushing\n")
-            status = 120
-    return status
-
-
-def ended(child: int, *, timeout: float = 60) -> int:
-    """Wait for a child; its exit status, negative for a signal. One that takes too long is killed."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise TimeoutError(f"process {child} has not ended within {timeout} s")
-
-
-def small_disk(folder: Path, kib: int) -> bool:
-    """Mount a disk of this size at a new folder; False where that is not allowed."""
-    folder.mkdir()
-    return _succeeds("mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder))
-
-
-def resize_disk(folder: Path, kib: int) -> None:
-    assert _succeeds("mount", "-o", f"remount,size={kib}k", str(folder))
-
-
-def remove_disk(folder: Path) -> None:
-    _succeeds("umount", "-l", str(folder))
-
-
-def _succeeds(*command: str) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
