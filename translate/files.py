@@ -105,10 +105,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    r"""Write UTF-8; line ends stay as they are. Bytes of a file's name that are no text are written as \udcff.
-
-    In JSON that is an escape, which is read back as the same name.
-    """
+    r"""Write UTF-8; line ends stay as they are. A byte of a folder's name that is no text is written as \udcff."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 

@@ -212,7 +212,9 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     """
     for word in words:
         if word.encode(errors="replace").decode() != word:  # a byte that is not UTF-8 is half a surrogate pair
-            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be")
+            encoding = sys.getfilesystemencoding()
+            hint = "" if encoding == "utf-8" else f"; the locale has {encoding}: set PYTHONUTF8=1"
+            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be{hint}")
         if _MANY_DIGITS.search(word):  # Python converts no more of them
             raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)
