@@ -94,6 +94,8 @@ DECODING_ASIDE = [
     "memory.py",
     "model_directory.py",
     "models/__init__.py",
+    "output.py",
+    "streams.py",
     "parsing.py",
     "signals.py",
     "tensor_files.py",

@@ -77,6 +77,10 @@ class DivergedError(UserError):
     """Training has run into numbers that are not finite: with other settings it may go well."""
 
 
+class FullDiskError(UserError):
+    """No room for a file: on the disk, in a quota or under a limit; the command goes on once there is room."""
+
+
 def install_command(extra: str) -> str:
     """The command that installs an optional part of this package."""
     return f"pip install 'translate-seq2seq[{extra}]'"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from translate.checkpoint import load_weights, weights_of, write_weights
 from translate.checksums import DamagedError
+from translate.disk_space import naming, size_of
 from translate.distributed import World
 from translate.errors import UserError, excerpt
 from translate.files import read_json, write_json, write_text
@@ -146,11 +147,12 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
     keep, every  see outdated
     """
-    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
+    path, size = directory / f"step-{snapshot.progress.step:08d}", size_of(state_folders(directory)[-1:])
+    with replaced_directory(path, owned=STATE_FILES, needed=size) as folder:  # about as large as the state before
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
-        with open(folder / TRAINING, "wb") as file:
+        with naming(folder / TRAINING), open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
         values = dataclasses.asdict(snapshot.progress)
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions

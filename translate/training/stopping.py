@@ -19,8 +19,8 @@ import torch
 
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
-from translate.files import ProcessLock
 from translate.folders import remove_directory
+from translate.locks import ProcessLock
 from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
 from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
