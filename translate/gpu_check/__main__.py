@@ -146,16 +146,16 @@ def run_stage(name: StageName, make_check: Callable[[Path, Result], Check], logs
 
 def perform(stage: Stage, check: Check, log: Path) -> Result:
     """Do a stage; whatever it prints goes into its log."""
-    with open(log, "w", encoding="utf-8") as file:
-        sys.stdout = sys.stderr = file
-        for descriptor in (1, 2):  # of libraries, too
+    with open(log, "wb") as file:
+        for descriptor in (1, 2):  # of this process and of those that it starts, in any language
             os.dup2(file.fileno(), descriptor)
-        tune_process(check.config.threads or stage.threads)
-        try:
-            stage.work(check)
-        except Skipped as skipped:
-            return replace(check.result, verdict=Verdict.skipped, reason=str(skipped))
-        return check.result
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which write there
+    tune_process(check.config.threads or stage.threads)
+    try:
+        stage.work(check)
+    except Skipped as skipped:
+        return replace(check.result, verdict=Verdict.skipped, reason=str(skipped))
+    return check.result
 
 
 if __name__ == "__main__":
