@@ -23,7 +23,7 @@ from translate.training.step import train_step
 BATCH_SIZES = (64, 7, 1)
 SENTENCES = 96
 UPDATES = 60
-SEARCH = SearchConfig(beam_size=4)
+SEARCH = SearchConfig(beam_size=4, max_length_ratio=1.0, max_length_offset=4)
 # Of a mean log probability in fp32, a sum over VOCABULARY terms and up to 40 tokens: hypotheses whose scores are
 # closer are a tie, which rounding decides.
 TIE = 1e-5

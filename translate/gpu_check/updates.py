@@ -40,6 +40,7 @@ from translate.training.step import StepResult, train_step
 UPDATES = 3
 SMOOTHING = 0.1
 VOCABULARY = 40
+PACKED_ON_GPUS = [Precision.bf16, Precision.fp16]
 PACKED_MODEL = {"d_model": 128, "num_heads": 2, "max_length": 80}
 # models that have to wait for the GPU in each update, and why
 WAITING = {"lstm": "PyTorch's LSTM wants the lengths of its sentences on the CPU"}
@@ -68,7 +69,7 @@ def packed(check: Check) -> None:
     source, target = ([random.integers(4, VOCABULARY, n) for n in lengths] for lengths in (KEYS, QUERIES))
     padded = pad_batch(source, target)
     layouts = padded, pack_batch(source, target, tokens=256)
-    precisions = [Precision.bf16, Precision.fp16] if check.can.on_gpu else [Precision.fp32]
+    precisions = PACKED_ON_GPUS if check.can.on_gpu else [Precision.fp32]
     for precision, positions in product(precisions, (Positions.sinusoidal, Positions.rotary)):
         decision = decide_training(
             check.device, check.can, precision=precision, head_width=PACKED_MODEL["d_model"] // 2
