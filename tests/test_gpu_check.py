@@ -201,7 +201,9 @@ def detached(loss):
 
 def test_a_loss_scale_that_stays_after_an_overflow_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(LossScale, "update", lambda scale, found_inf: None)
-    assert "transformer: after an overflow the loss scale is 16,777,216" in findings_of(updates.scaling, tmp_path)
+    assert "transformer: an overflow changes the loss scale from 65,536 to 65,536" in findings_of(
+        updates.scaling, tmp_path
+    )
 
 
 def test_translations_that_depend_on_their_batch_are_found(tmp_path, monkeypatch):

@@ -146,7 +146,7 @@ def test_a_command_that_is_killed_leaves_no_process(tmp_path):
     process.kill()
     process.communicate()
     assert children
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 2
     while any(is_running(child) for child in children) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(is_running(child) for child in children)
@@ -189,7 +189,7 @@ def test_a_device_that_is_missing_is_answered_before_any_stage(tmp_path):
     done = call_here("gpu_check", "device=cuda", f"output={tmp_path}")
     if done.returncode == 0:
         pytest.skip("there is a GPU")
-    assert done.stderr.decode().startswith("error: device=cuda cannot be used: UserError: device=cuda, but PyTorch")
+    assert done.stderr.decode().startswith("error: device=cuda, but PyTorch finds no GPU here")
 
 
 def test_every_stage_is_explained_by_the_command_and_by_its_page():
@@ -220,7 +220,7 @@ except ModuleNotFoundError:
     import translate.gpu_check.__main__ as command
     from translate.gpu_check import decoding, kernels, updates
     kernels.WIDTHS, decoding.UPDATES, decoding.SENTENCES = (32,), 10, 10
-    updates.ARCHITECTURES = decoding.ARCHITECTURES = {"lstm": updates.ARCHITECTURES["lstm"]}
+    updates.combinations, decoding.ARCHITECTURES = lambda: iter([("lstm", {})]), ["lstm"]
     sys.argv = ["gpu_check", f"output={sys.argv[1]}", "device=cpu", "corpus=nowhere"]
     command.run_command("gpu_check", command.GpuCheckConfig, command.gpu_check)
 """

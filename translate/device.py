@@ -236,12 +236,16 @@ def without_tf32() -> Iterator[None]:
     """Disable TF32 inside, so that a run's validation in fp32 gives what the decode command gives."""
     import torch
 
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    # cuDNN's LSTMs and convolutions have a switch of their own, which is on by default
+    switches = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        for switch, allowed in zip(switches, before, strict=True):
+            switch.allow_tf32 = allowed
 
 
 def tune_process(threads: int) -> None:

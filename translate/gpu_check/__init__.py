@@ -198,7 +198,7 @@ def relative_error(found: Tensor, exact: Tensor) -> float:
 
 
 class ProcessError(RuntimeError):
-    """A process that ended without a result, with its error or the signal that ended it."""
+    """A process that ended without a result; the message is its error, or the signal that ended it."""
 
 
 def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], seconds: float) -> list[Value]:
@@ -253,6 +253,8 @@ def _send_result(writer: Connection, work: Callable[..., Any], arguments: tuple[
     end_with_parent()
     try:
         message = "", work(*arguments)
+    except UserError as error:
+        message = str(error), None
     except Exception as error:  # of any kind: that is what is looked for
         traceback.print_exc()
         lines = str(error).strip().splitlines()

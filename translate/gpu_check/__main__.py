@@ -112,7 +112,7 @@ def gpu_check(config: GpuCheckConfig) -> None:
     try:
         [(device, can, num_gpus)] = in_processes(probe, (config.device,), seconds=PROBE_SECONDS)
     except ProcessError as error:
-        raise UserError(f"device={config.device} cannot be used: {error}") from None
+        raise UserError(str(error)) from None
     results: list[Result] = []
     for name in config.stages or STAGES:
         result = run_stage(name, partial(Check, config, device, can, num_gpus), output / LOGS)

@@ -6,6 +6,7 @@ Models are small and without dropout, so that their numbers can be computed once
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import product
@@ -28,7 +29,6 @@ from translate.models.seq2seq import Seq2Seq
 from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import (
-    LARGEST_SCALE,
     LossScale,
     ParallelModel,
     TrainingDecision,
@@ -213,13 +213,15 @@ def in_fp16(check: Check, model: Seq2Seq) -> ParallelModel:
 def check_overflow(check: Check, trained: ParallelModel, batch: Batch, case: str) -> None:
     """An update whose scaled gradient overflows is skipped, and halves the scale."""
     assert trained.loss_scale is not None
-    trained.loss_scale.factor.fill_(LARGEST_SCALE)
+    before = float(trained.loss_scale.factor)
+    hook = next(trained.module.parameters()).register_hook(lambda gradient: gradient * math.inf)
     result, change = one_update(trained, [batch], {})
+    hook.remove()
     check.require(result.skipped, f"{case}: an update that overflowed was not skipped")
     check.require(not result.diverged, f"{case}: an overflow of the scaled gradient was taken for divergence")
     check.compare("weights that a skipped update changed", int(change.count_nonzero()), 0, case=case)
-    factor = float(trained.loss_scale.factor)
-    check.require(factor == LARGEST_SCALE / 2, f"{case}: after an overflow the loss scale is {factor:,.0f}")
+    after = float(trained.loss_scale.factor)
+    check.require(after == before / 2, f"{case}: an overflow changes the loss scale from {before:,.0f} to {after:,.0f}")
 
 
 def compiled(check: Check) -> None:
