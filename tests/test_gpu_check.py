@@ -104,14 +104,19 @@ def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, 
         assert like_a_gpu == ["error", "default"] * 2
 
 
-def test_a_wait_for_the_gpu_ends_the_stage_and_the_mode(tmp_path, monkeypatch, like_a_gpu):
-    def waits(*_, **__):
-        raise RuntimeError("called a synchronizing CUDA operation")
+def test_each_wait_for_the_gpu_is_found(tmp_path, monkeypatch, like_a_gpu):
+    step_without_waiting = updates.train_step
+
+    def waits(*arguments, **settings):
+        if like_a_gpu and like_a_gpu[-1] == "error":
+            raise RuntimeError("called a synchronizing CUDA operation\nat some line")
+        return step_without_waiting(*arguments, **settings)
 
     monkeypatch.setattr(updates, "train_step", waits)
-    with pytest.raises(RuntimeError, match="synchronizing"):
-        updates.train_without_waiting(check_in(tmp_path, HOPPER), "transformer", {})
-    assert like_a_gpu == ["error", "default"]
+    findings = findings_of(updates.updates, tmp_path, HOPPER)
+    assert "transformer: called a synchronizing CUDA operation" in findings
+    assert "convolutional + sim_cut: called a synchronizing CUDA operation" in findings
+    assert like_a_gpu == ["error", "default"] * 2
 
 
 def scaled(query, key, value, *rest, **settings):

@@ -236,16 +236,14 @@ def without_tf32() -> Iterator[None]:
     """Disable TF32 inside, so that a run's validation in fp32 gives what the decode command gives."""
     import torch
 
-    # cuDNN's LSTMs and convolutions have a switch of their own, which is on by default
-    switches = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [switch.allow_tf32 for switch in switches]
-    for switch in switches:
-        switch.allow_tf32 = False
+    # cuDNN, for LSTMs and convolutions, has a switch of its own, which is on by default
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        for switch, allowed in zip(switches, before, strict=True):
-            switch.allow_tf32 = allowed
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def tune_process(threads: int) -> None:

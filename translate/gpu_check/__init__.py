@@ -253,7 +253,7 @@ def _send_result(writer: Connection, work: Callable[..., Any], arguments: tuple[
     end_with_parent()
     try:
         message = "", work(*arguments)
-    except UserError as error:
+    except (UserError, ProcessError) as error:  # the message says all
         message = str(error), None
     except Exception as error:  # of any kind: that is what is looked for
         traceback.print_exc()

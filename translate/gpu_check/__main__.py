@@ -133,7 +133,7 @@ def probe(device: Device) -> tuple[torch.device, Capabilities, int]:
 def run_stage(name: StageName, make_check: Callable[[Path, Result], Check], logs: Path) -> Result:
     """Run a stage in a process of its own: neither a crash nor a broken CUDA context reaches the others."""
     stage, started = STAGES[name], time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="gpu_check.") as folder:
+    with tempfile.TemporaryDirectory(prefix="gpu_check.", ignore_cleanup_errors=True) as folder:
         check = make_check(Path(folder), Result(name))
         limit = stage.seconds + (60 * check.config.minutes if name is StageName.corpus else 0)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import product
@@ -161,18 +162,21 @@ def train_without_waiting(check: Check, architecture: str, losses: Losses) -> No
     model, batch = make_model(check, architecture, dropout=0.1), make_batch(check)
     trained = parallelize(model, World(), decide(check, Precision.auto))
     optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=1e-2))
-    if check.can.on_gpu:
+    on_gpu, waits = check.can.on_gpu, WAITING.get(architecture, "")
+    if on_gpu:
         batch = batch.pin_memory()  # as the loader does: else the copy itself waits
-    forbidden = check.can.on_gpu and architecture not in WAITING
-    if check.can.on_gpu and not forbidden and not losses:
-        check.leave_out(
-            f"that updates of model.architecture={architecture} do not wait for the GPU", WAITING[architecture]
-        )
-    with no_waiting() if forbidden else nullcontext():
-        pending = [
-            train_step(trained, optimizer, [batch], settings(losses), World(), step=step)
-            for step in range(1, UPDATES + 1)
-        ]
+        if waits and not losses:
+            check.leave_out(f"that updates of model.architecture={architecture} do not wait for the GPU", waits)
+    try:
+        with no_waiting() if on_gpu and not waits else nullcontext():
+            pending = [
+                train_step(trained, optimizer, [batch], settings(losses), World(), step=step)
+                for step in range(1, UPDATES + 1)
+            ]
+    except RuntimeError as error:  # of the next loss as well, if it waits, too
+        traceback.print_exc()
+        check.require(False, f"{case}: {str(error).splitlines()[0]}")
+        return
     results = [update.result() for update in pending]
     check.require(not any(result.skipped for result in results), f"{case}: an update has numbers that are not finite")
     # a batch that is seen three times is learned, whatever else is added
