@@ -101,7 +101,7 @@ def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, 
     assert findings_of(stage, tmp_path, can) == []
     if stage is updates.updates:
         # not for LSTMs, which wait for the lengths of their sentences
-        assert like_a_gpu == ["error", "default"] * 2
+        assert like_a_gpu == ["error", "default"] * 3
 
 
 def test_each_wait_for_the_gpu_is_found(tmp_path, monkeypatch, like_a_gpu):
@@ -116,7 +116,8 @@ def test_each_wait_for_the_gpu_is_found(tmp_path, monkeypatch, like_a_gpu):
     findings = findings_of(updates.updates, tmp_path, HOPPER)
     assert "transformer: called a synchronizing CUDA operation" in findings
     assert "convolutional + sim_cut: called a synchronizing CUDA operation" in findings
-    assert like_a_gpu == ["error", "default"] * 2
+    assert "transformer, packed: called a synchronizing CUDA operation" in findings
+    assert like_a_gpu == ["error", "default"] * 3
 
 
 def scaled(query, key, value, *rest, **settings):

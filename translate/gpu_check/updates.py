@@ -41,6 +41,7 @@ from translate.training.step import StepResult, train_step
 UPDATES = 3
 SMOOTHING = 0.1
 VOCABULARY = 40
+SMALL: dict[str, Any] = {"d_model": 64, "max_length": 24, "dropout": 0.0}
 PACKED_ON_GPUS = [Precision.bf16, Precision.fp16]
 PACKED_MODEL = {"d_model": 128, "num_heads": 2, "max_length": 80}
 # models that have to wait for the GPU in each update, and why
@@ -94,7 +95,9 @@ def updates(check: Check) -> None:
     for architecture, losses in combinations():
         for precision in dict.fromkeys(precisions):
             compare_update(check, architecture, losses, precision)
-        train_without_waiting(check, architecture, losses)
+        train_without_waiting(check, architecture, losses, make_batch(check))
+    if trains_packed(check):
+        train_without_waiting(check, "transformer", {}, make_batch(check, packed=True))
     if not check.can.on_gpu:
         check.leave_out("that no update waits for the GPU", NO_CUDA)
 
@@ -156,10 +159,17 @@ def weights_of(trained: ParallelModel) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in trained.module.parameters()])
 
 
-def train_without_waiting(check: Check, architecture: str, losses: Losses) -> None:
+def trains_packed(check: Check) -> bool:
+    """True if the small Transformer is trained on packed batches here; on a CPU it can be, by the reference."""
+    width = ARCHITECTURES["transformer"][0].tiny(**SMALL).head_width
+    decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=width)
+    return decision.packed or not check.can.on_gpu
+
+
+def train_without_waiting(check: Check, architecture: str, losses: Losses, batch: Batch) -> None:
     """Three updates with dropout, in the precision of training: losses fall, and nothing waits for the GPU."""
-    case = " + ".join([architecture, *losses])
-    model, batch = make_model(check, architecture, dropout=0.1), make_batch(check)
+    case = " + ".join([architecture, *losses]) + (", packed" if batch.source.is_packed else "")
+    model = make_model(check, architecture, dropout=0.1)
     trained = parallelize(model, World(), decide(check, Precision.auto))
     optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=1e-2))
     on_gpu, waits = check.can.on_gpu, WAITING.get(architecture, "")
@@ -247,15 +257,15 @@ def compiled(check: Check) -> None:
 def make_model(check: Check, architecture: str, **changes: Any) -> Seq2Seq:
     """A small model in training mode, always with the same weights; changes: to its settings."""
     torch.manual_seed(check.config.seed)
-    config = ARCHITECTURES[architecture][0].tiny(**{"d_model": 64, "max_length": 24, "dropout": 0.0} | changes)
+    config = ARCHITECTURES[architecture][0].tiny(**SMALL | changes)
     return build_model(config, Vocabularies(VOCABULARY, VOCABULARY, shared=True)).train()
 
 
-def make_batch(check: Check, *, seed: int = 0) -> Batch:
-    """Random pairs of 1 to 20 tokens."""
+def make_batch(check: Check, *, seed: int = 0, packed: bool = False) -> Batch:
+    """Random pairs of 1 to 20 tokens, padded or packed."""
     random = np.random.default_rng((check.config.seed, seed))
     source, target = ([random.integers(4, VOCABULARY, random.integers(1, 21)) for _ in range(16)] for _ in range(2))
-    return pad_batch(source, target)
+    return pack_batch(source, target, tokens=512) if packed else pad_batch(source, target)
 
 
 def decide(check: Check, precision: Precision) -> TrainingDecision:
