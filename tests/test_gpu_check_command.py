@@ -175,8 +175,8 @@ def test_chosen_stages_run_and_others_do_not(tmp_path):
     [
         ("stages=[kernel]", "stages=[kernel]: Invalid value 'kernel', expected one of [machine, kernels, "),
         ("stage=kernels", "unknown option stage; did you mean stages?"),
-        ("minutes=0", "minutes (0.0) must be a number above 0"),
-        ("threads=-1", "threads (-1) must be at least 0"),
+        ("minutes=0", "minutes (0.0) must be at least 0.1 and at most 1000"),
+        ("threads=-1", "threads (-1) must be at least 0 and at most "),
         ("output=''", "output is empty: name a folder for the results"),
     ],
 )

@@ -30,8 +30,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from translate.device import Capabilities, Device
-from translate.errors import UserError, require_above, require_at_least
+from translate.device import Capabilities, Device, require_threads
+from translate.errors import UserError, require_between
 
 NO_CUDA = "no CUDA device"
 FORK = multiprocessing.get_context("fork")  # a child has what is loaded here, and anything can be its argument
@@ -89,9 +89,9 @@ class GpuCheckConfig:
         """Raise UserError for values out of range, before any stage runs."""
         if not self.output:
             raise UserError("output is empty: name a folder for the results")
-        require_above("minutes", self.minutes, 0)
-        require_at_least("threads", self.threads, 0)
-        require_at_least("seed", self.seed, 0)
+        require_between("minutes", self.minutes, 0.1, 1000)
+        require_threads("threads", self.threads)
+        require_between("seed", self.seed, 0, 2**32 - 1)
 
 
 class Verdict(StrEnum):

@@ -29,7 +29,8 @@ from translate.text import write_lines
 from translate.train import train
 from translate.training.config import TrainConfig
 from translate.training.parallel import decide_training, parallelize
-from translate.training.run_folder import AVERAGE, RunFolder, saved_states
+from translate.training.run_folder import RunFolder
+from translate.training.saved_states import AVERAGE, saved_states
 
 RUN_SECONDS, UPDATE_SECONDS = 240.0, 120.0  # after which a small run, or an update of two ranks, hangs
 SAVE_EVERY, LAST = 20, 80  # updates
