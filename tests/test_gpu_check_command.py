@@ -49,7 +49,7 @@ def raises(check: Check) -> None:
 
 
 def crashes(check: Check) -> None:
-    os.kill(os.getpid(), signal.SIGSEGV)
+    os.kill(os.getpid(), signal.SIGKILL)  # as the system does for lack of memory
 
 
 def hangs(check: Check) -> None:
@@ -76,7 +76,7 @@ def test_a_stage_that_fails_stops_no_other(results):
     assert [(stage["verdict"], stage["findings"]) for stage in found["stages"]] == [
         ("failed", ["sum (three terms): 0.5, at most 1e-06 expected"]),
         ("failed", ["ValueError: no kernel image"]),
-        ("failed", ["ended by SIGSEGV"]),
+        ("failed", ["ended by SIGKILL"]),
         ("failed", ["not done after 1 s"]),
         ("skipped", []),
         ("passed", []),
