@@ -29,6 +29,7 @@ LAYERS = [
     {"engines"},
     {"config"},
     {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
+    {"gpu_check"},
     {"__main__"},
 ]
 ORDER = {part: level for level, parts in enumerate(LAYERS) for part in parts}
