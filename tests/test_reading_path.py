@@ -46,7 +46,9 @@ TRAINING_ASIDE = [
     "errors.py",
     "files.py",
     "tags.py",
+    "training/memory.py",
     "training/parallel.py",
+    "training/recovery.py",
     "unicode_form.py",
 ]
 # the parts of a run that a sentence passes: (file, function) whose calls are followed, with all that they call
@@ -162,8 +164,8 @@ def test_a_sentence_is_followed_into_its_gradient_through_twelve_files(run):
     assert set(run["followed"]) - {*TRAINING, *TRAINING_LEAVES, *TRAINING_ASIDE} == set()
 
 
-def test_a_whole_run_enters_sixty_files(run):
-    assert len(run["entered"]) <= 60
+def test_a_whole_run_enters_sixty_three_files(run):
+    assert len(run["entered"]) <= 63
 
 
 def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder):

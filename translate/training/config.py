@@ -83,7 +83,7 @@ class ValidationConfig:
 class RunConfig:
     """Bounds of a run (0: none) and what it keeps; every interval counts updates.
 
-    max_skipped  updates with a gradient that is not finite, in a row, before the run gives up
+    max_skipped  updates that are skipped in a row before training returns to an earlier state, or gives up
     """
 
     dir: str = "runs/default"
@@ -113,6 +113,24 @@ class RunConfig:
             raise UserError(
                 "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
             )
+
+
+@dataclass(kw_only=True)
+class RecoveryConfig:
+    """Reaction to divergence (training/recovery.py).
+
+    spike_distance  an update is skipped whose loss or gradient norm is as many standard deviations of its logarithm
+                    above the median of recent updates; 0: only what is not finite
+    roll_backs      returns to an earlier state before the run gives up: the first takes another order of the data, the
+                    others half the learning rate as well
+    """
+
+    spike_distance: float = 8.0
+    roll_backs: int = 3
+
+    def check(self) -> None:
+        for key, value in vars(self).items():
+            require_at_least(f"recovery.{key}", value, 0)
 
 
 @dataclass(kw_only=True)
@@ -212,6 +230,7 @@ class TrainConfig:
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
 

@@ -29,6 +29,7 @@ from translate.device import (
 from translate.distributed import World
 from translate.errors import UserError, require_at_least
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.training.memory import BatchMemory
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
@@ -195,6 +196,7 @@ class ParallelModel:
     module      the plain model
     forward     a forward pass with the same weights, compiled or synchronised between processes
     loss_scale  for training in fp16, else None
+    memory      of the device: sizes of batches that do not fit into it
     """
 
     module: Seq2Seq
@@ -202,6 +204,12 @@ class ParallelModel:
     device: torch.device
     precision: Precision
     loss_scale: LossScale | None = None
+    memory: BatchMemory = field(default_factory=BatchMemory)
+
+    @property
+    def is_distributed(self) -> bool:
+        """True if backward passes exchange gradients with other processes."""
+        return isinstance(self.forward, DistributedDataParallel)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which matrix products are computed in the run's precision."""

@@ -10,7 +10,8 @@ import copy
 import dataclasses
 import logging
 import math
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,49 +27,22 @@ from translate.files import read_json, write_json
 from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.training.config import is_better
+from translate.training.memory import random_state, set_random_state
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
+from translate.training.progress import RunProgress
 from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, RunFolder, saved_states
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class RunProgress:
-    """Progress of a run.
-
-    position      in the data, of the next update
-    epochs        number of epochs that are done, with their fraction
-    seconds       of training in all sessions
-    last_success  step of the last update that was not skipped; loss: its mean per target token, in nats
-    best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
-                  the same model
-    stale         number of validations since then
-    validated     step of the last validation
-    """
-
-    step: int = 0
-    position: DataPosition = field(default_factory=DataPosition)
-    epochs: float = 0.0
-    seconds: float = 0.0
-    target_tokens: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    last_success: int = 0
-    loss: float | None = None
-    best: float | None = None
-    best_loss: float | None = None
-    best_step: int = 0
-    stale: int = 0
-    validated: int = 0
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """A copy of a run's state after one update, on the CPU.
 
-    training  states of the optimizer, of the random generators of all processes and, in fp16, of the loss scale
+    training  states of the optimizer, of all processes ("random": generators, sizes of batches that do not fit into
+              memory) and, in fp16, of the loss scale
     """
 
     weights: Weights
@@ -108,14 +82,10 @@ class TrainState:
         if self.average is not None:
             self.average.update(self.step)
 
-    def count_result(self, result: StepResult) -> None:
-        """Count an update as made or skipped; one that overflowed because of fp16's loss scale is no divergence."""
-        progress, self.counted = self.progress, result.step
-        if result.skipped:
-            progress.skipped += 1
-            progress.skipped_in_a_row += result.diverged
-        else:
-            progress.skipped_in_a_row, progress.last_success, progress.loss = 0, result.step, result.loss
+    def count_result(self, result: StepResult, *, far_loss: float = math.inf) -> None:
+        """Count an update as made or skipped, see RunProgress.count."""
+        self.counted = result.step
+        self.progress.count(result, far_loss=far_loss)
 
     def record_validation(self, metric: str, value: float, loss: float) -> bool:
         """Note a validation of the current weights; True if they are the best so far."""
@@ -131,11 +101,22 @@ class TrainState:
         """Note the score of the model in best/; None: there is none."""
         self.progress.best, self.progress.best_loss, self.progress.best_step = value, loss, step
 
+    def adopt_settings(self, changed: Collection[str], *, reordered: bool) -> None:
+        """Let recovery begin anew with settings that have changed; changed: their keys; reordered: batches differ."""
+        progress = self.progress
+        progress.rung, progress.recent = 0, []
+        # a rate that was set after a divergence is meant as it stands
+        if "optimizer.learning_rate" in changed:
+            progress.rate_factor = 1.0
+        if reordered:
+            self.model.memory.too_large = []
+            self.begin_next_epoch()  # the position counts batches of the former plan
+
     def begin_next_epoch(self) -> None:
         """Leave the rest of an epoch whose batches have changed."""
         position = self.progress.position
         if position.updates:
-            self.progress.position = DataPosition(position.epoch + 1, phase=position.phase)
+            self.progress.position = replace(position, epoch=position.epoch + 1, updates=0)
             logger.info(f"batches have changed: epoch {position.epoch + 1} begins")
 
     @property
@@ -146,15 +127,19 @@ class TrainState:
         average = self.average.weights if self.average is not None else {}
         return all(map(is_finite, (weights_of(self.model.module), average, self.optimizer.state_dict())))
 
-    def snapshot(self, random: list[dict[str, Any]]) -> Snapshot:
-        """A copy on the CPU; random: states of the random generators of all processes."""
+    def of_process(self) -> dict[str, Any]:
+        """The part of the state that differs between processes."""
+        return {**random_state(self.model.device), "too_large": [list(shape) for shape in self.model.memory.too_large]}
+
+    def snapshot(self, processes: list[dict[str, Any]]) -> Snapshot:
+        """A copy on the CPU; processes: of_process() of each."""
         scale = self.model.loss_scale
         return Snapshot(
             copy_of(weights_of(self.model.module)),
             copy_of(self.average.weights) if self.average is not None else None,
             {
                 "optimizer": copy_of(self.optimizer.state_dict()),
-                "random": random,
+                "random": processes,
                 **({"loss_scale": scale.state_dict()} if scale is not None else {}),
             },
             copy.deepcopy(self.progress),  # it is written while the run continues
@@ -178,11 +163,11 @@ class TrainState:
         if self.model.loss_scale is not None and "loss_scale" in saved.training:
             self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
         # with another number of processes the run continues, though no longer bit for bit
-        random = saved.training["random"]
-        own = random[rank % len(random)]
-        torch.set_rng_state(own["cpu"])
-        if self.model.device.type == "cuda" and own["cuda"] is not None:
-            torch.cuda.set_rng_state(own["cuda"], self.model.device)
+        processes = saved.training["random"]
+        own = processes[rank % len(processes)]
+        set_random_state(own, self.model.device)
+        # absent in states of older versions
+        self.model.memory.too_large = [tuple(shape) for shape in own.get("too_large", [])]
         self.progress = saved.progress
 
 
@@ -240,12 +225,10 @@ class StateFolder:
 
     def write(self, state: TrainState) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        device = state.model.device
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
+        processes = self.world.gather(state.of_process())  # every process takes part
         self.newest = state.step
         if self.world.is_main:
-            self.writer.write(partial(_write, state.snapshot(random), self.path, self.keep))
+            self.writer.write(partial(_write, state.snapshot(processes), self.path, self.keep))
 
     def wait(self) -> None:
         """Return when every process can read what has been saved, models included."""
