@@ -235,7 +235,9 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         model.compile()  # torch.compile() would rename the parameters, and checkpoints with them
     forward: nn.Module = model
     if world.size > 1:
-        forward = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+        devices = [device.index] if device.type == "cuda" else None
+        # buffers are constants: without their exchange a forward pass can be repeated by one process alone
+        forward = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
     return ParallelModel(model, forward, device, precision, loss_scale)
