@@ -7,6 +7,7 @@ ones take their rows, so that batches stay full until the queue is empty.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,10 +32,12 @@ from translate.decoding.greedy import GreedySearch, SamplingSearch
 from translate.decoding.search import Search
 from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
+from translate.errors import is_out_of_memory
 from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import EOS
 
+logger = logging.getLogger(__name__)
 # Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
 # of the others.
 _LEAVING_FRACTION = 1 / 8
@@ -124,8 +127,22 @@ class NativeEngine:
         with evaluation_mode(self.model) as was_training, without_tf32() if exact else nullcontext():
             if was_training:  # a fused optimizer changes weights without counting it in their version
                 self._half_model = None
-            self._search([sentences[index] for index in order], config, report)
+            while not self._search_fits([sentences[index] for index in order], config, report):
+                # those that are found stay: the size of a batch never changes a translation
+                order = [index for index in order if index not in found]
         return [found[index] for index in range(len(sentences))]
+
+    def _search_fits(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> bool:
+        """Translate sentences; False: memory does not suffice for all of them, and batches are half as large now."""
+        try:
+            self._search(longest_first, config, report)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self.batch_tokens <= len(longest_first[0]):  # a batch of one sentence
+                raise
+            self.batch_tokens //= 2
+            logger.warning(f"out of memory while translating: batches of {self.batch_tokens} tokens now (batch_tokens)")
+            return False
+        return True
 
     def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         """Translate sentences in this process, or share them among several where that is faster."""
