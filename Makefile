@@ -1,13 +1,13 @@
 # `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
-OLDEST ?= .venv-oldest
+LOWEST ?= .venv-lowest
 ARGS ?=
 EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-oldest check format docs tensorboard clean
+.PHONY: help install train test test-lowest check format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,12 +27,10 @@ train: install  ## train on the shipped corpus, translate and score its test set
 test: install  ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
-test-oldest:  ## run the tests with the oldest torch and sentencepiece that pyproject.toml allows (downloads gigabytes)
-	$(PYTHON) -m venv $(OLDEST)
-	grep -viE '^(torch|sentencepiece|setuptools)==' constraints.txt > $(OLDEST)/constraints.txt
-	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable '.[dev]' \
-		torch==2.11.0 sentencepiece==0.2.2
-	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+test-lowest:  ## run the tests with the lowest versions of all dependencies that pyproject.toml allows (gigabytes)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
+	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: install  ## check style and types
 	$(BIN)/ruff check .
@@ -55,4 +53,4 @@ tensorboard: install  ## show the curves of all runs in runs/ in a browser
 	$(BIN)/tensorboard --logdir runs
 
 clean:  ## remove environments, builds and caches, but not runs and data
-	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache

@@ -19,9 +19,9 @@ from translate import train as train_page
 from translate.data.loader import DataPosition
 from translate.errors import DivergedError
 from translate.text import read_lines
-from translate.training import recovery
-from translate.training.recovery import spike_limits
-from translate.training.step import SpikeLimits, train_step
+from translate.training import spikes
+from translate.training.spikes import SpikeLimits, spike_limits
+from translate.training.step import train_step
 
 TRAIN_STEP = train_page.train_step
 QUICK = {**FLAT, "run__max_skipped": 3, "model__dropout": 0.1}
@@ -157,7 +157,7 @@ def test_a_run_killed_after_its_return_recovers_in_the_same_way(corpus, tmp_path
 
 
 def test_a_planted_spike_is_skipped_and_nothing_else(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(recovery, "LEAST_UPDATES", 6)
+    monkeypatch.setattr(spikes, "LEAST_UPDATES", 6)
     plant(monkeypatch, steps=(15,), factor=1e9)
     train_here(corpus, tmp_path, **FLAT, run__max_steps=30)
     progress = progress_of(tmp_path, 30)
@@ -167,7 +167,7 @@ def test_a_planted_spike_is_skipped_and_nothing_else(corpus, tmp_path, monkeypat
 
 
 def test_a_loss_that_begins_later_is_no_spike(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(recovery, "LEAST_UPDATES", 6)
+    monkeypatch.setattr(spikes, "LEAST_UPDATES", 6)
     settings = {"auxiliary": "[guided_attention]", "auxiliary__guided_attention__weight": 1e9}
     train_here(corpus, tmp_path, **FLAT, **settings, auxiliary__guided_attention__start=0.5, run__max_steps=30)
     norms = scalars(tmp_path, "train/gradient_norm")

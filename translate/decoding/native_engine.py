@@ -8,7 +8,6 @@ ones take their rows, so that batches stay full until the queue is empty.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -29,10 +28,11 @@ from translate.decoding.config import (
     length_limits,
 )
 from translate.decoding.greedy import GreedySearch, SamplingSearch
-from translate.decoding.search import Search
-from translate.decoding.workers import run_in_processes
+from translate.decoding.search import Search, sentences_in_memory
+from translate.decoding.workers import num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
 from translate.errors import is_out_of_memory
+from translate.memory import machine_memory
 from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import EOS
@@ -127,13 +127,13 @@ class NativeEngine:
         with evaluation_mode(self.model) as was_training, without_tf32() if exact else nullcontext():
             if was_training:  # a fused optimizer changes weights without counting it in their version
                 self._half_model = None
-            while not self._search_fits([sentences[index] for index in order], config, report):
-                # those that are found stay: the size of a batch never changes a translation
+            while order:  # once, unless memory fails: what is found stays, as no translation depends on its batch
+                self._search_what_fits([sentences[index] for index in order], config, report)
                 order = [index for index in order if index not in found]
         return [found[index] for index in range(len(sentences))]
 
-    def _search_fits(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> bool:
-        """Translate sentences; False: memory does not suffice for all of them, and batches are half as large now."""
+    def _search_what_fits(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
+        """Translate sentences until memory does not suffice: later batches are half as large."""
         try:
             self._search(longest_first, config, report)
         except (RuntimeError, MemoryError) as error:
@@ -141,12 +141,12 @@ class NativeEngine:
                 raise
             self.batch_tokens //= 2
             logger.warning(f"out of memory while translating: batches of {self.batch_tokens} tokens now (batch_tokens)")
-            return False
-        return True
 
     def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         """Translate sentences in this process, or share them among several where that is faster."""
+        most = self._most_sentences(longest_first, config)
         workers = num_useful_workers(self.workers, len(longest_first)) if self.device.type == "cpu" else 1
+        workers = min(workers, most)
         # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
         # elsewhere fp16 is a matter of weights alone
@@ -159,12 +159,23 @@ class NativeEngine:
             sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,
-            batch_sentences=min(self.batch_sentences or share, share),
+            batch_sentences=min(self.batch_sentences or share, share, most // workers),
         )
         if workers == 1:
             job.run(Queue(len(longest_first)), report)
         else:
             run_in_processes(job.run, len(longest_first), workers, report)
+
+    def _most_sentences(self, longest_first: Sequence[Sentence], config: SearchConfig) -> int:
+        """Number of sentences that all workers together may search for at a time, in half of the memory."""
+        memory = capabilities(self.device).memory or machine_memory()
+        limit = max(length_limits([len(longest_first[0]) + 1], config, self.max_length)) if longest_first else 1
+        return sentences_in_memory(
+            config,
+            memory // 2,
+            vocabulary_size=self.model.projection.out_features,
+            cached=self.model.cached_per_token * limit,
+        )
 
     def _model_with_half_weights(self) -> Seq2Seq:
         """Copy of the model with half weights; made again when the model has changed, since it may be in training."""
@@ -288,13 +299,3 @@ def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
     finally:
         if was_training:
             model.train()
-
-
-def num_useful_workers(requested: int, num_sentences: int) -> int:
-    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
-    if not sys.platform.startswith("linux"):
-        return 1  # elsewhere a forked process cannot continue to compute
-    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
-
-
-_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started

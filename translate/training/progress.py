@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from translate.data.loader import DataPosition
 from translate.training.step import StepResult
@@ -22,7 +23,7 @@ class RunProgress:
     best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
                   the same model
     stale         number of validations since then
-    validated     step of the last validation
+    validated     step of the last validation; session: hardware and processes of the last update, see take_up_session
     divided       number of updates with batches that did not fit into memory whole
     spikes        number of skipped updates whose loss or gradient norm was finite, but far above the recent ones
     far_in_a_row  number of updates since a loss that was not far above that of uniform guessing
@@ -47,6 +48,7 @@ class RunProgress:
     best_step: int = 0
     stale: int = 0
     validated: int = 0
+    session: dict[str, Any] = field(default_factory=dict)
     divided: int = 0
     spikes: int = 0
     far_in_a_row: int = 0

@@ -21,7 +21,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from statistics import median
 from typing import TYPE_CHECKING
 
 from translate.data.dataset import TokenizedCorpus
@@ -31,50 +30,21 @@ from translate.folders import remove_directory
 from translate.text import write_lines
 from translate.training.config import TrainConfig
 from translate.training.progress import RunProgress
-from translate.training.run_folder import STATE_FILES, saved_states
-from translate.training.state import Snapshot, StateFolder, TrainState, read_progress
-from translate.training.step import SpikeLimits
+from translate.training.saved_states import STATE_FILES, saved_states
+from translate.training.spikes import SpikeLimits, spike_limits
+from translate.training.state import Snapshot, TrainState
+from translate.training.state_folder import StateFolder, read_progress
 
 if TYPE_CHECKING:
     from translate.training.tracking import Reporter
 
 logger = logging.getLogger(__name__)
-LEAST_UPDATES = 50  # known results below which no limit is set
-# standard deviations are at least as large: losses of a few hundred equal sentences hardly differ
-LEAST_DEVIATION = {"loss": 0.05, "gradient_norm": 0.2}
 SOUND_UPDATES = 1000  # beyond the step of the last return, after which the ladder begins at its first rung
-MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 
 
 def far_loss(vocab_size: int) -> float:
     """Twice the cross entropy of uniform guessing: no model in training has a loss above it for long."""
     return 2 * math.log(vocab_size)
-
-
-def spike_limits(recent: list[list[float]], distance: float, target_tokens: int) -> SpikeLimits:
-    """Limits of an update of so many target tokens: median and `distance` deviations of log(1 + loss) and log(norm).
-
-    recent    see RunProgress
-    distance  in standard deviations, estimated from the median absolute deviation, which spikes do not move; 0: no
-              limits
-    """
-    if not distance or len(recent) < LEAST_UPDATES:
-        return SpikeLimits()
-    _, counts, losses, norms = zip(*recent, strict=True)
-    # a mean over fewer tokens, as in the last update of an epoch, is noisier
-    distance *= math.sqrt(max(1.0, median(counts) / max(target_tokens, 1)))
-    # the exponential of 700 is the largest that a float holds
-    loss = min(700.0, _bound([math.log1p(x) for x in losses], distance, LEAST_DEVIATION["loss"]))
-    # a norm of 0: no parameter is trained yet, or a loss has reached its bound
-    logs = [math.log(max(x, 1e-30)) for x in norms]
-    norm = min(700.0, _bound(logs, distance, LEAST_DEVIATION["gradient_norm"]))
-    return SpikeLimits(loss=math.expm1(loss), gradient_norm=math.exp(norm))
-
-
-def _bound(values: list[float], distance: float, least: float) -> float:
-    middle = median(values)
-    deviation = MAD_TO_DEVIATION * median(abs(value - middle) for value in values)
-    return middle + distance * max(deviation, least)
 
 
 class Recovery:
@@ -221,6 +191,7 @@ def rolled_back(restored: RunProgress, former: RunProgress, *, rung: int) -> Run
         best=former.best,
         best_loss=former.best_loss,
         best_step=former.best_step,
+        session=former.session,
         stale=restored.stale if restored.best_step == former.best_step else 0,
         skipped=former.skipped,
         spikes=former.spikes,

@@ -13,9 +13,10 @@ from translate.batch import Batch
 from translate.distributed import World
 from translate.errors import is_out_of_memory
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
+from translate.training.batch_memory import exchange, random_state, same_draws_after, set_random_state
 from translate.training.config import TrainConfig
-from translate.training.memory import exchange, random_state, same_draws_after, set_random_state
 from translate.training.parallel import ParallelModel
+from translate.training.spikes import SpikeLimits
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,6 @@ class StepResult:
     @property
     def _has_finite_losses(self) -> bool:
         return all(map(math.isfinite, (self.loss, self.cross_entropy, *self.auxiliary.values())))
-
-
-@dataclass(frozen=True)
-class SpikeLimits:
-    """Largest values with which an update is made; the loss is the mean per target token, with label smoothing."""
-
-    loss: float = math.inf
-    gradient_norm: float = math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +212,7 @@ def _add_gradients(objective: _Objective, batches: Sequence[Batch]) -> Tensor | 
     parts = memory.parts(batches)
     sums = torch.zeros(2 + len(objective.auxiliary) + 1, dtype=torch.float32, device=model.device)
     sums[-1] = len(parts) - len(batches)
-    # gradients are exchanged once, with a last batch that must not fail (training/memory.py)
+    # gradients are exchanged once, with a last batch that must not fail (training/batch_memory.py)
     exchanges_apart = model.is_distributed and not memory.fits(parts[-1])
     for number, part in enumerate(parts, start=1):
         is_last = number == len(parts) and not exchanges_apart
