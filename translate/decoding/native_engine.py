@@ -8,8 +8,9 @@ ones take their rows, so that batches stay full until the queue is empty.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -29,12 +30,12 @@ from translate.decoding.config import (
 )
 from translate.decoding.greedy import GreedySearch, SamplingSearch
 from translate.decoding.search import Search, sentences_in_memory
-from translate.decoding.workers import num_useful_workers, run_in_processes
+from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
 from translate.errors import is_out_of_memory
 from translate.memory import machine_memory
 from translate.models.layers import with_half_weights
-from translate.models.seq2seq import Seq2Seq, State
+from translate.models.seq2seq import Seq2Seq, State, evaluation_mode
 from translate.tokenizer import EOS
 
 logger = logging.getLogger(__name__)
@@ -288,14 +289,11 @@ class ActiveBatch:
         return torch.tensor(rows, device=self.search.done.device)
 
 
-@contextmanager
-def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
-    """Switch dropout off, and on again on exit if the model was in training, which is yielded."""
-    was_training = model.training
-    if was_training:  # eval() on all modules takes as long as a step of a search
-        model.eval()
-    try:
-        yield was_training
-    finally:
-        if was_training:
-            model.train()
+def num_useful_workers(requested: int, num_sentences: int) -> int:
+    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
+    if not sys.platform.startswith("linux"):
+        return 1  # elsewhere a forked process cannot continue to compute
+    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
+
+
+_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started
