@@ -24,6 +24,7 @@ from translate.model_directory import WEIGHTS
 from translate.parsing import from_plain
 from translate.tensor_files import load_pickle
 from translate.training.optimizer import fits_optimizer
+from translate.training.progress import RunProgress
 from translate.training.run_folder import RunFolder, read_config
 from translate.training.saved_states import (
     AVERAGE,
@@ -35,7 +36,7 @@ from translate.training.saved_states import (
     state_folders,
     verify_state,
 )
-from translate.training.state import RunProgress, Snapshot, TrainState, is_finite
+from translate.training.state import Snapshot, TrainState, is_finite
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +128,11 @@ class StateFolder:
 
     def write(self, state: TrainState) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        device = state.model.device
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
+        processes = self.world.gather(state.of_process())  # every process takes part
         self.newest = state.step
         if self.world.is_main:
             texts, keep, every = dict(self._folder.texts), self.keep, self.every
-            self.writer.write(partial(write_state, state.snapshot(random), self.path, keep, texts, every=every))
+            self.writer.write(partial(write_state, state.snapshot(processes), self.path, keep, texts, every=every))
 
     def wait(self) -> None:
         """Return when every process can read what has been saved, models included."""

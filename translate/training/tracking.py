@@ -20,11 +20,13 @@ from translate.explanation import Explanation, draw_alignment, draw_heads
 from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
 from translate.training.event_file import EventFile
+from translate.training.progress import RunProgress
+from translate.training.recovery import far_loss
 from translate.training.run_folder import RunFolder
-from translate.training.state import RunProgress, TrainState
+from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.step import PendingUpdate, StepResult
-from translate.training.stopping import Trial, check_divergence, expected_steps, fraction_done
+from translate.training.stopping import Trial, expected_steps, fraction_done
 from translate.training.validation import Validation, Validator
 
 logger = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ class Reporter:
         """Open TensorBoard's files, and drop events after the step that the run continues from."""
         if self._world.is_main:
             # a killed session may have shown steps after its last checkpoint, which come again
-            self._board = EventFile(self._folder.tensorboard, purge_step=state.step + 1 if state.step else 0)
+            purge_step = state.step + 1 if state.step or state.progress.roll_backs else 0
+            self._board = EventFile(self._folder.tensorboard, purge_step=purge_step)
         self._warn_of_long_warmup(state.progress)
 
     def progress(self, task: str) -> Callable[[float], None]:
@@ -92,22 +95,27 @@ class Reporter:
     def collect(
         self, state: TrainState, states: StateFolder, pending: PendingUpdate | None = None, *, wait: bool
     ) -> None:
-        """Count the results of the updates before `pending`; with wait that of `pending`, too.
-
-        Raises DivergedError after too many updates in a row whose loss or gradient was not finite.
-        """
+        """Count the results of the updates before `pending`; with wait that of `pending`, too."""
         if pending is not None:
             self._pending.append(pending)
         # one may stay: the GPU works on it, and reading it would wait
         while len(self._pending) > (not wait):
             result = self._pending.pop(0).result()
-            state.count_result(result)
+            state.count_result(result, far_loss=far_loss(states.vocab_size))
             if not result.skipped:
                 self._results.append(result)
             elif str(skipped := state.progress.skipped).strip("0") == "1":  # 1, 10, 100, …
-                cause = "loss or gradient was not finite" if result.diverged else "loss scale of fp16 was too large"
-                logger.warning(f"step {result.step:,}: the {cause}; the update is skipped ({skipped:,} so far)")
-            check_divergence(self._config, state, states)
+                logger.warning(f"step {result.step:,}: {result.cause}; the update is skipped ({skipped:,} so far)")
+            if result.divided and str(divided := state.progress.divided).strip("0") == "1":
+                logger.info(f"step {result.step:,}: batches in halves, to fit into memory ({divided:,} updates so far)")
+
+    def rolled_back(self, state: TrainState) -> None:
+        """Drop what is known of updates after the step that training has returned to."""
+        self._pending, self._results = [], []
+        self._line.clear()
+        if self._board is not None:
+            self._board.flush()
+        self.begin(state)
 
     def log(self, state: TrainState) -> None:
         """Show means over the updates since the last time, on the progress line and in TensorBoard."""
@@ -117,9 +125,9 @@ class Reporter:
             return
         now = time.monotonic()
         rate = state.optimizer.param_groups[0]["lr"]
-        values = mean_values(results, seconds=now - self._since, learning_rate=rate, skipped=state.progress.skipped)
+        values = mean_values(results, seconds=now - self._since, learning_rate=rate)
         self._since = now
-        self._board.scalars({**values, "train/epoch": state.progress.epochs}, state.step)
+        self._board.scalars({**values, **state.progress.counts()}, state.step)
         done = fraction_done(self._config.run, state.progress)
         self._line.show(_progress_text(state.progress, values, done=done))
 
@@ -166,7 +174,7 @@ class Reporter:
     def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
         """Log why the run ends here and, if a signal or an error interrupted it, how to continue it."""
         self._line.clear()
-        logger.info(f"stopped at step {state.step:,}: {reason}")
+        logger.info(f"stopped at step {state.step:,}: {reason}{state.progress.disturbances()}")
         if interrupted:
             saved = f"step {states.newest:,} is saved in {self._folder.path}; the same command continues the run"
             logger.info(
@@ -198,9 +206,7 @@ class Reporter:
         self._board.flush()
 
 
-def mean_values(
-    results: Sequence[StepResult], *, seconds: float, learning_rate: float, skipped: int
-) -> dict[str, float]:
+def mean_values(results: Sequence[StepResult], *, seconds: float, learning_rate: float) -> dict[str, float]:
     """Means over some updates that took so many seconds, by TensorBoard tag; losses are per target token."""
     target = sum(result.target_tokens for result in results)
     source = sum(result.source_tokens for result in results)
@@ -215,7 +221,6 @@ def mean_values(
         "train/cross_entropy": mean(result.cross_entropy for result in results),
         "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
         "train/learning_rate": learning_rate,
-        "train/skipped_updates": skipped,
         **{
             f"train/auxiliary/{name}": mean(result.auxiliary[name] for result in results)
             for name in results[0].auxiliary
