@@ -223,7 +223,7 @@ def test_another_training_text_on_one_process_is_refused_on_all(corpus, tmp_path
 
 def test_a_file_that_one_process_lacks_is_named_by_all(corpus, tmp_path):
     found = compare_with(corpus, tmp_path, data__train__source=tmp_path / "absent")
-    assert str(found[1]).startswith(f"data.train: {tmp_path}/absent: there is no such file")
+    assert f"{tmp_path}/absent" in str(found[1])
     assert str(found[0]) == f"process 1 has ended: {found[1]}"
 
 
