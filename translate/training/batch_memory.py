@@ -99,6 +99,7 @@ class BatchMemory:
 
 def halves_of(batch: Batch) -> list[Batch]:
     """The first and the second half of the pairs, no longer than these need; of one pair, the batch itself."""
+    # without EOS and BOS, which a batch is given when it is made
     source = [ids[:-1] for ids in batch.source.sentences()]
     target = [ids[1:] for ids in batch.target.sentences()]
     if len(source) < 2:

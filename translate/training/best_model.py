@@ -40,6 +40,7 @@ def restore_models(
     if not states.newest:
         return
     folder, world = models.folder, states.world
+    # the main process decides, or the others would not take part in the validations
     damage = world.from_main([_damage(path, state) for path in (folder.best, folder.last)] if world.is_main else [])
     if damage[1]:
         logger.warning(f"{folder.last}: {damage[1]}: made again from step {state.step:,}")
@@ -59,8 +60,9 @@ def _restore_best(
     intact = states.intact(states.keep)
     candidates = world.from_main(_candidates(models, intact, state) if world.is_main else [])
     if not candidates:
-        logger.warning(f"no state is of step {progress.best_step:,}, the best: the model of the newest takes its place")
+        logger.warning(f"no state is of step {progress.best_step:,}, the best: the model of the newest replaces it")
         candidates = [Candidate(state.step)]
+    # the recorded score is of the lost model: the best candidate counts, whatever its score
     state.record_best(None, None, step=0)
     for candidate in candidates:
         weights = state.weights if candidate.file is None else load_weights(candidate.file)

@@ -130,18 +130,19 @@ def _files(data: DataConfig) -> dict[str, Fact]:
     facts = {}
     for key, corpus in data.training_corpora + data.evaluation_corpora:
         for index, value in enumerate(content_hashes(corpus, key=key), start=1):
-            facts[f"file {index} of {key}"] = Fact(value, f"{_path(corpus, index)}hash {value[:_HASH_LENGTH]}")
+            facts[f"file {index} of {key}"] = hash_fact(value, path=_path(corpus, index))
     return facts
 
 
 def _path(corpus: CorpusConfig, index: int) -> str:
     """Path of a corpus's file, for a message; "" where files are found by a pattern."""
     paths = [corpus.source, *corpus.targets] if corpus.format is CorpusFormat.text else []
-    return f"{paths[index - 1]} with " if paths else ""
+    return paths[index - 1] if paths else ""
 
 
-def hash_fact(value: str) -> Fact:
-    return Fact(value, f"hash {value[:_HASH_LENGTH]}")
+def hash_fact(value: str, *, path: str = "") -> Fact:
+    """A hash, of which a message has the first digits; path: of the file, if there is one."""
+    return Fact(value, f"{path} with hash {value[:_HASH_LENGTH]}" if path else f"hash {value[:_HASH_LENGTH]}")
 
 
 def take_up_session(
