@@ -60,7 +60,7 @@ def describe_full(path: str | Path, error: OSError, *, needed: int = 0) -> str:
         details.append(f"{readable(free)} free")
     if needed and details:
         details.append(f"about {readable(needed)} needed")
-    reason = os.strerror(number or 0)
+    reason = error.strerror or os.strerror(number or 0)
     return f"{path} cannot be written: {reason}" + (f" ({', '.join(details)})" if details else "")
 
 
