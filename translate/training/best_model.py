@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.checkpoint import Weights, load_weights, read_weights
-from translate.checksums import verify
+from translate.checksums import DamagedError, verify
 from translate.errors import UserError
 from translate.files import read_json
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS
@@ -138,7 +138,7 @@ def _damage(directory: Path, state: TrainState) -> str:
             read_json(directory / MANIFEST)
             read_weights(directory / WEIGHTS, state.model.module)
     except UserError as error:
-        return getattr(error, "finding", str(error))
+        return error.finding if isinstance(error, DamagedError) else str(error)
     return ""
 
 

@@ -17,11 +17,9 @@ state/, so that processes decide alike; and it is part of the state, so that a k
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from translate.data.dataset import TokenizedCorpus
 from translate.data.loader import DataPosition, Update, UpdateStream
@@ -31,20 +29,13 @@ from translate.text import write_lines
 from translate.training.config import TrainConfig
 from translate.training.progress import RunProgress
 from translate.training.saved_states import STATE_FILES, saved_states
-from translate.training.spikes import SpikeLimits, spike_limits
+from translate.training.spikes import SpikeLimits, far_loss, spike_limits
 from translate.training.state import Snapshot, TrainState
 from translate.training.state_folder import StateFolder, read_progress
-
-if TYPE_CHECKING:
-    from translate.training.tracking import Reporter
+from translate.training.tracking import Reporter
 
 logger = logging.getLogger(__name__)
 SOUND_UPDATES = 1000  # beyond the step of the last divergence, after which a further one counts as the first
-
-
-def far_loss(vocab_size: int) -> float:
-    """Twice the cross entropy of uniform guessing: no model in training has a loss above it for long."""
-    return 2 * math.log(vocab_size)
 
 
 class Recovery:

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sacrebleu
@@ -28,9 +28,7 @@ from translate.errors import UserError
 from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
 from translate.training.parallel import TrainingDecision
-
-if TYPE_CHECKING:
-    from translate.training.state import TrainState
+from translate.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 

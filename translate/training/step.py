@@ -13,7 +13,7 @@ from translate.batch import Batch
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
 from translate.memory import is_out_of_memory
-from translate.training.batch_memory import exchange, random_state, same_draws_after, set_random_state
+from translate.training.batch_memory import exchange_batch, random_state, same_draws_after, set_random_state
 from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
 from translate.training.spikes import SpikeLimits
@@ -227,5 +227,5 @@ def _add_gradients(objective: _Objective, batches: Sequence[Batch]) -> Tensor | 
     memory.note_fitting(parts)
     if exchanges_apart:
         with same_draws_after(model.device), torch.compiler.set_stance("force_eager"):
-            objective.add_gradient(exchange(parts[-1]))
+            objective.add_gradient(exchange_batch(parts[-1]))
     return sums
