@@ -196,6 +196,7 @@ def exit_statuses() -> Iterator[None]:
             try:
                 yield
             except Exception:
+                # after Interrupted, an error on its way out is a consequence, such as of an exchange that was cut off
                 if not stop_signals.interrupting:
                     raise
     except Interrupted as error:
