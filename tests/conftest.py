@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,13 @@ def corpora_root() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Conversions of models are kept beside the other files of the tests, not in the home folder."""
     os.environ["TRANSLATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Commands that run in this process send the log to their own handlers: later tests read it as before."""
+    logger = logging.getLogger("translate")
+    level, handlers, propagate = logger.level, [*logger.handlers], logger.propagate
+    yield
+    logger.setLevel(level)
+    logger.handlers, logger.propagate = handlers, propagate

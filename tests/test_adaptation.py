@@ -177,6 +177,7 @@ def test_wrong_settings_raise_user_errors(tmp_path, tokenizer):
         load_model(tmp_path / "a", device=CPU)
     with pytest.raises(UserError, match="no adapter is there"):
         with_adapter(base, tmp_path / "base")
+    (tmp_path / "a" / "checksums.json").unlink()
     (tmp_path / "a" / "adapter.yaml").write_text(yaml.safe_dump({"method": "full"}))
     with pytest.raises(UserError, match="method 'full' is none of lora, adapter, prefix"):
         with_adapter(load_model(tmp_path / "other", device=CPU), tmp_path / "a")

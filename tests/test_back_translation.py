@@ -39,7 +39,9 @@ def end_when(arguments: list[str], moment, number: signal.Signals) -> str:
     while not moment() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.01)
     process.send_signal(number)
-    return process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), said
+    return said
 
 
 def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, tmp_path):

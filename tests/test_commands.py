@@ -191,7 +191,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["++hydra.job.chdir=true"], "unknown option hydra.job.chdir"),
         ([""], "an option is written name=value"),
         (["--config-dir"], "--config-dir needs a folder of YAML files"),
-        (["--config-dir=of_nobody"], "--config-dir of_nobody: there is no folder"),
+        (["--config-dir=of_nobody"], "--config-dir of_nobody: no such folder"),
         (["model=bsae"], "did you mean base?"),
         (["adapt=null"], "adapt=null: unknown choice; did you mean full?; choices: adapter,"),
         (["run.max_steps=many"], "run.max_steps=many"),
@@ -274,7 +274,7 @@ def test_an_unwritable_run_folder_is_refused(corpus, tmp_path):
 
 def test_decode_and_evaluate_need_a_model(tmp_path):
     assert "model is not set" in refused(module="decode")
-    assert "there is no such folder" in refused(f"model={tmp_path / 'nowhere'}", module="decode")
+    assert "no such folder" in refused(f"model={tmp_path / 'nowhere'}", module="decode")
 
 
 @pytest.mark.parametrize("words", [["prepare", "--version"], ["decode", "model=nowhere"], ["compare", "refrence=x"]])

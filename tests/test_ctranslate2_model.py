@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -52,8 +53,7 @@ def test_conversion_is_cached_until_the_weights_change(tmp_path, joint):
     assert converted.stat().st_mtime_ns == time
 
     other, _ = searchable_model(joint, seed=2, end=1.0)
-    weights = save(other, shape, joint, tmp_path / "other") / "weights.safetensors"
-    (directory / "weights.safetensors").write_bytes(weights.read_bytes())
+    save(other, shape, joint, directory)
     second = engine_of(directory).search(sentences, config)
     assert second != first
     assert_equal(second, native_of(other).search(sentences, config))
@@ -92,8 +92,27 @@ def test_damaged_conversion_is_repeated(tmp_path, joint, caplog, damage):
     else:
         (kept / "config.json").unlink()
     assert_equal(engine_of(directory).search(sentences, config), native_of(model).search(sentences, config))
-    assert "is damaged: the model is converted again" in caplog.text
+    assert f"{kept} is damaged (" in caplog.text
     assert (kept / "model.bin").read_bytes() == content
+
+
+def test_conversions_without_use_are_removed(tmp_path, joint, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setenv("TRANSLATE_CACHE", str(tmp_path / "cache"))
+    kept = []
+    for seed, days in ((1, 200), (2, 10), (3, 0)):
+        model, shape = searchable_model(joint, seed=seed)
+        directory = save(model, shape, joint, tmp_path / f"model{seed}")
+        kept.append(converted_model(directory).directory)
+        os.utime(kept[-1], (time.time() - days * 86400,) * 2)
+        (tmp_path / "cache" / "ctranslate2-mine").mkdir(exist_ok=True)
+        os.utime(tmp_path / "cache" / "ctranslate2-mine", (0, 0))
+    assert [folder.exists() for folder in kept] == [False, True, True]
+    assert f"{kept[0]} is removed: not used for 200 days" in caplog.text
+    assert (tmp_path / "cache" / "ctranslate2-mine").exists()
+    used = kept[1].stat().st_mtime
+    converted_model(tmp_path / "model2")
+    assert kept[1].stat().st_mtime > used
 
 
 @contextmanager
@@ -131,7 +150,7 @@ def test_damaged_export_raises_a_user_error(tmp_path, joint):
     exported = tmp_path / "exported"
     export_ctranslate2(load_model(save(model, shape, joint, tmp_path / "model"), device=CPU), exported)
     (exported / "model.bin").write_bytes((exported / "model.bin").read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"model\.bin: damaged, it does not match checksums\.json"):
+    with pytest.raises(UserError, match=r"exported: model\.bin has 1,000 bytes instead of [\d,]+: copy it again"):
         engine_of(exported)
     (exported / "checksums.json").unlink()  # as in an export of an earlier version
     with pytest.raises(UserError, match="CTranslate2 cannot load the model"):

@@ -87,7 +87,7 @@ def test_files_of_a_killed_preparation_are_not_used(data: DataConfig):
     assert not list(Path(data.cache).glob("*.partial"))
 
 
-@pytest.mark.parametrize("damage", ["shorter", "empty", "missing"])
+@pytest.mark.parametrize("damage", ["shorter", "empty", "missing", "flipped"])
 def test_incomplete_cache_folder_is_rebuilt(data: DataConfig, damage: str, caplog):
     """As a full disk, a power failure or a removed file leaves it."""
     prepared = prepare(data, TOKENIZER)
@@ -98,13 +98,16 @@ def test_incomplete_cache_folder_is_rebuilt(data: DataConfig, damage: str, caplo
         content = path.read_bytes()
         if damage == "missing":
             path.unlink()
+        elif damage == "flipped":
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         else:
             path.write_bytes(content[: len(content) // 2] if damage == "shorter" else b"")
         caplog.clear()
         prepared = prepare(data, TOKENIZER)
         assert all_pairs(prepared) == expected
         assert data_report(data, prepared) == report
-        assert f"{path.parent} is damaged or incomplete: it is made again" in caplog.text
+        assert f"{path.parent} is damaged (" in caplog.text
+        assert "it is made again" in caplog.text
         assert path.stat().st_size == len(content)
 
 

@@ -152,7 +152,7 @@ def test_output_symlink_is_followed(tmp_path):
     assert (tmp_path / "real").read_bytes() == b"a\n"
     with pytest.raises(UserError, match="a loop of symbolic links"):
         decode(tmp_path, "in", "loop")
-    with pytest.raises(UserError, match="there is no folder"):
+    with pytest.raises(UserError, match="no such folder"):
         decode(tmp_path, "in", "nowhere")
 
 
@@ -185,10 +185,10 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
     (tmp_path / "in").write_bytes(b"a\nb\xff\n")
     (tmp_path / "good").write_bytes(b"a\n")
     for options, message in [
-        ({"input": str(tmp_path / "missing")}, "missing: there is no such file"),
+        ({"input": str(tmp_path / "missing")}, "missing: no such file"),
         ({"input": str(tmp_path / "in")}, "in, line 2, byte 2"),
         ({"input": str(tmp_path)}, "that is a folder"),
-        ({"input": str(tmp_path / "good"), "output": str(tmp_path / "none" / "out")}, "there is no folder"),
+        ({"input": str(tmp_path / "good"), "output": str(tmp_path / "none" / "out")}, "no such folder"),
         ({"input": str(tmp_path / "good"), "output": str(tmp_path / "good")}, "the input itself"),
     ]:
         with pytest.raises(UserError, match=message):

@@ -200,4 +200,4 @@ def test_second_builder_waits_and_names_the_first(tmp_path, caplog):
     later.wait()
     process.communicate()
     assert f"waiting for another process to prepare the same data (pid {process.pid} on" in caplog.text
-    assert names(tmp_path / "thing") == ["file"]
+    assert names(tmp_path / "thing") == ["checksums.json", "file"]

@@ -49,7 +49,7 @@ def test_foreign_files_of_a_replaced_folder_are_kept(tmp_path):
     (tmp_path / "best" / "photos").mkdir()
     (tmp_path / "best" / "photos" / "one").write_text("precious")
     fill(tmp_path / "best", "new")
-    assert names(tmp_path / "best") == ["notes.txt", "one", "photos", "two"]
+    assert names(tmp_path / "best") == ["checksums.json", "notes.txt", "one", "photos", "two"]
     assert (tmp_path / "best" / "one").read_text() == "new"
     assert (tmp_path / "best" / "photos" / "one").read_text() == "precious"
     assert names(tmp_path) == ["best"]
@@ -118,7 +118,7 @@ def test_kill_at_any_moment_leaves_a_complete_folder(tmp_path):
         process.communicate()
         restore_directory(best, owned=["one", "two"])
         assert names(tmp_path) == ["best"]
-        assert names(best) == ["one", "two"]
+        assert names(best) == ["checksums.json", "one", "two"]
         assert (best / "one").read_text() == (best / "two").read_text() != ""
 
 
@@ -185,12 +185,7 @@ def test_a_marker_names_every_kind(tmp_path):
 
 def test_damaged_folder_is_rebuilt(tmp_path):
     for content in ("whole", "half"):
-        with building(
-            tmp_path / "thing",
-            option="data.cache",
-            waiting_for="build",
-            is_whole=lambda folder: (folder / "file").read_text() == "whole",
-        ) as folder:
+        with building(tmp_path / "thing", option="data.cache", waiting_for="build") as folder:
             if folder is not None:
                 (folder / "file").write_text("whole")
         assert (tmp_path / "thing" / "file").read_text() == "whole"

@@ -10,13 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
-    {"errors"},
-    {"files", "console"},
+    {"errors", "signals"},
+    {"parsing"},
+    {"files", "console", "memory"},
+    {"checksums"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form"},
     {"tokenizer"},
-    {"tokenizer_training", "batch"},
+    {"tokenizer_training", "batch", "tensor_files"},
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},

@@ -113,7 +113,7 @@ def test_an_installed_package_trains_decodes_and_explains_in_an_empty_folder(ins
 
 def test_missing_shipped_corpus_error_names_the_corpus_options(installed, tmp_path):
     _, errors = run(installed / "translate", "train", cwd=tmp_path, status=1)
-    assert "data.root=data/en-de: there is no such folder" in errors
+    assert "data.root=data/en-de: no such folder" in errors
     assert "data.train.source" in errors
 
 

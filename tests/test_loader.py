@@ -2,113 +2,16 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 
+from small_streams import GROUPED, drawn_longer, epoch, follow, look_up, make_stream, pairs_of, take
 from translate.batch import NO_TARGET, pack_batch, pad_batch
-from translate.data.batching import BatchConfig
-from translate.data.loader import DataPosition, UpdateStream
+from translate.data.loader import DataPosition
 from translate.distributed import World
 from translate.tokenizer import BOS, EOS
-
-
-@dataclass
-class Pairs:
-    """Pair i has i as its first source token, so that batches can be told apart."""
-
-    source: list = field(default_factory=lambda: [np.array([100 + i] + [7] * (i % 9)) for i in range(60)])
-    target: list = field(default_factory=lambda: [np.array([200 + i] + [8] * (i % 5)) for i in range(60)])
-
-    @property
-    def source_lengths(self):
-        return np.array([len(ids) for ids in self.source], dtype=np.int32)
-
-    @property
-    def target_lengths(self):
-        return np.array([len(ids) for ids in self.target], dtype=np.int32)
-
-    phase_starts = (0.0, 0.5)
-
-    def repeats(self, fraction_done):
-        """The second half of the pairs takes part in the first half of the run only."""
-        numbers = np.arange(len(self.source))
-        return np.where((fraction_done < 0.5) | (numbers < len(numbers) // 2), 1.0, 0.0).astype(np.float32)
-
-
-def look_up(indices, seed):
-    pairs = Pairs()
-    return [pairs.source[i] for i in indices], [pairs.target[i] for i in indices]
-
-
-def drawn_longer(indices, seed):
-    """As subword sampling makes them: by up to as much again."""
-    random = np.random.default_rng(seed)
-    return tuple(
-        [np.append(ids, np.full(random.integers(len(ids) + 1), 9)) for ids in side] for side in look_up(indices, seed)
-    )
-
-
-class Encoder:
-    """Looks ids up with one function, and after a fraction of the run (None: never) samples them with another."""
-
-    def __init__(self, encode, sample, start):
-        self._encode, self._sample, self._start = encode, sample, start
-        self.phase_starts = [0.0] if start is None else [0.0, start]
-
-    def lengths_vary(self, fraction_done):
-        return self._start is not None and fraction_done >= self._start
-
-    def encode(self, indices, seed, fraction_done):
-        encode = self._sample if self.lengths_vary(fraction_done) else self._encode
-        return encode(indices, seed)
-
-
-ALONE = World()
-
-
-def make_stream(*, world=ALONE, tokens=64, accumulation=1, encode=look_up, sample=None, sampled_from=None, **kind):
-    """A stream of 60 pairs, sampled from the beginning where only a function for it is given."""
-    config = BatchConfig(tokens=tokens, accumulation=accumulation, sentence_multiple=1)
-    if sample is not None and sampled_from is None:
-        sampled_from = 0.0
-    encoder = Encoder(encode, sample or drawn_longer, sampled_from)
-    return UpdateStream(Pairs(), encoder, config, seed=1, world=world, **kind)
-
-
-GROUPED = {"sample": look_up}  # in groups, and then divided by the same lengths
-
-
-def follow(stream, fractions):
-    with stream:
-        return [stream.next(fraction) for fraction in fractions]
-
-
-def take(stream, count):
-    return follow(stream, [0.0] * count)
-
-
-def epoch(stream):
-    """All updates of the stream's first epoch."""
-    updates = [stream.next(0.0)]
-    with stream:
-        while not updates[-1].after.epoch:
-            updates.append(stream.next(0.0))
-    return updates
-
-
-def pairs_of(updates):
-    """The numbers of the pairs in real (labelled) batches."""
-    return [
-        int(token) - 100
-        for update in updates
-        for batch in update.batches
-        if batch.num_target_tokens
-        for token in batch.source.ids.flatten()
-        if 100 <= token < 200
-    ]
 
 
 def test_the_source_ends_with_eos_and_the_labels_are_the_target_shifted():
@@ -242,18 +145,22 @@ def test_masks_are_true_for_real_tokens():
 
 def test_phase_starts_with_a_new_epoch_of_its_corpora():
     early = follow(make_stream(), [0.0, 0.3, 0.49])
-    assert [update.after for update in early] == [DataPosition(0, 1), DataPosition(0, 2), DataPosition(0, 3)]
+    assert [update.after for update in early] == [
+        DataPosition(epoch=0, batches=1),
+        DataPosition(epoch=0, batches=2),
+        DataPosition(epoch=0, batches=3),
+    ]
     stream = make_stream(start=early[-1].after)
-    late = follow(stream, [0.5] * len(stream.plan(DataPosition(1, phase=1))))
-    assert late[0].after == DataPosition(1, 1, phase=1)
-    assert late[-1].after == DataPosition(2, 0, phase=1)
+    late = follow(stream, [0.5] * len(stream.plan(DataPosition(epoch=1, phase=1))))
+    assert late[0].after == DataPosition(epoch=1, batches=1, phase=1)
+    assert late[-1].after == DataPosition(epoch=2, batches=0, phase=1)
     assert sorted(pairs_of(late)) == list(range(30))
-    assert len(late) < len(stream.plan(DataPosition(0)))
+    assert len(late) < len(stream.plan(DataPosition(epoch=0)))
 
 
 def test_a_phase_at_the_end_of_an_epoch_skips_none():
     first = epoch(make_stream())
-    assert follow(make_stream(start=first[-1].after), [0.5])[0].after == DataPosition(1, 1, phase=1)
+    assert follow(make_stream(start=first[-1].after), [0.5])[0].after == DataPosition(epoch=1, batches=1, phase=1)
 
 
 def test_sampling_starts_with_a_new_epoch():
@@ -261,10 +168,10 @@ def test_sampling_starts_with_a_new_epoch():
     assert stream.phase_starts == [0.0, 0.25, 0.5]
     updates = follow(stream, [0.0, 0.24, 0.25, 0.5])
     assert [update.after for update in updates] == [
-        DataPosition(0, 1),
-        DataPosition(0, 2),
-        DataPosition(1, 1, 1),
-        DataPosition(2, 1, 2),
+        DataPosition(epoch=0, batches=1),
+        DataPosition(epoch=0, batches=2),
+        DataPosition(epoch=1, batches=1, phase=1),
+        DataPosition(epoch=2, batches=1, phase=2),
     ]
     assert [has_drawn(update) for update in updates] == [False, False, True, True]
 

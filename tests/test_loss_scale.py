@@ -16,7 +16,8 @@ from translate.training import parallel
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import LossScale, ParallelModel
 from translate.training.run_folder import RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.step import StepResult, train_step
 
 CPU, ALONE = torch.device("cpu"), World()

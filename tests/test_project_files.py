@@ -1,7 +1,9 @@
 """README, documentation and project files agree with the repository."""
 
+import itertools
 import re
 import subprocess
+import tomllib
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -65,3 +67,12 @@ def test_the_tree_of_the_readme_describes_every_python_file():
     listed = list(files_of_the_tree())
     assert sorted(path for path, _ in listed) == sorted(tracked.stdout.split())
     assert [path for path, description in listed if not description] == []
+
+
+def test_lowest_versions_are_those_of_the_project():
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    lowest = dict(re.findall(r"^([\w-]+)==([\w.]+)$", read("constraints-lowest.txt"), re.MULTILINE))
+    bounds = dict(match for line in wanted for match in re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\w.]+)$", line))
+    style_and_docs = {"mypy", "ruff", "setuptools", "mkdocstrings-python", "zensical"}
+    assert lowest == {name: bound for name, bound in bounds.items() if name not in style_and_docs}

@@ -11,17 +11,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from translate.config.command import expand_home
+from small_data import SOURCE, TARGET, make_data
+from translate.config.options import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import ProcessLock, to_plain
-from translate.folders import is_marked
+from translate.folders import is_marked, mark
+from translate.models import TransformerConfig
 from translate.train import train
 from translate.training.back_translation import back_translate
 from translate.training.changes import open_run
 from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
-from translate.training.run_folder import RUN_KIND, RunFolder, saved_states
+from translate.training.run_folder import RUN_KIND, RunFolder
+from translate.training.saved_states import saved_states
 
 
 def opened(path: Path) -> None:
@@ -54,6 +57,7 @@ def make_run(folder: Path) -> Path:
     [
         ["tokenizer.model", "data_report.md", "best/photo", "state/x"],
         ["thesis.tex"],
+        ["train.log"],
         ["config.yaml", "docker-compose.yaml"],
         ["reverse/x", "letter"],
     ],
@@ -91,6 +95,7 @@ def test_model_directory_is_refused_as_run_folder(tmp_path):
 
 def test_new_earlier_and_failed_runs_are_opened_and_marked(tmp_path):
     make(tmp_path / "failed", "train.log")
+    mark(tmp_path / "failed", RUN_KIND)
     make_run(tmp_path / "earlier")
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("earlier")
@@ -203,6 +208,8 @@ def test_back_translation_keeps_foreign_files(tmp_path):
     (tmp_path / "mono").write_text("a\n")
     folder = make(tmp_path / "run", "synthetic/my_corpus.txt")
     config = TrainConfig(
+        data=make_data(tmp_path, SOURCE, TARGET),
+        model=TransformerConfig(),
         run=RunConfig(dir=str(folder), max_steps=1),
         back_translation=BackTranslationConfig(monolingual=str(tmp_path / "mono")),
     )

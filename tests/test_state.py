@@ -14,7 +14,8 @@ from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import parallelize
 from translate.training.run_folder import RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 
 CPU = torch.device("cpu")
 
@@ -38,7 +39,7 @@ def learn(state):
     for parameter in state.model.module.parameters():
         parameter.grad = torch.randn_like(parameter)
     state.optimizer.step()
-    state.advance(Update([], DataPosition(updates=state.step + 1), 0.0), target_tokens=1)
+    state.advance(Update([], DataPosition(batches=state.step + 1), 0.0), target_tokens=1)
 
 
 def everything(state):

@@ -3,14 +3,17 @@
 import json
 import math
 import signal
+from importlib import import_module
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from forked import forked, waiting_in
 from in_process import call_here
-from small_runs import options, start, wait_for_log, write_corpus
+from small_runs import options, write_corpus
+from translate.config.options import choices_of
 from translate.config.sweep import distribution, run_trial
 from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
@@ -160,7 +163,7 @@ def test_a_missing_extra_is_named():
 )
 def test_sweeps_of_the_command_line_become_distributions(word, expected):
     pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
-    assert repr(distribution(OverridesParser.create().parse_override(word))) == expected
+    assert repr(distribution(OverridesParser.create().parse_override(word), choices_of)) == expected
 
 
 @pytest.mark.parametrize(
@@ -219,21 +222,82 @@ def test_optuna_prunes_trials_and_resumes_its_study(corpus, tmp_path):
         assert one.value == pytest.approx(float(row["loss"]), abs=1e-4)
 
 
-def test_interrupted_search_repeats_its_trial(corpus, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_search_continues_the_trial_that_was_interrupted_or_killed(corpus, tmp_path, number):
     optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    import_module("translate.train")  # before the fork
     folder = tmp_path / "search"
     arguments = ["--multirun", "sweep=optuna", "hydra.sweeper.n_trials=1", "model.d_model=32"]
-    changes = {"name": "search", "optimizer__learning_rate": None, "validation__every": 5}
-    process = start("train", *options(corpus, folder, run__max_steps=100_000, **changes), *arguments)
-    wait_for_log(folder / "trial-000", process, "step 5 ")
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
-    assert b"Traceback" not in errors
-    result = call_here("train", *options(corpus, folder, run__max_steps=5, **changes), *arguments)
+    changes = {"name": "search", "optimizer__learning_rate": None, "validation__every": 5, "run__save_every": 5}
+    settings = options(corpus, folder, run__max_steps=100_000, **changes)
+    with forked(tmp_path, "train", *settings, *arguments) as process:
+        process.wait_until(lambda: list(folder.glob("trial-000/state/step-????????")))
+        process.send(number)
+        assert process.end() in (128 + number, -number)
+        assert "Traceback" not in process.said()
+    assert read_trials(folder) == []
+    saved = max(int(path.name.removeprefix("step-")) for path in folder.glob("trial-000/state/step-????????"))
+    result = call_here("train", *options(corpus, folder, run__max_steps=saved + 10, **changes), *arguments)
     assert result.returncode == 0, result.stderr.decode()
+    assert f"continuing from step {saved:,}".encode() in result.stderr
+    assert b"already reported" not in result.stderr
     assert b"warning: hydra.sweeper.n_trials is an option of earlier versions; write sweep.trials=1\n" in result.stderr
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db")
-    assert [one.state.name for one in study.trials] == ["FAIL", "COMPLETE"]
-    assert study.trials[0].params == study.trials[1].params
-    assert [row["trial"] for row in read_trials(folder)] == ["1"]
+    assert [one.state.name for one in study.trials] == ["COMPLETE"]
+    assert [row["trial"] for row in read_trials(folder)] == ["0"]
+
+
+def test_a_trial_that_fails_by_an_error_is_not_tried_again(corpus, tmp_path):
+    optuna = pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    arguments = ["sweep=optuna", "sweep.trials=1", "model.num_heads=choice(3,5)"]  # of model.d_model=32
+    changes = {"name": "search", "optimizer__learning_rate": None, "model__num_heads": None}
+    for _ in range(2):
+        assert sweep(corpus, tmp_path / "search", *arguments, **changes).returncode == 1
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path}/search/study.db")
+    assert [one.state.name for one in study.trials] == ["FAIL", "FAIL"]
+
+
+def test_a_signal_stops_a_grid_which_continues_with_its_trial(corpus, tmp_path):
+    import_module("translate.train")
+    folder, words = tmp_path / "grid", ["--multirun", "optimizer.learning_rate=1e-3,2e-3"]
+    changes = {"run__max_steps": 10, "validation__every": 5, "run__save_every": 10, "optimizer__learning_rate": None}
+    change = waiting_in("training.step", "train_step", call=16)  # the sixth of the second trial
+    with forked(tmp_path, "train", *options(corpus, folder, **changes), *words, before=change) as process:
+        process.wait_for("here")
+        process.send(signal.SIGHUP)
+        assert process.end() == 128 + signal.SIGHUP, process.said()
+    assert [row["trial"] for row in read_trials(folder)] == ["0"]
+    result = call_here("train", *options(corpus, folder, **changes), *words)
+    assert result.returncode == 0, result.stderr.decode()
+    assert [(row["trial"], row["outcome"]) for row in read_trials(folder)] == [("0", "over"), ("1", "over")]
+    assert "continuing from step 6," in (folder / "trial-001" / "train.log").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def own_models(tmp_path):
+    """A folder of YAML files with two more choices of model."""
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    for name, layers in (("mine_a", 1), ("mine_b", 2)):
+        text = f"defaults: [schema_lstm, _self_]\nd_model: 32\nencoder_layers: {layers}\ndecoder_layers: 1\n"
+        (tmp_path / "own" / "model" / f"{name}.yaml").write_text(text)
+    return tmp_path / "own"
+
+
+def test_choices_of_a_folder_of_ones_own_are_known(own_models, corpus, tmp_path):
+    changes = dict.fromkeys(("model__ffn_dim", "model__num_heads", "model__encoder_layers"))
+    own = ["--config-dir", str(own_models), "run.max_steps=1", "averaging.last=0"]
+    # model.input_feeding exists in the swept models alone, and not in the default one
+    result = sweep(corpus, tmp_path / "sweep", *own, "model=glob(mine_*)", "model.input_feeding=false", **changes)
+    assert result.returncode == 0, result.stderr.decode()
+    assert {row["model"] for row in read_trials(tmp_path / "sweep")} == {"mine_a", "mine_b"}
+    result = sweep(corpus, tmp_path / "other", *own, "model=mine_c,mine_a", **changes)
+    assert b"model=mine_c: unknown choice; did you mean mine_b?; choices: base, big, convolutional" in result.stderr
+    assert b"mine_a, mine_b" in result.stderr
+    result = sweep(corpus, tmp_path / "other", *own, "model=glob(yours_*)", **changes)
+    assert b"model=glob(yours_*): no choice matches; choices: base," in result.stderr
+
+
+def test_a_model_too_large_for_memory_is_found_before_the_first_trial(corpus, tmp_path):
+    result = sweep(corpus, tmp_path / "sweep", model__d_model="32,400000")
+    assert b"GB of memory, and there are" in result.stderr
+    assert not (tmp_path / "sweep").exists()

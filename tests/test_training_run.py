@@ -80,7 +80,7 @@ def test_run_folder_holds_models_logs_and_manifest(finished):
     folder, output = finished
     for name in ("best", "last", "average"):
         names = {path.name for path in (folder / name).iterdir()}
-        assert names == {"weights.safetensors", "model.yaml", "tokenizer.model", "manifest.json"}
+        assert names == {"checksums.json", "weights.safetensors", "model.yaml", "tokenizer.model", "manifest.json"}
     for name in ("config.yaml", "manifest.json", "train.log", "tokenizer.model", "data_report.md"):
         assert (folder / name).stat().st_size > 0
     manifest = json.loads((folder / "best" / "manifest.json").read_text(encoding="utf-8"))
@@ -171,7 +171,7 @@ def test_signal_saves_a_state_and_the_resumed_run_equals_the_uninterrupted_one(f
         wait_for_log(folder, process, "step 30 ")
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors.decode()
+        assert process.returncode in (0, 128 + number), errors.decode()
         if b"stopped at step 120" not in errors:  # on a busy machine the run may be over before the signal comes
             break
     assert b"the same command continues the run" in errors

@@ -7,6 +7,7 @@ import runpy
 import sys
 
 from translate import __version__
+from translate.signals import end_silently
 
 COMMANDS = {
     "train": "train a model, or continue a run, and score it; with --multirun, many",
@@ -21,6 +22,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command named by the first argument; the modules of the others are not imported."""
+    end_silently()
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in ("-h", "--help"):
         print(_help_text())

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.errors import UserError, require_at_least
+from translate.errors import UserError, require_between
 from translate.models.attention import MultiHeadAttention
-from translate.models.seq2seq import Seq2Seq
+from translate.models.seq2seq import MOST_DROPOUT, MOST_OF_A_SIZE, Seq2Seq
 
 
 @dataclass(kw_only=True)
@@ -51,7 +51,9 @@ class AdaptConfig:
             wanted = "adapt=full, lora, adapter or prefix" if self.begins_anew else "adapt.model=PATH"
             raise UserError(f"adapt={self.method} adapt.model={self.model}: one needs the other; set {wanted}")
         for name in self.COUNTS:
-            require_at_least(f"adapt.{name}", getattr(self, name), 1)
+            require_between(f"adapt.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
+        if self.dropout is not None:
+            require_between("adapt.dropout", self.dropout, 0.0, MOST_DROPOUT)
 
 
 @dataclass(kw_only=True)

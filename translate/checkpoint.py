@@ -7,11 +7,12 @@ adapter  weights.safetensors  adapter.yaml                   manifest.json, whic
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -20,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from translate.adaptation import ADAPTATIONS, AdaptConfig, adapt, merge_lora
-from translate.errors import UserError
+from translate.errors import UserError, errors_naming, excerpt
 from translate.files import read_json, sha256, to_plain, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
 from translate.model_directory import (
@@ -32,14 +33,16 @@ from translate.model_directory import (
     find_adapter,
     find_model,
     read_origin,
+    verify_model,
 )
 from translate.models import ARCHITECTURES, build_model
 from translate.models.seq2seq import ModelConfig, Seq2Seq, Vocabularies
+from translate.parsing import from_plain, read_yaml
+from translate.tensor_files import Shapes, read_shapes, require_shapes, require_sizes, shapes_of
 from translate.tokenizer import Tokenizer
 
 Weights = dict[str, Tensor]
 Settings = TypeVar("Settings")
-_TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 # parts of parameter names in files written by earlier versions -> today's
 _RENAMED = {
     ".around_attention.norm.": ".attention_norm.",
@@ -106,9 +109,17 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the files do not belong together.
     """
     directory = find_model(Path(path))
+    verify_model(directory)
     tokenizer, manifest = read_origin(directory)
-    model = build_model(read_config(directory / MODEL), vocabularies_of(tokenizer))
-    set_weights(model, read_weights(directory / WEIGHTS, model))
+    config, shapes = read_config(directory / MODEL), _stored_shapes(directory / WEIGHTS)
+    # all of this before a weight is allocated; a table of positions is no weight, and bounded by config.check()
+    require_sizes(config, [name for name in config.SIZES if name != "max_length"], shapes, directory / MODEL)
+    build = partial(build_model, config, vocabularies_of(tokenizer))
+    with errors_naming(directory / MODEL):
+        expected = shapes_of(build)
+    require_shapes(shapes, expected, directory / WEIGHTS)
+    model = build()
+    set_weights(model, load_weights(directory / WEIGHTS))
     return LoadedModel(model.to(device).eval(), tokenizer, manifest, directory)
 
 
@@ -118,51 +129,34 @@ def vocabularies_of(tokenizer: Tokenizer) -> Vocabularies:
 
 def read_config(path: Path) -> ModelConfig:
     """A model's configuration; UserError says what is wrong."""
-    return read_fields(path, "architecture", {name: kind for name, (kind, _) in ARCHITECTURES.items()})
+    config = read_fields(path, "architecture", {name: kind for name, (kind, _) in ARCHITECTURES.items()})
+    with errors_naming(path):
+        config.check()
+    return config
 
 
 def read_fields(path: Path, choice: str, kinds: Mapping[str, type[Settings]]) -> Settings:
-    """Read a file of YAML into the dataclass that its key `choice` names.
-
-    The file may come from anybody: raises UserError for a key that is no field, and for a value of another type than
-    the field's, which is never converted (except an integer for a float, and the text of a choice).
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a configuration: {error}") from None
+    """Read a file of YAML into the dataclass that its key `choice` names. Raises UserError for anything else."""
+    values = read_yaml(path)
     name = values.get(choice) if isinstance(values, dict) else None
     if not isinstance(name, str) or name not in kinds:
-        raise UserError(f"{path}: {choice} {name!r} is none of {', '.join(kinds)}")
-    kind = kinds[name]
-    # the types of the fields, by their defaults; annotations are text
-    defaults = {field.name: getattr(kind(), field.name) for field in dataclasses.fields(cast(Any, kind))}
-    for key in values:
-        if key not in defaults:
-            raise UserError(f"{path}: unknown key {key!r}; it was written by another version")
-    return kind(**{key: _read_value(value, defaults[key], f"{path}: {key}") for key, value in values.items()})
-
-
-def _read_value(value: Any, default: Any, where: str) -> Any:
-    """A value of the type of the field's default; UserError for any other."""
-    if isinstance(default, StrEnum):
-        choices = type(default)
-        if value not in list(choices):
-            raise UserError(f"{where} ({value!r}) must be one of {', '.join(choices)}")
-        return choices(value)
-    kind = type(default)
-    # YAML reads 1 as an integer where 1.0 is meant
-    if kind is float and type(value) is int:
-        return float(value)
-    # not isinstance: true is an int in Python
-    if type(value) is not kind:
-        raise UserError(f"{where} ({value!r}) must be {_TYPES[kind]}")
-    return value
+        raise UserError(f"{path}: {choice} {excerpt(repr(name))} is none of {', '.join(kinds)}")
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{path}: {excerpt(key)} ({value}) must be a finite number")
+    return from_plain(kinds[name], values, path)
 
 
 def load_weights(path: Path) -> Weights:
-    """Weights from a file, under the names that parameters have today."""
-    return {_current_name(name): weight for name, weight in safetensors.torch.load_file(path).items()}
+    """Weights from a file, under the names that parameters have today. Raises UserError for a damaged file."""
+    try:
+        return {_current_name(name): weight for name, weight in safetensors.torch.load_file(path).items()}
+    except SafetensorError as error:  # not OSError: the file may be good
+        raise UserError(f"{path}: the weights cannot be read: {excerpt(error)}") from None
+
+
+def _stored_shapes(path: Path) -> Shapes:
+    return {_current_name(name): shape for name, shape in read_shapes(path).items()}
 
 
 def _current_name(name: str) -> str:
@@ -173,19 +167,10 @@ def _current_name(name: str) -> str:
 
 def read_weights(path: Path, model: nn.Module) -> Weights:
     """Weights from a file, checked against those of a model; raises UserError where they differ in name or shape."""
-    try:
-        weights = load_weights(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: the weights cannot be read: {error}") from None
-    expected = {name: tuple(weight.shape) for name, weight in weights_of(model).items()}
-    found = {name: tuple(weight.shape) for name, weight in weights.items()}
-    if expected != found:
-        names = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
-        raise UserError(
-            f"{path}: these weights do not fit the model that {MODEL} and the tokenizer describe: {names[0]} is "
-            f"{found.get(names[0], 'missing')}, expected {expected.get(names[0], 'nothing')}"
-        )
-    return weights
+    require_shapes(
+        _stored_shapes(path), {name: tuple(weight.shape) for name, weight in weights_of(model).items()}, path
+    )
+    return load_weights(path)
 
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}  # where the base model is
@@ -220,16 +205,26 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
     Raises UserError when a file is missing or damaged, or the adapter belongs to another model.
     """
     directory = find_adapter(Path(path))
+    verify_model(directory)
     manifest = read_json(directory / MANIFEST)
     if manifest.get("base") != fingerprint(base.directory):
         raise UserError(
             f"adapter={path} was trained for another model than {base.directory}: for one whose weights have the "
-            f"fingerprint {str(manifest.get('base'))[:12]}"
+            f"fingerprint {manifest.get('base')!s:.12}"
         )
     kinds = {name: kind for name, (kind, add) in ADAPTATIONS.items() if add is not None}
-    adapt(base.model, read_fields(directory / ADAPTER, "method", kinds))
+    config, shapes = read_fields(directory / ADAPTER, "method", kinds), _stored_shapes(directory / WEIGHTS)
+    require_sizes(config, config.COUNTS, shapes, directory / ADAPTER)
+
+    def build() -> Seq2Seq:
+        model = build_model(read_config(base.directory / MODEL), vocabularies_of(base.tokenizer))
+        adapt(model, config)
+        return model
+
+    require_shapes(shapes, shapes_of(build), directory / WEIGHTS)
+    adapt(base.model, config)
     # only the added weights are trainable now, and the file must hold exactly these
-    set_weights(base.model, read_weights(directory / WEIGHTS, base.model))
+    set_weights(base.model, load_weights(directory / WEIGHTS))
     merge_lora(base.model)
     # the base model's first parameter tells the device; added weights are made on the CPU
     device = next(base.model.parameters()).device

@@ -10,7 +10,7 @@ from typing import Any
 from translate.config import run_command
 from translate.console import text_table
 from translate.data.corpora import one_or_several
-from translate.errors import UserError
+from translate.errors import UserError, require_numbers
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores, p_value, score
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName
@@ -41,6 +41,7 @@ class CompareConfig:
 
     def check(self) -> None:
         """Raise UserError for values out of range, before a file is read."""
+        require_numbers(self)
         check_bootstrap(self.bootstrap)
 
 

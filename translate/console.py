@@ -19,6 +19,8 @@ from typing import Any, TextIO
 from tabulate import tabulate
 from tqdm import tqdm
 
+from translate.errors import show_controls, show_unprintable
+
 logger = logging.getLogger("translate")
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # of log lines
 _TERMINAL_SECONDS = 0.2
@@ -129,9 +131,16 @@ def print_notes(note: str = "", *, warning: str = "") -> None:
     """Print a note and a warning on stderr, each unless it is ""."""
     stream = _Unbroken(sys.stderr)
     if note:
-        stream.write(f"{note}\n")
+        stream.write(f"{show_controls(note)}\n")
     if warning:
-        stream.write(f"warning: {warning}\n")
+        stream.write(f"warning: {show_controls(warning)}\n")
+
+
+class _Formatter(logging.Formatter):
+    """Spells out control characters: log lines quote names and text from files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return show_controls(super().format(record))
 
 
 class _TerminalHandler(logging.Handler):
@@ -139,7 +148,7 @@ class _TerminalHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.setFormatter(logging.Formatter("%(message)s"))
+        self.setFormatter(_Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = _Unbroken(sys.stderr)
@@ -178,7 +187,7 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     logger.handlers = [_TerminalHandler()]
     if path is not None and not silent:
         file = logging.FileHandler(path, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT))
+        file.setFormatter(_Formatter("%(asctime)s %(message)s", TIME_FORMAT))
         logger.addHandler(file)
     warnings_logger = logging.getLogger("py.warnings")
     warnings_logger.propagate = False
@@ -225,8 +234,3 @@ def markdown_code(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", visible)), default=0))
     padding = " " if "`" in visible or not visible.strip() else ""
     return f"{fence}{padding}{visible}{padding}{fence}"
-
-
-def show_unprintable(text: str) -> str:
-    r"""Text on one line: control characters, unusual spaces and line ends as \x0b or \u2028."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

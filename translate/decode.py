@@ -122,7 +122,7 @@ def check_files(config: DecodeConfig) -> None:
         if output.is_dir():
             raise UserError(f"output={config.output}: that is a folder; name a file in it")
         if not output.parent.is_dir():
-            raise UserError(f"output={config.output}: there is no folder {output.parent}; make it first")
+            raise UserError(f"output={config.output}: no such folder: {output.parent}; make it first")
     read, written = _status(config.input, sys.stdin), _status(config.output, sys.stdout)
     # regular files only: a terminal is often both
     if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):

@@ -1,4 +1,4 @@
-"""Devices and their capabilities, precision of decoding; threads and memory of the process.
+"""Devices and their capabilities, precision of decoding; threads of the process.
 
 `capabilities` asks PyTorch what a device can do; the decisions are pure functions of its answer, so that tests cover
 GPUs that the machine lacks. PyTorch is imported inside functions, because other engines do without it.
@@ -6,7 +6,6 @@ GPUs that the machine lacks. PyTorch is imported inside functions, because other
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -18,13 +17,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from translate.errors import UserError
+from translate.errors import UserError, require_between
+from translate.memory import keep_memory
 
 if TYPE_CHECKING:
     import torch
 
 
 _VOLTA, AMPERE = (7, 0), (8, 0)  # the first compute capabilities with matrix units for fp16 and for bf16
+_MOST_THREADS = 1024
 _HIDING = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that leave no GPU
 
 
@@ -109,7 +110,10 @@ def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
 def gpu_of_process(count: int) -> int:
     """Index of this process's GPU: its local rank under torchrun. Raises UserError where that is not below `count`."""
     # of this machine: the rank among all machines would name GPUs that are elsewhere
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    given = os.environ.get("LOCAL_RANK", "0")
+    if not given.isdecimal():
+        raise UserError(f"LOCAL_RANK={given} in the environment is not a number: unset it, or start by torchrun")
+    local_rank = int(given)
     if local_rank >= count:
         raise UserError(
             f"process {local_rank + 1} of this machine has no GPU: there are {count}; start as many processes "
@@ -244,11 +248,18 @@ def without_tf32() -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
+def require_threads(key: str, value: int) -> None:
+    """Raise UserError for a number of threads or processes that a system would refuse, or crash on; 0: by itself."""
+    require_between(key, value, 0, _MOST_THREADS)
+
+
 def tune_process(threads: int) -> None:
     """Set up memory, and PyTorch's kernels and threads (0: as many as it takes by itself); before any work is done.
 
-    oneDNN keeps the kernels of every batch shape it has met.
+    oneDNN keeps the kernels of every batch shape it has met. Raises UserError for an OMP_NUM_THREADS out of range.
     """
+    if (wished := os.environ.get("OMP_NUM_THREADS", "").strip()).isdecimal():
+        require_threads("the environment variable OMP_NUM_THREADS", int(wished[:20]))
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
     keep_memory()
     if threads:
@@ -274,17 +285,3 @@ def available_threads() -> int:
         return int(wished)
     # containers and taskset allow fewer cores than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def keep_memory() -> None:
-    """Let the C allocator keep large blocks instead of returning them to the system after every tensor.
-
-    Page faults cost several times the work on a CPU. These are glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD; other C
-    libraries lack mallopt and are left alone.
-    """
-    mmap_threshold, trim_threshold, largest = -3, -1, 2**31 - 1
-    # a user who has set the thresholds by environment variables keeps them
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
-        mallopt(mmap_threshold, 2**30)
-        mallopt(trim_threshold, largest)

@@ -20,11 +20,11 @@ from translate.device import (
     capabilities,
     choose_device,
     decoding_precision,
-    keep_memory,
     tune_process,
     unused_gpu,
 )
 from translate.errors import UserError
+from translate.memory import keep_memory
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 

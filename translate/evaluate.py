@@ -16,7 +16,7 @@ from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, 
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import can_decode_in, load_translator
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
@@ -85,6 +85,7 @@ class EvaluateConfig(DecodingConfig):
         """Raise UserError for settings that would fail only after everything has been translated."""
         super().check()
         check_bootstrap(self.bootstrap)
+        require_at_least("examples", self.examples, 0)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
 

@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, ClassVar, Self
 from filelock import FileLock, Timeout
 
 from translate.errors import UserError
+from translate.parsing import read_json_value
 
 _MAX_LINKS = 40  # as the Linux kernel
 NAME_LENGTH = 50  # of a private name's first part: the whole has at most 255 bytes
@@ -108,16 +109,17 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: str | Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object. Raises UserError where the file holds something else."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise UserError(f"{path}: not JSON, the file is damaged: {error}") from None
+    content = read_json_value(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: a JSON object is expected here, found {type(content).__name__}")
     return content
@@ -152,12 +154,16 @@ def sha256(path: str | Path) -> str:
 
 
 def require_regular(path: str | Path, *, option: str) -> None:
-    """Raise UserError for a pipe or device where a file is read more than once; leave a missing file to its reader."""
+    """Raise UserError for a path to anything but a file, such as a pipe, which can be read only once."""
     try:
         mode = os.stat(path).st_mode
-    except OSError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    except FileNotFoundError:
+        raise UserError(f"{option}={path}: no such file (from {Path.cwd()})") from None
+    except OSError as error:
+        raise UserError(f"{option}={path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{option}={path}: that is a folder; name a file")
+    if not stat.S_ISREG(mode):
         what = "pipe" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "device"
         raise UserError(f"{option}={path}: a {what} cannot be read twice; write it to a file first")
 

@@ -12,10 +12,11 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from translate.checksums import CHECKSUMS, finding, write_checksums
 from translate.errors import UserError
 from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
 
@@ -41,6 +42,7 @@ def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[P
     try:
         new.mkdir(parents=True)
         yield new
+        write_checksums(new)
         _flush_all(new)
         # a folder cannot be renamed over one that holds files: of the two steps, either can be undone by name
         if directory.exists():
@@ -143,7 +145,10 @@ def claimed(
             f"{option}={directory}: {listing(found)} is in that folder already and would be overwritten; "
             "name another folder"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{option}={directory}: that is a file, or a link to nothing; name a folder") from None
     # first: where the process is killed, the mark tells its files from a user's
     mark(directory, kind)
     try:
@@ -195,20 +200,19 @@ def listing(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def building(
-    directory: Path, *, option: str, waiting_for: str, is_whole: Callable[[Path], bool] = Path.exists
-) -> Iterator[Path | None]:
-    """A folder to fill that becomes `directory` in one step at the end; None if that is there already.
+def building(directory: Path, *, option: str, waiting_for: str, contents: bool = True) -> Iterator[Path | None]:
+    """A folder to fill that becomes `directory` in one step at the end; None if that is there, and is what was written.
 
-    One process builds, and others that need the same folder wait.
+    One process builds, and others that need the same folder wait. A damaged folder is made again, with a line in the
+    log.
 
     option       of the cache that the folder is in, for messages
     waiting_for  the other process's work, for the log
-    is_whole     whether a folder found there can be used; otherwise it is made again
+    contents     compare the contents of the files with their checksums; otherwise their sizes, which is instant
 
     Raises UserError where the folder cannot be written.
     """
-    if directory.exists() and is_whole(directory):
+    if directory.exists() and not finding(directory, contents=contents):
         yield None
         return
     lock = ProcessLock(directory.with_name(f".{directory.name}.lock"))
@@ -219,9 +223,12 @@ def building(
             lock.acquire()
         try:
             # once more, now that no other process can be at work on it
-            if directory.exists() and is_whole(directory):
+            damage = finding(directory, contents=contents) if directory.exists() else None
+            if damage == "":
                 yield None
                 return
+            if damage:
+                logger.warning(f"{directory} is damaged ({damage}): it is made again")
             with _filled(directory) as new:
                 yield new
         finally:
@@ -245,6 +252,7 @@ def _filled(directory: Path) -> Iterator[Path]:
     try:
         new.mkdir()
         yield new
+        write_checksums(new)
         _flush_all(new)
         shutil.rmtree(directory, ignore_errors=True)  # not whole
         new.rename(directory)
@@ -283,7 +291,8 @@ def _matching(directory: Path, owned: Collection[str]) -> list[Path]:
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    # written here, whoever fills the folder
+    return name == CHECKSUMS or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _flush_all(directory: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from translate.checksums import CHECKSUMS, DamagedError, verify
 from translate.errors import UserError, import_extra
 from translate.files import read_json
 from translate.text import text_form_of
@@ -31,7 +32,7 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
-    found = "it has no finished model yet" if path.is_dir() else "there is no such folder"
+    found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
 
@@ -44,6 +45,19 @@ def find_adapter(path: Path) -> Path:
                 raise UserError(f"{directory}: not a complete adapter: it lacks {', '.join(missing)}")
             return directory
     raise UserError(f"adapter={path}: no adapter is there (looked for {ADAPTER} in {path} and {path / 'best'})")
+
+
+def verify_model(directory: Path) -> dict[str, str]:
+    """SHA-256 of the files of a model, an adapter or an export, {} in those of earlier versions.
+
+    Raises UserError for a file that is missing or not what was written.
+    """
+    try:
+        return verify(directory)
+    except DamagedError as error:
+        raise UserError(
+            f"{error}: copy it again; if you changed it on purpose, delete {directory / CHECKSUMS} to have it accepted"
+        ) from None
 
 
 def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
@@ -72,11 +86,9 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
 
 
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
-CHECKSUMS = "checksums.json"  # SHA-256 of every other file of an export
 # all that an export holds, as patterns of names
 EXPORTED_FILES = (
     RUNTIME_MODEL,
-    CHECKSUMS,
     "config.json",
     "*vocabulary.*",
     "*tokenizer.model",

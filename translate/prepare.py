@@ -11,6 +11,7 @@ from translate.data.corpora import DataConfig
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.prepare import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
+from translate.errors import require_numbers
 from translate.folders import claimed
 from translate.tokenizer_training import TokenizerConfig
 
@@ -32,6 +33,7 @@ class PrepareConfig:
 
     def check(self) -> None:
         """Raise UserError for values out of range, before a file is read."""
+        require_numbers(self)
         self.data.check()
         self.tokenizer.check()
 

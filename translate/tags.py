@@ -16,8 +16,16 @@ from typing import Any, Protocol
 from translate.errors import UserError
 from translate.text import normalise
 
+# PAD, UNK, BOS, EOS and bytes as SentencePiece writes them
+_RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
 _LISTED = 3  # words that a warning names
 _FRAMED = re.compile(r"([\W_]+)([^\W_][\w.+-]*?)([\W_]+)")  # <2de>, >>deu<<, __de__
+
+
+def check_tag(key: str, tag: str) -> None:
+    """Raise UserError for a tag that cannot be told from text: one character, or what SentencePiece changes or has."""
+    if tag and (len(tag) < 2 or tag != normalise(tag).strip() or _RESERVED.fullmatch(tag)):
+        raise UserError(f"{key}={tag!r}: a tag has two or more characters and no space around, such as <2de>")
 
 
 def split_tag(line: str, tags: Sequence[str]) -> tuple[str, str]:

@@ -7,7 +7,6 @@ terminals, line by line or in windows.
 
 from __future__ import annotations
 
-import codecs
 import errno
 import gzip
 import io
@@ -21,6 +20,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -28,10 +28,12 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from translate.console import print_notes
 from translate.errors import UserError
 from translate.files import atomic_file
+from translate.parsing import decode_line
 
 Source = str | Path | BinaryIO
 STANDARD = "-"  # the name of standard input and output
 WINDOW = 2000  # most lines that read_windows yields at once
+MAX_LINE_BYTES = 1 << 24
 
 
 class Line(NamedTuple):
@@ -53,13 +55,6 @@ _SPACES = re.compile("[\x00-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u
 _INVISIBLE = re.compile("[\xad\u200b\u2060\ufeff]")
 _CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = "\ufeff"
-# UTF-32's mark begins with that of UTF-16, so it comes first
-_OTHER_ENCODINGS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 
 
 def normalise(line: str, text_form: int = TEXT_FORM) -> str:
@@ -95,7 +90,7 @@ def find_control(line: str) -> int:
 def read_lines(source: Source) -> Iterator[str]:
     """The lines of a file (gzip if its name ends in .gz) or binary stream, lazily, without their "\\n".
 
-    Raises UserError if the file cannot be read, or naming the line and byte that are not UTF-8.
+    Raises UserError if the file cannot be read, or naming the line that is too long or the byte that is not UTF-8.
     """
     for line, _ in read_ended_lines(source):
         yield line
@@ -108,7 +103,13 @@ def read_ended_lines(source: Source) -> Iterator[Line]:
     beginning is no part of the first line.
     """
     with open_bytes(source) as stream:
-        for number, raw in enumerate(stream, start=1):
+        # one byte more than is allowed: a file without line ends would fill the memory
+        for number, raw in enumerate(iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""), start=1):
+            if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                raise UserError(
+                    f"{name_of(source)}, line {number}: more than {MAX_LINE_BYTES:,} bytes and no line end, "
+                    "is it text, with lines that end in \\n?"
+                )
             end = "\n" if raw.endswith(b"\n") else ""
             text = decode_line(raw.removesuffix(b"\n"), name=name_of(source), number=number)
             yield Line(text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text, end)
@@ -168,23 +169,6 @@ def is_complete(source: Source) -> bool:
         return True
 
 
-def decode_line(raw: bytes, *, name: str, number: int) -> str:
-    """One line's bytes as text; UserError with the position of the first byte that is not UTF-8."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        for mark, encoding in _OTHER_ENCODINGS.items():
-            if number == 1 and raw.startswith(mark):
-                raise UserError(
-                    f"{name} is {encoding}, by the byte order mark at its beginning; convert it to UTF-8 first: "
-                    f"iconv -f {encoding} -t UTF-8"
-                ) from None
-        raise UserError(
-            f"{name}, line {number}, byte {error.start + 1}: 0x{raw[error.start]:02x} is not UTF-8 here; "
-            "convert the file to UTF-8 first (for example with iconv)"
-        ) from None
-
-
 def write_lines(path: str | Path, lines: Iterable[str], *, end_last_line: bool = True) -> int:
     """Write each line and a "\\n" (gzip if the name ends in .gz); returns how many lines there were.
 
@@ -235,9 +219,9 @@ def _naming(path: str | Path) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path}: not a complete gzip file ({error})") from None
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file (looked from {Path.cwd()})") from None
+        raise UserError(f"{path}: no such file (from {Path.cwd()})") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _is_gzip(path: str | Path) -> bool:

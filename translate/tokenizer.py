@@ -18,7 +18,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.files import write_bytes
 from translate.tags import split_tag
 from translate.text import TEXT_FORM, normalise
@@ -30,6 +30,7 @@ _TARGET_FILE = "target.tokenizer.model"
 TOKENIZER_FILES = (_JOINT_FILE, _SOURCE_FILE, _TARGET_FILE)
 NUM_SPECIAL = EOS + 1
 _MAX_THREADS = 8
+_MAX_MODEL_BYTES = 1 << 28
 _LINE_BREAKS = re.compile("[\x00\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -163,19 +164,38 @@ def _processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
 
 
 def _read_model(path: Path) -> bytes:
+    """A model's bytes, checked. Raises UserError for a file that is damaged, or another program's."""
     try:
-        model = path.read_bytes()
+        with open(path, "rb") as file:
+            model = file.read(_MAX_MODEL_BYTES + 1)  # the name may be a link to an endless device
     except OSError as error:
         raise UserError(f"{path}: the tokenizer cannot be read: {error.strerror}") from None
+    if len(model) > _MAX_MODEL_BYTES:
+        raise UserError(f"{path}: not a SentencePiece model: it has more than {_MAX_MODEL_BYTES:,} bytes")
     try:
-        _processor(model)  # to find damage here, where the file is known
+        processor = _processor(model)  # to find damage here, where the file is known
     except RuntimeError:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one; copy or train it again") from None
+    found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
+    if found != (PAD, UNK, BOS, EOS):
+        raise UserError(f"{path}: PAD, UNK, BOS and EOS have the ids {found} there, expected 0 to 3")
+    # SentencePiece itself keeps any bytes, and fails when it writes them
+    for token in range(processor.get_piece_size()):
+        try:
+            processor.id_to_piece(token)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: piece {token:,} is not UTF-8: {excerpt(error.object)}; copy it again") from None
+    try:
+        for kind in (CONTROL, USER_DEFINED):
+            symbols(model, kind)
+    except (IndexError, ValueError):
+        raise UserError(f"{path}: the symbols of this SentencePiece model cannot be read; copy it again") from None
     return model
 
 
 CONTROL, USER_DEFINED = 3, 4  # SentencePiece.Type
 _NORMAL = 1
+_MAX_VARINT_BITS = 63
 _PIECES = 0x0A  # ModelProto, field 1: SentencePiece, each with its length
 _TEXT, _SCORE, _TYPE = 0x0A, 0x15, 0x18  # SentencePiece, fields 1 to 3: string, float, enum
 
@@ -190,7 +210,7 @@ class Piece:
 
 
 def pieces(model: bytes) -> Iterator[Piece]:
-    """The pieces of a model, in the order of their ids."""
+    """The pieces of a model, in the order of their ids. Raises IndexError or ValueError for a damaged one."""
     offset = 0
     while offset < len(model) and model[offset] == _PIECES:  # they come before everything else
         length, start = _varint(model, offset + 1)
@@ -229,10 +249,11 @@ def _piece(model: bytes, start: int, end: int) -> Piece:
             text, start = model[start : start + length].decode("utf-8"), start + length
         elif field == _SCORE:
             start += 4
-        else:
-            assert field == _TYPE, "a piece has text, score and type"
+        elif field == _TYPE:
             kind_offset = start
             kind, start = _varint(model, start)
+        else:
+            raise ValueError(f"a piece has text, score and type, found field {field:#x}")
     return Piece(text, kind, kind_offset)
 
 
@@ -245,3 +266,5 @@ def _varint(model: bytes, offset: int) -> tuple[int, int]:
         offset, shift = offset + 1, shift + 7
         if byte < 0x80:
             return value, offset
+        if shift >= _MAX_VARINT_BITS:
+            raise ValueError("a number of more than 64 bits")

@@ -14,7 +14,7 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from translate.errors import UserError
+from translate.errors import UserError, require_at_least, require_between
 from translate.text import normalise
 from translate.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, UNK, Tokenizer, with_controls
 
@@ -29,7 +29,7 @@ _MAX_TRAINING_BYTES = 1 << 14
 _MIN_CANDIDATES = 40_000
 _CANDIDATES_PER_PIECE = 5
 # More than any text supports: SentencePiece would look for as many as it is asked for, and fail with large numbers.
-_MAX_CANDIDATES = _MAX_VOCAB_SIZE = 10_000_000
+_MAX_CANDIDATES = MAX_VOCAB_SIZE = 10_000_000
 # Words that are repeated for the unigram model: no longer than any whose end a piece of 16 characters might be, and
 # no more than memory has room for.
 _MAX_WORD_CHARACTERS = 64
@@ -94,8 +94,11 @@ class TokenizerConfig:
             size = getattr(self, key)
             if size is not None and size <= NUM_SPECIAL:
                 raise UserError(f"tokenizer.{key} ({size}) must be above {NUM_SPECIAL}, the number of special tokens")
-        if self.max_sentences < 0:
-            raise UserError(f"tokenizer.max_sentences ({self.max_sentences}) must not be negative; 0: by vocab_size")
+        for key in ("max_sentences", "seed"):
+            require_at_least(f"tokenizer.{key}", getattr(self, key), 0)
+        require_between("tokenizer.character_coverage", self.character_coverage, 0.98, 1.0)  # as SentencePiece has it
+        if "" in self.user_symbols or len(set(self.user_symbols)) < len(self.user_symbols):
+            raise UserError(f"tokenizer.user_symbols ({self.user_symbols}) must be different and not empty")
 
     @property
     def sample_size(self) -> int:
@@ -154,7 +157,7 @@ def train_tokenizer(
 
 
 def _train(config: TokenizerConfig, sides: Sequence[Iterable[str]], vocab_size: int, key: str) -> bytes:
-    size = min(vocab_size, _MAX_VOCAB_SIZE)
+    size = min(vocab_size, MAX_VOCAB_SIZE)
     while True:
         try:
             return _train_once(config, _training_lines(config, chain.from_iterable(sides)), size)

@@ -28,22 +28,25 @@ from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, build_model
 from translate.models.seq2seq import Seq2Seq
+from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
+from translate.training.best_model import restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
-from translate.training.final_evaluation import final_evaluation
+from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.manifest import describe_run, keep_held_out, log_description
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import TrainingDecision, decide_run, parallelize
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
-from translate.training.state import StateFolder, TrainState
+from translate.training.session import compare_processes, take_up_session
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.step import train_step
 from translate.training.stopping import (
-    StopSignals,
+    StopRequests,
     Trial,
     bound_reached,
     fraction_done,
-    require_best,
     set_learning_rate,
     stop_reason,
 )
@@ -64,6 +67,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     DivergedError when the gradient stays non-finite.
     """
     with ExitStack() as stack:
+        stack.enter_context(stop_signals.listening())  # for callers other than a command
         folder = stack.enter_context(RunFolder(config.run.dir))
         # first, so that an error of anything below is in the log of the run
         stack.enter_context(errors_logged(folder.log_file))
@@ -72,9 +76,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config.check()
         tune_process(config.compute.threads)
         decision = decide_run(config)
-        world = stack.enter_context(join_world(decision.device))
-        # from here on a signal lets the current update end and its state be saved
-        signals = stack.enter_context(StopSignals())
+        world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
+        compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
         config = replace(config, schedule=changes.schedule)
         # after open_run, which has locked the folder: the log is of one process at a time
@@ -84,7 +87,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # its tokenizer: another version of this program, or of SentencePiece, may learn another one from the same text.
         base = load_base_model(config.adapt)
         tokenizer = base.tokenizer if base else folder.tokenizer() or config.tokenizer
-        data = world.main_first(lambda: prepare(config.data, tokenizer))
+        data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
         logger.info(data.cleaning.table())
         manifest = describe_run(config, data, base, folder, world, written=changes.config)
         data = keep_held_out(data, folder, world)
@@ -106,12 +109,18 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
         log_description(config, data, decision, batches, validator, state, states)
         reporter.begin(state)
+        take_up_session(config, decision, state, world, manifest=manifest)
+        restore_models(config, state, states, validator, models)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
 
         # not earlier: new batch settings let the next epoch begin
         batches.seek(state.progress.position)
-        while not (reason := stop_reason(config.run, state, signals, trial, world, started=started)):
+        # from here on a signal, or an error of logging or validation, ends the run when its state is saved
+        requests = stack.enter_context(StopRequests.noted())
+        if is_validation_due(config, state):  # the last session ended before it
+            validate(config, validator, state, models, reporter, trial)
+        while not (reason := stop_reason(config.run, state, requests, trial, world, started=started)):
             # rate, mix of corpora and losses are functions of this fraction: a resumed run computes the same
             done = fraction_done(config.run, state.progress)
             set_learning_rate(optimizer, config, state.progress)
@@ -122,30 +131,35 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
             reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))
 
-            if step % config.run.log_every == 0:
-                reporter.log(state)
-            if step % config.validation.every == 0:
-                validate(config, validator, state, models, reporter, trial)
+            with requests.noting_errors():
+                if step % config.run.log_every == 0:
+                    reporter.log(state)
+                if is_validation_due(config, state):
+                    validate(config, validator, state, models, reporter, trial)
             if step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
 
         # the last update is still pending
         reporter.collect(state, states, wait=True)
         # a signal leaves little time: the state is saved, and the next session validates
-        if not signals.received and state.progress.validated < state.step:
-            validate(config, validator, state, models, reporter, trial)
+        if not requests and state.progress.validated < state.step:
+            with requests.noting_errors():
+                validate(config, validator, state, models, reporter, trial)
+            requests.agree(world)
             save(state, states, models)
         elif states.newest < state.step:
             save(state, states, models)
         states.wait()
-        reporter.stopped(reason, state, states, interrupted=signals.received)
-        if signals.received:
+        reporter.stopped(requests.describe() or reason, state, states, interrupted=bool(requests))
+        requests.raise_error()
+        if requests.received:
             return None
         require_best(config, state, states)
         if trial is not None and trial.pruned:
             reporter.hparams(state)
         else:
-            final_evaluation(config, data, state, states, validator, models, reporter)
+            with stop_signals.interruptible("stopping; the model is saved, and the same command evaluates it"):
+                final_evaluation(config, data, state, states, validator, models, reporter)
         if trial is not None:
             trial.loss = state.progress.best_loss
         return state.progress.best
@@ -181,6 +195,11 @@ def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecisio
     )
 
 
+def is_validation_due(config: TrainConfig, state: TrainState) -> bool:
+    """True if the model is to be validated after this update and has not been."""
+    return state.step % config.validation.every == 0 and state.progress.validated < state.step
+
+
 def is_due(config: TrainConfig, step: int) -> bool:
     """True if means are logged, the model is validated or the state is saved after this update."""
     return any(step % every == 0 for every in (config.run.log_every, config.validation.every, config.run.save_every))
@@ -194,10 +213,16 @@ def validate(
     reporter: Reporter,
     trial: Trial | None,
 ) -> None:
-    """Score the model (its running average if there is one); keep it if it is the best so far."""
+    """Score the model (its running average if there is one); keep it if it is the best so far.
+
+    A signal ends it: the next session validates.
+    """
     models.folder.writer.wait()  # decoding may fork, which a thread at work would not survive
     average = state.average.weights if state.average is not None else None
-    validation = validator.run(average, progress=reporter.progress("validating"), explain=True)
+    try:
+        validation = validator.run(average, progress=reporter.progress("validating"), explain=True)
+    except Interrupted:
+        return
     value = validation.metric(config.validation.metric)
     best = state.record_validation(config.validation.metric, value, validation.loss)
     if best:

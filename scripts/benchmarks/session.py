@@ -21,7 +21,7 @@ from benchmarks.protocol import AbsentError, Message
 from benchmarks.report import OURS, Cell, Values, readable, table
 from translate.errors import UserError
 from translate.files import write_json, write_text
-from translate.training.manifest import provenance
+from translate.training.session import provenance
 
 LONGEST_ANSWER = 1800.0  # seconds; a worker that takes longer is killed
 

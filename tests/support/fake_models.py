@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,7 @@ class FakeModel(Seq2Seq):
 
     def __post_init__(self) -> None:
         nn.Module.__init__(self)
+        self.projection = SimpleNamespace(out_features=100)  # an estimate of memory reads the size of the vocabulary
 
     def forward(
         self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None

@@ -30,7 +30,7 @@ def log_of(folder: Path) -> str:
 
 def states(folder: Path) -> list[str]:
     """Names of the saved states, oldest first."""
-    return sorted(path.name for path in (folder / "state").glob("*"))
+    return sorted(path.name for path in (folder / "state").glob("step-????????"))
 
 
 def changes_of(folder: Path) -> list[dict[str, object]]:
@@ -39,7 +39,7 @@ def changes_of(folder: Path) -> list[dict[str, object]]:
 
 
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:
-    newest = sorted((folder / "state").glob("step-*"))[-1]
+    newest = sorted((folder / "state").glob("step-????????"))[-1]
     return safetensors.torch.load_file(newest / "weights.safetensors")
 
 

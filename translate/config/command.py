@@ -7,13 +7,12 @@ configuration can name code to run.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +28,8 @@ from translate import __version__
 from translate.config.options import (
     CONFIGS,
     FORMER_SWEEP,
+    choices_of,
+    expand_home,
     help_text,
     known_options,
     message_for,
@@ -38,6 +39,7 @@ from translate.config.options import (
     unknown_flag,
 )
 from translate.errors import UserError
+from translate.signals import exit_statuses
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
@@ -59,12 +61,12 @@ def run_command(
     additions  tables of groups of which any number is chosen, each of which fills in GROUP.NAME
     run        is given the configuration, and in a sweep the trial; returns its score, for sweeps
 
-    A UserError becomes one message on stderr and exit status 1.
+    A UserError becomes one message on stderr and exit status 1; a signal that ends the work, status 128 + its number.
     """
     global _line
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
-    with user_errors(known):
+    with user_errors(known), exit_statuses():
         _line = line = read_command_line(schema, sys.argv[1:], known)
 
         def to_config(overrides: Sequence[str]) -> Any:
@@ -76,11 +78,11 @@ def run_command(
         if line.version:
             print(f"translate {__version__}")
         elif line.help:
-            print(help_text(name, schema, compose(name, line.overrides, directory=line.config_dir)))
+            print(help_text(name, schema, compose(name, line.overrides, directory=line.config_dir), line.config_dir))
         elif line.multirun:
             from translate.config.sweep import run_sweep  # with the training code, and thus PyTorch
 
-            run_sweep(line.overrides, to_config, run)
+            run_sweep(line.overrides, to_config, run, partial(choices_of, directory=line.config_dir))
         else:
             run(to_config(line.overrides))
 
@@ -152,19 +154,6 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
     return expand_home(OmegaConf.to_object(composed))
 
 
-def expand_home(value: Any) -> Any:
-    """Put the home folder in place of a leading ~/ or ~NAME/ of every text of a configuration, as a shell does."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if field.init]
-        return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
-    if isinstance(value, dict):
-        return {key: expand_home(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [expand_home(inner) for inner in value]
-    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)  # no enum, whose members are strings, too
-    return os.path.expanduser(value) if is_path else value
-
-
 def is_given(group: str) -> bool:
     """True if the command line sets this group or an option in it; False outside a command."""
     return any(name.partition(".")[0] == group for name in _line.names())
@@ -178,15 +167,13 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(message_for(error, known()))
+        _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)  # 128 + SIGINT, as shells have it
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
     sys.exit(1)
 
 
@@ -211,6 +198,7 @@ class CommandLine:
         return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
 
 
+_MANY_DIGITS = re.compile("[0-9]{4000}")
 _line = CommandLine()  # of the command that runs in this process
 
 
@@ -219,12 +207,17 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
 
     known  all option names of the command, for hints
     """
+    for word in words:
+        if word.encode(errors="replace").decode() != word:  # a byte that is not UTF-8 is half a surrogate pair
+            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be")
+        if _MANY_DIGITS.search(word):  # Python converts no more of them
+            raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)
     own = _own_options(schema, options)
     overrides = [word for word in options if word.partition("=")[0] not in own]
     for key, _, value in (word.partition("=") for word in overrides):
         if value == "null" and (CONFIGS / key).is_dir():  # Hydra fails with an error of its own code
-            raise UserError(unknown_choice(key, value))
+            raise UserError(unknown_choice(key, value, flags.get("--config-dir", "")))
     of_hydra = ("hydra.", "hydra/")  # options of its own
     renamed = (rename_former(word) if word.lstrip("+~").startswith(of_hydra) else word for word in overrides)
     return CommandLine(
@@ -262,7 +255,7 @@ def _config_dir(path: str) -> str:
         raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
     folder = Path(path).expanduser().resolve()  # absolute, as Hydra wants a URL
     if not folder.is_dir():
-        raise UserError(f"--config-dir {path}: there is no folder {folder}")
+        raise UserError(f"--config-dir {path}: no such folder")
     return str(folder)
 
 
@@ -282,6 +275,8 @@ def _is_refused(word: str) -> bool:
     _, equals, value = word.partition("=")
     if not equals or value.startswith(("{", "'", '"')):
         return False
+    if value != value.strip() and not value.strip().startswith("["):
+        return True  # Hydra would drop the spaces, which a file name may have
     if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -51,6 +53,7 @@ _OTHER_NAMES = {
     "output_dir": "run.dir",
     "save_dir": "run.dir",
 }
+_SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself
 _LEAST_SIMILARITY = 0.7  # of two names, between 0 and 1; below, a hint would mislead
 _EVALUATION_SETS = (
     "a set has options of its own (source, target, …); with data=text_files and no data.valid option, validation and "
@@ -58,12 +61,13 @@ _EVALUATION_SETS = (
 )
 
 
-def choices_of(group: str) -> list[str]:
-    """Names that a group of choices offers, in alphabetical order."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+def choices_of(group: str, directory: str = "") -> list[str]:
+    """Names that a group of choices offers, in alphabetical order; directory: further YAML files, beside configs/."""
+    folders = [CONFIGS, *([Path(directory)] if directory else [])]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
-def help_text(name: str, schema: type[Any], composed: DictConfig) -> str:
+def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str = "") -> str:
     """Text of --help: what the options mean, the choices of each group, and all values as they are."""
     defaults = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
     # keys with a space are directives ("override …"), not groups
@@ -74,7 +78,7 @@ def help_text(name: str, schema: type[Any], composed: DictConfig) -> str:
             *(["", inspect.cleandoc(schema.__doc__)] if schema.__doc__ else []),
             "",
             "Choices (NAME=CHOICE):",
-            *(f"  {group}: {', '.join(choices_of(group))}" for group in groups),
+            *(f"  {group}: {', '.join(choices_of(group, directory))}" for group in groups),
             "",
             "Options (NAME=VALUE), with the values they have now:",
             textwrap.indent(OmegaConf.to_yaml(composed), "  "),
@@ -82,6 +86,19 @@ def help_text(name: str, schema: type[Any], composed: DictConfig) -> str:
             + (", --multirun (several values: a sweep)" if "sweep" in groups else ""),
         ]
     )
+
+
+def expand_home(value: Any) -> Any:
+    """Put the home folder in place of a leading ~/ or ~NAME/ of every path of a configuration, as a shell does."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
+        return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
+    if isinstance(value, dict):
+        return {key: expand_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [expand_home(inner) for inner in value]
+    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)  # no enum, whose members are strings, too
+    return os.path.expanduser(value) if is_path else value
 
 
 def known_options(schema: type[Any], choices: Mapping[str, Any], additions: Mapping[str, Any]) -> list[str]:
@@ -123,8 +140,12 @@ def _unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
                 yield from _unknown_options(config[key], f"{prefix}{key}.")
 
 
-def message_for(error: Exception, known: Sequence[str]) -> str:
-    """Message for an error of Hydra or OmegaConf, with the nearest existing name; known: all option names."""
+def message_for(error: Exception, known: Sequence[str], directory: str = "") -> str:
+    """Message for an error of Hydra or OmegaConf, with the nearest existing name.
+
+    known      all option names
+    directory  further YAML files, beside configs/
+    """
     message = str(error).strip()
     cause = error.__cause__
     # errors of Hydra have neither codes nor fields: most are recognised by their first words
@@ -132,7 +153,7 @@ def message_for(error: Exception, known: Sequence[str]) -> str:
         group, _, choice = str(error.missing_cfg_file).partition("/")
         if group == "hydra":
             return FORMER_SWEEP
-        return unknown_choice(group, choice)
+        return unknown_choice(group, choice, directory)
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
     if message.startswith("Ambiguous value"):
@@ -164,9 +185,9 @@ def unknown_flag(word: str, known: Sequence[str]) -> str:
     return f"unknown flag {word}: options are written name=value, without dashes{instead or '; --help lists them'}"
 
 
-def unknown_choice(group: str, choice: str) -> str:
+def unknown_choice(group: str, choice: str, directory: str = "") -> str:
     """Message for a choice that a group does not offer, with the nearest one."""
-    offered = choices_of(group)
+    offered = choices_of(group, directory)
     nearest = difflib.get_close_matches(choice, offered, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     if group == "model" and "/" in choice:

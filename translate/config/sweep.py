@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -16,29 +17,35 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Transformer
 
-from translate.config.options import choices_of
 from translate.console import logger, print_notes
 from translate.errors import DivergedError, UserError, import_extra
+from translate.files import ProcessLock
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
+from translate.signals import stop_signals
 from translate.training.config import SweepMethod, TrainConfig, is_minimised
-from translate.training.stopping import Trial
+from translate.training.parallel import decide_run
+from translate.training.run_folder import RunFolder
+from translate.training.stopping import TRIALS_LOCK, Trial, trial_folder
 
 if TYPE_CHECKING:
     import optuna
 
 # files of a sweep's folder, as patterns of names; the first two are of earlier versions
 _STUDY = ("multirun.yaml", "optimization_results.yaml", "study.db*")
-_OF_A_SWEEP = (MARKER, *_STUDY, "trials.tsv", ".trials.lock*", "trial-*")
+_OF_A_SWEEP = (MARKER, *_STUDY, "trials.tsv", f"{TRIALS_LOCK}*", "trial-*")
 
 Run = Callable[..., float | None]
 ToConfig = Callable[[Sequence[str]], Any]
+Choices = Callable[[str], list[str]]
+Distributions = dict[str, "optuna.distributions.BaseDistribution"]
 
 
-def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run) -> None:
+def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choices) -> None:
     """Train one model for each trial of a sweep, each in a folder of its own below run.dir.
 
     words      the options of the command line, some of which have several values
     to_config  a configuration of options with one value each
+    choices    names that a group offers, for glob(…)
 
     Raises UserError where the sweep cannot work.
     """
@@ -46,39 +53,50 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run) -> None:
     swept = {override.key_or_group: override for override in overrides}  # the last one counts
     swept = {option: override for option, override in swept.items() if override.is_sweep_override()}
     fixed = [word for word, each in zip(words, overrides, strict=True) if each.key_or_group not in swept]
-    config = to_config(fixed)
+    # with a value for each option: one that is not swept may exist in a swept group alone
+    config = to_config([*fixed, *_words({option: _first(override, choices) for option, override in swept.items()})])
     if not isinstance(config, TrainConfig):
         raise UserError("--multirun is for the train command")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a sweep trains its models one after the other, each in one process: start it without torchrun")
     if config.sweep.method is SweepMethod.optuna:
-        _search(config, fixed, swept, to_config, run)
+        _search(config, fixed, swept, to_config, run, choices)
         return
-    trials = [(varied, to_config([*fixed, *_words(varied)])) for varied in grid(swept)]
+    trials = [(varied, to_config([*fixed, *_words(varied)])) for varied in grid(swept, choices)]
     for _, trial_config in trials:
-        trial_config.check()  # a mistake in the last trial is found before the first one trains
+        # a mistake in the last trial is found before the first one trains
+        trial_config.check()
+        decide_run(trial_config)
     folder = sweep_folder(config.run.dir)
     for number, (varied, trial_config) in enumerate(trials):
         trial = Trial(sweep=folder, number=number, metric=config.validation.metric, varied=varied)
-        if run_trial(trial_config, trial, run) is None:
+        if run_trial(trial_config, trial, run) is None or stop_signals.received:
             return
 
 
-def grid(swept: Mapping[str, Override]) -> Iterator[dict[str, str]]:
+def grid(swept: Mapping[str, Override], choices: Choices) -> Iterator[dict[str, str]]:
     """All combinations of values; the last option varies fastest."""
     for override in swept.values():
         if not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: an interval is for sweep=optuna")
-    for values in product(*map(_values, swept.values())):
+    for values in product(*(_values(override, choices) for override in swept.values())):
         yield dict(zip(swept, values, strict=True))
 
 
-def _values(override: Override) -> list[str]:
+def _values(override: Override, choices: Choices) -> list[str]:
     """Values of choice(…), range(…), glob(…) or a list, as they are written in an option."""
     value = override.value()
-    if isinstance(value, Glob):
-        return value.filter(choices_of(override.key_or_group))
-    return list(override.sweep_string_iterator())
+    if not isinstance(value, Glob):
+        return list(override.sweep_string_iterator())
+    offered = choices(override.key_or_group)
+    if found := value.filter(offered):
+        return list(found)
+    raise UserError(f"{override.input_line}: no choice matches; choices: {', '.join(offered) or 'none'}")
+
+
+def _first(override: Override, choices: Choices) -> str:
+    value: Any = override.value()
+    return str(value.start) if override.is_interval_sweep() else _values(override, choices)[0]
 
 
 def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
@@ -95,31 +113,72 @@ def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
 
 
 def _search(
-    config: TrainConfig, fixed: Sequence[str], swept: Mapping[str, Override], to_config: ToConfig, run: Run
+    config: TrainConfig,
+    fixed: Sequence[str],
+    swept: Mapping[str, Override],
+    to_config: ToConfig,
+    run: Run,
+    choices: Choices,
 ) -> None:
     """Let Optuna draw the settings of each trial; a study in run.dir remembers those of earlier sessions."""
     optuna = import_extra("optuna", extra="sweep", purpose="sweep=optuna")
-    distributions = {option: distribution(override) for option, override in _space(config, fixed, swept).items()}
+    space = _space(config, fixed, swept)
+    distributions = {option: distribution(override, choices) for option, override in space.items()}
     if not distributions:
         raise UserError("sweep=optuna has nothing to search: set sweep.params, or model.dropout=interval(0.0, 0.3)")
     folder = sweep_folder(config.run.dir)
     study = _study(config, folder)
+    failed = optuna.trial.TrialState.FAIL
     for _ in range(config.sweep.trials):
-        drawn = study.ask(distributions)
-        varied = {option: str(value) for option, value in drawn.params.items()}
-        metric, pruner = config.validation.metric, drawn if config.pruning.trials else None
-        trial = Trial(sweep=folder, number=drawn.number, metric=metric, varied=varied, pruner=pruner)
-        value = run_trial(to_config([*fixed, *_words(varied)]), trial, run)
-        if value is None:
-            # ended by a signal: the next session takes these settings up again
-            study.tell(drawn, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(drawn.params)
+        with _next_trial(study, folder, distributions) as drawn:
+            varied = {option: str(value) for option, value in drawn.params.items()}
+            trial = Trial(
+                sweep=folder,
+                number=drawn.number,
+                metric=config.validation.metric,
+                varied=varied,
+                pruner=drawn if config.pruning.trials else None,
+                reported=set(study.trials[drawn.number].intermediate_values),
+            )
+            try:
+                value = run_trial(to_config([*fixed, *_words(varied)]), trial, run)
+            except Exception:
+                study.tell(drawn, state=failed)  # or each session would try these settings again, and fail
+                raise
+            if value is not None:
+                # a diverged run is a failure: Optuna accepts no NaN as a value
+                study.tell(drawn, **({"state": failed} if math.isnan(value) else {"values": value}))
+        if stop_signals.received:
             return
-        # a diverged run is a failure: Optuna accepts no NaN as a value
-        if math.isnan(value):
-            study.tell(drawn, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(drawn, value)
+
+
+@contextmanager
+def _next_trial(study: optuna.Study, sweep: Path, distributions: Distributions) -> Iterator[optuna.Trial]:
+    """The trial that a killed or interrupted session has left, else a new one; its run's folder is locked meanwhile."""
+    import optuna
+
+    with ExitStack() as stack:
+        with ProcessLock(sweep / TRIALS_LOCK):  # several processes may share a study
+            for left in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                folder = RunFolder(trial_folder(sweep, left.number))
+                if folder.path.is_dir() and _is_free(folder):
+                    drawn = optuna.Trial(study, left._trial_id)
+                    break
+            else:
+                drawn = study.ask(distributions)
+                folder = RunFolder(trial_folder(sweep, drawn.number))
+                folder.claim()
+            stack.enter_context(folder)
+        yield drawn
+
+
+def _is_free(folder: RunFolder) -> bool:
+    """Lock the folder of a trial's run, unless another process is at work on it."""
+    try:
+        folder.claim()
+    except UserError:
+        return False
+    return True
 
 
 def _study(config: TrainConfig, folder: Path) -> optuna.Study:
@@ -140,7 +199,7 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
     )
     # a seed of its own for each session: the same one would draw the trials of the first again
     study.sampler = optuna.samplers.TPESampler(
-        seed=sweep.seed + len(study.trials), n_startup_trials=sweep.startup_trials
+        seed=(sweep.seed + len(study.trials)) % 2**32, n_startup_trials=sweep.startup_trials
     )
     return study
 
@@ -156,7 +215,7 @@ def _space(config: TrainConfig, fixed: Sequence[str], swept: Mapping[str, Overri
     return {**space, **swept}
 
 
-def distribution(override: Override) -> optuna.distributions.BaseDistribution:
+def distribution(override: Override, choices: Choices) -> optuna.distributions.BaseDistribution:
     """Optuna's distribution for Hydra's choice(…), range(…) or interval(…), tag(log, …) included."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -165,7 +224,7 @@ def distribution(override: Override) -> optuna.distributions.BaseDistribution:
         kind = IntDistribution if isinstance(value.start, int) and isinstance(value.end, int) else FloatDistribution
         return kind(value.start, value.end, log="log" in value.tags)
     if isinstance(value, Glob):
-        return CategoricalDistribution(_values(override))
+        return CategoricalDistribution(_values(override, choices))
     values: list[Any] = list(override.sweep_iterator(transformer=Transformer.encode))  # a list as text: Optuna has none
     # ranges stay ordered for the sampler; choices have no order
     if override.is_range_sweep() and all(isinstance(each, int) for each in values):

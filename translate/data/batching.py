@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.batch import round_up
-from translate.errors import require_at_least
+from translate.errors import require_between
 
 BATCHES_PER_GROUP = 8  # pairs of one group are divided by their sampled lengths
 GROUPS_AT_ONCE = 16  # whose sampled ids the loader has in memory
+# beyond any use; with larger values an update would never end, or lengths not be integers of 32 bits
+_MOST = {"tokens": 2**30, "accumulation": 100_000, "length_multiple": 1024, "sentence_multiple": 2**20}
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
@@ -40,8 +42,8 @@ class BatchConfig:
     sentence_multiple: int = 8
 
     def check(self) -> None:
-        for key, value in vars(self).items():
-            require_at_least(f"batch.{key}", value, 1)
+        for key, most in _MOST.items():
+            require_between(f"batch.{key}", getattr(self, key), 1, most)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,6 @@ from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
     chunks,
-    errors_naming,
     hub_dataset,
     matching_files,
     name_in_reports,
@@ -36,7 +35,7 @@ from translate.data.readers import (
     read_rows,
     without_carriage_return,
 )
-from translate.errors import UserError
+from translate.errors import UserError, errors_naming
 from translate.files import sha256, write_json
 from translate.text import normalise, open_bytes
 from translate.unicode_form import LineForms, choose_form

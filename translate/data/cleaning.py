@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.console import text_table
-from translate.errors import require_at_least
+from translate.errors import UserError, require_at_least
 from translate.files import read_json, write_json
 from translate.text import find_control
 
@@ -51,6 +51,8 @@ class CleaningConfig:
     def check(self) -> None:
         for key in ("max_characters", "max_ratio", "min_ratio_bytes", "max_tokens"):
             require_at_least(f"data.cleaning.{key}", getattr(self, key), 0)
+        if 0 < self.max_ratio < 1:
+            raise UserError(f"data.cleaning.max_ratio ({self.max_ratio}) must be 0, for any ratio, or at least 1")
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import re
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from translate.data.cleaning import CleaningConfig
-from translate.errors import UserError
+from translate.errors import UserError, require_between
 from translate.files import require_regular
-from translate.text import normalise
+from translate.tags import check_tag
 
-# PAD, UNK, BOS, EOS and bytes as SentencePiece writes them
-_RESERVED = re.compile("<pad>|<unk>|</?s>|<0x[0-9A-F]{2}>")
+_MOST_PAIRS = 2**48
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e4  # of a corpus, so that an epoch has pairs, and no more than memory holds
 
 
 class CorpusFormat(StrEnum):
@@ -100,12 +100,12 @@ class CorpusConfig:
         return bool(self.skip or self.take)
 
     def check(self, key: str) -> None:
-        """Raise UserError for options that are missing or make no sense, and for files that cannot be read twice.
+        """Raise UserError for options that are missing or make no sense, and files that are missing or read only once.
 
         key  of this configuration in errors, such as data.train
         """
-        if self.skip < 0 or self.take < 0:
-            raise UserError(f"{key}.skip ({self.skip}) and {key}.take ({self.take}) must not be negative")
+        for name in ("skip", "take"):
+            require_between(f"{key}.{name}", getattr(self, name), 0, _MOST_PAIRS)
         needed = [] if self.format is CorpusFormat.squad else ["source", "target"]
         if self.format is not CorpusFormat.text:
             needed.append("name" if self.format is CorpusFormat.hub else "path")
@@ -128,7 +128,8 @@ class CorpusConfig:
         if self.format is CorpusFormat.text:
             yield from [("source", self.source), *(("target", path) for path in self.targets)]
         elif self.format is not CorpusFormat.hub:
-            yield from (("path", path) for path in (self.path, *glob.glob(self.path, recursive=True)))
+            matches = [] if os.path.exists(self.path) else glob.glob(self.path, recursive=True)
+            yield from (("path", path) for path in matches or [self.path])
 
     def content(self, hashes: list[str]) -> list[Any]:
         """Settings that, with the hashes of its files, determine its pairs: neither file names nor weights."""
@@ -234,34 +235,35 @@ class DataConfig:
         """Raise UserError for settings of corpora that do not go together, or a missing data.root."""
         self._check_root()
         self.cleaning.check()
+        if not self.cache:
+            raise UserError("data.cache is empty: name a folder for what is made of the data")
+        for key, corpus in self._corpora:
+            check_tag(f"{key}.tag", corpus.tag)
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
         configs = [corpus for _, corpus in self.training_corpora]
         for start in phase_starts(configs):  # between two of them the mix stays as it is
             if not any(corpus.takes_part(start) for corpus in configs):
                 raise UserError(f"no training corpus takes part after {start:.0%} of the run: see data.train.end")
-        for key, corpus in self._corpora:
-            tag = corpus.tag
-            # a tag of one character, or one that SentencePiece changes or has for itself, cannot be told from text
-            if tag and (len(tag) < 2 or tag != normalise(tag).strip() or _RESERVED.fullmatch(tag)):
-                raise UserError(
-                    f"{key}.tag={tag!r}: a tag has two or more characters and no space around, such as <2de>"
-                )
+
+    def check_files(self) -> None:
+        """Raise UserError for corpora that are not there or cannot be read twice."""
+        for key, corpus in self.training_corpora + self.evaluation_corpora:
+            corpus.check(key)
 
     def _check_root(self) -> None:
         """Raise UserError if data.root, which the training text's file name begins with, is no folder."""
         root, train = Path(self.root), Path(self.train.path or self.train.source)
         if self.root and train.is_relative_to(root) and not root.exists():
             raise UserError(
-                f"data.root={self.root}: there is no such folder (looked from {Path.cwd()}); name the corpus's folder, "
-                "or your own text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is "
-                "in the project's repository and not in its wheel"
+                f"data.root={self.root}: no such folder (from {Path.cwd()}); name the corpus's folder, or your own "
+                "text with data.train.source=… and data.train.target=…; the shipped corpus, data/en-de, is in the "
+                "project's repository and not in its wheel"
             )
 
 
 def _check_training_corpus(key: str, corpus: CorpusConfig) -> None:
-    if not corpus.weight > 0:
-        raise UserError(f"{key}.weight ({corpus.weight}) must be above 0; leave the corpus out instead")
+    require_between(f"{key}.weight", corpus.weight, LEAST_WEIGHT, MOST_WEIGHT)
     if len(corpus.targets) > 1:
         raise UserError(
             f"{key}.target names {len(corpus.targets)}: {', '.join(corpus.targets)}; training text has one target, "

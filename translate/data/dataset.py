@@ -13,7 +13,7 @@ import logging
 import mmap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -26,14 +26,12 @@ from numpy.typing import DTypeLike, NDArray
 from translate.data.cleaning import NO_TOKENS, TOO_MANY_TOKENS, CleaningReport, Example, example
 from translate.data.corpora import CorpusConfig, phase_starts
 from translate.data.readers import CHUNK_PAIRS
-from translate.errors import UserError
-from translate.files import read_json, write_json
+from translate.files import read_json
 from translate.folders import building
 from translate.tokenizer import Tokenizer
 from translate.unicode_form import TargetUnicode
 
 ORIGINS, TARGET_UNICODE = "origins.json", "target_unicode.json"
-_SIZES = "sizes.json"  # file name -> bytes, of all other files in a folder of the cache
 _PAIRS_PER_MESSAGE = 1_000_000
 
 Ids = NDArray[np.integer]
@@ -264,28 +262,11 @@ def log_progress(done: str, pairs: int) -> None:
         logger.info("%s %s pairs so far", done, f"{pairs:,}")
 
 
-@contextmanager
-def building_in_cache(directory: Path, *, waiting_for: str) -> Iterator[Path | None]:
-    """A folder of the cache to fill; None if it exists with all its files in full. See folders.building."""
-    with building(directory, option="data.cache", waiting_for=waiting_for, is_whole=_is_whole) as folder:
-        if folder is not None and directory.exists():
-            logger.warning(f"{directory} is damaged or incomplete: it is made again")
-        yield folder
-        if folder is not None:
-            # last, when every other file has its final size
-            write_json(folder / _SIZES, _sizes(folder))
-
-
-def _is_whole(directory: Path) -> bool:
-    """True if all files have their sizes: to read them would take longer than many a run's start."""
-    try:
-        return read_json(directory / _SIZES) == _sizes(directory)
-    except (OSError, UserError):
-        return False
-
-
-def _sizes(directory: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.name != _SIZES}
+def building_in_cache(
+    directory: Path, *, waiting_for: str, contents: bool = True
+) -> AbstractContextManager[Path | None]:
+    """A folder of the cache to fill; None if it is there undamaged. See folders.building."""
+    return building(directory, option="data.cache", waiting_for=waiting_for, contents=contents)
 
 
 def digest(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import queue
 import threading
@@ -47,17 +46,17 @@ class Encoder(Protocol):
     def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataPosition:
-    """Position in a run's sequence of updates.
+    """Position in a run's data; it means the same for any number of processes and any accumulation.
 
     epoch    number of the epoch, from 0
-    updates  number of its updates that are done
+    batches  number of the batches of its plan that are done, by all processes
     phase    number of the part of the run, with its own mix of corpora and its own sampling, that the epoch belongs to
     """
 
     epoch: int = 0
-    updates: int = 0
+    batches: int = 0
     phase: int = 0
 
 
@@ -153,19 +152,20 @@ class UpdateStream:
         # batches made ahead are of the mix that ends: they are thrown away
         before = self.position
         # an epoch that has begun is not finished with another mix: the phase begins the next one
-        self.seek(DataPosition(before.epoch + bool(before.updates), phase=phase))
+        self.seek(replace(before, epoch=before.epoch + bool(before.batches), batches=0, phase=phase))
         logger.info(self.describe_phase(self.position, before=before.phase))
 
     def _from(self, position: DataPosition) -> Iterator[Update]:
         """Updates without end, epoch after epoch of the position's phase."""
-        first = position.updates  # of a resumed run's first epoch; later epochs begin with 0
-        for number in itertools.count(position.epoch):
-            epoch = _Epoch(self, DataPosition(number, phase=position.phase))
-            for done in range(first, epoch.num_updates):
-                is_last = done + 1 == epoch.num_updates
-                after = DataPosition(number + is_last, 0 if is_last else done + 1, position.phase)
-                yield Update(epoch.batches(done), after, number + (done + 1) / epoch.num_updates)
-            first = 0
+        batches_per_update = self.config.accumulation * self.world.size
+        while True:
+            epoch, next_epoch = _Epoch(self, position), replace(position, epoch=position.epoch + 1, batches=0)
+            # from any batch: the session before may have had another number of processes
+            for start in range(position.batches, epoch.num_batches, batches_per_update):
+                stop = min(start + batches_per_update, epoch.num_batches)  # the last update may have fewer batches
+                after = next_epoch if stop == epoch.num_batches else replace(position, batches=stop)
+                yield Update(epoch.batches(start, stop), after, position.epoch + stop / epoch.num_batches)
+            position = next_epoch
 
 
 class _Epoch:
@@ -176,14 +176,11 @@ class _Epoch:
         self._fraction_done = stream.phase_starts[position.phase]
         self._plan = stream.plan(position)
         self._divided: dict[int, list[tuple[Side, Side]]] = {}
-        self._batches_per_update = stream.config.accumulation * stream.world.size
-        # rounded up: the last update may have fewer batches
-        self.num_updates = -(-len(self._plan) // self._batches_per_update)
+        self.num_batches = len(self._plan)
 
-    def batches(self, update: int) -> list[Batch]:
+    def batches(self, start: int, stop: int) -> list[Batch]:
         """This process's batches of an update. An epoch's last may have none for it: then one without labels."""
-        world, size = self._stream.world, self._batches_per_update
-        start, stop = update * size, min((update + 1) * size, len(self._plan))
+        world = self._stream.world
         # Every process needs a batch, or the others would wait for its gradients; one without labels adds nothing.
         if start + world.rank >= stop:
             return [_without_labels(self._collate(*self._pairs(start)))]

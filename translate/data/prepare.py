@@ -62,11 +62,13 @@ class Prepared:
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepared:
+def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verified: bool = False) -> Prepared:
     """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
     A tokenizer that is given reads text in the form that it was trained with. Results of the same content and settings
     are taken from data.cache. Raises UserError for whatever is wrong with the files or the configuration.
+
+    verified  another process has just compared the contents of the cache with their checksums
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
@@ -83,21 +85,23 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Prepare
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
     # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
     text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice])
-    text = _clean_text(data, text_form, text_key, hold_out, snapshot)
+    text = _clean_text(data, text_form, text_key, hold_out, snapshot, verified=verified)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in taken}
 
     # Tokenizer, learned from a sample of the clean text, and the token ids.
-    built = _tokenizer(data, tokenizer, text, text_key)
+    built = _tokenizer(data, tokenizer, text, text_key, verified=verified)
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
-    train = _tokenized(data, text, built, tokens_key)
+    train = _tokenized(data, text, built, tokens_key, verified=verified)
 
     # The fingerprint covers what no folder depends on as well: weights of corpora, and evaluation sets.
     shares = [corpus.share_of_training for _, corpus in corpora]
     evaluated = [corpus.content(snapshot.hashes[key]) for key, corpus in given]
     fingerprint = digest([tokens_key, shares, *evaluated, *([name, corpus.tag] for name, corpus in taken)])
-    sentences, tokens = usual_limits(train, language=data.source_language, cache=Path(data.cache), key=tokens_key)
+    sentences, tokens = usual_limits(
+        train, language=data.source_language, cache=Path(data.cache), key=tokens_key, verified=verified
+    )
     return Prepared(
         tokenizer=built,
         train=train,
@@ -124,9 +128,11 @@ def _cached(data: DataConfig, kind: str, key: str) -> Path:
     return Path(data.cache) / f"{kind}-{digest([_FORMAT_VERSION, key])[:16]}"
 
 
-def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str], snapshot: Snapshot) -> CleanText:
+def _clean_text(
+    data: DataConfig, text_form: int, key: str, hold_out: list[str], snapshot: Snapshot, *, verified: bool
+) -> CleanText:
     directory = _cached(data, "text", key)
-    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
             started = time.monotonic()
             corpora = data.training_corpora
@@ -138,7 +144,9 @@ def _clean_text(data: DataConfig, text_form: int, key: str, hold_out: list[str],
     return text
 
 
-def _tokenizer(data: DataConfig, config: TokenizerConfig | Tokenizer, text: CleanText, text_key: str) -> Tokenizer:
+def _tokenizer(
+    data: DataConfig, config: TokenizerConfig | Tokenizer, text: CleanText, text_key: str, *, verified: bool
+) -> Tokenizer:
     """The tokenizer that is given, or one learned from the text."""
     if isinstance(config, Tokenizer):
         _require_tags(config, data)
@@ -148,7 +156,7 @@ def _tokenizer(data: DataConfig, config: TokenizerConfig | Tokenizer, text: Clea
     # another version of SentencePiece may learn another vocabulary from the same text
     key = digest([text_key, asdict(config), weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
-    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
             started = time.monotonic()
             rows = text.kept[sample_rows(text.corpus[text.kept], weights, config.sample_size, config.seed)]
@@ -169,9 +177,9 @@ def _log_smaller_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
             logger.info("%s has %s pieces, not %s: the training text supports no more", name, f"{size:,}", f"{asked:,}")
 
 
-def _tokenized(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str) -> TokenizedCorpus:
+def _tokenized(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str, *, verified: bool) -> TokenizedCorpus:
     directory = _cached(data, "tokens", key)
-    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
             started = time.monotonic()
             write_tokenized(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)
@@ -217,7 +225,9 @@ def _log_time(what: str, pairs: int, started: float) -> None:
     logger.info("%s %s pairs in %.1f s", what, f"{pairs:,}", seconds)
 
 
-def usual_limits(train: TokenizedCorpus, *, language: str, cache: Path, key: str) -> tuple[int, int]:
+def usual_limits(
+    train: TokenizedCorpus, *, language: str, cache: Path, key: str, verified: bool = False
+) -> tuple[int, int]:
     """Greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
 
     Lines are weighted by their repeats in an epoch, on average over the run; of a large corpus, lines spread evenly
@@ -226,11 +236,12 @@ def usual_limits(train: TokenizedCorpus, *, language: str, cache: Path, key: str
     language  of the source, an ISO 639 code; "": chosen by the script of each line
     cache     folder of data.cache
     key       identifies the training pairs, for the cache
+    verified  see prepare
     """
     # Sampled lines; the same at each call.
     count = len(train)
     rows = np.linspace(0, count, min(count, _SAMPLED_LINES), endpoint=False).astype(np.int64)
-    sentences = _sentence_counts(train, rows, language=language, cache=cache, key=key)
+    sentences = _sentence_counts(train, rows, language=language, cache=cache, key=key, verified=verified)
     # A pair's weight is the mean of its repeats in all phases, by their shares of the run.
     ends = [*train.phase_starts[1:], 1.0]
     phases = zip(train.phase_starts, ends, strict=True)
@@ -247,13 +258,13 @@ def reached_by(values: NDArray[np.integer], weights: NDArray[np.floating], share
 
 
 def _sentence_counts(
-    train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str
+    train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str, verified: bool
 ) -> NDArray[np.int32]:
     """Sentences of each of the rows' sources, counted once and kept in the cache."""
     # another version of either splitter may count otherwise
     name = digest([key, language, SENTENCES_VERSION, version("sentencex")])[:16]
     directory = cache / f"sentences-{name}"
-    with building_in_cache(directory, waiting_for="prepare the same data") as folder:
+    with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
             counts = [
                 len(split_sentences(text, language))

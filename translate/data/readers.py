@@ -8,21 +8,19 @@ table or of JSON lines is a pair with two blank sides, as in text files.
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from translate.data.corpora import CorpusConfig, CorpusFormat, ParallelText
-from translate.errors import UserError
-from translate.text import open_bytes, read_lines
+from translate.data.records import BATCH_ROWS, parquet_records, parse_record, squad_records, text_of
+from translate.errors import UserError, errors_naming, excerpt
+from translate.text import read_lines
 
 SEPARATOR = "<sep>"  # between a question and its passage
 CHUNK_PAIRS = 50_000  # pairs that are processed at once
-_BATCH_ROWS = 10_000
 Item = TypeVar("Item")
 
 
@@ -58,7 +56,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
             yield row
             is_empty = False
         if is_empty:
-            raise UserError("the corpus is empty")
+            raise UserError(f"{config.path or config.name or config.source}: the corpus is empty")
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
@@ -78,18 +76,10 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-@contextmanager
-def errors_naming(key: str) -> Iterator[None]:
-    """Put the key of a configuration in front of a UserError."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
-
-
 def read_text(config: CorpusConfig) -> Iterator[Row]:
     """Line n of one file and line n of the other."""
     counts = [0, 0]
+    source = target = ""
     for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
         counts[0] += source is not None
         counts[1] += target is not None
@@ -101,6 +91,9 @@ def read_text(config: CorpusConfig) -> Iterator[Row]:
             f"the two sides must have the same number of lines, but {config.source} has {counts[0]:,} "
             f"and {config.target} has {counts[1]:,}"
         )
+    for path, line in ((config.source, source), (config.target, target)):
+        if counts == [1, 1] and "\r" in without_carriage_return(line):
+            raise UserError(f"{path}: its lines end in CR alone, not in \\n; convert it first: tr '\\r' '\\n'")
 
 
 def read_tsv(config: CorpusConfig) -> Iterator[Row]:
@@ -129,27 +122,16 @@ def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
             if not line.strip():
                 yield Row(path, number, "", "")
                 continue
+            record = parse_record(line, path, number)
             origin = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{origin}, column {error.colno}: not JSON: {error.msg}") from None
-            yield Row(path, number, _value(record, config.source, origin), _value(record, config.target, origin))
+            yield Row(path, number, text_of(record, config.source, origin), text_of(record, config.target, origin))
 
 
 def read_parquet(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of Parquet files, a batch of rows at a time."""
-    import pyarrow
-    from pyarrow import parquet
-
-    columns = list({config.source, config.target})
+    columns = list(dict.fromkeys((config.source, config.target)))
     for path in matching_files(config):
-        try:
-            with parquet.ParquetFile(path) as file:
-                batches = file.iter_batches(_BATCH_ROWS, columns=columns)
-                yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, path)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise UserError(f"{path}: cannot be read as Parquet: {error}") from None
+        yield from _records_to_rows(parquet_records(path, columns), config, path)
 
 
 def read_squad(config: CorpusConfig) -> Iterator[Row]:
@@ -158,22 +140,15 @@ def read_squad(config: CorpusConfig) -> Iterator[Row]:
     A question without an answer (SQuAD 2) has an empty one.
     """
     for path in matching_files(config):
-        try:
-            with open_bytes(path) as stream:
-                articles = json.load(stream)["data"]
-            passages = (passage for article in articles for passage in article["paragraphs"])
-            questions = ((passage, question) for passage in passages for question in passage["qas"])
-            for number, (passage, question) in enumerate(questions, start=1):
-                answers = list(dict.fromkeys(_line(answer["text"]) for answer in question["answers"])) or [""]
-                source = f"{_line(question['question'])} {SEPARATOR} {_line(passage['context'])}"
-                yield Row(path, number, source, "\t".join(answers if config.every_answer else answers[:1]))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:  # no JSON, or another structure
-            raise UserError(f"{path}: cannot be read as SQuAD's JSON: {type(error).__name__}: {error}") from None
+        for number, (question, passage, answers) in enumerate(squad_records(path), start=1):
+            targets = list(dict.fromkeys(answers)) or [""]
+            target = "\t".join(targets if config.every_answer else targets[:1])
+            yield Row(path, number, f"{question} {SEPARATOR} {passage}", target)
 
 
 def read_hub(config: CorpusConfig) -> Iterator[Row]:
     """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
-    batches = hub_dataset(config).with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    batches = hub_dataset(config).with_format("arrow").iter(batch_size=BATCH_ROWS)
     yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
 
 
@@ -193,7 +168,7 @@ def matching_files(config: CorpusConfig) -> list[str]:
         return [config.path]
     if matches := sorted(glob.glob(config.path, recursive=True)):
         return matches
-    raise UserError(f"{config.path}: there is no such file (looked from {Path.cwd()})")
+    raise UserError(f"{config.path}: no such file (from {Path.cwd()})")
 
 
 def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
@@ -208,32 +183,16 @@ def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[t
         return indices, is_header
     for column in (config.source, config.target):
         if column not in names:
-            raise UserError(f"{path}, line 1: no column {column!r} in the header, which has {', '.join(names)}")
+            raise UserError(
+                f"{path}, line 1: no column {column!r} in the header, which has {excerpt(', '.join(names))}"
+            )
     return (names.index(config.source), names.index(config.target)), True
 
 
 def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Row]:
     for number, record in enumerate(records, start=1):
-        yield Row(name, number, _value(record, config.source, name), _value(record, config.target, name))
-
-
-def _value(record: Any, key: str, origin: str) -> str:
-    """The text that a dotted key names in a record, as one line; origin: file and line, for errors."""
-    value = record
-    # a column whose own name has a dot wins over the path
-    for part in [key] if isinstance(record, dict) and key in record else key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
-            raise UserError(f"{origin}: no {key!r} here, only {found}")
-        value = value[part]
-    if not isinstance(value, str):
-        raise UserError(f"{origin}: {key!r} should be text, but is {value!r:.40}")
-    return _line(value)
-
-
-def _line(text: str) -> str:
-    """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+        origin = f"{name}, row {number:,}"
+        yield Row(name, number, text_of(record, config.source, origin), text_of(record, config.target, origin))
 
 
 def hub_dataset(config: CorpusConfig) -> Any:

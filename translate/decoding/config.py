@@ -9,13 +9,17 @@ from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any, Protocol
 
-from translate.device import Device, Precision
-from translate.errors import UserError, require_above, require_at_least
+from translate.device import Device, Precision, require_threads
+from translate.errors import UserError, require_at_least, require_between, require_numbers
 from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
 DIVERGED = "the model's scores are not finite: its training has diverged, and it cannot translate"
 Sentence = tuple[int, ...]  # source tokens, without EOS
+
+
+# option -> least and most: with other values a score, a quotient or a power would not be a finite number
+_RANGES = {"length_penalty": (0.0, 10.0), "repetition_penalty": (0.01, 100.0), "temperature": (1e-4, 1e4)}
 
 
 class SearchMethod(StrEnum):
@@ -57,6 +61,15 @@ class SearchConfig:
     top_k: int = 0
     seed: int = 1
 
+    def check_model(self, vocabulary_size: int, max_length: int, path: str = "search") -> None:
+        """Raise UserError for more hypotheses than a model has first tokens, and for longer ones than it writes."""
+        if self.method is SearchMethod.beam and self.beam_size > vocabulary_size:
+            raise UserError(
+                f"{path}.beam_size ({self.beam_size}) must be at most the size of the vocabulary ({vocabulary_size})"
+            )
+        if self.min_length > max_length:
+            raise UserError(f"{path}.min_length ({self.min_length}): the model writes at most {max_length} tokens")
+
     @property
     def limits_repetition(self) -> bool:
         return self.no_repeat_ngram > 0 or self.repetition_penalty != 1.0
@@ -64,10 +77,10 @@ class SearchConfig:
     def check(self, path: str = "search") -> None:
         """Raise UserError for a value out of its range; path: name of this group of options in the message."""
         require_at_least(f"{path}.beam_size", self.beam_size, 1)
-        for name in ("min_length", "max_length", "max_length_ratio", "length_penalty", "no_repeat_ngram", "top_k"):
+        for name in ("min_length", "max_length", "max_length_ratio", "no_repeat_ngram", "top_k"):
             require_at_least(f"{path}.{name}", getattr(self, name), 0)
-        for name in ("repetition_penalty", "temperature"):
-            require_above(f"{path}.{name}", getattr(self, name), 0)
+        for name, (least, most) in _RANGES.items():
+            require_between(f"{path}.{name}", getattr(self, name), least, most)
         hypotheses = self.beam_size if self.method is SearchMethod.beam else 1
         if not 1 <= self.n_best <= hypotheses:
             raise UserError(
@@ -179,9 +192,14 @@ class DecodingConfig:
 
     def check(self) -> None:
         """Raise UserError for a value out of its range, before a model is loaded."""
+        require_numbers(self)
         self.search.check()
-        for name in ("batch_tokens", "batch_sentences", "max_source_length", "threads", "workers"):
+        for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
+        for name in ("threads", "workers"):
+            require_threads(name, getattr(self, name))
+        if self.precision is Precision.int8 and self.engine is EngineName.native:
+            raise UserError("precision=int8 is for engine=ctranslate2")
 
 
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.

@@ -28,9 +28,10 @@ from translate.decoding.config import (
     length_limits,
 )
 from translate.decoding.greedy import GreedySearch, SamplingSearch
-from translate.decoding.search import Search
+from translate.decoding.search import Search, sentences_in_memory
 from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
+from translate.memory import machine_memory
 from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import EOS
@@ -129,7 +130,9 @@ class NativeEngine:
 
     def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         """Translate sentences in this process, or share them among several where that is faster."""
+        most = self._most_sentences(longest_first, config)
         workers = num_useful_workers(self.workers, len(longest_first)) if self.device.type == "cpu" else 1
+        workers = min(workers, most)
         # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
         # elsewhere fp16 is a matter of weights alone
@@ -142,12 +145,23 @@ class NativeEngine:
             sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,
-            batch_sentences=min(self.batch_sentences or share, share),
+            batch_sentences=min(self.batch_sentences or share, share, most // workers),
         )
         if workers == 1:
             job.run(Queue(len(longest_first)), report)
         else:
             run_in_processes(job.run, len(longest_first), workers, report)
+
+    def _most_sentences(self, longest_first: Sequence[Sentence], config: SearchConfig) -> int:
+        """Number of sentences that all workers together may search for at a time, in half of the memory."""
+        memory = capabilities(self.device).memory or machine_memory()
+        limit = max(length_limits([len(longest_first[0]) + 1], config, self.max_length)) if longest_first else 1
+        return sentences_in_memory(
+            config,
+            memory // 2,
+            vocabulary_size=self.model.projection.out_features,
+            cached=self.model.cached_per_token * limit,
+        )
 
     def _model_with_half_weights(self) -> Seq2Seq:
         """Copy of the model with half weights; made again when the model has changed, since it may be in training."""

@@ -6,6 +6,7 @@ sentences started.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from translate.batch import BatchedState, Padding
-from translate.decoding.config import Hypothesis, SearchConfig
+from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
+from translate.memory import require_memory
 from translate.tokenizer import EOS, PAD
 
 HISTORY = Padding(-1, PAD, left=True)  # tokens so far: the last ones are aligned
@@ -70,6 +72,27 @@ class Search(BatchedState, ABC):
     def replace(self, rows: Tensor, other: Self) -> Self:
         # every step adds a column to the histories: those that only the replaced sentences needed are dropped
         return super().replace(rows, other).trimmed()
+
+
+def sentences_in_memory(config: SearchConfig, memory: int, *, vocabulary_size: int, cached: int) -> int:
+    """Number of sentences, at least one, that can be searched for together in so many bytes.
+
+    cached  elements of the state of a hypothesis at its greatest length
+
+    Raises UserError, with the figures, where there is not enough memory for one sentence.
+    """
+    hypotheses = config.beam_size if config.method is SearchMethod.beam else 1
+    # fp32: logits, their log softmax and a copy to take the best of; the cache, and a copy while it is reordered
+    elements = hypotheses * (3 * vocabulary_size + 2 * cached)
+    # 2K continuations of each hypothesis, before and after sorting: a score and an index
+    elements += 2 * 3 * hypotheses * min(2 * hypotheses, vocabulary_size)
+    require_memory(
+        4 * elements,
+        memory,
+        purpose=f"search.beam_size={hypotheses}: one sentence, with translations of up to the greatest length,",
+        remedy="lower search.beam_size or search.max_length",
+    )
+    return max(1, memory // (4 * elements)) if memory else sys.maxsize
 
 
 def top_continuations(

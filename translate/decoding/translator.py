@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
-from translate.errors import UserError
+from translate.signals import stop_signals
 from translate.tags import Tagging
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
@@ -71,8 +71,6 @@ class Translator:
     tagging    tags of the source lines; None: none
     manifest   of the model
     splits     counts of all lines translated so far
-
-    Raises UserError for lengths that the model cannot write.
     """
 
     def __init__(
@@ -87,10 +85,6 @@ class Translator:
         tagging: Tagging | None = None,
         manifest: Mapping[str, Any] | None = None,
     ):
-        if search.min_length > engine.max_length:
-            raise UserError(
-                f"search.min_length ({search.min_length}): the model writes at most {engine.max_length} tokens"
-            )
         self.engine = engine
         self.tokenizer = tokenizer
         self.search = search
@@ -115,8 +109,10 @@ class Translator:
     ) -> Translator:
         """Translator that splits lines and writes translations as the model's manifest says.
 
-        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and as Translator does.
+        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and for a search that the
+        model is too small for.
         """
+        search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
             engine,
             tokenizer,
@@ -221,19 +217,15 @@ class ShardedTranslator:
     world: World
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
-        """All translations, in order, on every process; an error of one of them is raised on each."""
+        """All translations, in order, on every process; an error or a signal of one of them is raised on each."""
         rank, size = self.world.rank, self.world.size
-        own: list[Translation] | UserError
-        try:
-            # interleaved: neighbours, often alike in length, are spread over the processes
-            own = self.translator.translate(lines[rank::size], progress=progress)
-        except UserError as error:
-            own = error
-        # errors are gathered as well: a process that raised alone would leave the others waiting
-        shares = self.world.gather(own)
-        for share in shares:
-            if isinstance(share, UserError):
-                raise share
+
+        def translate_own() -> list[Translation]:
+            with stop_signals.interruptible():  # a validation may take longer than a signal leaves
+                # interleaved: neighbours, often alike in length, are spread over the processes
+                return self.translator.translate(lines[rank::size], progress=progress)
+
+        shares = self.world.gather_results(translate_own)
         return [shares[number % size][number // size] for number in range(len(lines))]
 
     def describe(self, splits: Splits) -> str:

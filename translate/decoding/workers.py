@@ -7,7 +7,6 @@ products side by side take less time than the same two one after the other, each
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -17,6 +16,7 @@ import torch
 
 from translate.decoding.config import Queue, Report
 from translate.errors import UserError
+from translate.signals import leave_to_parent, stop_signals
 
 
 def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: int, report: Report) -> None:
@@ -34,29 +34,29 @@ def run_in_processes(work: Callable[[Queue, Report], None], size: int, workers: 
         for _ in range(workers):
             reader, writer = context.Pipe(duplex=False)
             process = context.Process(target=_run, args=(work, queue, writer, [*readers, reader]), daemon=True)
-            process.start()
+            with stop_signals.held_back():
+                process.start()
+                processes.append(process)
+                readers.append(reader)
             writer.close()  # later processes must not inherit it: the end of this one closes its pipe
-            processes.append(process)
-            readers.append(reader)
         _receive(list(readers), report)
     finally:
-        for process in processes:
-            # after an error the others may be in the middle of a batch that no result needs
-            process.kill()
-            process.join()
-        for reader in readers:
-            reader.close()
+        with stop_signals.held_back():
+            for process in processes:
+                # after an error the others may be in the middle of a batch that no result needs
+                process.kill()
+                process.join()
+            for reader in readers:
+                reader.close()
 
 
 def _run(
     work: Callable[[Queue, Report], None], queue: Queue, writer: Connection, readers: Sequence[Connection]
 ) -> None:
-    """Body of a worker process; an interruption is for the parent to handle."""
+    """Body of a worker process."""
     for reader in readers:
         reader.close()  # if the parent is killed, no reader is left, and the next report ends this process as well
-    # the fork has inherited the handlers of the parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    leave_to_parent()
     torch.set_num_threads(1)
     try:
         work(queue, writer.send)

@@ -23,7 +23,7 @@ from unicodedata import is_normalized, normalize
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from translate.errors import UserError, import_extra
+from translate.errors import UserError, import_extra, require_between
 from translate.evaluation.scores import (
     MIN_RESAMPLES,
     RESAMPLES,
@@ -38,6 +38,7 @@ from translate.evaluation.scores import (
 )
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
+_MOST_RESAMPLES = 1_000_000
 SACREBLEU = (MetricName.bleu, MetricName.chrf, MetricName.ter)
 
 
@@ -206,9 +207,8 @@ def score(
 
 
 def check_bootstrap(resamples: int) -> None:
-    """Raise UserError for a negative number of resamples."""
-    if resamples < 0:
-        raise UserError(f"bootstrap ({resamples}) must not be negative; 0: no confidence intervals")
+    """Raise UserError for a number of resamples that is negative, or would never end."""
+    require_between("bootstrap", resamples, 0, _MOST_RESAMPLES)
 
 
 def p_value(

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
-from translate.files import sha256, write_json
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import CHECKSUMS, EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, import_ctranslate2
+from translate.model_directory import EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, import_ctranslate2
 from translate.models.attention import Weighting
 from translate.models.layers import Positions, sinusoids
 from translate.models.seq2seq import ModelConfig
@@ -51,7 +50,6 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
         loaded.tokenizer.save(new)
         for name in (MODEL, MANIFEST):
             shutil.copyfile(loaded.directory / name, new / name)
-        write_json(new / CHECKSUMS, {path.name: sha256(path) for path in sorted(new.iterdir())})
 
 
 def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:

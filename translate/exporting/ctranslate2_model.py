@@ -8,19 +8,22 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from translate.checksums import finding
 from translate.device import Device, Precision, gpu_of_process, runtime_precision
 from translate.errors import UserError
-from translate.files import read_json, sha256
-from translate.folders import building
+from translate.files import sha256
+from translate.folders import building, remove_directory
 from translate.model_directory import (
-    CHECKSUMS,
+    EXPORTED_FILES,
     MANIFEST,
     MODEL,
     RUNTIME_MODEL,
@@ -28,11 +31,16 @@ from translate.model_directory import (
     find_model,
     import_ctranslate2,
     read_origin,
+    verify_model,
 )
+from translate.parsing import read_yaml
 from translate.tokenizer import Tokenizer
 
 CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
 CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache
+_PREFIX = "ctranslate2-"  # of a conversion's name, before its fingerprint
+_NAME = re.compile(f"{_PREFIX}[0-9a-f]{{32}}")
+_DAYS_KEPT = 90  # of a conversion without use
 
 _COMPUTE_TYPES = {
     Precision.fp32: "float32",
@@ -67,23 +75,32 @@ def converted_model(path: Path) -> ConvertedModel:
     import_ctranslate2()
     # beside weights a conversion is ignored: it may be of another model
     if (path / RUNTIME_MODEL).is_file() and not (path / WEIGHTS).exists():
-        if damaged := damaged_file(path):
-            raise UserError(f"{path / damaged}: damaged, it does not match {CHECKSUMS}; export the model again")
+        verify_model(path)
         return _read(path)
     model_directory = find_model(path)
     # named by content: a model that is trained again at the same path gets another folder
-    kept = cache_folder() / f"ctranslate2-{_fingerprint(model_directory)[:32]}"
-    if not _is_writable(kept.parent) and not _is_whole(kept):
+    kept = cache_folder() / f"{_PREFIX}{_fingerprint(model_directory, verify_model(model_directory))[:32]}"
+    if not _is_writable(kept.parent) and finding(kept):
         logger.warning(f"{CACHE}: {kept.parent} cannot be written; the model is converted for this time only")
         temporary = tempfile.TemporaryDirectory(prefix="ctranslate2-")
         _convert(model_directory, Path(temporary.name) / "model")
         return _read(Path(temporary.name) / "model", temporary)
-    with building(kept, option=CACHE, waiting_for="convert the same model", is_whole=_is_whole) as folder:
+    with building(kept, option=CACHE, waiting_for="convert the same model") as folder:
         if folder is not None:
-            if kept.exists():
-                logger.warning(f"{kept} is damaged: the model is converted again")
+            _remove_unused(kept.parent)
             _convert(model_directory, folder)
+    with suppress(OSError):  # a cache that others may only read
+        os.utime(kept)  # the time of the last use
     return _read(kept)
+
+
+def _remove_unused(cache: Path) -> None:
+    """Remove conversions that were not used for long: every model that was ever translated with has one."""
+    for kept in cache.glob(f"{_PREFIX}*"):
+        days = (time.time() - kept.stat().st_mtime) / (24 * 3600)
+        if days > _DAYS_KEPT and _NAME.fullmatch(kept.name):
+            logger.info(f"{kept} is removed: not used for {days:.0f} days")
+            remove_directory(kept, owned=EXPORTED_FILES)
 
 
 def cache_folder() -> Path:
@@ -105,30 +122,6 @@ def _is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def damaged_file(directory: Path) -> str:
-    """Name of a file of an export that does not match its checksum; "" if all match or there are no checksums."""
-    if not (directory / CHECKSUMS).exists():
-        return ""
-    for name, expected in read_json(directory / CHECKSUMS).items():
-        # the last part alone: checksums from elsewhere must not lead out of the folder
-        path = directory / Path(name).name
-        if not path.is_file() or sha256(path) != expected:
-            return path.name
-    return ""
-
-
-def _is_whole(kept: Path) -> bool:
-    """True if a conversion in the cache has exactly the files that were written, unchanged."""
-    if not kept.exists():
-        return False
-    try:
-        # a file too many was not written by this program either
-        names = {path.name for path in kept.iterdir()} - {CHECKSUMS}
-        return names == set(read_json(kept / CHECKSUMS)) and not damaged_file(kept)
-    except (OSError, UserError):
-        return False
-
-
 def _convert(model_directory: Path, directory: Path) -> None:
     import torch  # here alone: a model that has been converted needs no PyTorch
 
@@ -138,13 +131,13 @@ def _convert(model_directory: Path, directory: Path) -> None:
     export_ctranslate2(load_model(model_directory, device=torch.device("cpu")), directory)
 
 
-def _fingerprint(model_directory: Path) -> str:
-    """SHA-256 of everything that a conversion is made from."""
+def _fingerprint(model_directory: Path, hashes: Mapping[str, str]) -> str:
+    """SHA-256 of everything that a conversion is made from; hashes: SHA-256 of files, as far as they are known."""
     digest = hashlib.sha256(f"converter {CONVERTER_VERSION}".encode())
     # sorted, since file systems list names in any order
     names = [WEIGHTS, MODEL, MANIFEST, *sorted(path.name for path in model_directory.glob("*tokenizer.model"))]
     for name in names:
-        digest.update(bytes.fromhex(sha256(model_directory / name)))
+        digest.update(bytes.fromhex(hashes.get(name) or sha256(model_directory / name)))
     return digest.hexdigest()
 
 
@@ -158,10 +151,11 @@ def _read(directory: Path, temporary: tempfile.TemporaryDirectory[str] | None = 
 
 def _max_length(path: Path) -> int:
     """The needed part of the model's configuration, which was checked when the model was converted."""
+    content = read_yaml(path)
     try:
-        return int(yaml.safe_load(path.read_text(encoding="utf-8"))["max_length"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a model configuration: {error}") from None
+        return int(content["max_length"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(f"{path}: not a model configuration: no max_length") from None
 
 
 def find_gpu(device: Device) -> int | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch
-from translate.errors import require_above
+from translate.errors import require_between
 from translate.losses.auxiliary import AuxiliaryLossConfig
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models.seq2seq import Output, Seq2Seq
@@ -66,7 +66,7 @@ class GuidedAttentionConfig(AuxiliaryLossConfig):
 
     def check(self, key: str) -> None:
         super().check(key)
-        require_above(f"{key}.width", self.width, 0)
+        require_between(f"{key}.width", self.width, 1e-6, 1e6)  # its square must not be 0
 
 
 def self_attention_loss(config: SelfAttentionLossConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:

@@ -20,7 +20,7 @@ from typing import Any
 from translate.errors import UserError
 from translate.models.convolutional import Convolutional, ConvolutionalConfig
 from translate.models.recurrent import Recurrent, RecurrentConfig
-from translate.models.seq2seq import ModelConfig, Seq2Seq, Tying, Vocabularies
+from translate.models.seq2seq import ModelConfig, Seq2Seq, Vocabularies, check_tying
 from translate.models.transformer import Transformer, TransformerConfig
 
 __all__ = ["ARCHITECTURES", "ModelConfig", "TransformerConfig", "Vocabularies", "build_model"]
@@ -41,9 +41,6 @@ def build_model(config: ModelConfig, vocabularies: Vocabularies) -> Seq2Seq:
     if config.architecture not in ARCHITECTURES:
         raise UserError(f"model.architecture={config.architecture} is none of {', '.join(ARCHITECTURES)}")
     config.check()
-    if config.tying is Tying.all and not vocabularies.shared:
-        raise UserError(
-            "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
-        )
+    check_tying(config, shared=vocabularies.shared)
     model: Seq2Seq = ARCHITECTURES[config.architecture][1](config, vocabularies)
     return model

@@ -44,7 +44,7 @@ class ConvolutionalConfig(ModelConfig):
     """kernel_size: tokens in the window of a layer; L layers see L · (kernel_size - 1) + 1."""
 
     RATES: ClassVar = ModelConfig.RATES
-    SIZES: ClassVar = (*ModelConfig.SIZES, "encoder_layers", "decoder_layers", "kernel_size")
+    COUNTS: ClassVar = ("encoder_layers", "decoder_layers", "kernel_size")
 
     architecture: str = "convolutional"
     encoder_layers: int = 6

@@ -51,7 +51,8 @@ class RecurrentConfig(ModelConfig):
     """
 
     RATES: ClassVar = ModelConfig.RATES
-    SIZES: ClassVar = (*ModelConfig.SIZES, "num_heads", "encoder_layers", "decoder_layers")
+    SIZES: ClassVar = (*ModelConfig.SIZES, "num_heads")
+    COUNTS: ClassVar = ("encoder_layers", "decoder_layers")
 
     architecture: str = "lstm"
     encoder_layers: int = 2

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, BatchedState, Padding, Tokens, gather_parents
-from translate.errors import require_at_least, require_share
+from translate.errors import UserError, require_between
 from translate.models.layers import Embedding, Positions
 
 __all__ = [  # what an architecture is made of
@@ -38,6 +38,10 @@ __all__ = [  # what an architecture is made of
 ]
 
 
+# beyond any use; memory is checked separately
+MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT = 1_000_000, 1_000, 0.99
+
+
 @dataclass(frozen=True)
 class Vocabularies:
     """Sizes of the two vocabularies; shared when both languages have one vocabulary."""
@@ -45,6 +49,9 @@ class Vocabularies:
     source: int
     target: int
     shared: bool
+
+
+MAX_POSITIONS = 1 << 17
 
 
 class Tying(StrEnum):
@@ -66,8 +73,9 @@ class ModelConfig:
     max_length     tokens of a sentence, on either side, EOS not counted
     """
 
-    RATES: ClassVar[tuple[str, ...]] = ("dropout", "token_dropout")  # from 0 to below 1
-    SIZES: ClassVar[tuple[str, ...]] = ("d_model", "max_length")  # at least 1
+    RATES: ClassVar[tuple[str, ...]] = ("dropout", "token_dropout")  # from 0 to MOST_DROPOUT
+    SIZES: ClassVar[tuple[str, ...]] = ("d_model", "max_length")  # from 1 to MOST_OF_A_SIZE
+    COUNTS: ClassVar[tuple[str, ...]] = ()  # from 1 to MOST_LAYERS
 
     architecture: str = ""
     d_model: int = 512
@@ -94,9 +102,13 @@ class ModelConfig:
     def check(self) -> None:
         """Raise UserError for values out of range and for sizes that do not fit together."""
         for name in self.RATES:
-            require_share(f"model.{name}", getattr(self, name))
+            require_between(f"model.{name}", getattr(self, name), 0.0, MOST_DROPOUT)
         for name in self.SIZES:
-            require_at_least(f"model.{name}", getattr(self, name), 1)
+            require_between(f"model.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
+        for name in self.COUNTS:
+            require_between(f"model.{name}", getattr(self, name), 1, MOST_LAYERS)
+        # tables of positions have as many rows, whatever the weights hold
+        require_between("model.max_length", self.max_length, 1, MAX_POSITIONS)
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:
@@ -107,6 +119,14 @@ class ModelConfig:
     def variants(cls) -> list[dict[str, Any]]:
         """Changes to `tiny()` that together use every option of the architecture, for tests."""
         return []
+
+
+def check_tying(config: ModelConfig, *, shared: bool) -> None:
+    """Raise UserError where one matrix is to embed two vocabularies."""
+    if config.tying is Tying.all and not shared:
+        raise UserError(
+            "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +182,13 @@ class Seq2Seq(nn.Module, ABC):
     It has token embeddings of both sides and a projection of hidden states to logits, all D wide, tied as configured.
     A subclass builds what lies between, then calls `init_weights`, and names in `adapter_targets` the linear layers
     that end a sublayer: adapters are inserted behind them. max_length counts the tokens of a sentence, on either side,
-    without BOS and EOS.
+    without BOS and EOS. cached_per_token is the number of elements that the state of a hypothesis grows by with every
+    token.
     """
 
     adapter_targets: ClassVar[tuple[str, ...]]
     max_length: int
+    cached_per_token: int = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

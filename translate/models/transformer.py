@@ -50,7 +50,8 @@ class TransformerConfig(AttentionConfig):
     """Settings of a Transformer; norm_order pre normalises inputs of layers, post their sums (Vaswani et al. 2017)."""
 
     RATES: ClassVar = (*AttentionConfig.RATES, "activation_dropout")
-    SIZES: ClassVar = (*AttentionConfig.SIZES, "ffn_dim", "encoder_layers", "decoder_layers")
+    SIZES: ClassVar = (*AttentionConfig.SIZES, "ffn_dim")
+    COUNTS: ClassVar = ("encoder_layers", "decoder_layers")
 
     architecture: str = "transformer"
     ffn_dim: int = 2048
@@ -197,6 +198,7 @@ class Transformer(Seq2Seq):
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, config.positions)
         self.rotary = Rotary(config.head_width, config.max_length + 1) if config.positions is Positions.rotary else None
+        self.cached_per_token = 2 * config.decoder_layers * config.d_model  # keys and values
         self.encoder = Layers((EncoderLayer(config) for _ in range(config.encoder_layers)), config)
         self.decoder = Layers((DecoderLayer(config) for _ in range(config.decoder_layers)), config)
         self.init_weights(_init_linear)

@@ -39,6 +39,7 @@ from translate.text import WINDOW, count_lines, normalise, read_lines, write_lin
 from translate.training.config import BackTranslationConfig, TrainConfig
 from translate.training.parallel import training_precision, validation_precision
 from translate.training.run_folder import RunFolder, errors_logged
+from translate.training.session import hash_fact, require_equal
 from translate.training.stopping import Trial
 
 KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "target.txt"
@@ -90,8 +91,9 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
 def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> None:
     """Write the synthetic pairs, source.txt and target.txt; continue where an earlier session was killed."""
     settings, device = config.back_translation, choose_device(config.compute.device)
-    with join_world(device) as world:
+    with join_world(device, timeout=config.compute.timeout) as world:
         text = _hash(settings)
+        require_equal({"back_translation.monolingual": hash_fact(text)}, world)
         # all that the translations depend on: weights, text and search
         key = digest([fingerprint(reverse / "best"), text, _search_content(settings.search)])
         if world.is_main:
@@ -253,7 +255,7 @@ def _choose(settings: BackTranslationConfig, folder: Path) -> None:
     found = [(float(score), text) for score, _, text in fields]
     # an empty translation comes last, and is left out below however many are kept
     scores = np.array([score if text else -np.inf for score, text in found])
-    best = np.sort(np.argsort(-scores, kind="stable")[: round(settings.keep * len(scores))])
+    best = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(settings.keep * len(scores)))])
     chosen = set(best[np.isfinite(scores[best])].tolist())
     if not chosen:
         raise UserError(

@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from translate.checkpoint import read_weights
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import flatten, read_json, to_plain
-from translate.model_directory import MANIFEST, WEIGHTS
-from translate.training.config import TrainConfig, is_better
+from translate.files import flatten, to_plain
+from translate.training.best_model import score_best_again, step_of
+from translate.training.config import TrainConfig
 from translate.training.optimizer import ScheduleConfig
-from translate.training.run_folder import ModelWriter, RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.run_folder import ModelWriter, RunFolder, read_config
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.stopping import fraction_done, learning_rate
 from translate.training.validation import Validator
 
@@ -148,8 +148,8 @@ class Changes:
 
     @property
     def reordered(self) -> bool:
-        """True if the current epoch cannot be continued, because its batches would differ."""
-        return any(key.startswith("batch.") for key in self.keys)
+        """True if the current epoch cannot be continued: its batches would differ, not only their number per update."""
+        return any(key.startswith("batch.") and key != "batch.accumulation" for key in self.keys)
 
 
 def with_changes(manifest: Mapping[str, Any], changes: Changes, *, step: int) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
     if world.is_main:
         folder.open()  # on the main process alone: the others share its lock
         if folder.has_begun:
-            changes = find_changes(config, folder.read_config(), folder=folder.path)
+            changes = find_changes(config, read_config(folder.config_file), folder=folder.path)
     found: Changes = world.from_main(changes)
     return found
 
@@ -241,7 +241,7 @@ def take_up_changes(
         state.begin_next_epoch()  # its position counts batches of the former plan
     if states.newest:
         # the model in best/ may be of a later step than the state: the run continued after it was saved
-        best_step = int(world.from_main(_step_of(folder.best) if world.is_main else 0))
+        best_step = int(world.from_main(step_of(folder.best) if world.is_main else 0))
         if changes.rescored or best_step != state.progress.best_step:
             score_best_again(best_step, config, state, validator, models)
     if state.progress != before:
@@ -252,33 +252,6 @@ def take_up_changes(
             folder.result_file.unlink(missing_ok=True)  # scores by the former settings
         folder.write(changes.config, models.manifest)
     world.wait()
-
-
-def score_best_again(
-    step: int, config: TrainConfig, state: TrainState, validator: Validator, models: ModelWriter
-) -> None:
-    """Score the model in best/, of that step, with the current settings: later validations are compared with it.
-
-    step  0: there is no such model
-    """
-    state.record_best(None, None, step=0)  # a score by other settings is no standard for new ones
-    if not step:
-        return
-    directory = models.folder.best
-    averaged = read_json(directory / MANIFEST).get("averaged", [])
-    weights = read_weights(directory / WEIGHTS, state.model.module)
-    validation = validator.run(weights)
-    value = validation.metric(config.validation.metric)
-    if is_better(config.validation.metric, value, None, loss=validation.loss):
-        state.record_best(value, validation.loss, step=step)
-        models.save(directory, weights, step=step, averaged=averaged)  # its manifest names the search
-    logger.info(f"step {step:,}, the best so far, scored again with the current settings  valid {validation.summary()}")
-
-
-def _step_of(directory: Path) -> int:
-    """The step of a model; 0: there is none."""
-    manifest = directory / MANIFEST
-    return int(read_json(manifest)["step"]) if manifest.exists() else 0
 
 
 def _announce_learning_rate(changes: Changes, config: TrainConfig, state: TrainState) -> None:

@@ -9,19 +9,21 @@ from enum import StrEnum
 from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
-from translate.data.corpora import DataConfig
+from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
 from translate.decoding.config import SearchConfig, Split
-from translate.errors import UserError, require_at_least, require_share
+from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
 from translate.evaluation.metrics import METRICS
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryLossConfig
-from translate.models.seq2seq import ModelConfig
+from translate.models.seq2seq import ModelConfig, check_tying
+from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 
 LOSS = "loss"  # as a validation metric
+MOST_SEED = 2**62  # the rank of a process is added to it
 
 
 @dataclass(kw_only=True)
@@ -105,10 +107,13 @@ class RunConfig:
     def check(self) -> None:
         if not self.dir:
             raise UserError("run.dir is empty: name a folder for the run")
+        require_between("run.seed", self.seed, 0, MOST_SEED)
         for key in ("log_every", "save_every", "keep", "max_skipped"):
             require_at_least(f"run.{key}", getattr(self, key), 1)
         for key in ("max_steps", "max_epochs", "max_minutes", "patience"):
             require_at_least(f"run.{key}", getattr(self, key), 0)
+        if 0 < self.max_minutes < 0.001:
+            raise UserError(f"run.max_minutes ({self.max_minutes}) must be 0 or at least 0.001: no update takes less")
         if not (self.has_bound or self.patience):
             raise UserError(
                 "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
@@ -134,8 +139,10 @@ class BackTranslationConfig:
 
     def check(self) -> None:
         self.search.check("back_translation.search")
-        if not 0 < self.keep <= 1:
-            raise UserError(f"back_translation.keep ({self.keep}) must be above 0 and at most 1")
+        require_between("back_translation.keep", self.keep, 1e-6, 1.0)
+        # the pairs become a corpus only after hours
+        require_between("back_translation.weight", self.weight, LEAST_WEIGHT, MOST_WEIGHT)
+        check_tag("back_translation.tag", self.tag)
 
 
 @dataclass(kw_only=True)
@@ -182,6 +189,7 @@ class SweepConfig:
     def check(self) -> None:
         for key in ("trials", "startup_trials"):
             require_at_least(f"sweep.{key}", getattr(self, key), 1)
+        require_at_least("sweep.seed", self.seed, 0)
 
 
 @dataclass(kw_only=True)
@@ -217,19 +225,23 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
+        require_numbers(self)
         # parts first: the rules below compare values that make sense by themselves
         for part in vars(self).values():
             if hasattr(part, "check"):
                 part.check()
         self._check_losses()
         self._check_times()
+        self._check_vocabularies()
         # the average at the end is made of states that are still there
-        require_at_least("run.keep", self.run.keep, self.averaging.last)
+        if self.averaging.last > self.run.keep:
+            raise UserError(f"averaging.last ({self.averaging.last}) must be at most run.keep ({self.run.keep})")
         if not 0 < self.data.cleaning.max_tokens <= self.model.max_length:
             raise UserError(
                 f"data.cleaning.max_tokens ({self.data.cleaning.max_tokens}) must lie between 1 and "
                 f"model.max_length ({self.model.max_length}): longer sentences do not fit into the model"
             )
+        self.data.check_files()
 
     def _check_losses(self) -> None:
         for name, auxiliary in self.auxiliary.items():
@@ -239,6 +251,16 @@ class TrainConfig:
                     f"auxiliary={name} needs attention weights, and model.architecture={self.model.architecture} "
                     "returns none with these settings"
                 )
+
+    def _check_vocabularies(self) -> None:
+        """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
+        if not self.adapt.begins_anew:
+            return
+        check_tying(self.model, shared=self.tokenizer.joint)
+        source_size, target_size = self.tokenizer.sizes
+        self.search.check_model(target_size, self.model.max_length)
+        if self.back_translation.monolingual:
+            self.back_translation.search.check_model(source_size, self.model.max_length, "back_translation.search")
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""

@@ -9,20 +9,35 @@ from pathlib import Path
 from translate.checkpoint import Weights, load_weights, read_weights, set_weights
 from translate.data.prepare import Prepared
 from translate.decoding.config import EngineName
-from translate.errors import UserError
+from translate.errors import DivergedError, UserError
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import RESAMPLES, command
 from translate.evaluation.report import reference_files, terminal_text, write_report
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
+from translate.training.best_model import restore_models
 from translate.training.config import LOSS, TrainConfig, is_better
-from translate.training.run_folder import ModelWriter, RunFolder, saved_states
-from translate.training.state import StateFolder, TrainState
+from translate.training.run_folder import ModelWriter, RunFolder
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
 
 logger = logging.getLogger(__name__)
+
+
+def require_best(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
+    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
+    if state.progress.best is not None:
+        return
+    metric, rate = config.validation.metric, config.optimizer.learning_rate
+    from_scratch = f"the same command starts from scratch in run.dir={config.run.dir}, because no state was saved"
+    raise DivergedError(
+        f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
+        f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
+        + ("choose another run.dir" if states.newest else from_scratch)
+    )
 
 
 def final_evaluation(
@@ -40,6 +55,7 @@ def final_evaluation(
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         logger.info(read_json(folder.result_file)["summary"])
         return
+    restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
     text = data.test or data.valid
@@ -73,7 +89,7 @@ def is_finished(result_file: Path, *, step: int) -> bool:
         content = read_json(result_file)
     except UserError:  # a damaged file: score again
         return False
-    return content.get("step") == step and "validation" in content
+    return content.get("step") == step and {"validation", "summary"} <= content.keys()
 
 
 def average_checkpoints(
@@ -86,7 +102,7 @@ def average_checkpoints(
 ) -> None:
     """The mean of the last checkpoints, as average/; it becomes the best model if it validates better."""
     folder, progress = models.folder, state.progress
-    newest = saved_states(folder.states)[-config.averaging.last :] if config.averaging.last else []
+    newest = states.intact(config.averaging.last)
     if len(newest) < 2:  # the mean of one is the checkpoint itself
         return
     weights = average_weights([path / WEIGHTS for path in newest])

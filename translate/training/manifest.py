@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import sacrebleu
-import sentencepiece
-import torch
-
-import translate
 from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.data.report import data_report
 from translate.decoding.config import Split
-from translate.device import processor_name
 from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
@@ -36,7 +27,9 @@ from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerName
 from translate.training.parallel import TrainingDecision
 from translate.training.run_folder import RunFolder
-from translate.training.state import StateFolder, TrainState
+from translate.training.session import hash_fact, provenance, require_equal
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.validation import Validator, tokenizer_of_new_run
 from translate.unicode_form import Form, TargetUnicode
 
@@ -63,6 +56,7 @@ def describe_run(
     with.
     """
     manifest = new_manifest(config, data, base)
+    require_equal({key: hash_fact(manifest[key]) for key in ("data", "tokenizer", "base") if key in manifest}, world)
     if world.is_main:
         # split comes from the configuration: it may change in a continued run
         manifest = {**_begin_or_check(folder, written, manifest, data.tokenizer), "split": manifest["split"]}
@@ -72,14 +66,15 @@ def describe_run(
         report.save(folder.path)
         for warning in report.warnings:
             logger.warning(warning)
-    return dict(world.from_main(manifest))  # the others have not read the stored one
+    # the others have not read the stored one; the report may take minutes
+    return dict(world.from_main(manifest, patient=True))
 
 
 def _begin_or_check(
     folder: RunFolder, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer
 ) -> dict[str, Any]:
     """The manifest in force: the new one in a new run, else the stored one."""
-    if not (folder.has_begun and folder.manifest_file.exists()):
+    if not folder.has_begun:
         for path in folder.tokenizer_files():  # of a start that saved nothing
             path.unlink()
         tokenizer.save(folder.path)
@@ -89,9 +84,8 @@ def _begin_or_check(
     for key, what in (("data", "data"), ("tokenizer", "tokenizer"), ("base", "weights of adapt.model")):
         if before.get(key) != manifest.get(key):
             raise UserError(_mismatch(folder.path, key, what, before, manifest))
-    # files that were deleted: the hash compared above shows that this is the same tokenizer
-    if not folder.tokenizer_files():
-        tokenizer.save(folder.path)
+    # files that were lost or cut: the hash compared above shows that this is the same tokenizer
+    tokenizer.save(folder.path)
     following = list(_FOLLOWING)
     if before.get("target_language") != manifest.get("target_language"):
         following.append("bleu_tokenizer")
@@ -148,33 +142,6 @@ def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None
         tags += base.manifest.get("tags", base.tokenizer.tags)
         untagged = untagged or base.manifest.get("untagged_source", True)
     return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
-
-
-def provenance() -> dict[str, Any]:
-    """Versions and hardware that a result depends on."""
-    return {
-        "translate": translate.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "sentencepiece": sentencepiece.__version__,
-        "sacrebleu": sacrebleu.__version__,
-        "numpy": np.__version__,
-        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _commit() -> str:
-    """The commit of this source tree, with a mark if files differ from it; empty outside a repository."""
-    root = Path(translate.__file__).parent.parent
-    if not (root / ".git").exists():  # an installed package; git would find a repository around it
-        return ""
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
@@ -245,6 +212,10 @@ def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
     if config.run.max_minutes:
         minutes = f"{config.run.max_minutes:g}"
         yield f"bounded by {minutes} minutes: such a run ends by the clock and cannot repeat exactly"
+        yield (
+            f"these {minutes} minutes are of updates, validations and saving, in all sessions; the data are prepared "
+            "before, and the test set is translated after them"
+        )
 
 
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:

@@ -9,15 +9,23 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from translate.checkpoint import Weights
-from translate.errors import UserError, require_above, require_at_least, require_share
+from translate.decoding.config import length_limits
+from translate.decoding.search import sentences_in_memory
+from translate.errors import UserError, require_at_least, require_between, require_share
+from translate.memory import require_memory
+from translate.models import Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq
+from translate.tokenizer_training import MAX_VOCAB_SIZE
+
+if TYPE_CHECKING:
+    from translate.training.config import TrainConfig
 
 
 class OptimizerName(StrEnum):
@@ -47,12 +55,36 @@ class OptimizerConfig:
     def check(self) -> None:
         for key in ("learning_rate", "weight_decay", "clip_norm"):
             require_at_least(f"optimizer.{key}", getattr(self, key), 0)
-        require_above("optimizer.epsilon", self.epsilon, 0)
+        require_between("optimizer.epsilon", self.epsilon, 1e-30, 1.0)  # below, fp32 would round it to 0
         require_share("optimizer.momentum", self.momentum)
         if len(self.betas) != 2:
             raise UserError(f"optimizer.betas ({self.betas}) must be two numbers")
         for beta in self.betas:
             require_share("optimizer.betas", beta)
+
+
+def check_memory(config: TrainConfig, memory: int) -> None:
+    """Raise UserError, with the figures, for a new model or a beam that needs more than `memory` bytes (0: unknown)."""
+    if not config.adapt.begins_anew:  # its model exists
+        return
+    source_size, target_size = (min(size, MAX_VOCAB_SIZE) for size in config.tokenizer.sizes)
+    # on meta a model has shapes alone, whatever its size
+    with torch.device("meta"):
+        model = build_model(config.model, Vocabularies(source_size, target_size, shared=config.tokenizer.joint))
+    count = sum(weight.numel() for weight in model.parameters())
+    # fp32: weights, gradients, at least one moment of the optimizer, and the running average
+    copies = 3 + (config.optimizer.name is OptimizerName.adamw) + (config.averaging.ema_decay > 0)
+    length = length_limits([config.model.max_length], config.search, config.model.max_length)[0]
+    cached = model.cached_per_token * length
+    sentences_in_memory(config.search, memory // 2, vocabulary_size=target_size, cached=cached)
+    options = [f"model.{name}={getattr(config.model, name)}" for name in (*config.model.SIZES, *config.model.COUNTS)]
+    options.append(f"tokenizer.vocab_size={config.tokenizer.vocab_size}")
+    require_memory(
+        4 * copies * count,
+        memory,
+        purpose=f"training a model of {count:,} weights, with gradients, optimizer and average,",
+        remedy=f"lower one of {', '.join(options)}",
+    )
 
 
 def make_optimizer(model: Seq2Seq, config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -23,12 +23,15 @@ from translate.device import (
     choose_device,
     decoding_precision,
     fastest_training_precision,
+    require_threads,
     unused_gpu,
     use_tf32,
 )
-from translate.distributed import World
+from translate.distributed import TIMEOUT, World
 from translate.errors import UserError, require_at_least
+from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.training.optimizer import check_memory
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
@@ -47,16 +50,19 @@ class ComputeConfig:
                elsewhere; weights and sums stay in fp32 in any case
     compile    let torch.compile fuse the model; pays on a GPU, whose packed batches never change shape
     threads    of the CPU; 0: as many as PyTorch takes by itself
+    timeout    seconds that one of several processes waits for another, except while data is prepared
     """
 
     device: Device = Device.auto
     precision: Precision = Precision.auto
     compile: bool = False
     threads: int = 0
+    timeout: float = TIMEOUT
 
     def check(self) -> None:
         check_training_precision(self.precision)
-        require_at_least("compute.threads", self.threads, 0)
+        require_threads("compute.threads", self.threads)
+        require_at_least("compute.timeout", self.timeout, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +102,12 @@ class TrainingDecision:
 
 
 def decide_run(config: TrainConfig) -> TrainingDecision:
-    """Device, precision and layout of batches of a configured run. Raises UserError for what the device cannot do."""
+    """Device, precision and layout of batches of a configured run.
+
+    Raises UserError for what the device cannot do, and for a model that does not fit into its memory.
+    """
     device = choose_device(config.compute.device)
+    check_memory(config, capabilities(device).memory or machine_memory())
     padded_because = ""
     if not config.model.reads_packed:
         padded_because = "this model reads padded sentences only"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,47 +15,63 @@ from typing import Any, Self
 import yaml
 
 from translate.checkpoint import Weights, copy_of, save_adapter, save_model
+from translate.checksums import verify
 from translate.console import TIME_FORMAT
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import BackgroundWriter, ProcessLock, read_json, write_json, write_text
+from translate.files import BackgroundWriter, ProcessLock, json_text, read_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
-from translate.model_directory import MODEL, MODEL_FILES, WEIGHTS
+from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
+from translate.parsing import read_yaml
+from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.training.config import TrainConfig
+from translate.training.saved_states import (
+    CONFIG,
+    STATE_FILES,
+    STATE_NAME,
+    saved_states,
+    set_aside_damaged,
+    state_folders,
+)
 
 logger = logging.getLogger(__name__)
-AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
-STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS)
-STATE_NAME = re.compile(r"step-[0-9]{8}")
 RUN_KIND = "run"  # in the folder's marker
 _LOCK = ".lock"
-_LEFT_BY_FAILED_START = {"train.log", MARKER, _LOCK, f"{_LOCK}.json"}
+_OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
+_OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 
 
 class RunFolder:
     """Paths in the folder of one run; its lock; and the thread that writes into it while the run continues.
 
+    texts     content of config.yaml and manifest.json by name, on the main process: every state has a copy
+    notes     for the log, about files that were lost or damaged
+    verified  the newest state, whose contents were compared with their checksums
+
     A context, on exit of which nothing is written any more and other processes may open the folder.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.config_file, self.manifest_file = self.path / "config.yaml", self.path / "manifest.json"
+        self.config_file, self.manifest_file = self.path / CONFIG, self.path / MANIFEST
         self.log_file, self.result_file = self.path / "train.log", self.path / "result.json"
         self.best, self.last, self.average = self.path / "best", self.path / "last", self.path / "average"
         self.states, self.tensorboard = self.path / "state", self.path / "tensorboard"
         self.held_out, self.evaluation = self.path / "held_out", self.path / "evaluation"
         self.writer = BackgroundWriter()
+        self.texts: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.verified: Path | None = None
         self._lock: ProcessLock | None = None
 
     @property
     def has_begun(self) -> bool:
         """True if there is a run to continue: one that ended before its first state was saved starts from scratch."""
-        return self.config_file.exists() and (bool(saved_states(self.states)) or self.result_file.exists())
+        return bool(state_folders(self.states)) or self.result_file.exists()
 
     def open(self) -> None:
         """Make and lock the folder, and restore what a killed process was replacing; nothing of the run is written.
@@ -70,6 +85,36 @@ class RunFolder:
         for directory in interrupted(self.states):
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
+        if self.has_begun:
+            self.notes += set_aside_damaged(self.states)
+            self.verified = next(reversed(state_folders(self.states)), None)
+            self._restore_text(self.config_file, read_config)
+            self._restore_text(self.manifest_file, read_json)
+
+    def _restore_text(self, file: Path, read: Callable[[Path], dict[str, Any]]) -> None:
+        """Read one of the two files that describe the run; where it was lost or cut, make it again from a copy.
+
+        Raises UserError where there is none.
+        """
+        copies = [state / file.name for state in reversed(saved_states(self.states))]
+        models = [self.last / MANIFEST, self.best / MANIFEST] if file is self.manifest_file else []
+        # where states were set aside, settings that were taken up after the state before are changes once more
+        sources = (*copies, file, *models) if self.notes else (file, *copies, *models)
+        for source in sources:
+            with suppress(FileNotFoundError, UserError):
+                if source is not file:
+                    verify(source.parent)  # a copy counts only where it is what was written
+                content, text = read(source), source.read_text(encoding="utf-8")
+                if source in models:
+                    text = json_text({key: value for key, value in content.items() if key not in _OF_A_MODEL})
+                if not (file.exists() and file.read_bytes() == text.encode()):
+                    write_text(file, text)
+                    self.notes.append(f"{file} is made again from {source}")
+                self.texts[file.name] = text
+                return
+        raise UserError(
+            f"{file} is missing or damaged, and no state has a copy; bring it back, or choose another run.dir"
+        )
 
     def claim(self) -> None:
         """Make the folder and lock it. Raises UserError for a folder of another kind, or one that a process uses."""
@@ -89,6 +134,8 @@ class RunFolder:
                 )
             self._lock = lock
             mark(self.path, RUN_KIND)
+        except FileExistsError:
+            raise UserError(f"run.dir={self.path}: that is a file, or a link to nothing; name a folder") from None
         except OSError as error:
             raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
 
@@ -109,21 +156,23 @@ class RunFolder:
                     f"run.dir={self.path} is a model directory, not a run's folder: choose another run.dir; "
                     f"adapt=full adapt.model={self.path} trains this model further"
                 )
-            if self.result_file.exists() or saved_states(self.states):
+            if self.has_begun and not is_marked(self.path, RUN_KIND):
                 raise UserError(
                     f"run.dir={self.path}: {self.config_file.name}, which describes this run, is missing; "
                     "bring it back, or choose another run.dir"
                 )
         is_of_earlier_version = {self.config_file.name, self.manifest_file.name} <= names
         is_run = is_marked(self.path, RUN_KIND) or is_of_earlier_version
-        started = _LEFT_BY_FAILED_START | _OF_BACK_TRANSLATION | {self.config_file.name}
-        if not is_run and names - started:
+        started = _OF_ITS_OWN | _OF_BACK_TRANSLATION | {self.config_file.name}
+        # by itself, a log may be another program's
+        own_log = {self.log_file.name} if self.config_file.name in names else set()
+        if not is_run and names - started - own_log:
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
-                f"{listing(sorted(names - _LEFT_BY_FAILED_START))}; choose a new folder"
+                f"{listing(sorted(names - _OF_ITS_OWN))}; choose a new folder"
             )
         if self.config_file.exists() and not is_marked(self.path, RUN_KIND):
-            self.read_config()  # another program's file may have this name
+            read_config(self.config_file)  # another program's file may have this name
 
     def __enter__(self) -> Self:
         return self
@@ -131,52 +180,53 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read_config(self) -> dict[str, Any]:
-        """The configuration that the run has followed. Raises UserError for a damaged one."""
-        try:
-            content = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            content = None
-        if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
-            raise UserError(
-                f"{self.config_file} is damaged or not a run's configuration; bring it back, or choose another run.dir"
-            )
-        return content
-
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer of the run in this folder; None where nothing has been saved or its files were removed.
+        """The tokenizer of the run in this folder; None where nothing has been saved or no copy of it is left.
 
         Raises UserError for a tokenizer that is not the one that the run began with.
         """
-        if not (self.has_begun and self.manifest_file.exists() and self.tokenizer_files()):
+        if not self.has_begun:
             return None
         manifest = read_json(self.manifest_file)
         # reads text in the form of its training, which may be older than the current one
-        tokenizer = Tokenizer.load(self.path, text_form=text_form_of(manifest))
-        if tokenizer.hash != manifest.get("tokenizer"):
-            raise UserError(
-                f"run.dir={self.path}: the tokenizer there (hash {tokenizer.hash[:12]}) is not the one that the run "
-                f"began with ({str(manifest.get('tokenizer'))[:12]}): bring it back; {self.best} may have a copy"
-            )
-        return tokenizer
+        form = text_form_of(manifest)
+        for directory in (self.path, self.last, self.best):
+            try:
+                tokenizer = Tokenizer.load(directory, text_form=form)
+            except UserError:  # lost or cut: a model of the run has the same
+                continue
+            expected = str(manifest.get("tokenizer"))
+            if tokenizer.hash == expected:
+                return tokenizer
+            if directory is self.path:
+                raise UserError(
+                    f"run.dir={self.path}: the tokenizer there (hash {tokenizer.hash[:12]}) is not the one that the "
+                    f"run began with ({expected[:12]}): bring it back; {self.best} may have a copy"
+                )
+        return None
 
     def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Write the manifest, then the configuration: until that is new, the next session finds the same changes."""
-        write_json(self.manifest_file, manifest)
-        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        self.texts = {
+            MANIFEST: json_text(manifest),
+            CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        }
+        for name, text in self.texts.items():
+            write_text(self.path / name, text)
 
     def tokenizer_files(self) -> list[Path]:
         return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
 
 
-def saved_states(directory: Path) -> list[Path]:
-    """The complete states in a run's state folder, oldest first; folders with any other name are not the program's."""
-    if not directory.is_dir():
-        return []
-    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
-    # eight digits in each name: alphabetical order is the order of steps
-    needed = (WEIGHTS, TRAINING, PROGRESS)
-    return sorted(folder for folder in folders if all((folder / name).is_file() for name in needed))
+def read_config(path: Path) -> dict[str, Any]:
+    """A run's config.yaml. Raises UserError for a damaged one."""
+    try:
+        content = read_yaml(path)
+    except UserError:
+        content = None
+    if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
+        raise UserError(f"{path} is damaged or not a run's configuration; bring it back, or choose another run.dir")
+    return content
 
 
 class ModelWriter:
@@ -219,11 +269,12 @@ class ModelWriter:
 
 @contextmanager
 def errors_logged(path: Path) -> Iterator[None]:
-    """Append an error raised inside to a run's log, if that exists by then; an unexpected one with its traceback."""
+    """Append an error or a signal to a run's log, if that exists by then; an unexpected error with its traceback."""
     try:
         yield
-    except Exception as error:
+    except (Exception, Interrupted) as error:
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
+        text = str(error) if isinstance(error, Interrupted) else text
         if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised

@@ -1,34 +1,20 @@
-"""Everything with which a run resumes exactly, in memory and on disk: weights, optimizer, average, progress.
-
-state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt and
-progress.json. A folder appears under its name only when it is complete and on disk.
-"""
+"""Everything with which a run resumes exactly: weights, optimizer, average, progress."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
-import math
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from translate.checkpoint import Weights, copy_of, load_weights, set_weights, weights_of, write_weights
+from translate.checkpoint import Weights, copy_of, set_weights, weights_of
 from translate.data.loader import DataPosition, Update
-from translate.distributed import World
-from translate.errors import UserError
-from translate.files import read_json, write_json
-from translate.folders import remove_directory, replaced_directory
-from translate.model_directory import WEIGHTS
 from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
-from translate.training.run_folder import AVERAGE, PROGRESS, STATE_FILES, TRAINING, RunFolder, saved_states
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
@@ -45,7 +31,7 @@ class RunProgress:
     best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
                   the same model
     stale         number of validations since then
-    validated     step of the last validation
+    validated     step of the last validation; session: hardware and processes of the last update, see take_up_session
     """
 
     step: int = 0
@@ -62,6 +48,7 @@ class RunProgress:
     best_step: int = 0
     stale: int = 0
     validated: int = 0
+    session: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,9 +120,8 @@ class TrainState:
 
     def begin_next_epoch(self) -> None:
         """Leave the rest of an epoch whose batches have changed."""
-        position = self.progress.position
-        if position.updates:
-            self.progress.position = DataPosition(position.epoch + 1, phase=position.phase)
+        if (position := self.progress.position).batches:
+            self.progress.position = replace(position, epoch=position.epoch + 1, batches=0)
             logger.info(f"batches have changed: epoch {position.epoch + 1} begins")
 
     @property
@@ -177,117 +163,13 @@ class TrainState:
             group.update(now)
         if self.model.loss_scale is not None and "loss_scale" in saved.training:
             self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
-        # with another number of processes the run continues, though no longer bit for bit
-        random = saved.training["random"]
-        own = random[rank % len(random)]
-        torch.set_rng_state(own["cpu"])
-        if self.model.device.type == "cuda" and own["cuda"] is not None:
-            torch.cuda.set_rng_state(own["cuda"], self.model.device)
+        # of more processes than before, further ones keep their seeds: another's state would repeat its dropout masks
+        if rank < len(random := saved.training["random"]):
+            torch.set_rng_state(random[rank]["cpu"])
+            if self.model.device.type == "cuda" and random[rank]["cuda"] is not None:
+                torch.cuda.set_rng_state(random[rank]["cuda"], self.model.device)
         self.progress = saved.progress
-
-
-class StateFolder:
-    """The saved states of a run, of which the newest `keep` stay.
-
-    vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
-    newest      step of the newest one; 0: there is none
-    overdue     a state could not be saved because its numbers were not finite: the next sound one is
-    """
-
-    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
-        self.path, self.writer, self.world = folder.states, folder.writer, world
-        self.keep, self.vocab_size = keep, vocab_size
-        self.newest = 0
-        self.overdue = False
-
-    def restore_newest(self, state: TrainState) -> None:
-        """Restore the newest state that can be read and whose weights are finite, if there is one.
-
-        Raises UserError where there are states and none can be read.
-        """
-        folders, damaged = saved_states(self.path), []
-        for folder in reversed(folders):
-            try:
-                saved = _read(folder)
-            except (OSError, MemoryError):  # the file may be good
-                raise
-            except Exception as error:  # the unpickler of damaged files raises whatever its bytes lead it to
-                reason = (str(error) or type(error).__name__).split("\n")[0]
-                logger.warning(f"{folder} is damaged and skipped: {reason[:200]}")
-                damaged.append(folder)
-                continue
-            if is_finite(saved.weights):
-                state.restore(saved, rank=self.world.rank)
-                self.newest = state.step
-                return
-            logger.warning(f"{folder} is left out: its weights are not finite, training had diverged when it was saved")
-        if damaged and damaged == folders[::-1]:
-            raise UserError(f"{self.path}: no state of the run can be read; bring one back, or choose another run.dir")
-
-    def save(self, state: TrainState) -> bool:
-        """Have the state written in the background; False: its numbers are not finite, the next sound one is overdue.
-
-        Called on every process, with the results of all updates counted.
-        """
-        is_sound = state.is_sound
-        if is_sound:
-            self.writer.wait()  # one state at a time is held in memory
-            self.write(state)
-        elif not self.overdue:
-            logger.warning(f"step {state.step:,} is not saved, as its update failed; the next sound one will be")
-        self.overdue = not is_sound
-        return is_sound
-
-    def write(self, state: TrainState) -> None:
-        """Have the state written under its step, and all but the newest `keep` removed."""
-        device = state.model.device
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
-        self.newest = state.step
-        if self.world.is_main:
-            self.writer.write(partial(_write, state.snapshot(random), self.path, self.keep))
-
-    def wait(self) -> None:
-        """Return when every process can read what has been saved, models included."""
-        self.writer.wait()
-        self.world.wait()
-
-
-def _write(snapshot: Snapshot, directory: Path, keep: int) -> None:
-    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
-        write_weights(snapshot.weights, folder / WEIGHTS)
-        if snapshot.average is not None:
-            write_weights(snapshot.average, folder / AVERAGE)
-        with open(folder / TRAINING, "wb") as file:
-            torch.save(snapshot.training, file)
-        values = dataclasses.asdict(snapshot.progress)
-        write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
-    for old in saved_states(directory)[:-keep]:  # only now that the new one is complete
-        remove_directory(old, owned=STATE_FILES)
-
-
-def _read(folder: Path) -> Snapshot:
-    average = folder / AVERAGE  # absent where the run had no average until now
-    training = torch.load(folder / TRAINING, map_location="cpu", weights_only=True)
-    if not (isinstance(training, dict) and {"optimizer", "random"} <= training.keys()):
-        raise UserError(f"{TRAINING} is not what was saved there")
-    return Snapshot(
-        load_weights(folder / WEIGHTS),
-        load_weights(average) if average.exists() else None,
-        training,
-        read_progress(folder),
-    )
-
-
-def read_progress(folder: Path) -> RunProgress:
-    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
-    values = read_json(folder / PROGRESS)
-    values.setdefault("last_success", values["step"] - values.get("skipped_in_a_row", 0))
-    position = DataPosition(**values.pop("place"))
-    progress = RunProgress(**values, position=position)
-    if progress.best is not None and not math.isfinite(progress.best):
-        progress.best = None
-    return progress
+        self.progress.session.setdefault("processes", len(random))  # older versions saved no session
 
 
 def is_finite(state: Any) -> bool:

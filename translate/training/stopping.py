@@ -9,25 +9,25 @@ import csv
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Protocol, Self
 
 import torch
 
 from translate.distributed import World
-from translate.errors import DivergedError
+from translate.errors import DivergedError, UserError
 from translate.files import ProcessLock
 from translate.folders import remove_directory
+from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
 from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
 from translate.training.optimizer import learning_rate_factor
-from translate.training.run_folder import STATE_FILES, saved_states
-from translate.training.state import RunProgress, StateFolder, TrainState, read_progress
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from translate.training.saved_states import STATE_FILES, saved_states
+from translate.training.state import RunProgress, TrainState
+from translate.training.state_folder import StateFolder, read_progress
 
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
@@ -63,27 +63,60 @@ def expected_steps(run: RunConfig, progress: RunProgress) -> float:
     return progress.step / done if done >= 0.05 else run.max_steps or math.inf
 
 
-class StopSignals:
-    """Context in which SIGTERM and SIGINT ask to stop after the current update; a second one ends the process."""
+@dataclass
+class StopRequests:
+    """Reasons to save the state and end the run: a signal or an error of logging or validation, on any process.
 
-    received = False
+    received  number of the signal; 0: none
+    failed    True after an error on any process; error: that of this one
+    """
 
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
-        return self
+    received: int = 0
+    failed: bool = False
+    error: Exception | None = None
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    @classmethod
+    @contextmanager
+    def noted(cls) -> Iterator[Self]:
+        """Context in which a signal lets the current update end."""
+        with stop_signals.deferred("saving the state after this update"):
+            yield cls()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = True
-        # the former handlers again, so that a second signal ends the process
-        self.__exit__()
+    def __bool__(self) -> bool:
+        return bool(self.received) or self.failed
+
+    @contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        """Context whose error ends the run later, when the updates before it are saved."""
+        try:
+            yield
+        except Exception as error:  # of any kind: a bug must not cost hours of training either
+            self.error = self.error or error
+
+    def agree(self, world: World, *values: float) -> list[float]:
+        """Learn what other processes have noted; returns sums over the processes of further values."""
+        own = [float(stop_signals.received == number) for number in STOP_SIGNALS]
+        total = world.sum(torch.tensor([*own, float(self.error is not None), *values], dtype=torch.float64)).tolist()
+        counts = total[: len(own)]
+        self.received = next((number for number, count in zip(STOP_SIGNALS, counts, strict=True) if count), 0)
+        stop_signals.received = stop_signals.received or self.received  # for the exit status of this process
+        self.failed = total[len(own)] > 0
+        return total[len(own) + 1 :]
+
+    def describe(self) -> str:
+        """The reason, for the log."""
+        return signal.Signals(self.received).name if self.received else "an error" if self.failed else ""
+
+    def raise_error(self) -> None:
+        """Raise the error that was noted, on every process."""
+        if self.error is not None:
+            raise self.error
+        if self.failed:
+            raise UserError("another process of the run has failed; its error says why")
 
 
 def stop_reason(
-    run: RunConfig, state: TrainState, signals: StopSignals, trial: Trial | None, world: World, *, started: float
+    run: RunConfig, state: TrainState, requests: StopRequests, trial: Trial | None, world: World, *, started: float
 ) -> str:
     """The reason to stop here, the same on every process; "" to continue. Also records the main process's elapsed time.
 
@@ -92,12 +125,10 @@ def stop_reason(
     # clocks differ, and a signal may reach one process only: all must stop after the same update, or the others would
     # wait for its gradients
     seconds = time.monotonic() - started if world.is_main else 0.0
-    control = world.sum(torch.tensor([float(signals.received), seconds], dtype=torch.float64))
-    received, state.progress.seconds = control.tolist()
-    signals.received = bool(received)
+    [state.progress.seconds] = requests.agree(world, seconds)
     # a signal first: an interrupted run continues later, whatever bound it has reached
-    if signals.received:
-        return "interrupted"
+    if requests:
+        return requests.describe()
     if trial is not None and trial.pruned:
         return "other trials were better at this step (pruning)"
     return bound_reached(run, state.progress)
@@ -154,20 +185,12 @@ def discard_diverged(states: StateFolder, progress: RunProgress) -> int:
     return 0
 
 
-def require_best(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
-    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
-    if state.progress.best is not None:
-        return
-    metric, rate = config.validation.metric, config.optimizer.learning_rate
-    from_scratch = f"the same command starts from scratch in run.dir={config.run.dir}, because no state was saved"
-    raise DivergedError(
-        f"training has diverged: no validation gave a finite {metric} and loss, so that there is no best model. Lower "
-        f"optimizer.learning_rate ({rate:g}) or set a longer warm-up (schedule.warmup_steps); "
-        + ("choose another run.dir" if states.newest else from_scratch)
-    )
-
-
 Row = dict[str, str]
+TRIALS_LOCK = ".trials.lock"  # in a sweep's folder
+
+
+def trial_folder(sweep: Path, number: int) -> Path:
+    return sweep / f"trial-{number:03}"
 
 
 class Pruner(Protocol):
@@ -184,6 +207,7 @@ class Trial:
 
     varied  option -> value, of the options that the sweep varies
     pruner  decides which trials end early; None: none does
+    reported  steps whose values an earlier session has reported to it
     pruned  True once the trial was ended early
     loss    of the best validation, which decides between equal values of the metric
     """
@@ -193,12 +217,13 @@ class Trial:
     metric: str
     varied: Mapping[str, str]
     pruner: Pruner | None = None
+    reported: Collection[int] = ()
     pruned: bool = field(default=False, init=False)
     loss: float | None = field(default=None, init=False)
 
     @property
     def folder(self) -> Path:
-        return self.sweep / f"trial-{self.number:03}"
+        return trial_folder(self.sweep, self.number)
 
     def describe(self) -> str:
         """Line for the log at the start of the trial."""
@@ -207,8 +232,9 @@ class Trial:
     def report(self, step: int, value: float, *, at_end: bool) -> None:
         """Tell the pruner the metric of a validation; a trial at its end is not ended early."""
         if self.pruner is not None:
-            # reported in any case: later trials are compared with this one
-            self.pruner.report(value, step)
+            # reported in any case, as later trials are compared with this one; a continued run repeats validations
+            if step not in self.reported:
+                self.pruner.report(value, step)
             self.pruned = self.pruner.should_prune() and not at_end
 
     def record(self, value: float) -> str:
@@ -219,7 +245,7 @@ class Trial:
         outcome = "failed" if math.isnan(value) else "ended early" if self.pruned else "over"
         scores = {LOSS: "" if self.loss is None else f"{self.loss:.4f}"} | {self.metric: f"{value:.4f}"}
         own = {"trial": str(self.number), **scores, "outcome": outcome, **self.varied}
-        with ProcessLock(self.sweep / ".trials.lock"):  # several processes may share a study
+        with ProcessLock(self.sweep / TRIALS_LOCK):  # several processes may share a study
             # a trial that was interrupted and continued replaces its former row
             rows = [row for row in read_trials(self.sweep) if row["trial"] != own["trial"]] + [own]
             # other sessions may have varied other options: the union of all columns, in order of appearance

@@ -21,7 +21,8 @@ from translate.explanation import Explanation, Picture, draw_alignment, draw_hea
 from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
-from translate.training.state import RunProgress, StateFolder, TrainState
+from translate.training.state import RunProgress, TrainState
+from translate.training.state_folder import StateFolder
 from translate.training.step import PendingUpdate, StepResult
 from translate.training.stopping import Trial, check_divergence, expected_steps, fraction_done
 from translate.training.validation import Validation, Validator
@@ -64,6 +65,8 @@ class Reporter:
         self._warned_of_warmup = self._described_splits = False
         # every process would print the same lines, and write them into one file
         start_log(path=folder.log_file, silent=not world.is_main)
+        for note in folder.notes:
+            logger.warning(note)
         if trial is not None:
             logger.info(trial.describe())
 
@@ -161,11 +164,11 @@ class Reporter:
                 self._picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
 
     def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
-        """Log why the run ends here and, after a signal, how to continue it."""
+        """Log why the run ends here and, if a signal or an error interrupted it, how to continue it."""
         self._line.clear()
         logger.info(f"stopped at step {state.step:,}: {reason}")
         if interrupted:
-            saved = f"saved in {self._folder.path}; the same command continues the run"
+            saved = f"step {states.newest:,} is saved in {self._folder.path}; the same command continues the run"
             logger.info(
                 saved if states.newest else "nothing was saved yet; the same command starts the run from scratch"
             )

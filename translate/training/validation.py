@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from translate.batch import Batch, pad_batch
 from translate.checkpoint import Weights, set_weights, weights_of
@@ -29,6 +29,7 @@ from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
 from translate.explanation import Explanation, explain_pairs, uncovered
 from translate.losses import label_smoothed_cross_entropy
+from translate.signals import stop_signals
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 from translate.training.config import LOSS, TrainConfig
@@ -136,6 +137,8 @@ class Validator:
         """Losses and scores with these weights, or with the model's own, which it has again afterwards.
 
         explain  also return the attention of a few sentences, on the main process
+
+        Raises Interrupted, on every process, where one has received a signal.
         """
         with swapped_weights(self._model.module, weights):
             loss, cross_entropy, uncovered_share = self._losses()
@@ -157,11 +160,19 @@ class Validator:
         pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True))[: 10 * self._num_explained]
         return explain_pairs(self._model.module, self._tokenizer, pairs, self._num_explained)
 
-    @torch.no_grad()
     def _losses(self) -> tuple[float, float, float | None]:
         """Mean loss and cross entropy per target token, in nats, and the share of uncovered source tokens."""
+        shares = self._world.gather_results(self._own_sums)
+        # sums, not means: shares of the processes differ in size
+        loss, plain, target_tokens, missed, source_tokens = torch.stack([sums for sums, _ in shares]).sum(0).tolist()
+        has_attention = all(has for _, has in shares)
+        return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
+
+    @torch.no_grad()
+    def _own_sums(self) -> tuple[Tensor, bool]:
+        """Sums (5,) over this process's share of the set, and whether the model has attention weights."""
         model, sums, has_attention = self._model, torch.zeros(5, dtype=torch.float64), True
-        with evaluation_mode(model.module):
+        with evaluation_mode(model.module), stop_signals.interruptible():
             for batch in self._batches[self._world.rank :: self._world.size]:
                 with model.autocast():
                     moved = batch.to(model.device)
@@ -174,9 +185,7 @@ class Validator:
                 missed = float(uncovered(moved, output)) if has_attention else 0.0
                 counts = batch.num_target_tokens, missed, batch.num_source_tokens
                 sums += torch.tensor([*(float(loss) for loss in losses), *counts], dtype=torch.float64)
-        # sums, not means: shares of the processes differ in size
-        loss, plain, target_tokens, missed, source_tokens = self._world.sum(sums).tolist()
-        return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
+        return sums, has_attention
 
 
 def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:

@@ -1,0 +1,6 @@
+"""Hostile input for every reader: files and command lines that nobody would write, and those that time or a foe left.
+
+inputs.py   strategies of hypothesis: valid samples cut and spliced, and hostile pieces put together
+readers.py  the readers: their inputs, and the function that reads them
+harness.py  the property that all share, and the loop over examples
+"""

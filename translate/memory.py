@@ -1,0 +1,49 @@
+"""Memory of this machine, refusal of work that cannot fit into it, and the C allocator's use of it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from translate.errors import UserError
+
+# limits of containers: of control groups version 2, and of version 1
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def machine_memory() -> int:
+    """Bytes of memory that a process may use here: the machine's, or the limit of its container; 0: unknown."""
+    limits = []
+    with suppress(AttributeError, ValueError, OSError):  # systems without sysconf, or without these names
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # "max" stands for no limit
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+    return min(limits, default=0)
+
+
+def require_memory(needed: int, memory: int, *, purpose: str, remedy: str) -> None:
+    """Raise UserError, with both figures, for work that needs more bytes than there are; 0 bytes: unknown."""
+    if memory and needed > memory:
+        raise UserError(f"{purpose} needs {gigabytes(needed)} of memory, and there are {gigabytes(memory)}: {remedy}")
+
+
+def gigabytes(size: int) -> str:
+    """A number of bytes, in GB for a message."""
+    return f"{size / 1e9:,.1f} GB"
+
+
+def keep_memory() -> None:
+    """Let the C allocator keep large blocks instead of returning them to the system after every tensor.
+
+    Page faults cost several times the work on a CPU. These are glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD; other C
+    libraries lack mallopt and are left alone.
+    """
+    mmap_threshold, trim_threshold, largest = -3, -1, 2**31 - 1
+    # a user who has set the thresholds by environment variables keeps them
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
+        mallopt(mmap_threshold, 2**30)
+        mallopt(trim_threshold, largest)

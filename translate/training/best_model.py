@@ -1,0 +1,147 @@
+"""The models in best/ and last/ of a continued run: scored again after a change of settings, made again where lost."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from translate.checkpoint import Weights, load_weights, read_weights
+from translate.checksums import verify
+from translate.errors import UserError
+from translate.files import read_json
+from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS
+from translate.training.config import TrainConfig, is_better
+from translate.training.run_folder import ModelWriter
+from translate.training.saved_states import AVERAGE
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
+from translate.training.validation import Validation, Validator
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that may become the model in best/; file: None for those of the restored state."""
+
+    step: int
+    file: Path | None = None
+    averaged: list[str] = field(default_factory=list)
+
+
+def restore_models(
+    config: TrainConfig, state: TrainState, states: StateFolder, validator: Validator, models: ModelWriter
+) -> None:
+    """Make best/ and last/ again where a file is missing or damaged: from the states, whose models they are.
+
+    Called when all updates are counted. The score of best/ is validated again.
+    """
+    if not states.newest:
+        return
+    folder, world = models.folder, states.world
+    damage = world.from_main([_damage(path, state) for path in (folder.best, folder.last)] if world.is_main else [])
+    if damage[1]:
+        logger.warning(f"{folder.last}: {damage[1]}: made again from step {state.step:,}")
+        models.save(folder.last, state.weights, step=state.step)
+    if damage[0] and state.progress.best_step:
+        logger.warning(f"{folder.best}: {damage[0]}: made again from the states")
+        _restore_best(config, state, states, validator, models)
+    states.wait()
+
+
+def _restore_best(
+    config: TrainConfig, state: TrainState, states: StateFolder, validator: Validator, models: ModelWriter
+) -> None:
+    """Make best/ from the best of the candidates; if its score is not the recorded one, save the state with it."""
+    folder, world, progress = models.folder, states.world, state.progress
+    before = progress.best, progress.best_loss, progress.best_step
+    intact = states.intact(states.keep)
+    candidates = world.from_main(_candidates(models, intact, state) if world.is_main else [])
+    if not candidates:
+        logger.warning(f"no state is of step {progress.best_step:,}, the best: the model of the newest takes its place")
+        candidates = [Candidate(state.step)]
+    state.record_best(None, None, step=0)
+    for candidate in candidates:
+        weights = state.weights if candidate.file is None else load_weights(candidate.file)
+        _record_if_better(weights, candidate, config, state, validator, models)
+    if (progress.best, progress.best_loss, progress.best_step) != before:
+        states.write(state)
+        if world.is_main:
+            folder.result_file.unlink(missing_ok=True)  # scores of the lost model
+
+
+def _candidates(models: ModelWriter, intact: list[Path], state: TrainState) -> list[Candidate]:
+    """The state of the best step, and the average of checkpoints if that was made at this step."""
+    found, best_step = [], state.progress.best_step
+    for path in intact:
+        if int(path.name.removeprefix("step-")) == best_step:
+            average = path / AVERAGE
+            found.append(Candidate(best_step, average if average.exists() else path / WEIGHTS))
+    directory = models.folder.average
+    if not _damage(directory, state) and step_of(directory) == best_step:
+        averaged = read_json(directory / MANIFEST).get("averaged", [])
+        found.append(Candidate(best_step, directory / WEIGHTS, averaged))
+    return found
+
+
+def _record_if_better(
+    weights: Weights,
+    candidate: Candidate,
+    config: TrainConfig,
+    state: TrainState,
+    validator: Validator,
+    models: ModelWriter,
+) -> Validation:
+    """Score weights; they become best/ if no better ones have."""
+    progress, metric = state.progress, config.validation.metric
+    validation = validator.run(weights)
+    value = validation.metric(metric)
+    if is_better(metric, value, progress.best, loss=validation.loss, best_loss=progress.best_loss):
+        state.record_best(value, validation.loss, step=candidate.step)
+        # its manifest names the search
+        models.save(models.folder.best, weights, step=candidate.step, averaged=candidate.averaged)
+    return validation
+
+
+def score_best_again(
+    step: int, config: TrainConfig, state: TrainState, validator: Validator, models: ModelWriter
+) -> None:
+    """Score the model in best/, of that step, with the current settings: later validations are compared with it.
+
+    step  0: there is no such model
+    """
+    state.record_best(None, None, step=0)  # a score by other settings is no standard for new ones
+    if not step:
+        return
+    directory = models.folder.best
+    averaged = read_json(directory / MANIFEST).get("averaged", [])
+    weights = read_weights(directory / WEIGHTS, state.model.module)
+    validation = _record_if_better(weights, Candidate(step, averaged=averaged), config, state, validator, models)
+    logger.info(f"step {step:,}, the best so far, scored again with the current settings  valid {validation.summary()}")
+
+
+def step_of(directory: Path) -> int:
+    """The step of a model; 0: there is none."""
+    manifest = directory / MANIFEST
+    return int(read_json(manifest)["step"]) if manifest.exists() else 0
+
+
+def _damage(directory: Path, state: TrainState) -> str:
+    """The first difference of a model directory from what was written; "" for none."""
+    if missing := _missing(directory):
+        return missing
+    try:
+        if not verify(directory):  # of an earlier version
+            read_json(directory / MANIFEST)
+            read_weights(directory / WEIGHTS, state.model.module)
+    except UserError as error:
+        return getattr(error, "finding", str(error))
+    return ""
+
+
+def _missing(directory: Path) -> str:
+    if not directory.is_dir():
+        return "the folder is missing"
+    own = ADAPTER if (directory / ADAPTER).exists() else MODEL
+    return next((f"{name} is missing" for name in (WEIGHTS, own, MANIFEST) if not (directory / name).is_file()), "")

@@ -1,0 +1,93 @@
+"""Folders of saved states: their names and files, and damaged ones, which are set aside.
+
+state/step-00001000/ holds weights.safetensors, average.safetensors (if there is one), training.pt, progress.json,
+checksums.json and copies of the run's config.yaml and manifest.json.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from translate.checksums import DamagedError, verify
+from translate.errors import UserError
+from translate.files import flush
+from translate.model_directory import MANIFEST, WEIGHTS
+
+AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
+CONFIG = "config.yaml"
+STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS, CONFIG, MANIFEST)
+STATE_NAME = re.compile(r"step-[0-9]{8}")
+_NEEDED = (WEIGHTS, TRAINING, PROGRESS)
+
+
+def state_folders(directory: Path) -> list[Path]:
+    """The states in a run's state folder, complete or not, oldest first; other names are not the program's."""
+    if not directory.is_dir():
+        return []
+    folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
+    # eight digits in each name: alphabetical order is the order of steps
+    return sorted(folder for folder in folders if any((folder / name).is_file() for name in STATE_FILES))
+
+
+def saved_states(directory: Path) -> list[Path]:
+    """The states that lack no file, oldest first."""
+    return [folder for folder in state_folders(directory) if all((folder / name).is_file() for name in _NEEDED)]
+
+
+def verify_state(folder: Path, *, contents: bool = True) -> bool:
+    """True if a state is what was written; False for one of an earlier version, which has no checksums.
+
+    contents  see checksums.verify
+
+    Raises DamagedError for a file that is missing, or not what was written.
+    """
+    checksums = verify(folder, contents=contents)
+    for name in _NEEDED:
+        if not (folder / name).is_file():
+            raise DamagedError(folder, f"{name} is missing")
+    return bool(checksums)
+
+
+def set_aside_damaged(directory: Path) -> list[str]:
+    """Set aside the states that are newer than the newest undamaged one; a line for the log on each."""
+    damaged = {}
+    for folder in reversed(state_folders(directory)):
+        try:
+            verify_state(folder)
+            break
+        except DamagedError as error:
+            damaged[folder] = error.finding
+    return set_aside(directory, damaged)
+
+
+def set_aside(directory: Path, damaged: Mapping[Path, str]) -> list[str]:
+    """Rename damaged states, so that they are none any more and their files are kept; a line for the log on each.
+
+    damaged  the findings, by folder
+
+    Raises UserError where no other state is there: the next session would start anew.
+    """
+    folders = state_folders(directory)
+    if damaged and len(damaged) == len(folders):
+        newest = folders[-1]
+        raise UserError(
+            f"{directory}: no state of the run can be read ({newest.name}: {damaged[newest]}); bring one back, or "
+            "choose another run.dir"
+        )
+    return [
+        f"{folder} is damaged ({finding}) and set aside as {_renamed(folder).name}"
+        for folder, finding in damaged.items()
+    ]
+
+
+def _renamed(folder: Path) -> Path:
+    """Give a damaged state a name that no folder has."""
+    target, number = folder.with_name(f"{folder.name}.damaged"), 1
+    while target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}.damaged-{number}")
+    folder.rename(target)
+    flush(folder.parent)
+    return target
