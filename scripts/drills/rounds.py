@@ -123,10 +123,11 @@ class Round:
     def _meet(self, kind: str, fault: Fault, restore: Callable[[], None] | None) -> None:
         began, before = time.monotonic(), log_size(self.run)
         found = states(self.run)
+        newest = newest_step(self.run)
         expected = _step(found[-1 - fault.lost]) if len(found) > fault.lost else 0
         planted = self.planted | fault.planted(self.chance)
         session = self._session(self.run, planted, fault.environment)
-        struck = fault.refused or self._disturb(session, fault, expected)
+        struck = fault.refused or self._disturb(session, fault, newest)
         status = session.wait()
         finding = self._judge(session, fault, status, struck)
         if not finding and not fault.refused and expected and continued_from(self.run, before) != expected:
