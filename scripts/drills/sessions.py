@@ -144,11 +144,15 @@ def log_size(run: Path) -> int:
 
 
 def unflushed(session: Session) -> Iterator[Path]:
-    """Files that the session has written and not flushed in this length: a power cut may empty them."""
+    """Files that the session has written and not flushed in this length: a power cut may empty them.
+
+    The log and TensorBoard's events are not among them: they are not flushed at each line.
+    """
     log = session.notes / "flushed"
     flushed = {tuple(line.split()) for line in log.read_text().split("\n")} if log.exists() else set()
     for path in session.run.rglob("*"):
-        if path.is_file() and not path.is_symlink() and path.stat().st_mtime > session.began:
+        is_log = path.name == "train.log" or "tensorboard" in path.parts
+        if path.is_file() and not is_log and not path.is_symlink() and path.stat().st_mtime > session.began:
             found = path.stat()
             if found.st_size and (str(found.st_ino), str(found.st_size)) not in flushed:
                 yield path
