@@ -37,7 +37,8 @@ def _fuzz(name: str, reader: Reader, arguments: argparse.Namespace) -> int:
         try:
             fuzz(reader, examples=examples, first_seed=seed, database=arguments.database)
         except Exception as error:  # any exception of a reader is what is looked for
-            print(f"{name}: {type(error).__name__}: {error}", *getattr(error, "__notes__", []), sep="\n")
+            example = "\n".join(getattr(error, "__notes__", []))
+            print(f"{name}: {type(error).__name__}: {error!s:.1000}\n{example:.2000}")
             _print_total(name, done, started, seed=seed, findings=1)
             return 1
         done += examples

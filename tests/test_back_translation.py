@@ -85,7 +85,7 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
 def test_wrong_settings_raise_user_errors_before_training(corpus, tmp_path):
     for changes, message in (
         ({"back_translation__monolingual": tmp_path / "nowhere"}, "nowhere"),
-        ({"back_translation__keep": 0}, r"back_translation\.keep \(0\.0\) must be above 0"),
+        ({"back_translation__keep": 0}, r"back_translation\.keep \(0\.0\) must be at least 1e-06"),
         ({"adapt": "full", "adapt__model": "x"}, "leave adapt= out"),
     ):
         settings = {"back_translation__monolingual": corpus / "mono.tgt"} | changes

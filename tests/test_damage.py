@@ -11,6 +11,7 @@ import pytest
 from damaged_runs import OPTIONS, contents, copy_of, cut, flip, make_original
 from stored_runs import assert_identical, log_of, train_here
 from translate import train as train_module
+from translate.data.loader import UpdateStream
 from translate.errors import UserError
 from translate.training.state_folder import read_state
 
@@ -160,10 +161,18 @@ def test_best_model_lost_during_the_run_is_made_again_at_its_end(corpus, origina
     assert contents(run / "best") == contents(original / "best")
 
 
-def test_deleted_cache_is_made_again(corpus, original, run, tmp_path):
-    cache = tmp_path / "cache"
-    for steps in (10, 15):
+def test_deleted_cache_is_made_again(corpus, original, run, tmp_path, monkeypatch):
+    cache, seek = tmp_path / "cache", UpdateStream.seek
+
+    def delete(*arguments: object) -> None:
+        shutil.rmtree(cache, ignore_errors=True)
+        seek(*arguments)
+
+    monkeypatch.setattr(UpdateStream, "seek", delete)  # before the first update
+    for steps in (12, 15):
         train_here(corpus, run, **OPTIONS, data__cache=cache, run__max_steps=steps)
-        shutil.rmtree(cache)
-    train_here(corpus, original, **OPTIONS, run__max_steps=15)
-    assert_identical(run, original)
+        assert not cache.exists()
+    monkeypatch.undo()
+    undisturbed = copy_of(original, tmp_path / "undisturbed")
+    train_here(corpus, undisturbed, **OPTIONS, run__max_steps=15)
+    assert_identical(run, undisturbed)

@@ -25,6 +25,7 @@ from translate.device import (
     without_tf32,
 )
 from translate.errors import UserError
+from translate.models import TransformerConfig
 from translate.training.config import TrainConfig
 from translate.training.parallel import decide_run, decide_training
 
@@ -210,7 +211,8 @@ def test_reason_for_an_unusable_gpu_is_named(monkeypatch):
 @pytest.mark.usefixtures("installed_gpu")
 def test_training_warns_of_an_unusable_gpu(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert any("built for CPUs only" in warning for warning in decide_run(TrainConfig()).warnings)
+    config = TrainConfig(model=TransformerConfig())
+    assert any("built for CPUs only" in warning for warning in decide_run(config).warnings)
 
 
 def test_every_rank_uses_the_gpu_of_its_local_rank(monkeypatch):

@@ -155,7 +155,7 @@ def test_a_signal_in_the_loop_saves_what_was_trained(corpus, undisturbed, tmp_pa
 
 def test_a_signal_while_the_last_state_is_written_lets_it_be_written(corpus, undisturbed, tmp_path):
     folder = tmp_path / "run"
-    change = waiting_in("training.state", "_write")  # in the thread that writes
+    change = waiting_in("training.state_folder", "write_state")  # in the thread that writes
     with forked(tmp_path, "train", *options(corpus, folder, **CHANGES), before=change) as run:
         run.wait_for("here")
         run.send(TERMINATE)

@@ -110,7 +110,7 @@ def test_weights_and_tags_of_mixed_corpora(data: DataConfig, tmp_path: Path):
     prepare(data, prepared.tokenizer)
     assert cache_state(data) == before, "only the tokenizer's sample follows the weights"
     extra.weight = 0
-    with pytest.raises(UserError, match=r"data\.additional\[0\]\.weight \(0\) must be above 0"):
+    with pytest.raises(UserError, match=r"data\.additional\[0\]\.weight \(0\) must be at least 1e-06"):
         prepare(data, TOKENIZER)
 
 

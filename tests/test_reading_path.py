@@ -85,7 +85,6 @@ DECODING_ASIDE = [
     "checkpoint.py",
     "checksums.py",
     "config/command.py",
-    "config/options.py",
     "console.py",
     "decoding/config.py",
     "device.py",

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from small_data import SOURCE, TARGET, make_data
-from translate.config.options import expand_home
+from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError

@@ -13,8 +13,9 @@ from translate.training.state import RunProgress, TrainState
 
 
 @pytest.fixture
-def take_up(caplog):
+def take_up(caplog, monkeypatch):
     """Log lines of a session that continues one with other facts; and the state."""
+    monkeypatch.setattr(World, "gather", lambda _, value, **__: [value])  # no other processes
 
     def lines(before, *, manifest=None, decision=ON_CPU, world=World()):  # noqa: B008
         state = TrainState.__new__(TrainState)  # progress alone is of interest

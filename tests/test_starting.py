@@ -9,8 +9,7 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, register_train, write_corpus
-from translate.config.command import compose, read_command_line, to_dataclass
-from translate.config.options import expand_home
+from translate.config.command import compose, expand_home, read_command_line, to_dataclass
 from translate.device import Device, Gpus, choose_device, tune_process
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig

@@ -1,6 +1,7 @@
 """States hold the moment at which they were saved; the running average is the one of the formula."""
 
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from translate.training.optimizer import OptimizerConfig, RunningAverage, make_o
 from translate.training.parallel import parallelize
 from translate.training.run_folder import RunFolder
 from translate.training.state import TrainState
-from translate.training.state_folder import StateFolder
+from translate.training.state_folder import StateFolder, outdated
 
 CPU = torch.device("cpu")
 
@@ -110,3 +111,20 @@ def test_files_are_written_in_order_and_an_error_is_raised_by_the_next_wait():
     with pytest.raises(ZeroDivisionError):
         writer.wait()
     writer.wait()
+
+
+@pytest.mark.parametrize(
+    ("steps", "keep", "removed"),
+    [
+        ([10, 20, 30], 2, [10]),
+        ([10, 20, 27], 2, [10]),  # a signal came after step 27
+        ([10, 20, 27, 30], 3, [27]),
+        ([11, 20, 30], 3, []),  # update 10 had failed
+        ([7, 9], 5, [7]),
+        ([10, 20], 1, [10]),
+        ([10], 1, []),
+    ],
+)
+def test_states_between_the_regular_ones_make_room_for_the_next(steps, keep, removed):
+    folders = [Path(f"state/step-{step:08}") for step in steps]
+    assert outdated(folders, keep=keep, every=10) == [Path(f"state/step-{step:08}") for step in removed]

@@ -86,6 +86,10 @@ def test_foreign_folder_is_refused_before_anything_is_written(corpus, tmp_path):
 def test_several_processes_are_refused(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = sweep(corpus, tmp_path / "sweep", model__dropout="0.0,0.1")
+    assert result.stderr.decode().startswith("error: WORLD_SIZE=2 is set in the environment, RANK is not")
+    for name, value in (("RANK", "0"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    result = sweep(corpus, tmp_path / "sweep", model__dropout="0.0,0.1")
     assert result.returncode == 1
     assert "without torchrun" in result.stderr.decode()
 

@@ -100,9 +100,12 @@ def test_negative_sizes_raise_user_errors(name):
         DecodingConfig(**{name: -1}).check()
 
 
-def test_a_minimum_length_beyond_the_model_raises_a_user_error():
-    with pytest.raises(UserError, match="at most 100 tokens"):
-        copier(search=SearchConfig(min_length=101))
+def test_a_search_that_the_model_is_too_small_for_raises_a_user_error():
+    SearchConfig(min_length=100, beam_size=50).check_model(50, 100)
+    with pytest.raises(UserError, match=r"search\.min_length \(101\): the model writes at most 100 tokens"):
+        SearchConfig(min_length=101).check_model(50, 100)
+    with pytest.raises(UserError, match=r"search\.beam_size \(51\) must be at most the size of the vocabulary \(50\)"):
+        SearchConfig(beam_size=51).check_model(50, 100)
 
 
 def test_every_line_has_n_best_translations_though_the_search_finds_fewer():

@@ -200,11 +200,13 @@ def _require_no_other_encoding(raw: bytes, name: str) -> None:
                 f"{name} is {encoding}, by the byte order mark at its beginning; convert it to UTF-8 first: "
                 f"iconv -f {encoding} -t UTF-8"
             )
-    # Latin letters in two bytes each, of which always the same one is 0: valid UTF-8, but no text
-    first, second = raw[0::2], raw[1::2]
-    for order, zeros, letters in (("LE", second, first), ("BE", first, second)):
-        if len(raw) >= 4 and not any(zeros) and all(letters):
+    # Latin letters in two or four bytes each, all but one of them 0: valid UTF-8, but no text
+    for width in (2, 4):
+        columns = [raw[start::width] for start in range(width)]
+        letters = [index for index, column in enumerate(columns) if any(column)]
+        if len(raw) >= 2 * width and len(letters) == 1 and all(columns[letters[0]]):
+            encoding = f"UTF-{8 * width}{'BE' if letters[0] else 'LE'}"
             raise UserError(
-                f"{name} is UTF-16, by the zero in every other byte of line 1; convert it to UTF-8 first: "
-                f"iconv -f UTF-16{order} -t UTF-8"
+                f"{name} is {encoding}, by the zeros between the bytes of line 1; convert it to UTF-8 first: "
+                f"iconv -f {encoding} -t UTF-8"
             )

@@ -56,6 +56,7 @@ class StopSignals:
         self.received = 0
         self._plan = STOPPING
         self._deferred = self._raised = False
+        self._answer = ""
         self._answered: float | None = None
 
     @contextmanager
@@ -130,15 +131,20 @@ class StopSignals:
         return self._raised
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.received = self.received or number
+        self._note(number)
         self._interrupt()
+
+    def _note(self, number: int) -> None:
+        """Note the first signal, in the main thread or the other, whichever comes first, and the plan at that time."""
+        self._answer = self._answer or self._describe(number)
+        self.received = self.received or number
 
     def _interrupt(self) -> None:
         if self.received and not self._deferred and not self._raised:
             self._raised = True
-            raise Interrupted(self.received, self._answer(self.received))
+            raise Interrupted(self.received, self._describe(self.received))
 
-    def _answer(self, number: int) -> str:
+    def _describe(self, number: int) -> str:
         return f"{signal.Signals(number).name}: {self._plan}"
 
     def _watch(self, pipe: int) -> None:
@@ -150,7 +156,7 @@ class StopSignals:
                 if number == _END:
                     return
                 if number in STOP_SIGNALS:
-                    self._note(number)
+                    self._respond(number)
             # a context with something to save may have begun or ended meanwhile
             if not self.received or self._deferred:
                 since = None
@@ -159,12 +165,13 @@ class StopSignals:
             if time.monotonic() - since > (_CLEANING_SECONDS if self._raised else _STUCK_SECONDS):
                 os._exit(128 + self.received)
 
-    def _note(self, number: int) -> None:
+    def _respond(self, number: int) -> None:
         """Answer the first signal, and end the process at a second one."""
         now = time.monotonic()
         if self._answered is None:
-            self._answered, self.received = now, self.received or number
-            _say(f"{self._answer(number)}; again to end at once")
+            self._answered = now
+            self._note(number)
+            _say(f"{self._answer}; again to end at once")
         # a terminal that closes sends more than one SIGHUP
         elif number != signal.SIGHUP and now - self._answered > _DUPLICATE_SECONDS:
             os._exit(128 + number)

@@ -100,7 +100,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        states = StateFolder(folder, world, keep=config.run.keep, vocab_size=data.tokenizer.target_vocab_size)
+        keep, every, vocab_size = config.run.keep, config.run.save_every, data.tokenizer.target_vocab_size
+        states = StateFolder(folder, world, keep=keep, every=every, vocab_size=vocab_size)
         states.restore_newest(state)
         started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 
@@ -120,6 +121,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         requests = stack.enter_context(StopRequests.noted())
         if is_validation_due(config, state):  # the last session ended before it
             validate(config, validator, state, models, reporter, trial)
+            save(state, states, models)
         while not (reason := stop_reason(config.run, state, requests, trial, world, started=started)):
             # rate, mix of corpora and losses are functions of this fraction: a resumed run computes the same
             done = fraction_done(config.run, state.progress)

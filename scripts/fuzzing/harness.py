@@ -40,7 +40,8 @@ def check(reader: Reader, files: Files, folder: Path) -> None:
     try:
         reader.read(folder)
     except (UserError, OSError) as error:
-        message = str(error)
+        # commands print those of the system as if they were their own
+        message = str(error) if isinstance(error, UserError) else str(UserError(str(error)))
         names = [*(name.rpartition("/")[2] for name in files), folder.name]
         assert any(name in message for name in names), f"no file is named: {message}"
         assert len(message) <= MESSAGE, f"{len(message)} characters"

@@ -112,32 +112,34 @@ NUMBERS = [b"0", b"-1", b"1000000000", b"18446744073709551616", b".nan", b"true"
 
 
 def joined(*vocabularies: Sequence[bytes], length: int = 8) -> Bytes:
-    """Pieces of the vocabularies end to end, and any bytes between them."""
-    pieces = [piece for vocabulary in vocabularies for piece in vocabulary]
-    return st.lists(st.sampled_from(pieces) | st.binary(max_size=4), max_size=length).map(b"".join)
+    """Pieces of the vocabularies end to end, and other text or bytes between them."""
+    pieces = st.sampled_from([piece for vocabulary in vocabularies for piece in vocabulary])
+    # pieces three times: most inputs get past the first check, of UTF-8
+    other = st.text(st.characters(exclude_categories=["Cs"]), max_size=3).map(str.encode)
+    return st.lists(st.one_of(pieces, pieces, pieces, other, st.binary(max_size=2)), max_size=length).map(b"".join)
 
 
 def damaged(sample: bytes, *vocabularies: Sequence[bytes], front: int = 0) -> Bytes:
-    """The sample with some of its bytes replaced by others, or by pieces of the vocabularies; often cut.
+    """The sample with some of its bytes replaced by others, or by pieces of the vocabularies; at times cut.
 
     front  of so many bytes, which most changes hit: headers and indices; 0: anywhere
     """
-    pieces = [piece for vocabulary in vocabularies for piece in vocabulary]
-    inserted = st.binary(min_size=1, max_size=4)
-    if pieces:
-        inserted |= st.sampled_from(pieces)
     position = st.integers(0, len(sample))
     if front:
         position |= st.integers(0, min(front, len(sample)))
-    edits = st.lists(st.tuples(position, st.integers(0, 4), inserted), max_size=4)
-    end = st.none() | position
-    return st.builds(_edited, st.just(sample), edits, end)
+    inserted = st.binary(min_size=1, max_size=4)
+    # most changes leave all offsets in the file as they are
+    edit = st.tuples(position, st.none(), inserted)
+    if pieces := [piece for vocabulary in vocabularies for piece in vocabulary]:
+        edit |= st.tuples(position, st.integers(0, 4), st.sampled_from(pieces))
+    end = st.one_of(st.none(), st.none(), st.none(), position)
+    return st.builds(_edited, st.just(sample), st.lists(edit, max_size=3), end)
 
 
-def _edited(sample: bytes, edits: Sequence[tuple[int, int, bytes]], end: int | None) -> bytes:
+def _edited(sample: bytes, edits: Sequence[tuple[int, int | None, bytes]], end: int | None) -> bytes:
     content = bytearray(sample)
     for position, removed, inserted in edits:
-        content[position : position + removed] = inserted
+        content[position : position + (len(inserted) if removed is None else removed)] = inserted
     return bytes(content[:end])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -56,6 +55,8 @@ Files = Mapping[str, bytes]  # by name
 CPU = torch.device("cpu")
 LINES = [f"{number} sheep jump over the {number % 7} fences" for number in range(60)]
 STATE = "state/step-00000001"
+SIZES = {"encoder_layers": 1, "decoder_layers": 1}
+_FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ class Reader:
     read: Callable[[Path], object]
 
 
+@cache
 def readers() -> dict[str, Reader]:
     """All readers by name. Makes the valid files that are damaged: a model, a tokenizer, a state, tables."""
-    model, adapter, state = _model_files(), _adapter_files(), _state_files()
+    model, adapter, state = model_files(), _adapter_files(), _state_files()
     tokenizer = model["tokenizer.model"]
     table = b"en\tde\n" + b"a\tb\n" * 3
     return {
@@ -114,7 +116,7 @@ def _with_damage(files: Files) -> st.SearchStrategy[Files]:
 
 
 def _replaced(files: Files, name: str, content: bytes) -> Files:
-    return {**files, name: content}
+    return {name: content} | {other: files[other] for other in files if other != name}  # first in reports
 
 
 def _read_corpus(form: CorpusFormat, folder: Path) -> None:
@@ -196,12 +198,12 @@ def _read_state(state: TrainState, folder: Path) -> None:
 
 @cache
 def _base_model() -> Path:
-    """A model directory."""
-    directory = Path(tempfile.mkdtemp(prefix="fuzz-")) / "model"
+    """A model directory, which goes when the process ends."""
+    directory = Path(_FOLDER.name) / "model"
     config = TokenizerConfig(vocab_size=60, byte_fallback=False)
     tokenizer = train_tokenizer(config, LINES, LINES, tags=["<2de>"])
     vocabularies = Vocabularies(tokenizer.source_vocab_size, tokenizer.target_vocab_size, shared=True)
-    settings = TransformerConfig.tiny()
+    settings = TransformerConfig.tiny(**SIZES)
     weights = weights_of(build_model(settings, vocabularies))
     save_model(directory, weights=weights, config=settings, tokenizer=tokenizer, manifest={})
     return directory
@@ -211,7 +213,8 @@ def _files_of(directory: Path, prefix: str = "") -> Files:
     return {prefix + path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-def _model_files() -> Files:
+def model_files() -> Files:
+    """The files of a model directory, by name."""
     return _files_of(_base_model())
 
 
@@ -247,21 +250,19 @@ def _state_files() -> Files:
 
 def _parquet_files() -> list[bytes]:
     """Tables with text, with text that is not UTF-8, with other types and with records inside."""
-    broken = pyarrow.Array.from_buffers(pyarrow.string(), 2, pyarrow.array([b"\xff", b"b"], pyarrow.binary()).buffers())
+    texts = ["a", "b"] * 20
+    raw = pyarrow.array([b"\xff", b"b"] * 20, pyarrow.binary())
+    broken = pyarrow.Array.from_buffers(pyarrow.string(), len(raw), raw.buffers())
     tables = [
-        {"en": ["a", "b"], "de": ["c", "d"]},
-        {"en": broken, "de": ["c", "d"]},
-        {"en": [1, 2], "de": [None, b"x"]},
-        {"en": [["a"], []], "de": [{"en": "x"}, None]},
+        {"en": texts, "de": texts},
+        {"en": broken, "de": texts},
+        {"en": [1, 2] * 20, "de": [None, b"x"] * 20},
+        {"en": [["a"], []] * 20, "de": [{"en": "x"}, None] * 20},
     ]
     files = []
     for table, compression in zip(tables, ("none", "snappy", "zstd", "gzip"), strict=True):
         stream = io.BytesIO()
-        parquet.write_table(pyarrow.table(table), stream, compression=compression)
+        # without Arrow's own schema, which has a third of the bytes
+        parquet.write_table(pyarrow.table(table), stream, compression=compression, store_schema=False)
         files.append(stream.getvalue())
     return files
-
-
-def describe(files: Files) -> str:
-    """The files of an example, for a report."""
-    return json.dumps({name: content.decode("latin-1")[:2000] for name, content in files.items()})

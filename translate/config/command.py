@@ -7,13 +7,13 @@ configuration can name code to run.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -29,10 +29,11 @@ from translate.config.options import (
     CONFIGS,
     FORMER_SWEEP,
     choices_of,
-    expand_home,
+    config_dir,
     help_text,
     known_options,
     message_for,
+    quoted,
     rename_former,
     require_known,
     unknown_choice,
@@ -45,6 +46,7 @@ Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implement
 Tables = Mapping[str, Table]  # group of choices -> its table
 Names = Callable[[], list[str]]  # all option names of a command
 _NO_TABLES: Tables = {}
+_SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself
 
 
 def run_command(
@@ -154,6 +156,19 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
     return expand_home(OmegaConf.to_object(composed))
 
 
+def expand_home(value: Any) -> Any:
+    """Put the home folder in place of a leading ~/ or ~NAME/ of every path of a configuration, as a shell does."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
+        return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
+    if isinstance(value, dict):
+        return {key: expand_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [expand_home(inner) for inner in value]
+    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)  # no enum, whose members are strings, too
+    return os.path.expanduser(value) if is_path else value
+
+
 def is_given(group: str) -> bool:
     """True if the command line sets this group or an option in it; False outside a command."""
     return any(name.partition(".")[0] == group for name in _line.names())
@@ -221,7 +236,7 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     of_hydra = ("hydra.", "hydra/")  # options of its own
     renamed = (rename_former(word) if word.lstrip("+~").startswith(of_hydra) else word for word in overrides)
     return CommandLine(
-        overrides=[_quoted(word) if _is_refused(word) else word for word in renamed if word is not None],
+        overrides=[quoted(word) if _is_refused(word) else word for word in renamed if word is not None],
         own=own,
         help="--help" in flags,
         version="--version" in flags,
@@ -242,21 +257,12 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
         if not word.startswith("-"):
             options.append(word)
         elif flag == "--config-dir":
-            flags[flag] = _config_dir(value or next(remaining, ""))
+            flags[flag] = config_dir(value or next(remaining, ""))
         elif flag in ("--help", "--multirun", "--version"):
             flags[flag] = value
         else:
             raise UserError(unknown_flag(word, known()))
     return flags, options
-
-
-def _config_dir(path: str) -> str:
-    if not path:
-        raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
-    folder = Path(path).expanduser().resolve()  # absolute, as Hydra wants a URL
-    if not folder.is_dir():
-        raise UserError(f"--config-dir {path}: no such folder")
-    return str(folder)
 
 
 def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
@@ -284,12 +290,3 @@ def _is_refused(word: str) -> bool:
     except HydraException:
         return True
     return False
-
-
-def _quoted(word: str) -> str:
-    """The option with quotes around its value, or around each item of a list."""
-    key, _, value = word.partition("=")
-    is_list = value.startswith("[")
-    texts = [item.strip() for item in value[1:-1].split(",")] if is_list else [value]
-    quoted = ",".join(str(QuotedString(text, Quote.single).with_quotes()) for text in texts)
-    return f"{key}=[{quoted}]" if is_list else f"{key}={quoted}"

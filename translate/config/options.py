@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-import os
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -53,7 +52,6 @@ _OTHER_NAMES = {
     "output_dir": "run.dir",
     "save_dir": "run.dir",
 }
-_SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself
 _LEAST_SIMILARITY = 0.7  # of two names, between 0 and 1; below, a hint would mislead
 _EVALUATION_SETS = (
     "a set has options of its own (source, target, …); with data=text_files and no data.valid option, validation and "
@@ -88,17 +86,23 @@ def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str
     )
 
 
-def expand_home(value: Any) -> Any:
-    """Put the home folder in place of a leading ~/ or ~NAME/ of every path of a configuration, as a shell does."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
-        return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
-    if isinstance(value, dict):
-        return {key: expand_home(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [expand_home(inner) for inner in value]
-    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)  # no enum, whose members are strings, too
-    return os.path.expanduser(value) if is_path else value
+def config_dir(path: str) -> str:
+    """The folder that --config-dir names, as Hydra wants it. Raises UserError where there is none."""
+    if not path:
+        raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
+    folder = Path(path).expanduser().resolve()  # absolute, as Hydra wants a URL
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {path}: no such folder")
+    return str(folder)
+
+
+def quoted(word: str) -> str:
+    """The option with quotes around its value, or around each item of a list."""
+    key, _, value = word.partition("=")
+    is_list = value.startswith("[")
+    texts = [item.strip() for item in value[1:-1].split(",")] if is_list else [value]
+    quoted = ",".join(str(QuotedString(text, Quote.single).with_quotes()) for text in texts)
+    return f"{key}=[{quoted}]" if is_list else f"{key}={quoted}"
 
 
 def known_options(schema: type[Any], choices: Mapping[str, Any], additions: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,6 @@ Optuna: Akiba et al. 2019; its sampler TPE: Bergstra et al. 2011.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Transformer
 
 from translate.console import logger, print_notes
+from translate.distributed import launched_as
 from translate.errors import DivergedError, UserError, import_extra
 from translate.files import ProcessLock
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
@@ -57,7 +57,7 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
     config = to_config([*fixed, *_words({option: _first(override, choices) for option, override in swept.items()})])
     if not isinstance(config, TrainConfig):
         raise UserError("--multirun is for the train command")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if launched_as()[1] > 1:
         raise UserError("a sweep trains its models one after the other, each in one process: start it without torchrun")
     if config.sweep.method is SweepMethod.optuna:
         _search(config, fixed, swept, to_config, run, choices)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -30,7 +29,7 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
 from translate.device import capabilities, choose_device
-from translate.distributed import World, join_world
+from translate.distributed import World, join_world, launched_as
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
@@ -61,7 +60,7 @@ def back_translate(config: TrainConfig, trial: Trial | None = None, *, train: Tr
     directory = Path(config.run.dir)
     with RunFolder(directory) as folder:
         # the lock belongs to a process: the main one holds it for all
-        if int(os.environ.get("RANK", "0")) == 0:
+        if launched_as()[0] == 0:
             folder.claim()  # for all stages, so that no other process comes between two of them
             _check_synthetic(directory / "synthetic")
         if train(reverse_of(config, directory / "reverse"), None) is None:

@@ -6,7 +6,7 @@ AdamW in one fused kernel (Loshchilov and Hutter 2019), alone or beside Muon (Jo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -150,6 +150,32 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self.adamw.load_state_dict(state_dict["adamw"])
         # loading has given both optimizers new groups
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
+
+
+def fits_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> bool:
+    """True if a saved state has the groups of an optimizer, and values of the shapes of their parameters."""
+    if isinstance(optimizer, MuonAndAdamW):
+        parts = {"muon": optimizer.muon, "adamw": optimizer.adamw}
+        return isinstance(saved, dict) and all(fits_optimizer(saved.get(name), part) for name, part in parts.items())
+    groups, values = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, dict) else (None, None)
+    if not isinstance(groups, list) or not isinstance(values, dict):
+        return False
+    if not all(isinstance(group, dict) and isinstance(group.get("lr"), float | int) for group in groups):
+        return False
+    numbers = [group["params"] for group in optimizer.state_dict()["param_groups"]]
+    if [group.get("params") for group in groups] != numbers:
+        return False
+    parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+    return all(
+        number in parameters and isinstance(found, dict) and _are_values(found.values(), parameters[number])
+        for number, found in values.items()
+    )
+
+
+def _are_values(found: Iterable[Any], parameter: nn.Parameter) -> bool:
+    """True for counts of steps, and averages of the parameter's gradients."""
+    shapes = (parameter.shape, torch.Size())
+    return all(isinstance(value, Tensor) and value.shape in shapes for value in found)
 
 
 WARMUP_SHARE = 0.1  # of the run, at most, unless schedule.warmup_steps is set

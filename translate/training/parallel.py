@@ -28,7 +28,7 @@ from translate.device import (
     use_tf32,
 )
 from translate.distributed import TIMEOUT, World
-from translate.errors import UserError, require_at_least
+from translate.errors import UserError
 from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.optimizer import check_memory
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 _WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
 FIRST_SCALE, LARGEST_SCALE = 2.0**16, 2.0**24
+_LONGEST_TIMEOUT = 86_400  # a day
 GROWTH_INTERVAL = 2000  # finite updates in a row after which the loss scale is doubled
 
 
@@ -62,7 +63,8 @@ class ComputeConfig:
     def check(self) -> None:
         check_training_precision(self.precision)
         require_threads("compute.threads", self.threads)
-        require_at_least("compute.timeout", self.timeout, 1)
+        if not 1 <= self.timeout <= _LONGEST_TIMEOUT:
+            raise UserError(f"compute.timeout ({self.timeout:g}) must lie between 1 and {_LONGEST_TIMEOUT:,} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,9 @@ class Fact:
     shown: str
 
 
+_ABSENT = Fact("absent here", "absent")
+
+
 def compare_processes(config: TrainConfig, decision: TrainingDecision, world: World) -> None:
     """Raise UserError on every process where versions, settings or data files differ between processes."""
     if world.size == 1:
@@ -73,24 +76,25 @@ def compare_processes(config: TrainConfig, decision: TrainingDecision, world: Wo
 def require_equal(facts: Mapping[str, Fact], world: World) -> None:
     """Raise UserError on every process where a fact differs: its name, and its values with their ranks."""
     gathered: list[dict[str, Fact]] = world.gather(dict(facts), patient=True)
-    differing = {}
-    for name in dict.fromkeys(name for each in gathered for name in each):
-        values: dict[str, list[int]] = {}
-        shown: dict[str, str] = {}
-        for rank, each in enumerate(gathered):
-            fact = each.get(name, Fact("", "absent"))
-            if fact.value is not None:
-                values.setdefault(repr(fact.value), []).append(rank)
-                shown.setdefault(repr(fact.value), fact.shown)
-        if len(values) > 1:
-            differing[name] = ", ".join(f"{shown[key]} on {name_processes(ranks)}" for key, ranks in values.items())
-    if differing:
-        (name, found), *others = differing.items()
-        more = f"; they also differ in {', '.join(other for other, _ in others[:5])}" if others else ""
+    names = dict.fromkeys(name for each in gathered for name in each)
+    found = {name: _by_value([each.get(name, _ABSENT) for each in gathered]) for name in names}
+    if differing := [name for name in names if len(found[name]) > 1]:
+        name, *others = differing
+        values = ", ".join(f"{shown} on {name_processes(ranks)}" for shown, ranks in found[name])
+        more = f"; they also differ in {', '.join(others[:5])}" if others else ""
         raise UserError(
-            f"{name} differs between the processes of this run: {found}{more}. Start all with the same command, "
+            f"{name} differs between the processes of this run: {values}{more}. Start all with the same command, "
             "program and files"
         )
+
+
+def _by_value(facts: list[Fact]) -> list[tuple[str, list[int]]]:
+    """Each known value as it is shown first, with the ranks that have it; facts: by rank."""
+    ranks: dict[str, list[int]] = {}
+    for rank, fact in enumerate(facts):
+        if fact.value is not None:
+            ranks.setdefault(repr(fact.value), []).append(rank)
+    return [(facts[having[0]].shown, having) for having in ranks.values()]
 
 
 def _versions() -> dict[str, Fact]:
@@ -146,7 +150,11 @@ def take_up_session(
     """Log what differs from the session that saved the state, and leave an epoch whose batches would differ.
 
     manifest  of the run: states of older versions have no session, that of the run's first one is in it
+
+    Raises UserError on every process where they have restored states of different steps.
     """
+    # as on machines that do not share the run's folder
+    require_equal({"the step to continue from": Fact(state.step, f"{state.step:,}")}, world)
     versions = provenance()
     now = {
         "processes": world.size,

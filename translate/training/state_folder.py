@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from translate.checkpoint import load_weights, write_weights
+from translate.checkpoint import load_weights, weights_of, write_weights
 from translate.checksums import DamagedError
 from translate.distributed import World
 from translate.errors import UserError, excerpt
@@ -21,6 +22,7 @@ from translate.folders import remove_directory, replaced_directory
 from translate.model_directory import WEIGHTS
 from translate.parsing import from_plain
 from translate.tensor_files import load_pickle
+from translate.training.optimizer import fits_optimizer
 from translate.training.run_folder import RunFolder, read_config
 from translate.training.saved_states import (
     AVERAGE,
@@ -38,16 +40,17 @@ logger = logging.getLogger(__name__)
 
 
 class StateFolder:
-    """The saved states of a run, of which the newest `keep` stay.
+    """The saved states of a run.
 
+    keep, every  which states stay: see outdated
     vocab_size  of the target: a loss far above ln vocab_size, that of uniform guessing, is a sign of divergence
     newest      step of the newest one; 0: there is none
     overdue     a state could not be saved because its numbers were not finite: the next sound one is
     """
 
-    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int):
+    def __init__(self, folder: RunFolder, world: World, *, keep: int, vocab_size: int, every: int = 1):
         self.path, self.writer, self.world = folder.states, folder.writer, world
-        self.keep, self.vocab_size = keep, vocab_size
+        self.keep, self.every, self.vocab_size = keep, every, vocab_size
         self.newest = 0
         self.overdue = False
         self._folder = folder
@@ -58,7 +61,7 @@ class StateFolder:
         RunFolder.open has set aside those that are not what was written. Raises UserError where there are states and
         none can be read.
         """
-        folder, saved, error = self._newest_sound() if self.world.is_main else (None, None, "")
+        folder, saved, error = self._newest_sound(state) if self.world.is_main else (None, None, "")
         # the main process decides: one that cannot read a file must not continue from another state than the rest
         folder, error = self.world.from_main((folder, error))
         if error:
@@ -68,13 +71,15 @@ class StateFolder:
         state.restore(saved or _read(folder), rank=self.world.rank)
         self.newest = state.step
 
-    def _newest_sound(self) -> tuple[Path | None, Snapshot | None, str]:
+    def _newest_sound(self, state: TrainState) -> tuple[Path | None, Snapshot | None, str]:
         """The state to continue from, with its folder; or an error."""
         damaged: dict[Path, str] = {}
         chosen: tuple[Path | None, Snapshot | None] = None, None
         for folder in reversed(state_folders(self.path)):
             try:
                 saved = read_state(folder, contents=folder != self._folder.verified)
+                if reason := _misfit(saved, state):
+                    raise DamagedError(folder, reason)
             except DamagedError as error:
                 damaged[folder] = error.finding
                 continue
@@ -126,8 +131,8 @@ class StateFolder:
         random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
         self.newest = state.step
         if self.world.is_main:
-            texts = dict(self._folder.texts)
-            self.writer.write(partial(write_state, state.snapshot(random), self.path, self.keep, texts))
+            texts, keep, every = dict(self._folder.texts), self.keep, self.every
+            self.writer.write(partial(write_state, state.snapshot(random), self.path, keep, texts, every=every))
 
     def wait(self) -> None:
         """Return when every process can read what has been saved, models included."""
@@ -135,10 +140,11 @@ class StateFolder:
         self.world.wait()
 
 
-def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str]) -> None:
-    """Write a snapshot into the folder of its step, and remove all states but the newest `keep`.
+def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[str, str], *, every: int = 1) -> None:
+    """Write a snapshot into the folder of its step, and remove outdated states.
 
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
+    keep, every  see outdated
     """
     with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
@@ -150,8 +156,23 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions
         for name, text in texts.items():
             write_text(folder / name, text)
-    for old in state_folders(directory)[:-keep]:  # only now that the new one is complete
+    for old in outdated(state_folders(directory), keep=keep, every=every):  # only now that the new one is complete
         remove_directory(old, owned=STATE_FILES)
+
+
+def outdated(folders: Sequence[Path], *, keep: int, every: int) -> list[Path]:
+    """The folders of states, given oldest first, that need not be kept.
+
+    The newest `keep` stay. One that a signal or an error has saved between two that were due after `every` updates
+    makes room for the next one, so that an average of the last states is that of the undisturbed run.
+    """
+    due: dict[int, Path] = {}  # by the number of times that a state had been due
+    for folder in folders[:-1]:
+        # the first one: a later one was not due, and an update that failed may have put it off
+        due.setdefault(int(folder.name.removeprefix("step-")) // every, folder)
+    due.pop(0, None)
+    kept = {*list(due.values())[max(0, len(due) - keep + 1) :], *folders[-1:]}
+    return [folder for folder in folders if folder not in kept]
 
 
 def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
@@ -179,6 +200,28 @@ def _read(folder: Path) -> Snapshot:
         training,
         read_progress(folder),
     )
+
+
+def _misfit(saved: Snapshot, state: TrainState) -> str:
+    """The part of a snapshot that does not belong to this model and optimizer; "" where all do."""
+    expected = {name: weight.shape for name, weight in weights_of(state.model.module).items()}
+    for weights in (saved.weights, saved.weights if saved.average is None else saved.average):
+        if {name: weight.shape for name, weight in weights.items()} != expected:
+            return "its weights are those of another model"
+    random = saved.training["random"]
+    if not isinstance(random, list) or not random or not all(map(_is_random_state, random)):
+        return f"{TRAINING} has no states of random generators"
+    if not fits_optimizer(saved.training["optimizer"], state.optimizer):
+        return f"{TRAINING} is of another optimizer"
+    return ""
+
+
+def _is_random_state(value: Any) -> bool:
+    """True for the states of one process's generators: bytes, as many as there are in today's."""
+    if not isinstance(value, dict) or not isinstance(value.get("cpu"), Tensor) or "cuda" not in value:
+        return False
+    now = torch.get_rng_state()
+    return value["cpu"].dtype == now.dtype and value["cpu"].shape == now.shape
 
 
 def read_progress(folder: Path) -> RunProgress:

@@ -1,0 +1,91 @@
+"""Hostile input of scripts/fuzz.py: every reader refuses it with a message, and what does not is found."""
+
+import json
+import os
+import resource
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from fuzzing.harness import check, fuzz
+from fuzzing.inputs import JSON, joined
+from fuzzing.readers import Reader, readers
+from translate.errors import UserError
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
+SLOW = ["options", "adapter", "state", "parquet", "model", "tokenizer"]
+FAST = ["text", "gzip", "tsv", "jsonl", "squad", "yaml", "json", "run"]
+NAMES = SLOW + FAST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_input_is_read_or_refused_with_a_message(name):
+    fuzz(readers()[name], examples=EXAMPLES, first_seed=0)
+
+
+def test_every_reader_has_a_test():
+    assert sorted(readers()) == sorted(NAMES)
+
+
+def reader_of(read):
+    return Reader(joined(JSON).map(lambda content: {"file": content}), read)
+
+
+def parse(folder: Path) -> None:
+    try:
+        json.loads((folder / "file").read_bytes())
+    except ValueError:
+        raise UserError("file: not JSON") from None
+
+
+def test_a_reader_that_recurses_too_deeply_is_a_finding():
+    with pytest.raises(RecursionError):
+        fuzz(reader_of(parse), examples=300, first_seed=0)
+
+
+ONE = st.just({"file": b""})
+
+
+@pytest.mark.parametrize(
+    ("message", "finding"),
+    [("damaged", "no file is named"), ("file: \u202e", "control characters"), ("file" * 2000, "8000 characters")],
+)
+def test_a_bad_message_is_a_finding(message, finding):
+    def refuse(folder: Path) -> None:
+        error = UserError("")
+        error.args = (message,)  # past its constructor, which spells it out and shortens it
+        raise error
+
+    with pytest.raises(AssertionError, match=finding):
+        fuzz(Reader(ONE, refuse), examples=1, first_seed=0)
+
+
+def test_a_reader_that_takes_long_is_a_finding(monkeypatch):
+    monkeypatch.setattr("fuzzing.harness.SECONDS", 0.01)
+
+    def work(folder: Path) -> None:
+        until = time.process_time() + 0.02
+        while time.process_time() < until:
+            pass
+
+    with pytest.raises(AssertionError, match=r"0\.0 s"):
+        fuzz(Reader(ONE, work), examples=1, first_seed=0)
+
+
+def test_a_reader_that_fills_the_memory_is_a_finding(monkeypatch, tmp_path):
+    monkeypatch.setattr("fuzzing.harness.MEGABYTES", 10)
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    with pytest.raises(AssertionError, match="MB"):
+        check(Reader(ONE, lambda folder: b"x" * highest), {"file": b""}, tmp_path)
+
+
+def test_the_same_seed_gives_the_same_examples():
+    seen = []
+    for _ in range(2):
+        seen.append([])
+        fuzz(reader_of(lambda folder: seen[-1].append((folder / "file").read_bytes())), examples=50, first_seed=7)
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) > 25
