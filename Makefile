@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-lowest drill check format docs tensorboard clean
+.PHONY: help install train test gpu-check test-lowest check format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +27,9 @@ train: install  ## train on the shipped corpus, translate and score its test set
 
 test: install  ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+gpu-check: install  ## check this machine's kernels, updates, resuming and decoding (ARGS='stages=[kernels,resume]')
+	$(BIN)/python -m translate.gpu_check $(ARGS)
 
 test-lowest:  ## run the tests with the lowest versions of all dependencies that pyproject.toml allows (gigabytes)
 	$(PYTHON) -m venv $(LOWEST)

@@ -16,8 +16,9 @@ from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import ProcessLock, to_plain
+from translate.files import to_plain
 from translate.folders import is_marked, mark
+from translate.locks import ProcessLock
 from translate.models import TransformerConfig
 from translate.train import train
 from translate.training.back_translation import back_translate

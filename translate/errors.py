@@ -77,6 +77,21 @@ class DivergedError(UserError):
     """Training has run into numbers that are not finite: with other settings it may go well."""
 
 
+class FullDiskError(UserError):
+    """No room for a file: on the disk, in a quota or under a limit; the command goes on once there is room."""
+
+
+# as the CPU's allocator, CUDA's and the libraries of CUDA put it; only the caching allocator has a class of its own
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True for an error by which Python or PyTorch says that memory does not suffice, on any device."""
+    if isinstance(error, RuntimeError):
+        return any(text in str(error) for text in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
+
+
 def install_command(extra: str) -> str:
     """The command that installs an optional part of this package."""
     return f"pip install 'translate-seq2seq[{extra}]'"

@@ -55,7 +55,7 @@ class StopSignals:
     def _reset(self) -> None:
         self.received = 0
         self._plan = STOPPING
-        self._deferred = self._raised = False
+        self._deferred = self._raised = self._disregarding = False
         self._answer = ""
         self._answered: float | None = None
 
@@ -125,6 +125,12 @@ class StopSignals:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._interrupt()
 
+    def disregard_launcher(self) -> None:
+        """Forget a signal that was noted, and all that follow: torchrun sends SIGTERM once one process has ended."""
+        self._disregarding = True  # the thread may still have to read the signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.received, self._raised = 0, False
+
     @property
     def interrupting(self) -> bool:
         """True while Interrupted is on its way out: other errors are consequences of it."""
@@ -136,6 +142,8 @@ class StopSignals:
 
     def _note(self, number: int) -> None:
         """Note the first signal, in the main thread or the other, whichever comes first, and the plan at that time."""
+        if self._disregarding:
+            return
         self._answer = self._answer or self._describe(number)
         self.received = self.received or number
 

@@ -37,6 +37,7 @@ from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.manifest import describe_run, keep_held_out, log_description
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import TrainingDecision, decide_run, parallelize
+from translate.training.recovery import Recovery
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
 from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
@@ -115,6 +116,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
 
+        recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)
+
         # not earlier: new batch settings let the next epoch begin
         batches.seek(state.progress.position)
         # from here on a signal, or an error of logging or validation, ends the run when its state is saved
@@ -128,10 +131,17 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             set_learning_rate(optimizer, config, state.progress)
             update = batches.next(done)
             step = state.step + 1
-            pending = train_step(model, optimizer, update.batches, config, world, step=step, fraction_done=done)
+            limits = recovery.limits(update, done)
+            pending = train_step(
+                model, optimizer, update.batches, config, world, step=step, fraction_done=done, limits=limits
+            )
             state.advance(update, target_tokens=pending.target_tokens)
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
             reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))
+            if recovery.is_needed:
+                # diverged: from an earlier state with another order of the data, then with half the learning rate
+                recovery.roll_back(reporter)
+                continue
 
             with requests.noting_errors():
                 if step % config.run.log_every == 0:
@@ -143,6 +153,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
         # the last update is still pending
         reporter.collect(state, states, wait=True)
+        recovery.require_sound()
         # a signal leaves little time: the state is saved, and the next session validates
         if not requests and state.progress.validated < state.step:
             with requests.noting_errors():

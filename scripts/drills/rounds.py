@@ -75,7 +75,9 @@ class Round:
         shutil.rmtree(self.folder, ignore_errors=True)  # of a drill that was ended in this round
         self.ranks = self.chance.choice([1, 1, 2])
         changing = next((kind for kind in kinds[:FAULTS_A_ROUND] if kind in CHANGES_UPDATES), None)
-        self.steps = sorted(self.chance.sample(range(20, STEPS - 20), 2))
+        # updates with NaN, or the number of positions from which memory does not suffice
+        steps, positions = sorted(self.chance.sample(range(20, STEPS - 20), 2)), self.chance.randrange(250, 450)
+        self.changes = {"nan": steps, "out_of_memory": positions}
         self.planted = self._planted(changing, 0) | ({self.bug: True} if self.bug else {})
         for kind in self._draw(kinds):
             self._strike(kind, FAULTS[kind])
@@ -94,7 +96,7 @@ class Round:
         return drawn
 
     def _planted(self, changing: str | None, counterpart: int) -> dict[str, Any]:
-        return {CHANGES_UPDATES[changing][counterpart]: self.steps} if changing else {}
+        return {CHANGES_UPDATES[changing][counterpart]: self.changes[changing]} if changing else {}
 
     def _session(self, run: Path, planted: dict[str, Any], environment: dict[str, str] | None = None) -> Session:
         corpus = self.output / "corpus"

@@ -16,14 +16,16 @@ import runpy
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from translate import folders
+from translate.batch import Batch
 from translate.data import augmentation
-from translate.training import state, step
+from translate.training import batch_memory, parallel, state, step
 
 RANK = int(os.environ.get("RANK", "0"))
 ALLOCATION = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes. Error code 12"
@@ -89,14 +91,38 @@ def skip(steps: list[int]) -> None:
         _wrap(kind, "step", lambda make, *arguments: None if current() in steps else make(*arguments))
 
 
+def out_of_memory(positions: int) -> None:
+    """Let batches with more positions than this on the target side fail as the CPU's allocator does."""
+
+    def fail(forward: Callable[..., Any], model: parallel.ParallelModel, batch: Batch, **options: Any) -> Any:
+        if batch.target.ids.numel() > positions:
+            raise RuntimeError(ALLOCATION)
+        return forward(model, batch, **options)
+
+    _wrap(parallel.ParallelModel, "forward", fail)
+
+
+def split(positions: int) -> None:
+    """Halve batches with more positions than this beforehand: what a run without memory for them has to do."""
+
+    def parts(batch: Batch) -> list[Batch]:
+        if batch.target.ids.numel() <= positions:
+            return [batch]
+        return [part for half in batch_memory.halves_of(batch) for part in parts(half)]
+
+    def divide(_: Callable[..., Any], memory: batch_memory.BatchMemory, batches: list[Batch]) -> list[Batch]:
+        return [part for batch in batches for part in parts(batch)]
+
+    _wrap(batch_memory.BatchMemory, "parts", divide)
+
+
 def shifted_position(_: bool) -> None:
     """A bug for the drill to find: a restored run leaves out a batch."""
 
     def shift(restore: Callable[..., None], self: state.TrainState, *arguments: Any, **options: Any) -> None:
         restore(self, *arguments, **options)
         position = self.progress.position
-        name = "batches" if hasattr(position, "batches") else "updates"
-        object.__setattr__(position, name, getattr(position, name) + 1)
+        self.progress.position = replace(position, batches=position.batches + 1)
 
     _wrap(state.TrainState, "restore", shift)
 
@@ -108,7 +134,18 @@ def missing_flush(_: bool) -> None:
 
 PLANTS = {
     plant.__name__: plant
-    for plant in (late, slow_disk, lost_at_flush, loader_fails, nan, skip, shifted_position, missing_flush)
+    for plant in (
+        late,
+        slow_disk,
+        lost_at_flush,
+        loader_fails,
+        nan,
+        skip,
+        out_of_memory,
+        split,
+        shifted_position,
+        missing_flush,
+    )
 }
 
 

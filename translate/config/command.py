@@ -39,8 +39,10 @@ from translate.config.options import (
     unknown_choice,
     unknown_flag,
 )
+from translate.disk_space import describe
 from translate.errors import UserError
 from translate.signals import exit_statuses
+from translate.streams import guard_standard_streams
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
@@ -66,6 +68,7 @@ def run_command(
     A UserError becomes one message on stderr and exit status 1; a signal that ends the work, status 128 + its number.
     """
     global _line
+    guard_standard_streams()
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
     with user_errors(known), exit_statuses():
@@ -184,7 +187,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(describe(error))
 
 
 def _fail(message: str) -> NoReturn:
@@ -224,7 +227,9 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     """
     for word in words:
         if word.encode(errors="replace").decode() != word:  # a byte that is not UTF-8 is half a surrogate pair
-            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be")
+            encoding = sys.getfilesystemencoding()
+            hint = "" if encoding == "utf-8" else f"; the locale has {encoding}: set PYTHONUTF8=1"
+            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be{hint}")
         if _MANY_DIGITS.search(word):  # Python converts no more of them
             raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)

@@ -19,8 +19,8 @@ from hydra.core.override_parser.types import Glob, Override, Transformer
 from translate.console import logger, print_notes
 from translate.distributed import launched_as
 from translate.errors import DivergedError, UserError, import_extra
-from translate.files import ProcessLock
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
+from translate.locks import ProcessLock
 from translate.signals import stop_signals
 from translate.training.config import SweepMethod, TrainConfig, is_minimised
 from translate.training.parallel import decide_run
@@ -60,7 +60,10 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
     if launched_as()[1] > 1:
         raise UserError("a sweep trains its models one after the other, each in one process: start it without torchrun")
     if config.sweep.method is SweepMethod.optuna:
-        _search(config, fixed, swept, to_config, run, choices)
+        # before anything of it is imported
+        import_extra("optuna", extra="sweep", purpose="sweep=optuna")
+        with _storage_errors(config):
+            _search(config, fixed, swept, to_config, run, choices)
         return
     trials = [(varied, to_config([*fixed, *_words(varied)])) for varied in grid(swept, choices)]
     for _, trial_config in trials:
@@ -121,7 +124,8 @@ def _search(
     choices: Choices,
 ) -> None:
     """Let Optuna draw the settings of each trial; a study in run.dir remembers those of earlier sessions."""
-    optuna = import_extra("optuna", extra="sweep", purpose="sweep=optuna")
+    import optuna
+
     space = _space(config, fixed, swept)
     distributions = {option: distribution(override, choices) for option, override in space.items()}
     if not distributions:
@@ -179,6 +183,19 @@ def _is_free(folder: RunFolder) -> bool:
     except UserError:
         return False
     return True
+
+
+@contextmanager
+def _storage_errors(config: TrainConfig) -> Iterator[None]:
+    """Turn errors of the study's database, such as a full disk, into UserErrors."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except StorageInternalError as error:
+        cause = getattr(error.__cause__, "orig", error)  # the database's own error
+        where = config.sweep.storage or f"{config.run.dir}/study.db"
+        raise UserError(f"{where}: {cause}; the same command continues the sweep") from None
 
 
 def _study(config: TrainConfig, folder: Path) -> optuna.Study:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, require_at_least, require_between, require_numbers
+from translate.files import flatten, to_plain
 from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
@@ -200,6 +201,15 @@ class DecodingConfig:
             require_threads(name, getattr(self, name))
         if self.precision is Precision.int8 and self.engine is EngineName.native:
             raise UserError("precision=int8 is for engine=ctranslate2")
+
+
+_ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
+
+
+def deciding_options(config: DecodingConfig) -> dict[str, Any]:
+    """Options that decide translations, by their names; those for speed and memory alone are left out."""
+    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
+    return flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
 
 
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.

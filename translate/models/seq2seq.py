@@ -9,7 +9,8 @@ V target vocabulary.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -271,3 +272,16 @@ class Seq2Seq(nn.Module, ABC):
 
     def set_training_step(self, step: int) -> None:
         """Prepare for update number `step`, from 1: for what changes in the course of training."""
+
+
+@contextmanager
+def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
+    """Switch dropout off, and on again on exit if the model was in training, which is yielded."""
+    was_training = model.training
+    if was_training:  # eval() on all modules takes as long as a step of a search
+        model.eval()
+    try:
+        yield was_training
+    finally:
+        if was_training:
+            model.train()

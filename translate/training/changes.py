@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
     "run.max_minutes": RECORDED,
     "run.patience": RECORDED,
     "run.save_every": RECORDED,
+    "recovery": RECORDED,
     "pruning": FREE,
     "sweep": FREE,
 }
@@ -236,9 +237,8 @@ def take_up_changes(
     models.manifest = with_changes(models.manifest, changes, step=state.step)
     for change in changes.changes:
         logger.info(f"from step {state.step:,} on, {change}")
+    state.adopt_settings(changes.keys, reordered=changes.reordered)
     _announce_learning_rate(changes, config, state)
-    if changes.reordered:
-        state.begin_next_epoch()  # its position counts batches of the former plan
     if states.newest:
         # the model in best/ may be of a later step than the state: the run continued after it was saved
         best_step = int(world.from_main(step_of(folder.best) if world.is_main else 0))

@@ -17,10 +17,12 @@ import yaml
 from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.checksums import verify
 from translate.console import TIME_FORMAT
+from translate.disk_space import describe_full, is_full, write_error
 from translate.distributed import World
-from translate.errors import UserError
-from translate.files import BackgroundWriter, ProcessLock, json_text, read_json, write_text
+from translate.errors import FullDiskError, UserError
+from translate.files import BackgroundWriter, json_text, read_json, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
+from translate.locks import ProcessLock
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
 from translate.parsing import read_yaml
 from translate.signals import Interrupted
@@ -137,7 +139,7 @@ class RunFolder:
         except FileExistsError:
             raise UserError(f"run.dir={self.path}: that is a file, or a link to nothing; name a folder") from None
         except OSError as error:
-            raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
+            raise write_error(self.path, error, option="run.dir") from None
 
     def close(self) -> None:
         """Wait for what is being written, and let other processes open the folder."""
@@ -272,13 +274,27 @@ def errors_logged(path: Path) -> Iterator[None]:
     """Append an error or a signal to a run's log, if that exists by then; an unexpected error with its traceback."""
     try:
         yield
-    except (Exception, Interrupted) as error:
+    except (Exception, Interrupted) as cause:
+        error = _with_kept(cause, path.parent)
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
         text = str(error) if isinstance(error, Interrupted) else text
         if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised
             rank = os.environ.get("RANK", "0")
-            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
+            with suppress(OSError), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{time.strftime(TIME_FORMAT)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
-        raise
+        if error is cause:
+            raise
+        raise error from None
+
+
+def _with_kept(error: BaseException, run: Path) -> BaseException:
+    """The error; that of a full disk with what the run still has, and how to go on."""
+    if isinstance(error, OSError) and is_full(error):
+        error = FullDiskError(describe_full(error.filename or run, error))
+    if not isinstance(error, FullDiskError):
+        return error
+    states = saved_states(run / "state")
+    kept, verb = (f"{states[-1]} is kept", "continues") if states else ("no state was saved yet", "starts again")
+    return FullDiskError(f"{error}; {kept}: the same command {verb} once there is room")
