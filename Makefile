@@ -7,8 +7,7 @@ EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-lowest drill check format docs tensorboard clean
-.PHONY: help install train test gpu-check test-lowest check format docs tensorboard clean
+.PHONY: help install train test gpu-check test-lowest drill check format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
