@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import random
 import shutil
 import time
@@ -83,7 +84,9 @@ class Round:
             self._strike(kind, FAULTS[kind])
         self._finish(self.run, self.planted)
         if changing:
-            self._note(changing, "")
+            progress = json.loads((states(self.run)[-1] / "progress.json").read_text(encoding="utf-8"))
+            count = progress["skipped" if changing == "nan" else "divided"]
+            self._note(changing, "" if count else "no update was skipped or divided")
         self._compare(self._undisturbed(changing))
         if not any(strike.finding for strike in self.strikes):
             shutil.rmtree(self.folder)  # what led to a finding stays

@@ -25,7 +25,7 @@ import torch
 from translate import folders
 from translate.batch import Batch
 from translate.data import augmentation
-from translate.training import batch_memory, parallel, state, step
+from translate.training import batch_memory, state, step
 
 RANK = int(os.environ.get("RANK", "0"))
 ALLOCATION = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes. Error code 12"
@@ -94,12 +94,12 @@ def skip(steps: list[int]) -> None:
 def out_of_memory(positions: int) -> None:
     """Let batches with more positions than this on the target side fail as the CPU's allocator does."""
 
-    def fail(forward: Callable[..., Any], model: parallel.ParallelModel, batch: Batch, **options: Any) -> Any:
+    def fail(add: Callable[..., Any], objective: Any, batch: Batch) -> Any:
         if batch.target.ids.numel() > positions:
             raise RuntimeError(ALLOCATION)
-        return forward(model, batch, **options)
+        return add(objective, batch)
 
-    _wrap(parallel.ParallelModel, "forward", fail)
+    _wrap(step._Objective, "add_gradient", fail)
 
 
 def split(positions: int) -> None:
