@@ -33,7 +33,7 @@ def main() -> None:
             sys.exit(2)
         number = journal.next_round
         this = Round(output, number, seed=arguments.seed, bug=arguments.bug)
-        journal.write(number, this.play(journal.kinds_needed()))
+        journal.write(number, this.play(journal.kinds_needed(this.chance)))
     print(journal.summary())
     sys.exit(bool(journal.findings))
 

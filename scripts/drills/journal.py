@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,10 +60,10 @@ class Journal:
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def kinds_needed(self) -> list[str]:
-        """Kinds in order of need, the one that struck least first."""
+    def kinds_needed(self, chance: random.Random) -> list[str]:
+        """Kinds in order of need, the one that struck least first; by chance among equals."""
         counts = self._counts()
-        return sorted(self._kinds, key=lambda kind: counts[kind])
+        return sorted(self._kinds, key=lambda kind: (counts[kind], chance.random()))
 
     def missing(self) -> str:
         return (

@@ -74,7 +74,8 @@ class Round:
     def play(self, kinds: Sequence[str]) -> list[Strike]:
         """Strike with the first of these kinds that fit; returns what came of each."""
         shutil.rmtree(self.folder, ignore_errors=True)  # of a drill that was ended in this round
-        self.ranks = self.chance.choice([1, 1, 2])
+        first = FAULTS.get(kinds[0])
+        self.ranks = self.chance.choice([1, 1, 2] if first is None or first.ranks == (1, 2) else first.ranks)
         changing = next((kind for kind in kinds[:FAULTS_A_ROUND] if kind in CHANGES_UPDATES), None)
         # updates with NaN, or the number of positions from which memory does not suffice
         steps, positions = sorted(self.chance.sample(range(20, STEPS - 20), 2)), self.chance.randrange(250, 450)
