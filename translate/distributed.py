@@ -32,6 +32,7 @@ _LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torch
 _ERROR, _TIMED_OUT, _CUT_OFF = "error", "timed out", "cut off"  # why a process ended
 _CONTINUES = "the same command continues from the last saved state"
 _joins = itertools.count()
+_left: list[Any] = []  # groups that this process has left: see _end_exchange
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def join_world(device: torch.device, *, timeout: float = TIMEOUT) -> Iterator[Wo
     if size == 1:
         yield World()
         return
+    _left.clear()  # of a run before, whose model is gone
     limit = timedelta(seconds=timeout)
     store = _meet(rank, size, device, limit)
     try:
@@ -138,6 +140,7 @@ def join_world(device: torch.device, *, timeout: float = TIMEOUT) -> Iterator[Wo
             # functions that failed still hold the group.
             traceback.clear_frames(failure.__traceback__)
             _end_exchange()
+            _left.clear()
             raise UserError(_missing_process(failure, store, rank, size, timeout)) from None
         _leave_reason(store, rank, error)
         raise
@@ -208,7 +211,11 @@ def _begin_exchange(store: dist.Store, rank: int, size: int, device: torch.devic
 
 
 def _end_exchange() -> None:
+    """Leave the default group, whose connections stay open as long as something refers to it."""
     if dist.is_initialized():
+        # Otherwise DDP's reducer, which lives on with the model, would be the last to refer to it. It would end the
+        # group's threads while it holds the interpreter's lock, and they may need that to release a last tensor.
+        _left.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 
