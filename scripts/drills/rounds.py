@@ -17,7 +17,7 @@ from drills.journal import Strike
 from drills.sessions import Session, continued_from, log_size, newest_step, states
 
 SHIPPED = Path(__file__).parents[2] / "data" / "en-de"
-STEPS = 240
+STEPS = 800
 FAULTS_A_ROUND = 6
 DELIVERED = ("best/weights.safetensors", "last/weights.safetensors", "evaluation/hypotheses.txt")
 OPTIONS = {
@@ -34,14 +34,14 @@ OPTIONS = {
     "optimizer.learning_rate": 2e-3,
     "averaging.ema_decay": 0.9,
     "averaging.last": 0,
-    "validation.every": 60,
+    "validation.every": 100,
     "validation.attention_maps": 0,
     "search": "greedy",
     "search.max_length": 30,
     "compute.threads": 1,
     "run.max_steps": STEPS,
-    "run.save_every": 10,
-    "run.log_every": 10,
+    "run.save_every": 20,
+    "run.log_every": 20,
     "run.patience": 0,
     "run.keep": 3,
 }
@@ -147,7 +147,7 @@ class Round:
         """Strike at a random moment after the session has saved a state; False: the session had ended."""
         while session.is_running and newest_step(self.run) <= since:
             time.sleep(0.02)
-        time.sleep(self.chance.uniform(0.0, 1.0))
+        time.sleep(self.chance.uniform(0.0, 0.6))
         if fault.damage is not None:
             session.process.terminate()
             return True
@@ -170,7 +170,7 @@ class Round:
         """A session without a fault until it has saved once more."""
         session = self._session(self.run, self.planted)
         since = newest_step(self.run)
-        while session.is_running and newest_step(self.run) <= since + 10:
+        while session.is_running and newest_step(self.run) <= since + 20:
             time.sleep(0.05)
         session.process.terminate()
         session.wait()
