@@ -46,7 +46,7 @@ class Session:
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.ranks}"]
         words = [sys.executable, *(torchrun if self.ranks > 1 else []), str(VICTIM)]
         words += [str(self.notes), json.dumps(self.planted), *self.options, f"run.dir={self.run}"]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"} | self.environment
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"} | self.environment
         self.began = time.time()
         self.process = subprocess.Popen(
             words,
@@ -72,9 +72,8 @@ class Session:
 
     def children(self) -> list[int]:
         """Processes that the main one has started, such as validation's workers."""
-        tasks = Path(f"/proc/{self.pid()}/task")
-        texts = (path.read_text() for path in tasks.glob("*/children")) if tasks.exists() else ()
-        return [int(number) for text in texts for number in text.split()]
+        parent = self.pid()
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent_of(path) == parent]
 
     def wait(self, limit: float = LIMIT) -> int | None:
         """Exit status; None where the session had to be ended because it hung."""
@@ -100,6 +99,15 @@ class Session:
         """Error lines that the processes printed."""
         texts = [path.read_text(errors="replace") for path in sorted(self.notes.glob("*.stderr"))]
         return [line for text in texts for line in text.split("\n") if line.startswith("error: ")]
+
+
+def _parent_of(process: Path) -> int:
+    """Parent of a process in /proc; 0: it has ended."""
+    try:
+        # the name of the program, in brackets, may hold spaces
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _is_victim(pid: int) -> bool:
