@@ -9,6 +9,7 @@ times and 100 faults in all. The same command continues a drill that was ended. 
 """
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,9 @@ from drills.rounds import Round, write_corpus
 
 def main() -> None:
     arguments = _arguments()
+    # sessions would inherit signals that are ignored, as SIGINT is in the background of a script and SIGHUP by nohup
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     output: Path = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     write_corpus(output / "corpus")
