@@ -99,7 +99,8 @@ class Round:
         fitting = [kind for kind in kinds if kind in FAULTS and self.ranks in FAULTS[kind].ranks]
         drawn = fitting[:FAULTS_A_ROUND]
         self.chance.shuffle(drawn)
-        return drawn
+        # last: a validation is over before its workers are found, unless it is the long one at the end of the run
+        return sorted(drawn, key=lambda kind: kind == "kill_worker")
 
     def _planted(self, changing: str | None, counterpart: int) -> dict[str, Any]:
         return {CHANGES_UPDATES[changing][counterpart]: self.changes[changing]} if changing else {}
