@@ -92,6 +92,11 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError)
 
 
+def out_of_memory(error: Exception) -> str:
+    """An error of is_out_of_memory in one line."""
+    return f"out of memory: {str(error).partition(chr(10))[0] or 'Python found no room for an object'}"
+
+
 def install_command(extra: str) -> str:
     """The command that installs an optional part of this package."""
     return f"pip install 'translate-seq2seq[{extra}]'"

@@ -40,7 +40,7 @@ from translate.config.options import (
     unknown_flag,
 )
 from translate.disk_space import describe
-from translate.errors import UserError
+from translate.errors import UserError, is_out_of_memory, out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
 
@@ -188,6 +188,10 @@ def user_errors(known: Names = list) -> Iterator[None]:
         _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
         _fail(describe(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _fail(out_of_memory(error))
 
 
 def _fail(message: str) -> NoReturn:
@@ -253,8 +257,7 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
 def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str]]:
     """The flags with their values, and the options."""
     short = {"-h": "--help", "-m": "--multirun", "-cd": "--config-dir"}
-    flags: dict[str, str] = {}
-    options: list[str] = []
+    flags, options = dict[str, str](), list[str]()
     remaining = iter(words)
     for word in remaining:
         flag, _, value = word.partition("=")
