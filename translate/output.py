@@ -56,9 +56,10 @@ def open_output(path: str) -> Iterator[BinaryIO]:
     except PermissionError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
     except OSError as error:
-        if not is_full(error):
-            raise
         where = f"what was translated so far is in {kept[0]}" if kept else ""
+        if not is_full(error):
+            print_notes(where)
+            raise
         raise write_error(Path(path), error, outcome=where) from None
     except BaseException:
         if kept:
