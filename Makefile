@@ -7,7 +7,7 @@ EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test gpu-check test-lowest check format docs tensorboard clean
+.PHONY: help install train test gpu-check test-lowest drill fuzz check format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,12 @@ test-lowest:  ## run the tests with the lowest versions of all dependencies that
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
 	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+drill: install  ## disturb short runs by faults drawn at random, up to 45 minutes (ARGS='--seed 2')
+	$(BIN)/python scripts/drill.py --output build/drill $(ARGS)
+
+fuzz: install  ## read 100,000 hostile inputs with each reader, about an hour (ARGS='yaml --seed 2')
+	$(BIN)/python scripts/fuzz.py --examples 100000 $(ARGS)
 
 check: install  ## check style and types
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What is decided from what a device can do: for GPUs that are not there, by facts made up by hand."""
+"""Decisions by the capabilities of a device: for GPUs that are not there, by facts made up by hand."""
 
 import subprocess
 import sys

@@ -57,7 +57,7 @@ def saved_steps(folder: Path) -> list[int]:
 
 
 def require_continued(corpus: Path, folder: Path, expected: Path) -> None:
-    """The same command, undisturbed, ends with what a run that was never disturbed ends with."""
+    """Continue by the same command, undisturbed: the result is that of a run that was never disturbed."""
     result = call_here("train", *options(corpus, folder, **CHANGES))
     assert result.returncode == 0, result.stderr.decode()
     assert results(folder) == results(expected)

@@ -83,7 +83,7 @@ def test_a_stage_for_gpus_is_skipped_on_a_cpu(stage, tmp_path):
 
 @pytest.fixture
 def like_a_gpu(monkeypatch):
-    """What needs CUDA does nothing: the code for a GPU runs, on the CPU."""
+    """Replace all that needs CUDA by functions that do nothing: the code for a GPU runs on the CPU."""
     calls: list[str] = []
     # a CPU's emulation of fp16 adds up in fp16
     monkeypatch.setattr(updates, "PACKED_ON_GPUS", [Precision.bf16])

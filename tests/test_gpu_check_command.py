@@ -22,14 +22,13 @@ from translate.gpu_check import (
     Check,
     Figure,
     GpuCheckConfig,
-    ProcessError,
     Result,
     Skipped,
     StageName,
     Verdict,
-    in_processes,
 )
 from translate.gpu_check import __main__ as command
+from translate.gpu_check.children import ProcessError, in_processes
 from translate.gpu_check.report import overall, page, plain
 
 

@@ -1,4 +1,4 @@
-"""Models, states and settings from anybody: refused with one line before anything is allocated, and no code is run."""
+"""Untrusted models, states and settings: refused with one line before anything is allocated, and no code is run."""
 
 import json
 import pickle

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_update import assert_same, batches_of, make_model, step, without_labels
 
-from forked_ranks import in_ranks
+from forked_ranks import run_ranks
 from small_memory import SmallMemory
 from small_runs import ON_CPU, update_config, write_corpus
 from stored_runs import FLAT, assert_identical, log_of, train_here
@@ -17,8 +17,9 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision
 from translate.distributed import World, join_world
-from translate.errors import UserError, is_out_of_memory
+from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
+from translate.memory import is_out_of_memory
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training.batch_memory import BatchMemory, halves_of
 from translate.training.parallel import parallelize
@@ -149,8 +150,8 @@ def updates_of(rank, *, most, backward):
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_process_out_of_memory_starts_over_while_the_other_waits(backward):
-    found = in_ranks(lambda rank: updates_of(rank, most=60 * WIDTH, backward=backward))
-    expected = in_ranks(lambda rank: updates_of(rank, most=1 << 40, backward=backward))
+    found = run_ranks(2, lambda rank: updates_of(rank, most=60 * WIDTH, backward=backward))
+    expected = run_ranks(2, lambda rank: updates_of(rank, most=1 << 40, backward=backward))
     assert [ranks[2] > 0 for ranks in found] == [False, True]
     assert [ranks[0].divided > 0 for ranks in found] == [True, True], "counted on every process"
     for one, other in zip(found, expected, strict=True):

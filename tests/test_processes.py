@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from processes import Ranks, run_ranks, start_ranks
+from forked_ranks import Ranks, run_ranks, start_ranks
 from small_runs import composed, options, write_corpus
 from translate.checkpoint import load_weights
 from translate.distributed import World, join_world, launched_as

@@ -1,4 +1,4 @@
-"""How many files a reader opens to follow one sentence: into its gradient, and into its translation.
+"""The number of files that a reader opens to follow one sentence: into its gradient, and into its translation.
 
 Files of translate/ that are entered are counted under sys.setprofile. A further file on the path of a sentence fails a
 test, until it is on one of the lists below and in docs/architecture.md, or its code is moved where it belongs.

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_loader import make_stream
 from test_update import ALONE, batches_of, make_model
 
-from forked_ranks import in_ranks
+from forked_ranks import run_ranks
 from small_runs import update_config, write_corpus
 from stored_runs import FLAT, assert_identical, log_of, states, train_here
 from translate import train as train_page
@@ -72,7 +72,7 @@ def test_trouble_leads_back_to_the_last_good_state_and_another_order(corpus, tmp
     )
     assert "updates skipped: 3; returns to an earlier state: 1" in log
     progress = progress_of(tmp_path)
-    assert (progress["roll_backs"], progress["rung"], progress["place"]["order"]) == (1, 1, 1)
+    assert (progress["roll_backs"], progress["roll_backs_in_a_row"], progress["place"]["order"]) == (1, 1, 1)
     assert (progress["skipped"], progress["skipped_in_a_row"], progress["rate_factor"]) == (3, 0, 1.0)
     assert [step for step, _ in seen] == [*range(1, 10), *range(6, 11)]
     first, again = (next(batches for step, batches in part if step == 6) for part in (seen[:9], seen[9:]))
@@ -99,7 +99,7 @@ def test_before_the_first_state_training_returns_to_its_start(corpus, tmp_path, 
     assert progress_of(tmp_path)["roll_backs"] == 1
 
 
-def test_the_end_of_the_ladder_names_the_pairs(corpus, tmp_path, monkeypatch):
+def test_after_the_last_return_the_error_names_the_pairs(corpus, tmp_path, monkeypatch):
     seen = []
     plant(monkeypatch, steps=(7, 8, 9), visits=9, seen=seen)
     with pytest.raises(DivergedError, match=r"not finite in 3 updates in a row .*after 2 returns") as error:
@@ -113,10 +113,10 @@ def test_the_end_of_the_ladder_names_the_pairs(corpus, tmp_path, monkeypatch):
     assert sum(int(row[4]) + 1 for row in rows) == batch.num_target_tokens
     pairs = set(zip(read_lines(corpus / "train.src"), read_lines(corpus / "train.tgt"), strict=True))
     assert {(row[5], row[6]) for row in rows} <= pairs
-    # with a lower rate, the ladder begins anew
+    # with a lower rate, the returns are counted anew
     monkeypatch.undo()
     train_here(corpus, tmp_path, **QUICK, recovery__roll_backs=2, optimizer__learning_rate=1e-3)
-    assert (progress_of(tmp_path)["rung"], progress_of(tmp_path)["rate_factor"]) == (0, 1.0)
+    assert (progress_of(tmp_path)["roll_backs_in_a_row"], progress_of(tmp_path)["rate_factor"]) == (0, 1.0)
 
 
 def test_trouble_at_the_end_of_a_run_is_an_error(corpus, tmp_path, monkeypatch):
@@ -235,7 +235,7 @@ def test_another_order_is_another_plan_of_the_same_pairs():
 
 def test_two_processes_recover_alike(corpus, tmp_path, monkeypatch):
     plant(monkeypatch, steps=(7, 8, 9), visits=1, rank=1)
-    assert in_ranks(lambda rank: train_here(corpus, tmp_path, **QUICK) is not None) == [True, True]
+    assert run_ranks(2, lambda rank: train_here(corpus, tmp_path, **QUICK) is not None) == [True, True]
     progress = progress_of(tmp_path)
     assert (progress["roll_backs"], progress["skipped"]) == (1, 3)
     assert log_of(tmp_path).count("back to step 5 with another order") == 1

@@ -13,8 +13,9 @@ import pytest
 
 import translate.folders
 import translate.output
-from forked_streams import ended, fork_command, remove_disk, resize_disk, small_disk
+from forked import Forked, fork_command
 from in_process import call_here
+from small_disks import remove_disk, resize_disk, small_disk
 from trained_model import trained_model
 from translate.errors import UserError
 from translate.output import open_pieces
@@ -46,16 +47,14 @@ def words(model: Path, output: Path, *more: str) -> list[str]:
     return [f"model={model}", f"input={source}", f"output={output}", "threads=1", "workers=1", "resume=true", *more]
 
 
-def decode(arguments: list[str], **settings) -> int:
+def decode(arguments: list[str], **settings) -> Forked:
     return fork_command("decode", *arguments, stdin=NULL, stdout=NULL, stderr=NULL, **settings)
 
 
-def kill_after(child: int, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    assert ended(child) == -signal.SIGKILL
+def kill_after(child: Forked, condition: Callable[[], bool]) -> None:
+    child.wait_until(condition)
+    child.send(signal.SIGKILL)
+    assert child.end() == -signal.SIGKILL
 
 
 def names(folder: Path) -> list[str]:
@@ -102,7 +101,7 @@ def test_kill_at_the_end_loses_nothing(model, tmp_path, module, function):
     assert call_here("decode", *plain).returncode == 0
     arguments = words(model, tmp_path / "out.gz")
     child = decode(arguments, before=lambda: setattr(module, function, kill_self))
-    assert ended(child) == -signal.SIGKILL
+    assert child.end() == -signal.SIGKILL
     assert call_here("decode", *arguments).returncode == 0
     assert (tmp_path / "real.gz").read_bytes() == (tmp_path / "plain.gz").read_bytes()
     assert names(tmp_path) == ["in", "out.gz", "plain.gz", "real.gz"]
@@ -180,12 +179,12 @@ def test_folder_of_a_user_and_one_in_use_are_left_alone(model, tmp_path):
     child = decode(words(model, tmp_path / "second"))
     while not any(tmp_path.glob("second.resume/piece-00000001-*")):
         time.sleep(0.001)
-    os.kill(child, signal.SIGSTOP)
+    child.send(signal.SIGSTOP)
     process = call_here("decode", *words(model, tmp_path / "second"))
-    assert f"second.resume: another process is at work on this output (pid {child} on " in process.stderr.decode()
+    assert f"second.resume: another process is at work on this output (pid {child.pid} on " in process.stderr.decode()
     assert "; that process is stopped: kill -CONT" in process.stderr.decode()
-    os.kill(child, signal.SIGCONT)
-    assert ended(child) == 0
+    child.send(signal.SIGCONT)
+    assert child.end() == 0
     assert names(tmp_path) == ["in", "out.resume", "second"]
 
 

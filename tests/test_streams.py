@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forked_streams import CLOSED, ended, fork_command
+from forked import CLOSED, fork_command
 from small_runs import command, environment, options
 from trained_model import trained_model
 from translate.files import write_text
@@ -58,7 +58,7 @@ def run(folder: Path, module: str, *arguments: str, **settings) -> tuple[int, st
     """Status, standard output and error; streams that are not given are files."""
     with open(folder / "stdout", "w+b") as out, open(folder / "stderr", "w+b") as err:
         settings = {"stdin": NULL, "stdout": out.fileno(), "stderr": err.fileno()} | settings
-        status = ended(fork_command(module, *arguments, **settings))
+        status = fork_command(module, *arguments, **settings).end()
         encoding = settings.get("encoding", "utf-8")
         return status, (folder / "stdout").read_text(encoding), (folder / "stderr").read_text(encoding)
 
@@ -161,12 +161,12 @@ def test_training_goes_on_without_the_reader_of_its_log(model, tmp_path):
     with open(reader, "rb") as log:  # as `| head -3`
         lines = [log.readline() for _ in range(3)]
     assert all(lines)
-    assert ended(child) == 0
+    assert child.end() == 0
     check_complete(tmp_path / "run", model)
 
 
 def test_training_goes_on_without_streams(model, tmp_path):
-    assert ended(fork_command("train", *train_words(model, tmp_path / "run"))) == 0
+    assert fork_command("train", *train_words(model, tmp_path / "run")).end() == 0
     check_complete(tmp_path / "run", model)
 
 
@@ -183,7 +183,7 @@ def test_training_goes_on_without_its_terminal(model, tmp_path):
     os.close(slave)
     assert os.read(master, 10)
     os.close(master)
-    assert ended(child) == 0
+    assert child.end() == 0
     check_complete(tmp_path / "run", model)
 
 
@@ -224,7 +224,7 @@ def test_decoded_text_is_utf8_on_every_console(words, model, tmp_path):
         arguments = [f"model={model}", f"input={tmp_path / 'in'}", "threads=1", "workers=1"]
         with open(tmp_path / encoding, "wb") as out:
             child = fork_command("decode", *arguments, stdin=NULL, stdout=out.fileno(), stderr=NULL, encoding=encoding)
-            assert ended(child) == 0
+            assert child.end() == 0
     assert (tmp_path / "ascii").read_bytes() == (tmp_path / "utf-8").read_bytes()
     assert (tmp_path / "ascii").read_bytes().decode("utf-8").count("\n") == 2
 

@@ -53,13 +53,14 @@ def describe(error: OSError) -> str:
 def describe_full(path: str | Path, error: OSError, *, needed: int = 0) -> str:
     """The file or folder that cannot be written, the reason, and as far as they are known the bytes free and needed."""
     details, number = [], _number(error)
+    # under a limit or a quota, the free bytes of the disk say nothing
     if number == errno.EFBIG:
         details.append(f"the limit is {readable(resource.getrlimit(resource.RLIMIT_FSIZE)[0])}, see ulimit -f")
     elif number == errno.ENOSPC and (free := free_bytes(Path(path))) is not None:
         details.append(f"{readable(free)} free")
     if needed and details:
         details.append(f"about {readable(needed)} needed")
-    reason = os.strerror(number or 0)
+    reason = error.strerror or os.strerror(number or 0)
     return f"{path} cannot be written: {reason}" + (f" ({', '.join(details)})" if details else "")
 
 
@@ -76,6 +77,7 @@ def write_error(path: Path, error: OSError, *, option: str = "", outcome: str = 
 
 def free_bytes(path: Path) -> int | None:
     """Bytes that this user may still write on the disk of a path, which need not exist; None: unknown."""
+    # the first folder that exists is on the disk that the path will be on
     for folder in (path, *path.absolute().parents):
         with suppress(OSError):
             return shutil.disk_usage(folder).free
@@ -92,5 +94,5 @@ def readable(size: int) -> str:
     """A number of bytes for people."""
     for unit, name in _UNITS:
         if size >= unit:
-            return f"{size / unit:.1f} {name}"
+            return f"{size / unit:,.1f} {name}"
     return f"{size:,} bytes"

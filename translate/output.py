@@ -54,7 +54,7 @@ def open_output(path: str) -> Iterator[BinaryIO]:
         with atomic_file(path, on_error=keep) as file, compressing(file, path) as stream:
             yield stream
     except PermissionError as error:
-        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
+        raise write_error(Path(error.filename), error) from None
     except OSError as error:
         where = f"what was translated so far is in {kept[0]}" if kept else ""
         if not is_full(error):

@@ -22,7 +22,7 @@ from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPPING = "stopping"
-# `timeout` and batch systems signal a process and its group: within this time they are one wish
+# `timeout` and batch systems signal a process and its group: within this time they count as one
 _DUPLICATE_SECONDS = 0.5
 # Where nothing would be lost, the process ends by itself if its main thread is inside an operation for longer than the
 # first, or has not cleaned up within the second.
@@ -78,7 +78,7 @@ class StopSignals:
         try:
             yield
         finally:
-            self._deferred = True  # no exception in the midst of the following
+            self._deferred = True  # no exception between the following steps
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(former_pipe)
@@ -196,6 +196,7 @@ def exit_statuses() -> Iterator[None]:
             try:
                 yield
             except Exception:
+                # after Interrupted, an error on its way out is a consequence, such as of an exchange that was cut off
                 if not stop_signals.interrupting:
                     raise
     except Interrupted as error:

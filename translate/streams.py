@@ -74,7 +74,7 @@ def guard_standard_streams() -> None:
 
 
 def discard_output(stream: TextIO | None) -> None:
-    """Lead a stream to nowhere: Python would try once more, at exit, to write what the stream still holds."""
+    """Redirect a stream to the null device: at exit, Python would try once more to write what the stream holds."""
     with suppress(OSError, ValueError, AttributeError):  # of no file, closed, or none at all
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, cast(TextIO, stream).fileno())

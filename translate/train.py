@@ -65,7 +65,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     Returns the best validation's metric; None when a signal ended the run, which the same command continues.
 
     Raises UserError for settings, files or folders that do not go together, before the work starts, and
-    DivergedError when the gradient stays non-finite.
+    DivergedError where training diverges and recovery does not help.
     """
     with ExitStack() as stack:
         stack.enter_context(stop_signals.listening())  # for callers other than a command
@@ -101,8 +101,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        keep, every, vocab_size = config.run.keep, config.run.save_every, data.tokenizer.target_vocab_size
-        states = StateFolder(folder, world, keep=keep, every=every, vocab_size=vocab_size)
+        vocab_size = data.tokenizer.target_vocab_size
+        states = StateFolder(folder, world, keep=config.run.keep, every=config.run.save_every, vocab_size=vocab_size)
         states.restore_newest(state)
         started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 
@@ -116,8 +116,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
 
+        # Loop: updates, until a bound is reached or the run is asked to stop.
         recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)
-
         # not earlier: new batch settings let the next epoch begin
         batches.seek(state.progress.position)
         # from here on a signal, or an error of logging or validation, ends the run when its state is saved
@@ -139,7 +139,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
             reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))
             if recovery.is_needed:
-                # diverged: from an earlier state with another order of the data, then with half the learning rate
+                # diverged: back to an earlier state, with another order of the data, later also half the learning rate
                 recovery.roll_back(reporter)
                 continue
 
@@ -151,7 +151,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             if step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
 
-        # the last update is still pending
+        # End: the result of the last update is still pending.
         reporter.collect(state, states, wait=True)
         recovery.require_sound()
         # a signal leaves little time: the state is saved, and the next session validates

@@ -1,53 +1,85 @@
-"""Several processes of one run, forked from the process of the tests: PyTorch is imported once."""
+"""Processes of one run, forked after one import of PyTorch; they meet in a store of their parent, as under torchrun."""
 
 from __future__ import annotations
 
+import multiprocessing as mp
 import os
 import pickle
-import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
+
+from translate.errors import UserError
 
 
-def in_ranks(work: Callable[[int], Any], *, size: int = 2) -> list[Any]:
-    """Results of work(rank) in processes with the environment that torchrun gives them.
+@dataclass
+class Ranks:
+    """Started processes; store: keeps the parent's store open."""
 
-    Raises AssertionError with the traceback of a process that failed.
-    """
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    pipes = []
-    for rank in range(size):
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            _work(work, rank, writer, environment={"WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port})
-        os.close(writer)
-        pipes.append(reader)
-    results = []
-    for reader in pipes:
-        with open(reader, "rb") as file:
-            content = file.read()
-        os.wait()
-        assert content, "the process was killed"
-        results.append(pickle.loads(content))
-    for result in results:
-        assert not (isinstance(result, tuple) and result[0] == "failed"), result[1]
-    return results
+    processes: list[mp.process.BaseProcess]
+    results: Any
+    store: dist.TCPStore
+
+    def outcomes(self, count: int, *, timeout: float = 120) -> dict[int, Any]:
+        """Results of `count` of them, or the UserErrors that they raised; by rank.
+
+        Raises AssertionError with the traceback of any other error.
+        """
+        found = dict(pickle.loads(self.results.get(timeout=timeout)) for _ in range(count))
+        for outcome in found.values():
+            if isinstance(outcome, AssertionError):
+                raise outcome
+        return found
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()  # one that is stopped as well
+            process.join()
 
 
-def _work(work: Callable[[int], Any], rank: int, writer: int, *, environment: dict[str, object]) -> None:
-    """Body of a forked process, which never returns."""
+def start_ranks(size: int, work: Callable[..., Any], *arguments: object, chosen: Sequence[int] | None = None) -> Ranks:
+    """Start work(rank, *arguments) in `size` processes; chosen: the ranks that come, all by default."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    context = mp.get_context("fork")
+    results = context.Queue()
+    processes = [
+        context.Process(target=_work, args=(rank, size, store.port, results, work, arguments), daemon=True)
+        for rank in (range(size) if chosen is None else chosen)
+    ]
+    for process in processes:
+        process.start()
+    return Ranks(processes, results, store)
+
+
+def run_ranks(size: int, work: Callable[..., Any], *arguments: object) -> list[Any]:
+    """The outcome of work(rank, *arguments) in each of `size` processes."""
+    ranks = start_ranks(size, work, *arguments)
     try:
-        own = {"RANK": rank, "LOCAL_RANK": rank, **environment}
-        os.environ |= {key: str(value) for key, value in own.items()}
-        torch.set_num_threads(1)
-        result: Any = work(rank)
-    except BaseException:
-        result = ("failed", traceback.format_exc())
-    with open(writer, "wb") as file:
-        file.write(pickle.dumps(result))
-    os._exit(0)
+        outcomes = ranks.outcomes(size)
+    finally:
+        ranks.end()
+    return [outcomes[rank] for rank in range(size)]
+
+
+def _work(rank: int, size: int, port: int, results: Any, work: Callable[..., Any], arguments: Sequence[object]) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    torch.set_num_threads(1)
+    try:
+        outcome = work(rank, *arguments)
+    except UserError as error:
+        outcome = error
+    except Exception:
+        outcome = AssertionError(traceback.format_exc())
+    # pickled here: the queue would share the memory of tensors, which ends with this process
+    results.put(pickle.dumps((rank, outcome)))

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, NoReturn
@@ -40,7 +40,8 @@ from translate.config.options import (
     unknown_flag,
 )
 from translate.disk_space import describe
-from translate.errors import UserError, is_out_of_memory, out_of_memory
+from translate.errors import UserError
+from translate.memory import describe_out_of_memory, is_out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
 
@@ -189,9 +190,9 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except OSError as error:
         _fail(describe(error))
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        _fail(out_of_memory(error))
+        if is_out_of_memory(error):
+            _fail(describe_out_of_memory(error))
+        raise
 
 
 def _fail(message: str) -> NoReturn:
@@ -293,8 +294,7 @@ def _is_refused(word: str) -> bool:
         return True  # Hydra would drop the spaces, which a file name may have
     if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
-    try:
+    with suppress(HydraException):
         OverridesParser.create().parse_override(word)
-    except HydraException:
-        return True
-    return False
+        return False
+    return True

@@ -32,8 +32,7 @@ from translate.decoding.greedy import GreedySearch, SamplingSearch
 from translate.decoding.search import Search, sentences_in_memory
 from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
-from translate.errors import is_out_of_memory
-from translate.memory import machine_memory
+from translate.memory import is_out_of_memory, machine_memory
 from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State, evaluation_mode
 from translate.tokenizer import EOS

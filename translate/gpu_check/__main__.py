@@ -33,14 +33,13 @@ from translate.folders import claimed
 from translate.gpu_check import (
     Check,
     GpuCheckConfig,
-    ProcessError,
     Result,
     Skipped,
     StageName,
     Verdict,
-    in_processes,
     relative_error,
 )
+from translate.gpu_check.children import ProcessError, in_processes
 from translate.gpu_check.decoding import batches, hypotheses
 from translate.gpu_check.kernels import kernels
 from translate.gpu_check.report import JSON, PAGE, line, write_results

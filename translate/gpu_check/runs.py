@@ -20,7 +20,8 @@ from translate.config.command import Tables, compose, register_schemas, to_datac
 from translate.device import Precision, capabilities
 from translate.distributed import join_world
 from translate.files import read_json
-from translate.gpu_check import FORK, NO_CUDA, Check, Skipped, end_with_parent, in_processes, relative_error
+from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
+from translate.gpu_check.children import FORK, end_with_parent, in_processes
 from translate.gpu_check.updates import IN_LOSS, SUMS, TF32_UNIT, UNIT, make_batch, make_model, one_update
 from translate.losses import AUXILIARY_LOSSES
 from translate.model_directory import WEIGHTS

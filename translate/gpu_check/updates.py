@@ -149,12 +149,12 @@ def one_update(
     trained.module.train()
     # fused, as training's: it skips by itself an update that overflowed
     optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
-    before = weights_of(trained)
+    before = flat_weights(trained)
     result = train_step(trained, optimizer, batches, settings(losses, clip_norm=0.0), world or World(), step=1).result()
-    return result, before - weights_of(trained)
+    return result, before - flat_weights(trained)
 
 
-def weights_of(trained: ParallelModel) -> Tensor:
+def flat_weights(trained: ParallelModel) -> Tensor:
     """All weights, end to end."""
     return torch.cat([parameter.detach().flatten() for parameter in trained.module.parameters()])
 

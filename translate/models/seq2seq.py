@@ -39,8 +39,8 @@ __all__ = [  # what an architecture is made of
 ]
 
 
-# beyond any use; memory is checked separately
-MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT = 1_000_000, 1_000, 0.99
+# beyond any use; memory is checked separately, but for tables of positions, which no stored weight bounds
+MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT, MAX_POSITIONS = 1_000_000, 1_000, 0.99, 1 << 17
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,6 @@ class Vocabularies:
     source: int
     target: int
     shared: bool
-
-
-MAX_POSITIONS = 1 << 17
 
 
 class Tying(StrEnum):

@@ -5,8 +5,8 @@ the parts is that of the batch, but for rounding and for other dropout masks.
 
 Across processes, gradients are exchanged while the last batch's backward pass is running, by hooks that every process
 must reach: an error in that pass could not be mended by one process alone. So only a batch of a size that has fitted
-before is the one that exchanges; behind any other, a batch of one pair without labels does (`exchange`). A process
-whose memory does not suffice then starts its update over while the others wait for it.
+before is the one that exchanges; behind any other, a batch of one pair without labels does (`exchange_batch`). A
+process whose memory does not suffice then starts its update over while the others wait for it.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class BatchMemory:
 
 def halves_of(batch: Batch) -> list[Batch]:
     """The first and the second half of the pairs, no longer than these need; of one pair, the batch itself."""
+    # without EOS and BOS, which a batch is given when it is made
     source = [ids[:-1] for ids in batch.source.sentences()]
     target = [ids[1:] for ids in batch.target.sentences()]
     if len(source) < 2:
@@ -113,7 +114,7 @@ def halves_of(batch: Batch) -> list[Batch]:
     return halves if batch.num_target_tokens else [half.without_labels() for half in halves]
 
 
-def exchange(batch: Batch) -> Batch:
+def exchange_batch(batch: Batch) -> Batch:
     """The smallest batch of the same kind: it adds nothing to a gradient, and takes hardly any memory."""
     empty: Side = [np.empty(0, np.int64)]
     smallest = pack_batch(empty, empty, 2) if batch.source.is_packed else pad_batch(empty, empty)

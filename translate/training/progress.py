@@ -29,8 +29,8 @@ class RunProgress:
     far_in_a_row  number of updates since a loss that was not far above that of uniform guessing
     recent        (step, target tokens, loss, gradient norm) of the last updates that were not skipped
     kind          phase of the data and number of auxiliary losses of the last update; kind_since: the first such step
-    roll_backs    number of returns to an earlier state; rung: of the ladder, the highest one reached, at rung_step
-                  (training/recovery.py)
+    roll_backs    number of returns to an earlier state; roll_backs_in_a_row: without many sound updates between them,
+                  the last one from diverged_step (training/recovery.py)
     rate_factor   of the learning rate, halved by recovery
     """
 
@@ -56,8 +56,8 @@ class RunProgress:
     kind: list[int] = field(default_factory=list)
     kind_since: int = 0
     roll_backs: int = 0
-    rung: int = 0
-    rung_step: int = 0
+    roll_backs_in_a_row: int = 0
+    diverged_step: int = 0
     rate_factor: float = 1.0
 
     def count(self, result: StepResult, *, far_loss: float = math.inf) -> None:

@@ -1,4 +1,4 @@
-"""Recovery from divergence: a ladder, of which each rung is tried when the one below did not help.
+"""Recovery from divergence: four measures, each of which is taken where the one before did not help.
 
 1. An update is skipped whose loss or gradient is not finite, or far above those of late (a spike).
 2. After run.max_skipped of them in a row, or as many losses far above that of uniform guessing, training returns to the
@@ -6,9 +6,9 @@
 3. The next time it does the same with half the learning rate.
 4. After recovery.roll_backs returns the run ends; the pairs of the first update that failed are in a file.
 
-Updates are skipped by the device itself (found_inf in training/step.py), so that nobody waits for it. That needs limits
-which are known when an update is launched: they follow from the results up to the update before the last, as the last
-one may still be computing. A spike is thus never found late, after it has changed the weights.
+Updates are skipped by the device itself (found_inf in training/step.py), so that the CPU need not wait for it. That
+needs limits which are known when an update is launched: they follow from the results up to the update before the last,
+as the last one may still be computing. A spike is thus never found late, after it has changed the weights.
 
 All that is decided here follows from numbers that are summed over all processes, and from the main process's view of
 state/, so that processes decide alike; and it is part of the state, so that a killed run recovers in the same way.
@@ -17,11 +17,9 @@ state/, so that processes decide alike; and it is part of the state, so that a k
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from translate.data.dataset import TokenizedCorpus
 from translate.data.loader import DataPosition, Update, UpdateStream
@@ -31,24 +29,17 @@ from translate.text import write_lines
 from translate.training.config import TrainConfig
 from translate.training.progress import RunProgress
 from translate.training.saved_states import STATE_FILES, saved_states
-from translate.training.spikes import SpikeLimits, spike_limits
+from translate.training.spikes import SpikeLimits, far_loss, spike_limits
 from translate.training.state import Snapshot, TrainState
 from translate.training.state_folder import StateFolder, read_progress
-
-if TYPE_CHECKING:
-    from translate.training.tracking import Reporter
+from translate.training.tracking import Reporter
 
 logger = logging.getLogger(__name__)
-SOUND_UPDATES = 1000  # beyond the step of the last return, after which the ladder begins at its first rung
-
-
-def far_loss(vocab_size: int) -> float:
-    """Twice the cross entropy of uniform guessing: no model in training has a loss above it for long."""
-    return 2 * math.log(vocab_size)
+SOUND_UPDATES = 1000  # beyond the step of the last divergence, after which a further one counts as the first
 
 
 class Recovery:
-    """The ladder of one run.
+    """Reaction of one run to updates that are skipped, or whose loss is far above that of guessing.
 
     is_trial  the run is one of a sweep: it is to fail with settings that diverge, not to be mended with others
     """
@@ -97,15 +88,15 @@ class Recovery:
         return max(progress.skipped_in_a_row, progress.far_in_a_row) >= self._config.run.max_skipped
 
     def roll_back(self, reporter: Reporter) -> None:
-        """Return to the newest state from before the trouble, or to the start, one rung higher on the ladder.
+        """Return to the newest state from before the divergence, or to the start.
 
-        Raises DivergedError at its end, and where there is nothing to return to.
+        Raises DivergedError after recovery.roll_backs returns in a row, and where there is nothing to return to.
         """
         state, states, former = self._state, self._states, self._state.progress
         kept = self._discard()
-        # from the first rung again, but only beyond the step that was reached then: the ladder has an end
-        rung = former.rung if former.step < former.rung_step + SOUND_UPDATES else 0
-        if rung >= self._roll_backs or not (kept or self._start):
+        # counted from 0 again only well beyond the step that was reached then, so that returns come to an end
+        in_a_row = former.roll_backs_in_a_row if former.step < former.diverged_step + SOUND_UPDATES else 0
+        if in_a_row >= self._roll_backs or not (kept or self._start):
             raise self._error(kept)
         reason = f"step {state.counted:,}: training has diverged: {self._describe()}"
         if kept:
@@ -113,26 +104,26 @@ class Recovery:
         else:
             assert self._start is not None
             state.restore(self._start, rank=0)
-        state.progress = rolled_back(state.progress, former, rung=rung + 1)
+        state.progress = rolled_back(state.progress, former, in_a_row=in_a_row + 1)
         self._batches.close()
         self._batches.seek(state.progress.position)
         states.newest, states.overdue = kept, False
         if kept:
             states.write(state)
-        rate = f" and {state.progress.rate_factor:g} of the learning rate" if rung else ""
+        rate = f" and {state.progress.rate_factor:g} of the learning rate" if in_a_row else ""
         logger.warning(
             f"{reason}; back to step {state.step:,} with another order of the data{rate} "
-            f"(return {rung + 1} of {self._roll_backs}, recovery.roll_backs)"
+            f"(return {in_a_row + 1} of {self._roll_backs}, recovery.roll_backs)"
         )
         reporter.rolled_back(state)
 
     def require_sound(self) -> None:
-        """Raise DivergedError where the run has reached its end in trouble."""
+        """Raise DivergedError where the run has reached its end while it diverges."""
         if self.is_needed:
             raise self._error(self._discard())
 
     def _discard(self) -> int:
-        """Remove states that are no good to return to; the step of the newest that is left, on every process."""
+        """Remove the states saved since the divergence; the step of the newest that is left, on every process."""
         states = self._states
         states.wait()  # a state that is being written is judged as well
         kept = discard_diverged(states, self._state.progress) if states.world.is_main else 0
@@ -181,7 +172,7 @@ class Recovery:
         write_lines(self._file, lines)
 
 
-def rolled_back(restored: RunProgress, former: RunProgress, *, rung: int) -> RunProgress:
+def rolled_back(restored: RunProgress, former: RunProgress, *, in_a_row: int) -> RunProgress:
     """The progress of an earlier state, with what has to outlive the return to it."""
     count = former.roll_backs + 1
     return replace(
@@ -199,9 +190,9 @@ def rolled_back(restored: RunProgress, former: RunProgress, *, rung: int) -> Run
         skipped_in_a_row=0,
         far_in_a_row=0,
         roll_backs=count,
-        rung=rung,
-        rung_step=former.step,
-        rate_factor=former.rate_factor if rung == 1 else former.rate_factor / 2,
+        roll_backs_in_a_row=in_a_row,
+        diverged_step=former.step,
+        rate_factor=former.rate_factor if in_a_row == 1 else former.rate_factor / 2,
     )
 
 

@@ -17,7 +17,7 @@ import yaml
 from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.checksums import verify
 from translate.console import TIME_FORMAT
-from translate.disk_space import describe_full, is_full, write_error
+from translate.disk_space import is_full, write_error
 from translate.distributed import World
 from translate.errors import FullDiskError, UserError
 from translate.files import BackgroundWriter, json_text, read_json, write_text
@@ -292,7 +292,7 @@ def errors_logged(path: Path) -> Iterator[None]:
 def _with_kept(error: BaseException, run: Path) -> BaseException:
     """The error; that of a full disk with what the run still has, and how to go on."""
     if isinstance(error, OSError) and is_full(error):
-        error = FullDiskError(describe_full(error.filename or run, error))
+        error = write_error(Path(error.filename or run), error)
     if not isinstance(error, FullDiskError):
         return error
     states = saved_states(run / "state")

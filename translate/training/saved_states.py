@@ -27,7 +27,8 @@ def state_folders(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     folders = [path for path in directory.iterdir() if STATE_NAME.fullmatch(path.name)]
-    # eight digits in each name: alphabetical order is the order of steps
+    # Eight digits in each name: alphabetical order is the order of steps. Any of the files makes a state, so that a
+    # damaged one is noticed.
     return sorted(folder for folder in folders if any((folder / name).is_file() for name in STATE_FILES))
 
 
@@ -53,6 +54,7 @@ def verify_state(folder: Path, *, contents: bool = True) -> bool:
 def set_aside_damaged(directory: Path) -> list[str]:
     """Set aside the states that are newer than the newest undamaged one; a line for the log on each."""
     damaged = {}
+    # older ones are compared when they are averaged: reading takes a second per GB
     for folder in reversed(state_folders(directory)):
         try:
             verify_state(folder)
@@ -89,5 +91,6 @@ def _renamed(folder: Path) -> Path:
         number += 1
         target = folder.with_name(f"{folder.name}.damaged-{number}")
     folder.rename(target)
+    # or a power cut would bring the damaged state back under its name
     flush(folder.parent)
     return target

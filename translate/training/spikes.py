@@ -1,4 +1,4 @@
-"""Spikes of the loss and of the gradient norm: limits that ordinary updates stay below."""
+"""Limits of the loss and of the gradient norm that ordinary updates stay below, and of a loss that has diverged."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def spike_limits(recent: list[list[float]], distance: float, target_tokens: int)
     logs = [math.log(max(x, 1e-30)) for x in norms]
     norm = min(700.0, _bound(logs, distance, LEAST_DEVIATION["gradient_norm"]))
     return SpikeLimits(loss=math.expm1(loss), gradient_norm=math.exp(norm))
+
+
+def far_loss(vocab_size: int) -> float:
+    """Twice the cross entropy of uniform guessing: no model in training has a loss above it for long."""
+    return 2 * math.log(vocab_size)
 
 
 def _bound(values: list[float], distance: float, least: float) -> float:

@@ -91,7 +91,7 @@ class TrainState:
     def adopt_settings(self, changed: Collection[str], *, reordered: bool) -> None:
         """Let recovery begin anew with settings that have changed; changed: their keys; reordered: batches differ."""
         progress = self.progress
-        progress.rung, progress.recent = 0, []
+        progress.roll_backs_in_a_row, progress.recent = 0, []
         # a rate that was set after a divergence is meant as it stands
         if "optimizer.learning_rate" in changed:
             progress.rate_factor = 1.0

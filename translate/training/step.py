@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from translate.batch import Batch
 from translate.distributed import World
-from translate.errors import is_out_of_memory
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
-from translate.training.batch_memory import exchange, random_state, same_draws_after, set_random_state
+from translate.memory import is_out_of_memory
+from translate.training.batch_memory import exchange_batch, random_state, same_draws_after, set_random_state
 from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
 from translate.training.spikes import SpikeLimits
@@ -138,7 +138,7 @@ def train_step(
     objective = _Objective(model, config.loss.label_smoothing, auxiliary, world.size / max(target_tokens, 1))
     random = random_state(model.device)
     while (sums := _add_gradients(objective, batches)) is None:
-        # from the beginning, with the same draws: the gradient may hold a part of the batch that was too large
+        # repeated with the same draws: the gradient may hold a part of the batch that was too large
         optimizer.zero_grad(set_to_none=True)
         set_random_state(random, model.device)
         model.memory.free(model.device, step=step, tokens=config.batch.tokens)
@@ -227,5 +227,5 @@ def _add_gradients(objective: _Objective, batches: Sequence[Batch]) -> Tensor | 
     memory.note_fitting(parts)
     if exchanges_apart:
         with same_draws_after(model.device), torch.compiler.set_stance("force_eager"):
-            objective.add_gradient(exchange(parts[-1]))
+            objective.add_gradient(exchange_batch(parts[-1]))
     return sums

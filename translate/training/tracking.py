@@ -21,8 +21,8 @@ from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
 from translate.training.event_file import EventFile
 from translate.training.progress import RunProgress
-from translate.training.recovery import far_loss
 from translate.training.run_folder import RunFolder
+from translate.training.spikes import far_loss
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.step import PendingUpdate, StepResult
