@@ -59,7 +59,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=1000, help="of each reader")
     parser.add_argument("--seed", type=int, default=0, help="of the first thousand examples")
     parser.add_argument("--database", type=Path, default=Path("build/fuzz"), help="folder of findings")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.examples < 1 or arguments.seed < 0:
+        parser.error("--examples must be at least 1, and --seed at least 0")
+    return arguments
 
 
 if __name__ == "__main__":

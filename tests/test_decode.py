@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -179,6 +180,18 @@ def test_partial_output_is_kept_and_named_after_an_error(tmp_path, monkeypatch, 
     assert partial.read_bytes() == b"a\nb\n"
     assert f"what was translated so far is in {partial}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_output_that_cannot_be_renamed_names_what_is_kept(tmp_path, monkeypatch, capsys):
+    def fail(*_: object) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")  # as of a file that is mounted in a container
+
+    (tmp_path / "in").write_bytes(b"a\n")
+    monkeypatch.setattr("translate.files.os.replace", fail)
+    with pytest.raises(OSError, match="busy"):
+        decode(tmp_path, "in", "out", copier())
+    [partial] = tmp_path.glob("out.*.partial")
+    assert f"what was translated so far is in {partial}" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path):

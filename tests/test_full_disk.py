@@ -182,8 +182,9 @@ def test_decoded_and_evaluated_text_without_room_is_kept_as_far_as_it_came(model
     partial.unlink()
     reference = model.parent / "corpus/train.tgt"
     texts = [f"source={source}", f"reference={reference}", "bootstrap=0"]
-    error = error_of("evaluate", f"model={model}", *texts, f"output={disk / 'report'}", "threads=1", "workers=1")
-    assert error.startswith(f"error: {disk / 'report'}")
+    words = [f"model={model}", *texts, f"output={disk / 'report'}", "threads=1", "workers=1"]
+    assert error_of("evaluate", *words).startswith(f"error: {disk / 'report'}")
+    assert "\nBLEU " in call_here("evaluate", *words).stdout.decode()  # the scores are not lost
 
 
 def events_of(folder: Path) -> dict[int, float]:

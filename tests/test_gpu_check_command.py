@@ -169,6 +169,19 @@ def test_chosen_stages_run_and_others_do_not(tmp_path):
     assert len(lines) == 3
 
 
+def test_a_folder_with_a_users_files_is_refused_and_unchanged(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "logs").mkdir()
+    for output, message in (
+        ("file", "that is a file, or a link to nothing; name a folder"),
+        (".", "logs is in that folder already and would be overwritten; name another folder"),
+    ):
+        done = call_here("gpu_check", "stages=[machine]", "device=cpu", f"output={tmp_path / output}")
+        assert done.returncode == 1
+        assert done.stderr.decode() == f"error: output={tmp_path / output}: {message}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "logs"]
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -190,6 +203,7 @@ def test_a_device_that_is_missing_is_answered_before_any_stage(tmp_path):
     if done.returncode == 0:
         pytest.skip("there is a GPU")
     assert done.stderr.decode().startswith("error: device=cuda, but PyTorch finds no GPU here")
+    assert not any(tmp_path.glob("*"))
 
 
 def test_every_stage_is_explained_by_the_command_and_by_its_page():

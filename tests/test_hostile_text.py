@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow
 import pytest
+import torch
 from pyarrow import parquet
 
 from in_process import call_here
@@ -155,6 +156,19 @@ def test_messages_are_short_and_spelled_out_and_keep_their_line_breaks(capsys):
     printed = capsys.readouterr().err
     assert printed.startswith("error: name\\r: \\x1b[2Jxxx")
     assert len(printed) < 4010
+
+
+def test_memory_that_does_not_suffice_is_one_line(capsys):
+    with pytest.raises(SystemExit), user_errors():
+        bytes(1 << 60)
+    with pytest.raises(SystemExit), user_errors():
+        torch.empty(1 << 52, dtype=torch.uint8)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error: out of memory: Python found no room for an object"
+    assert second.startswith("error: out of memory: ")
+    assert "can't allocate memory" in second
+    with pytest.raises(RuntimeError, match="a bug"), user_errors():
+        raise RuntimeError("a bug")
 
 
 def test_log_lines_and_notes_are_spelled_out(tmp_path, capsys):

@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,15 @@ def test_results_on_a_full_disk_are_an_error(words, tmp_path, module):
     assert stderr.endswith("error: standard output: No space left on device; not all output was written\n")
     assert "Traceback" not in stderr
     assert "Exception" not in stderr
+
+
+def test_help_on_a_full_disk_is_an_error():
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "translate", "--help"], stdout=full, stderr=subprocess.PIPE, env=environment()
+        )
+    assert process.returncode == 1
+    assert process.stderr == b"error: standard output: No space left on device; not all output was written\n"
 
 
 def test_compare_ends_quietly_when_its_reader_leaves(words):

@@ -108,6 +108,16 @@ def test_diverged_trial_fails_and_the_sweep_continues(tmp_path):
     assert "best of 3: trial 1, bleu 20.00" in trial(tmp_path, 2).record(10.0)
 
 
+def test_a_sweep_in_which_every_trial_diverges_is_no_success(corpus, tmp_path):
+    diverging = {"optimizer__clip_norm": 0, "schedule__warmup_steps": 1, "run__max_skipped": 3}
+    result = sweep(corpus, tmp_path / "sweep", optimizer__learning_rate="1e7,1e8", **diverging)
+    assert result.returncode == 1
+    assert result.stderr.decode().splitlines()[-1] == (
+        "error: training has diverged in every trial; sweep lower values of optimizer.learning_rate"
+    )
+    assert [row["outcome"] for row in read_trials(tmp_path / "sweep")] == ["failed", "failed"]
+
+
 class PrunesAll:
     """A pruner that ends every trial early, and remembers what it was told."""
 

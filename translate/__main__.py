@@ -7,6 +7,7 @@ import runpy
 import sys
 
 from translate import __version__
+from translate.errors import UserError
 from translate.signals import end_silently
 from translate.streams import guard_standard_streams
 
@@ -28,15 +29,22 @@ def main() -> None:
     end_silently()
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in ("-h", "--help"):
-        print(_help_text())
+        _show(_help_text())
     elif command == "--version":
-        print(f"translate {__version__}")
+        _show(f"translate {__version__}")
     elif command in COMMANDS:
         del sys.argv[1]  # the command reads its options from the rest
         # with alter_sys, worker processes find the command's module as __main__, as under `python -m translate.train`
         runpy.run_module(f"translate.{command}", run_name="__main__", alter_sys=True)
     else:
         sys.exit(_unknown_command(command))
+
+
+def _show(text: str) -> None:
+    try:
+        print(text)
+    except UserError as error:  # of a full disk
+        sys.exit(f"error: {error}")
 
 
 def _help_text() -> str:

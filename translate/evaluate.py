@@ -42,8 +42,7 @@ def evaluate(config: EvaluateConfig) -> None:
         # scores that cannot repeat the run's carry the reason in the report
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
         translator = load_translator(config.model, config, as_validated=True)
-        evaluation = evaluate_files(translator, text, config, run=run, notes=notes)
-        print(terminal_text(evaluation))
+        evaluate_files(translator, text, config, run=run, notes=notes)
     print(f"report: {report_directory(config) / 'report.md'}")
 
 
@@ -174,7 +173,7 @@ def evaluate_files(
     run: RunScoring | None = None,
     notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Translate and score a test set, and write the report into report_directory(config).
+    """Translate and score a test set, write the report into report_directory(config), print the scores.
 
     run    its tokenizer is used if config names neither a tokenizer nor a target language
     notes  lines that become part of the result
@@ -197,8 +196,11 @@ def evaluate_files(
     )
     if progress:
         progress.finish(len(text))
-    references = reference_files(text.reference_paths, evaluation.references, report_directory(config))
-    write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=references)
+    try:
+        references = reference_files(text.reference_paths, evaluation.references, report_directory(config))
+        write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=references)
+    finally:
+        print(terminal_text(evaluation))  # also where the disk has no room for the report
     return evaluation
 
 

@@ -42,6 +42,12 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError)
 
 
+def describe_out_of_memory(error: Exception) -> str:
+    """An error of is_out_of_memory in one line."""
+    reason = str(error).partition("\n")[0] or "Python found no room for an object"
+    return f"out of memory: {reason}"
+
+
 def keep_memory() -> None:
     """Let the C allocator keep large blocks instead of returning them to the system after every tensor.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -14,14 +15,14 @@ from typing import Any, BinaryIO
 from translate.console import print_notes
 from translate.disk_space import is_full, write_error
 from translate.errors import UserError
-from translate.files import atomic_file, follow_links, read_json, write_bytes, write_json
+from translate.files import atomic_file, follow_links, read_json, sha256, write_bytes, write_json
 from translate.folders import foreign_names, listing, remove_directory, restore_directory
 from translate.locks import ProcessLock
 from translate.streams import discard_output, output_error
 from translate.text import STANDARD, compressing
 
 _KEY, _LOCK, _JOINED = "key.json", ".lock", "joined"
-_PIECE = "piece-{:08d}"
+_PIECE = "piece-{:08d}-{}"  # its number and the SHA-256 of its content, of which a damaged piece has another
 # all names in a folder of pieces; .partial: of a killed process
 _OWNED = (_KEY, _LOCK, f"{_LOCK}.json", _JOINED, "piece-*", f"{_KEY}.*.partial", f"{_LOCK}.json.*.partial")
 
@@ -55,9 +56,10 @@ def open_output(path: str) -> Iterator[BinaryIO]:
     except PermissionError as error:
         raise write_error(Path(error.filename), error) from None
     except OSError as error:
-        if not is_full(error):
-            raise
         where = f"what was translated so far is in {kept[0]}" if kept else ""
+        if not is_full(error):
+            print_notes(where)
+            raise
         raise write_error(Path(path), error, outcome=where) from None
     except BaseException:
         if kept:
@@ -68,29 +70,39 @@ def open_output(path: str) -> Iterator[BinaryIO]:
 class Pieces(io.BytesIO):
     """Output that is kept in pieces, of which each flush ends one.
 
-    count  number of pieces that are in the folder
+    count  number of pieces in the folder, up to the first that is missing or damaged
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.folder, self.count = folder, 0
-        while (folder / _PIECE.format(self.count)).is_file():
-            self.count += 1
+        self.folder, self._paths = folder, list[Path]()
+        while (found := self._find(self.count)) and found.name == _PIECE.format(self.count, sha256(found)):
+            self._paths.append(found)
+
+    @property
+    def count(self) -> int:
+        return len(self._paths)
+
+    def _find(self, number: int) -> Path | None:
+        return next(self.folder.glob(_PIECE.format(number, "*")), None)
 
     def flush(self) -> None:
         """Write all since the last flush as a piece, which appears whole or not at all."""
-        write_bytes(self.folder / _PIECE.format(self.count), self.getvalue())
-        self.count += 1
+        while damaged := self._find(self.count):
+            damaged.unlink()
+        piece = self.folder / _PIECE.format(self.count, hashlib.sha256(self.getvalue()).hexdigest())
+        write_bytes(piece, self.getvalue())
+        self._paths.append(piece)
         self.seek(0)
         self.truncate()
 
-    def join(self, path: str) -> None:
+    def join(self, output: str) -> None:
         """Make the file of all pieces."""
         joined = self.folder / _JOINED
         joined.unlink(missing_ok=True)  # of a killed process
-        with atomic_file(path, partial=joined) as file, compressing(file, path) as stream:
-            for number in range(self.count):
-                with open(self.folder / _PIECE.format(number), "rb") as piece:
+        with atomic_file(output, partial=joined) as file, compressing(file, output) as stream:
+            for path in self._paths:
+                with open(path, "rb") as piece:
                     shutil.copyfileobj(piece, stream)
                 stream.flush()  # as without pieces: gzip begins a block there
 
@@ -123,7 +135,9 @@ def open_pieces(path: str, key: Mapping[str, Any]) -> Iterator[Pieces]:
 def _claim(folder: Path) -> ProcessLock:
     """Make and lock a folder of pieces. Raises UserError where it holds anything else, or is in use."""
     restore_directory(folder, owned=_OWNED)  # of a process that was killed while it removed the folder
-    foreign = foreign_names(folder, _OWNED) if folder.is_dir() else [folder.name] if os.path.lexists(folder) else []
+    # a link may lead to another disk, from which no file can be renamed to the output
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    foreign = foreign_names(folder, _OWNED) if is_folder else [folder.name] if os.path.lexists(folder) else []
     if foreign:
         raise UserError(
             f"{folder} is where resume=true keeps what is translated, and other files are there: {listing(foreign)}; "

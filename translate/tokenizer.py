@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -167,7 +168,8 @@ def _read_model(path: Path) -> bytes:
     """A model's bytes, checked. Raises UserError for a file that is damaged, or another program's."""
     try:
         with open(path, "rb") as file:
-            model = file.read(_MAX_MODEL_BYTES + 1)  # the name may be a link to an endless device
+            # in parts: the name may be a link to an endless device, and one read takes the memory of the whole at once
+            model = b"".join(islice(iter(partial(file.read, 1 << 20), b""), _MAX_MODEL_BYTES // (1 << 20) + 1))
     except OSError as error:
         raise UserError(f"{path}: the tokenizer cannot be read: {error.strerror}") from None
     if len(model) > _MAX_MODEL_BYTES:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, NoReturn
@@ -41,6 +41,7 @@ from translate.config.options import (
 )
 from translate.disk_space import describe
 from translate.errors import UserError
+from translate.memory import describe_out_of_memory, is_out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
 
@@ -188,6 +189,10 @@ def user_errors(known: Names = list) -> Iterator[None]:
         _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
         _fail(describe(error))
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            _fail(describe_out_of_memory(error))
+        raise
 
 
 def _fail(message: str) -> NoReturn:
@@ -253,8 +258,7 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
 def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str]]:
     """The flags with their values, and the options."""
     short = {"-h": "--help", "-m": "--multirun", "-cd": "--config-dir"}
-    flags: dict[str, str] = {}
-    options: list[str] = []
+    flags, options = dict[str, str](), list[str]()
     remaining = iter(words)
     for word in remaining:
         flag, _, value = word.partition("=")
@@ -290,8 +294,7 @@ def _is_refused(word: str) -> bool:
         return True  # Hydra would drop the spaces, which a file name may have
     if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
-    try:
+    with suppress(HydraException):
         OverridesParser.create().parse_override(word)
-    except HydraException:
-        return True
-    return False
+        return False
+    return True

@@ -70,11 +70,14 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
         # a mistake in the last trial is found before the first one trains
         trial_config.check()
         decide_run(trial_config)
-    folder = sweep_folder(config.run.dir)
+    folder, found = sweep_folder(config.run.dir), list[float]()
     for number, (varied, trial_config) in enumerate(trials):
         trial = Trial(sweep=folder, number=number, metric=config.validation.metric, varied=varied)
-        if run_trial(trial_config, trial, run) is None or stop_signals.received:
+        value = run_trial(trial_config, trial, run)
+        if value is None or stop_signals.received:
             return
+        found.append(value)
+    _require_success(found)
 
 
 def grid(swept: Mapping[str, Override], choices: Choices) -> Iterator[dict[str, str]]:
@@ -115,6 +118,12 @@ def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
     return value
 
 
+def _require_success(values: Sequence[float]) -> None:
+    """Raise DivergedError where training has diverged in every trial: the exit status is then no success."""
+    if values and all(map(math.isnan, values)):
+        raise DivergedError("training has diverged in every trial; sweep lower values of optimizer.learning_rate")
+
+
 def _search(
     config: TrainConfig,
     fixed: Sequence[str],
@@ -132,7 +141,7 @@ def _search(
         raise UserError("sweep=optuna has nothing to search: set sweep.params, or model.dropout=interval(0.0, 0.3)")
     folder = sweep_folder(config.run.dir)
     study = _study(config, folder)
-    failed = optuna.trial.TrialState.FAIL
+    failed, found = optuna.trial.TrialState.FAIL, list[float]()
     for _ in range(config.sweep.trials):
         with _next_trial(study, folder, distributions) as drawn:
             varied = {option: str(value) for option, value in drawn.params.items()}
@@ -152,8 +161,10 @@ def _search(
             if value is not None:
                 # a diverged run is a failure: Optuna accepts no NaN as a value
                 study.tell(drawn, **({"state": failed} if math.isnan(value) else {"values": value}))
+                found.append(value)
         if stop_signals.received:
             return
+    _require_success(found)
 
 
 @contextmanager

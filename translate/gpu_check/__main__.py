@@ -29,6 +29,7 @@ from translate.device import (
     without_tf32,
 )
 from translate.errors import UserError
+from translate.folders import claimed
 from translate.gpu_check import (
     Check,
     GpuCheckConfig,
@@ -103,15 +104,23 @@ STAGES = {
 
 
 def gpu_check(config: GpuCheckConfig) -> None:
-    """Run the stages, print and write their results. Raises UserError, for status 1, if any has failed."""
+    """Run the stages, print and write their results.
+
+    Raises UserError, for status 1, if any has failed, and for a folder that has other files of these names.
+    """
     config.check()
-    output = Path(config.output)
-    (output / LOGS).mkdir(parents=True, exist_ok=True)
+    with claimed(Path(config.output), (PAGE, JSON), may_have=(LOGS,), kind="gpu_check", option="output"):
+        check_device(config, Path(config.output))
+
+
+def check_device(config: GpuCheckConfig, output: Path) -> None:
+    """Run the stages; results go into the folder `output` after each."""
     # in a process of its own: forked processes can use CUDA only where their parent has not
     try:
         [(device, can, num_gpus)] = in_processes(probe, (config.device,), seconds=PROBE_SECONDS)
     except ProcessError as error:
         raise UserError(str(error)) from None
+    (output / LOGS).mkdir(exist_ok=True)
     results: list[Result] = []
     for name in config.stages or STAGES:
         result = run_stage(name, partial(Check, config, device, can, num_gpus), output / LOGS)
