@@ -155,7 +155,10 @@ def _require_key(folder: Path, key: Mapping[str, Any]) -> None:
     if not (folder / _KEY).exists():
         write_json(folder / _KEY, dict(key))  # before the first piece
         return
-    before = read_json(folder / _KEY)
+    try:
+        before = read_json(folder / _KEY)
+    except UserError as error:
+        raise UserError(f"{error}; remove {folder} to begin anew") from None
     changed = sorted(name for name in before.keys() | key.keys() if before.get(name) != key.get(name))
     if changed:
         raise UserError(

@@ -99,8 +99,8 @@ class Round:
         fitting = [kind for kind in kinds if kind in FAULTS and self.ranks in FAULTS[kind].ranks]
         drawn = fitting[:FAULTS_A_ROUND]
         self.chance.shuffle(drawn)
-        # last: a validation is over before its workers are found, unless it is the long one at the end of the run
-        return sorted(drawn, key=lambda kind: kind == "kill_worker")
+        # last, as the run goes on to its end: processes outlive torchrun, and short validations end before workers are found
+        return sorted(drawn, key=lambda kind: kind in ("kill_torchrun", "kill_worker"))
 
     def _planted(self, changing: str | None, counterpart: int) -> dict[str, Any]:
         return {CHANGES_UPDATES[changing][counterpart]: self.changes[changing]} if changing else {}

@@ -107,7 +107,7 @@ class Reporter:
             elif str(skipped := state.progress.skipped).strip("0") == "1":  # 1, 10, 100, …
                 logger.warning(f"step {result.step:,}: {result.cause}; the update is skipped ({skipped:,} so far)")
             if result.divided and str(divided := state.progress.divided).strip("0") == "1":
-                logger.info(f"step {result.step:,}: batches in halves, to fit into memory ({divided:,} updates so far)")
+                logger.info(f"step {result.step:,}: batches in halves, to fit into memory ({divided:,} so far)")
 
     def rolled_back(self, state: TrainState) -> None:
         """Drop what is known of updates after the step that training has returned to."""
