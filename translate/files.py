@@ -168,6 +168,15 @@ def require_regular(path: str | Path, *, option: str) -> None:
         raise UserError(f"{option}={path}: a {what} cannot be read twice; write it to a file first")
 
 
+def require_writable(folder: Path, *, option: str) -> None:
+    """Raise UserError for a folder that cannot be made or written to, before the work whose result it will hold."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"{folder} cannot be made, because {existing} is a file; set {option} to a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{existing} cannot be written to; set {option} to a folder")
+
+
 def flush(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -187,7 +187,7 @@ def _unmark(directory: Path, kind: str) -> None:
 
 
 def _kinds(directory: Path) -> list[str]:
-    with suppress(OSError, UserError):
+    with suppress(OSError, UserError, TypeError):
         return list(read_json(directory / MARKER).get("kinds", []))
     return []
 

@@ -19,9 +19,9 @@ from translate.checksums import verify
 from translate.console import TIME_FORMAT
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import BackgroundWriter, ProcessLock, json_text, read_json, write_text
+from translate.files import BackgroundWriter, ProcessLock, json_text, write_text
 from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
-from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
+from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, read_run_manifest
 from translate.parsing import read_yaml
 from translate.signals import Interrupted
 from translate.text import text_form_of
@@ -85,11 +85,22 @@ class RunFolder:
         for directory in interrupted(self.states):
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
+        self._require_states()
         if self.has_begun:
             self.notes += set_aside_damaged(self.states)
             self.verified = next(reversed(state_folders(self.states)), None)
             self._restore_text(self.config_file, read_config)
-            self._restore_text(self.manifest_file, read_json)
+            self._restore_text(self.manifest_file, read_run_manifest)
+
+    def _require_states(self) -> None:
+        """Raise UserError for a run whose states are gone: started anew, it would replace the models of the former."""
+        # last/ is saved with the states; without any, training had diverged if their folder is still there
+        is_lost = self.result_file.exists() or (self.last.exists() and not self.states.exists())
+        if is_lost and not state_folders(self.states):
+            raise UserError(
+                f"run.dir={self.path}: its states are missing ({self.states}), without which it cannot continue; bring "
+                "them back, or choose another run.dir"
+            )
 
     def _restore_text(self, file: Path, read: Callable[[Path], dict[str, Any]]) -> None:
         """Read one of the two files that describe the run; where it was lost or cut, make it again from a copy.
@@ -149,6 +160,9 @@ class RunFolder:
 
     def _check_kind(self) -> None:
         """Raise UserError unless the folder is empty, a run's, or left by a start that failed."""
+        for path in (self.best, self.last, self.average, self.states, self.evaluation, self.tensorboard):
+            if path.exists() and not path.is_dir():
+                raise UserError(f"{path} is a file, and a run has a folder of that name: move the file away")
         names = {path.name for path in self.path.iterdir()}
         if self.manifest_file.exists() and not self.config_file.exists():
             if names & {MODEL, WEIGHTS}:
@@ -187,7 +201,7 @@ class RunFolder:
         """
         if not self.has_begun:
             return None
-        manifest = read_json(self.manifest_file)
+        manifest = read_run_manifest(self.manifest_file)
         # reads text in the form of its training, which may be older than the current one
         form = text_form_of(manifest)
         for directory in (self.path, self.last, self.best):

@@ -22,6 +22,11 @@ STATE_NAME = re.compile(r"step-[0-9]{8}")
 _NEEDED = (WEIGHTS, TRAINING, PROGRESS)
 
 
+def state_name(step: int) -> str:
+    """Name of the folder of a state."""
+    return f"step-{step:08d}"
+
+
 def state_folders(directory: Path) -> list[Path]:
     """The states in a run's state folder, complete or not, oldest first; other names are not the program's."""
     if not directory.is_dir():

@@ -32,6 +32,7 @@ from translate.training.saved_states import (
     saved_states,
     set_aside,
     state_folders,
+    state_name,
     verify_state,
 )
 from translate.training.state import RunProgress, Snapshot, TrainState, is_finite
@@ -146,7 +147,7 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
     keep, every  see outdated
     """
-    with replaced_directory(directory / f"step-{snapshot.progress.step:08d}", owned=STATE_FILES) as folder:
+    with replaced_directory(directory / state_name(snapshot.progress.step), owned=STATE_FILES) as folder:
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
@@ -183,6 +184,8 @@ def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
     is_verified = verify_state(folder, contents=contents)
     try:
         return _read(folder)
+    except DamagedError:
+        raise
     except UserError as error:  # neither OSError nor MemoryError: the file may be good
         if is_verified:
             raise
@@ -225,7 +228,10 @@ def _is_random_state(value: Any) -> bool:
 
 
 def read_progress(folder: Path) -> RunProgress:
-    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
+    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score.
+
+    Raises DamagedError for a state of another step than its folder's name says, and for values that cannot be.
+    """
     values = read_json(folder / PROGRESS)
     values["position"] = saved_position(values.pop("place", None), folder)
     progress = from_plain(RunProgress, values, folder / PROGRESS)
@@ -233,7 +239,20 @@ def read_progress(folder: Path) -> RunProgress:
         progress.last_success = progress.step - progress.skipped_in_a_row
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
+    _require_possible(progress, folder)
     return progress
+
+
+def _require_possible(progress: RunProgress, folder: Path) -> None:
+    # a folder that was renamed or copied over another: the run would repeat its steps at each start
+    if folder.name != state_name(progress.step):
+        raise DamagedError(folder, f"{PROGRESS} is of step {progress.step}")
+    for name, value in (vars(progress) | vars(progress.position) | progress.session).items():
+        is_wrong = isinstance(value, int) and value < 0
+        if is_wrong or (name in ("seconds", "epochs") and not 0 <= value < math.inf):
+            raise DamagedError(folder, f"{PROGRESS}: {name} is {value}")
+    if not isinstance(progress.session.get("batch_tokens", 0), int):
+        raise DamagedError(folder, f"{PROGRESS}: session is damaged")
 
 
 def saved_position(place: Any, folder: Path) -> Any:
