@@ -55,7 +55,7 @@ class StopSignals:
     def _reset(self) -> None:
         self.received = 0
         self._plan = STOPPING
-        self._deferred = self._raised = False
+        self._deferred = self._raised = self._failing = False
         self._answer = ""
         self._answered: float | None = None
 
@@ -108,6 +108,10 @@ class StopSignals:
         except Interrupted:
             is_leaving = True
             raise
+        except Exception:
+            # an error that keeps the work from answering a signal: it ends the process, and must be told
+            self._failing = bool(self.received)
+            raise
         finally:
             self._plan, self._deferred = before
             # where there is something to save the exception is caught, and may be needed once more
@@ -140,7 +144,7 @@ class StopSignals:
         self.received = self.received or number
 
     def _interrupt(self) -> None:
-        if self.received and not self._deferred and not self._raised:
+        if self.received and not (self._deferred or self._raised or self._failing):
             self._raised = True
             raise Interrupted(self.received, self._describe(self.received))
 
@@ -162,7 +166,8 @@ class StopSignals:
                 since = None
                 continue
             since = since or time.monotonic()
-            if time.monotonic() - since > (_CLEANING_SECONDS if self._raised else _STUCK_SECONDS):
+            is_ending = self._raised or self._failing
+            if time.monotonic() - since > (_CLEANING_SECONDS if is_ending else _STUCK_SECONDS):
                 os._exit(128 + self.received)
 
     def _respond(self, number: int) -> None:

@@ -38,8 +38,8 @@ from translate.training.saved_states import (
 
 logger = logging.getLogger(__name__)
 RUN_KIND = "run"  # in the folder's marker
-_LOCK = ".lock"
-_OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
+LOCK = ".lock"
+_OF_ITS_OWN = {MARKER, LOCK, f"{LOCK}.json"}  # names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
@@ -137,7 +137,7 @@ class RunFolder:
             probe = self.path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
-            lock = ProcessLock(self.path / _LOCK)
+            lock = ProcessLock(self.path / LOCK)
             if not lock.acquire(wait=False):
                 raise UserError(
                     f"run.dir={self.path}: another process is at work on this run ({lock.holder()}); "
