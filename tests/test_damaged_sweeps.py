@@ -28,8 +28,8 @@ def sweep(corpus: Path, folder: Path, *arguments: str, **changes: object) -> str
     return said
 
 
-def search(corpus: Path, folder: Path, interval: str = INTERVAL, **changes: object) -> str:
-    words = ["sweep=optuna", "sweep.trials=1", "sweep.params={}", interval]
+def search(corpus: Path, folder: Path, interval: str = INTERVAL, trials: int = 1, **changes: object) -> str:
+    words = ["sweep=optuna", f"sweep.trials={trials}", "sweep.params={}", interval]
     return sweep(corpus, folder, *words, name="search", optimizer__learning_rate=None, **changes)
 
 
@@ -111,3 +111,20 @@ def test_a_study_keeps_its_metric_and_its_values(corpus, study):
     said = search(corpus, study, sweep__storage="nowhere")
     assert "error: sweep.storage=nowhere: the study cannot be used: Could not parse SQLAlchemy URL" in said
     assert "best of 2: trial" in search(corpus, study)
+
+
+def test_the_draw_of_a_trial_depends_on_its_number_and_not_on_the_session(corpus, study, tmp_path):
+    """Sessions that begin at the same time drew the same trials."""
+    one, two = (shutil.copytree(study, tmp_path / name) for name in ("one", "two"))
+    search(corpus, one, trials=2)
+    for _ in range(2):
+        search(corpus, two)
+    drawn = [row["optimizer.learning_rate"] for row in read_trials(one)]
+    assert len(set(drawn)) == len(drawn)
+    assert drawn == [row["optimizer.learning_rate"] for row in read_trials(two)]
+
+
+def test_a_reference_to_an_option_that_is_not_there_is_one_line(corpus, tmp_path):
+    assert sweep(corpus, tmp_path, "run.max_steps=${nowhere}") == (
+        "error: run.max_steps: Interpolation key 'nowhere' not found\n"
+    )

@@ -167,6 +167,15 @@ def test_a_file_where_a_run_has_a_folder_is_named_before_training(tmp_path, name
     assert (run / name).read_text() == "precious"
 
 
+def test_what_a_killed_start_has_left_is_not_foreign(tmp_path):
+    folder = make(tmp_path, ".made-by-translate-seq2seq.0123abcd.partial", ".lock.json.0123abcd.partial", ".writable-7")
+    opened(folder)
+    make(tmp_path / "own", "letter.0123abcd.partial")
+    with pytest.raises(UserError, match=r"it holds letter\.0123abcd\.partial"):
+        opened(tmp_path / "own")
+    assert sweep_folder(str(make(tmp_path / "sweep", ".made-by-translate-seq2seq.0123abcd.partial")))
+
+
 def test_a_marker_with_anything_else_is_none(tmp_path):
     for content in ('{"kinds": 5}', '{"kinds": null}', "[]", "\0"):
         (tmp_path / MARKER).write_text(content)

@@ -62,7 +62,7 @@ def _continue_study(
     _require_same_search(study, config, distributions)
     failed = optuna.trial.TrialState.FAIL
     for _ in range(config.sweep.trials):
-        with _next_trial(study, folder, distributions) as drawn:
+        with _next_trial(study, config, folder, distributions) as drawn:
             varied = {option: str(value) for option, value in drawn.params.items()}
             trial = Trial(
                 sweep=folder,
@@ -85,7 +85,9 @@ def _continue_study(
 
 
 @contextmanager
-def _next_trial(study: optuna.Study, sweep: Path, distributions: Distributions) -> Iterator[optuna.Trial]:
+def _next_trial(
+    study: optuna.Study, config: TrainConfig, sweep: Path, distributions: Distributions
+) -> Iterator[optuna.Trial]:
     """The trial that a killed or interrupted session has left, else a new one; its run's folder is locked meanwhile."""
     import optuna
 
@@ -103,6 +105,9 @@ def _next_trial(study: optuna.Study, sweep: Path, distributions: Distributions) 
                         f"{folder.path} has a run, but the study has no such trial: it is not the one of this folder; "
                         "bring the study back (study.db, name=), or choose another run.dir"
                     )
+                # one seed for each trial: sessions that follow or work beside each other draw others
+                seed = (config.sweep.seed + len(study.trials)) % 2**32
+                study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.sweep.startup_trials)
                 drawn = study.ask(distributions)
                 folder.claim()
             stack.enter_context(folder)
@@ -124,7 +129,7 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
     sweep, pruning = config.sweep, config.pruning
     # trials have lines of their own in the log
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
+    return optuna.create_study(
         study_name=config.name,
         storage=sweep.storage or f"sqlite:///{folder}/study.db",
         direction="minimize" if is_minimised(config.validation.metric) else "maximize",
@@ -134,11 +139,6 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
         ),
         load_if_exists=True,
     )
-    # a seed of its own for each session: the same one would draw the trials of the first again
-    study.sampler = optuna.samplers.TPESampler(
-        seed=(sweep.seed + len(study.trials)) % 2**32, n_startup_trials=sweep.startup_trials
-    )
-    return study
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from translate.console import TIME_FORMAT
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import BackgroundWriter, ProcessLock, json_text, write_text
-from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
+from translate.folders import MARKER, foreign_names, interrupted, is_marked, listing, mark, restore_directory
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, read_run_manifest
 from translate.parsing import read_yaml
 from translate.signals import Interrupted
@@ -39,7 +39,7 @@ from translate.training.saved_states import (
 logger = logging.getLogger(__name__)
 RUN_KIND = "run"  # in the folder's marker
 LOCK = ".lock"
-_OF_ITS_OWN = {MARKER, LOCK, f"{LOCK}.json"}  # names that no other program gives
+_OF_ITS_OWN = {MARKER, LOCK, f"{LOCK}.json", ".writable-*"}  # patterns of names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
 _OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
@@ -180,7 +180,7 @@ class RunFolder:
         started = _OF_ITS_OWN | _OF_BACK_TRANSLATION | {self.config_file.name}
         # by itself, a log may be another program's
         own_log = {self.log_file.name} if self.config_file.name in names else set()
-        if not is_run and names - started - own_log:
+        if not is_run and foreign_names(self.path, started | own_log):
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
                 f"{listing(sorted(names - _OF_ITS_OWN))}; choose a new folder"
