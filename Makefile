@@ -7,7 +7,7 @@ EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-lowest check format docs tensorboard clean
+.PHONY: help install train test gpu-check test-lowest drill fuzz check format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,10 +27,19 @@ train: install  ## train on the shipped corpus, translate and score its test set
 test: install  ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
+gpu-check: install  ## check this machine's kernels, updates, resuming and decoding (ARGS='stages=[kernels,resume]')
+	$(BIN)/python -m translate.gpu_check $(ARGS)
+
 test-lowest:  ## run the tests with the lowest versions of all dependencies that pyproject.toml allows (gigabytes)
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
 	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+drill: install  ## disturb short runs by faults drawn at random, up to 45 minutes (ARGS='--seed 2')
+	$(BIN)/python scripts/drill.py --output build/drill $(ARGS)
+
+fuzz: install  ## read 100,000 hostile inputs with each reader, about an hour (ARGS='yaml --seed 2')
+	$(BIN)/python scripts/fuzz.py --examples 100000 $(ARGS)
 
 check: install  ## check style and types
 	$(BIN)/ruff check .

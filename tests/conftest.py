@@ -1,4 +1,4 @@
-"""What several test files share: where the real corpora are, on machines that have them."""
+"""Facts that several test files share: where the real corpora are, on machines that have them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What BLEU counts as words: by language, by script, and as the run that made a model counted."""
+"""Words as BLEU counts them: by language, by script, and as the run that made a model counted."""
 
 from __future__ import annotations
 

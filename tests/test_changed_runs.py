@@ -116,7 +116,7 @@ def test_alternative_named_by_the_refusal_works(corpus, tmp_path):
 
 
 def make_older(folder, **schedule):
-    """What a run's files were before this version."""
+    """Give a run the files of an earlier version."""
     config = yaml.safe_load((folder / "config.yaml").read_text())
     del config["schedule"]["max_warmup_steps"]
     config["schedule"] |= schedule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,11 @@ def test_a_flipped_bit_in_a_cache_is_found_once_and_mended(tmp_path, caplog):
     build()
     assert "entry is damaged (file differs from what was written (SHA-256)): it is made again" in caplog.text
     assert (tmp_path / "entry" / "file").read_bytes() == b"whole"
+
+
+def test_errors_of_damage_reach_other_processes():
+    error = pickle.loads(pickle.dumps(DamagedError(Path("folder"), "b is missing")))
+    assert (str(error), error.finding) == ("folder: b is missing", "b is missing")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What cleaning drops, and that it says so."""
+"""Pairs that cleaning drops, and its report of them."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_evaluate_prints_scores_with_signatures_and_writes_a_report(model, corpu
 
 
 def refused(*arguments, module="train"):
-    """What a command that must fail says: one message, status 1, no traceback."""
+    """The message of a command that must fail: one message, status 1, no traceback."""
     result = call_here(module, *arguments)
     message = result.stderr.decode()
     assert result.returncode == 1, message

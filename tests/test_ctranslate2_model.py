@@ -117,7 +117,7 @@ def test_conversions_without_use_are_removed(tmp_path, joint, monkeypatch, caplo
 
 @contextmanager
 def without_root() -> Iterator[None]:
-    """Root may write everywhere: be nobody for a while."""
+    """Run as an unprivileged user: root may write everywhere."""
     if os.getuid() != 0:
         yield
         return

@@ -111,7 +111,7 @@ def test_lost_best_model_without_its_state_is_replaced_by_the_newest(corpus, run
     set_best_step(run, 3)
     shutil.rmtree(run / "best")
     train_here(corpus, run, **OPTIONS)
-    assert "no state is of step 3, the best: the model of the newest takes its place" in log_of(run)
+    assert "no state is of step 3, the best: the model of the newest replaces it" in log_of(run)
     assert contents(run / "best")["weights.safetensors"] == expected
     assert json.loads((run / "best" / "manifest.json").read_text())["step"] == 10
     assert json.loads((run / "result.json").read_text())["best_step"] == 10  # evaluated again

@@ -20,7 +20,7 @@ SCHEMAS = {"data": DataConfig, "tokenizer": TokenizerConfig}
 
 
 def compose(group: str, name: str, *overrides: str) -> Any:
-    """What Hydra makes of `group=name` and some overrides."""
+    """The configuration that Hydra makes of `group=name` and some overrides."""
     values = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text("utf-8"))
     assert values.pop("defaults") == [f"schema_{group}", "_self_"]
     config = OmegaConf.create({group: OmegaConf.structured(SCHEMAS[group])})

@@ -1,4 +1,4 @@
-"""What is decided from what a device can do: for GPUs that are not there, by facts made up by hand."""
+"""Decisions by the capabilities of a device: for GPUs that are not there, by facts made up by hand."""
 
 import subprocess
 import sys
@@ -241,6 +241,7 @@ def test_tf32_can_be_read_by_the_older_getters_and_the_newer_one():
         with without_tf32():
             assert torch.get_float32_matmul_precision() == "highest"
             assert not torch.backends.cuda.matmul.allow_tf32
+            assert not torch.backends.cudnn.allow_tf32
         assert torch.backends.cuda.matmul.allow_tf32
     finally:
         torch.backends.cuda.matmul.allow_tf32 = False

@@ -20,10 +20,11 @@ from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import train
 from translate.training.config import is_better
+from translate.training.progress import RunProgress
+from translate.training.recovery import discard_diverged
 from translate.training.run_folder import RunFolder
-from translate.training.state import RunProgress
 from translate.training.state_folder import StateFolder
-from translate.training.stopping import Trial, discard_diverged, read_trials
+from translate.training.stopping import Trial, read_trials
 from translate.training.validation import Validator
 
 NAN, INF = math.nan, math.inf

@@ -18,7 +18,7 @@ import pytest
 
 from forked import Forked, forked, waiting_in
 from in_process import call_here
-from small_runs import REPOSITORY, command, environment, options, write_corpus
+from small_runs import REPOSITORY, environment, options, write_corpus
 from translate.decoding import native_engine
 
 HANGUP, INTERRUPT, TERMINATE = signal.SIGHUP, signal.SIGINT, signal.SIGTERM
@@ -57,7 +57,7 @@ def saved_steps(folder: Path) -> list[int]:
 
 
 def require_continued(corpus: Path, folder: Path, expected: Path) -> None:
-    """The same command, undisturbed, ends with what a run that was never disturbed ends with."""
+    """Continue by the same command, undisturbed: the result is that of a run that was never disturbed."""
     result = call_here("train", *options(corpus, folder, **CHANGES))
     assert result.returncode == 0, result.stderr.decode()
     assert results(folder) == results(expected)
@@ -108,27 +108,34 @@ def test_a_signal_before_the_first_update_ends_the_command_and_saves_nothing(cor
     assert not log.exists() or log.read_text().endswith(f" {number.name}: stopping\n")
 
 
+LEARN_FOR_LONG = """
+import hashlib, os, runpy, sys
+from translate import tokenizer_training
+from translate.data import prepare
+words = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(60_000)]
+def train_tokenizer(config, *_, tags=()):
+    os.write(2, b"here\\n")
+    return tokenizer_training._train_once(config, iter(words * 2), 20_000)
+prepare.train_tokenizer = train_tokenizer
+runpy.run_module("translate.train", run_name="__main__")
+"""
+
+
 def test_a_signal_ends_the_training_of_a_tokenizer(corpus, tmp_path):
     """SentencePiece does not return before it has learned: a thread ends the process."""
-
-    def learn_for_long() -> None:
-        words = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(60_000)]
-
-        def train_tokenizer(config: Any, *_: object, tags: object = ()) -> Any:
-            from translate import tokenizer_training
-
-            os.write(2, b"here\n")
-            return tokenizer_training._train_once(config, iter(words * 2), 20_000)
-
-        import_module("translate.data.prepare").train_tokenizer = train_tokenizer
-
     settings = options(corpus, tmp_path / "run", data__cache=tmp_path / "cache", **CHANGES)
-    with forked(tmp_path, "train", *settings, before=learn_for_long) as run:
-        run.wait_for("here")
+    # not forked from a process with threads, in which SentencePiece may crash
+    words = [sys.executable, "-c", LEARN_FOR_LONG, *settings]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, cwd=REPOSITORY, env=environment()) as process:
+        assert process.stderr is not None
+        said = b""
+        while not said.endswith(b"here\n"):
+            said = process.stderr.readline()
+            assert said
         time.sleep(0.3)  # inside of C++
-        run.send(TERMINATE)
-        assert run.end() == 128 + TERMINATE
-    assert run.said().endswith("SIGTERM: stopping; again to end at once\n")
+        process.send_signal(TERMINATE)
+        assert process.stderr.read().endswith(b"SIGTERM: stopping; again to end at once\n")
+    assert process.returncode == 128 + TERMINATE
 
 
 @pytest.mark.parametrize(
@@ -274,15 +281,20 @@ def test_an_ignored_signal_stays_ignored(corpus, tmp_path):
     assert "SIGHUP" not in run.said()
 
 
-def test_ctrl_c_during_imports_prints_no_traceback():
-    words = [sys.executable, "-X", "importtime", *command("train", "--help")[1:]]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, cwd=REPOSITORY, env=environment())
-    assert process.stderr is not None
-    line = b""
-    while b"numpy" not in line:
-        line = process.stderr.readline()
-        assert line
-    process.send_signal(INTERRUPT)
-    rest = process.stderr.read()
-    assert process.wait() == -INTERRUPT
-    assert b"Traceback" not in rest
+INTERRUPT_AT_NUMPY = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+def test_ctrl_c_during_imports_prints_no_traceback(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT_AT_NUMPY)  # which the interpreter imports first
+    own = environment() | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    words = [sys.executable, "-m", "translate.train", "--help"]
+    result = subprocess.run(words, capture_output=True, cwd=REPOSITORY, env=own)
+    assert result.returncode == -INTERRUPT
+    assert result.stderr == b""

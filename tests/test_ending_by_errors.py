@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ import pytest
 
 from forked import Forked, forked, waiting_in
 from small_runs import composed, options, write_corpus
+from translate import train as train_module
 from translate.errors import UserError
 from translate.train import train
 from translate.training import final_evaluation, tracking, validation
@@ -44,7 +46,7 @@ def saved_steps(folder: Path) -> list[int]:
         (validation, "evaluate_corpus", 1, UserError("out of translators"), 10),
         (validation, "label_smoothed_cross_entropy", 1, ZeroDivisionError("a bug"), 10),
         (tracking.Reporter, "validation", 2, AssertionError("a bug"), 20),
-        (tracking.SummaryWriter, "add_scalar", 1, OSError(28, "No space left on device"), 5),
+        (tracking.EventFile, "scalars", 1, RuntimeError("a bug"), 5),
         (final_evaluation, "evaluate_corpus", 1, RuntimeError("a bug"), 20),
     ],
 )
@@ -75,11 +77,17 @@ def test_an_error_costs_no_update_and_the_same_command_continues(
 
 
 def test_a_run_bounded_by_minutes_says_what_they_count(corpus, tmp_path):
-    train(composed(options(corpus, tmp_path / "run", **CHANGES | {"run__max_minutes": 0.001, "run__max_steps": 0})))
+    train(composed(options(corpus, tmp_path / "run", **CHANGES | {"run__max_minutes": 0.05, "run__max_steps": 0})))
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
-    assert "these 0.001 minutes are of updates, validations and saving, in all sessions" in log
+    assert "these 0.05 minutes are of updates, validations and saving, in all sessions" in log
     assert "the test set is translated after them" in log
     assert "stopped at step" in log
+
+
+def test_a_run_of_too_few_minutes_for_an_update_names_them(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module, "restore_models", lambda *_: time.sleep(0.1))  # a slow machine
+    with pytest.raises(UserError, match=r"run\.max_minutes=0\.001 ended the run before its first update"):
+        train(composed(options(corpus, tmp_path, **CHANGES | {"run__max_minutes": 0.001, "run__max_steps": 0})))
 
 
 def data_options(corpus: Path) -> list[str]:

@@ -86,6 +86,7 @@ def test_models_of_earlier_versions_are_evaluated_with_defaults(run, tmp_path):
     for key in ("tag", "bleu_tokenizer", "decoding_precision", "search"):
         del manifest[key]
     (older / "best" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (older / "best" / "checksums.json").unlink()  # which earlier versions did not write
     report, _ = evaluate((run[0], older))
     assert report["decoding"]["search"] == "beam beam_size=5"
     assert report["decoding"]["tag"] == "none"

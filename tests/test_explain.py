@@ -1,4 +1,4 @@
-"""What explain says of a sentence, against numbers worked out otherwise, and what it writes."""
+"""Explanations of a sentence, against numbers worked out otherwise, and the pages of explain."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Files appear whole, and replace only what may be replaced; locks of processes."""
+"""Files appear whole, and replace only what may be replaced."""
 
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from translate.errors import UserError
-from translate.files import ProcessLock, atomic_file, read_json, require_regular, sha256, write_json, write_text
-from translate.folders import building
+from translate.files import atomic_file, read_json, require_regular, sha256, write_json, write_text
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -143,61 +141,3 @@ def test_a_pipe_or_device_cannot_be_read_twice(tmp_path):
     (tmp_path / "link").symlink_to("/dev/zero")
     with pytest.raises(UserError, match="a device cannot be read twice"):
         require_regular(tmp_path / "link", option="data.train.source")
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from translate.files import ProcessLock
-assert ProcessLock(Path(sys.argv[1])).acquire(wait=False)
-print("locked", flush=True)
-time.sleep(600)
-"""
-
-
-def hold(path: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, env=environment)
-    assert process.stdout.readline() == b"locked\n"
-    return process
-
-
-def test_lock_names_its_owner_and_is_released_by_a_killed_process(tmp_path):
-    process, lock = hold(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
-    try:
-        assert not lock.acquire(wait=False)
-        assert lock.holder().startswith(f"pid {process.pid} on {os.uname().nodename}, since 20")
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert lock.acquire(wait=False)
-    assert lock.holder().startswith(f"pid {os.getpid()} ")
-    lock.release()
-
-
-def test_lock_is_reentrant(tmp_path):
-    outer, inner = ProcessLock(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
-    assert outer.acquire()
-    assert inner.acquire()
-    inner.release()
-    process = run_python(
-        f"import sys; from translate.files import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r}))"
-        ".acquire(wait=False))"
-    )
-    assert process.wait(timeout=60) == 0
-    outer.release()
-    hold(tmp_path / ".lock").kill()
-
-
-def test_second_builder_waits_and_names_the_first(tmp_path, caplog):
-    caplog.set_level("INFO")
-    process = hold(tmp_path / ".thing.lock")
-    os.kill(process.pid, signal.SIGSTOP)  # a stopped process keeps its lock
-    later = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {process.pid}"])
-    with building(tmp_path / "thing", option="data.cache", waiting_for="prepare the same data") as folder:
-        assert folder is not None
-        (folder / "file").touch()
-    later.wait()
-    process.communicate()
-    assert f"waiting for another process to prepare the same data (pid {process.pid} on" in caplog.text
-    assert names(tmp_path / "thing") == ["checksums.json", "file"]

@@ -1,4 +1,4 @@
-"""Models, states and settings from anybody: refused with one line before anything is allocated, and no code is run."""
+"""Untrusted models, states and settings: refused with one line before anything is allocated, and no code is run."""
 
 import json
 import pickle
@@ -62,10 +62,12 @@ def test_the_undamaged_model_loads(directory):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("d_model", "1000000000", "model.yaml: d_model (1,000,000,000) does not fit the weights"),
+        ("d_model", "1000000000", "model.yaml: model.d_model (1000000000) must be at least 1 and at most"),
         ("d_model", "40000", "model.yaml: d_model (40,000) does not fit the weights, which have no dimension above"),
-        ("encoder_layers", "1000000", "model.yaml: encoder_layers (1,000,000) does not fit the weights, which have"),
-        ("max_length", "1000000000000", "model.yaml: model.max_length (1,000,000,000,000) must be at most 131,072"),
+        ("encoder_layers", "1000000", "model.yaml: model.encoder_layers (1000000) must be at least 1 and at most"),
+        ("encoder_layers", "300", "model.yaml: encoder_layers (300) does not fit the weights, which have 37 tensors"),
+        ("max_length", "1000000000000", "model.yaml: model.max_length (1000000000000) must be at least 1 and at most"),
+        ("max_length", "131073", "model.yaml: model.max_length (131073) must be at least 1 and at most 131072"),
         ("ffn_dim", "9" * 90, "model.yaml: ffn_dim (" + "9" * 90 + ") must be an integer"),
         ("ffn_dim", "1" * 200, "model.yaml, line 10: not a configuration: a number of more than 100 digits"),
         ("num_heads", "-4", "model.yaml: model.num_heads (-4) must be at least 1"),

@@ -1,4 +1,4 @@
-"""Tables and text from anybody: an error names the file, the line and the finding; messages stay short and harmless."""
+"""Untrusted tables and text: an error names the file, the line and the finding; messages stay short and harmless."""
 
 import gzip
 import logging

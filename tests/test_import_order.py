@@ -11,12 +11,12 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors", "signals"},
-    {"parsing"},
+    {"parsing", "streams", "disk_space"},
     {"files", "console", "memory"},
-    {"checksums"},
+    {"checksums", "locks"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},
-    {"tags", "unicode_form"},
+    {"tags", "unicode_form", "output"},
     {"tokenizer"},
     {"tokenizer_training", "batch", "tensor_files"},
     {"data", "models", "model_directory"},
@@ -29,6 +29,7 @@ LAYERS = [
     {"engines"},
     {"config"},
     {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
+    {"gpu_check"},
     {"__main__"},
 ]
 ORDER = {part: level for level, parts in enumerate(LAYERS) for part in parts}

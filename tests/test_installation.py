@@ -156,7 +156,9 @@ def test_console_script_imports_only_the_requested_command(installed, tmp_path):
 
 
 def test_every_command_is_a_module_that_can_be_run():
-    runnable = {path.stem for path in REPOSITORY.glob("translate/*.py") if "run_command(" in path.read_text("utf-8")}
+    modules = [path for path in REPOSITORY.glob("translate/**/*.py") if "\n    run_command(" in path.read_text("utf-8")]
+    # a package is run by its __main__.py
+    runnable = {path.parent.name if path.stem == "__main__" else path.stem for path in modules}
     assert runnable == set(COMMANDS)
 
 

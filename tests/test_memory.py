@@ -48,7 +48,7 @@ def test_the_memory_of_training_is_that_of_the_weights_and_their_copies(name):
 
 def test_a_beam_for_one_sentence_must_fit():
     config = SearchConfig(beam_size=1000)
-    with pytest.raises(UserError, match=r"search\.beam_size=1000: one sentence, .* needs 0\.4 GB of memory, and there"):
+    with pytest.raises(UserError, match=r"search\.beam_size=1000: one sentence, .* needs 412\.0 MiB of memory"):
         sentences_in_memory(config, 300_000_000, vocabulary_size=32_000, cached=0)
     assert sentences_in_memory(config, 2_000_000_000, vocabulary_size=32_000, cached=0) == 4
     assert sentences_in_memory(config, 2_000_000_000, vocabulary_size=32_000, cached=100_000) == 1

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from processes import Ranks, run_ranks, start_ranks
+from forked_ranks import Ranks, run_ranks, start_ranks
 from small_runs import composed, options, write_corpus
 from translate.checkpoint import load_weights
 from translate.distributed import World, join_world, launched_as
 from translate.errors import UserError
 from translate.model_directory import WEIGHTS
+from translate.signals import stop_signals
 from translate.train import train
 from translate.training import changes
 from translate.training.parallel import decide_run
@@ -72,6 +73,23 @@ def test_a_killed_process_is_named(started):
     outcomes = started(3, exchange_until, kill_itself).outcomes(2)
     for rank in (0, 1):
         assert str(outcomes[rank]).startswith("process 2 ended without a reason: killed")
+
+
+def end_by_torchrun(rank: int) -> None:
+    """torchrun sends SIGTERM to the others once a process has ended."""
+    with stop_signals.listening(), join_world(CPU, timeout=30.0) as world:
+        main, _ = world.gather(os.getpid())
+        with stop_signals.deferred("saving"):
+            world.wait()
+            if rank == 1:
+                os.kill(main, signal.SIGTERM)
+                kill_itself()
+            while True:
+                world.sum(torch.ones(1))
+
+
+def test_a_killed_process_is_named_although_torchrun_ends_the_others(started):
+    assert str(started(2, end_by_torchrun).outcomes(1)[0]).startswith("process 1 ended without a reason: killed")
 
 
 def test_a_stopped_process_is_named_within_the_limit_and_leaves_when_it_goes_on(started):
@@ -226,7 +244,7 @@ def test_another_training_text_on_one_process_is_refused_on_all(corpus, tmp_path
 
 def test_a_file_that_one_process_lacks_is_named_by_all(corpus, tmp_path):
     found = compare_with(corpus, tmp_path, data__train__source=tmp_path / "absent")
-    assert str(found[1]).startswith(f"data.train: {tmp_path}/absent: there is no such file")
+    assert f"{tmp_path}/absent" in str(found[1])
     assert str(found[0]) == f"process 1 has ended: {found[1]}"
 
 

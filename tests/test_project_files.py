@@ -56,6 +56,16 @@ def test_files_named_in_the_documentation_exist(page):
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 
+def test_tests_named_in_the_documentation_exist():
+    file, missing = "", []
+    for path, name in re.findall(r"`(tests/\w+\.py|…)::(\w+)`", read("docs/reliability.md")):
+        file = file if path == "…" else path  # … stands for the file named before
+        if not (REPOSITORY / file).exists() or f"\ndef {name}(" not in read(file):
+            missing.append(f"{file}::{name}")
+    assert file
+    assert missing == []
+
+
 def test_the_citation_is_of_this_version():
     assert yaml.safe_load(read("CITATION.cff"))["version"] == __version__
 

@@ -16,8 +16,9 @@ from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import ProcessLock, json_text, to_plain
+from translate.files import json_text, to_plain
 from translate.folders import MARKER, is_marked, mark
+from translate.locks import ProcessLock
 from translate.models import TransformerConfig
 from translate.train import train
 from translate.training.back_translation import back_translate

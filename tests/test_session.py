@@ -8,8 +8,9 @@ import torch
 from small_runs import ON_CPU, update_config
 from translate.data.loader import DataPosition
 from translate.distributed import World
+from translate.training.progress import RunProgress
 from translate.training.session import provenance, take_up_session
-from translate.training.state import RunProgress, TrainState
+from translate.training.state import TrainState
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 
+from forked_ranks import run_ranks
 from small_runs import ON_CPU, update_config
 from translate.batch import NO_TARGET, pad_batch
 from translate.distributed import World, join_world
@@ -64,44 +64,16 @@ def test_accumulated_batches_equal_one_large_batch(size):
     assert_same(step(batches_of(size)), step(batches_of(8)))
 
 
-def _work(rank, size, port, results, shares, settings):
-    import os
-
-    os.environ |= {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(size),
-        "LOCAL_RANK": str(rank),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
-    with join_world(torch.device("cpu")) as world:
-        result, weights = step(shares[rank], world=world, **settings)
-        if rank == 1:
-            results.put((result, {name: weight.numpy() for name, weight in weights.items()}))
-        world.wait()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def by_two_processes(shares, **settings):
     """An update by two processes, each with its share of the batches, as the second one sees it."""
-    context = mp.get_context("spawn")
-    results, port = context.Queue(), free_port()
-    processes = [context.Process(target=_work, args=(rank, 2, port, results, shares, settings)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    result, weights = results.get(timeout=120)
-    for process in processes:
-        process.join(timeout=60)
-        assert process.exitcode == 0
-    return result, {name: torch.from_numpy(x) for name, x in weights.items()}
+
+    def work(rank):
+        with join_world(torch.device("cpu")) as world:
+            found = step(shares[rank], world=world, **settings)
+            world.wait()
+            return found
+
+    return run_ranks(2, work)[1]
 
 
 def without_labels(batch):

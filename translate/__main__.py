@@ -8,6 +8,7 @@ import sys
 
 from translate import __version__
 from translate.signals import end_silently
+from translate.streams import guard_standard_streams
 
 COMMANDS = {
     "train": "train a model, or continue a run, and score it; with --multirun, many",
@@ -17,11 +18,13 @@ COMMANDS = {
     "prepare": "clean and encode a corpus ahead of training, and report on it",
     "explain": "write pages and pictures of what a model attends to",
     "merge": "merge a LoRA into its model, as a model directory of its own",
+    "gpu_check": "check the kernels, updates, resuming and decoding of this machine's device",
 }
 
 
 def main() -> None:
     """Run the command named by the first argument; the modules of the others are not imported."""
+    guard_standard_streams()
     end_silently()
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in ("-h", "--help"):

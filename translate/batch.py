@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -73,6 +74,16 @@ class Tokens(_Movable):
     def num_sentences(self) -> int:
         return len(self.ids) if self.offsets is None else len(self.offsets) - 1
 
+    def sentences(self) -> list[NDArray[np.int64]]:
+        """Ids of each sentence with its BOS or EOS, without padding."""
+        if self.mask is not None:
+            return [ids[mask].numpy() for ids, mask in zip(self.ids, self.mask, strict=True)]
+        assert self.offsets is not None
+        pieces = self.ids.numpy()
+        bounds = pairwise(self.offsets.tolist())
+        # the padding at the end is one more sentence, and those behind it are empty
+        return [pieces[start:end] for start, end in bounds if start < end and pieces[start] != PAD]
+
     @classmethod
     def pad(cls, sentences: Sequence[Ids], *, length: int | None = None) -> Tokens:
         """Sentences as rows of one matrix, (B, length); length None: that of the longest."""
@@ -126,6 +137,16 @@ class Batch(_Movable):
     labels: Tensor
     num_target_tokens: int
     num_source_tokens: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B, S, T) of a padded batch, (S, T) of a packed one: of two such batches the larger one needs more memory."""
+        return (*self.source.ids.shape, self.target.ids.shape[-1])
+
+    def without_labels(self) -> Batch:
+        """A batch that adds nothing to losses and gradients."""
+        labels = torch.full_like(self.labels, NO_TARGET)
+        return replace(self, labels=labels, num_target_tokens=0, num_source_tokens=0)
 
 
 def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:

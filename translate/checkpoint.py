@@ -114,7 +114,8 @@ def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:
     tokenizer, manifest = read_origin(directory)
     config, shapes = read_config(directory / MODEL), _stored_shapes(directory / WEIGHTS)
     # all of this before a weight is allocated; a table of positions is no weight, and bounded by config.check()
-    require_sizes(config, [name for name in config.SIZES if name != "max_length"], shapes, directory / MODEL)
+    names = [name for name in (*config.SIZES, *config.COUNTS) if name != "max_length"]
+    require_sizes(config, names, shapes, directory / MODEL)
     build = partial(build_model, config, vocabularies_of(tokenizer))
     with errors_naming(directory / MODEL):
         expected = shapes_of(build)

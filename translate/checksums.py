@@ -1,4 +1,4 @@
-"""Checksums of a folder's files, in a file beside them: a damaged file is found before it is believed.
+"""Checksums of a folder's files, in a file beside them: a damaged file is found before it is used.
 
 checksums.json has the size and the SHA-256 of every other file in a folder that translate.folders has given its name: a
 state, a model, a conversion, an entry of the cache. It covers files, whatever their format is.
@@ -22,7 +22,11 @@ class DamagedError(UserError):
 
     def __init__(self, directory: Path, finding: str) -> None:
         super().__init__(f"{directory}: {finding}")
-        self.finding = finding
+        self.directory, self.finding = directory, finding
+
+    def __reduce__(self) -> tuple[type[DamagedError], tuple[Path, str]]:
+        # processes send each other their errors; by default, unpickling passes the message alone
+        return type(self), (self.directory, self.finding)
 
 
 def write_checksums(directory: Path) -> None:

@@ -15,6 +15,7 @@ from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores, p_value, score
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer
+from translate.streams import require_stream
 from translate.text import read_lines
 
 Lines = list[str]
@@ -48,6 +49,7 @@ class CompareConfig:
 def compare(config: CompareConfig) -> None:
     """Score every system against the references; print a table, the signatures and notes."""
     config.check()
+    require_stream(sys.stdout, "standard output", "the scores are printed there")
     # all files are read before the first is scored: with resamples, scoring takes long
     references, systems = _read(config)
     choice = _tokenizer(config, references)

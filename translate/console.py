@@ -7,12 +7,12 @@ wcwidth).
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +20,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from translate.errors import show_controls, show_unprintable
+from translate.streams import UnbrokenStream
 
 logger = logging.getLogger("translate")
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"  # of log lines
@@ -38,13 +39,18 @@ class Progress:
     """
 
     def __init__(self, unit: str, *, total: int | None = None, stream: TextIO | None = None):
-        self._stream = _Unbroken(sys.stderr if stream is None else stream)
+        self._stream = UnbrokenStream(sys.stderr if stream is None else stream)
         self._unit = unit
         self._meter: dict[str, Any] = {"total": total, "unit": f" {unit}"}
         self._format = _COUNT if total is None else _COUNT_OF_TOTAL
         bar_format = self._format if total is None else f"{{bar:20}} {self._format}"
         self._bar = _bar(self._stream, enabled=self._stream.isatty(), bar_format=bar_format, **self._meter)
         self._start = self._shown = time.monotonic()
+        self._initial = 0
+
+    def begin_at(self, initial: int) -> None:
+        """Leave units that were done before out of the rate."""
+        self._initial = self._bar.initial = initial
 
     def show(self, done: float) -> None:
         """Show that this much is done, unless the display changed a moment ago."""
@@ -54,27 +60,31 @@ class Progress:
             return
         self._shown = now
         if self._bar.disable:
-            text = tqdm.format_meter(done, elapsed=now - self._start, bar_format=self._format, **self._meter)
+            elapsed = now - self._start
+            text = tqdm.format_meter(
+                done, elapsed=elapsed, initial=self._initial, bar_format=self._format, **self._meter
+            )
             self._stream.write(f"{text}\n")
         else:
             self._bar.n = done
             self._bar.refresh()
 
     def finish(self, done: int) -> None:
-        """Replace the display by a last line, which stays."""
+        """Replace the display by a last line, which stays; done: all units, with those done before."""
         self._bar.clear()
         self._bar.close()
         seconds = time.monotonic() - self._start
-        rate = done / max(seconds, 1e-9)
-        noun = self._unit.removesuffix("s") if done == 1 else self._unit
-        self._stream.write(f"{done:,} {noun} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
+        count = done - self._initial
+        rate = count / max(seconds, 1e-9)
+        noun = self._unit.removesuffix("s") if count == 1 else self._unit
+        self._stream.write(f"{count:,} {noun} in {tqdm.format_interval(seconds)} ({rate:,.1f} {self._unit}/s)\n")
 
 
 class ProgressLine:
     """One line about the state of a run, rewritten in place on a terminal; elsewhere a line of the log."""
 
     def __init__(self, *, silent: bool = False) -> None:
-        stream = _Unbroken(sys.stderr)
+        stream = UnbrokenStream(sys.stderr)
         self._on_terminal = stream.isatty() and not silent
         self._bar = _bar(stream, enabled=self._on_terminal, bar_format="{desc}")
 
@@ -95,7 +105,7 @@ class ProgressLine:
             self._bar.set_description_str(text)
 
 
-def _bar(stream: _Unbroken, *, enabled: bool, **settings: Any) -> tqdm:
+def _bar(stream: UnbrokenStream, *, enabled: bool, **settings: Any) -> tqdm:
     """A display of tqdm's that shows nothing before its first refresh and disappears when it is closed."""
     # a terminal may report a size of 0, as under `docker run -t`; tqdm would then show nothing
     size = shutil.get_terminal_size()
@@ -104,32 +114,9 @@ def _bar(stream: _Unbroken, *, enabled: bool, **settings: Any) -> tqdm:
     )
 
 
-class _Unbroken:
-    """A text stream whose reader may go away: the work continues, and later lines are lost without an error."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except BrokenPipeError:
-            # without this, Python's own flush at exit would fail once more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
-    def __eq__(self, other: object) -> bool:  # by which tqdm finds the bars that are on a stream
-        return self._stream is getattr(other, "_stream", other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 def print_notes(note: str = "", *, warning: str = "") -> None:
     """Print a note and a warning on stderr, each unless it is ""."""
-    stream = _Unbroken(sys.stderr)
+    stream = UnbrokenStream(sys.stderr)
     if note:
         stream.write(f"{show_controls(note)}\n")
     if warning:
@@ -151,9 +138,27 @@ class _TerminalHandler(logging.Handler):
         self.setFormatter(_Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = _Unbroken(sys.stderr)
+        stream = UnbrokenStream(sys.stderr)
         with tqdm.external_write_mode(file=stream, nolock=True):
             stream.write(self.format(record) + "\n")
+
+
+class _LogFile(logging.FileHandler):
+    """Append log lines, with times, to a file; on a full disk they are lost, with a note on the terminal."""
+
+    _is_failing = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._is_failing, was_failing = False, self._is_failing
+        super().emit(record)
+        if self._is_failing and not was_failing:
+            print_notes(warning=f"{self.baseFilename} cannot be written: its lines are lost until there is room")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Note an error of writing; others are bugs."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+        self._is_failing = True
 
 
 class _Once(logging.Filter):
@@ -183,10 +188,11 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     logger.propagate = False
     # a sweep starts a log for each of its runs in one process
     for before in logger.handlers:
-        before.close()
+        with suppress(OSError):  # a full disk
+            before.close()
     logger.handlers = [_TerminalHandler()]
     if path is not None and not silent:
-        file = logging.FileHandler(path, encoding="utf-8")
+        file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
         file.setFormatter(_Formatter("%(asctime)s %(message)s", TIME_FORMAT))
         logger.addHandler(file)
     warnings_logger = logging.getLogger("py.warnings")

@@ -7,25 +7,30 @@ import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
+from translate import __version__
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
-from translate.decoding.config import DecodingConfig, search_note, search_of
+from translate.decoding.config import DecodingConfig, deciding_options, search_note, search_of
 from translate.decoding.translator import Translation, Translator
 from translate.engines import load_translator
 from translate.errors import UserError
-from translate.files import follow_links
+from translate.files import follow_links, sha256
+from translate.model_directory import content_hash
+from translate.output import open_output, open_pieces
+from translate.streams import discard_output, require_stream
 from translate.tags import TagCount
 from translate.text import (
     STANDARD,
+    WINDOW,
     Line,
     count_lines,
     is_complete,
     normalise,
     open_input,
-    open_output,
     read_lines,
     read_windows,
 )
@@ -39,12 +44,15 @@ class DecodeConfig(DecodingConfig):
     input, output  files; "-" is standard input and output. A file appears under its name once it is complete:
                    until then it has a name of its own that ends in .partial
     progress       show on stderr how far the work is
+    resume         keep what is translated in a folder OUTPUT.resume, from which the same command continues after it was
+                   killed; of files only. The folder goes when the output is complete
     """
 
     model: str = "???"
     input: str = STANDARD
     output: str = STANDARD
     progress: bool = True
+    resume: bool = False
 
 
 def decode(config: DecodeConfig) -> None:
@@ -66,11 +74,14 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
     source = open_input(config.input)
     progress = make_progress(config, source)
     try:
-        with open_output(config.output) as output:
-            num_lines = translate_stream(translator, source, output, progress=progress)
+        if config.resume:
+            with open_pieces(config.output, resume_key(translator, config)) as pieces:
+                num_lines = translate_stream(translator, source, pieces, progress=progress, skip=pieces.count)
+        else:
+            with open_output(config.output) as output:
+                num_lines = translate_stream(translator, source, output, progress=progress)
     except BrokenPipeError:
-        # Python would try to write at its end what it still holds for standard output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output(sys.stdout)
         return
     if progress:
         progress.finish(num_lines)
@@ -78,15 +89,29 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
 
 
 def translate_stream(
-    translator: Translator, source: str | BinaryIO, output: BinaryIO, *, progress: Progress | None = None
+    translator: Translator,
+    source: str | BinaryIO,
+    output: BinaryIO,
+    *,
+    progress: Progress | None = None,
+    skip: int = 0,
 ) -> int:
-    """Translate every line of a file or binary stream, flushing each window; returns the number of lines."""
+    """Translate every line of a file or binary stream, flushing each window; returns the number of lines.
+
+    skip  number of windows that an earlier process has translated
+    """
     # A file can be read twice: warnings about its tags come before the work. Lines of a pipe are counted as they pass.
     is_checked = bool(translator.tagging.known) and isinstance(source, str) and is_complete(source)
     if is_checked:
         print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
     tags, done = TagCount(translator.tagging), 0
-    for window in read_windows(source):  # 2,000 lines of a file; as many as have arrived of a pipe
+    windows = read_windows(source)  # 2,000 lines of a file; as many as have arrived of a pipe
+    if skip:
+        done = sum(map(len, islice(windows, skip)))
+        print_notes(f"continuing after {done:,} lines that were translated before")
+        if progress:
+            progress.begin_at(done)
+    for window in windows:
         texts = [line.text for line in window]
         if not is_checked:
             tags.add_all(map(normalise, texts))
@@ -102,6 +127,18 @@ def translate_stream(
     return done
 
 
+def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
+    """All that decides the output, as it is kept beside an unfinished one."""
+    return {
+        "version": __version__,
+        "lines in a piece": WINDOW,
+        "model": content_hash(config.model, config.adapter),
+        "input": sha256(config.input),
+        **deciding_options(config),
+        "precision": translator.engine.precision.value,  # what auto has become on this machine
+    }
+
+
 def format_translation(translation: Translation, line: Line, index: int, *, n_best: int) -> bytes:
     """The translation with the end of its line; of several, a line each with the input's index and the score."""
     if n_best == 1:
@@ -111,6 +148,12 @@ def format_translation(translation: Translation, line: Line, index: int, *, n_be
 
 def check_files(config: DecodeConfig) -> None:
     """Raise UserError for unreadable input, output that cannot be written, and output that is the input."""
+    if config.input == STANDARD:
+        require_stream(sys.stdin, "standard input", "name a file: input=FILE")
+    if config.output == STANDARD:
+        require_stream(sys.stdout, "standard output", "name a file: output=FILE")
+    if config.resume and not (is_file(config.input) and is_file(config.output)):
+        raise UserError("resume=true continues from one file into another, not from or into a pipe: name both files")
     if config.input != STANDARD and Path(config.input).is_dir():
         raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
     if config.input != STANDARD and is_complete(config.input):
@@ -129,11 +172,19 @@ def check_files(config: DecodeConfig) -> None:
         raise UserError(f"output={config.output}: that is the input itself; choose another file")
 
 
+def is_file(path: str) -> bool:
+    """True for a regular file, which may have to be made; False for "-", a pipe and a device."""
+    if path == STANDARD:
+        return False
+    target, is_stream = follow_links(Path(path))
+    return not is_stream or target.is_dir()  # which is refused in words of its own
+
+
 def _status(path: str, standard: TextIO) -> os.stat_result | None:
     """Status of a file, or of standard input or output for "-"; None where there is none."""
     try:
         return os.stat(path) if path != STANDARD else os.fstat(standard.fileno())
-    except (OSError, ValueError):  # also of a stream that is closed or no file
+    except (OSError, ValueError, AttributeError):  # also of a stream that is closed or no file, or of none
         return None
 
 

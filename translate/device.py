@@ -240,12 +240,14 @@ def without_tf32() -> Iterator[None]:
     """Disable TF32 inside, so that a run's validation in fp32 gives what the decode command gives."""
     import torch
 
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    # cuDNN, for LSTMs and convolutions, has a switch of its own, which is on by default
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def require_threads(key: str, value: int) -> None:

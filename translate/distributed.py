@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from translate.errors import UserError, excerpt
-from translate.signals import Interrupted
+from translate.signals import Interrupted, stop_signals
 
 Result = TypeVar("Result")
 TIMEOUT = 120.0  # seconds
@@ -33,6 +32,7 @@ _LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torch
 _ERROR, _TIMED_OUT, _CUT_OFF = "error", "timed out", "cut off"  # why a process ended
 _CONTINUES = "the same command continues from the last saved state"
 _joins = itertools.count()
+_left: list[Any] = []  # groups that this process has left: see _end_exchange
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def join_world(device: torch.device, *, timeout: float = TIMEOUT) -> Iterator[Wo
     if size == 1:
         yield World()
         return
+    _left.clear()  # of a run before, whose model is gone
     limit = timedelta(seconds=timeout)
     store = _meet(rank, size, device, limit)
     try:
@@ -132,14 +133,15 @@ def join_world(device: torch.device, *, timeout: float = TIMEOUT) -> Iterator[Wo
     except BaseException as error:
         if device.type == "cuda" and dist.group.WORLD is not None:
             dist.group.WORLD.abort()  # NCCL would wait for exchanges in which the others take no part
-        if _is_of_exchange(error):
-            # torchrun ends all processes by this signal once one has ended: not before the reason is known
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if failure := _failed_exchange(error):
+            # torchrun's signal is a consequence of the same fault, and would end this process without its reason
+            stop_signals.disregard_launcher()
             # Close all connections before anything else, or others would wait for this process until their limit: the
             # functions that failed still hold the group.
-            traceback.clear_frames(error.__traceback__)
+            traceback.clear_frames(failure.__traceback__)
             _end_exchange()
-            raise UserError(_missing_process(error, store, rank, size, timeout)) from None
+            _left.clear()
+            raise UserError(_missing_process(failure, store, rank, size, timeout)) from None
         _leave_reason(store, rank, error)
         raise
     finally:
@@ -217,13 +219,24 @@ def _begin_exchange(store: dist.Store, rank: int, size: int, device: torch.devic
 
 
 def _end_exchange() -> None:
+    """Leave the default group, whose connections stay open as long as something refers to it."""
     if dist.is_initialized():
+        # Otherwise DDP's reducer, which lives on with the model, would be the last to refer to it. It would end the
+        # group's threads while it holds the interpreter's lock, and they may need that to release a last tensor.
+        _left.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 
-def _is_of_exchange(error: BaseException) -> bool:
-    """True for the errors of PyTorch's exchanges; gloo raises a plain RuntimeError, which names it."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+def _failed_exchange(error: BaseException | None) -> BaseException | None:
+    """The error of PyTorch's exchange that this one is, or that it followed while contexts were left; None if neither.
+
+    gloo raises a plain RuntimeError, which names it.
+    """
+    while error is not None:
+        if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower()):
+            return error
+        error = error.__context__
+    return None
 
 
 def _missing_process(error: BaseException, store: dist.Store, rank: int, size: int, timeout: float) -> str:

@@ -1,4 +1,4 @@
-"""Errors that speak to the person who runs a command, and the import of optional packages."""
+"""Errors that speak to the person who runs a command: their text, checks of values, import of optional packages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ class UserError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(shorten(show_controls(message), _MESSAGE))
+
+
+class DivergedError(UserError):
+    """Training has run into numbers that are not finite: with other settings it may go well."""
+
+
+class FullDiskError(UserError):
+    """No room for a file: on the disk, in a quota or under a limit; the command goes on once there is room."""
 
 
 @contextmanager
@@ -71,10 +79,6 @@ def _is_control(character: str) -> bool:
         return False
     # control, format (bidirectional ones among them), surrogate; line and paragraph separator
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-class DivergedError(UserError):
-    """Training has run into numbers that are not finite: with other settings it may go well."""
 
 
 def install_command(extra: str) -> str:

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch, pad_batch
-from translate.decoding.native_engine import evaluation_mode
 from translate.files import atomic_file
-from translate.models.seq2seq import Output, Seq2Seq
+from translate.models.seq2seq import Output, Seq2Seq, evaluation_mode
 from translate.tokenizer import BOS, EOS, Tokenizer
 
 UNCOVERED = 0.2  # a source token that receives less attention in total is not covered

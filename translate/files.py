@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all; JSON, checksums, and locks between processes.
+"""Files that appear complete or not at all; JSON, and checksums.
 
 Whatever gets a name is first written under a private name beside it, flushed to disk and then renamed. A process
 killed at any moment leaves the old content or the new one, and at most a file of the form NAME.0123abcd.partial.
@@ -12,17 +12,13 @@ import hashlib
 import json
 import os
 import secrets
-import socket
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self
-
-from filelock import FileLock, Timeout
+from typing import Any, BinaryIO
 
 from translate.errors import UserError
 from translate.parsing import read_json_value
@@ -32,11 +28,16 @@ NAME_LENGTH = 50  # of a private name's first part: the whole has at most 255 by
 
 
 @contextmanager
-def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unlink) -> Iterator[BinaryIO]:
+def atomic_file(
+    path: str | Path, *, partial: Path | None = None, on_error: Callable[[Path], None] = Path.unlink
+) -> Iterator[BinaryIO]:
     """A binary stream to a file that gets its name when everything is on disk.
 
     A symbolic link stays, and its target is replaced. A pipe or device is written directly. A file that is replaced
-    keeps its permissions. on_error is given the private file after an error; by default it is removed.
+    keeps its permissions.
+
+    partial   the private file, on the same disk; by default a new name beside the file
+    on_error  is given the private file after an error; by default it is removed
     """
     target, is_stream = follow_links(Path(path))
     if is_stream:
@@ -45,9 +46,8 @@ def atomic_file(path: str | Path, *, on_error: Callable[[Path], None] = Path.unl
             yield stream
         return
     permissions = _permissions_to_keep(target)
-    partial = None
     try:
-        partial = private_name(target, "partial")
+        partial = partial or private_name(target, "partial")
         # O_EXCL and O_NOFOLLOW: never write to a file or link that another process has put there
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
@@ -105,8 +105,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8; line ends stay as they are."""
-    write_bytes(path, text.encode())
+    r"""Write UTF-8; line ends stay as they are. A byte of a folder's name that is no text is written as \udcff."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def json_text(value: Any) -> str:
@@ -168,6 +168,13 @@ def require_regular(path: str | Path, *, option: str) -> None:
         raise UserError(f"{option}={path}: a {what} cannot be read twice; write it to a file first")
 
 
+def require_no_files(folders: Iterable[Path]) -> None:
+    """Raise UserError for a file where a run has a folder."""
+    for path in folders:
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file, and a run has a folder of that name: move the file away")
+
+
 def require_writable(folder: Path, *, option: str) -> None:
     """Raise UserError for a folder that cannot be made or written to, before the work whose result it will hold."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -187,60 +194,6 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-class ProcessLock:
-    """A lock that one process holds at a time, any number of times; the system releases that of a killed process.
-
-    NAME.json beside the lock file names the holder, for messages only.
-    """
-
-    _taken: ClassVar[dict[Path, tuple[FileLock, int]]] = {}  # locks that this process holds, and how often
-
-    def __init__(self, path: Path) -> None:
-        # one key for every spelling of the path
-        self._path = Path(os.path.realpath(path.parent)) / path.name
-        self._note = self._path.with_name(self._path.name + ".json")
-
-    def acquire(self, *, wait: bool = True) -> bool:
-        """Take the lock; whether that succeeded. With wait, return when it has."""
-        # not per thread: the writer thread and the main one are one holder
-        lock, times = self._taken.get(self._path) or (FileLock(self._path, thread_local=False), 0)
-        if not times:
-            try:
-                lock.acquire(timeout=-1 if wait else 0)
-            except Timeout:
-                return False
-            started = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_json(self._note, {"host": socket.gethostname(), "pid": os.getpid(), "started": started})
-        self._taken[self._path] = lock, times + 1
-        return True
-
-    def release(self) -> None:
-        """Undo one acquire; the last one frees the lock. Does nothing if this process does not hold it."""
-        if self._path not in self._taken:
-            return
-        lock, times = self._taken.pop(self._path)
-        if times > 1:
-            self._taken[self._path] = lock, times - 1
-            return
-        # while the lock is held: later it could be the note of the next holder
-        self._note.unlink(missing_ok=True)
-        lock.release()
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def holder(self) -> str:
-        """Process, host and start of the holder, as far as they are known."""
-        with suppress(OSError, UserError, KeyError):
-            note = read_json(self._note)
-            return f"pid {note['pid']} on {note['host']}, since {note['started']}"
-        return "pid unknown"
 
 
 class BackgroundWriter:

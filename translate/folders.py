@@ -17,25 +17,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from translate.checksums import CHECKSUMS, finding, write_checksums
+from translate.disk_space import is_full, size_of, write_error
 from translate.errors import UserError
-from translate.files import NAME_LENGTH, ProcessLock, flush, private_name, read_json, write_json
+from translate.files import NAME_LENGTH, flush, private_name, read_json, write_json
+from translate.locks import ProcessLock
 
 MARKER = ".made-by-translate-seq2seq"  # lists which kinds of folder the program made here
 _PARTIAL = "." + "[0-9a-f]" * 8 + ".partial"  # the end of a file's private name, which a killed process leaves
 _PRIVATE_FOLDER = re.compile(r"(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[Path]:
+def replaced_directory(directory: Path, *, owned: Collection[str], needed: int = 0) -> Iterator[Path]:
     """A new folder to fill, which then replaces `directory`; on an error the old one stays.
 
     owned  patterns of the names that this program gives in such a folder. Anything else in the old folder is moved
-           into the new one.
+           into the new one
+    needed  bytes that the new folder takes, for the message on a full disk; 0: as many as the old one
 
-    A folder that cannot be written is a UserError. See restore_directory for what a killed process leaves.
+    Raises UserError where the folder cannot be written. See restore_directory for what a killed process leaves.
     """
     directory = Path(os.path.realpath(directory))
     new, old = private_name(directory, "new"), private_name(directory, "old")
@@ -50,8 +53,9 @@ def replaced_directory(directory: Path, *, owned: Collection[str]) -> Iterator[P
         new.rename(directory)
         flush(directory.parent)
     except OSError as error:
-        before = "; the one before stays" if directory.exists() else ""
-        raise UserError(f"{directory} cannot be written: {error.strerror}{before}") from None
+        before = "the one before stays" if directory.exists() else ""
+        shutil.rmtree(new, ignore_errors=True)  # now: the message tells the room that is left without it
+        raise write_error(directory, error, outcome=before, needed=needed or size_of([directory])) from None
     finally:
         # the second rename failed
         if old.exists() and not directory.exists():
@@ -217,9 +221,7 @@ def building(directory: Path, *, option: str, waiting_for: str, contents: bool =
     lock = ProcessLock(directory.with_name(f".{directory.name}.lock"))
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        if not lock.acquire(wait=False):
-            logger.info(f"waiting for another process to {waiting_for} ({lock.holder()})")
-            lock.acquire()
+        lock.wait(lambda holder: logger.info(f"waiting for another process to {waiting_for} ({holder})"))
         try:
             # once more, now that no other process can be at work on it
             damage = finding(directory, contents=contents) if directory.exists() else None
@@ -233,12 +235,10 @@ def building(directory: Path, *, option: str, waiting_for: str, contents: bool =
         finally:
             lock.release()
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
+        if not is_full(error) and error.errno not in _CANNOT_WRITE:
             raise
-        raise UserError(
-            f"{option}: {directory.parent} cannot be written ({error.strerror}); "
-            f"make room, or set {option} to another folder"
-        ) from None
+        outcome = f"make room, or set {option} to another folder"
+        raise write_error(directory.parent, error, option=option, outcome=outcome) from None
 
 
 @contextmanager

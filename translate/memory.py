@@ -1,4 +1,4 @@
-"""Memory of this machine, refusal of work that cannot fit into it, and the C allocator's use of it."""
+"""Memory of this machine: refusal of work that cannot fit into it, errors of its lack, and the C allocator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from translate.disk_space import readable
 from translate.errors import UserError
 
 # limits of containers: of control groups version 2, and of version 1
@@ -27,12 +28,18 @@ def machine_memory() -> int:
 def require_memory(needed: int, memory: int, *, purpose: str, remedy: str) -> None:
     """Raise UserError, with both figures, for work that needs more bytes than there are; 0 bytes: unknown."""
     if memory and needed > memory:
-        raise UserError(f"{purpose} needs {gigabytes(needed)} of memory, and there are {gigabytes(memory)}: {remedy}")
+        raise UserError(f"{purpose} needs {readable(needed)} of memory, and there are {readable(memory)}: {remedy}")
 
 
-def gigabytes(size: int) -> str:
-    """A number of bytes, in GB for a message."""
-    return f"{size / 1e9:,.1f} GB"
+# as the CPU's allocator, CUDA's and the libraries of CUDA put it; only the caching allocator has a class of its own
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True for an error by which Python or PyTorch says that memory does not suffice, on any device."""
+    if isinstance(error, RuntimeError):
+        return any(text in str(error) for text in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def keep_memory() -> None:

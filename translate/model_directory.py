@@ -5,13 +5,14 @@ weights.safetensors  model.yaml  tokenizer.model (or one per side)  manifest.jso
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from translate.checksums import CHECKSUMS, DamagedError, verify
 from translate.errors import UserError, import_extra
-from translate.files import read_json
+from translate.files import read_json, sha256
 from translate.parsing import from_plain
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
@@ -91,6 +92,19 @@ def find_adapter(path: Path) -> Path:
                 raise UserError(f"{directory}: not a complete adapter: it lacks {', '.join(missing)}")
             return directory
     raise UserError(f"adapter={path}: no adapter is there (looked for {ADAPTER} in {path} and {path / 'best'})")
+
+
+def content_hash(model: str, adapter: str = "") -> str:
+    """SHA-256 of all files that decide what a model translates, and of those of its adapter.
+
+    model  a path as find_model takes it, or a folder that was exported for another engine
+    """
+    path = Path(model)
+    directories = [path if (path / RUNTIME_MODEL).is_file() else find_model(path)]
+    directories += [find_adapter(Path(adapter))] if adapter else []
+    names = (WEIGHTS, RUNTIME_MODEL, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES)
+    files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
+    return hashlib.sha256("".join(f"{sha256(file)} {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def verify_model(directory: Path) -> dict[str, str]:

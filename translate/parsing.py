@@ -1,4 +1,4 @@
-"""UTF-8, YAML and JSON that may come from anybody: YAML and JSON within bounds of size and depth, and without tags.
+"""UTF-8, YAML and JSON of untrusted files: YAML and JSON within bounds of size and depth, and without tags.
 
 Errors name the file, and the line where it is known.
 """

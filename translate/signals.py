@@ -22,7 +22,7 @@ from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPPING = "stopping"
-# `timeout` and batch systems signal a process and its group: within this time they are one wish
+# `timeout` and batch systems signal a process and its group: within this time they count as one
 _DUPLICATE_SECONDS = 0.5
 # Where nothing would be lost, the process ends by itself if its main thread is inside an operation for longer than the
 # first, or has not cleaned up within the second.
@@ -55,7 +55,7 @@ class StopSignals:
     def _reset(self) -> None:
         self.received = 0
         self._plan = STOPPING
-        self._deferred = self._raised = self._failing = False
+        self._deferred = self._raised = self._disregarding = False
         self._answer = ""
         self._answered: float | None = None
 
@@ -78,7 +78,7 @@ class StopSignals:
         try:
             yield
         finally:
-            self._deferred = True  # no exception in the midst of the following
+            self._deferred = True  # no exception between the following steps
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(former_pipe)
@@ -108,10 +108,6 @@ class StopSignals:
         except Interrupted:
             is_leaving = True
             raise
-        except Exception:
-            # an error that keeps the work from answering a signal: it ends the process, and must be told
-            self._failing = bool(self.received)
-            raise
         finally:
             self._plan, self._deferred = before
             # where there is something to save the exception is caught, and may be needed once more
@@ -129,6 +125,12 @@ class StopSignals:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._interrupt()
 
+    def disregard_launcher(self) -> None:
+        """Forget a signal that was noted, and all that follow: torchrun sends SIGTERM once one process has ended."""
+        self._disregarding = True  # the thread may still have to read the signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.received, self._raised = 0, False
+
     @property
     def interrupting(self) -> bool:
         """True while Interrupted is on its way out: other errors are consequences of it."""
@@ -140,11 +142,13 @@ class StopSignals:
 
     def _note(self, number: int) -> None:
         """Note the first signal, in the main thread or the other, whichever comes first, and the plan at that time."""
+        if self._disregarding:
+            return
         self._answer = self._answer or self._describe(number)
         self.received = self.received or number
 
     def _interrupt(self) -> None:
-        if self.received and not (self._deferred or self._raised or self._failing):
+        if self.received and not self._deferred and not self._raised:
             self._raised = True
             raise Interrupted(self.received, self._describe(self.received))
 
@@ -166,8 +170,7 @@ class StopSignals:
                 since = None
                 continue
             since = since or time.monotonic()
-            is_ending = self._raised or self._failing
-            if time.monotonic() - since > (_CLEANING_SECONDS if is_ending else _STUCK_SECONDS):
+            if time.monotonic() - since > (_CLEANING_SECONDS if self._raised else _STUCK_SECONDS):
                 os._exit(128 + self.received)
 
     def _respond(self, number: int) -> None:
@@ -193,6 +196,7 @@ def exit_statuses() -> Iterator[None]:
             try:
                 yield
             except Exception:
+                # after Interrupted, an error on its way out is a consequence, such as of an exchange that was cut off
                 if not stop_signals.interrupting:
                     raise
     except Interrupted as error:

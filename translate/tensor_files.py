@@ -1,8 +1,8 @@
-"""Files of tensors that may come from anybody: shapes of weights, from the header of their file, and pickles.
+"""Untrusted files of tensors: shapes of weights, from the header of their file, and pickles.
 
-A model.yaml of a few bytes can ask for any amount of memory, and comes with models from anybody. Its counts and widths
-are first compared with numbers of the header, so that the shapes of its parameters can be listed on PyTorch's meta
-device, which allocates nothing; only a model whose shapes are those of the file is then built.
+A model.yaml of a few bytes can ask for any amount of memory. Its counts and widths are first compared with numbers of
+the header, so that the shapes of its parameters can be listed on PyTorch's meta device, which allocates nothing; only a
+model whose shapes are those of the file is then built.
 
 A pickle is read by PyTorch's own interpreter of a few instructions, which runs no code of the file.
 """

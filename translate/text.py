@@ -7,7 +7,6 @@ terminals, line by line or in windows.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import os
@@ -25,7 +24,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from translate.console import print_notes
 from translate.errors import UserError
 from translate.files import atomic_file
 from translate.parsing import decode_line
@@ -245,36 +243,3 @@ def compressing(stream: BinaryIO, path: str | Path) -> AbstractContextManager[Bi
     if _is_gzip(path):
         return cast(AbstractContextManager[BinaryIO], gzip.GzipFile("", "wb", fileobj=stream, mtime=0))
     return nullcontext(stream)
-
-
-@contextmanager
-def open_output(path: str) -> Iterator[BinaryIO]:
-    """Standard output for "-", a device or pipe as it is, or a file that gets its name when all has been written.
-
-    After an error the unfinished file stays under a private name, which is printed: what it holds may have taken long.
-    """
-    if path == STANDARD:
-        yield sys.stdout.buffer
-        return
-    kept: list[Path] = []
-
-    def keep(partial: Path) -> None:
-        if partial.stat().st_size:
-            kept.append(partial)
-        else:
-            partial.unlink()
-
-    try:
-        with atomic_file(path, on_error=keep) as file, compressing(file, path) as stream:
-            yield stream
-    except PermissionError as error:
-        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        where = f"; what was translated so far is in {kept[0]}" if kept else ""
-        raise UserError(f"{path}: {error.strerror}{where}") from None
-    except BaseException:
-        if kept:
-            print_notes(f"what was translated so far is in {kept[0]}")
-        raise

@@ -37,6 +37,7 @@ from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.manifest import describe_run, keep_held_out, log_description
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import TrainingDecision, decide_run, parallelize
+from translate.training.recovery import Recovery
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
 from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
@@ -64,7 +65,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
     Returns the best validation's metric; None when a signal ended the run, which the same command continues.
 
     Raises UserError for settings, files or folders that do not go together, before the work starts, and
-    DivergedError when the gradient stays non-finite.
+    DivergedError where training diverges and recovery does not help.
     """
     with ExitStack() as stack:
         stack.enter_context(stop_signals.listening())  # for callers other than a command
@@ -100,8 +101,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        keep, every, vocab_size = config.run.keep, config.run.save_every, data.tokenizer.target_vocab_size
-        states = StateFolder(folder, world, keep=keep, every=every, vocab_size=vocab_size)
+        vocab_size = data.tokenizer.target_vocab_size
+        states = StateFolder(folder, world, keep=config.run.keep, every=config.run.save_every, vocab_size=vocab_size)
         states.restore_newest(state)
         started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 
@@ -115,6 +116,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
 
+        # Loop: updates, until a bound is reached or the run is asked to stop.
+        recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)
         # not earlier: new batch settings let the next epoch begin
         batches.seek(state.progress.position)
         # from here on a signal, or an error of logging or validation, ends the run when its state is saved
@@ -128,10 +131,17 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             set_learning_rate(optimizer, config, state.progress)
             update = batches.next(done)
             step = state.step + 1
-            pending = train_step(model, optimizer, update.batches, config, world, step=step, fraction_done=done)
+            limits = recovery.limits(update, done)
+            pending = train_step(
+                model, optimizer, update.batches, config, world, step=step, fraction_done=done, limits=limits
+            )
             state.advance(update, target_tokens=pending.target_tokens)
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
             reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))
+            if recovery.is_needed:
+                # diverged: back to an earlier state, with another order of the data, later also half the learning rate
+                recovery.roll_back(reporter)
+                continue
 
             with requests.noting_errors():
                 if step % config.run.log_every == 0:
@@ -141,8 +151,9 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             if step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
 
-        # the last update is still pending
+        # End: the result of the last update is still pending.
         reporter.collect(state, states, wait=True)
+        recovery.require_sound()
         # a signal leaves little time: the state is saved, and the next session validates
         if not requests and state.progress.validated < state.step:
             with requests.noting_errors():

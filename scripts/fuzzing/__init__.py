@@ -1,4 +1,4 @@
-"""Hostile input for every reader: files and command lines that nobody would write, and those that time or a foe left.
+"""Hostile input for every reader: damaged and adversarial files, and odd command lines.
 
 inputs.py   strategies of hypothesis: valid samples cut and spliced, and hostile pieces put together
 readers.py  the readers: their inputs, and the function that reads them

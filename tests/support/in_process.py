@@ -28,14 +28,14 @@ def call_here(module: str, *arguments: str, stdin: bytes = b"") -> subprocess.Co
         streams = patch.multiple(sys, stdin=given, stdout=out, stderr=err, argv=[module, *arguments])
         with streams, _logging_restored(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)
-            code = _run_main(module)
+            code = run_main(module)
         for stream in (out, err):
             stream.flush()
             stream.seek(0)
         return subprocess.CompletedProcess([module, *arguments], code, out.buffer.read(), err.buffer.read())
 
 
-def _run_main(module: str) -> int:
+def run_main(module: str) -> int:
     """Run `python -m translate.MODULE`; its exit status."""
     try:
         runpy.run_module(f"translate.{module}", run_name="__main__", alter_sys=True)
@@ -49,10 +49,12 @@ def _logging_restored() -> Iterator[None]:
     """Close the handlers that the command adds, which would write into its log for the rest of the tests."""
     loggers = [logging.getLogger(name) for name in ("translate", "py.warnings")]
     before = [(logger.handlers, logger.filters, logger.level, logger.propagate) for logger in loggers]
-    yield
-    logging.captureWarnings(False)
-    for logger, (handlers, filters, level, propagate) in zip(loggers, before, strict=True):
-        for handler in set(logger.handlers) - set(handlers):
-            handler.close()
-        logger.handlers, logger.filters, logger.propagate = handlers, filters, propagate
-        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, (handlers, filters, level, propagate) in zip(loggers, before, strict=True):
+            for handler in set(logger.handlers) - set(handlers):
+                handler.close()
+            logger.handlers, logger.filters, logger.propagate = handlers, filters, propagate
+            logger.setLevel(level)

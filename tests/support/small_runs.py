@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -113,13 +112,6 @@ def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-
-
-def wait_for_log(run: Path, process: subprocess.Popen[bytes], text: str) -> None:
-    """Until the run's log has the text; the process may end sooner."""
-    log = run / "train.log"
-    while process.poll() is None and not (log.exists() and text in log.read_text(encoding="utf-8")):
-        time.sleep(0.02)
 
 
 def environment() -> dict[str, str]:

@@ -39,8 +39,10 @@ from translate.config.options import (
     unknown_choice,
     unknown_flag,
 )
+from translate.disk_space import describe
 from translate.errors import UserError
 from translate.signals import exit_statuses
+from translate.streams import guard_standard_streams
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
@@ -66,6 +68,7 @@ def run_command(
     A UserError becomes one message on stderr and exit status 1; a signal that ends the work, status 128 + its number.
     """
     global _line
+    guard_standard_streams()
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
     with user_errors(known), exit_statuses():
@@ -157,10 +160,7 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
 
 
 def expand_home(value: Any) -> Any:
-    """Put the home folder in place of a leading ~/ or ~NAME/ of every path of a configuration, as a shell does.
-
-    Raises UserError where there is no such user: a folder called "~" is a trap.
-    """
+    """Put the home folder in place of a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
         return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
@@ -190,7 +190,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(describe(error))
 
 
 def _fail(message: str) -> NoReturn:
@@ -230,7 +230,9 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     """
     for word in words:
         if word.encode(errors="replace").decode() != word:  # a byte that is not UTF-8 is half a surrogate pair
-            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be")
+            encoding = sys.getfilesystemencoding()
+            hint = "" if encoding == "utf-8" else f"; the locale has {encoding}: set PYTHONUTF8=1"
+            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be{hint}")
         if _MANY_DIGITS.search(word):  # Python converts no more of them
             raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)

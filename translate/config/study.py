@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Glob, Override, Transformer
 
 from translate.config.sweep import Choices, Run, ToConfig, option_words, run_trial, sweep_folder, values_of
 from translate.errors import UserError, import_extra
-from translate.files import ProcessLock
+from translate.locks import ProcessLock
 from translate.signals import stop_signals
 from translate.training.config import TrainConfig, is_minimised
 from translate.training.run_folder import RunFolder
@@ -43,7 +43,7 @@ def search(
     if not distributions:
         raise UserError("sweep=optuna has nothing to search: set sweep.params, or model.dropout=interval(0.0, 0.3)")
     folder = sweep_folder(config.run.dir)
-    with _storage_errors(config, folder):
+    with _storage_errors(config):
         _continue_study(_study(config, folder), config, folder, fixed, distributions, to_config, run)
 
 
@@ -142,20 +142,21 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
 
 
 @contextmanager
-def _storage_errors(config: TrainConfig, folder: Path) -> Iterator[None]:
-    """Raise a UserError for a study that cannot be read or written."""
-    import optuna
+def _storage_errors(config: TrainConfig) -> Iterator[None]:
+    """Turn errors of the study's database, such as a damaged file or a full disk, into UserErrors."""
+    from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
+    where = f"sweep.storage={config.sweep.storage}" if config.sweep.storage else f"{config.run.dir}/study.db"
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
+    except StorageInternalError as error:
+        cause = getattr(error.__cause__, "orig", error)  # the database's own error
+        raise UserError(f"{where}: {cause}; the same command continues the sweep") from None
+    except (SQLAlchemyError, ImportError) as error:  # where the study is opened
         reason = str(error).partition("\n")[0].rstrip(".")
-        if config.sweep.storage:
-            raise UserError(f"sweep.storage={config.sweep.storage}: the study cannot be used: {reason}") from None
-        raise UserError(
-            f"{folder}/study.db: the study cannot be used: {reason}; bring it back, or choose another run.dir"
-        ) from None
+        remedy = "" if config.sweep.storage else "; bring it back, or choose another run.dir"
+        raise UserError(f"{where}: the study cannot be used: {reason}{remedy}") from None
 
 
 def _require_same_search(study: optuna.Study, config: TrainConfig, distributions: Distributions) -> None:

@@ -20,7 +20,8 @@ from translate.signals import stop_signals
 from translate.training.changes import find_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.parallel import decide_run
-from translate.training.run_folder import RunFolder, read_config
+from translate.training.run_folder import RunFolder
+from translate.training.saved_states import read_config
 from translate.training.stopping import TRIALS_LOCK, Trial
 
 # files of a sweep's folder, as patterns of names; the first two are of earlier versions

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from translate.batch import NO_TARGET, Batch, Side, pack_batch, pad_batch
+from translate.batch import Batch, Side, pack_batch, pad_batch
 from translate.data.batching import GROUPS_AT_ONCE, BatchConfig, BatchPlan, Group, Indices, Lengths, PlannedBatch
 from translate.distributed import World
 
@@ -53,24 +52,27 @@ class DataPosition:
     epoch    number of the epoch, from 0
     batches  number of the batches of its plan that are done, by all processes
     phase    number of the part of the run, with its own mix of corpora and its own sampling, that the epoch belongs to
+    order    number of the order of the data: recovery from divergence takes another one
     """
 
     epoch: int = 0
     batches: int = 0
     phase: int = 0
+    order: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Update:
     """Batches that one process computes between two steps of the optimizer.
 
-    after   position of the next update
-    epochs  number of epochs done after this update, with their fraction
+    after     position of the next update; position: of this one
+    epochs    number of epochs done after this update, with their fraction
     """
 
     batches: list[Batch]
     after: DataPosition
     epochs: float
+    position: DataPosition = DataPosition()
 
 
 class UpdateStream:
@@ -124,10 +126,20 @@ class UpdateStream:
         return BatchPlan(self.config, self.packed).epoch(
             (self.corpus.source_lengths, self.corpus.target_lengths),
             self.corpus.repeats(start),
-            seed=self.seed,
+            seed=self.seed_of(position),
             epoch=position.epoch,
             grouped=self.encoder.lengths_vary(start),
         )
+
+    def seed_of(self, position: DataPosition) -> int:
+        """Seed of the order of pairs and of all draws at a position."""
+        # hashed together: seed + order is the seed of another run
+        return _hash([self.seed, position.order]) if position.order else self.seed
+
+    def pairs(self, position: DataPosition) -> list[Indices]:
+        """The pairs of each batch, of all processes, of the update at a position."""
+        stop = position.batches + self.config.accumulation * self.world.size
+        return _Epoch(self, position).pairs(position.batches, stop)
 
     def describe_phase(self, position: DataPosition, *, before: int) -> str:
         """Log line for the start of a phase; before: number of the phase that ends."""
@@ -163,8 +175,9 @@ class UpdateStream:
             # from any batch: the session before may have had another number of processes
             for start in range(position.batches, epoch.num_batches, batches_per_update):
                 stop = min(start + batches_per_update, epoch.num_batches)  # the last update may have fewer batches
+                here = replace(position, batches=start)
                 after = next_epoch if stop == epoch.num_batches else replace(position, batches=stop)
-                yield Update(epoch.batches(start, stop), after, position.epoch + stop / epoch.num_batches)
+                yield Update(epoch.batches(start, stop), after, position.epoch + stop / epoch.num_batches, here)
             position = next_epoch
 
 
@@ -172,19 +185,24 @@ class _Epoch:
     """Batches of one epoch. Draws have seeds of the run, the epoch, and the batch or group."""
 
     def __init__(self, stream: UpdateStream, position: DataPosition) -> None:
-        self._stream, self._number = stream, position.epoch
+        self._stream, self._number, self._seed = stream, position.epoch, stream.seed_of(position)
         self._fraction_done = stream.phase_starts[position.phase]
         self._plan = stream.plan(position)
-        self._divided: dict[int, list[tuple[Side, Side]]] = {}
+        self._divided: dict[int, list[tuple[Side, Side, Indices]]] = {}
         self.num_batches = len(self._plan)
 
     def batches(self, start: int, stop: int) -> list[Batch]:
         """This process's batches of an update. An epoch's last may have none for it: then one without labels."""
         world = self._stream.world
+        own = range(start + world.rank, stop, world.size)
         # Every process needs a batch, or the others would wait for its gradients; one without labels adds nothing.
-        if start + world.rank >= stop:
-            return [_without_labels(self._collate(*self._pairs(start)))]
-        return [self._collate(*self._pairs(number)) for number in range(start + world.rank, stop, world.size)]
+        if not own:
+            return [self._collate(*self._batch(start)[:2]).without_labels()]
+        return [self._collate(*self._batch(number)[:2]) for number in own]
+
+    def pairs(self, start: int, stop: int) -> list[Indices]:
+        """The pairs of each batch of an update, of all processes."""
+        return [self._batch(number)[2] for number in range(start, min(stop, self.num_batches))]
 
     def _collate(self, source: Side, target: Side) -> Batch:
         stream, config = self._stream, self._stream.config
@@ -194,11 +212,11 @@ class _Epoch:
             batch = pad_batch(source, target, config.length_multiple)
         return batch.pin_memory() if stream.pinned else batch
 
-    def _pairs(self, number: int) -> tuple[Side, Side]:
-        """Token ids of a planned batch."""
+    def _batch(self, number: int) -> tuple[Side, Side, Indices]:
+        """Token ids of a planned batch, and its pairs."""
         planned = self._plan[number]
         if planned.group is None:
-            return self._encode(planned.pairs, number)
+            return (*self._encode(planned.pairs, number), planned.pairs)
         # the first batch that needs a group draws for all of it, as lengths decide which pairs are whose
         group = planned.group
         if group.number not in self._divided:
@@ -207,22 +225,22 @@ class _Epoch:
             self._divided[group.number] = self._divide(group)
         return self._divided[group.number][planned.index]
 
-    def _divide(self, group: Group) -> list[tuple[Side, Side]]:
+    def _divide(self, group: Group) -> list[tuple[Side, Side, Indices]]:
         """Divide the pairs of a group among its batches by their sampled lengths."""
         source, target = self._encode(group.pairs, group.number)
         lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
         order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))  # by the longer side, then by both
         pieces = np.split(order, np.cumsum(group.sizes)[:-1])
-        return [([source[i] for i in piece], [target[i] for i in piece]) for piece in pieces]
+        return [([source[i] for i in piece], [target[i] for i in piece], group.pairs[piece]) for piece in pieces]
 
     def _encode(self, pairs: Indices, number: int) -> tuple[Side, Side]:
         # hashed together: a sum of the three would repeat the draws of other batches and epochs
-        seed = int(np.random.SeedSequence([self._stream.seed, self._number, number]).generate_state(1)[0])
-        return self._stream.encoder.encode(pairs, seed, self._fraction_done)
+        return self._stream.encoder.encode(pairs, _hash([self._seed, self._number, number]), self._fraction_done)
 
 
-def _without_labels(batch: Batch) -> Batch:
-    return replace(batch, labels=torch.full_like(batch.labels, NO_TARGET), num_target_tokens=0, num_source_tokens=0)
+def _hash(numbers: list[int]) -> int:
+    """A seed that depends on all of the numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def prefetch(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None]:

@@ -1,4 +1,4 @@
-"""Records of JSON lines, Parquet and SQuAD files, which may come from anybody: every error names file and record."""
+"""Records of untrusted JSON lines, Parquet and SQuAD files: every error names file and record."""
 
 from __future__ import annotations
 

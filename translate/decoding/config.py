@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_between, require_numbers
+from translate.files import flatten, to_plain
 from translate.parsing import from_plain
 from translate.tokenizer import BOS, PAD, UNK
 
@@ -203,6 +204,15 @@ class DecodingConfig:
             raise UserError("precision=int8 is for engine=ctranslate2")
 
 
+_ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
+
+
+def deciding_options(config: DecodingConfig) -> dict[str, Any]:
+    """Options that decide translations, by their names; those for speed and memory alone are left out."""
+    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
+    return flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
+
+
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.
 _DECIDES_NOTHING = {"n_best"}  # about the best hypothesis
 _ONLY_FOR_METHOD = {
@@ -223,9 +233,8 @@ def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
     """
     if "search" not in manifest:
         return None
-    known, recorded = {field.name for field in fields(SearchConfig)}, manifest["search"]
-    where = "the model's manifest.json: search"
-    if not isinstance(recorded, dict):
+    known, where = {field.name for field in fields(SearchConfig)}, "the model's manifest.json: search"
+    if not isinstance(recorded := manifest["search"], dict):
         raise UserError(f"{where} is damaged")
     search = from_plain(SearchConfig, {name: value for name, value in recorded.items() if name in known}, where)
     search.check(where)
@@ -236,9 +245,7 @@ def split_of(manifest: Mapping[str, Any]) -> Split:
     """The splitting of lines that a model's manifest records. Raises UserError for a damaged manifest."""
     recorded = manifest.get("split", Split.auto)
     if recorded not in list(Split):
-        raise UserError(
-            f"the model's manifest.json: split ({excerpt(repr(recorded))}) must be one of {', '.join(Split)}"
-        )
+        raise UserError(f"the model's manifest.json: split is {excerpt(repr(recorded))}, none of {', '.join(Split)}")
     return Split(recorded)
 
 

@@ -7,9 +7,10 @@ ones take their rows, so that batches stay full until the queue is empty.
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -31,11 +32,12 @@ from translate.decoding.greedy import GreedySearch, SamplingSearch
 from translate.decoding.search import Search, sentences_in_memory
 from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
-from translate.memory import machine_memory
+from translate.memory import is_out_of_memory, machine_memory
 from translate.models.layers import with_half_weights
-from translate.models.seq2seq import Seq2Seq, State
+from translate.models.seq2seq import Seq2Seq, State, evaluation_mode
 from translate.tokenizer import EOS
 
+logger = logging.getLogger(__name__)
 # Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
 # of the others.
 _LEAVING_FRACTION = 1 / 8
@@ -125,8 +127,20 @@ class NativeEngine:
         with evaluation_mode(self.model) as was_training, without_tf32() if exact else nullcontext():
             if was_training:  # a fused optimizer changes weights without counting it in their version
                 self._half_model = None
-            self._search([sentences[index] for index in order], config, report)
+            while order:  # once, unless memory fails: what is found stays, as no translation depends on its batch
+                self._search_what_fits([sentences[index] for index in order], config, report)
+                order = [index for index in order if index not in found]
         return [found[index] for index in range(len(sentences))]
+
+    def _search_what_fits(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
+        """Translate sentences until memory does not suffice: later batches are half as large."""
+        try:
+            self._search(longest_first, config, report)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self.batch_tokens <= len(longest_first[0]):  # a batch of one sentence
+                raise
+            self.batch_tokens //= 2
+            logger.warning(f"out of memory while translating: batches of {self.batch_tokens} tokens now (batch_tokens)")
 
     def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         """Translate sentences in this process, or share them among several where that is faster."""
@@ -272,19 +286,6 @@ class ActiveBatch:
 
     def _rows(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor(rows, device=self.search.done.device)
-
-
-@contextmanager
-def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
-    """Switch dropout off, and on again on exit if the model was in training, which is yielded."""
-    was_training = model.training
-    if was_training:  # eval() on all modules takes as long as a step of a search
-        model.eval()
-    try:
-        yield was_training
-    finally:
-        if was_training:
-            model.train()
 
 
 def num_useful_workers(requested: int, num_sentences: int) -> int:

@@ -61,7 +61,7 @@ def _run(
     try:
         work(queue, writer.send)
         writer.send(None)
-    except Exception as error:
+    except Exception as error:  # of any kind: the parent raises it
         # if the parent has been killed, no process reads the error
         with suppress(BrokenPipeError):
             writer.send(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.console import escape_markdown, markdown_table, text_table
-from translate.errors import UserError
+from translate.disk_space import write_error
 from translate.evaluation.evaluate import Evaluation, Group
 from translate.evaluation.metrics import NormalisedScores, command, sentence_chrf
 from translate.evaluation.scores import Score
@@ -43,7 +43,7 @@ def write_report(
         write_text(directory / _MARKDOWN, _markdown(evaluation, repeat, chosen))
         write_json(directory / _VALUES, report)
     except OSError as error:
-        raise UserError(f"{error.filename or directory}: the report cannot be written: {error.strerror}") from None
+        raise write_error(Path(error.filename or directory), error) from None
 
 
 def reference_files(paths: Sequence[str], references: Sequence[Sequence[str]], directory: str | Path) -> list[str]:

@@ -9,7 +9,8 @@ V target vocabulary.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -38,8 +39,8 @@ __all__ = [  # what an architecture is made of
 ]
 
 
-# beyond any use; memory is checked separately
-MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT = 1_000_000, 1_000, 0.99
+# beyond any use; memory is checked separately, but for tables of positions, which no stored weight bounds
+MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT, MAX_POSITIONS = 1_000_000, 1_000, 0.99, 1 << 17
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,6 @@ class Vocabularies:
     source: int
     target: int
     shared: bool
-
-
-MAX_POSITIONS = 1 << 17
 
 
 class Tying(StrEnum):
@@ -271,3 +269,16 @@ class Seq2Seq(nn.Module, ABC):
 
     def set_training_step(self, step: int) -> None:
         """Prepare for update number `step`, from 1: for what changes in the course of training."""
+
+
+@contextmanager
+def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
+    """Switch dropout off, and on again on exit if the model was in training, which is yielded."""
+    was_training = model.training
+    if was_training:  # eval() on all modules takes as long as a step of a search
+        model.eval()
+    try:
+        yield was_training
+    finally:
+        if was_training:
+            model.train()

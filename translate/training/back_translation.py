@@ -31,6 +31,7 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
 from translate.device import capabilities, choose_device
+from translate.disk_space import naming
 from translate.distributed import World, join_world, launched_as
 from translate.errors import UserError
 from translate.files import require_regular, write_text
@@ -256,7 +257,8 @@ def _translate_from(
         splits += Splits.of(translations)
         if world.is_main and progress:
             # window by window: a killed session loses one window at most
-            with open(folder / TRANSLATIONS, "a", encoding="utf-8", newline="\n") as file:
+            path = folder / TRANSLATIONS
+            with naming(path), open(path, "a", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{found.score:.6f}\t{found.text}\n" for found in translations)
             progress.show(done)
     if progress:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from translate.checkpoint import Weights, load_weights, read_weights
-from translate.checksums import verify
+from translate.checksums import DamagedError, verify
 from translate.errors import UserError
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, load_manifest
 from translate.training.config import TrainConfig, is_better
@@ -39,6 +39,7 @@ def restore_models(
     if not states.newest:
         return
     folder, world = models.folder, states.world
+    # the main process decides, or the others would not take part in the validations
     damage = world.from_main([_damage(path, state) for path in (folder.best, folder.last)] if world.is_main else [])
     if damage[1]:
         logger.warning(f"{folder.last}: {damage[1]}: made again from step {state.step:,}")
@@ -58,8 +59,9 @@ def _restore_best(
     intact = states.intact(states.keep)
     candidates = world.from_main(_candidates(models, intact, state) if world.is_main else [])
     if not candidates:
-        logger.warning(f"no state is of step {progress.best_step:,}, the best: the model of the newest takes its place")
+        logger.warning(f"no state is of step {progress.best_step:,}, the best: the model of the newest replaces it")
         candidates = [Candidate(state.step)]
+    # the recorded score is of the lost model: the best candidate counts, whatever its score
     state.record_best(None, None, step=0)
     for candidate in candidates:
         weights = state.weights if candidate.file is None else load_weights(candidate.file)
@@ -135,7 +137,7 @@ def _damage(directory: Path, state: TrainState) -> str:
             load_manifest(directory / MANIFEST)
             read_weights(directory / WEIGHTS, state.model.module)
     except UserError as error:
-        return getattr(error, "finding", str(error))
+        return error.finding if isinstance(error, DamagedError) else str(error)
     return ""
 
 

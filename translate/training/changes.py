@@ -19,11 +19,13 @@ from typing import Any
 
 from translate.distributed import World, name_processes
 from translate.errors import UserError
-from translate.files import ProcessLock, flatten, to_plain
+from translate.files import flatten, to_plain
+from translate.locks import ProcessLock
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
 from translate.training.optimizer import ScheduleConfig
-from translate.training.run_folder import LOCK, ModelWriter, RunFolder, read_config
+from translate.training.run_folder import LOCK, ModelWriter, RunFolder
+from translate.training.saved_states import read_config
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.stopping import fraction_done, learning_rate
@@ -98,6 +100,7 @@ RULES: dict[str, Rule] = {
     "run.max_minutes": RECORDED,
     "run.patience": RECORDED,
     "run.save_every": RECORDED,
+    "recovery": RECORDED,
     "pruning": FREE,
     "sweep": FREE,
 }
@@ -254,9 +257,8 @@ def take_up_changes(
     models.manifest = with_changes(models.manifest, changes, step=state.step)
     for change in changes.changes:
         logger.info(f"from step {state.step:,} on, {change}")
+    state.adopt_settings(changes.keys, reordered=changes.reordered)
     _announce_learning_rate(changes, config, state)
-    if changes.reordered:
-        state.begin_next_epoch()  # its position counts batches of the former plan
     if states.newest:
         # the model in best/ may be of a later step than the state: the run continued after it was saved
         best_step = int(world.from_main(step_of(folder.best) if world.is_main else 0))

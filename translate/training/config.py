@@ -21,6 +21,7 @@ from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
+from translate.training.spikes import RecoveryConfig
 
 LOSS = "loss"  # as a validation metric
 MOST_SEED = 2**62  # the rank of a process is added to it
@@ -85,7 +86,7 @@ class ValidationConfig:
 class RunConfig:
     """Bounds of a run (0: none) and what it keeps; every interval counts updates.
 
-    max_skipped  updates with a gradient that is not finite, in a row, before the run gives up
+    max_skipped  updates that are skipped in a row before training returns to an earlier state, or gives up
     """
 
     dir: str = "runs/default"
@@ -220,6 +221,7 @@ class TrainConfig:
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
 

@@ -28,9 +28,17 @@ logger = logging.getLogger(__name__)
 
 
 def require_best(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
-    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver."""
+    """Raise DivergedError where no validation gave a finite score, so that there is no model to deliver.
+
+    Raises UserError where the run has ended before its first update.
+    """
     if state.progress.best is not None:
         return
+    if not state.step:
+        raise UserError(
+            f"run.max_minutes={config.run.max_minutes:g} ended the run before its first update, so that there is no "
+            "model: raise it"
+        )
     metric, rate = config.validation.metric, config.optimizer.learning_rate
     from_scratch = f"the same command starts from scratch in run.dir={config.run.dir}, because no state was saved"
     raise DivergedError(

@@ -31,6 +31,7 @@ from translate.distributed import TIMEOUT, World
 from translate.errors import UserError
 from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
+from translate.training.batch_memory import BatchMemory
 from translate.training.optimizer import check_memory
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ class ParallelModel:
     module      the plain model
     forward     a forward pass with the same weights, compiled or synchronised between processes
     loss_scale  for training in fp16, else None
+    memory      of the device: sizes of batches that do not fit into it
     """
 
     module: Seq2Seq
@@ -214,6 +216,12 @@ class ParallelModel:
     device: torch.device
     precision: Precision
     loss_scale: LossScale | None = None
+    memory: BatchMemory = field(default_factory=BatchMemory)
+
+    @property
+    def is_distributed(self) -> bool:
+        """True if backward passes exchange gradients with other processes."""
+        return isinstance(self.forward, DistributedDataParallel)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which matrix products are computed in the run's precision."""
@@ -239,7 +247,9 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         model.compile()  # torch.compile() would rename the parameters, and checkpoints with them
     forward: nn.Module = model
     if world.size > 1:
-        forward = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+        devices = [device.index] if device.type == "cuda" else None
+        # buffers are constants: without their exchange a forward pass can be repeated by one process alone
+        forward = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
     return ParallelModel(model, forward, device, precision, loss_scale)

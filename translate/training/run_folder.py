@@ -17,12 +17,13 @@ import yaml
 from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.checksums import verify
 from translate.console import TIME_FORMAT
+from translate.disk_space import is_full, write_error
 from translate.distributed import World
-from translate.errors import UserError
-from translate.files import BackgroundWriter, ProcessLock, json_text, write_text
+from translate.errors import FullDiskError, UserError
+from translate.files import BackgroundWriter, json_text, require_no_files, write_text
 from translate.folders import MARKER, foreign_names, interrupted, is_marked, listing, mark, restore_directory
+from translate.locks import ProcessLock
 from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, read_run_manifest
-from translate.parsing import read_yaml
 from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
@@ -31,6 +32,8 @@ from translate.training.saved_states import (
     CONFIG,
     STATE_FILES,
     STATE_NAME,
+    read_config,
+    require_states,
     saved_states,
     set_aside_damaged,
     state_folders,
@@ -42,7 +45,6 @@ LOCK = ".lock"
 _OF_ITS_OWN = {MARKER, LOCK, f"{LOCK}.json", ".writable-*"}  # patterns of names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
-_OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 
 
 class RunFolder:
@@ -85,22 +87,14 @@ class RunFolder:
         for directory in interrupted(self.states):
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
-        self._require_states()
+        # last/ is saved with the states; without any, training had diverged if their folder is still there
+        if self.result_file.exists() or (self.last.exists() and not self.states.exists()):
+            require_states(self.states)
         if self.has_begun:
             self.notes += set_aside_damaged(self.states)
             self.verified = next(reversed(state_folders(self.states)), None)
             self._restore_text(self.config_file, read_config)
             self._restore_text(self.manifest_file, read_run_manifest)
-
-    def _require_states(self) -> None:
-        """Raise UserError for a run whose states are gone: started anew, it would replace the models of the former."""
-        # last/ is saved with the states; without any, training had diverged if their folder is still there
-        is_lost = self.result_file.exists() or (self.last.exists() and not self.states.exists())
-        if is_lost and not state_folders(self.states):
-            raise UserError(
-                f"run.dir={self.path}: its states are missing ({self.states}), without which it cannot continue; bring "
-                "them back, or choose another run.dir"
-            )
 
     def _restore_text(self, file: Path, read: Callable[[Path], dict[str, Any]]) -> None:
         """Read one of the two files that describe the run; where it was lost or cut, make it again from a copy.
@@ -148,7 +142,7 @@ class RunFolder:
         except FileExistsError:
             raise UserError(f"run.dir={self.path}: that is a file, or a link to nothing; name a folder") from None
         except OSError as error:
-            raise UserError(f"run.dir={self.path}: cannot be written to: {error.strerror}") from None
+            raise write_error(self.path, error, option="run.dir") from None
 
     def close(self) -> None:
         """Wait for what is being written, and let other processes open the folder."""
@@ -160,9 +154,7 @@ class RunFolder:
 
     def _check_kind(self) -> None:
         """Raise UserError unless the folder is empty, a run's, or left by a start that failed."""
-        for path in (self.best, self.last, self.average, self.states, self.evaluation, self.tensorboard):
-            if path.exists() and not path.is_dir():
-                raise UserError(f"{path} is a file, and a run has a folder of that name: move the file away")
+        require_no_files([self.best, self.last, self.average, self.states, self.evaluation, self.tensorboard])
         names = {path.name for path in self.path.iterdir()}
         if self.manifest_file.exists() and not self.config_file.exists():
             if names & {MODEL, WEIGHTS}:
@@ -232,17 +224,6 @@ class RunFolder:
         return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """A run's config.yaml. Raises UserError for a damaged one."""
-    try:
-        content = read_yaml(path)
-    except UserError:
-        content = None
-    if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
-        raise UserError(f"{path} is damaged or not a run's configuration; bring it back, or choose another run.dir")
-    return content
-
-
 class ModelWriter:
     """Writes models of a run in the background, by the main process.
 
@@ -286,13 +267,27 @@ def errors_logged(path: Path) -> Iterator[None]:
     """Append an error or a signal to a run's log, if that exists by then; an unexpected error with its traceback."""
     try:
         yield
-    except (Exception, Interrupted) as error:
+    except (Exception, Interrupted) as cause:
+        error = _with_kept(cause, path.parent)
         text = f"error: {error}" if isinstance(error, UserError | OSError) else traceback.format_exc().rstrip()
         text = str(error) if isinstance(error, Interrupted) else text
         if path.exists() and is_marked(path.parent, RUN_KIND):  # not another program's train.log
             # not through the logger, which is silent on all processes but the main one; on a full disk nothing is
             # written, and the first error is the one that is raised
             rank = os.environ.get("RANK", "0")
-            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
+            with suppress(OSError), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{time.strftime(TIME_FORMAT)} {'' if rank == '0' else f'process {rank}: '}{text}\n")
-        raise
+        if error is cause:
+            raise
+        raise error from None
+
+
+def _with_kept(error: BaseException, run: Path) -> BaseException:
+    """The error; that of a full disk with what the run still has, and how to go on."""
+    if isinstance(error, OSError) and is_full(error):
+        error = write_error(Path(error.filename or run), error)
+    if not isinstance(error, FullDiskError):
+        return error
+    states = saved_states(run / "state")
+    kept, verb = (f"{states[-1]} is kept", "continues") if states else ("no state was saved yet", "starts again")
+    return FullDiskError(f"{error}; {kept}: the same command {verb} once there is room")

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sacrebleu
@@ -28,9 +28,7 @@ from translate.errors import UserError
 from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
 from translate.training.parallel import TrainingDecision
-
-if TYPE_CHECKING:
-    from translate.training.state import TrainState
+from translate.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -130,18 +128,19 @@ def _files(data: DataConfig) -> dict[str, Fact]:
     facts = {}
     for key, corpus in data.training_corpora + data.evaluation_corpora:
         for index, value in enumerate(content_hashes(corpus, key=key), start=1):
-            facts[f"file {index} of {key}"] = Fact(value, f"{_path(corpus, index)}hash {value[:_HASH_LENGTH]}")
+            facts[f"file {index} of {key}"] = hash_fact(value, path=_path(corpus, index))
     return facts
 
 
 def _path(corpus: CorpusConfig, index: int) -> str:
     """Path of a corpus's file, for a message; "" where files are found by a pattern."""
     paths = [corpus.source, *corpus.targets] if corpus.format is CorpusFormat.text else []
-    return f"{paths[index - 1]} with " if paths else ""
+    return paths[index - 1] if paths else ""
 
 
-def hash_fact(value: str) -> Fact:
-    return Fact(value, f"hash {value[:_HASH_LENGTH]}")
+def hash_fact(value: str, *, path: str = "") -> Fact:
+    """A hash, of which a message has the first digits; path: of the file, if there is one."""
+    return Fact(value, f"{path} with hash {value[:_HASH_LENGTH]}" if path else f"hash {value[:_HASH_LENGTH]}")
 
 
 def take_up_session(
@@ -150,11 +149,7 @@ def take_up_session(
     """Log what differs from the session that saved the state, and leave an epoch whose batches would differ.
 
     manifest  of the run: states of older versions have no session, that of the run's first one is in it
-
-    Raises UserError on every process where they have restored states of different steps.
     """
-    # as on machines that do not share the run's folder
-    require_equal({"the step to continue from": Fact(state.step, f"{state.step:,}")}, world)
     versions = provenance()
     now = {
         "processes": world.size,

@@ -4,58 +4,32 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of
-from translate.data.loader import DataPosition, Update
+from translate.data.loader import Update
+from translate.training.batch_memory import random_state, set_random_state
 from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
+from translate.training.progress import RunProgress
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class RunProgress:
-    """Progress of a run.
-
-    position      in the data, of the next update
-    epochs        number of epochs that are done, with their fraction
-    seconds       of training in all sessions
-    last_success  step of the last update that was not skipped; loss: its mean per target token, in nats
-    best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
-                  the same model
-    stale         number of validations since then
-    validated     step of the last validation; session: hardware and processes of the last update, see take_up_session
-    """
-
-    step: int = 0
-    position: DataPosition = field(default_factory=DataPosition)
-    epochs: float = 0.0
-    seconds: float = 0.0
-    target_tokens: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    last_success: int = 0
-    loss: float | None = None
-    best: float | None = None
-    best_loss: float | None = None
-    best_step: int = 0
-    stale: int = 0
-    validated: int = 0
-    session: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A copy of a run's state after one update, on the CPU.
 
-    training  states of the optimizer, of the random generators of all processes and, in fp16, of the loss scale
+    training  states of the optimizer, of all processes ("random": generators, sizes of batches that do not fit into
+              memory) and, in fp16, of the loss scale
     """
 
     weights: Weights
@@ -95,14 +69,10 @@ class TrainState:
         if self.average is not None:
             self.average.update(self.step)
 
-    def count_result(self, result: StepResult) -> None:
-        """Count an update as made or skipped; one that overflowed because of fp16's loss scale is no divergence."""
-        progress, self.counted = self.progress, result.step
-        if result.skipped:
-            progress.skipped += 1
-            progress.skipped_in_a_row += result.diverged
-        else:
-            progress.skipped_in_a_row, progress.last_success, progress.loss = 0, result.step, result.loss
+    def count_result(self, result: StepResult, *, far_loss: float = math.inf) -> None:
+        """Count an update as made or skipped, see RunProgress.count."""
+        self.counted = result.step
+        self.progress.count(result, far_loss=far_loss)
 
     def record_validation(self, metric: str, value: float, loss: float) -> bool:
         """Note a validation of the current weights; True if they are the best so far."""
@@ -118,6 +88,17 @@ class TrainState:
         """Note the score of the model in best/; None: there is none."""
         self.progress.best, self.progress.best_loss, self.progress.best_step = value, loss, step
 
+    def adopt_settings(self, changed: Collection[str], *, reordered: bool) -> None:
+        """Let recovery begin anew with settings that have changed; changed: their keys; reordered: batches differ."""
+        progress = self.progress
+        progress.roll_backs_in_a_row, progress.recent = 0, []
+        # a rate that was set after a divergence is meant as it stands
+        if "optimizer.learning_rate" in changed:
+            progress.rate_factor = 1.0
+        if reordered:
+            self.model.memory.too_large = []
+            self.begin_next_epoch()  # the position counts batches of the former plan
+
     def begin_next_epoch(self) -> None:
         """Leave the rest of an epoch whose batches have changed."""
         if (position := self.progress.position).batches:
@@ -132,15 +113,19 @@ class TrainState:
         average = self.average.weights if self.average is not None else {}
         return all(map(is_finite, (weights_of(self.model.module), average, self.optimizer.state_dict())))
 
-    def snapshot(self, random: list[dict[str, Any]]) -> Snapshot:
-        """A copy on the CPU; random: states of the random generators of all processes."""
+    def of_process(self) -> dict[str, Any]:
+        """The part of the state that differs between processes."""
+        return {**random_state(self.model.device), "too_large": [list(shape) for shape in self.model.memory.too_large]}
+
+    def snapshot(self, processes: list[dict[str, Any]]) -> Snapshot:
+        """A copy on the CPU; processes: of_process() of each."""
         scale = self.model.loss_scale
         return Snapshot(
             copy_of(weights_of(self.model.module)),
             copy_of(self.average.weights) if self.average is not None else None,
             {
                 "optimizer": copy_of(self.optimizer.state_dict()),
-                "random": random,
+                "random": processes,
                 **({"loss_scale": scale.state_dict()} if scale is not None else {}),
             },
             copy.deepcopy(self.progress),  # it is written while the run continues
@@ -164,12 +149,12 @@ class TrainState:
         if self.model.loss_scale is not None and "loss_scale" in saved.training:
             self.model.loss_scale.load_state_dict(saved.training["loss_scale"])
         # of more processes than before, further ones keep their seeds: another's state would repeat its dropout masks
-        if rank < len(random := saved.training["random"]):
-            torch.set_rng_state(random[rank]["cpu"])
-            if self.model.device.type == "cuda" and random[rank]["cuda"] is not None:
-                torch.cuda.set_rng_state(random[rank]["cuda"], self.model.device)
+        if rank < len(processes := saved.training["random"]):
+            set_random_state(processes[rank], self.model.device)
+            # absent in states of older versions
+            self.model.memory.too_large = [tuple(shape) for shape in processes[rank].get("too_large", [])]
         self.progress = saved.progress
-        self.progress.session.setdefault("processes", len(random))  # older versions saved no session
+        self.progress.session.setdefault("processes", len(processes))  # older versions saved no session
 
 
 def is_finite(state: Any) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from translate.checkpoint import load_weights, weights_of, write_weights
 from translate.checksums import DamagedError
+from translate.disk_space import naming, size_of
 from translate.distributed import World
 from translate.errors import UserError, excerpt
 from translate.files import read_json, write_json, write_text
@@ -23,19 +24,21 @@ from translate.model_directory import WEIGHTS
 from translate.parsing import from_plain
 from translate.tensor_files import load_pickle
 from translate.training.optimizer import fits_optimizer
-from translate.training.run_folder import RunFolder, read_config
+from translate.training.progress import RunProgress
+from translate.training.run_folder import RunFolder
 from translate.training.saved_states import (
     AVERAGE,
     PROGRESS,
     STATE_FILES,
     TRAINING,
+    read_config,
     saved_states,
     set_aside,
     state_folders,
     state_name,
     verify_state,
 )
-from translate.training.state import RunProgress, Snapshot, TrainState, is_finite
+from translate.training.state import Snapshot, TrainState, is_finite
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +130,11 @@ class StateFolder:
 
     def write(self, state: TrainState) -> None:
         """Have the state written under its step, and all but the newest `keep` removed."""
-        device = state.model.device
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = self.world.gather({"cpu": torch.get_rng_state(), "cuda": cuda})  # every process takes part
+        processes = self.world.gather(state.of_process())  # every process takes part
         self.newest = state.step
         if self.world.is_main:
             texts, keep, every = dict(self._folder.texts), self.keep, self.every
-            self.writer.write(partial(write_state, state.snapshot(random), self.path, keep, texts, every=every))
+            self.writer.write(partial(write_state, state.snapshot(processes), self.path, keep, texts, every=every))
 
     def wait(self) -> None:
         """Return when every process can read what has been saved, models included."""
@@ -147,11 +148,12 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
     keep, every  see outdated
     """
-    with replaced_directory(directory / state_name(snapshot.progress.step), owned=STATE_FILES) as folder:
+    path, size = directory / state_name(snapshot.progress.step), size_of(state_folders(directory)[-1:])
+    with replaced_directory(path, owned=STATE_FILES, needed=size) as folder:  # about as large as the state before
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
             write_weights(snapshot.average, folder / AVERAGE)
-        with open(folder / TRAINING, "wb") as file:
+        with naming(folder / TRAINING), open(folder / TRAINING, "wb") as file:
             torch.save(snapshot.training, file)
         values = dataclasses.asdict(snapshot.progress)
         write_json(folder / PROGRESS, values | {"place": values.pop("position")})  # its name in older versions

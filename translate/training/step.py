@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from translate.batch import Batch
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
+from translate.memory import is_out_of_memory
+from translate.training.batch_memory import exchange_batch, random_state, same_draws_after, set_random_state
 from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
+from translate.training.spikes import SpikeLimits
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class StepResult:
     """The result of update number `step`, over all its batches on all processes.
 
     loss and cross_entropy are means per target token, in nats, with and without label smoothing; auxiliary are the
-    other losses, before they were weighted. When a loss or the gradient was not finite, the update was skipped;
-    loss_scale is what fp16 gradients were multiplied by, 1 in other precisions.
+    other losses, before they were weighted. When a loss or the gradient was not finite, or above its limit (spiked),
+    the update was skipped; loss_scale is what fp16 gradients were multiplied by, 1 in other precisions. divided is the
+    number of batches, of all processes, that did not fit into memory whole.
     """
 
     step: int
@@ -34,15 +38,30 @@ class StepResult:
     source_tokens: int
     positions: int  # tokens and padding, on both sides
     loss_scale: float = 1.0
+    spiked: bool = False
+    divided: int = 0
 
     @property
     def skipped(self) -> bool:
-        return not (self._has_finite_losses and math.isfinite(self.gradient_norm))
+        return self.spiked or not self._is_finite
 
     @property
     def diverged(self) -> bool:
-        """True if a loss or the gradient itself was not finite, not merely a gradient that was scaled up for fp16."""
-        return self.skipped and (self.loss_scale <= 1 or not self._has_finite_losses)
+        """True if the model is to blame for a skipped update, not merely a gradient that was scaled up for fp16."""
+        return self.skipped and (self.spiked or self.loss_scale <= 1 or not self._has_finite_losses)
+
+    @property
+    def cause(self) -> str:
+        """Why the update was skipped."""
+        if self.spiked:
+            return (
+                f"the loss ({self.loss:.3g}) or gradient norm ({self.gradient_norm:.3g}) was far above the recent ones"
+            )
+        return f"the {'loss or gradient was not finite' if self.diverged else 'loss scale of fp16 was too large'}"
+
+    @property
+    def _is_finite(self) -> bool:
+        return self._has_finite_losses and math.isfinite(self.gradient_norm)
 
     @property
     def _has_finite_losses(self) -> bool:
@@ -53,8 +72,9 @@ class StepResult:
 class PendingUpdate:
     """Result of an update that the GPU may not have finished.
 
-    sums        (2 + A,): sums of the losses with and without label smoothing, then of the A auxiliary ones, over all
-                processes
+    sums        (2 + A + 1,): sums of the losses with and without label smoothing, of the A auxiliary ones, and of the
+                batches that were divided, over all processes
+    spiked      (), bool: the loss or the gradient is above its limit
     loss_scale  (): factor of the loss in this update; None outside of fp16
     """
 
@@ -62,6 +82,7 @@ class PendingUpdate:
     sums: Tensor
     auxiliary: tuple[str, ...]
     gradient_norm: Tensor
+    spiked: Tensor
     loss_scale: Tensor | None
     target_tokens: int
     source_tokens: int
@@ -69,7 +90,7 @@ class PendingUpdate:
 
     def result(self) -> StepResult:
         """Wait for the device and read the numbers."""
-        loss, cross_entropy, *others = (self.sums / max(self.target_tokens, 1)).tolist()
+        loss, cross_entropy, *others = (self.sums[:-1] / max(self.target_tokens, 1)).tolist()
         return StepResult(
             step=self.step,
             loss=loss,
@@ -80,6 +101,8 @@ class PendingUpdate:
             source_tokens=self.source_tokens,
             positions=self.positions,
             loss_scale=1.0 if self.loss_scale is None else float(self.loss_scale),
+            spiked=bool(self.spiked),
+            divided=int(self.sums[-1]),
         )
 
 
@@ -92,14 +115,18 @@ def train_step(
     *,
     step: int,
     fraction_done: float = 0.0,
+    limits: Callable[[int], SpikeLimits] = lambda target_tokens: SpikeLimits(),
 ) -> PendingUpdate:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
 
     step           number of this update, from 1
     fraction_done  of the run: auxiliary losses that start later take no part
+    limits         of an update of so many target tokens, which is skipped above them
 
     1 batch of 8 sentences, 4 of 2 and 2 processes with 4 each give the same update, but for rounding. Nothing here
     waits for a GPU: the optimizer has to be a fused one, which skips by itself a step whose found_inf is 1.
+
+    Raises UserError where a single pair does not fit into memory.
     """
     model.module.set_training_step(step)
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
@@ -107,29 +134,31 @@ def train_step(
     target_tokens = counts[0]
     # auxiliary losses may begin after a part of the run
     auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}
+    # DDP averages over ranks; multiply back so that every token counts once
+    objective = _Objective(model, config.loss.label_smoothing, auxiliary, world.size / max(target_tokens, 1))
+    random = random_state(model.device)
+    while (sums := _add_gradients(objective, batches)) is None:
+        # repeated with the same draws: the gradient may hold a part of the batch that was too large
+        optimizer.zero_grad(set_to_none=True)
+        set_random_state(random, model.device)
+        model.memory.free(model.device, step=step, tokens=config.batch.tokens)
     scaling = model.loss_scale
     loss_scale = None if scaling is None else scaling.factor
-    sums = torch.zeros(2 + len(auxiliary), dtype=torch.float32, device=model.device)
-    for number, batch in enumerate(batches, start=1):
-        with model.gradient_sync(enabled=number == len(batches)):  # exchanged once, with the last batch
-            with model.autocast():
-                total, losses = _total_loss(model, batch.to(model.device), config.loss.label_smoothing, auxiliary)
-            # DDP averages over ranks; multiply back so that every token counts once
-            mean = total * (world.size / max(target_tokens, 1))
-            (mean if loss_scale is None else mean * loss_scale).backward()
-        sums += losses
     if scaling is not None:
         scaling.unscale(model.module.parameters())  # before clipping, which needs the true norm
     norm = nn.utils.clip_grad_norm_(model.module.parameters(), config.optimizer.clip_norm or math.inf, foreach=True)
     # all processes must agree on whether the update counts, so that losses are summed before the step
     sums = world.sum(sums)
-    found_inf = (~(norm.isfinite() & sums.isfinite().all())).float()
+    overflowed = ~(norm.isfinite() & sums.isfinite().all())
+    most = limits(target_tokens)
+    spiked = ~overflowed & ((norm > most.gradient_norm) | (sums[0] > most.loss * max(target_tokens, 1)))
+    found_inf = (overflowed | spiked).float()
     optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
     optimizer.step()  # does nothing where found_inf is 1
     optimizer.zero_grad(set_to_none=True)  # of a skipped update, too
     if scaling is not None:
-        scaling.update(found_inf)
-    return PendingUpdate(step, sums, tuple(auxiliary), norm, loss_scale, *counts)
+        scaling.update(overflowed.float())
+    return PendingUpdate(step, sums, tuple(auxiliary), norm, spiked, loss_scale, *counts)
 
 
 def _counts(batch: Batch) -> list[int]:
@@ -137,15 +166,66 @@ def _counts(batch: Batch) -> list[int]:
     return [batch.num_target_tokens, batch.num_source_tokens, batch.source.ids.numel() + batch.target.ids.numel()]
 
 
-def _total_loss(
-    model: ParallelModel, batch: Batch, smoothing: float, auxiliary: Mapping[str, AuxiliaryLossConfig]
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum of all losses; and each of them, detached, (2 + A,)."""
-    wants_attention = any(config.NEEDS_ATTENTION for config in auxiliary.values())
-    # asked for only where a loss needs it: fused kernels do not return attention weights
-    output = model.forward(batch, return_attention=wants_attention)
-    loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=smoothing)
-    others = [AUXILIARY_LOSSES[name][1](config, model.module, batch, output) for name, config in auxiliary.items()]
-    # the first sum has gradients; the second tensor is for reports, and must not keep the graph alive
-    weighted = [config.weight * other for config, other in zip(auxiliary.values(), others, strict=True)]
-    return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])
+@dataclass(frozen=True, eq=False)
+class _Objective:
+    """All losses of one update.
+
+    factor  of their sum, before its gradient is taken
+    """
+
+    model: ParallelModel
+    smoothing: float
+    auxiliary: Mapping[str, AuxiliaryLossConfig]
+    factor: float
+
+    def add_gradient(self, batch: Batch) -> Tensor:
+        """Add the gradient of a batch to that of the parameters; each of its losses, detached, (2 + A,)."""
+        with self.model.autocast():
+            total, losses = self._total_loss(batch.to(self.model.device))
+        mean = total * self.factor
+        scaling = self.model.loss_scale
+        (mean if scaling is None else mean * scaling.factor).backward()
+        return losses
+
+    def _total_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Weighted sum of all losses; and each of them, detached, (2 + A,)."""
+        configs = self.auxiliary.values()
+        # asked for only where a loss needs it: fused kernels do not return attention weights
+        wants_attention = any(config.NEEDS_ATTENTION for config in configs)
+        output = self.model.forward(batch, return_attention=wants_attention)
+        loss, plain = label_smoothed_cross_entropy(output.hidden, output.weight, batch.labels, smoothing=self.smoothing)
+        others = [
+            AUXILIARY_LOSSES[name][1](config, self.model.module, batch, output)
+            for name, config in self.auxiliary.items()
+        ]
+        # the first sum has gradients; the second tensor is for reports, and must not keep the graph alive
+        weighted = [config.weight * other for config, other in zip(configs, others, strict=True)]
+        return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])
+
+
+def _add_gradients(objective: _Objective, batches: Sequence[Batch]) -> Tensor | None:
+    """Add the gradients of all batches; PendingUpdate.sums of this process.
+
+    None: a batch did not fit into memory. Its size is noted, and the gradients so far are to be dropped.
+    """
+    model, memory = objective.model, objective.model.memory
+    parts = memory.parts(batches)
+    sums = torch.zeros(2 + len(objective.auxiliary) + 1, dtype=torch.float32, device=model.device)
+    sums[-1] = len(parts) - len(batches)
+    # gradients are exchanged once, with a last batch that must not fail (training/batch_memory.py)
+    exchanges_apart = model.is_distributed and not memory.fits(parts[-1])
+    for number, part in enumerate(parts, start=1):
+        is_last = number == len(parts) and not exchanges_apart
+        try:
+            with model.gradient_sync(enabled=is_last):
+                sums[:-1] += objective.add_gradient(part)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            memory.note_too_large(part, exchanging=is_last and model.is_distributed)
+            return None
+    memory.note_fitting(parts)
+    if exchanges_apart:
+        with same_draws_after(model.device), torch.compiler.set_stance("force_eager"):
+            objective.add_gradient(exchange_batch(parts[-1]))
+    return sums

@@ -17,16 +17,14 @@ from typing import Protocol, Self
 import torch
 
 from translate.distributed import World
-from translate.errors import DivergedError, UserError
-from translate.files import ProcessLock
-from translate.folders import remove_directory
+from translate.errors import UserError
+from translate.locks import ProcessLock
 from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
 from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
 from translate.training.optimizer import learning_rate_factor
-from translate.training.saved_states import STATE_FILES, saved_states
-from translate.training.state import RunProgress, TrainState
-from translate.training.state_folder import StateFolder, read_progress
+from translate.training.progress import RunProgress
+from translate.training.state import TrainState
 
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
@@ -47,7 +45,8 @@ def fraction_done(run: RunConfig, progress: RunProgress) -> float:
 def learning_rate(config: TrainConfig, progress: RunProgress) -> float:
     """Learning rate of the next update."""
     done = fraction_done(config.run, progress)
-    return config.optimizer.learning_rate * learning_rate_factor(config.schedule, step=progress.step + 1, done=done)
+    factor = learning_rate_factor(config.schedule, step=progress.step + 1, done=done)
+    return config.optimizer.learning_rate * factor * progress.rate_factor
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: RunProgress) -> None:
@@ -146,42 +145,6 @@ def bound_reached(run: RunConfig, progress: RunProgress) -> str:
         cause = "no finite validation" if progress.best is None else since
         return f"run.patience={run.patience}: {cause}"
     return ""
-
-
-def check_divergence(config: TrainConfig, state: TrainState, states: StateFolder) -> None:
-    """Raise DivergedError after run.max_skipped diverged updates in a row, and remove the states saved since.
-
-    The error tells how to continue from the newest state that is left.
-    """
-    progress, rate = state.progress, config.optimizer.learning_rate
-    if progress.skipped_in_a_row < config.run.max_skipped:
-        return
-    states.wait()  # a state that is being written is judged as well
-    kept = states.world.from_main(discard_diverged(states, progress) if states.world.is_main else 0)
-    outcome = f"continues from step {kept:,}" if kept else "starts from scratch, because no state had been saved before"
-    raise DivergedError(
-        f"training has diverged: the loss or gradient was not finite in {progress.skipped_in_a_row} updates in a row "
-        f"(run.max_skipped), the last one at step {state.counted:,}. Lower optimizer.learning_rate ({rate:g}) "
-        f"or set a longer warm-up (schedule.warmup_steps): the same command with, for example, "
-        f"optimizer.learning_rate={rate / 4:g} {outcome} in run.dir={config.run.dir}"
-    )
-
-
-def discard_diverged(states: StateFolder, progress: RunProgress) -> int:
-    """Remove the states that were saved after training had diverged; the step of the newest left, 0 for none.
-
-    A state goes if no update has succeeded since, or if its training loss was above twice the cross entropy of
-    uniform guessing, ln vocab_size.
-    """
-    # weights can be ruined some updates before the first number that is not finite
-    most = 2 * math.log(states.vocab_size)
-    # newest first, up to the first from before the divergence: what stays is what a new session continues from
-    for folder in reversed(saved_states(states.path)):
-        saved = read_progress(folder)
-        if saved.step < progress.last_success and not (saved.loss or 0.0) > most:
-            return saved.step
-        remove_directory(folder, owned=STATE_FILES)
-    return 0
 
 
 Row = dict[str, str]

@@ -10,21 +10,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from translate.console import ProgressLine, markdown_table, start_log
 from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
-from translate.explanation import Explanation, Picture, draw_alignment, draw_heads
+from translate.explanation import Explanation, draw_alignment, draw_heads
 from translate.files import flatten, to_plain
 from translate.training.config import TrainConfig
+from translate.training.event_file import EventFile
+from translate.training.progress import RunProgress
 from translate.training.run_folder import RunFolder
-from translate.training.state import RunProgress, TrainState
+from translate.training.spikes import far_loss
+from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.step import PendingUpdate, StepResult
-from translate.training.stopping import Trial, check_divergence, expected_steps, fraction_done
+from translate.training.stopping import Trial, expected_steps, fraction_done
 from translate.training.validation import Validation, Validator
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class Reporter:
     def __init__(self, config: TrainConfig, folder: RunFolder, world: World, trial: Trial | None = None):
         self._config, self._folder, self._world, self._trial = config, folder, world, trial
         self._line = ProgressLine(silent=not world.is_main)
-        self._board: SummaryWriter | None = None
+        self._board: EventFile | None = None
         self._pending: list[PendingUpdate] = []
         self._results: list[StepResult] = []  # since the last means
         self._since = time.monotonic()
@@ -76,14 +78,14 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self._line.clear()
         if self._board is not None:
-            self._board.close()
+            self._board.flush()
 
     def begin(self, state: TrainState) -> None:
         """Open TensorBoard's files, and drop events after the step that the run continues from."""
         if self._world.is_main:
             # a killed session may have shown steps after its last checkpoint, which come again
-            purge_step = state.step + 1 if state.step else None
-            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=purge_step, max_queue=100)
+            purge_step = state.step + 1 if state.step or state.progress.roll_backs else 0
+            self._board = EventFile(self._folder.tensorboard, purge_step=purge_step)
         self._warn_of_long_warmup(state.progress)
 
     def progress(self, task: str) -> Callable[[float], None]:
@@ -93,22 +95,27 @@ class Reporter:
     def collect(
         self, state: TrainState, states: StateFolder, pending: PendingUpdate | None = None, *, wait: bool
     ) -> None:
-        """Count the results of the updates before `pending`; with wait that of `pending`, too.
-
-        Raises DivergedError after too many updates in a row whose loss or gradient was not finite.
-        """
+        """Count the results of the updates before `pending`; with wait that of `pending`, too."""
         if pending is not None:
             self._pending.append(pending)
         # one may stay: the GPU works on it, and reading it would wait
         while len(self._pending) > (not wait):
             result = self._pending.pop(0).result()
-            state.count_result(result)
+            state.count_result(result, far_loss=far_loss(states.vocab_size))
             if not result.skipped:
                 self._results.append(result)
             elif str(skipped := state.progress.skipped).strip("0") == "1":  # 1, 10, 100, …
-                cause = "loss or gradient was not finite" if result.diverged else "loss scale of fp16 was too large"
-                logger.warning(f"step {result.step:,}: the {cause}; the update is skipped ({skipped:,} so far)")
-            check_divergence(self._config, state, states)
+                logger.warning(f"step {result.step:,}: {result.cause}; the update is skipped ({skipped:,} so far)")
+            if result.divided and str(divided := state.progress.divided).strip("0") == "1":
+                logger.info(f"step {result.step:,}: batches in halves, to fit into memory ({divided:,} updates so far)")
+
+    def rolled_back(self, state: TrainState) -> None:
+        """Drop what is known of updates after the step that training has returned to."""
+        self._pending, self._results = [], []
+        self._line.clear()
+        if self._board is not None:
+            self._board.flush()
+        self.begin(state)
 
     def log(self, state: TrainState) -> None:
         """Show means over the updates since the last time, on the progress line and in TensorBoard."""
@@ -118,9 +125,9 @@ class Reporter:
             return
         now = time.monotonic()
         rate = state.optimizer.param_groups[0]["lr"]
-        values = mean_values(results, seconds=now - self._since, learning_rate=rate, skipped=state.progress.skipped)
+        values = mean_values(results, seconds=now - self._since, learning_rate=rate)
         self._since = now
-        self._scalars({**values, "train/epoch": state.progress.epochs}, state.step)
+        self._board.scalars({**values, **state.progress.counts()}, state.step)
         done = fraction_done(self._config.run, state.progress)
         self._line.show(_progress_text(state.progress, values, done=done))
 
@@ -138,35 +145,36 @@ class Reporter:
         """Show losses, scores, a few translations and their attention; best: they are the best so far."""
         evaluation = validation.evaluation
         if self._board is not None:
-            self._scalars(validation.losses(), step)
+            self._board.scalars(validation.losses(), step)
             if evaluation is not None:
-                self._translations(evaluation, validation.explanations, step)
-            # validations are rare: a viewer need not wait for the queue to fill
+                self._translations(self._board, evaluation, validation.explanations, step)
+            # validations are rare: a viewer need not wait
             self._board.flush()
         if evaluation and not self._described_splits and (note := validator.translator.describe(evaluation.splits)):
             self._described_splits = True
             logger.info(f"valid: {note}")
         logger.info(f"step {step:,}  valid {validation.summary()}" + ("  best so far" if best else ""))
 
-    def _translations(self, evaluation: Evaluation, explanations: Sequence[Explanation], step: int) -> None:
-        assert self._board is not None
+    def _translations(
+        self, board: EventFile, evaluation: Evaluation, explanations: Sequence[Explanation], step: int
+    ) -> None:
         scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
         details = {f"valid/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
         speed = len(evaluation.source) / max(evaluation.seconds, 1e-9)
-        self._scalars({**scores, **details, "speed/valid_sentences_per_second": speed}, step)
+        board.scalars({**scores, **details, "speed/valid_sentences_per_second": speed}, step)
         for group in evaluation.by_length:
             metric, score = next(iter(group.scores.items()))
-            self._board.add_scalar(f"valid_{metric}_by_length/{group.name}", score.value, step)
-        self._board.add_text("valid_translations", _samples(evaluation, self._config.validation.samples), step)
+            board.scalars({f"valid_{metric}_by_length/{group.name}": score.value}, step)
+        board.text("valid_translations", _samples(evaluation, self._config.validation.samples), step)
         for number, explanation in enumerate(explanations, start=1):
-            self._picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
+            board.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
             for heads in explanation.heads:
-                self._picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
+                board.picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
 
     def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
         """Log why the run ends here and, if a signal or an error interrupted it, how to continue it."""
         self._line.clear()
-        logger.info(f"stopped at step {state.step:,}: {reason}")
+        logger.info(f"stopped at step {state.step:,}: {reason}{state.progress.disturbances()}")
         if interrupted:
             saved = f"step {states.newest:,} is saved in {self._folder.path}; the same command continues the run"
             logger.info(
@@ -177,7 +185,7 @@ class Reporter:
         """Show the results on the test set."""
         logger.info(text)
         if self._board is not None:
-            self._board.add_text("result", f"```\n{text}\n```", step)
+            self._board.text("result", f"```\n{text}\n```", step)
 
     def hparams(self, state: TrainState, scores: Mapping[str, float] | None = None) -> None:
         """Add the run's row, settings and results, to TensorBoard's HParams tab.
@@ -192,25 +200,13 @@ class Reporter:
         results["minutes"] = state.progress.seconds / 60
         results["million_parameters"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
         named = {f"result/{name}": value for name, value in results.items()}
-        # not add_hparams, which opens a run of its own for every row
         for summary in hparams(_compared_settings(self._config, self._trial), named):
-            self._board._get_file_writer().add_summary(summary)
-        self._scalars(named, state.step)
+            self._board.add(summary)
+        self._board.scalars(named, state.step)
         self._board.flush()
 
-    def _scalars(self, values: Mapping[str, float], step: int) -> None:
-        assert self._board is not None
-        for tag, value in values.items():
-            self._board.add_scalar(tag, value, step)
 
-    def _picture(self, tag: str, picture: Picture, step: int) -> None:
-        assert self._board is not None
-        self._board.add_image(tag, picture, step, dataformats="HWC")
-
-
-def mean_values(
-    results: Sequence[StepResult], *, seconds: float, learning_rate: float, skipped: int
-) -> dict[str, float]:
+def mean_values(results: Sequence[StepResult], *, seconds: float, learning_rate: float) -> dict[str, float]:
     """Means over some updates that took so many seconds, by TensorBoard tag; losses are per target token."""
     target = sum(result.target_tokens for result in results)
     source = sum(result.source_tokens for result in results)
@@ -225,7 +221,6 @@ def mean_values(
         "train/cross_entropy": mean(result.cross_entropy for result in results),
         "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
         "train/learning_rate": learning_rate,
-        "train/skipped_updates": skipped,
         **{
             f"train/auxiliary/{name}": mean(result.auxiliary[name] for result in results)
             for name in results[0].auxiliary

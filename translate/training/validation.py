@@ -19,7 +19,7 @@ from translate.data.batching import BatchConfig, BatchPlan
 from translate.data.corpora import ParallelText
 from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
-from translate.decoding.native_engine import NativeEngine, evaluation_mode
+from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import Precision
 from translate.distributed import World
@@ -29,6 +29,7 @@ from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
 from translate.explanation import Explanation, explain_pairs, uncovered
 from translate.losses import label_smoothed_cross_entropy
+from translate.models.seq2seq import evaluation_mode
 from translate.signals import stop_signals
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import pickle
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +24,16 @@ class Ranks:
     results: Any
     store: dist.TCPStore
 
-    def outcomes(self, count: int, *, timeout: float = 60) -> dict[int, Any]:
-        """What `count` of them returned, or the UserError that they raised; by rank."""
-        return dict(self.results.get(timeout=timeout) for _ in range(count))
+    def outcomes(self, count: int, *, timeout: float = 120) -> dict[int, Any]:
+        """Results of `count` of them, or the UserErrors that they raised; by rank.
+
+        Raises AssertionError with the traceback of any other error.
+        """
+        found = dict(pickle.loads(self.results.get(timeout=timeout)) for _ in range(count))
+        for outcome in found.values():
+            if isinstance(outcome, AssertionError):
+                raise outcome
+        return found
 
     def end(self) -> None:
         for process in self.processes:
@@ -70,4 +79,7 @@ def _work(rank: int, size: int, port: int, results: Any, work: Callable[..., Any
         outcome = work(rank, *arguments)
     except UserError as error:
         outcome = error
-    results.put((rank, outcome))
+    except Exception:
+        outcome = AssertionError(traceback.format_exc())
+    # pickled here: the queue would share the memory of tensors, which ends with this process
+    results.put(pickle.dumps((rank, outcome)))

@@ -1,0 +1,186 @@
+"""Correctness of this machine's device: its kernels, updates, resuming and decoding, against references.
+
+    kernels.py   attention against its formula in double precision
+    updates.py   updates: packed batches, all architectures and losses, loss scaling, compilation
+    decoding.py  hypotheses of all batch sizes, and those of the CPU
+    runs.py      training in processes: a run killed and continued, two ranks, and the shipped corpus
+    children.py  work in processes of its own, whose crash or hang is an error here
+    report.py    the results as JSON, as a page and as lines of the terminal
+    __main__.py  the command, which runs each stage in a process of its own
+
+A stage is a function of a `Check`, by which it compares errors with tolerances and notes what it could not check. A
+tolerance follows from the precision of the arithmetic or from the error of a plain reference in the same precision.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from translate.device import Capabilities, Device, require_threads
+from translate.errors import UserError, require_between
+
+NO_CUDA = "no CUDA device"
+
+
+class StageName(StrEnum):
+    machine = "machine"
+    kernels = "kernels"
+    packed = "packed"
+    updates = "updates"
+    scaling = "scaling"
+    compile = "compile"
+    resume = "resume"
+    batches = "batches"
+    hypotheses = "hypotheses"
+    processes = "processes"
+    corpus = "corpus"
+
+
+@dataclass(kw_only=True)
+class GpuCheckConfig:
+    """The gpu_check command: checks of this machine's device, each against a reference.
+
+    machine     device, driver and versions; a matrix product
+    kernels     every attention kernel, forward and backward, against the formula in double precision
+    packed      gradients of packed sentences against those of padded ones
+    updates     three updates of every architecture with every loss, during which nothing may wait for the GPU
+    scaling     fp16 with loss scaling: gradients, and the update that overflows
+    compile     a compiled model against the plain one (GPU only)
+    resume      a run that is killed and continued against one that is not
+    batches     translations at batch sizes 1, 7 and 64
+    hypotheses  translations in fp32 against the CPU's (GPU only)
+    processes   gradients of two processes against those of one
+    corpus      training on the shipped corpus to a BLEU
+
+    stages   those to run; []: all
+    output   folder for gpu_check.json, gpu_check.md and the logs of the stages
+    corpus   folder of the shipped corpus
+    minutes  of training on it
+    threads  of the CPU; 0: one, and for training on the corpus as many as PyTorch takes by itself
+    seed     of weights and data
+    """
+
+    stages: list[StageName] = field(default_factory=list)
+    device: Device = Device.auto
+    output: str = "runs/gpu_check"
+    corpus: str = "data/en-de"
+    minutes: float = 5.0
+    threads: int = 0
+    seed: int = 1
+
+    def check(self) -> None:
+        """Raise UserError for values out of range, before any stage runs."""
+        if not self.output:
+            raise UserError("output is empty: name a folder for the results")
+        require_between("minutes", self.minutes, 0.1, 1000)
+        require_threads("threads", self.threads)
+        require_between("seed", self.seed, 0, 2**32 - 1)
+
+
+class Verdict(StrEnum):
+    passed = "passed"
+    failed = "failed"
+    skipped = "skipped"
+
+
+class Skipped(Exception):  # noqa: N818 - not an error
+    """Raised by a stage that can check nothing on this machine; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The largest of several errors, relative to their tolerances.
+
+    case   input of the largest error
+    count  number of errors
+    """
+
+    value: float
+    tolerance: float
+    case: str
+    count: int = 1
+
+    @property
+    def share(self) -> float:
+        """Error as a share of its tolerance; infinite for NaN, and for any error where none is tolerated."""
+        if not math.isfinite(self.value) or (self.value and not self.tolerance):
+            return math.inf
+        return self.value / self.tolerance if self.tolerance else 0.0
+
+    @property
+    def is_good(self) -> bool:
+        return self.share <= 1
+
+
+@dataclass
+class Result:
+    """Verdict of a stage, and what it rests on.
+
+    findings   failures, one line each
+    reason     why the stage was skipped
+    facts      values that have no tolerance
+    unchecked  parts that this machine cannot check, with the reason
+    """
+
+    name: StageName
+    verdict: Verdict = Verdict.passed
+    seconds: float = 0.0
+    findings: list[str] = field(default_factory=list)
+    reason: str = ""
+    figures: dict[str, Figure] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    unchecked: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The input of a stage, and its record.
+
+    num_gpus  that PyTorch can use
+    folder    for files of the stage, removed after it
+    """
+
+    config: GpuCheckConfig
+    device: torch.device
+    can: Capabilities
+    num_gpus: int
+    folder: Path
+    result: Result
+
+    def compare(self, name: str, error: float, tolerance: float, *, case: str = "") -> None:
+        """Compare an error with its tolerance: above it, and where it is NaN, the stage fails.
+
+        name  of a kind of error, of which the largest is reported
+        """
+        before = self.result.figures.get(name)
+        figure = Figure(error, tolerance, case, count=1 if before is None else before.count + 1)
+        if not figure.is_good:
+            self.result.findings.append(f"{name}{case and f' ({case})'}: {error:.3g}, at most {tolerance:.3g} expected")
+        largest = figure if before is None or figure.share > before.share else before
+        self.result.figures[name] = replace(largest, count=figure.count)
+
+    def require(self, condition: bool, finding: str) -> None:
+        """Fail the stage, which continues, unless the condition holds."""
+        if not condition:
+            self.result.findings.append(finding)
+
+    def note(self, name: str, value: object) -> None:
+        """Record a fact."""
+        self.result.facts[name] = str(value)
+
+    def leave_out(self, part: str, reason: str) -> None:
+        """Record a part of the stage that this machine cannot check."""
+        self.result.unchecked.append(f"{part}: {reason}")
+
+
+def relative_error(found: Tensor, exact: Tensor) -> float:
+    """‖found - exact‖ / ‖exact‖ over all elements, in double precision; 0 where both are zero."""
+    found, exact = (x.detach().double().cpu() for x in (found, exact))
+    difference, size = float((found - exact).norm()), float(exact.norm())
+    return difference / size if size else difference and math.inf

@@ -1,0 +1,161 @@
+"""python -m translate.gpu_check: check the kernels, updates, resuming and decoding of this machine's device."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from translate import __version__
+from translate.config import run_command
+from translate.device import (
+    Capabilities,
+    Device,
+    capabilities,
+    choose_device,
+    find_gpus,
+    processor_name,
+    tune_process,
+    unused_gpu,
+    without_tf32,
+)
+from translate.errors import UserError
+from translate.gpu_check import (
+    Check,
+    GpuCheckConfig,
+    Result,
+    Skipped,
+    StageName,
+    Verdict,
+    relative_error,
+)
+from translate.gpu_check.children import ProcessError, in_processes
+from translate.gpu_check.decoding import batches, hypotheses
+from translate.gpu_check.kernels import kernels
+from translate.gpu_check.report import JSON, PAGE, line, write_results
+from translate.gpu_check.runs import corpus, processes, resume
+from translate.gpu_check.updates import compiled, packed, scaling, updates
+
+PROBE_SECONDS = 120.0
+PACKAGES = ("torch", "numpy", "sentencepiece", "safetensors", "sacrebleu")
+DRIVER = Path("/proc/driver/nvidia/version")
+LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's function and its limits.
+
+    seconds  several times what it takes; the minutes of training on the corpus come on top
+    threads  of the CPU unless the command says more; 0: as many as PyTorch takes. Small tensors gain nothing by two
+    """
+
+    work: Callable[[Check], None]
+    seconds: float
+    threads: int = 1
+
+
+def machine(check: Check) -> None:
+    """Device, driver and versions, and a matrix product; fails where PyTorch cannot use a GPU that is there."""
+    check.note("device", f"{check.device} ({check.can})" if check.can.on_gpu else f"cpu ({processor_name()})")
+    check.note("CUDA devices", check.num_gpus)
+    check.note("threads", torch.get_num_threads())
+    check.note("system", f"{platform.platform()}, Python {platform.python_version()}")
+    check.note("translate", __version__)
+    for package in PACKAGES:
+        check.note(package, version(package))
+    if check.can.on_gpu:
+        check.note("driver", DRIVER.read_text().splitlines()[0] if DRIVER.exists() else "unknown")
+        check.note("CUDA", f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")
+    obstacle = unused_gpu(check.config.device)
+    check.require(not obstacle, obstacle)
+    generator = torch.Generator().manual_seed(check.config.seed)
+    left, right = torch.randn(2, 512, 512, generator=generator).unbind()
+    with without_tf32():
+        found = left.to(check.device) @ right.to(check.device)
+    # sums of 512 products, each rounded: √512 roundings if they are independent
+    tolerance = 512**0.5 * torch.finfo(torch.float32).eps
+    check.compare("fp32, product of matrices", relative_error(found, left.double() @ right.double()), tolerance)
+
+
+STAGES = {
+    StageName.machine: Stage(machine, 120),
+    StageName.kernels: Stage(kernels, 300),
+    StageName.packed: Stage(packed, 300),
+    StageName.updates: Stage(updates, 600),
+    StageName.scaling: Stage(scaling, 300),
+    StageName.compile: Stage(compiled, 600),
+    StageName.resume: Stage(resume, 900),
+    StageName.batches: Stage(batches, 600),
+    StageName.hypotheses: Stage(hypotheses, 600),
+    StageName.processes: Stage(processes, 300),
+    StageName.corpus: Stage(corpus, 900, threads=0),
+}
+
+
+def gpu_check(config: GpuCheckConfig) -> None:
+    """Run the stages, print and write their results. Raises UserError, for status 1, if any has failed."""
+    config.check()
+    output = Path(config.output)
+    (output / LOGS).mkdir(parents=True, exist_ok=True)
+    # in a process of its own: forked processes can use CUDA only where their parent has not
+    try:
+        [(device, can, num_gpus)] = in_processes(probe, (config.device,), seconds=PROBE_SECONDS)
+    except ProcessError as error:
+        raise UserError(str(error)) from None
+    results: list[Result] = []
+    for name in config.stages or STAGES:
+        result = run_stage(name, partial(Check, config, device, can, num_gpus), output / LOGS)
+        results.append(result)
+        print(line(result), flush=True)
+        write_results(results, output)  # what is known so far, should the next stage take the machine down
+    print(f"results: {output / PAGE}, {output / JSON}")
+    if failed := [result.name.value for result in results if result.verdict is Verdict.failed]:
+        raise UserError(f"failed: {', '.join(failed)}; findings in {output / PAGE}, logs in {output / LOGS}")
+
+
+def probe(device: Device) -> tuple[torch.device, Capabilities, int]:
+    """The device that a setting means, its capabilities, and the number of GPUs."""
+    chosen = choose_device(device)
+    return chosen, capabilities(chosen), find_gpus().count if chosen.type == "cuda" else 0
+
+
+def run_stage(name: StageName, make_check: Callable[[Path, Result], Check], logs: Path) -> Result:
+    """Run a stage in a process of its own: neither a crash nor a broken CUDA context reaches the others."""
+    stage, started = STAGES[name], time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="gpu_check.", ignore_cleanup_errors=True) as folder:
+        check = make_check(Path(folder), Result(name))
+        limit = stage.seconds + (60 * check.config.minutes if name is StageName.corpus else 0)
+        try:
+            [result] = in_processes(perform, (stage, check, logs / f"{name}.log"), seconds=limit)
+        except ProcessError as error:
+            result = replace(check.result, findings=[str(error)])
+    verdict = Verdict.failed if result.findings else result.verdict
+    return replace(result, verdict=verdict, seconds=time.monotonic() - started)
+
+
+def perform(stage: Stage, check: Check, log: Path) -> Result:
+    """Do a stage; whatever it prints goes into its log."""
+    with open(log, "wb") as file:
+        for descriptor in (1, 2):  # of this process and of those that it starts, in any language
+            os.dup2(file.fileno(), descriptor)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which write there
+    tune_process(check.config.threads or stage.threads)
+    try:
+        stage.work(check)
+    except Skipped as skipped:
+        return replace(check.result, verdict=Verdict.skipped, reason=str(skipped))
+    return check.result
+
+
+if __name__ == "__main__":
+    run_command("gpu_check", GpuCheckConfig, gpu_check)

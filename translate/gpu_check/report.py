@@ -1,0 +1,91 @@
+"""Results of the stages: as lines of the terminal, as JSON, and as a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from translate.console import escape_markdown, markdown_table
+from translate.files import write_json, write_text
+from translate.gpu_check import Figure, Result, Verdict
+
+JSON, PAGE = "gpu_check.json", "gpu_check.md"
+
+
+def line(result: Result) -> str:
+    """A result as one line for the terminal."""
+    return f"{result.name:<11} {result.verdict:<8} {result.seconds:6.1f} s  {summary(result)}".rstrip()
+
+
+def summary(result: Result) -> str:
+    """The first finding, the reason for skipping, or the error that is nearest to its tolerance."""
+    if result.findings:
+        others = f" (and {len(result.findings) - 1} more)" if len(result.findings) > 1 else ""
+        return f"{result.findings[0]}{others}"
+    if result.reason:
+        return f"skipped: {result.reason}"
+    if not result.figures:
+        return ""
+    name, figure = max(result.figures.items(), key=lambda item: item[1].share)
+    count = sum(each.count for each in result.figures.values())
+    return f"{count:,} comparison{'s' * (count > 1)}; {name}: {number(figure.value)} of {number(figure.tolerance)}"
+
+
+def write_results(results: Sequence[Result], folder: Path) -> None:
+    """Write gpu_check.json and gpu_check.md, each whole."""
+    write_json(folder / JSON, {"verdict": overall(results), "stages": [plain(result) for result in results]})
+    write_text(folder / PAGE, page(results))
+
+
+def overall(results: Sequence[Result]) -> Verdict:
+    """failed if any stage failed, else passed if any did, else skipped."""
+    verdicts = [result.verdict for result in results]
+    return next((each for each in (Verdict.failed, Verdict.passed) if each in verdicts), Verdict.skipped)
+
+
+def plain(result: Result) -> dict[str, Any]:
+    """A result in the types of JSON, which has no NaN and no infinity: null stands for both."""
+    values: dict[str, Any] = asdict(result)
+    values["seconds"] = round(result.seconds, 1)
+    for figure in values["figures"].values():
+        figure["value"] = figure["value"] if math.isfinite(figure["value"]) else None
+    return values
+
+
+def page(results: Sequence[Result]) -> str:
+    """The results as Markdown: verdicts, then figures, facts and gaps of each stage."""
+    counts = ", ".join(f"{sum(r.verdict is verdict for r in results)} {verdict}" for verdict in Verdict)
+    rows = [[r.name, r.verdict, f"{r.seconds:.1f}", summary(r)] for r in results]
+    parts = [
+        "# GPU check",
+        f"{len(results)} stages: {counts}.",
+        markdown_table(["stage", "verdict", "seconds", "result"], rows),
+        *(part for result in results for part in section(result)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(result: Result) -> list[str]:
+    """A stage's paragraphs; none if the table of verdicts says all."""
+    parts = []
+    if result.findings:
+        parts.append("\n".join(f"- **failed**: {escape_markdown(finding)}" for finding in result.findings))
+    if result.facts:
+        parts.append("\n".join(f"- {escape_markdown(f'{name}: {value}')}" for name, value in result.facts.items()))
+    if result.figures:
+        header = ["largest error", "found", "tolerance", "comparisons", "input"]
+        parts.append(markdown_table(header, [row(name, figure) for name, figure in result.figures.items()]))
+    if result.unchecked:
+        parts.append("\n".join(f"- not checked: {escape_markdown(gap)}" for gap in result.unchecked))
+    return [f"## {result.name}", *parts] if parts else []
+
+
+def row(name: str, figure: Figure) -> list[str]:
+    return [name, number(figure.value), number(figure.tolerance), f"{figure.count:,}", figure.case]
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}"

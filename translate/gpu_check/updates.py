@@ -1,0 +1,279 @@
+"""Updates as training makes them: packed batches, all architectures and losses, fp16, compilation.
+
+Models are small and without dropout, so that their numbers can be computed once more on the CPU in double precision.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from translate.batch import Batch, pack_batch, pad_batch
+from translate.device import Precision, fastest_training_precision
+from translate.distributed import World
+from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
+from translate.gpu_check.kernels import BACKWARD, KEYS, QUERIES
+from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig
+from translate.models import ARCHITECTURES, Vocabularies, build_model
+from translate.models.layers import Positions
+from translate.models.seq2seq import Seq2Seq
+from translate.training.config import LossConfig, TrainConfig
+from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.parallel import (
+    LossScale,
+    ParallelModel,
+    TrainingDecision,
+    decide_training,
+    parallelize,
+)
+from translate.training.step import StepResult, train_step
+
+UPDATES = 3
+SMOOTHING = 0.1
+VOCABULARY = 40
+SMALL: dict[str, Any] = {"d_model": 64, "max_length": 24, "dropout": 0.0}
+PACKED_ON_GPUS = [Precision.bf16, Precision.fp16]
+PACKED_MODEL = {"d_model": 128, "num_heads": 2, "max_length": 80}
+# models that have to wait for the GPU in each update, and why
+WAITING = {"lstm": "PyTorch's LSTM wants the lengths of its sentences on the CPU"}
+DRAWN_ON_DEVICE = {"sim_cut"}  # losses with random numbers, which differ between a GPU and the CPU
+# A number of a model passes through up to 64 products in sequence, each of which rounds by the unit of its precision.
+# In a loss, a mean over tokens, their errors are independent: √64. In a single gradient they may add up: 64.
+IN_LOSS, IN_GRADIENT = 8, 64
+UNIT = {Precision.fp32: 2.0**-24, Precision.bf16: 2.0**-9, Precision.fp16: 2.0**-12}
+TF32_UNIT = 2.0**-12  # of factors of fp32 products on a GPU, in training (translate.device.use_tf32)
+SUMS = 1e-5  # relative error of fp32 sums over thousands of terms, in any order
+Losses = Mapping[str, AuxiliaryLossConfig]
+
+
+def tolerances(check: Check, precision: Precision) -> tuple[float, float]:
+    """Relative errors that losses and gradients of a small model may have in a precision of training."""
+    unit = TF32_UNIT if check.can.on_gpu and precision is Precision.fp32 else UNIT[precision]
+    return IN_LOSS * unit + SUMS, IN_GRADIENT * unit + SUMS
+
+
+def packed(check: Check) -> None:
+    """The gradient of packed sentences is as near to double precision as that of padded ones."""
+    if not check.can.on_gpu:
+        check.leave_out("packed flash attention in a model", NO_CUDA)
+    random = np.random.default_rng(check.config.seed)
+    # empty sentences hold EOS alone
+    source, target = ([random.integers(4, VOCABULARY, n) for n in lengths] for lengths in (KEYS, QUERIES))
+    padded = pad_batch(source, target)
+    layouts = padded, pack_batch(source, target, tokens=256)
+    precisions = PACKED_ON_GPUS if check.can.on_gpu else [Precision.fp32]
+    for precision, positions in product(precisions, (Positions.sinusoidal, Positions.rotary)):
+        decision = decide_training(
+            check.device, check.can, precision=precision, head_width=PACKED_MODEL["d_model"] // 2
+        )
+        # elsewhere packed batches are for tests alone, by a kernel of ours
+        if check.can.on_gpu and not decision.packed:
+            check.leave_out(f"packed batches in {precision}", decision.padded_because)
+            continue
+        model = make_model(check, "transformer", positions=positions, **PACKED_MODEL)
+        _, exact = plain_update(copy.deepcopy(model).double(), padded, {})
+        trained = (parallelize(copy.deepcopy(model), World(), decision) for _ in layouts)
+        gradients = (one_update(each, [batch], {})[1] for each, batch in zip(trained, layouts, strict=True))
+        padded_error, error = (relative_error(gradient, exact) for gradient in gradients)
+        # as for a kernel alone; SUMS: embeddings and biases add up over all tokens in another order
+        check.compare(f"{precision}, gradient", error, BACKWARD * padded_error + SUMS, case=f"{positions} positions")
+
+
+def updates(check: Check) -> None:
+    """Updates with every architecture and loss: their numbers against double precision, and no wait for the GPU."""
+    precisions = [Precision.fp32, fastest_training_precision(check.can) if check.can.on_gpu else Precision.bf16]
+    for architecture, losses in combinations():
+        for precision in dict.fromkeys(precisions):
+            compare_update(check, architecture, losses, precision)
+        train_without_waiting(check, architecture, losses, make_batch(check))
+    if trains_packed(check):
+        train_without_waiting(check, "transformer", {}, make_batch(check, packed=True))
+    if not check.can.on_gpu:
+        check.leave_out("that no update waits for the GPU", NO_CUDA)
+
+
+def combinations() -> Iterator[tuple[str, Losses]]:
+    """Every architecture, alone and with each of the losses that it has the weights for."""
+    for architecture, (kind, _) in ARCHITECTURES.items():
+        yield architecture, {}
+        for name, (loss, _) in AUXILIARY_LOSSES.items():
+            if kind.tiny().has_attention or not loss.NEEDS_ATTENTION:
+                yield architecture, {name: loss.tiny()}
+
+
+def compare_update(check: Check, architecture: str, losses: Losses, precision: Precision) -> None:
+    """Compare losses and gradient of an update with those of plain PyTorch in double precision, on the CPU."""
+    model, batch = make_model(check, architecture), make_batch(check)
+    torch.manual_seed(check.config.seed)
+    exact, exact_gradient = plain_update(copy.deepcopy(model).double(), batch, losses)
+    torch.manual_seed(check.config.seed)
+    result, gradient = one_update(parallelize(model, World(), decide(check, precision)), [batch], losses)
+    for_loss, for_gradient = tolerances(check, precision)
+    case = " + ".join([architecture, *losses])
+    # all relative to the main loss, to which the others are added: some of them are differences near zero
+    check.compare(f"{precision}, loss", abs(result.loss - exact["loss"]) / exact["loss"], for_loss, case=case)
+    if check.can.on_gpu and losses.keys() & DRAWN_ON_DEVICE:
+        return
+    for name, value in result.auxiliary.items():
+        check.compare(f"{precision}, other loss", abs(value - exact[name]) / exact["loss"], for_loss, case=case)
+    check.compare(f"{precision}, gradient", relative_error(gradient, exact_gradient), for_gradient, case=case)
+
+
+def plain_update(model: Seq2Seq, batch: Batch, losses: Losses) -> tuple[dict[str, float], Tensor]:
+    """Means of all losses per target token, and the gradient of their weighted sum, as a plain loop computes them."""
+    output = model(batch, return_attention=any(config.NEEDS_ATTENTION for config in losses.values()))
+    logits, labels = output.logits().flatten(0, -2), batch.labels.flatten()
+    values = {"loss": F.cross_entropy(logits, labels, label_smoothing=SMOOTHING, reduction="sum")}
+    values |= {name: AUXILIARY_LOSSES[name][1](config, model, batch, output) for name, config in losses.items()}
+    means = {name: value / batch.num_target_tokens for name, value in values.items()}
+    total = sum((losses[name].weight if name in losses else 1.0) * mean for name, mean in means.items())
+    assert isinstance(total, Tensor)
+    gradient = torch.autograd.grad(total, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    return {name: float(mean.detach()) for name, mean in means.items()}, torch.cat([x.flatten() for x in gradient])
+
+
+def one_update(
+    trained: ParallelModel, batches: Sequence[Batch], losses: Losses, world: World | None = None
+) -> tuple[StepResult, Tensor]:
+    """An update by plain descent at a rate of 1, which changes the weights by the gradient; its result, and that."""
+    trained.module.train()
+    # fused, as training's: it skips by itself an update that overflowed
+    optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
+    before = flat_weights(trained)
+    result = train_step(trained, optimizer, batches, settings(losses, clip_norm=0.0), world or World(), step=1).result()
+    return result, before - flat_weights(trained)
+
+
+def flat_weights(trained: ParallelModel) -> Tensor:
+    """All weights, end to end."""
+    return torch.cat([parameter.detach().flatten() for parameter in trained.module.parameters()])
+
+
+def trains_packed(check: Check) -> bool:
+    """True if the small Transformer is trained on packed batches here; on a CPU it can be, by the reference."""
+    width = ARCHITECTURES["transformer"][0].tiny(**SMALL).head_width
+    decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=width)
+    return decision.packed or not check.can.on_gpu
+
+
+def train_without_waiting(check: Check, architecture: str, losses: Losses, batch: Batch) -> None:
+    """Three updates with dropout, in the precision of training: losses fall, and nothing waits for the GPU."""
+    case = " + ".join([architecture, *losses]) + (", packed" if batch.source.is_packed else "")
+    model = make_model(check, architecture, dropout=0.1)
+    trained = parallelize(model, World(), decide(check, Precision.auto))
+    optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=1e-2))
+    on_gpu, waits = check.can.on_gpu, WAITING.get(architecture, "")
+    if on_gpu:
+        batch = batch.pin_memory()  # as the loader does: else the copy itself waits
+        if waits and not losses:
+            check.leave_out(f"that updates of model.architecture={architecture} do not wait for the GPU", waits)
+    try:
+        with no_waiting() if on_gpu and not waits else nullcontext():
+            pending = [
+                train_step(trained, optimizer, [batch], settings(losses), World(), step=step)
+                for step in range(1, UPDATES + 1)
+            ]
+    except RuntimeError as error:  # of the next loss as well, if it waits, too
+        traceback.print_exc()
+        check.require(False, f"{case}: {str(error).splitlines()[0]}")
+        return
+    results = [update.result() for update in pending]
+    check.require(not any(result.skipped for result in results), f"{case}: an update has numbers that are not finite")
+    # a batch that is seen three times is learned, whatever else is added
+    share = results[-1].cross_entropy / results[0].cross_entropy
+    check.compare("cross entropy of the third update as a share of the first's", share, 1.0, case=case)
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Let PyTorch raise an error where the CPU would wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def scaling(check: Check) -> None:
+    """fp16 with loss scaling: an update's numbers, and an overflow, which changes nothing but the scale."""
+    for architecture in ARCHITECTURES:
+        model, batch = make_model(check, architecture), make_batch(check)
+        exact, exact_gradient = plain_update(copy.deepcopy(model).double(), batch, {})
+        trained = in_fp16(check, model)
+        result, gradient = one_update(trained, [batch], {})
+        for_loss, for_gradient = tolerances(check, Precision.fp16)
+        check.compare("loss", abs(result.loss / exact["loss"] - 1), for_loss, case=architecture)
+        check.compare("gradient", relative_error(gradient, exact_gradient), for_gradient, case=architecture)
+        check_overflow(check, trained, batch, architecture)
+
+
+def in_fp16(check: Check, model: Seq2Seq) -> ParallelModel:
+    """The model in fp16, also on a CPU, where PyTorch emulates it and commands refuse it."""
+    if check.can.on_gpu:
+        return parallelize(model, World(), decide(check, Precision.fp16))
+    return ParallelModel(model, model, check.device, Precision.fp16, LossScale(check.device))
+
+
+def check_overflow(check: Check, trained: ParallelModel, batch: Batch, case: str) -> None:
+    """An update whose scaled gradient overflows is skipped, and halves the scale."""
+    assert trained.loss_scale is not None
+    before = float(trained.loss_scale.factor)
+    hook = next(trained.module.parameters()).register_hook(lambda gradient: gradient * math.inf)
+    result, change = one_update(trained, [batch], {})
+    hook.remove()
+    check.require(result.skipped, f"{case}: an update that overflowed was not skipped")
+    check.require(not result.diverged, f"{case}: an overflow of the scaled gradient was taken for divergence")
+    check.compare("weights that a skipped update changed", int(change.count_nonzero()), 0, case=case)
+    after = float(trained.loss_scale.factor)
+    check.require(after == before / 2, f"{case}: an overflow changes the loss scale from {before:,.0f} to {after:,.0f}")
+
+
+def compiled(check: Check) -> None:
+    """The gradient of a compiled Transformer against that of the plain one, both against double precision."""
+    if not check.can.on_gpu:
+        raise Skipped(f"{NO_CUDA}; on a CPU torch.compile needs a C++ compiler, and no run uses it by default")
+    precision = fastest_training_precision(check.can)
+    model, batch = make_model(check, "transformer"), make_batch(check)
+    exact, exact_gradient = plain_update(copy.deepcopy(model).double(), batch, {})
+    for fused in (False, True):
+        trained = parallelize(copy.deepcopy(model), World(), decide(check, precision), compiled=fused)
+        result, gradient = one_update(trained, [batch], {})
+        for_loss, for_gradient = tolerances(check, precision)
+        case = "compiled" if fused else "plain"
+        check.compare(f"{precision}, loss", abs(result.loss / exact["loss"] - 1), for_loss, case=case)
+        check.compare(f"{precision}, gradient", relative_error(gradient, exact_gradient), for_gradient, case=case)
+
+
+def make_model(check: Check, architecture: str, **changes: Any) -> Seq2Seq:
+    """A small model in training mode, always with the same weights; changes: to its settings."""
+    torch.manual_seed(check.config.seed)
+    config = ARCHITECTURES[architecture][0].tiny(**SMALL | changes)
+    return build_model(config, Vocabularies(VOCABULARY, VOCABULARY, shared=True)).train()
+
+
+def make_batch(check: Check, *, seed: int = 0, packed: bool = False) -> Batch:
+    """Random pairs of 1 to 20 tokens, padded or packed."""
+    random = np.random.default_rng((check.config.seed, seed))
+    source, target = ([random.integers(4, VOCABULARY, random.integers(1, 21)) for _ in range(16)] for _ in range(2))
+    return pack_batch(source, target, tokens=512) if packed else pad_batch(source, target)
+
+
+def decide(check: Check, precision: Precision) -> TrainingDecision:
+    """Training on padded batches in a precision."""
+    return decide_training(check.device, check.can, precision=precision, head_width=0)
+
+
+def settings(losses: Losses, *, clip_norm: float = 1.0) -> TrainConfig:
+    """Settings that train_step reads."""
+    optimizer = OptimizerConfig(clip_norm=clip_norm)
+    return TrainConfig(loss=LossConfig(label_smoothing=SMOOTHING), optimizer=optimizer, auxiliary=dict(losses))

@@ -1,0 +1,154 @@
+"""Batches that do not fit into memory: each is halved until its parts do, and such sizes are remembered.
+
+All losses are sums over sentences, divided by the number of target tokens of the whole update, so that the gradient of
+the parts is that of the batch, but for rounding and for other dropout masks.
+
+Across processes, gradients are exchanged while the last batch's backward pass is running, by hooks that every process
+must reach: an error in that pass could not be mended by one process alone. So only a batch of a size that has fitted
+before is the one that exchanges; behind any other, a batch of one pair without labels does (`exchange_batch`). A
+process whose memory does not suffice then starts its update over while the others wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from translate.batch import Batch, Side, pack_batch, pad_batch
+from translate.errors import UserError
+
+logger = logging.getLogger(__name__)
+Shape = tuple[int, ...]  # see Batch.shape
+RandomState = dict[str, torch.Tensor | None]
+
+
+class BatchMemory:
+    """Sizes of batches that are too large for the memory of this process, and of those that have fitted.
+
+    too_large  part of the run's state, so that a continued run halves the same batches
+    """
+
+    def __init__(self) -> None:
+        self.too_large: list[Shape] = []
+        self._fitting: list[Shape] = []
+        self._newest: Batch | None = None
+        self._num_updates = 0
+
+    def parts(self, batches: Sequence[Batch]) -> list[Batch]:
+        """The batches, with halves, or quarters …, of those that are too large.
+
+        Raises UserError where a single pair is.
+        """
+        return [part for batch in batches for part in self._parts_of(batch)]
+
+    def _parts_of(self, batch: Batch) -> list[Batch]:
+        # as large in every dimension: a wide batch of few long pairs says nothing about one of many short pairs
+        if not any(_covers(batch.shape, shape) for shape in self.too_large):
+            return [batch]
+        halves = halves_of(batch)
+        if len(halves) == 1:
+            raise UserError(
+                f"out of memory: a single pair of {_lengths(batch)} does not fit beside the model; lower "
+                "data.cleaning.max_tokens, choose a smaller model=, or free memory"
+            )
+        return self.parts(halves)
+
+    def note_too_large(self, batch: Batch, *, exchanging: bool) -> None:
+        """Halve batches of this size from now on.
+
+        exchanging  other processes wait for the gradients of this pass: raises UserError
+        """
+        if exchanging:
+            raise UserError(
+                f"out of memory with a batch of {_lengths(batch)}, although one as large has fitted before: free "
+                "memory on this device or lower batch.tokens; the same command continues the run"
+            )
+        self._newest = batch
+        self.too_large = [*(shape for shape in self.too_large if not _covers(shape, batch.shape)), batch.shape]
+        self._fitting = [shape for shape in self._fitting if not _covers(shape, batch.shape)]
+
+    def free(self, device: torch.device, *, step: int, tokens: int) -> None:
+        """Release what the update has left behind, and log the size of the batch; tokens: of batch.tokens."""
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        assert self._newest is not None
+        pairs = len(self._newest.source.sentences())
+        logger.warning(
+            f"step {step:,}: out of memory with a batch of {pairs:,} pairs of {_lengths(self._newest)} (batch.tokens="
+            f"{tokens}): the update is repeated, and batches of this size are computed in halves from now on"
+        )
+
+    def note_fitting(self, batches: Sequence[Batch]) -> None:
+        """Note the sizes of batches whose gradients have been computed."""
+        # the optimizer makes its state in the first update: what fitted before may not fit beside it
+        self._num_updates += 1
+        if self._num_updates > 1:
+            for batch in batches:
+                if not self.fits(batch):
+                    smaller = [shape for shape in self._fitting if _covers(batch.shape, shape)]
+                    self._fitting = [*(shape for shape in self._fitting if shape not in smaller), batch.shape]
+
+    def fits(self, batch: Batch) -> bool:
+        """True if a batch as large has fitted before."""
+        return any(_covers(shape, batch.shape) for shape in self._fitting)
+
+
+def halves_of(batch: Batch) -> list[Batch]:
+    """The first and the second half of the pairs, no longer than these need; of one pair, the batch itself."""
+    # without EOS and BOS, which a batch is given when it is made
+    source = [ids[:-1] for ids in batch.source.sentences()]
+    target = [ids[1:] for ids in batch.target.sentences()]
+    if len(source) < 2:
+        return [batch]
+    middle = len(source) // 2
+    pieces = [slice(middle), slice(middle, None)]
+    if batch.source.is_packed:
+        # half of the positions, or a half would need as much memory as the whole
+        halves = [pack_batch(source[piece], target[piece], len(batch.source.ids) // 2) for piece in pieces]
+    else:
+        halves = [pad_batch(source[piece], target[piece]) for piece in pieces]
+    return halves if batch.num_target_tokens else [half.without_labels() for half in halves]
+
+
+def exchange_batch(batch: Batch) -> Batch:
+    """The smallest batch of the same kind: it adds nothing to a gradient, and takes hardly any memory."""
+    empty: Side = [np.empty(0, np.int64)]
+    smallest = pack_batch(empty, empty, 2) if batch.source.is_packed else pad_batch(empty, empty)
+    return smallest.without_labels()
+
+
+def random_state(device: torch.device) -> RandomState:
+    """States of the random generators that an update draws from."""
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def set_random_state(state: RandomState, device: torch.device) -> None:
+    """Repeat the draws since random_state."""
+    assert state["cpu"] is not None
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+@contextmanager
+def same_draws_after(device: torch.device) -> Iterator[None]:
+    """Context whose draws of random numbers leave no trace."""
+    before = random_state(device)
+    yield
+    set_random_state(before, device)
+
+
+def _covers(larger: Shape, smaller: Shape) -> bool:
+    """True if one shape is at least as large as the other in every dimension."""
+    return len(larger) == len(smaller) and all(a >= b for a, b in zip(larger, smaller, strict=True))
+
+
+def _lengths(batch: Batch) -> str:
+    return f"up to {batch.source.max_length} source and {batch.target.max_length} target tokens"
