@@ -27,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(corpus: Path, folder: Path, **changes: object) -> list[str]:
     settings = {"experiment": "back_translation", "back_translation__monolingual": corpus / "mono.tgt"}
-    return options(corpus, folder, **settings, run__max_steps=120, **changes)
+    return options(corpus, folder, **settings | {"run__max_steps": 120} | changes)
 
 
 def end_when(arguments: list[str], moment, number: signal.Signals) -> str:
@@ -80,6 +80,34 @@ def test_the_recipe_killed_in_each_stage_ends_as_the_uninterrupted_one(corpus, t
     [synthetic] = yaml.safe_load((whole / "config.yaml").read_text())["data"]["additional"]
     assert synthetic["tag"] == "<bt>"
     assert b"target_language" in (whole / "reverse" / "manifest.json").read_bytes()
+
+
+def test_damaged_translations_are_made_again(corpus, tmp_path):
+    """Other pairs would be other data to a run that has begun, which it refuses."""
+    (tmp_path / "mono").write_bytes(b"".join((corpus / "mono.tgt").read_bytes().splitlines(True)[:40]))
+    short = {"run__max_steps": 5, "validation__every": 5, "run__save_every": 5, "averaging__last": 0}
+    arguments = recipe(corpus, tmp_path / "run", back_translation__monolingual=tmp_path / "mono", **short)
+    assert call_here("train", *arguments).returncode == 0
+    folder = tmp_path / "run" / "synthetic"
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    table = whole["translations.tsv"]
+    for name, content in (
+        ("translations.tsv", table.replace(b"-", b"+", 1)),
+        ("target.txt", whole["target.txt"][:-5]),
+        ("key", b"\xff"),
+    ):
+        (folder / name).write_bytes(content)
+        result = call_here("train", *arguments)
+        assert result.returncode == 0, result.stderr.decode()
+        assert f"synthetic is damaged ({name} " in result.stderr.decode()
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    # without checksums, as an earlier version leaves it: lines that are none, and lines too many
+    for content in (table.replace(b"\t", b" ", 1), table[:50] + b"\0" * 4096, table + table, b"\xff\n" + table):
+        (folder / "checksums.json").unlink()
+        (folder / "translations.tsv").write_bytes(content)
+        result = call_here("train", *arguments)
+        assert result.returncode == 0, result.stderr.decode()
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
 def test_wrong_settings_raise_user_errors_before_training(corpus, tmp_path):

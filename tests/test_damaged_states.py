@@ -9,8 +9,10 @@ import pytest
 
 from damaged_runs import OPTIONS, contents, copy_of, cut, flip, make_original
 from stored_runs import assert_identical, changes_of, log_of, states, train_here
+from translate.checksums import DamagedError
 from translate.distributed import World
 from translate.errors import UserError
+from translate.files import read_json, write_json
 from translate.training import state_folder
 from translate.training.run_folder import RunFolder
 from translate.training.state_folder import StateFolder, read_state
@@ -150,3 +152,30 @@ def test_copies_that_the_user_keeps_among_the_states_stay(corpus, run):
         "step-best",
     ]
     assert "step-00000005" not in names
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "finding"),
+    [
+        ("step", 5, "progress.json is of step 5"),
+        ("step", -10, "progress.json is of step -10"),
+        ("seconds", float("nan"), "progress.json: seconds is nan"),
+        ("place", {"epoch": 0, "batches": -3}, "progress.json: batches is -3"),
+        ("session", {"batch_tokens": "many"}, "progress.json: session is damaged"),
+    ],
+)
+def test_progress_that_cannot_be_is_damage(corpus, run, key, value, finding):
+    """Also in a state without checksums."""
+    state = run / "state" / "step-00000010"
+    (state / "checksums.json").unlink()
+    write_json(state / "progress.json", read_json(state / "progress.json") | {key: value})
+    with pytest.raises(DamagedError, match=finding):
+        read_state(state)
+
+
+def test_a_state_under_the_name_of_another_step_is_set_aside(corpus, run):
+    """Otherwise the run would continue from it at each start, as its name is the newest."""
+    shutil.copytree(run / "state" / "step-00000005", run / "state" / "step-00000099")
+    train_here(corpus, run, **OPTIONS, run__max_steps=12)
+    assert "step-00000099 is damaged (progress.json is of step 5) and set aside" in log_of(run)
+    assert "continuing from step 10" in log_of(run)

@@ -168,6 +168,17 @@ def test_a_signal_to_one_of_two_processes_ends_both_alike(corpus, tmp_path, func
     assert saved_steps(folder) == [step]
 
 
+def test_a_process_that_is_asked_to_stop_and_then_loses_another_says_so(corpus, tmp_path):
+    """As under torchrun, which signals all processes when one has been killed."""
+    with two_processes(corpus, tmp_path / "run", waiting_in("training.step", "train_step")) as (first, second):
+        second.wait_for("here")
+        first.send(signal.SIGTERM)
+        first.wait_for("SIGTERM: saving the state after this update")
+        second.send(signal.SIGKILL)
+        assert (first.end(), second.end()) == (1, -signal.SIGKILL), first.said() + second.said()
+    assert "error: process 1 ended without a reason: killed" in first.said()
+
+
 def test_an_error_in_one_of_two_processes_saves_the_state_and_ends_both(corpus, tmp_path):
     def failing(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a bug")

@@ -14,8 +14,10 @@ import torch
 from fuzzing.readers import model_files
 from in_process import call_here
 from translate.checkpoint import load_model
+from translate.decoding.config import search_of
+from translate.decoding.segmentation import Splitting
 from translate.errors import UserError
-from translate.files import read_json
+from translate.files import read_json, write_json
 from translate.parsing import read_yaml
 from translate.tensor_files import load_pickle, read_shapes
 from translate.tokenizer import Tokenizer, pieces
@@ -111,6 +113,21 @@ def test_settings_in_other_encodings_are_refused_and_a_byte_order_mark_is_not(tm
     path.symlink_to("/dev/zero")
     with pytest.raises(UserError, match=r"more than 4,194,304 bytes"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize("entry", ["source_language", "tags", "tag", "untagged_source", "sentences_per_line", "split"])
+def test_entries_of_a_manifest_of_another_type_are_refused(directory, entry):
+    manifest = read_json(directory / "manifest.json")
+    for value in (None, -1, 1.5, {}, [5], [[]]):
+        write_json(directory / "manifest.json", manifest | {entry: value})
+        with pytest.raises(UserError, match=rf"manifest\.json: {entry}"):
+            Splitting.of_model(load_model(directory, device=CPU).manifest)
+
+
+def test_a_search_of_a_manifest_is_checked_like_one_of_the_command_line():
+    for search in (5, [], {"beam_size": "x"}, {"beam_size": -1}, {"method": "magic"}, {"length_penalty": None}):
+        with pytest.raises(UserError, match=r"manifest\.json: search"):
+            search_of({"search": search})
 
 
 @pytest.mark.parametrize(

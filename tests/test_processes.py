@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from translate.errors import UserError
 from translate.model_directory import WEIGHTS
 from translate.signals import stop_signals
 from translate.train import train
+from translate.training import changes
 from translate.training.parallel import decide_run
 from translate.training.session import Fact, compare_processes, require_equal
 
@@ -107,6 +109,21 @@ def test_a_process_that_never_comes_is_named(started):
         assert str(error).startswith("process 2 did not start within 2 s (compute.timeout)")
 
 
+def test_a_port_that_another_program_has_is_named_at_once(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with (
+            pytest.raises(UserError, match=rf"cannot meet at MASTER_ADDR=127\.0\.0\.1 MASTER_PORT={port}: .*address"),
+            join_world(torch.device("cpu"), timeout=60.0),
+        ):
+            pass
+
+
 def join(rank: int, devices: list[str]) -> None:
     with join_world(torch.device(devices[rank]), timeout=30.0):
         pass
@@ -151,7 +168,9 @@ def test_processes_join_again_as_the_stages_of_back_translation_do():
     assert run_ranks(2, join_twice) == [[2.0, 2.0]] * 2
 
 
-@pytest.mark.parametrize("environment", [{}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": "1", "RANK": "0"}])
+@pytest.mark.parametrize(
+    "environment", [{}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": "1", "RANK": "0"}, {"WORLD_SIZE": "", "RANK": ""}]
+)
 def test_a_process_without_others_is_alone(monkeypatch, environment):
     """Images and clusters export WORLD_SIZE=1."""
     for name, value in environment.items():
@@ -168,6 +187,8 @@ def test_a_process_without_others_is_alone(monkeypatch, environment):
         ({"WORLD_SIZE": "4", "RANK": "0"}, "MASTER_ADDR is not"),
         ({"WORLD_SIZE": "many", "RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "RANK=0 and WORLD_SIZE=many"),
         ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "must be below the world size"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "70000"}, "MASTER_PORT=70000 in the"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "x"}, "a port is a number below 65,536"),
     ],
 )
 def test_an_incomplete_environment_of_several_processes_is_refused(monkeypatch, environment, message):
@@ -238,11 +259,12 @@ def test_values_are_shown_with_all_their_ranks(monkeypatch):
     require_equal({}, World(0, 3))
 
 
-def run_in(rank: int, arguments: list[str]) -> None:
-    train(composed(arguments))
+def run_in(rank: int, arguments: list[str], *others: list[str]) -> None:
+    """Train with the arguments, or with those of this rank."""
+    train(composed([arguments, *others][rank] if others else arguments))
 
 
-def test_a_run_continues_with_another_number_of_processes(corpus, tmp_path):
+def test_a_run_continues_with_another_number_of_processes(corpus, tmp_path, monkeypatch):
     """Bit for bit only with the former number, which the log says; each pair once an epoch: test_data_position.py."""
     run = tmp_path / "run"
     common = {"validation__every": 100, "averaging__last": 0, "run__save_every": 100}
@@ -256,6 +278,12 @@ def test_a_run_continues_with_another_number_of_processes(corpus, tmp_path):
     progress = json.loads((run / "state" / "step-00000006" / "progress.json").read_text())
     plan = int(log.partition(" batches per epoch")[0].rpartition(" ")[2])
     assert progress["place"]["epoch"] * plan + progress["place"]["batches"] == 3 * 2 + 2 * 1 + 1 * 3
+    # processes that do not share the folder of the run: found before any work
+    monkeypatch.setattr(changes, "_NEW_FILE_SECONDS", 0.2)
+    settings = [options(corpus, tmp_path / name, run__max_steps=9, **common) for name in ("run", "elsewhere")]
+    for error in run_ranks(2, run_in, *settings):
+        assert "process 1 cannot see the folder that process 0 has opened; all processes need one that" in str(error)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_two_processes_resume_bit_for_bit(corpus, tmp_path):

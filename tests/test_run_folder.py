@@ -16,8 +16,8 @@ from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import to_plain
-from translate.folders import is_marked, mark
+from translate.files import json_text, to_plain
+from translate.folders import MARKER, is_marked, mark
 from translate.locks import ProcessLock
 from translate.models import TransformerConfig
 from translate.train import train
@@ -49,7 +49,7 @@ def make_run(folder: Path) -> Path:
     make(folder, "train.log", "best/weights.safetensors", "result.json")
     make(folder, *(f"state/step-00000010/{name}" for name in ("weights.safetensors", "training.pt", "progress.json")))
     (folder / "config.yaml").write_text(yaml.safe_dump(to_plain(TrainConfig())))
-    (folder / "manifest.json").write_text("{}\n")
+    (folder / "manifest.json").write_text(json_text({"data": "0123", "tokenizer": "4567"}))
     return folder
 
 
@@ -140,6 +140,47 @@ def test_tilde_expands_to_the_home_folder(monkeypatch):
     assert meant.run.dir == "/home/somebody/runs/x"
     assert meant.data.train.source == meant.data.additional[0].source == "/home/somebody/text/train.en"
     assert meant.tokenizer.user_symbols[1:] == ["~x", "a~/b"]
+
+
+def test_a_run_whose_states_are_gone_is_refused_and_unchanged(tmp_path):
+    """Started anew, it would replace best/ and last/."""
+    finished = make_run(tmp_path / "finished")
+    shutil.rmtree(finished / "state" / "step-00000010")
+    stopped = make_run(tmp_path / "stopped")
+    (stopped / "result.json").unlink()
+    make(stopped, "last/weights.safetensors")
+    shutil.rmtree(stopped / "state")
+    (stopped / "state").symlink_to("a disk that is not there")
+    for run in (finished, stopped):
+        before = contents(run)
+        with pytest.raises(UserError, match=r"run\.dir=.*: its states are missing \(.*/state\), .*; bring them back"):
+            opened(run)
+        assert before.items() <= contents(run).items()
+
+
+@pytest.mark.parametrize("name", ["best", "last", "average", "state", "evaluation", "tensorboard"])
+def test_a_file_where_a_run_has_a_folder_is_named_before_training(tmp_path, name):
+    run = make_run(tmp_path / "run")
+    shutil.rmtree(run / name, ignore_errors=True)
+    make(run, name)
+    with pytest.raises(UserError, match=f"run/{name} is a file, and a run has a folder of that name: move the file"):
+        opened(run)
+    assert (run / name).read_text() == "precious"
+
+
+def test_what_a_killed_start_has_left_is_not_foreign(tmp_path):
+    folder = make(tmp_path, ".made-by-translate-seq2seq.0123abcd.partial", ".lock.json.0123abcd.partial", ".writable-7")
+    opened(folder)
+    make(tmp_path / "own", "letter.0123abcd.partial")
+    with pytest.raises(UserError, match=r"it holds letter\.0123abcd\.partial"):
+        opened(tmp_path / "own")
+    assert sweep_folder(str(make(tmp_path / "sweep", ".made-by-translate-seq2seq.0123abcd.partial")))
+
+
+def test_a_marker_with_anything_else_is_none(tmp_path):
+    for content in ('{"kinds": 5}', '{"kinds": null}', "[]", "\0"):
+        (tmp_path / MARKER).write_text(content)
+        assert not is_marked(tmp_path, RUN_KIND)
 
 
 def test_running_process_is_named_to_the_second_one(tmp_path):

@@ -142,6 +142,11 @@ def test_home_is_found_in_lists_and_not_in_symbols(monkeypatch):
     assert found.back_translation.monolingual == "/home/somebody/mono"
 
 
+def test_a_home_that_there_is_not_is_named():
+    with pytest.raises(UserError, match=r"~nobody\.here/x: there is no such user .* write \./~nobody\.here/x"):
+        expand_home(EvaluateConfig(model="~nobody.here/x", source="s", reference="r"))
+
+
 def test_odd_environment_variables_are_named(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "100000")
     with pytest.raises(UserError, match=r"OMP_NUM_THREADS \(100000\) must be at least 0 and at most 1024"):

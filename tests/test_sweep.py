@@ -14,7 +14,8 @@ from forked import forked, waiting_in
 from in_process import call_here
 from small_runs import options, write_corpus
 from translate.config.options import choices_of
-from translate.config.sweep import distribution, run_trial
+from translate.config.study import distribution
+from translate.config.sweep import run_trial
 from translate.errors import DivergedError, UserError, import_extra
 from translate.training.config import TrainConfig
 from translate.training.stopping import Trial, read_trials

@@ -32,6 +32,7 @@ from translate.model_directory import (
     WEIGHTS,
     find_adapter,
     find_model,
+    load_manifest,
     read_origin,
     verify_model,
 )
@@ -207,7 +208,7 @@ def with_adapter(base: LoadedModel, path: str | Path) -> LoadedModel:
     """
     directory = find_adapter(Path(path))
     verify_model(directory)
-    manifest = read_json(directory / MANIFEST)
+    manifest = load_manifest(directory / MANIFEST)
     if manifest.get("base") != fingerprint(base.directory):
         raise UserError(
             f"adapter={path} was trained for another model than {base.directory}: for one whose weights have the "

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.signals import Interrupted, stop_signals
 
 Result = TypeVar("Result")
@@ -154,8 +154,8 @@ def launched_as() -> tuple[int, int]:
 
     Raises UserError where they say that this is one of several processes, but not which or where the others are.
     """
-    size, missing = os.environ.get("WORLD_SIZE", "1"), [name for name in _LAUNCHER if name not in os.environ]
-    # images and clusters export WORLD_SIZE=1
+    # images and clusters export WORLD_SIZE=1; an empty variable is as none
+    size, missing = os.environ.get("WORLD_SIZE") or "1", [name for name in _LAUNCHER if not os.environ.get(name)]
     if size.strip() == "1":
         return 0, 1
     if missing:
@@ -166,6 +166,9 @@ def launched_as() -> tuple[int, int]:
     rank = os.environ["RANK"]
     if not (size.isdecimal() and rank.isdecimal() and int(rank) < int(size)):
         raise UserError(f"RANK={rank} and WORLD_SIZE={size} in the environment: a rank must be below the world size")
+    port = os.environ["MASTER_PORT"]
+    if not (port.isdecimal() and int(port) < 2**16):
+        raise UserError(f"MASTER_PORT={port} in the environment: a port is a number below {2**16:,}")
     return int(rank), int(size)
 
 
@@ -173,8 +176,9 @@ def _meet(rank: int, size: int, device: torch.device, limit: timedelta) -> dist.
     """The store that all processes share, once every one has joined it. Raises UserError where one does not come."""
     keys = [f"device {each}" for each in range(size)]
     missing = [each for each in range(size) if each != rank]
+    started = time.monotonic()
     # without a store: the main process has it and has not come, or has it and waits for the others
-    with suppress(dist.DistError):
+    try:
         shared = next(dist.rendezvous("env://", timeout=limit))[0]
         # a process may join several times, and torchrun's store keeps the keys of all
         store = dist.PrefixStore(f"join {next(_joins)}", shared)
@@ -184,6 +188,10 @@ def _meet(rank: int, size: int, device: torch.device, limit: timedelta) -> dist.
         while not (complete := store.check(keys)) and time.monotonic() < deadline:
             time.sleep(_POLL)
         missing = [] if complete else [each for each in missing if not store.check([keys[each]])]
+    except dist.DistError as error:
+        if time.monotonic() - started < limit.total_seconds():  # the port is another program's
+            where = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}"
+            raise UserError(f"the processes cannot meet at {where}: {excerpt(str(error))}") from None
     if missing:
         raise UserError(
             f"{name_processes(missing)} did not start within {limit.total_seconds():g} s (compute.timeout) of process "

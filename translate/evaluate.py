@@ -22,6 +22,7 @@ from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
 from translate.evaluation.scores import RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
+from translate.files import require_writable
 from translate.folders import claimed
 from translate.model_directory import read_manifest
 from translate.text import normalise, read_lines
@@ -120,6 +121,7 @@ def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
             raise UserError(f"{file} is evaluated here and would be overwritten by the report; set output= to a folder")
     # the default folder lies in the model directory, which is the program's own
     if not config.output:
+        require_writable(report_directory(config), option="output")
         return nullcontext()
     return claimed(Path(config.output), REPORT_FILES, may_have=references, kind="evaluation", option="output")
 

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import Enum
@@ -166,6 +166,22 @@ def require_regular(path: str | Path, *, option: str) -> None:
     if not stat.S_ISREG(mode):
         what = "pipe" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "device"
         raise UserError(f"{option}={path}: a {what} cannot be read twice; write it to a file first")
+
+
+def require_no_files(folders: Iterable[Path]) -> None:
+    """Raise UserError for a file where a run has a folder."""
+    for path in folders:
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file, and a run has a folder of that name: move the file away")
+
+
+def require_writable(folder: Path, *, option: str) -> None:
+    """Raise UserError for a folder that cannot be made or written to, before the work whose result it will hold."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"{folder} cannot be made, because {existing} is a file; set {option} to a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{existing} cannot be written to; set {option} to a folder")
 
 
 def flush(path: Path) -> None:

@@ -23,7 +23,7 @@ from translate.files import NAME_LENGTH, flush, private_name, read_json, write_j
 from translate.locks import ProcessLock
 
 MARKER = ".made-by-translate-seq2seq"  # lists which kinds of folder the program made here
-
+_PARTIAL = "." + "[0-9a-f]" * 8 + ".partial"  # the end of a file's private name, which a killed process leaves
 _PRIVATE_FOLDER = re.compile(r"(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -172,8 +172,7 @@ def _existing(directory: Path, names: Collection[str]) -> list[str]:
 
 def mark(directory: Path, kind: str) -> None:
     """Mark a folder as made by this program, as a folder of this kind; done before anything else is written into it."""
-    kinds = _kinds(directory)
-    if kind not in kinds:
+    if kind not in (kinds := _kinds(directory)):
         write_json(directory / MARKER, {"kinds": [*kinds, kind]})
 
 
@@ -191,7 +190,7 @@ def _unmark(directory: Path, kind: str) -> None:
 
 
 def _kinds(directory: Path) -> list[str]:
-    with suppress(OSError, UserError):
+    with suppress(OSError, UserError, TypeError):
         return list(read_json(directory / MARKER).get("kinds", []))
     return []
 
@@ -291,8 +290,9 @@ def _matching(directory: Path, owned: Collection[str]) -> list[Path]:
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
-    # written here, whoever fills the folder
-    return name == CHECKSUMS or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    # the checksums are written here, whoever fills the folder
+    forms = (form for pattern in patterns for form in (pattern, pattern + _PARTIAL))
+    return name == CHECKSUMS or any(fnmatch.fnmatchcase(name, form) for form in forms)
 
 
 def _flush_all(directory: Path) -> None:

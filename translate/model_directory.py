@@ -6,12 +6,14 @@ weights.safetensors  model.yaml  tokenizer.model (or one per side)  manifest.jso
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from translate.checksums import CHECKSUMS, DamagedError, verify
 from translate.errors import UserError, import_extra
 from translate.files import read_json, sha256
+from translate.parsing import from_plain
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 
@@ -19,6 +21,50 @@ WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, "evaluation", "ctranslate2")
+
+
+@dataclass(kw_only=True)
+class _Entries:
+    """The entries of a manifest that are used as they are, and their types; counts are not negative."""
+
+    source_language: str = ""
+    target_language: str = ""
+    tags: list[str] = field(default_factory=list)
+    tag: str = ""
+    untagged_source: bool = True
+    sentences_per_line: int = 0
+    trained_tokens: int = 0
+    bleu_tokenizer: str = ""
+    step: int = 0
+    averaged: list[str] = field(default_factory=list)
+
+
+def load_manifest(path: Path) -> dict[str, Any]:
+    """The content of a manifest.json. Raises UserError where it is damaged."""
+    manifest = read_json(path)
+    names = vars(_Entries())
+    entries = from_plain(_Entries, {key: manifest[key] for key in names if key in manifest}, path)
+    for key, value in vars(entries).items():
+        if isinstance(value, int) and value < 0:
+            raise UserError(f"{path}: {key} ({value}) must not be negative")
+        if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+            raise UserError(f"{path}: {key} must be a list of texts")
+    return manifest
+
+
+def read_run_manifest(path: Path) -> dict[str, Any]:
+    """A run's manifest.json. Raises UserError for a damaged one."""
+    manifest = load_manifest(path)
+    changes = manifest.get("changes", [])
+    has_hashes = all(isinstance(manifest.get(key), str) for key in ("data", "tokenizer"))
+    if not (has_hashes and isinstance(changes, list) and all(map(_is_change, changes))):
+        raise UserError(f"{path} is damaged or not a run's manifest; bring it back, or choose another run.dir")
+    return manifest
+
+
+def _is_change(entry: Any) -> bool:
+    """True for an entry that changes.with_changes has written."""
+    return isinstance(entry, dict) and entry.keys() >= {"step", "key", "before", "now"}
 
 
 def find_model(path: Path) -> Path:
@@ -82,13 +128,13 @@ def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
     for directory in [adapter, adapter / "best"] if adapter else [model, model / "best"]:
         is_whole = (directory / ADAPTER if adapter else directory / MODEL).is_file()
         if is_whole and (directory / MANIFEST).is_file():
-            return read_json(directory / MANIFEST)
+            return load_manifest(directory / MANIFEST)
     return {}
 
 
 def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
-    manifest = read_json(directory / MANIFEST)
+    manifest = load_manifest(directory / MANIFEST)
     tokenizer = Tokenizer.load(directory, text_form=text_form_of(manifest))
     # with other ids the model would still translate, into nonsense
     if manifest.get("tokenizer") != tokenizer.hash:

@@ -47,7 +47,8 @@ from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import decide_training, parallelize
-from translate.training.run_folder import RunFolder, read_config
+from translate.training.run_folder import RunFolder
+from translate.training.saved_states import read_config
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 

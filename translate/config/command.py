@@ -161,7 +161,7 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
 
 
 def expand_home(value: Any) -> Any:
-    """Put the home folder in place of a leading ~/ or ~NAME/ of every path of a configuration, as a shell does."""
+    """Put the home folder in place of a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
         return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
@@ -169,8 +169,11 @@ def expand_home(value: Any) -> Any:
         return {key: expand_home(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [expand_home(inner) for inner in value]
-    is_path = type(value) is str and re.match(r"~[\w.-]*(/|$)", value)  # no enum, whose members are strings, too
-    return os.path.expanduser(value) if is_path else value
+    if type(value) is not str or not re.match(r"~[\w.-]*(/|$)", value):  # no enum, whose members are strings, too
+        return value
+    if (path := os.path.expanduser(value)) == value:
+        raise UserError(f"{value}: there is no such user or home folder; write ./{value} for a folder of this name")
+    return path
 
 
 def is_given(group: str) -> bool:

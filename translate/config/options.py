@@ -170,6 +170,8 @@ def message_for(error: Exception, known: Sequence[str], directory: str = "") -> 
         if override.partition("=")[0] in ("data.valid", "data.test"):
             return f"{override}: {_EVALUATION_SETS}"
         return f"{override}: {str(cause.msg or cause).split(chr(10))[0]}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:  # below it are names of this program's code
+        return f"{error.full_key}: {message.splitlines()[0]}"
     return message.split("\nSee https://hydra.cc")[0]
 
 

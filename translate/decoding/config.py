@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from translate.device import Device, Precision, require_threads
-from translate.errors import UserError, require_at_least, require_between, require_numbers
+from translate.errors import UserError, excerpt, require_at_least, require_between, require_numbers
 from translate.files import flatten, to_plain
+from translate.parsing import from_plain
 from translate.tokenizer import BOS, PAD, UNK
 
 NEVER_GENERATED = (PAD, UNK, BOS)
@@ -232,12 +233,20 @@ def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
     """
     if "search" not in manifest:
         return None
-    known = {field.name for field in fields(SearchConfig)}
-    try:
-        search = SearchConfig(**{name: value for name, value in manifest["search"].items() if name in known})
-        return replace(search, method=SearchMethod(search.method))  # JSON has its text only
-    except (AttributeError, ValueError) as error:
-        raise UserError(f"the model's manifest.json: the entry search is damaged: {error}") from None
+    known, where = {field.name for field in fields(SearchConfig)}, "the model's manifest.json: search"
+    if not isinstance(recorded := manifest["search"], dict):
+        raise UserError(f"{where} is damaged")
+    search = from_plain(SearchConfig, {name: value for name, value in recorded.items() if name in known}, where)
+    search.check(where)
+    return search
+
+
+def split_of(manifest: Mapping[str, Any]) -> Split:
+    """The splitting of lines that a model's manifest records. Raises UserError for a damaged manifest."""
+    recorded = manifest.get("split", Split.auto)
+    if recorded not in list(Split):
+        raise UserError(f"the model's manifest.json: split is {excerpt(repr(recorded))}, none of {', '.join(Split)}")
+    return Split(recorded)
 
 
 def describe_search(search: SearchConfig) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from translate.decoding.config import Split
+from translate.decoding.config import Split, split_of
 from translate.sentences import split_sentences
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
@@ -44,7 +44,7 @@ class Splitting:
         split, unless auto, replaces the manifest's.
         """
         if split is Split.auto:
-            split = Split(manifest.get("split", Split.auto))
+            split = split_of(manifest)
         return cls(
             sentences=1 if split is Split.sentences else manifest.get("sentences_per_line", 0),
             tokens=manifest.get("trained_tokens", 0),

@@ -143,6 +143,8 @@ def reason_missing(tokenize: str) -> str:
     try:
         # sacreBLEU loads a tokenizer, and finds its package missing, only when it makes it
         BLEU(tokenize=tokenize, force=True)
+    except KeyError:  # of another version, or a damaged manifest
+        return "sacreBLEU has no such tokenizer"
     except (ImportError, RuntimeError, OSError) as error:
         return INSTALL_MECAB if tokenize == MECAB else " ".join(str(error).split())
     return ""

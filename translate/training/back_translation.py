@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from translate.checkpoint import fingerprint, load_model
+from translate.checksums import CHECKSUMS, DamagedError, verify, write_checksums
 from translate.console import Progress
 from translate.data.clean_text import content_hashes
 from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
@@ -99,13 +101,15 @@ def translate_monolingual(config: TrainConfig, reverse: Path, folder: Path) -> N
         if world.is_main:
             _clear_if_outdated(folder, key)
         world.wait()  # the others count lines only when outdated ones are gone
-        lines, done = count_lines(settings.monolingual), _lines_done(folder)
+        lines = count_lines(settings.monolingual)
+        done = _lines_done(folder, most=lines)
         if done < lines:
             logger.info(f"translating {lines - done:,} of {lines:,} lines of {settings.monolingual}")
             _translate_from(done, lines, config, reverse, folder, device, world)
         if world.is_main:
             _require_unchanged(settings, text, folder)  # before pairs of two versions of the text are made
             _choose(settings, folder)
+            write_checksums(folder)  # other pairs would be other data to the run that trains on them
         world.wait()  # the pairs are on disk before any process reads them
 
 
@@ -160,6 +164,8 @@ def _search_content(search: SearchConfig) -> dict[str, Any]:
 
 def _check_synthetic(folder: Path) -> None:
     """Raise UserError for a folder that this recipe has not made."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, and is where back-translation keeps its translations: move it away")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and not is_marked(folder, _SYNTHETIC) and KEY not in names:
         raise UserError(
@@ -169,9 +175,15 @@ def _check_synthetic(folder: Path) -> None:
 
 
 def _clear_if_outdated(folder: Path, key: str) -> None:
-    """Remove translations by another model, of other text or by another search."""
+    """Remove translations by another model, of other text or by another search, and damaged ones."""
     _check_synthetic(folder)
-    if not (folder / KEY).exists() or (folder / KEY).read_text(encoding="utf-8") != key:
+    damage = ""
+    try:
+        verify(folder)
+    except DamagedError as error:
+        damage = error.finding
+        logger.warning(f"{folder} is damaged ({damage}): the text is translated again")
+    if damage or not (folder / KEY).exists() or (folder / KEY).read_bytes() != key.encode():
         _clear(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # marked first: what a process killed here leaves is recognised by the next one
@@ -181,7 +193,7 @@ def _clear_if_outdated(folder: Path, key: str) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove what this recipe has written, the key last: it identifies the other files."""
-    for name in (SOURCE, TARGET, TRANSLATIONS, KEY):
+    for name in (CHECKSUMS, SOURCE, TARGET, TRANSLATIONS, KEY):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -195,17 +207,29 @@ def _require_unchanged(settings: BackTranslationConfig, text: str, folder: Path)
         )
 
 
-def _lines_done(folder: Path) -> int:
-    """Count the translations on disk; an incomplete last line, left by a killed process, is removed."""
+def _lines_done(folder: Path, *, most: int) -> int:
+    """Count the translations on disk, `most` at most; what follows is removed, such as a line that a kill has cut."""
     path = folder / TRANSLATIONS
     if not path.exists():
         return 0
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with open(path, "r+b") as file:
-            file.truncate(whole)
-    return content.count(b"\n")
+    done = size = 0
+    with open(path, "r+b") as file:
+        for line in file:
+            if done == most or not _is_translation(line):
+                break
+            done, size = done + 1, size + len(line)
+        file.truncate(size)
+    return done
+
+
+def _is_translation(line: bytes) -> bool:
+    """True for a whole line of the table: a score, a TAB and the text."""
+    score, tab, _ = line.partition(b"\t")
+    with suppress(ValueError):  # also of bytes that are not UTF-8
+        float(score)
+        line.decode("utf-8")
+        return bool(tab) and line.endswith(b"\n")
+    return False
 
 
 def _translate_from(

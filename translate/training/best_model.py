@@ -9,8 +9,7 @@ from pathlib import Path
 from translate.checkpoint import Weights, load_weights, read_weights
 from translate.checksums import DamagedError, verify
 from translate.errors import UserError
-from translate.files import read_json
-from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS
+from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, load_manifest
 from translate.training.config import TrainConfig, is_better
 from translate.training.run_folder import ModelWriter
 from translate.training.saved_states import AVERAGE
@@ -82,7 +81,7 @@ def _candidates(models: ModelWriter, intact: list[Path], state: TrainState) -> l
             found.append(Candidate(best_step, average if average.exists() else path / WEIGHTS))
     directory = models.folder.average
     if not _damage(directory, state) and step_of(directory) == best_step:
-        averaged = read_json(directory / MANIFEST).get("averaged", [])
+        averaged = load_manifest(directory / MANIFEST).get("averaged", [])
         found.append(Candidate(best_step, directory / WEIGHTS, averaged))
     return found
 
@@ -117,7 +116,7 @@ def score_best_again(
     if not step:
         return
     directory = models.folder.best
-    averaged = read_json(directory / MANIFEST).get("averaged", [])
+    averaged = load_manifest(directory / MANIFEST).get("averaged", [])
     weights = read_weights(directory / WEIGHTS, state.model.module)
     validation = _record_if_better(weights, Candidate(step, averaged=averaged), config, state, validator, models)
     logger.info(f"step {step:,}, the best so far, scored again with the current settings  valid {validation.summary()}")
@@ -126,7 +125,7 @@ def score_best_again(
 def step_of(directory: Path) -> int:
     """The step of a model; 0: there is none."""
     manifest = directory / MANIFEST
-    return int(read_json(manifest)["step"]) if manifest.exists() else 0
+    return int(load_manifest(manifest).get("step", 0)) if manifest.exists() else 0
 
 
 def _damage(directory: Path, state: TrainState) -> str:
@@ -135,7 +134,7 @@ def _damage(directory: Path, state: TrainState) -> str:
         return missing
     try:
         if not verify(directory):  # of an earlier version
-            read_json(directory / MANIFEST)
+            load_manifest(directory / MANIFEST)
             read_weights(directory / WEIGHTS, state.model.module)
     except UserError as error:
         return error.finding if isinstance(error, DamagedError) else str(error)

@@ -11,24 +11,29 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from translate.distributed import World
+from translate.distributed import World, name_processes
 from translate.errors import UserError
 from translate.files import flatten, to_plain
+from translate.locks import ProcessLock
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
 from translate.training.optimizer import ScheduleConfig
-from translate.training.run_folder import ModelWriter, RunFolder, read_config
+from translate.training.run_folder import LOCK, ModelWriter, RunFolder
+from translate.training.saved_states import read_config
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.stopping import fraction_done, learning_rate
 from translate.training.validation import Validator
 
 logger = logging.getLogger(__name__)
+
+_NEW_FILE_SECONDS = 10.0  # until a file that one machine has written is seen on another
 
 _BUILT = "the model was built with it"
 _ORDER = "it decides the order of the training pairs"
@@ -174,7 +179,22 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
         if folder.has_begun:
             changes = find_changes(config, read_config(folder.config_file), folder=folder.path)
     found: Changes = world.from_main(changes)
+    require_one_folder(folder, world)
     return found
+
+
+def require_one_folder(folder: RunFolder, world: World) -> None:
+    """Raise UserError on every process where one does not see the run's folder that the main process has opened."""
+    lock = ProcessLock(folder.path / LOCK)
+    opened = world.from_main(lock.holder() if world.is_main else "")
+    deadline = time.monotonic() + _NEW_FILE_SECONDS
+    while not (seen := lock.holder() == opened) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if missing := [rank for rank, sees in enumerate(world.gather(seen, patient=True)) if not sees]:
+        raise UserError(
+            f"run.dir={folder.path}: {name_processes(missing)} cannot see the folder that process 0 has opened; all "
+            "processes need one that they share"
+        )
 
 
 def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path) -> Changes:

@@ -20,11 +20,10 @@ from translate.console import TIME_FORMAT
 from translate.disk_space import is_full, write_error
 from translate.distributed import World
 from translate.errors import FullDiskError, UserError
-from translate.files import BackgroundWriter, json_text, read_json, write_text
-from translate.folders import MARKER, interrupted, is_marked, listing, mark, restore_directory
+from translate.files import BackgroundWriter, json_text, require_no_files, write_text
+from translate.folders import MARKER, foreign_names, interrupted, is_marked, listing, mark, restore_directory
 from translate.locks import ProcessLock
-from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS
-from translate.parsing import read_yaml
+from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, read_run_manifest
 from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
@@ -33,6 +32,8 @@ from translate.training.saved_states import (
     CONFIG,
     STATE_FILES,
     STATE_NAME,
+    read_config,
+    require_states,
     saved_states,
     set_aside_damaged,
     state_folders,
@@ -40,11 +41,10 @@ from translate.training.saved_states import (
 
 logger = logging.getLogger(__name__)
 RUN_KIND = "run"  # in the folder's marker
-_LOCK = ".lock"
-_OF_ITS_OWN = {MARKER, _LOCK, f"{_LOCK}.json"}  # names that no other program gives
+LOCK = ".lock"
+_OF_ITS_OWN = {MARKER, LOCK, f"{LOCK}.json", ".writable-*"}  # patterns of names that no other program gives
 _OF_BACK_TRANSLATION = {"reverse", "synthetic"}
 _OF_A_MODEL = ("step", "averaged", "search", "decoding_precision")  # keys of its manifest that a run's does not have
-_OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 
 
 class RunFolder:
@@ -87,11 +87,14 @@ class RunFolder:
         for directory in interrupted(self.states):
             if STATE_NAME.fullmatch(directory.name):
                 restore_directory(directory, owned=STATE_FILES)
+        # last/ is saved with the states; without any, training had diverged if their folder is still there
+        if self.result_file.exists() or (self.last.exists() and not self.states.exists()):
+            require_states(self.states)
         if self.has_begun:
             self.notes += set_aside_damaged(self.states)
             self.verified = next(reversed(state_folders(self.states)), None)
             self._restore_text(self.config_file, read_config)
-            self._restore_text(self.manifest_file, read_json)
+            self._restore_text(self.manifest_file, read_run_manifest)
 
     def _restore_text(self, file: Path, read: Callable[[Path], dict[str, Any]]) -> None:
         """Read one of the two files that describe the run; where it was lost or cut, make it again from a copy.
@@ -128,7 +131,7 @@ class RunFolder:
             probe = self.path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
-            lock = ProcessLock(self.path / _LOCK)
+            lock = ProcessLock(self.path / LOCK)
             if not lock.acquire(wait=False):
                 raise UserError(
                     f"run.dir={self.path}: another process is at work on this run ({lock.holder()}); "
@@ -151,6 +154,7 @@ class RunFolder:
 
     def _check_kind(self) -> None:
         """Raise UserError unless the folder is empty, a run's, or left by a start that failed."""
+        require_no_files([self.best, self.last, self.average, self.states, self.evaluation, self.tensorboard])
         names = {path.name for path in self.path.iterdir()}
         if self.manifest_file.exists() and not self.config_file.exists():
             if names & {MODEL, WEIGHTS}:
@@ -168,7 +172,7 @@ class RunFolder:
         started = _OF_ITS_OWN | _OF_BACK_TRANSLATION | {self.config_file.name}
         # by itself, a log may be another program's
         own_log = {self.log_file.name} if self.config_file.name in names else set()
-        if not is_run and names - started - own_log:
+        if not is_run and foreign_names(self.path, started | own_log):
             raise UserError(
                 f"run.dir={self.path}: this folder is not a run's, and it is not empty: it holds "
                 f"{listing(sorted(names - _OF_ITS_OWN))}; choose a new folder"
@@ -189,7 +193,7 @@ class RunFolder:
         """
         if not self.has_begun:
             return None
-        manifest = read_json(self.manifest_file)
+        manifest = read_run_manifest(self.manifest_file)
         # reads text in the form of its training, which may be older than the current one
         form = text_form_of(manifest)
         for directory in (self.path, self.last, self.best):
@@ -218,17 +222,6 @@ class RunFolder:
 
     def tokenizer_files(self) -> list[Path]:
         return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A run's config.yaml. Raises UserError for a damaged one."""
-    try:
-        content = read_yaml(path)
-    except UserError:
-        content = None
-    if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
-        raise UserError(f"{path} is damaged or not a run's configuration; bring it back, or choose another run.dir")
-    return content
 
 
 class ModelWriter:

@@ -9,17 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from translate.checksums import DamagedError, verify
 from translate.errors import UserError
 from translate.files import flush
 from translate.model_directory import MANIFEST, WEIGHTS
+from translate.parsing import read_yaml
 
 AVERAGE, TRAINING, PROGRESS = "average.safetensors", "training.pt", "progress.json"
 CONFIG = "config.yaml"
 STATE_FILES = (WEIGHTS, AVERAGE, TRAINING, PROGRESS, CONFIG, MANIFEST)
 STATE_NAME = re.compile(r"step-[0-9]{8}")
+_OF_A_CONFIG = {"data", "tokenizer", "model", "run"}  # keys that config.yaml has always had
 _NEEDED = (WEIGHTS, TRAINING, PROGRESS)
+
+
+def state_name(step: int) -> str:
+    """Name of the folder of a state."""
+    return f"step-{step:08d}"
 
 
 def state_folders(directory: Path) -> list[Path]:
@@ -30,6 +38,15 @@ def state_folders(directory: Path) -> list[Path]:
     # Eight digits in each name: alphabetical order is the order of steps. Any of the files makes a state, so that a
     # damaged one is noticed.
     return sorted(folder for folder in folders if any((folder / name).is_file() for name in STATE_FILES))
+
+
+def require_states(directory: Path) -> None:
+    """Raise UserError for a run whose states are gone: started anew, it would replace the models of the former."""
+    if not state_folders(directory):
+        raise UserError(
+            f"run.dir={directory.parent}: its states are missing ({directory}), without which it cannot continue; "
+            "bring them back, or choose another run.dir"
+        )
 
 
 def saved_states(directory: Path) -> list[Path]:
@@ -94,3 +111,14 @@ def _renamed(folder: Path) -> Path:
     # or a power cut would bring the damaged state back under its name
     flush(folder.parent)
     return target
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A run's config.yaml. Raises UserError for a damaged one."""
+    try:
+        content = read_yaml(path)
+    except UserError:
+        content = None
+    if not isinstance(content, dict) or not content.keys() >= _OF_A_CONFIG:
+        raise UserError(f"{path} is damaged or not a run's configuration; bring it back, or choose another run.dir")
+    return content

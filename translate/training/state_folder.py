@@ -25,15 +25,17 @@ from translate.parsing import from_plain
 from translate.tensor_files import load_pickle
 from translate.training.optimizer import fits_optimizer
 from translate.training.progress import RunProgress
-from translate.training.run_folder import RunFolder, read_config
+from translate.training.run_folder import RunFolder
 from translate.training.saved_states import (
     AVERAGE,
     PROGRESS,
     STATE_FILES,
     TRAINING,
+    read_config,
     saved_states,
     set_aside,
     state_folders,
+    state_name,
     verify_state,
 )
 from translate.training.state import Snapshot, TrainState, is_finite
@@ -146,7 +148,7 @@ def write_state(snapshot: Snapshot, directory: Path, keep: int, texts: Mapping[s
     texts  further files, by name: copies of what describes the run, which a power failure may take from its folder
     keep, every  see outdated
     """
-    path, size = directory / f"step-{snapshot.progress.step:08d}", size_of(state_folders(directory)[-1:])
+    path, size = directory / state_name(snapshot.progress.step), size_of(state_folders(directory)[-1:])
     with replaced_directory(path, owned=STATE_FILES, needed=size) as folder:  # about as large as the state before
         write_weights(snapshot.weights, folder / WEIGHTS)
         if snapshot.average is not None:
@@ -184,6 +186,8 @@ def read_state(folder: Path, *, contents: bool = True) -> Snapshot:
     is_verified = verify_state(folder, contents=contents)
     try:
         return _read(folder)
+    except DamagedError:
+        raise
     except UserError as error:  # neither OSError nor MemoryError: the file may be good
         if is_verified:
             raise
@@ -226,7 +230,10 @@ def _is_random_state(value: Any) -> bool:
 
 
 def read_progress(folder: Path) -> RunProgress:
-    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score."""
+    """The progress in a state's folder. Those of older versions lack fields, and may have NaN as their best score.
+
+    Raises DamagedError for a state of another step than its folder's name says, and for values that cannot be.
+    """
     values = read_json(folder / PROGRESS)
     values["position"] = saved_position(values.pop("place", None), folder)
     progress = from_plain(RunProgress, values, folder / PROGRESS)
@@ -234,7 +241,20 @@ def read_progress(folder: Path) -> RunProgress:
         progress.last_success = progress.step - progress.skipped_in_a_row
     if progress.best is not None and not math.isfinite(progress.best):
         progress.best = None
+    _require_possible(progress, folder)
     return progress
+
+
+def _require_possible(progress: RunProgress, folder: Path) -> None:
+    # a folder that was renamed or copied over another: the run would repeat its steps at each start
+    if folder.name != state_name(progress.step):
+        raise DamagedError(folder, f"{PROGRESS} is of step {progress.step}")
+    for name, value in (vars(progress) | vars(progress.position) | progress.session).items():
+        is_wrong = isinstance(value, int) and value < 0
+        if is_wrong or (name in ("seconds", "epochs") and not 0 <= value < math.inf):
+            raise DamagedError(folder, f"{PROGRESS}: {name} is {value}")
+    if not isinstance(progress.session.get("batch_tokens", 0), int):
+        raise DamagedError(folder, f"{PROGRESS}: session is damaged")
 
 
 def saved_position(place: Any, folder: Path) -> Any:

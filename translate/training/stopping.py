@@ -5,12 +5,11 @@ A trial is one run of a hyperparameter sweep; a pruner may end it early.
 
 from __future__ import annotations
 
-import csv
 import math
 import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -240,9 +239,10 @@ def _settings(varied: Mapping[str, str]) -> str:
 
 
 def _number(row: Row, column: str) -> float | None:
-    """A number of the table; None where there is none, as in tables of older versions and for runs that failed."""
-    text = row.get(column) or "nan"
-    return None if text == "nan" else float(text)
+    """A finite number of the table; None where there is none, as in older tables and for runs that failed."""
+    with suppress(KeyError, ValueError):
+        return value if math.isfinite(value := float(row[column])) else None
+    return None
 
 
 def _short(value: str) -> str:
@@ -253,9 +253,10 @@ def _short(value: str) -> str:
 
 
 def read_trials(sweep: Path) -> list[Row]:
-    """Rows of trials.tsv; none before the first trial has ended."""
+    """Rows of trials.tsv; none before the first trial has ended. Damaged ones are left out."""
     path = sweep / "trials.tsv"
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    header, *table = [line.split("\t") for line in lines] or [[]]
+    rows = [dict(zip(header, cells, strict=False)) for cells in table]
+    # each run keeps its result: a grid that is continued lists it again
+    return [row for row in rows if row.get("trial", "").isdecimal()]
