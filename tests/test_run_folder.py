@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from small_data import SOURCE, TARGET, make_data
-from translate.config.command import expand_home
 from translate.config.sweep import sweep_folder
 from translate.distributed import World
 from translate.errors import UserError
-from translate.files import json_text, to_plain
+from translate.files import expand_home, json_text, to_plain
 from translate.folders import MARKER, is_marked, mark
 from translate.locks import ProcessLock
 from translate.models import TransformerConfig

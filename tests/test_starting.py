@@ -9,10 +9,11 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, register_train, write_corpus
-from translate.config.command import compose, expand_home, read_command_line, to_dataclass
+from translate.config.command import compose, read_command_line, to_dataclass
 from translate.device import Device, Gpus, choose_device, tune_process
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig
+from translate.files import expand_home
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 

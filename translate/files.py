@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from translate.parsing import read_json_value
 
 _MAX_LINKS = 40  # as the Linux kernel
 NAME_LENGTH = 50  # of a private name's first part: the whole has at most 255 bytes
+_SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself
 
 
 @contextmanager
@@ -134,6 +136,22 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list):
         return [to_plain(inner) for inner in value]
     return value.value if isinstance(value, Enum) else value
+
+
+def expand_home(value: Any) -> Any:
+    """Put the home folder in place of a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
+        return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
+    if isinstance(value, dict):
+        return {key: expand_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [expand_home(inner) for inner in value]
+    if type(value) is not str or not re.match(r"~[\w.-]*(/|$)", value):  # no enum, whose members are strings, too
+        return value
+    if (path := os.path.expanduser(value)) == value:
+        raise UserError(f"{value}: there is no such user or home folder; write ./{value} for a folder of this name")
+    return path
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

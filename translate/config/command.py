@@ -7,7 +7,6 @@ configuration can name code to run.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from translate.config.options import (
 )
 from translate.disk_space import describe
 from translate.errors import UserError
+from translate.files import expand_home
 from translate.memory import describe_out_of_memory, is_out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
@@ -49,7 +49,6 @@ Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implement
 Tables = Mapping[str, Table]  # group of choices -> its table
 Names = Callable[[], list[str]]  # all option names of a command
 _NO_TABLES: Tables = {}
-_SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself
 
 
 def run_command(
@@ -158,22 +157,6 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
     if missing := sorted(OmegaConf.missing_keys(composed)):
         raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
     return expand_home(OmegaConf.to_object(composed))
-
-
-def expand_home(value: Any) -> Any:
-    """Put the home folder in place of a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
-        return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
-    if isinstance(value, dict):
-        return {key: expand_home(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [expand_home(inner) for inner in value]
-    if type(value) is not str or not re.match(r"~[\w.-]*(/|$)", value):  # no enum, whose members are strings, too
-        return value
-    if (path := os.path.expanduser(value)) == value:
-        raise UserError(f"{value}: there is no such user or home folder; write ./{value} for a folder of this name")
-    return path
 
 
 def is_given(group: str) -> bool:
