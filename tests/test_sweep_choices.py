@@ -44,5 +44,5 @@ def test_choices_of_a_folder_of_ones_own_are_known(own_models, corpus, tmp_path)
 
 def test_a_model_too_large_for_memory_is_found_before_the_first_trial(corpus, tmp_path):
     result = sweep(corpus, tmp_path / "sweep", model__d_model="32,400000")
-    assert b"GB of memory, and there are" in result.stderr
+    assert b"GiB of memory, and there are" in result.stderr
     assert not (tmp_path / "sweep").exists()

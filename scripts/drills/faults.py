@@ -234,7 +234,9 @@ FAULTS: dict[str, Fault] = {
 }
 if FAKETIME is not None:
     clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "-3d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    FAULTS["clock_set_back"] = Fault(_TERMINATE, environment=clock)
+    FAULTS["clock_set_back"] = Fault(
+        _TERMINATE, environment=clock, ranks=(1,)
+    )  # torchrun cannot sleep under libfaketime
 
 # Faults that change the weights: planted in all sessions of a round, and compared with a run whose updates do by other
 # means what such an update has to do. kind -> (of the disturbed run, of the undisturbed one)

@@ -5,10 +5,11 @@ The decisions are pure functions of what a device can do, so that tests cover GP
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -249,7 +250,9 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
     if world.size > 1:
         devices = [device.index] if device.type == "cuda" else None
         # buffers are constants: without their exchange a forward pass can be repeated by one process alone
-        forward = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        has_new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # PyTorch 2.13
+        exchange: dict[str, Any] = {"forward_sync_buffers" if has_new_name else "broadcast_buffers": False}
+        forward = DistributedDataParallel(model, device_ids=devices, **exchange)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
     return ParallelModel(model, forward, device, precision, loss_scale)
