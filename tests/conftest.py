@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +31,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """Commands that run in this process send the log to their own handlers: later tests read it as before."""
+def fresh_log() -> None:
+    """Commands that ran in this process, also for fixtures of modules, have sent the log to their own handlers."""
     logger = logging.getLogger("translate")
-    level, handlers, propagate = logger.level, [*logger.handlers], logger.propagate
-    yield
-    logger.setLevel(level)
-    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(logging.NOTSET)
+    logger.handlers, logger.propagate = [], True

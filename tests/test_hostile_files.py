@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import resource
 import struct
 import time
@@ -165,20 +166,26 @@ def first(header):
 @pytest.mark.parametrize(
     ("change_header", "message"),
     [
-        (lambda header: first(header).update(shape=[-1, 4]), "invalid value: integer `-1`"),
-        (lambda header: first(header).update(dtype="Q7"), "unknown variant `Q7`"),
+        (
+            lambda header: first(header).update(shape=[-1, 4]),
+            "invalid value: integer `-1`|InvalidHeaderDeserialization",
+        ),
+        (lambda header: first(header).update(dtype="Q7"), "unknown variant `Q7`|InvalidHeaderDeserialization"),
         (lambda header: first(header).update(dtype="I32"), "attention_norm.bias is of I32, expected F64, F32, BF16"),
-        (lambda header: first(header).update(data_offsets=[0, 4]), "invalid shape, data type, or offset"),
-        (lambda header: header.update(x={**first(header)}), "offset for tensor"),
+        (
+            lambda header: first(header).update(data_offsets=[0, 4]),
+            "invalid shape, data type, or offset|TensorInvalidInfo",
+        ),
+        (lambda header: header.update(x={**first(header)}), "offset for tensor|InvalidOffset"),
         (lambda header: header.update(x={"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}), "x is empty"),
-        (lambda header: first(header).update(shape=[2**63, 2**63]), "overflow"),
+        (lambda header: first(header).update(shape=[2**63, 2**63]), "overflow|ValidationOverflow"),
     ],
 )
 def test_a_hostile_header_of_weights_is_refused(directory, change_header, message):
     with_header(directory, change_header)
     found = refused(directory)
     assert found.startswith("weights.safetensors")
-    assert message in found
+    assert re.search(message, found)  # safetensors 0.4 names the kind of error alone
 
 
 @pytest.mark.parametrize("size", [2**63, 2**64 - 1, 100_000_000])
