@@ -173,7 +173,9 @@ def test_study_of_a_search_without_room_is_named(model, disk):
 def test_decoded_and_evaluated_text_without_room_is_kept_as_far_as_it_came(model, disk):
     source = model.parent / "corpus/train.src"
     fill(disk, free=4096)
-    error = error_of("decode", f"model={model}", f"input={source}", f"output={disk / 'out'}", "threads=1", "workers=1")
+    long = disk.parent / "long"
+    long.write_text(8 * source.read_text())  # at least 4,800 bytes of output, if only line ends
+    error = error_of("decode", f"model={model}", f"input={long}", f"output={disk / 'out'}", "threads=1", "workers=1")
     [partial] = disk.glob("out.*.partial")
     assert (
         error

@@ -168,13 +168,13 @@ def first(header):
     [
         (
             lambda header: first(header).update(shape=[-1, 4]),
-            "invalid value: integer `-1`|InvalidHeaderDeserialization",
+            "invalid value: integer `-1`|InvalidHeader",
         ),
-        (lambda header: first(header).update(dtype="Q7"), "unknown variant `Q7`|InvalidHeaderDeserialization"),
+        (lambda header: first(header).update(dtype="Q7"), "unknown variant `Q7`|InvalidHeader"),
         (lambda header: first(header).update(dtype="I32"), "attention_norm.bias is of I32, expected F64, F32, BF16"),
         (
             lambda header: first(header).update(data_offsets=[0, 4]),
-            "invalid shape, data type, or offset|TensorInvalidInfo",
+            "invalid shape, data type|TensorInvalidInfo",
         ),
         (lambda header: header.update(x={**first(header)}), "offset for tensor|InvalidOffset"),
         (lambda header: header.update(x={"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}), "x is empty"),
