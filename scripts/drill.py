@@ -33,7 +33,7 @@ def main() -> None:
     while not journal.is_complete:
         if time.monotonic() > until:
             print(journal.summary())
-            print(f"the time is over; the same command continues: {journal.missing()}")
+            print(f"out of time; the same command continues: {journal.missing()}")
             sys.exit(2)
         number = journal.next_round
         this = Round(output, number, seed=arguments.seed, bug=arguments.bug)

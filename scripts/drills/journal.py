@@ -54,7 +54,7 @@ class Journal:
         return len(self.strikes) >= self._count and not self._lacking()
 
     def write(self, number: int, strikes: list[Strike]) -> None:
-        """Append a round that is over."""
+        """Append a finished round."""
         self._rounds.append(strikes)
         line = json.dumps({"round": number, "strikes": [dataclasses.asdict(strike) for strike in strikes]})
         with open(self._path, "a", encoding="utf-8") as file:
@@ -71,7 +71,7 @@ class Journal:
         )
 
     def summary(self) -> str:
-        """How often each kind struck, and all findings."""
+        """Number of strikes of each kind, and all findings."""
         counts = self._counts()
         lines = [f"{kind:20} {counts[kind]:3}" for kind in self._kinds]
         lines.append(f"{'in all':20} {len(self.strikes):3} faults in {len(self._rounds)} rounds")

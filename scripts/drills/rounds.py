@@ -99,7 +99,7 @@ class Round:
         fitting = [kind for kind in kinds if kind in FAULTS and self.ranks in FAULTS[kind].ranks]
         drawn = fitting[:FAULTS_A_ROUND]
         self.chance.shuffle(drawn)
-        # last, as the run then goes on to its end: processes outlive torchrun, and workers are found late
+        # last, as the run then continues to its end: processes outlive torchrun, and workers are found late
         return sorted(drawn, key=lambda kind: kind in ("kill_torchrun", "kill_worker"))
 
     def _planted(self, changing: str | None, counterpart: int) -> dict[str, Any]:
