@@ -21,7 +21,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from translate.locks import ProcessLock
-assert ProcessLock(Path(sys.argv[1])).acquire(wait=False)
+assert ProcessLock(Path(sys.argv[1])).acquire()
 print("locked", flush=True)
 time.sleep(600)
 """
@@ -36,12 +36,12 @@ def hold(path: Path) -> subprocess.Popen[bytes]:
 def test_lock_names_its_owner_and_is_released_by_a_killed_process(tmp_path):
     process, lock = hold(tmp_path / ".lock"), ProcessLock(tmp_path / ".lock")
     try:
-        assert not lock.acquire(wait=False)
+        assert not lock.acquire()
         assert lock.holder().startswith(f"pid {process.pid} on {os.uname().nodename}, since 20")
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert lock.acquire(wait=False)
+    assert lock.acquire()
     assert lock.holder().startswith(f"pid {os.getpid()} ")
     lock.release()
 
@@ -52,7 +52,7 @@ def test_lock_is_reentrant(tmp_path):
     assert inner.acquire()
     inner.release()
     code = (
-        f"from translate.locks import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r})).acquire(wait=False))"
+        f"from translate.locks import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r})).acquire())"
     )
     process = subprocess.run([sys.executable, "-c", f"import sys; {code}"], env=ENVIRONMENT, timeout=60)
     assert process.returncode == 0

@@ -35,9 +35,9 @@ class ProcessLock:
         self._path = Path(os.path.realpath(path.parent)) / path.name
         self._note = self._path.with_name(self._path.name + ".json")
 
-    def acquire(self, *, wait: bool = True) -> bool:
-        """Take the lock; whether that succeeded. With wait, return when it has."""
-        return self._acquire(timeout=-1 if wait else 0)
+    def acquire(self) -> bool:
+        """Take the lock unless another process holds it; True if it was taken."""
+        return self._acquire(timeout=0)
 
     def wait(self, report: Callable[[str], None]) -> None:
         """Take the lock; as long as another process holds it, report that one: at first, when it changes, and rarely.

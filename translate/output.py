@@ -145,7 +145,7 @@ def _claim(folder: Path) -> ProcessLock:
         )
     folder.mkdir(exist_ok=True)
     lock = ProcessLock(folder / _LOCK)
-    if not lock.acquire(wait=False):
+    if not lock.acquire():
         raise UserError(f"{folder}: another process is at work on this output ({lock.holder()})")
     return lock
 

@@ -132,7 +132,7 @@ class RunFolder:
             probe.touch()
             probe.unlink()
             lock = ProcessLock(self.path / LOCK)
-            if not lock.acquire(wait=False):
+            if not lock.acquire():
                 raise UserError(
                     f"run.dir={self.path}: another process is at work on this run ({lock.holder()}); "
                     "wait until it is over, stop it, or choose another run.dir"
