@@ -23,8 +23,8 @@ from translate.text import STANDARD, compressing
 
 _KEY, _LOCK, _JOINED = "key.json", ".lock", "joined"
 _PIECE = "piece-{:08d}-{}"  # its number and the SHA-256 of its content, of which a damaged piece has another
-# all names in a folder of pieces; .partial: of a killed process
-_OWNED = (_KEY, _LOCK, f"{_LOCK}.json", _JOINED, "piece-*", f"{_KEY}.*.partial", f"{_LOCK}.json.*.partial")
+# all names in a folder of pieces
+_OWNED = (_KEY, _LOCK, f"{_LOCK}.json", _JOINED, "piece-*")
 
 
 @contextmanager
