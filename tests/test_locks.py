@@ -51,9 +51,7 @@ def test_lock_is_reentrant(tmp_path):
     assert outer.acquire()
     assert inner.acquire()
     inner.release()
-    code = (
-        f"from translate.locks import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r})).acquire())"
-    )
+    code = f"from translate.locks import *; sys.exit(ProcessLock(Path({str(tmp_path / '.lock')!r})).acquire())"
     process = subprocess.run([sys.executable, "-c", f"import sys; {code}"], env=ENVIRONMENT, timeout=60)
     assert process.returncode == 0
     outer.release()

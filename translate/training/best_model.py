@@ -12,7 +12,7 @@ from translate.errors import UserError
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, load_manifest
 from translate.training.config import TrainConfig, is_better
 from translate.training.run_folder import ModelWriter
-from translate.training.saved_states import AVERAGE
+from translate.training.saved_states import AVERAGE, state_step
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.validation import Validation, Validator
@@ -76,7 +76,7 @@ def _candidates(models: ModelWriter, intact: list[Path], state: TrainState) -> l
     """The state of the best step, and the average of checkpoints if that was made at this step."""
     found, best_step = [], state.progress.best_step
     for path in intact:
-        if int(path.name.removeprefix("step-")) == best_step:
+        if state_step(path) == best_step:
             average = path / AVERAGE
             found.append(Candidate(best_step, average if average.exists() else path / WEIGHTS))
     directory = models.folder.average

@@ -30,6 +30,11 @@ def state_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def state_step(folder: Path) -> int:
+    """Step of a state, by the name of its folder."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def state_folders(directory: Path) -> list[Path]:
     """The states in a run's state folder, complete or not, oldest first; other names are not the program's."""
     if not directory.is_dir():

@@ -36,6 +36,7 @@ from translate.training.saved_states import (
     set_aside,
     state_folders,
     state_name,
+    state_step,
     verify_state,
 )
 from translate.training.state import Snapshot, TrainState, is_finite
@@ -172,7 +173,7 @@ def outdated(folders: Sequence[Path], *, keep: int, every: int) -> list[Path]:
     due: dict[int, Path] = {}  # by the number of times that a state had been due
     for folder in folders[:-1]:
         # the first one: a later one was not due, and an update that failed may have put it off
-        due.setdefault(int(folder.name.removeprefix("step-")) // every, folder)
+        due.setdefault(state_step(folder) // every, folder)
     due.pop(0, None)
     kept = {*list(due.values())[max(0, len(due) - keep + 1) :], *folders[-1:]}
     return [folder for folder in folders if folder not in kept]
