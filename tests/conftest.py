@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+# Tests compare with what a CPU computes, and fork. GPUs have checks of their own: `make gpu-check`
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 if "PYTEST_XDIST_WORKER" in os.environ:
     # as many test processes as cores: more threads than one each would wait for each other
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from translate.batch import Batch
+from small_memory import SmallMemory
 from translate.device import Capabilities, Precision, capabilities
 from translate.gpu_check import (
     Check,
@@ -75,10 +75,15 @@ def test_a_stage_passes_and_says_what_a_cpu_cannot_check(stage, tmp_path):
         assert [gap for gap in check.result.unchecked if "no CUDA device" in gap]
 
 
-@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.compiled])
+@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.compiled, updates.memory])
 def test_a_stage_for_gpus_is_skipped_on_a_cpu(stage, tmp_path):
     with pytest.raises(Skipped, match="no CUDA device"):
         stage(check_in(tmp_path))
+
+
+def copy_as_it_lies(x: torch.Tensor) -> torch.Tensor:
+    """A copy with the strides of the original, as page-locked memory gets it: an error for an expanded tensor."""
+    return torch.empty_strided(x.size(), x.stride(), dtype=x.dtype).copy_(x)
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def like_a_gpu(monkeypatch):
     # a CPU's emulation of fp16 adds up in fp16
     monkeypatch.setattr(updates, "PACKED_ON_GPUS", [Precision.bf16])
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", calls.append)
-    monkeypatch.setattr(Batch, "pin_memory", lambda batch: batch)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", copy_as_it_lies)
     monkeypatch.setattr(torch.nn.Module, "compile", lambda model: None)
     return calls
 
@@ -102,6 +107,31 @@ def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, 
     if stage is updates.updates:
         # not for LSTMs, which wait for the lengths of their sentences
         assert like_a_gpu == ["error", "default"] * 3
+
+
+ENOUGH = "the batch fitted into 60% of the memory that it takes"
+
+
+@pytest.mark.parametrize(("most", "findings"), [(40_000, []), (1 << 40, [ENOUGH])])
+def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_path, monkeypatch, like_a_gpu):
+    monkeypatch.setattr(updates, "LARGE_MODEL", {"d_model": 64, "max_length": 24})
+    monkeypatch.setattr(updates, "LARGE_BATCH", 32)
+    small = SmallMemory(most)
+    for name, function in {
+        "empty_cache": lambda: None,
+        "max_memory_reserved": lambda: 10,
+        "mem_get_info": lambda: (0, 100),
+        "set_per_process_memory_fraction": lambda share: small.__enter__(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    check = check_in(tmp_path, HOPPER)
+    try:
+        updates.memory(check)
+    finally:
+        small.__exit__(None, None, None)
+    assert check.result.findings == findings
+    assert bool(small.failures) is not bool(findings)
+    assert check.result.figures.keys() == {"loss", "gradient"}
 
 
 def test_each_wait_for_the_gpu_is_found(tmp_path, monkeypatch, like_a_gpu):

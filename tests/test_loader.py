@@ -26,18 +26,33 @@ def test_packed_batch_holds_the_sentences_of_the_padded_one():
     batch = pack_batch([np.array([5, 6]), np.array([7])], [np.array([8]), np.array([9, 10])], tokens=8)
     assert batch.source.ids.tolist() == [5, 6, EOS, 7, EOS, 0, 0, 0]
     assert batch.source.positions.tolist() == [0, 1, 2, 0, 1, 0, 0, 0]
-    assert batch.source.offsets.tolist() == [0, 3, 5, 8, 8, 8, 8]
+    assert batch.source.offsets.tolist() == [0, 3, 5, 6, 8]
     assert batch.target.ids.tolist() == [BOS, 8, BOS, 9, 10, 0, 0, 0]
     assert batch.labels.tolist() == [8, EOS, 9, 10, EOS, NO_TARGET, NO_TARGET, NO_TARGET]
 
 
-def test_packed_batches_have_one_shape():
-    shapes = {
-        (batch.source.ids.shape, batch.source.offsets.shape, batch.target.ids.shape, batch.target.offsets.shape)
-        for update in take(make_stream(packed=True), 20)
-        for batch in update.batches
-    }
-    assert len(shapes) == 1
+def test_shapes_of_packed_batches_recur():
+    batches = [batch for update in take(make_stream(packed=True), 20) for batch in update.batches]
+    assert {side.ids.shape for batch in batches for side in (batch.source, batch.target)} == {(64,)}
+    sizes = {batch.source.num_sentences for batch in batches}
+    assert sizes == {batch.target.num_sentences for batch in batches}
+    assert sizes == {8, 16}, "powers of two"
+
+
+@pytest.mark.parametrize("sentences", [1, 7, 100])
+def test_padding_of_a_packed_batch_is_no_longer_than_its_sentences_and_has_keys(sentences):
+    """Attention costs the square of a length, and its kernels take time for each sentence times the longest one."""
+    random = np.random.default_rng(sentences)
+    source, target = ([np.full(random.integers(5, 9), 5) for _ in range(sentences)] for _ in range(2))
+    # three quarters of the source's positions are padding, and few of the target's
+    target = [np.repeat(ids, 4) for ids in target]
+    batch = pack_batch(source, target, tokens=33 * sentences + 16)
+    queries, keys = (np.diff(side.offsets.numpy()) for side in (batch.target, batch.source))
+    assert [queries.sum(), keys.sum()] == [33 * sentences + 16] * 2
+    assert len(keys) == len(queries) < 4 * (sentences + 16)
+    assert max(keys) <= 64
+    assert batch.source.max_length < 2 * max(keys)
+    assert np.all(keys[queries > 0] > 0)
 
 
 @pytest.mark.parametrize("kind", [{}, GROUPED])

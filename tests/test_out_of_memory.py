@@ -1,7 +1,6 @@
 """Batches that do not fit into memory are computed in halves, and the update is that of the whole batch."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,31 +200,3 @@ def test_decoding_goes_on_with_smaller_batches(caplog):
     assert engine.batch_tokens < 1024
     assert "batches of 64 tokens now (batch_tokens)" in caplog.text
     assert [x[0].tokens for x in found] == [x[0].tokens for x in expected]
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_an_update_on_a_gpu_without_memory_equals_the_whole_one(corpus, tmp_path):
-    """A share of the GPU that holds half of the batch."""
-    device = torch.device("cuda", 0)
-    decision = replace(ON_CPU, device=device)
-
-    def update(share):
-        torch.manual_seed(0)
-        config = ARCHITECTURES["transformer"][0].tiny(d_model=512, ffn_dim=2048, max_length=256, dropout=0.0)
-        model = parallelize(build_model(config, Vocabularies(8000, 8000, shared=True)), ALONE, decision)
-        optimizer = torch.optim.SGD(model.module.parameters(), lr=1.0, fused=True)
-        batch = pad_batch([[5] * 200] * 400, [[6] * 200] * 400)
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        torch.cuda.set_per_process_memory_fraction(share, device)
-        result = train_step(model, optimizer, [batch], update_config(), ALONE, step=1).result()
-        return result, {name: x.detach().cpu() for name, x in model.module.named_parameters()}
-
-    try:
-        whole = update(1.0)
-        share = torch.cuda.max_memory_reserved() / torch.cuda.get_device_properties(device).total_memory
-        parts = update(0.6 * share)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
-    assert parts[0].divided > 0
-    assert_same(parts, whole)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from translate.tokenizer import BOS, EOS, PAD
 
+SHORT_SENTENCE = 64  # tokens: kernels of attention take no less time for a shorter one
 NO_TARGET = -100  # what PyTorch's cross entropies ignore
 Ids = NDArray[np.integer] | Sequence[int]
 Side = Sequence[NDArray[np.integer]]  # the token ids of sentences, without BOS and EOS
@@ -35,7 +36,8 @@ class _Movable:
 
     def pin_memory(self) -> Self:
         """Copy into memory from which a GPU can read while the CPU works."""
-        return self._with_each(lambda value: value.pin_memory())
+        # PyTorch cannot copy into a tensor like an expanded one, as the positions of padded sentences are
+        return self._with_each(lambda value: (value.contiguous() if isinstance(value, Tensor) else value).pin_memory())
 
     def _with_each(self, change: Callable[[Any], Any]) -> Self:
         changed = {
@@ -81,7 +83,7 @@ class Tokens(_Movable):
         assert self.offsets is not None
         pieces = self.ids.numpy()
         bounds = pairwise(self.offsets.tolist())
-        # the padding at the end is one more sentence, and those behind it are empty
+        # the padding at the end is divided among further sentences, and those behind them are empty
         return [pieces[start:end] for start, end in bounds if start < end and pieces[start] != PAD]
 
     @classmethod
@@ -99,19 +101,21 @@ class Tokens(_Movable):
         return cls(torch.from_numpy(ids), positions, torch.from_numpy(mask), None, longest)
 
     @classmethod
-    def pack(cls, sentences: Sequence[Ids], *, total: int, room: int = 0) -> Tokens:
-        """Sentences end to end, (total,); the padding at the end counts as one more sentence.
+    def pack(cls, sentences: Sequence[Ids], *, total: int, room: int = 0, pieces: int = 1) -> Tokens:
+        """Sentences end to end, (total,); the padding at the end counts as further sentences.
 
-        room  number of sentences in the offsets, so that their shape stays the same from batch to batch; those
-              beyond are empty
+        room    number of sentences in the offsets, so that their shape recurs from batch to batch; those beyond are
+                empty
+        pieces  number of sentences among which the padding is divided
         """
         lengths = [len(sentence) for sentence in sentences]
         free = total - sum(lengths)
         assert free >= 0, "the sentences do not fit into the packed batch"
+        padding = [(free + piece) // pieces for piece in range(pieces)]
         ids = np.full(total, PAD, dtype=np.int64)
         ids[: total - free] = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
-        # the padding as a sentence, then empty ones up to the room of the offsets
-        lengths = [*lengths, free, *[0] * (room - len(lengths) - 1)]
+        lengths += padding
+        lengths += [0] * (room - len(lengths))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         positions = np.arange(total) - np.repeat(offsets[:-1], lengths)
         # the padding at the end has no positions of its own: a position table may be shorter than it
@@ -166,13 +170,21 @@ def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:
 
 
 def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
-    """Pairs end to end, `tokens` positions on either side, more only when the pairs need them: shapes never change."""
+    """Pairs end to end, `tokens` positions on either side, more only when the pairs need them: shapes recur."""
     sources, targets = _add_special_tokens(source, target)
     used = [sum(map(len, side)) for side in (sources, targets)]
     # one free position at least, so that the padding at the end always has a key to attend to
     total = max(tokens, *(count + 1 for count in used))
-    # a sentence has two tokens as a rule: room for as many as fit, and for the padding
-    source_tokens, target_tokens = (Tokens.pack(side, total=total, room=total // 2 + 2) for side in (sources, targets))
+    free = [total - count for count in used]
+    # Kernels of attention take time for each sentence of the offsets, times the length of the longest one. Divided, the
+    # padding is no longer than the sentences; the room, a power of two, is less than twice what that takes.
+    longest = max(SHORT_SENTENCE, *map(len, sources), *map(len, targets))
+    wanted = -(-max(free) // longest)
+    room = 1 << (len(sources) + wanted - 1).bit_length()
+    pieces = min(room - len(sources), *free)  # the same number on both sides, and no empty one: keys for each query
+    source_tokens, target_tokens = (
+        Tokens.pack(side, total=total, room=room, pieces=pieces) for side in (sources, targets)
+    )
     ends = np.cumsum([len(ids) for ids in targets]) - 1
     return _with_labels(source_tokens, target_tokens, ends, torch.arange(total) < used[1], sources)
 

@@ -89,6 +89,7 @@ def fork_command(
         _set_streams([stdin, stdout, stderr], encoding)
         logging.getLogger("translate").handlers = []
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as `python -m translate.MODULE` begins
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which tests under nohup ignore
         before()
         sys.argv = [module, *arguments]
         status = run_main(module)

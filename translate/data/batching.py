@@ -106,10 +106,11 @@ class BatchPlan:
         return _in_groups(batches, random) if grouped else _shuffled(batches, random)
 
     def _packed(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
-        """Batches of consecutive pairs, as many as fit; one position stays free on either side."""
+        """Batches of consecutive pairs, as many as fit; some positions stay free on either side."""
         # (N,) each: positions that the pairs up to this one take, each with its EOS or BOS
         ends = [np.cumsum(side[pairs].astype(np.int64) + 1) for side in lengths]
-        limit = self.config.tokens - 1  # pack_batch needs a free position for its padding
+        # pack_batch divides the padding of either side into as many pieces as the fuller one has free positions
+        limit = self.config.tokens - max(1, self.config.tokens // 256)
         batches, start = [], 0
         while start < len(pairs):
             used = [side[start - 1] if start else 0 for side in ends]

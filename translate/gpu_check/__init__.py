@@ -34,6 +34,7 @@ class StageName(StrEnum):
     packed = "packed"
     updates = "updates"
     scaling = "scaling"
+    memory = "memory"
     compile = "compile"
     resume = "resume"
     batches = "batches"
@@ -51,6 +52,7 @@ class GpuCheckConfig:
     packed      gradients of packed sentences against those of padded ones
     updates     three updates of every architecture with every loss, during which nothing may wait for the GPU
     scaling     fp16 with loss scaling: gradients, and the update that overflows
+    memory      an update that does not fit into the memory of the GPU against the whole one (GPU only)
     compile     a compiled model against the plain one (GPU only)
     resume      a run that is killed and continued against one that is not
     batches     translations at batch sizes 1, 7 and 64

@@ -44,7 +44,7 @@ from translate.gpu_check.decoding import batches, hypotheses
 from translate.gpu_check.kernels import kernels
 from translate.gpu_check.report import JSON, PAGE, line, write_results
 from translate.gpu_check.runs import corpus, processes, resume
-from translate.gpu_check.updates import compiled, packed, scaling, updates
+from translate.gpu_check.updates import compiled, memory, packed, scaling, updates
 
 PROBE_SECONDS = 120.0
 PACKAGES = ("torch", "numpy", "sentencepiece", "safetensors", "sacrebleu")
@@ -94,6 +94,7 @@ STAGES = {
     StageName.packed: Stage(packed, 300),
     StageName.updates: Stage(updates, 600),
     StageName.scaling: Stage(scaling, 300),
+    StageName.memory: Stage(memory, 300),
     StageName.compile: Stage(compiled, 600),
     StageName.resume: Stage(resume, 900),
     StageName.batches: Stage(batches, 600),

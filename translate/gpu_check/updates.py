@@ -44,6 +44,10 @@ VOCABULARY = 40
 SMALL: dict[str, Any] = {"d_model": 64, "max_length": 24, "dropout": 0.0}
 PACKED_ON_GPUS = [Precision.bf16, Precision.fp16]
 PACKED_MODEL = {"d_model": 128, "num_heads": 2, "max_length": 80}
+# an update of about 1 GB, nine tenths of it for activations, and the share of its memory that is left to a second one
+LARGE_MODEL: dict[str, Any] = {"d_model": 256, "max_length": 128}
+LARGE_BATCH = 128
+SMALL_SHARE = 0.6
 # models that have to wait for the GPU in each update, and why
 WAITING = {"lstm": "PyTorch's LSTM wants the lengths of its sentences on the CPU"}
 DRAWN_ON_DEVICE = {"sim_cut"}  # losses with random numbers, which differ between a GPU and the CPU
@@ -236,6 +240,29 @@ def check_overflow(check: Check, trained: ParallelModel, batch: Batch, case: str
     check.compare("weights that a skipped update changed", int(change.count_nonzero()), 0, case=case)
     after = float(trained.loss_scale.factor)
     check.require(after == before / 2, f"{case}: an overflow changes the loss scale from {before:,.0f} to {after:,.0f}")
+
+
+def memory(check: Check) -> None:
+    """An update that does not fit into the memory of the GPU is made in parts, and is that of the whole batch."""
+    if not check.can.on_gpu:
+        raise Skipped(NO_CUDA)
+    model = make_model(check, "transformer", **LARGE_MODEL)
+    sentences = [np.full(LARGE_MODEL["max_length"], 5)] * LARGE_BATCH
+    batch = pad_batch(sentences, sentences)
+    for_loss, for_gradient = tolerances(check, Precision.fp32)
+    results = []
+    for share_of_needed in (1.0, SMALL_SHARE):
+        torch.cuda.empty_cache()
+        if share_of_needed < 1:
+            share = torch.cuda.max_memory_reserved() / torch.cuda.mem_get_info()[1]
+            torch.cuda.set_per_process_memory_fraction(share_of_needed * share)
+        trained = parallelize(copy.deepcopy(model), World(), decide(check, Precision.fp32))
+        results.append(one_update(trained, [batch], {}))
+        del trained
+    (whole, whole_gradient), (parts, gradient) = results
+    check.require(parts.divided > 0, f"the batch fitted into {SMALL_SHARE:.0%} of the memory that it takes")
+    check.compare("loss", abs(parts.loss / whole.loss - 1), for_loss)
+    check.compare("gradient", relative_error(gradient, whole_gradient), for_gradient)
 
 
 def compiled(check: Check) -> None:

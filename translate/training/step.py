@@ -72,37 +72,34 @@ class StepResult:
 class PendingUpdate:
     """Result of an update that the GPU may not have finished.
 
-    sums        (2 + A + 1,): sums of the losses with and without label smoothing, of the A auxiliary ones, and of the
-                batches that were divided, over all processes
-    spiked      (), bool: the loss or the gradient is above its limit
-    loss_scale  (): factor of the loss in this update; None outside of fp16
+    numbers  (2 + A + 4,), one tensor, since reading each would wait for the device: sums of the losses with and without
+             label smoothing, of the A auxiliary ones, and of the batches that were divided, over all processes;
+             gradient norm; 1 if the loss or the gradient is above its limit; factor of the loss, 1 outside of fp16
     """
 
     step: int
-    sums: Tensor
+    numbers: Tensor
     auxiliary: tuple[str, ...]
-    gradient_norm: Tensor
-    spiked: Tensor
-    loss_scale: Tensor | None
     target_tokens: int
     source_tokens: int
     positions: int
 
     def result(self) -> StepResult:
         """Wait for the device and read the numbers."""
-        loss, cross_entropy, *others = (self.sums[:-1] / max(self.target_tokens, 1)).tolist()
+        *sums, divided, gradient_norm, spiked, loss_scale = self.numbers.tolist()
+        loss, cross_entropy, *others = (value / max(self.target_tokens, 1) for value in sums)
         return StepResult(
             step=self.step,
             loss=loss,
             cross_entropy=cross_entropy,
             auxiliary=dict(zip(self.auxiliary, others, strict=True)),
-            gradient_norm=float(self.gradient_norm),
+            gradient_norm=gradient_norm,
             target_tokens=self.target_tokens,
             source_tokens=self.source_tokens,
             positions=self.positions,
-            loss_scale=1.0 if self.loss_scale is None else float(self.loss_scale),
-            spiked=bool(self.spiked),
-            divided=int(self.sums[-1]),
+            loss_scale=loss_scale,
+            spiked=bool(spiked),
+            divided=int(divided),
         )
 
 
@@ -143,7 +140,7 @@ def train_step(
         set_random_state(random, model.device)
         model.memory.free(model.device, step=step, tokens=config.batch.tokens)
     scaling = model.loss_scale
-    loss_scale = None if scaling is None else scaling.factor
+    loss_scale = torch.ones_like(sums[0]) if scaling is None else scaling.factor
     if scaling is not None:
         scaling.unscale(model.module.parameters())  # before clipping, which needs the true norm
     norm = nn.utils.clip_grad_norm_(model.module.parameters(), config.optimizer.clip_norm or math.inf, foreach=True)
@@ -154,11 +151,12 @@ def train_step(
     spiked = ~overflowed & ((norm > most.gradient_norm) | (sums[0] > most.loss * max(target_tokens, 1)))
     found_inf = (overflowed | spiked).float()
     optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
+    numbers = torch.cat([sums, torch.stack([norm, spiked, loss_scale])])
     optimizer.step()  # does nothing where found_inf is 1
     optimizer.zero_grad(set_to_none=True)  # of a skipped update, too
     if scaling is not None:
         scaling.update(overflowed.float())
-    return PendingUpdate(step, sums, tuple(auxiliary), norm, spiked, loss_scale, *counts)
+    return PendingUpdate(step, numbers, tuple(auxiliary), *counts)
 
 
 def _counts(batch: Batch) -> list[int]:
@@ -211,7 +209,7 @@ def _add_gradients(objective: _Objective, batches: Sequence[Batch]) -> Tensor | 
     model, memory = objective.model, objective.model.memory
     parts = memory.parts(batches)
     sums = torch.zeros(2 + len(objective.auxiliary) + 1, dtype=torch.float32, device=model.device)
-    sums[-1] = len(parts) - len(batches)
+    sums[-1].fill_(len(parts) - len(batches))  # an assignment would be a copy, which waits for the GPU
     # gradients are exchanged once, with a last batch that must not fail (training/batch_memory.py)
     exchanges_apart = model.is_distributed and not memory.fits(parts[-1])
     for number, part in enumerate(parts, start=1):
