@@ -218,6 +218,7 @@ def test_training_warns_of_an_unusable_gpu(monkeypatch):
 def test_every_rank_uses_the_gpu_of_its_local_rank(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert choose_device(Device.auto, gpus=Gpus(2)) == torch.device("cuda", 1)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
     assert gpu_of_process(2) == 1
     with pytest.raises(UserError, match="process 2 of this machine has no GPU: there are 1"):
         choose_device(Device.cuda, gpus=Gpus(1))

@@ -19,6 +19,7 @@ from translate.gpu_check import (
     kernels,
     relative_error,
     runs,
+    setbacks,
     updates,
 )
 from translate.models import attention
@@ -64,18 +65,18 @@ def kinds(findings: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "stage", [kernels.kernels, updates.packed, updates.updates, updates.scaling, decoding.batches, runs.processes]
+    "stage", [kernels.kernels, updates.packed, updates.updates, setbacks.scaling, decoding.batches, runs.processes]
 )
 def test_a_stage_passes_and_says_what_a_cpu_cannot_check(stage, tmp_path):
     check = check_in(tmp_path)
     stage(check)
     assert check.result.findings == []
     assert check.result.figures
-    if stage not in (updates.scaling, decoding.batches):
+    if stage not in (setbacks.scaling, decoding.batches):
         assert [gap for gap in check.result.unchecked if "no CUDA device" in gap]
 
 
-@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.compiled, updates.memory])
+@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.compiled, setbacks.memory])
 def test_a_stage_for_gpus_is_skipped_on_a_cpu(stage, tmp_path):
     with pytest.raises(Skipped, match="no CUDA device"):
         stage(check_in(tmp_path))
@@ -99,7 +100,7 @@ def like_a_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "stage", [kernels.kernels, updates.packed, updates.updates, updates.scaling, updates.compiled, decoding.hypotheses]
+    "stage", [kernels.kernels, updates.packed, updates.updates, setbacks.scaling, updates.compiled, decoding.hypotheses]
 )
 def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, like_a_gpu):
     can = dataclasses.replace(HOPPER, fp16_matmul=False, bf16_matmul=False) if stage is decoding.hypotheses else HOPPER
@@ -114,8 +115,8 @@ ENOUGH = "the batch fitted into 60% of the memory that it takes"
 
 @pytest.mark.parametrize(("most", "findings"), [(40_000, []), (1 << 40, [ENOUGH])])
 def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_path, monkeypatch, like_a_gpu):
-    monkeypatch.setattr(updates, "LARGE_MODEL", {"d_model": 64, "max_length": 24})
-    monkeypatch.setattr(updates, "LARGE_BATCH", 32)
+    monkeypatch.setattr(setbacks, "LARGE_MODEL", {"d_model": 64, "max_length": 24})
+    monkeypatch.setattr(setbacks, "LARGE_BATCH", 32)
     small = SmallMemory(most)
     for name, function in {
         "empty_cache": lambda: None,
@@ -126,7 +127,7 @@ def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_p
         monkeypatch.setattr(torch.cuda, name, function)
     check = check_in(tmp_path, HOPPER)
     try:
-        updates.memory(check)
+        setbacks.memory(check)
     finally:
         small.__exit__(None, None, None)
     assert check.result.findings == findings
@@ -238,7 +239,7 @@ def detached(loss):
 def test_a_loss_scale_that_stays_after_an_overflow_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(LossScale, "update", lambda scale, found_inf: None)
     assert "transformer: an overflow changes the loss scale from 65,536 to 65,536" in findings_of(
-        updates.scaling, tmp_path
+        setbacks.scaling, tmp_path
     )
 
 

@@ -182,11 +182,9 @@ def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
     wanted = -(-max(free) // longest)
     room = 1 << (len(sources) + wanted - 1).bit_length()
     pieces = min(room - len(sources), *free)  # the same number on both sides, and no empty one: keys for each query
-    source_tokens, target_tokens = (
-        Tokens.pack(side, total=total, room=room, pieces=pieces) for side in (sources, targets)
-    )
+    packed = [Tokens.pack(side, total=total, room=room, pieces=pieces) for side in (sources, targets)]
     ends = np.cumsum([len(ids) for ids in targets]) - 1
-    return _with_labels(source_tokens, target_tokens, ends, torch.arange(total) < used[1], sources)
+    return _with_labels(packed[0], packed[1], ends, torch.arange(total) < used[1], sources)
 
 
 def round_up(lengths: Numbers, multiple: int) -> Numbers:

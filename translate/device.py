@@ -100,6 +100,8 @@ def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
         return torch.device("cpu")
     gpus = find_gpus() if gpus is None else gpus
     if gpus.count:
+        # cuDNN's attention, PyTorch's first choice on Hopper, plans anew for every shape, and batches differ in theirs
+        torch.backends.cuda.enable_cudnn_sdp(False)
         return torch.device("cuda", gpu_of_process(gpus.count))
     if device is Device.cuda:
         cause = f": {gpus.obstacle}" if gpus.obstacle else ""

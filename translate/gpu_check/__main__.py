@@ -44,7 +44,8 @@ from translate.gpu_check.decoding import batches, hypotheses
 from translate.gpu_check.kernels import kernels
 from translate.gpu_check.report import JSON, PAGE, line, write_results
 from translate.gpu_check.runs import corpus, processes, resume
-from translate.gpu_check.updates import compiled, memory, packed, scaling, updates
+from translate.gpu_check.setbacks import memory, scaling
+from translate.gpu_check.updates import compiled, packed, updates
 
 PROBE_SECONDS = 120.0
 PACKAGES = ("torch", "numpy", "sentencepiece", "safetensors", "sacrebleu")
