@@ -1,4 +1,4 @@
-"""Updates as training makes them: packed batches, all architectures and losses, fp16, compilation.
+"""Updates as training makes them: packed batches, all architectures and losses, compilation.
 
 Models are small and without dropout, so that their numbers can be computed once more on the CPU in double precision.
 """
