@@ -1,4 +1,4 @@
-"""Embeddings, positions, dropout, the value of masked scores, and linear layers with fp16 weights.
+"""Embeddings, positions, norms of heads, dropout, the value of masked scores, and linear layers with fp16 weights.
 
 Letters: B sentences, L tokens of the longest one, N tokens end to end when packed, D width, H heads, W = D / H.
 """
@@ -121,6 +121,14 @@ class Rotary(nn.Module):
     def forward(self, positions: Tensor) -> Rotation:
         """positions (B, L) or (N,), int64."""
         return Rotation(self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1))  # equal for all heads
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of queries or keys, (B, H, T, W) or (N, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # under autocast the product with fp32 weights would be fp32, which the values are not
+        return super().forward(x).type_as(x)
 
 
 def mask_value(dtype: torch.dtype) -> float:

@@ -257,8 +257,10 @@ class TrainConfig:
     def _check_vocabularies(self) -> None:
         """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
+            if self.tokenizer.path:
+                raise UserError("tokenizer.path has no effect beside adapt.model, which has a vocabulary: leave it out")
             return
-        check_tying(self.model, shared=self.tokenizer.joint)
+        check_tying(self.model, shared=self.tokenizer.shared)
         source_size, target_size = self.tokenizer.sizes
         self.search.check_model(target_size, self.model.max_length)
         if self.back_translation.monolingual:
