@@ -23,11 +23,11 @@ def load_given(path: str) -> Tokenizer:
         for folder in (given, given / "best"):
             if any((folder / name).exists() for name in TOKENIZER_FILES):
                 return Tokenizer.load(folder, text_form=_text_form(folder))
-        raise UserError(f"tokenizer.path={path}: this folder has no {', '.join(TOKENIZER_FILES)}: name another, or a file")
+        raise UserError(f"tokenizer.path={path}: this folder has none of {', '.join(TOKENIZER_FILES)}")
     if not given.exists():
         raise UserError(f"tokenizer.path={path}: no such file or folder")
     if given.name in TOKENIZER_FILES[1:]:
-        raise UserError(f"tokenizer.path={path} is the vocabulary of one side: name its folder, {given.parent}, for both")
+        raise UserError(f"tokenizer.path={path} is the vocabulary of one side: name its folder for both")
     text_form = _text_form(given.parent) if given.name in TOKENIZER_FILES else TEXT_FORM
     return Tokenizer(read_model(given), text_form=text_form)
 

@@ -118,6 +118,11 @@ class TokenizerConfig:
         if "" in self.user_symbols or len(set(self.user_symbols)) < len(self.user_symbols):
             raise UserError(f"tokenizer.user_symbols ({self.user_symbols}) must be different and not empty")
 
+    def require_no_path(self, other: str) -> None:
+        """Raise UserError for a given vocabulary beside another one, which decides."""
+        if self.path:
+            raise UserError(f"tokenizer.path has no effect beside {other}: leave one of them out")
+
     def _check_given(self) -> None:
         for key, default in vars(TokenizerConfig(path=self.path)).items():
             if (value := getattr(self, key)) != default:

@@ -154,8 +154,9 @@ def _tokenizer(
         return config
     _warn_of_untrained_tags(data, config)
     weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
+    settings = asdict(config)
+    del settings["path"]  # newer than the cache's format, and empty here
     # another version of SentencePiece may learn another vocabulary from the same text
-    settings = {name: value for name, value in asdict(config).items() if name != "path"}  # of a vocabulary that is given
     key = digest([text_key, settings, weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
     with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:

@@ -203,11 +203,6 @@ def make_norm(config: AttentionConfig) -> nn.Module:
     return nn.LayerNorm(config.d_model, eps=config.norm_epsilon, bias=config.bias)
 
 
-def make_head_norm(config: AttentionConfig) -> nn.Module:
-    """RMSNorm of queries or of keys, the identity without model.qk_norm."""
-    return HeadNorm(config.head_width, eps=config.norm_epsilon) if config.qk_norm else nn.Identity()
-
-
 class MultiHeadAttention(nn.Module):
     """Common part of self- and cross-attention: from projected queries, keys and values to the output.
 
@@ -251,7 +246,9 @@ class SelfAttention(MultiHeadAttention):
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
         self.query_key_value = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)  # one product, not three
-        self.query_norm, self.key_norm = (make_head_norm(config) for _ in range(2))
+        self.has_head_norms = config.qk_norm
+        if config.qk_norm:
+            self.query_norm, self.key_norm = (HeadNorm(config.head_width, eps=config.norm_epsilon) for _ in range(2))
 
     def forward(
         self,
@@ -266,11 +263,15 @@ class SelfAttention(MultiHeadAttention):
 
         With a cache x holds the newest tokens alone: their keys and values are appended to it, and mask is over all.
         """
-        query, key, value = (split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
-        query, key = self.query_norm(query), self.key_norm(key)
-        # before keys are cached: the position of a key never changes
+        heads = split_heads(self.query_key_value(x), 3 * self.num_heads)  # (B, 3H, T, W) or (N, 3H, W)
+        query_key, value = heads.split((2 * self.num_heads, self.num_heads), dim=1)
+        if self.has_head_norms:
+            query, key = query_key.chunk(2, dim=1)
+            query_key = torch.cat([self.query_norm(query), self.key_norm(key)], dim=1)
+        # queries and keys at once, which halves the operations; before keys are cached, as their positions never change
         if rotation is not None:
-            query, key = rotation.rotate(query), rotation.rotate(key)
+            query_key = rotation.rotate(query_key)
+        query, key = query_key.chunk(2, dim=1)
         if cache is not None:
             key, value = cache.append(key, value)
         return self._attend(query, key, value, mask, return_weights=return_weights)

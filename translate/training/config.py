@@ -257,8 +257,7 @@ class TrainConfig:
     def _check_vocabularies(self) -> None:
         """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
-            if self.tokenizer.path:
-                raise UserError("tokenizer.path has no effect beside adapt.model, which has a vocabulary: leave it out")
+            self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
         check_tying(self.model, shared=self.tokenizer.shared)
         source_size, target_size = self.tokenizer.sizes
@@ -268,7 +267,6 @@ class TrainConfig:
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""
-        # patience alone: the end, and with it any share, is unknown until it comes
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
