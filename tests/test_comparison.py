@@ -7,7 +7,7 @@ import pytest
 
 import compare_runs
 from in_process import call_here
-from small_runs import options, write_corpus
+from small_runs import composed, options, write_corpus
 from translate.files import read_json
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
@@ -30,6 +30,18 @@ def test_every_architecture_and_every_loss_takes_part():
     assert all(f"auxiliary=[{name}]" in compared["losses"] for name in AUXILIARY_LOSSES)
     assert len(ARCHITECTURES) <= len(compare_runs.COMPARISONS["models"])
     assert all(f"adapt={name}" in compared["adaptations"] for name in ("full", "lora", "adapter", "prefix"))
+
+
+def test_every_candidate_of_the_recipe_is_a_configuration_on_every_corpus(tmp_path):
+    for data in ([], *compare_runs.CORPORA.values()):
+        chosen = data.format(data=tmp_path).split() if data else []
+        for comparison in ("models", "losses", "recipe"):
+            common = compare_runs.COMMON[comparison].split()
+            for own in list(compare_runs.COMPARISONS[comparison].values())[:: 1 if not data else 100]:
+                config = composed([*common, *chosen, *own.split(), f"run.dir={tmp_path / 'run'}"])
+                config.model.check()
+                config.optimizer.check()
+                config.sampling.check()
 
 
 def test_row_of_a_run_is_read_from_its_files(runs):
