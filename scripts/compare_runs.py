@@ -5,8 +5,9 @@
     python scripts/compare_runs.py adaptations data.root=PATH run.max_minutes=3 --also runs/comparison/general
     python scripts/compare_runs.py recipe --data FOLDER --runs runs/recipe run.max_minutes=10 run.seed=1
 
-scripts/comparisons.yaml lists the runs. With --data they are made on each corpus of scripts/corpora.yaml. Options without dashes are those of `python -m translate.train`, for all runs.
-Finished runs are not repeated: the command can be killed and given again.
+scripts/comparisons.yaml lists the runs. With --data they are made on each corpus of scripts/corpora.yaml. Options
+without dashes are those of `python -m translate.train`, for all runs. Finished runs are not repeated: the command can
+be killed and given again.
 """
 
 import argparse
