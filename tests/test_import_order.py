@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors", "signals"},
     {"parsing", "streams", "disk_space"},
-    {"files", "console", "memory"},
+    {"files", "console", "memory", "launcher"},
     {"checksums", "locks"},
     {"folders"},
     {"text", "sentences", "device", "distributed"},

@@ -15,8 +15,9 @@ import torch
 from forked_ranks import Ranks, run_ranks, start_ranks
 from small_runs import composed, options, write_corpus
 from translate.checkpoint import load_weights
-from translate.distributed import World, join_world, launched_as
+from translate.distributed import World, join_world
 from translate.errors import UserError
+from translate.launcher import launched_as
 from translate.model_directory import WEIGHTS
 from translate.signals import stop_signals
 from translate.train import train

@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 
 from translate.console import logger, print_notes
-from translate.distributed import launched_as
 from translate.errors import DivergedError, UserError
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
+from translate.launcher import launched_as
 from translate.signals import stop_signals
 from translate.training.changes import find_changes
 from translate.training.config import SweepMethod, TrainConfig

@@ -32,10 +32,11 @@ from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
 from translate.device import capabilities, choose_device
 from translate.disk_space import naming
-from translate.distributed import World, join_world, launched_as
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
+from translate.launcher import launched_as
 from translate.tags import Tagging, tagging_of
 from translate.text import WINDOW, count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig
