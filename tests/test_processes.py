@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -108,21 +107,6 @@ def test_a_process_that_never_comes_is_named(started):
     ranks = started(3, exchange_until, raise_error, 2.0, chosen=[1, 0])
     for error in ranks.outcomes(2).values():
         assert str(error).startswith("process 2 did not start within 2 s (compute.timeout)")
-
-
-def test_a_port_that_another_program_has_is_named_at_once(monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        with (
-            pytest.raises(UserError, match=rf"cannot meet at MASTER_ADDR=127\.0\.0\.1 MASTER_PORT={port}: .*address"),
-            join_world(torch.device("cpu"), timeout=60.0),
-        ):
-            pass
 
 
 def join(rank: int, devices: list[str]) -> None:

@@ -178,30 +178,31 @@ def _meet(rank: int, size: int, device: torch.device, limit: timedelta) -> dist.
 
 
 def _shared_store(limit: timedelta) -> dist.Store | None:
-    """The store at MASTER_ADDR and MASTER_PORT; None where there is none within the limit.
+    """The store at MASTER_ADDR and MASTER_PORT; None where none answers within the limit.
 
     Raises UserError where another program has the port.
     """
-    found: list[dist.Store | dist.DistError] = []
+    stores: list[dist.Store] = []
+    errors: list[dist.DistError] = []
 
     def join() -> None:
         try:
-            # longer than this process waits: at its own limit PyTorch prints frames of its code
-            found.append(next(dist.rendezvous("env://", timeout=2 * limit))[0])
+            # not the limit itself, at which PyTorch would print frames of its code
+            stores.append(next(dist.rendezvous("env://", timeout=2 * limit))[0])
         except dist.DistError as error:
-            found.append(error)
+            errors.append(error)
 
-    # PyTorch's wait has no limit where the port is open and does not answer
+    # PyTorch's wait for an answer is not bounded where the port is open and silent
     thread = threading.Thread(target=join, daemon=True)
     thread.start()
     thread.join(limit.total_seconds())
-    if found and isinstance(found[0], dist.DistError):
+    if errors:
         where = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}"
-        raise UserError(f"the processes cannot meet at {where}: {excerpt(str(found[0]))}")
-    if not found:
+        raise UserError(f"the processes cannot meet at {where}: {excerpt(str(errors[0]))}")
+    if not stores:
         return None
-    found[0].set_timeout(limit)
-    return found[0]
+    stores[0].set_timeout(limit)
+    return stores[0]
 
 
 def _begin_exchange(store: dist.Store, rank: int, size: int, device: torch.device, limit: timedelta) -> None:
