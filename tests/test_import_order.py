@@ -23,6 +23,7 @@ LAYERS = [
     {"losses", "adaptation"},
     {"checkpoint"},
     {"decoding"},
+    {"documents"},
     {"evaluation", "explanation"},
     {"training"},
     {"exporting"},

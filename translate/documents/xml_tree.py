@@ -1,0 +1,150 @@
+"""XML by lxml: untrusted files in, the same files with other text out."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from xml.parsers import expat
+
+from translate.documents.inline import Segment
+from translate.errors import UserError, excerpt, import_extra
+
+Element = Any  # lxml's own classes have no types
+_DECLARATION = re.compile(r"<\?xml[^>]*\?>")
+_MAX_DEPTH = 2000  # libxml2 has a bound of 2,048
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def lxml_etree() -> Any:
+    """The module lxml.etree. Raises UserError with the command that installs it."""
+    return import_extra("lxml.etree", extra="documents", purpose="a document in XML")
+
+
+def parse_xml(content: bytes, name: str) -> Element:
+    """The tree of an XML file. Raises UserError for anything else, and for entities, which can stand for endless text.
+
+    Nothing is loaded from a DTD or the network.
+    """
+    _require_harmless(content, name)
+    etree = lxml_etree()
+    # huge_tree: for more than 256 levels; what it leaves unchecked are entities and depth
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
+    try:
+        return etree.fromstring(content, parser).getroottree()
+    except etree.XMLSyntaxError as error:
+        raise UserError(f"{name}: not XML: {excerpt(error)}") from None
+
+
+def _require_harmless(content: bytes, name: str) -> None:
+    """Raise UserError for a file that declares entities or is nested too deep, before a tree is made of it."""
+
+    def refuse(entity: str, *_: object) -> None:
+        raise UserError(
+            f"{name}: it declares the entity {excerpt(entity)}, which may stand for endless text: replace it"
+        )
+
+    depth = 0
+
+    def enter(*_: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise UserError(f"{name}: elements are nested more than {_MAX_DEPTH:,} deep")
+
+    def leave(*_: object) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler, parser.StartElementHandler, parser.EndElementHandler = refuse, enter, leave
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise UserError(f"{name}: not XML: {excerpt(error)}") from None
+    except (ValueError, LookupError) as error:  # an encoding of several bytes that expat does not know
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name}: not XML that can be read: {excerpt(error)}; convert it to UTF-8") from None
+
+
+def write_xml(tree: Element, content: bytes) -> bytes:
+    """The file of a tree that was parsed from this content: in its encoding, with its declaration."""
+    encoding = tree.docinfo.encoding or "UTF-8"
+    declaration = _DECLARATION.match(content.decode(encoding, "replace").removeprefix("\ufeff")[:200])
+    standalone = tree.docinfo.standalone if declaration and "standalone" in declaration[0] else None
+    written: bytes = lxml_etree().tostring(
+        tree, encoding=encoding, xml_declaration=declaration is not None, standalone=standalone
+    )
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    return mark + written + (b"\n" if content.endswith(b"\n") else b"")
+
+
+def name_of_tag(element: Element) -> str:
+    """An element's name without its namespace; "" for a comment and the like."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def children(element: Element, *names: str) -> list[Element]:
+    return [child for child in element if name_of_tag(child) in names]
+
+
+class Slots:
+    """Positions of text in a tree, in document order: each is an element's text, or that behind its end ("tail").
+
+    is_kept  for each: it is not translated
+    """
+
+    def __init__(self) -> None:
+        self._positions: list[tuple[Element, str]] = []
+        self._kept: list[bool] = []
+
+    def add(self, element: Element, attribute: str, *, is_kept: bool = False) -> None:
+        if getattr(element, attribute):
+            self._positions.append((element, attribute))
+            self._kept.append(is_kept)
+
+    def segment(self) -> Segment:
+        pieces = tuple(getattr(element, attribute) for element, attribute in self._positions)
+        return Segment(pieces, frozenset(index for index, kept in enumerate(self._kept) if kept))
+
+    def fill(self, pieces: list[str]) -> None:
+        for (element, attribute), piece in zip(self._positions, pieces, strict=True):
+            setattr(element, attribute, as_xml_text(piece))
+
+
+def inline_slots(
+    root: Element, *, role: Callable[[Element], str], stop: Callable[[Element], bool] | None = None
+) -> Slots:
+    """Text inside of an element and of those within.
+
+    role  of an element within: "text", "kept" (it is not translated), or "code" (it has no text to read)
+    stop  elements whose inside is left out, as it is a segment of its own
+    """
+    slots = Slots()
+    for element, attribute, kept in _walk(root, role, stop):
+        slots.add(element, attribute, is_kept=kept)
+    return slots
+
+
+def _walk(
+    root: Element, role: Callable[[Element], str], stop: Callable[[Element], bool] | None
+) -> Iterator[tuple[Element, str, bool]]:
+    # a stack, not recursion: elements may be nested deeper than Python's calls
+    stack: list[tuple[Element, str, bool]] = [(root, "text", False)]
+    while stack:
+        element, attribute, kept = stack.pop()
+        yield element, attribute, kept
+        if attribute == "tail":
+            continue
+        for child in reversed(element):
+            stack.append((child, "tail", kept))
+            kind = "code" if not isinstance(child.tag, str) or (stop and stop(child)) else role(child)
+            if kind != "code":
+                stack.append((child, "text", kept or kind == "kept"))
+
+
+def as_xml_text(text: str) -> str:
+    """Text without the characters that XML does not allow."""
+    return _NOT_XML.sub(" ", text)
