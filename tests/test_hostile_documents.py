@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 import zipfile
 from itertools import pairwise
@@ -41,8 +42,8 @@ def zip_of(**files: bytes) -> bytes:
         ("<html/>", Form.xliff, "its root element is html"),
         ("<html/>", Form.tmx, "its root element is html, not tmx"),
         ('<xliff version="3.0"/>', Form.xliff, "not xliff of version 1.2 or 2.x"),
-        ("1\nno time\ntext\n", Form.srt, "not SRT|no subtitle"),
-        ("1\n00:00:01,000 --> 00:00:03,000\nok\n\n2\n00:00:0x,000 --> 1\nno\n", Form.srt, "not SRT"),
+        ("1\nno time\ntext\n", Form.srt, "no line of times"),
+        ("1\n00:00:01,000 --> 00:00:03,000\nok\n\n2\n00:0x --> 1\nno\n", Form.srt, "line 6: '00:0x --> 1' are no times"),
         (b"a\xffb\n", Form.txt, "line 1: 0xff is not UTF-8"),
         (b"\xff\xfea\x00\x00\xd8", Form.csv, "is not UTF-16-LE"),
         ("source\n" + "\0", Form.csv, "zero bytes"),
@@ -63,6 +64,12 @@ def test_a_document_that_cannot_be_read_is_one_error(content, form, message):
         translated(content, form)
     assert str(caught.value).startswith(f"file.{form}")
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lxml.etree", None)
+    with pytest.raises(UserError, match=r"TMX, XLIFF, DOCX\) needs an extra package .*: pip install '.*\[documents\]'"):
+        translated(XLIFF.format("text"), Form.xliff)
 
 
 def test_a_zip_bomb_is_not_decompressed():

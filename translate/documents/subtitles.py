@@ -1,48 +1,69 @@
-"""SRT: subtitles with their numbers and times; translations are wrapped into lines again."""
+"""SRT: subtitles, changed in place: numbers and times stay, translations are wrapped into lines again."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from translate.documents.document import DocumentOptions, decode
 from translate.documents.inline import Segment, on_one_line
 from translate.documents.wrapping import wrap
-from translate.errors import UserError, excerpt, import_extra
+from translate.errors import UserError, excerpt
 
 _WIDTH = 42  # characters of a line, the usual limit of subtitles
-_SPEAKER = re.compile(r"\n(?=[ \t]*[-–—])")  # a dialogue: each line with a dash is somebody's
+_TIME = r"\d{1,3}:\d{1,2}:\d{1,2}(?:[,.:]\d{1,3})?"
+_TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue each line with a dash is another person's
 
 
 class SubtitleDocument:
     """A segment for each subtitle, or for each speaker of one."""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
-        self._srt: Any = import_extra("srt", extra="documents", purpose=options.name)
         text, self._encoding = decode(content, options.name)
         self._line_end = "\r\n" if "\r\n" in text else "\n"
-        self._end = text[len(text.rstrip()) :]
-        try:
-            self._subtitles = list(self._srt.parse(text.replace("\r\n", "\n").replace("\r", "\n")))
-        except (self._srt.SRTParseError, self._srt.TimestampParseError, ValueError, OverflowError) as error:
-            raise UserError(f"{options.name}: not SRT subtitles: {excerpt(error)}") from None
-        if not self._subtitles and text.strip():
-            raise UserError(f"{options.name}: no subtitle is in it; is it SRT, with times such as 00:00:01,000 --> …?")
-        self._turns = [_SPEAKER.split(subtitle.content) for subtitle in self._subtitles]
-        self.segments = [Segment((turn,)) for turns in self._turns for turn in turns]
+        self._lines = text.split(self._line_end)
+        self._require_times(options.name)
+        self._turns = self._find_turns()
+        self.segments = [Segment((" ".join(self._lines[start:end]),)) for start, end in self._turns]
+
+    def _require_times(self, name: str) -> None:
+        is_found = False
+        for number, line in enumerate(self._lines, start=1):
+            if "-->" in line and not _TIMES.fullmatch(line):
+                raise UserError(
+                    f"{name}, line {number}: {excerpt(line)!r} are no times of a subtitle, such as "
+                    "00:00:01,000 --> 00:00:02,500"
+                )
+            is_found = is_found or "-->" in line
+        if not is_found and any(line.strip() for line in self._lines):
+            raise UserError(f"{name}: no line of times, such as 00:00:01,000 --> 00:00:02,500: is it SRT?")
+
+    def _find_turns(self) -> list[tuple[int, int]]:
+        """First line and end of each text."""
+        turns: list[tuple[int, int]] = []
+        is_inside = False  # of a subtitle's text
+        for index, line in enumerate(self._lines):
+            following = self._lines[index + 1 : index + 2]
+            is_number = line.strip().isdecimal() and any("-->" in each for each in following)
+            if not line.strip() or "-->" in line or is_number:
+                is_inside = False
+            elif is_inside and not _SPEAKER.match(line):
+                turns[-1] = (turns[-1][0], index + 1)
+            else:
+                turns.append((index, index + 1))
+                is_inside = True
+        return turns
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
-        remaining = iter(translations)
-        for subtitle, turns in zip(self._subtitles, self._turns, strict=True):
-            subtitle.content = "\n".join(self._wrapped(turn, next(remaining)[0]) for turn in turns)
-        # not reindexed: numbers stay, also missing and repeated ones
-        text = self._srt.compose(self._subtitles, reindex=False, strict=False)
-        return self._encoding.encode(text.rstrip("\n").replace("\n", self._line_end) + self._end)
+        lines, position = [], 0
+        for (start, end), (text,) in zip(self._turns, translations, strict=True):
+            lines += self._lines[position:start]
+            lines += self._wrapped(self._lines[start:end], on_one_line(text))
+            position = end
+        return self._encoding.encode(self._line_end.join(lines + self._lines[position:]))
 
-    def _wrapped(self, source: str, translation: str) -> str:
-        text = on_one_line(translation)
-        if text == on_one_line(source):
+    def _wrapped(self, source: list[str], text: str) -> list[str]:
+        if text == on_one_line(" ".join(source)):
             return source
-        longest = max(map(len, source.split("\n")))
-        return "\n".join(wrap(text, max(_WIDTH, longest), even=True))
+        return wrap(text, max(_WIDTH, *map(len, source)), even=True)

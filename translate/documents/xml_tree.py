@@ -19,7 +19,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def lxml_etree() -> Any:
     """The module lxml.etree. Raises UserError with the command that installs it."""
-    return import_extra("lxml.etree", extra="documents", purpose="a document in XML")
+    return import_extra("lxml.etree", extra="documents", purpose="a document in XML (TMX, XLIFF, DOCX)")
 
 
 def parse_xml(content: bytes, name: str) -> Element:
