@@ -21,7 +21,8 @@ from translate.data.cleaning import (
     hash_pairs,
     reason_to_drop,
 )
-from translate.data.corpora import CorpusConfig, CorpusFormat, KeyedCorpora
+from translate.data.corpora import KeyedCorpora
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
 from translate.data.held_out import PairKeys, write_held_out
 from translate.data.readers import (

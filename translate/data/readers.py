@@ -7,30 +7,23 @@ table or of JSON lines is a pair with two blank sides, as in text files.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from translate.data.corpora import CorpusConfig, CorpusFormat, ParallelText
+from translate.data.corpora import ParallelText
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.recognition import recognise
 from translate.data.records import BATCH_ROWS, parquet_records, parse_record, squad_records, text_of
+from translate.data.rows import Row, matching_files
 from translate.errors import UserError, errors_naming, excerpt
 from translate.text import read_lines
 
 SEPARATOR = "<sep>"  # between a question and its passage
 CHUNK_PAIRS = 50_000  # pairs that are processed at once
 Item = TypeVar("Item")
-
-
-class Row(NamedTuple):
-    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
-
-    path: str
-    line: int
-    source: str
-    target: str
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:
@@ -152,7 +145,14 @@ def read_hub(config: CorpusConfig) -> Iterator[Row]:
     yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
 
 
+def read_recognised(config: CorpusConfig) -> Iterator[Row]:
+    """Files whose forms are recognised by their content."""
+    for path in matching_files(config):
+        yield from READERS[recognise(path)](replace(config, path=path))
+
+
 READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
+    CorpusFormat.auto: read_recognised,
     CorpusFormat.text: read_text,
     CorpusFormat.tsv: read_tsv,
     CorpusFormat.jsonl: read_jsonl,
@@ -160,15 +160,6 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
     CorpusFormat.squad: read_squad,
     CorpusFormat.hub: read_hub,
 }
-
-
-def matching_files(config: CorpusConfig) -> list[str]:
-    """The files that config.path names or matches, in alphabetical order."""
-    if Path(config.path).exists():
-        return [config.path]
-    if matches := sorted(glob.glob(config.path, recursive=True)):
-        return matches
-    raise UserError(f"{config.path}: no such file (from {Path.cwd()})")
 
 
 def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from translate.data.rows import as_line
 from translate.errors import UserError, excerpt
 from translate.parsing import parse_json
 from translate.text import open_bytes
@@ -94,8 +95,3 @@ def text_of(record: Any, key: str, origin: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{origin}: {key!r} should be text, but is {value!r:.40}")
     return as_line(value)
-
-
-def as_line(text: str) -> str:
-    """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
