@@ -6,9 +6,9 @@ Inline tags that enclose text (hi; g, mrk; pc) give their text; those that stand
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
@@ -29,6 +29,11 @@ _TEXTS = {
     ("segment", "target"),
 }
 _CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex", "sc", "ec", "cp"}
+# after a byte order mark, declarations and comments; atomic groups, as backtracking into them takes exponential time
+_ROOT = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*>)\s*+)*+<(?:[\w.-]+:)?(?P<name>[\w.-]+)",
+    re.DOTALL,
+)
 _LINE_BREAKS = {"lb", "x-lb", "xlf:lb"}  # as type (TMX), ctype (XLIFF 1.2) or subType (XLIFF 2)
 
 
@@ -45,6 +50,20 @@ class Unit:
         return "" if index is None else self.texts[index][1]
 
 
+def looks_like_tmx(head: bytes) -> bool:
+    return _root(head) == b"tmx"
+
+
+def looks_like_xliff(head: bytes) -> bool:
+    return _root(head) == b"xliff"
+
+
+def _root(head: bytes) -> bytes:
+    """Name of the root element, without its prefix, of XML that begins so; b"" for anything else."""
+    found = _ROOT.match(head)
+    return found["name"] if found else b""
+
+
 def read_tmx(config: CorpusConfig) -> Iterator[Row]:
     """Translation units of TMX files that have text in both languages."""
     yield from _read(config, CorpusFormat.tmx)
@@ -57,9 +76,8 @@ def read_xliff(config: CorpusConfig) -> Iterator[Row]:
 
 def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
     for path in matching_files(config):
-        languages = config.source_language, config.target_language
-        if not all(languages):
-            languages = choose_sides(markup_languages(path, form), *languages, name=path)
+        asked = config.source_language, config.target_language
+        languages = choose_sides(markup_languages(path, form, list(filter(None, asked))), *asked, name=path)
         with open_bytes(path) as stream:
             for unit in read_units(stream, form, name=path):
                 source, target = map(unit.text, languages)
@@ -77,15 +95,22 @@ def read_units(stream: BinaryIO, form: CorpusFormat, *, name: str) -> Iterator[U
         yield from handler.take()
 
 
-def markup_languages(path: str, form: CorpusFormat) -> list[str]:
-    """Languages of the first units of a TMX or XLIFF file, each once, the source language first."""
+def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) -> list[str]:
+    """Languages of a TMX or XLIFF file, each once, the source language first.
+
+    They are those of its first units, and of as many more as it takes to find the wanted ones.
+    """
+    found: dict[str, None] = {}
     with open_bytes(path) as stream:
         handler = _UnitHandler(form, path)
         units = (unit for _ in parse_xml(stream, handler, name=path) for unit in handler.take())
-        tags = [tag for unit in islice(units, _SAMPLED_UNITS) for tag, _ in unit.texts]
-    found = list(dict.fromkeys(tags))
-    source = find(handler.source_language, found) if handler.source_language else None
-    return found if source is None else [found.pop(source), *found]
+        for number, unit in enumerate(units, start=1):
+            found |= dict.fromkeys(tag for tag, _ in unit.texts)
+            if number >= _SAMPLED_UNITS and all(find(language, list(found)) is not None for language in wanted):
+                break
+    tags = list(found)
+    source = find(handler.source_language, tags) if handler.source_language else None
+    return tags if source is None else [tags.pop(source), *tags]
 
 
 class _UnitHandler:
@@ -104,7 +129,7 @@ class _UnitHandler:
         self._depth = 0  # of the current element in the text
         self._code_depth = 0  # of the outermost code around the current element; 0: none
         self._language = ""
-        self._file_languages = {"source": "", "target": ""}  # XLIFF
+        self._root_languages = self._file_languages = {"source": "", "target": ""}  # XLIFF
         self.source_language = ""
 
     def take(self) -> list[Unit]:
@@ -132,10 +157,12 @@ class _UnitHandler:
         elif name == "header":
             # *all*: units in several languages, none of which is the source
             self.source_language = attributes.get("srclang", "").replace("*all*", "")
-        elif name in ("xliff", "file"):
-            source, target = ("srcLang", "trgLang") if name == "xliff" else ("source-language", "target-language")
-            for side, attribute in (("source", source), ("target", target)):
-                self._file_languages[side] = attributes.get(attribute) or self._file_languages[side]
+        elif name == "xliff":  # of version 2; of version 1.2, each file has them
+            self._root_languages = {"source": attributes.get("srcLang", ""), "target": attributes.get("trgLang", "")}
+        elif name == "file":
+            self._file_languages = {
+                side: attributes.get(f"{side}-language") or language for side, language in self._root_languages.items()
+            }
             self.source_language = self.source_language or self._file_languages["source"]
 
     def _start_inline(self, name: str, attributes: dict[str, str]) -> None:

@@ -13,8 +13,12 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
+from translate.data.archives import read_moses
+from translate.data.catalogues import read_po
 from translate.data.corpora import ParallelText
 from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.markup import read_tmx, read_xliff
+from translate.data.named_sets import read_mtdata, with_sacrebleu_files
 from translate.data.recognition import recognise
 from translate.data.records import BATCH_ROWS, parquet_records, parse_record, squad_records, text_of
 from translate.data.rows import Row, matching_files
@@ -42,6 +46,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
     """
     config.check(key)
     with errors_naming(key):
+        config = with_sacrebleu_files(config)
         one_target = replace(config, target=config.targets[0])
         is_empty = True
         # skip and take count pairs of the files, so that they mean the same whatever cleaning drops
@@ -49,7 +54,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
             yield row
             is_empty = False
         if is_empty:
-            raise UserError(f"{config.path or config.name or config.source}: the corpus is empty")
+            raise UserError(f"{config.title}: the corpus is empty")
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
@@ -157,8 +162,13 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
     CorpusFormat.tsv: read_tsv,
     CorpusFormat.jsonl: read_jsonl,
     CorpusFormat.parquet: read_parquet,
+    CorpusFormat.tmx: read_tmx,
+    CorpusFormat.xliff: read_xliff,
+    CorpusFormat.po: read_po,
+    CorpusFormat.moses: read_moses,
     CorpusFormat.squad: read_squad,
     CorpusFormat.hub: read_hub,
+    CorpusFormat.mtdata: read_mtdata,
 }
 
 
@@ -219,6 +229,9 @@ def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     """A whole validation or test set; UserError also when its labels are not as many as its pairs."""
+    config.check(key)
+    with errors_naming(key):
+        config = with_sacrebleu_files(config)
     source, references = read_references(config, key=key)
     labels = None
     if config.labels:

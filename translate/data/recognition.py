@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from translate.data.archives import looks_like_moses
+from translate.data.catalogues import looks_like_po
 from translate.data.corpus import CorpusFormat
+from translate.data.markup import looks_like_tmx, looks_like_xliff
 from translate.errors import UserError
 from translate.opening import archive_members, head_of
 
@@ -37,12 +40,16 @@ def looks_like_table(head: bytes) -> bool:
 # Archives of several files, by the names of these.
 ARCHIVES: dict[CorpusFormat, Callable[[list[str]], bool]] = {
     CorpusFormat.xlsx: looks_like_xlsx,
+    CorpusFormat.moses: looks_like_moses,
 }
 # All other files, by the first HEAD_BYTES of their content, decompressed, and as UTF-8 where they were UTF-16.
 CONTENTS: dict[CorpusFormat, Callable[[bytes], bool]] = {
     CorpusFormat.parquet: looks_like_parquet,
     CorpusFormat.json: looks_like_json,
     CorpusFormat.jsonl: looks_like_jsonl,
+    CorpusFormat.tmx: looks_like_tmx,
+    CorpusFormat.xliff: looks_like_xliff,
+    CorpusFormat.po: looks_like_po,
     CorpusFormat.csv: looks_like_table,
 }
 

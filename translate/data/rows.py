@@ -25,12 +25,19 @@ class Row(NamedTuple):
 
 
 def matching_files(config: CorpusConfig) -> list[str]:
-    """The files that config.path names or matches, in alphabetical order. Raises UserError if there is none."""
-    if Path(config.path).exists():
-        return [config.path]
-    if matches := sorted(glob.glob(config.path, recursive=True)):
+    """The files that config.path names or matches, each once; those of a pattern in alphabetical order.
+
+    Raises UserError if there is none.
+    """
+    return list(dict.fromkeys(path for pattern in config.paths for path in _matches(pattern)))
+
+
+def _matches(pattern: str) -> list[str]:
+    if Path(pattern).exists():
+        return [pattern]
+    if matches := sorted(glob.glob(pattern, recursive=True)):
         return matches
-    raise UserError(f"{config.path}: no such file (from {Path.cwd()})")
+    raise UserError(f"{pattern}: no such file (from {Path.cwd()})")
 
 
 def as_line(text: str) -> str:
