@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from translate.data.archives import read_moses
 from translate.data.catalogues import read_po
-from translate.data.corpora import ParallelText
+from translate.data.corpora import ParallelText, name_of_set
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.markup import read_tmx, read_xliff
 from translate.data.named_sets import read_mtdata, with_sacrebleu_files
@@ -246,7 +246,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     is_compressed = any(target.endswith(".gz") for target in config.targets)
     is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
     return ParallelText(
-        name=key.removeprefix("data."),
+        name=name_of_set(key, config),
         source=[config.prefix + line for line in source],
         target=references[0],
         labels=labels,
