@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import glob
+import logging
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from translate.data.corpus import CorpusConfig
 from translate.errors import UserError
+
+logger = logging.getLogger(__name__)
+BLANK_LINE = "a blank line"  # as the problem of a row
 
 
 class Row(NamedTuple):
@@ -36,3 +41,9 @@ def matching_files(config: CorpusConfig) -> list[str]:
 def as_line(text: str) -> str:
     """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
     return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+@cache
+def log_once(message: str) -> None:
+    """Log a finding about a file, which is read several times in a run."""
+    logger.info(message)
