@@ -26,6 +26,7 @@ from translate.data.corpora import KeyedCorpora
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
 from translate.data.held_out import PairKeys, write_held_out
+from translate.data.named_sets import mtdata_files, with_sacrebleu_files
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
@@ -237,9 +238,12 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
 
 def _files(config: CorpusConfig, key: str) -> list[str]:
     config.check(key)
-    if config.format is CorpusFormat.text:
-        return [config.source, *config.targets]
     with errors_naming(key):
+        config = with_sacrebleu_files(config)
+        if config.format is CorpusFormat.text:
+            return [config.source, *config.targets]
+        if config.format is CorpusFormat.mtdata:
+            return mtdata_files(config)
         if config.format is CorpusFormat.hub:
             # the Arrow files of the local copy stand for the data set
             return [file["filename"] for file in hub_dataset(config).cache_files]

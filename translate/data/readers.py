@@ -14,11 +14,15 @@ from itertools import compress, islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
+from translate.data.archives import read_moses
+from translate.data.catalogues import read_po
 from translate.data.corpora import ParallelText
 from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.markup import read_tmx, read_xliff
+from translate.data.named_sets import read_mtdata, with_sacrebleu_files
 from translate.data.recognition import recognise
 from translate.data.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
-from translate.data.rows import BLANK_LINE, Row, matching_files
+from translate.data.rows import Row, matching_files, mostly_pairs
 from translate.data.tables import read_table, read_tsv
 from translate.data.workbooks import read_xlsx
 from translate.errors import UserError, errors_naming
@@ -48,21 +52,15 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
     """
     config.check(key)
     with errors_naming(key):
+        config = with_sacrebleu_files(config)
         one_target = replace(config, target=config.targets[0])
-        count, problems, first = 0, 0, None
+        is_empty = True
         # skip and take count pairs of the files, so that they mean the same whatever cleaning drops
         for row in islice(READERS[config.format](one_target), config.skip, config.last):
-            count += 1
-            if row.problem and row.problem != BLANK_LINE:
-                problems += 1
-                first = first or row
             yield row
-        if not count:
-            raise UserError(f"{config.path or config.name or config.source}: the corpus is empty")
-        if first is not None and 2 * problems > count:
-            raise UserError(
-                f"{first.path}, line {first.line}: {first.problem}; {problems:,} of its {count:,} rows are no pairs"
-            )
+            is_empty = False
+        if is_empty:
+            raise UserError(f"{config.title}: the corpus is empty")
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
@@ -118,7 +116,7 @@ def read_hub(config: CorpusConfig) -> Iterator[Row]:
     """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
     batches = hub_dataset(config).with_format("arrow").iter(batch_size=BATCH_ROWS)
     records = (record for batch in batches for record in batch.to_pylist())
-    yield from record_pairs(enumerate(records, start=1), config, config.name)
+    yield from mostly_pairs(record_pairs(enumerate(records, start=1), config, config.name))
 
 
 def read_recognised(config: CorpusConfig) -> Iterator[Row]:
@@ -136,8 +134,13 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
     CorpusFormat.json: read_json,
     CorpusFormat.jsonl: read_jsonl,
     CorpusFormat.parquet: read_parquet,
+    CorpusFormat.tmx: read_tmx,
+    CorpusFormat.xliff: read_xliff,
+    CorpusFormat.po: read_po,
+    CorpusFormat.moses: read_moses,
     CorpusFormat.squad: read_squad,
     CorpusFormat.hub: read_hub,
+    CorpusFormat.mtdata: read_mtdata,
 }
 
 
@@ -191,6 +194,9 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
 
     Raises UserError also when its labels are not as many as its rows.
     """
+    config.check(key)
+    with errors_naming(key):
+        config = with_sacrebleu_files(config)
     source, references, is_pair = read_references(config, key=key)
     labels = None
     if config.labels:

@@ -11,7 +11,7 @@ from typing import Any
 
 from translate.data.columns import find_columns
 from translate.data.corpus import CorpusConfig
-from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files
+from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt
 from translate.parsing import parse_json
 from translate.text import open_bytes, read_lines
@@ -25,13 +25,13 @@ _MAX_LEVELS = 4
 def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
     """One JSON value per line: an object with two keys, or an array with two texts."""
     for path in matching_files(config):
-        yield from record_pairs(_json_lines(path), config, path)
+        yield from mostly_pairs(record_pairs(_json_lines(path), config, path))
 
 
 def read_json(config: CorpusConfig) -> Iterator[Row]:
     """One JSON array of records, alone or as the only array in an object; its rows are numbered from 1."""
     for path in matching_files(config):
-        yield from record_pairs(enumerate(_json_array(path), start=1), config, path)
+        yield from mostly_pairs(record_pairs(enumerate(_json_array(path), start=1), config, path))
 
 
 def read_parquet(config: CorpusConfig) -> Iterator[Row]:
@@ -41,7 +41,8 @@ def read_parquet(config: CorpusConfig) -> Iterator[Row]:
             sample = list(islice(_parquet_records(path, None), _SAMPLE_RECORDS))
             config = _with_keys(config, sample, path)
         columns = list(dict.fromkeys((config.source, config.targets[0])))
-        yield from record_pairs(enumerate(_parquet_records(path, columns), start=1), config, path)
+        records = enumerate(_parquet_records(path, columns), start=1)
+        yield from mostly_pairs(record_pairs(records, config, path))
 
 
 def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path: str) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from translate.data.columns import are_names, find_columns
 from translate.data.corpus import CorpusConfig
-from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files
+from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt, shorten
 from translate.text import read_ended_lines
 
@@ -68,13 +68,15 @@ def read_table(config: CorpusConfig) -> Iterator[Row]:
         sample, is_whole = _sample(path)
         layout = find_layout(sample, path, is_whole=is_whole)
         width = _width(list(islice(layout.rows(iter(sample)), _SAMPLE_ROWS)))
-        yield from pairs(layout.rows(_lines(path)), config, path, describe(layout, sample), width=width)
+        rows = layout.rows(_lines(path))
+        yield from mostly_pairs(pairs(rows, config, path, describe(layout, sample), width=width))
 
 
 def read_tsv(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
     for path in matching_files(config):
-        yield from pairs(Layout("\t", is_quoted=False).rows(_lines(path)), config, path, "columns divided by TAB")
+        rows = Layout("\t", is_quoted=False).rows(_lines(path))
+        yield from mostly_pairs(pairs(rows, config, path, "columns divided by TAB, nothing else has a meaning"))
 
 
 def pairs(

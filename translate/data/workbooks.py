@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from translate.data.corpus import CorpusConfig
-from translate.data.rows import Row, matching_files
+from translate.data.rows import Row, matching_files, mostly_pairs
 from translate.data.tables import Cells, pairs
 from translate.errors import UserError, excerpt
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def read_xlsx(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of the first sheet that has rows."""
     for path in matching_files(config):
-        yield from pairs(_cells(path), config, path, "an Excel workbook")
+        yield from mostly_pairs(pairs(_cells(path), config, path, "an Excel workbook"))
 
 
 def _cells(path: str) -> Iterator[Cells]:
