@@ -10,17 +10,26 @@ from translate.data.corpus import CorpusFormat
 from translate.data.markup import looks_like_tmx, looks_like_xliff
 from translate.errors import UserError
 from translate.opening import archive_members, head_of
+from translate.parsing import parse_json
 
 HEAD_BYTES = 1 << 16  # of the decompressed file, which the tests below are given
+_JUDGED_LINES = 20
 
 
-def looks_like_json(head: bytes) -> bool:
-    """True for one JSON array, or an object that goes over several lines."""
-    return head.lstrip().startswith(b"[")
+def looks_like_squad(head: bytes) -> bool:
+    return head.startswith(b"{") and b'"paragraphs"' in head and b'"qas"' in head
 
 
 def looks_like_jsonl(head: bytes) -> bool:
-    return head.lstrip().startswith(b"{")
+    """True if most lines are JSON objects or arrays of their own."""
+    lines = [line for line in head.split(b"\n")[:_JUDGED_LINES] if line.strip()]
+    values = sum(map(_is_record, lines))
+    return values > 0 and 2 * values >= len(lines) and not _is_one_array(lines)
+
+
+def looks_like_json(head: bytes) -> bool:
+    """True for an array or object of JSON: the caller has ruled out JSON lines."""
+    return head.startswith((b"[", b"{"))
 
 
 def looks_like_parquet(head: bytes) -> bool:
@@ -36,6 +45,19 @@ def looks_like_table(head: bytes) -> bool:
     return bool(head.strip())
 
 
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(parse_json(line), dict | list)
+    except ValueError:
+        return False
+
+
+def _is_one_array(lines: list[bytes]) -> bool:
+    """True for an array on one line: of records, where a line of JSON lines would hold texts."""
+    value = parse_json(lines[0]) if len(lines) == 1 and lines[0].startswith(b"[") else []
+    return any(isinstance(item, dict | list) for item in value)
+
+
 # How each form is recognised. The first test that is True decides, so special forms come before general ones.
 # Archives of several files, by the names of these.
 ARCHIVES: dict[CorpusFormat, Callable[[list[str]], bool]] = {
@@ -45,8 +67,9 @@ ARCHIVES: dict[CorpusFormat, Callable[[list[str]], bool]] = {
 # All other files, by the first HEAD_BYTES of their content, decompressed, and as UTF-8 where they were UTF-16.
 CONTENTS: dict[CorpusFormat, Callable[[bytes], bool]] = {
     CorpusFormat.parquet: looks_like_parquet,
-    CorpusFormat.json: looks_like_json,
+    CorpusFormat.squad: looks_like_squad,
     CorpusFormat.jsonl: looks_like_jsonl,
+    CorpusFormat.json: looks_like_json,
     CorpusFormat.tmx: looks_like_tmx,
     CorpusFormat.xliff: looks_like_xliff,
     CorpusFormat.po: looks_like_po,

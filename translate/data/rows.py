@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import glob
+import logging
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from translate.data.corpus import CorpusConfig
 from translate.errors import UserError
+
+logger = logging.getLogger(__name__)
+BLANK_LINE = "a blank line"  # as the problem of a row
 
 
 class Row(NamedTuple):
@@ -43,3 +49,24 @@ def _matches(pattern: str) -> list[str]:
 def as_line(text: str) -> str:
     """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
     return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+def mostly_pairs(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows of a file. Raises UserError at its end if most of them, blank lines apart, could not be read as pairs."""
+    count, problems, first = 0, 0, None
+    for row in rows:
+        count += 1
+        if row.problem and row.problem != BLANK_LINE:
+            problems += 1
+            first = first or row
+        yield row
+    if first is not None and 2 * problems > count:
+        raise UserError(
+            f"{first.path}, line {first.line}: {first.problem}; {problems:,} of its {count:,} rows are no pairs"
+        )
+
+
+@cache
+def log_once(message: str) -> None:
+    """Log a finding about a file, which is read several times in a run."""
+    logger.info(message)
