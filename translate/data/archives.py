@@ -14,15 +14,13 @@ from translate.data.corpus import CorpusConfig
 from translate.data.languages import choose_sides, find
 from translate.data.rows import Row, matching_files
 from translate.errors import UserError, errors_naming, excerpt
+from translate.opening import MAX_RATIO, MAX_SMALL_FILE
 from translate.text import read_lines
 
 # NAME.SRC-TGT.LANGUAGE; beside them are README, LICENSE and .ids or .xml files
 _MEMBER = re.compile(
     r"(?P<stem>.+\.(?P<first>[A-Za-z]\w*)-(?P<second>[A-Za-z]\w*))\.(?P<language>[A-Za-z]\w*)", re.DOTALL
 )
-
-_MOST_COMPRESSION = 200  # of text, many lines of which are equal
-_SURELY_PLAUSIBLE = 1 << 28  # bytes, which are read in seconds
 
 
 def looks_like_moses(names: Sequence[str]) -> bool:
@@ -74,10 +72,10 @@ def _members_of(members: dict[str, str], languages: tuple[str, str], path: str) 
 
 def require_plausible(info: zipfile.ZipInfo, path: str) -> None:
     """Raise UserError for a large member that is too well compressed to be text."""
-    if info.file_size > max(_MOST_COMPRESSION * info.compress_size, _SURELY_PLAUSIBLE):
+    if info.file_size > max(MAX_RATIO * info.compress_size, MAX_SMALL_FILE):
         raise UserError(
-            f"{path}: {excerpt(info.filename)} would have {info.file_size:,} bytes, made of {info.compress_size:,}: "
-            "that is no text"
+            f"{path}: {excerpt(info.filename)} has {info.file_size:,} bytes, over {MAX_RATIO} times its size in the "
+            "archive; if that is right, unpack it first"
         )
 
 

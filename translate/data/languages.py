@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from translate.data.language_names import language_of_name
 from translate.errors import UserError, excerpt
 
 
@@ -56,4 +57,6 @@ def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
 
 
 def _normalised(tag: str) -> str:
-    return tag.lower().replace("_", "-")
+    """The tag in lower case, its language by the shortest code: deu-DE and de_de become de-de."""
+    language, dash, rest = tag.lower().replace("_", "-").partition("-")
+    return (language_of_name(language) or language) + dash + rest
