@@ -31,10 +31,14 @@ def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -
 
     Raises UserError, with a list of the file's languages, where they do not decide.
     """
-    for wanted in filter(None, (source, target)):
-        if find(wanted, found) is None:
+    sides = {wanted: find(wanted, found) for wanted in (source, target) if wanted}
+    for wanted, index in sides.items():
+        if index is None:
             raise _undecided(found, f"{wanted} is none of them", name)
     if source and target:
+        # one unnamed language cannot be both
+        if source != target and sides[source] == sides[target] == find("", found):
+            raise _undecided(found, f"{source} and {target} are not these", name)
         return source, target
     if source or target:
         others = [tag for tag in found if not matches(source or target, tag)]
