@@ -184,19 +184,18 @@ def test_damaged_archives_are_refused(archive):
     content = archive.read_bytes()
     for changed in (damaged(archive), content[:-100]):
         archive.write_bytes(changed)
-        with pytest.raises(UserError, match="damaged zip file|not a complete zip file"):
+        with pytest.raises(UserError, match=r"damaged zip file|not a complete zip file"):
             rows(archive, format="moses")
 
 
 def test_an_encrypted_archive_is_refused(archive):
     content = archive.read_bytes()
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag, in both headers of each member
-        parts = content.split(signature)
-        content = signature.join(
-            [parts[0], *(f[: offset - 4] + bytes([f[offset - 4] | 1]) + f[offset - 3 :] for f in parts[1:])]
-        )
+    for signature, offset in ((b"PK\x03\x04", 2), (b"PK\x01\x02", 4)):  # of the flags, in both headers of a member
+        before, *members = content.split(signature)
+        flagged = [part[:offset] + bytes([part[offset] | 1]) + part[offset + 1 :] for part in members]
+        content = signature.join([before, *flagged])
     archive.write_bytes(content)
-    with pytest.raises(UserError, match="encrypted.*unpack it yourself"):
+    with pytest.raises(UserError, match=r"encrypted.*unpack it yourself"):
         rows(archive, format="moses")
 
 

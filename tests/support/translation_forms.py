@@ -50,10 +50,8 @@ def write_xliff(path: Path, pairs: Pairs, source: str, target: str) -> None:
 
 
 def write_xliff_2(path: Path, pairs: Pairs, source: str, target: str) -> None:
-    units = [
-        f'<unit id="{number}"><segment><source>{escape(first)}</source><target>{escape(second)}</target></segment></unit>'
-        for number, (first, second) in enumerate(pairs)
-    ]
+    segments = (f"<source>{escape(first)}</source><target>{escape(second)}</target>" for first, second in pairs)
+    units = [f'<unit id="{number}"><segment>{texts}</segment></unit>' for number, texts in enumerate(segments)]
     name = f'<xliff version="2.1" xmlns="urn:oasis:names:tc:xliff:document:2.0" srcLang="{source}" trgLang="{target}">'
     path.write_text("\n".join([name, '<file id="f">', *units, "</file></xliff>"]), encoding="utf-8")
 
@@ -73,6 +71,7 @@ def write_po(path: Path, pairs: Pairs, source: str, target: str) -> None:
 
 
 def write_moses(path: Path, pairs: Pairs, source: str, target: str) -> None:
+    source, target = (language.replace("-", "_") for language in (source, target))
     stem = f"Corpus.{source}-{target}"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README", "A corpus.\n")
