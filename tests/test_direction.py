@@ -11,7 +11,7 @@ from small_data import TOKENIZER
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.direction import with_languages
-from translate.data.languages import choose_sides, find
+from translate.data.language_tags import choose_sides, find
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs
 from translate.data.recognition import recognise

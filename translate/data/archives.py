@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
-from translate.data.languages import choose_sides, find
+from translate.data.language_tags import choose_sides, find
 from translate.data.rows import Row, matching_files
 from translate.errors import UserError, errors_naming, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.languages import choose_sides, find
+from translate.data.language_tags import choose_sides, find
 from translate.data.rows import Row, matching_files
 from translate.data.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
