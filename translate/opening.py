@@ -30,7 +30,7 @@ def _open_zip(file: BinaryIO) -> BinaryIO:
     archive = zipfile.ZipFile(file)
     names = _members_of(archive)
     if len(names) != 1:
-        raise UserError(f"{file.name} is {_describe_archive(names)}")
+        raise UserError(f"{file.name} is {describe_archive(names)}")
     if archive.getinfo(names[0]).flag_bits & 1:
         raise UserError(f"{file.name}: the zip archive is encrypted: unpack it first")
     return cast(BinaryIO, archive.open(names[0]))
@@ -134,11 +134,11 @@ def naming_errors(path: str | Path) -> Iterator[None]:
 
 
 def head_of(path: str | Path, size: int) -> bytes:
-    """The first bytes of a file's content, decompressed, and as UTF-8 where it was UTF-16."""
+    """The first bytes of a file's content, decompressed, and as UTF-8 without a byte order mark."""
     with open_decompressed(path) as stream:
         head = stream.read(size)
     # the last character of the head may be cut
-    return head.decode("utf-16", "ignore").encode() if _is_utf16(head) else head
+    return head.decode("utf-16", "ignore").encode() if _is_utf16(head) else head.removeprefix(codecs.BOM_UTF8)
 
 
 def archive_members(path: str | Path) -> list[str]:
@@ -185,7 +185,8 @@ def _members_of(archive: zipfile.ZipFile) -> list[str]:
     return [name for name in names if not name.startswith(_OF_SYSTEMS) and not name.endswith(_OF_SYSTEMS)]
 
 
-def _describe_archive(names: list[str]) -> str:
+def describe_archive(names: list[str]) -> str:
+    """A zip archive that holds other than one file of text, by the names of its files, and the way out."""
     if "xl/workbook.xml" in names:
         return "an Excel workbook (.xlsx); name it with path=, not as text"
     if "word/document.xml" in names:

@@ -143,10 +143,12 @@ class CorpusConfig:
         """
         for name in ("skip", "take"):
             require_between(f"{key}.{name}", getattr(self, name), 0, _MOST_PAIRS)
-        needed = ["source", "target"] if self.format in (CorpusFormat.text, CorpusFormat.hub) else []
+        values = {**vars(self), "target": all(self.targets)}  # none of several may be empty
+        is_one_given = bool(values["source"]) != values["target"]
+        has_both = self.format in (CorpusFormat.text, CorpusFormat.hub) or is_one_given
+        needed = ["source", "target"] if has_both else []
         if self.format is not CorpusFormat.text:
             needed.append("name" if self.format in _NAMED else "path")
-        values = {**vars(self), "target": all(self.targets)}  # none of several may be empty
         if missing := [name for name in needed if not values[name]]:
             options = " ".join(f"{key}.{name}=…" for name in missing)
             what = f"where the {self.format} corpus is"
@@ -154,6 +156,8 @@ class CorpusConfig:
                 what = f"which columns of the {self.format} corpus to read"
             if key in ("data.valid", "data.test"):
                 what += f" (pairs are held out from data.train where no {key} option is set)"
+            if self.format is CorpusFormat.text and len(missing) == 2:
+                options += f", or {key}.path=… for a file with both sides"
             raise UserError(f"{key}: nothing says {what}; set {options}")
         for option, path in self._paths():
             require_regular(path, option=f"{key}.{option}")

@@ -9,7 +9,7 @@ from translate.data.catalogues import looks_like_po
 from translate.data.corpus import CorpusFormat
 from translate.data.markup import looks_like_tmx, looks_like_xliff
 from translate.errors import UserError
-from translate.opening import archive_members, head_of
+from translate.opening import archive_members, describe_archive, head_of
 from translate.parsing import parse_json
 
 HEAD_BYTES = 1 << 16  # of the decompressed file, which the tests below are given
@@ -41,8 +41,8 @@ def looks_like_xlsx(names: list[str]) -> bool:
 
 
 def looks_like_table(head: bytes) -> bool:
-    """True for lines of text: what else it could be has been ruled out."""
-    return bool(head.strip())
+    """True for lines of text: other forms have been ruled out, and opening the file as text names any other."""
+    return not head.startswith((b"<?xml", b"<!DOCTYPE", b"<html"))
 
 
 def _is_record(line: bytes) -> bool:
@@ -53,9 +53,10 @@ def _is_record(line: bytes) -> bool:
 
 
 def _is_one_array(lines: list[bytes]) -> bool:
-    """True for an array on one line: of records, where a line of JSON lines would hold texts."""
-    value = parse_json(lines[0]) if len(lines) == 1 and lines[0].startswith(b"[") else []
-    return any(isinstance(item, dict | list) for item in value)
+    """True for an array of records on one line, alone or in an object; an array of JSON lines would hold texts."""
+    value = parse_json(lines[0]) if len(lines) == 1 else []
+    arrays = [item for item in value.values() if isinstance(item, list)] if isinstance(value, dict) else [value]
+    return any(isinstance(item, dict | list) for array in arrays for item in array)
 
 
 # How each form is recognised. The first test that is True decides, so special forms come before general ones.
@@ -83,8 +84,11 @@ def recognise(path: str) -> CorpusFormat:
     if len(names) > 1:
         found = [form for form, matches in ARCHIVES.items() if matches(names)]
     else:
-        head = head_of(path, HEAD_BYTES)
+        head = head_of(path, HEAD_BYTES).lstrip()
+        if not head:
+            raise UserError(f"{path}: the file is empty")
         found = [form for form, matches in CONTENTS.items() if matches(head)]
     if not found:
-        raise UserError(f"{path}: none of the forms {', '.join([*CONTENTS, *ARCHIVES])}; set format")
+        what = describe_archive(names) if len(names) > 1 else "XML or HTML of another kind"
+        raise UserError(f"{path} is {what}; known forms: {', '.join([*CONTENTS, *ARCHIVES])}")
     return found[0]

@@ -52,7 +52,7 @@ def as_line(text: str) -> str:
 
 
 def mostly_pairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows of a file. Raises UserError at its end if most of them, blank lines apart, could not be read as pairs."""
+    """The rows of a file. Raises UserError at its end if most of them, blank lines apart, are no pairs."""
     count, problems, first = 0, 0, None
     for row in rows:
         count += 1

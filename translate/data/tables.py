@@ -20,8 +20,9 @@ from translate.errors import UserError, excerpt, shorten
 from translate.text import read_ended_lines
 
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 1 << 23, 200
-_DELIMITERS = {"\t": "TAB", ";": "semicolon", ",": "comma", " ||| ": "|||"}
-_LEAST_SHARE = 0.7  # of a table's first rows that have the same number of columns, at least two
+_DELIMITERS = {"\t": "TAB", " ||| ": "|||", ";": "semicolon", ",": "comma"}
+# of the first rows, the share that must have one number of columns, at least two; commas are in every text
+_LEAST_SHARES = {"\t": 0.5, " ||| ": 0.5, ";": 0.7, ",": 0.7}
 
 
 class Cells(NamedTuple):
@@ -124,8 +125,7 @@ def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
     Raises UserError for lines without a delimiter that most of them share.
     """
     shares = {delimiter: _share_of_usual_width(sample, delimiter) for delimiter in _DELIMITERS}
-    # TAB first: commas are in every text
-    delimiter = next((found for found, share in shares.items() if share >= _LEAST_SHARE), "")
+    delimiter = next((found for found, share in shares.items() if share >= _LEAST_SHARES[found]), "")
     if not delimiter:
         raise UserError(
             f"{path}: lines of text without columns (no TAB, semicolon or comma that most of them share); if this is "
@@ -182,7 +182,7 @@ def _columns(named: Cells, below: Sequence[list[str]], config: CorpusConfig, pat
         has_header = are_names(names, below)
         width = max(_width([Cells(0, cells) for cells in below]), len(names))
         known = names + [""] * (width - len(names)) if has_header else [""] * width
-        return *find_columns(known, below or [named.cells], config, path), has_header
+        return *find_columns(known, below if has_header else [named.cells, *below], config, path), has_header
     if all(column.isdecimal() for column in asked):
         if min(map(int, asked)) < 1:
             raise UserError("columns are counted from 1, as in `cut -f`; found 0")

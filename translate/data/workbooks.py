@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from translate.data.corpus import CorpusConfig
 from translate.data.rows import Row, matching_files, mostly_pairs
 from translate.data.tables import Cells, pairs
 from translate.errors import UserError, excerpt
+from translate.opening import naming_errors
 
 _MAX_BYTES = 1 << 30  # of the unpacked workbook, whose texts are kept in memory
 _MAX_RATIO = 200
@@ -28,23 +29,23 @@ def _cells(path: str) -> Iterator[Cells]:
     """The rows of the first sheet with any, with their numbers; numbers and dates as text."""
     import openpyxl
 
-    _require_harmless(path)
-    try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        for sheet in workbook.worksheets:
-            sheet.reset_dimensions()  # those in the file may be wrong
-            number = 0
-            for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
-                yield Cells(number, _texts(values))
-            if number:
-                break
-        workbook.close()
-    except UserError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile, SyntaxError) as error:
-        raise UserError(
-            f"{path}: cannot be read as an Excel workbook: {type(error).__name__}: {excerpt(error)}"
-        ) from None
+    # opened here: openpyxl refuses names without .xlsx
+    with naming_errors(path), open(path, "rb") as file:
+        _require_harmless(file, path)
+        try:
+            workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            for sheet in workbook.worksheets:
+                sheet.reset_dimensions()  # those in the file may be wrong
+                number = 0
+                for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
+                    yield Cells(number, _texts(values))
+                if number:
+                    break
+        except UserError:
+            raise
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile, SyntaxError) as error:
+            reason = f"{type(error).__name__}: {excerpt(error)}"
+            raise UserError(f"{path}: cannot be read as an Excel workbook: {reason}") from None
 
 
 def _texts(values: tuple[Any, ...]) -> list[str]:
@@ -54,9 +55,9 @@ def _texts(values: tuple[Any, ...]) -> list[str]:
     return texts
 
 
-def _require_harmless(path: str) -> None:
+def _require_harmless(file: BinaryIO, path: str) -> None:
     """Raise UserError for a workbook that unpacks to far more than its size, or whose XML defines entities."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
         if size > _MAX_BYTES or size > max(_MAX_RATIO * packed, 1 << 26):
