@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -102,7 +103,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     try:
         with errors_naming(path), zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         raise UserError(f"{path}: a damaged zip file: {excerpt(error)}") from None
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or compressed by an unusual method
         raise UserError(f"{path}: {excerpt(error)}: unpack it yourself and name the files") from None
