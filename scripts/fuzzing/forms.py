@@ -70,8 +70,6 @@ PO = [
 _UNIT = b'<tu><tuv xml:lang="en"><seg>a <ph>x</ph>b</seg></tuv><tuv xml:lang="de"><seg>c</seg></tuv></tu>'
 _TMX_HEADER = b'<?xml version="1.0" encoding="UTF-8"?><tmx version="1.4"><header srclang="en"/>'
 _TMX = _TMX_HEADER + b"<body>" + _UNIT + b"</body></tmx>"
-    b'<?xml version="1.0" encoding="UTF-8"?><tmx version="1.4"><header srclang="en"/><body>' + _UNIT + b"</body></tmx>"
-)
 _XLIFF_UNIT = b"<trans-unit id='1'><source>a <g>b</g></source><target>c</target></trans-unit>"
 _XLIFF = b"<xliff version='1.2'><file source-language='en' target-language='de'>" + _XLIFF_UNIT + b"</file></xliff>"
 _HEADER = b'msgid ""\nmsgstr ""\n"Language: de\\n"\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n'
