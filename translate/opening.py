@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +24,16 @@ MAX_RATIO, MAX_SMALL_FILE = 200, 1 << 28
 _HEAD_BYTES = 1 << 10
 _TAR_MARK = slice(257, 262)  # of the first header
 _ZIP = b"PK\x03\x04"
+# what the modules for these forms raise, besides OSErrors without a number
+_DAMAGE = (
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
 _OF_SYSTEMS = ("__MACOSX/", ".DS_Store")  # that some programs put into archives
 
 
@@ -89,17 +100,11 @@ def open_decompressed(path: str | Path) -> Iterator[BinaryIO]:
         name, opened = _COMPRESSIONS[kind]
         if kind == _ZIP and not file.seekable():
             raise UserError(f"{path}: a zip archive has its index at its end, so it cannot be read from a pipe")
-        try:
+        with _naming_damage(path, name):
             status = os.fstat(file.fileno())
             size = status.st_size if stat.S_ISREG(status.st_mode) else 0
             with opened(file) as stream, io.BufferedReader(_Bounded(stream, size, path), 1 << 16) as bounded:
                 yield bounded
-        except (zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
-            raise UserError(f"{path}: not a complete {name} file ({error})") from None
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            raise UserError(f"{path}: not a complete {name} file ({error})") from None
 
 
 @contextmanager
@@ -133,6 +138,17 @@ def naming_errors(path: str | Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+@contextmanager
+def _naming_damage(path: str | Path, form: str) -> Iterator[None]:
+    """Turn errors of a damaged file of a compressed form into UserErrors."""
+    try:
+        yield
+    except (*_DAMAGE, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # of the system, not of the form
+            raise
+        raise UserError(f"{path}: not a complete {form} file ({error})") from None
+
+
 def head_of(path: str | Path, size: int) -> bytes:
     """The first bytes of a file's content, decompressed, and as UTF-8 without a byte order mark."""
     with open_decompressed(path) as stream:
@@ -146,11 +162,8 @@ def archive_members(path: str | Path) -> list[str]:
     with naming_errors(path), open(path, "rb") as file:
         if not file.seekable() or file.read(len(_ZIP)) != _ZIP:
             return []
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return _members_of(archive)
-        except (zipfile.BadZipFile, NotImplementedError) as error:
-            raise UserError(f"{path}: not a complete zip file ({error})") from None
+        with _naming_damage(path, "zip"), zipfile.ZipFile(file) as archive:
+            return _members_of(archive)
 
 
 def is_plain(path: str | Path) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -16,6 +18,11 @@ from translate.opening import naming_errors
 _MAX_BYTES = 1 << 30  # of the unpacked workbook, whose texts are kept in memory
 _MAX_RATIO = 200
 _DECLARATION_BYTES = 1 << 12
+# what zipfile, the XML parser and openpyxl raise for damaged files
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, SyntaxError),
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+)
 logger = logging.getLogger(__name__)
 
 
@@ -31,8 +38,8 @@ def _cells(path: str) -> Iterator[Cells]:
 
     # opened here: openpyxl refuses names without .xlsx
     with naming_errors(path), open(path, "rb") as file:
-        _require_harmless(file, path)
         try:
+            _require_harmless(file, path)
             workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
             for sheet in workbook.worksheets:
                 sheet.reset_dimensions()  # those in the file may be wrong
@@ -43,7 +50,7 @@ def _cells(path: str) -> Iterator[Cells]:
                     break
         except UserError:
             raise
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile, SyntaxError) as error:
+        except _DAMAGE as error:
             reason = f"{type(error).__name__}: {excerpt(error)}"
             raise UserError(f"{path}: cannot be read as an Excel workbook: {reason}") from None
 
