@@ -25,7 +25,8 @@ from translate.checkpoint import fingerprint, load_model
 from translate.checksums import CHECKSUMS, DamagedError, verify, write_checksums
 from translate.console import Progress
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.dataset import digest
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
@@ -142,13 +143,20 @@ def _reversed(data: DataConfig) -> DataConfig:
         additional=[_swapped(corpus) for corpus in data.additional],
         valid=_swapped(data.valid),
         test=_swapped(data.test),
+        further_tests=[],
     )
 
 
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
         raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
-    return replace(corpus, source=corpus.targets[0], target=corpus.source)
+    return replace(
+        corpus,
+        source=corpus.targets[0],
+        target=corpus.source,
+        source_language=corpus.target_language,
+        target_language=corpus.source_language,
+    )
 
 
 def _hash(settings: BackTranslationConfig) -> str:
