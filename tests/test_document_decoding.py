@@ -106,7 +106,7 @@ def test_a_damaged_document_is_refused_before_the_model_is_loaded(tmp_path):
     process = call_here("decode", "model=missing", f"input={tmp_path / 'a.xliff'}", f"output={tmp_path / 'b.xliff'}")
     assert process.returncode == 1
     assert process.stderr.decode().count("\n") == 1
-    assert "a.xliff: not XML: no element found" in process.stderr.decode()
+    assert "a.xliff, line 1: the file ends before its XML does" in process.stderr.decode()
 
 
 def test_a_trained_model_translates_documents(tmp_path):

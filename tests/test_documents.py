@@ -218,6 +218,8 @@ def test_csv_gets_a_column_and_keeps_quoting():
     assert translated("a,b\nc,d", Form.csv, source_column="2", target_column="1").decode() == "a,b\nc,d"
     named = translated("a,b\nc,d", Form.csv, source_column="b", target_column="neu")
     assert list(csv.DictReader(io.StringIO(named.decode()))) == [{"a": "c", "b": "d", "neu": "D"}]
+    assert translated("one\ntwo\n", Form.csv).decode() == "one,ONE\ntwo,TWO\n"  # without a header
+    assert translated("text_en;German\none;\n", Form.csv).decode() == "text_en;German\none;ONE\n"
     for wanted in ("", "x", "3"):
         with pytest.raises(UserError, match="its columns are a, b: set source_column=NAME"):
             translated("a,b\nc,d", Form.csv, source_column=wanted)

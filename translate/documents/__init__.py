@@ -19,7 +19,7 @@ FORMS: dict[Form, tuple[str, str]] = {
     Form.csv: ("csv_table", "TableDocument"),
     Form.docx: ("word", "WordDocument"),
     Form.html: ("web_page", "WebPage"),
-    Form.po: ("catalogue", "CatalogueDocument"),
+    Form.po: ("messages", "CatalogueDocument"),
     Form.srt: ("subtitles", "SubtitleDocument"),
     Form.tmx: ("tmx", "TmxDocument"),
     Form.txt: ("plain_text", "TextDocument"),
@@ -39,6 +39,7 @@ ENDINGS: dict[str, Form] = {
     ".xlf": Form.xliff,
     ".xliff": Form.xliff,
 }
+_COMPRESSED = {".gz", ".xz", ".bz2", ".zip"}
 _SAMPLE = 1 << 16  # bytes of a text that tell whether it is in paragraphs
 
 
@@ -49,7 +50,9 @@ def find_form(path: str, requested: Form) -> Form:
     """
     if requested is not Form.auto:
         return requested
-    form = ENDINGS.get(Path(path.removesuffix(".gz")).suffix.lower(), Form.none)
+    name = Path(path)
+    ending = Path(name.stem).suffix if name.suffix in _COMPRESSED else name.suffix
+    form = ENDINGS.get(ending.lower(), Form.none)
     if path == STANDARD or form is Form.none or not is_complete(path):
         return Form.none
     if form is Form.txt:
@@ -64,4 +67,4 @@ def read_document(source: Source, form: Form, options: DocumentOptions) -> Docum
     """Read a document of a form. Raises UserError for one that is damaged, too large or of another form."""
     module, name = FORMS[form]
     read: Callable[[bytes, DocumentOptions], Document] = getattr(import_module(f"{__name__}.{module}"), name)
-    return read(read_bytes(source), options)
+    return read(read_bytes(source, is_archive=form is Form.docx), options)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from translate.documents.document import MAX_BYTES, DocumentOptions, base_language, decode
+from translate.data.language_names import same_language
+from translate.documents.document import MAX_BYTES, DocumentOptions, decode
 from translate.documents.inline import line_segments
 from translate.errors import UserError, excerpt
 
@@ -33,50 +34,53 @@ class TableDocument:
             raise UserError(f"{options.name}: the table has no rows")
         self._header = [cell.strip() for cell in self._rows[0].cells]
         self._has_header = not options.source_column.isdecimal()
-        self._source = self._find(options.source_column, self._source_names(), "source_column")
+        self._source = self._find_source()
         self._target = self._find_target()
         first = int(self._has_header)
         self._asked = [index for index, row in enumerate(self._rows) if index >= first and self._is_asked(row)]
         self._lines = [line_segments(self._rows[index].cells[self._source]) for index in self._asked]
         self.segments = [line for lines in self._lines for line in lines]
 
-    def _source_names(self) -> tuple[str, ...]:
-        return (*_SOURCES, *filter(None, (self._options.source_language, base_language(self._options.source_language))))
-
-    def _find(self, wanted: str, names: tuple[str, ...], option: str) -> int:
-        """Index of a column, by its name, its number or a usual name. Raises UserError where there is none."""
-        header = [name.lower() for name in self._header]
+    def _find_source(self) -> int:
+        """Index of the source column. Raises UserError where the header does not tell it."""
+        wanted = self._options.source_column
         if wanted.isdecimal():
-            if 1 <= int(wanted[:9]) <= len(header):
-                return int(wanted) - 1
-            found = []
-        else:
-            found = [
-                index for index, name in enumerate(header) if name == wanted.lower() or (not wanted and name in names)
-            ]
-        if not wanted and len(header) == 1:
+            return self._numbered("source_column", wanted)
+        found = self._named(wanted, _SOURCES, self._options.source_language)
+        if not found and not wanted and len(self._header) == 1:
+            self._has_header = False
             return 0
-        if len(found) != 1:
-            what = (
-                f"no column {excerpt(wanted)!r}" if wanted else "no column or several with the usual name of a source"
-            )
-            raise UserError(
-                f"{self._options.name}: {what}; its columns are {excerpt(', '.join(self._header))}: set "
-                f"{option}=NAME, or {option}=NUMBER for a table without a header"
-            )
-        return found[0]
+        if len(found) == 1:
+            return found[0]
+        usual = "no column, or several, with the usual name of a source"
+        raise self._error("source_column", f"no column {excerpt(wanted)!r}" if wanted else usual)
 
     def _find_target(self) -> int | None:
         """Index of the translations' column; None: it is added."""
-        header = [name.lower() for name in self._header]
-        wanted, language = self._options.target_column.lower(), self._options.target_language
+        wanted = self._options.target_column
         if wanted.isdecimal():
-            return self._find(wanted, (), "target_column")
-        if not self._has_header:
-            return None
-        names = (wanted,) if wanted else (*_TARGETS, *filter(None, (language.lower(), base_language(language))))
-        found = [index for index, name in enumerate(header) if name in names and index != self._source]
-        return found[0] if found else None
+            return self._numbered("target_column", wanted)
+        found = self._named(wanted, _TARGETS, self._options.target_language) if self._has_header else []
+        return next((index for index in found if index != self._source), None)
+
+    def _named(self, wanted: str, usual: tuple[str, ...], language: str) -> list[int]:
+        """Indices of the columns of this name; "": of a usual one, or of one that names the language."""
+        names = [name.lower() for name in self._header]
+        if wanted:
+            return [index for index, name in enumerate(names) if name == wanted.lower()]
+        return [index for index, name in enumerate(names) if name in usual or same_language(name, language)]
+
+    def _numbered(self, option: str, number: str) -> int:
+        if not 1 <= int(number[:9]) <= len(self._header):
+            raise self._error(option, f"no column {excerpt(number)}")
+        return int(number) - 1
+
+    def _error(self, option: str, problem: str) -> UserError:
+        columns = excerpt(", ".join(self._header))
+        return UserError(
+            f"{self._options.name}: {problem}; its columns are {columns}: set {option}=NAME, or {option}=NUMBER for a "
+            "table without a header"
+        )
 
     def _is_asked(self, row: _Row) -> bool:
         """True for a row with a source and room for its translation; False for blank lines and those cut short."""

@@ -6,11 +6,14 @@ import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO, Protocol
+from pathlib import Path
+from typing import Protocol
 
+from translate.data.language_names import same_language
 from translate.documents.inline import Segment
 from translate.errors import UserError, excerpt
-from translate.text import Source, name_of, open_bytes
+from translate.opening import naming_errors, open_decompressed
+from translate.text import Source, name_of
 
 MAX_BYTES = 1 << 28  # of a document, decompressed: its tree takes some ten times as much memory
 # UTF-32's mark begins with that of UTF-16, so it comes first
@@ -70,7 +73,7 @@ class DocumentOptions:
 
         found  the document's own; "" for none. Raises UserError without any code, or where the two contradict.
         """
-        if found and self.target_language and base_language(found) != base_language(self.target_language):
+        if found and self.target_language and not same_language(found, self.target_language):
             raise UserError(
                 f"{self.name} wants translations into {excerpt(found)}, and those of the model are in "
                 f"{self.target_language}: choose another model, or set target_language={excerpt(found)}"
@@ -93,22 +96,22 @@ class Document(Protocol):
         ...
 
 
-def base_language(code: str) -> str:
-    """The language of a code without region and script, in lower case."""
-    return code.replace("_", "-").partition("-")[0].lower()
+def read_bytes(source: Source, *, is_archive: bool = False) -> bytes:
+    """All bytes of a stream or a file, decompressed unless the document is an archive itself.
 
-
-def read_bytes(source: Source) -> bytes:
-    """All bytes of a file (decompressed) or stream. Raises UserError for one that is too large."""
-    with open_bytes(source) as stream:
-        return read_bounded(stream, name_of(source))
-
-
-def read_bounded(stream: BinaryIO, name: str) -> bytes:
-    content = stream.read(MAX_BYTES + 1)
+    Raises UserError for more than MAX_BYTES.
+    """
+    if not isinstance(source, str | Path):
+        content = source.read(MAX_BYTES + 1)
+    elif is_archive:
+        with naming_errors(source), open(source, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    else:
+        with open_decompressed(source) as stream:
+            content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise UserError(
-            f"{name}: more than {MAX_BYTES:,} bytes; divide the document, or translate lines: document=none"
+            f"{name_of(source)}: more than {MAX_BYTES:,} bytes; divide the document, or translate lines: document=none"
         )
     return content
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from translate import __version__
-from translate.documents.document import DocumentOptions, base_language
+from translate.data.language_names import same_language
+from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
 from translate.documents.xml_tree import Element, Slots, children, inline_slots, name_of_tag, parse_xml, write_xml
 from translate.errors import UserError, excerpt
@@ -31,7 +32,7 @@ class TmxDocument:
         units = list(root.iter("{*}tu"))
         pairs = [(unit, self._find_source(unit)) for unit in units]
         if units and all(source is None for _, source in pairs):
-            found = sorted({variant.get(_LANGUAGE, "") for unit in units for variant in children(unit, "tuv")})
+            found = sorted({_language(variant) for unit in units for variant in children(unit, "tuv")})
             raise UserError(
                 f"{options.name}: no unit has a text in the language of the model ({self._source}); "
                 f"found {excerpt(', '.join(found))}"
@@ -43,7 +44,7 @@ class TmxDocument:
 
     def _add(self, unit: Element, source: Element) -> None:
         """Give a unit its variant in the target language, a copy of the source that is still to be translated."""
-        variants = [each for each in children(unit, "tuv") if _language(each) == base_language(self._target)]
+        variants = [each for each in children(unit, "tuv") if same_language(_language(each), self._target)]
         variant = next(iter(variants), None)
         if variant is None:
             variant = unit.makeelement(source.tag, {_LANGUAGE: self._target})
@@ -60,11 +61,11 @@ class TmxDocument:
 
     def _find_source(self, unit: Element) -> Element | None:
         """The variant in the source language; without a known one the first in any other than the target's."""
-        own, target = base_language(self._source), base_language(self._target)
-        is_known = own not in ("", "*all*")
+        is_known = self._source not in ("", "*all*")
         for variant in children(unit, "tuv"):
             language = _language(variant)
-            if children(variant, "seg") and (language == own if is_known else language != target):
+            is_source = same_language(language, self._source) if is_known else not same_language(language, self._target)
+            if is_source and children(variant, "seg"):
                 return variant
         return None
 
@@ -82,4 +83,4 @@ _TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 def _language(variant: Element) -> str:
-    return base_language(variant.get(_LANGUAGE) or variant.get("lang") or "")
+    return str(variant.get(_LANGUAGE) or variant.get("lang") or "")  # lang: TMX 1.1

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from xml.parsers import expat
 
+from translate.data.xml_stream import parse_xml as parse_xml_stream
 from translate.documents.inline import Segment
 from translate.errors import UserError, excerpt, import_extra
 
 Element = Any  # lxml's own classes have no types
 _DECLARATION = re.compile(r"<\?xml[^>]*\?>")
-_MAX_DEPTH = 2000  # libxml2 has a bound of 2,048
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -25,9 +25,10 @@ def lxml_etree() -> Any:
 def parse_xml(content: bytes, name: str) -> Element:
     """The tree of an XML file. Raises UserError for anything else, and for entities, which can stand for endless text.
 
-    Nothing is loaded from a DTD or the network.
+    Nothing is loaded from a DTD or the network. Elements may be nested some 2,000 deep, libxml2's own bound.
     """
-    _require_harmless(content, name)
+    for _ in parse_xml_stream(io.BytesIO(content), _Ignored(), name=name):  # its bounds come before a tree
+        pass
     etree = lxml_etree()
     # huge_tree: for more than 256 levels; what it leaves unchecked are entities and depth
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
@@ -37,36 +38,12 @@ def parse_xml(content: bytes, name: str) -> Element:
         raise UserError(f"{name}: not XML: {excerpt(error)}") from None
 
 
-def _require_harmless(content: bytes, name: str) -> None:
-    """Raise UserError for a file that declares entities or is nested too deep, before a tree is made of it."""
+class _Ignored:
+    """A receiver of elements that takes none."""
 
-    def refuse(entity: str, *_: object) -> None:
-        raise UserError(
-            f"{name}: it declares the entity {excerpt(entity)}, which may stand for endless text: replace it"
-        )
-
-    depth = 0
-
-    def enter(*_: object) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _MAX_DEPTH:
-            raise UserError(f"{name}: elements are nested more than {_MAX_DEPTH:,} deep")
-
-    def leave(*_: object) -> None:
-        nonlocal depth
-        depth -= 1
-
-    parser = expat.ParserCreate()
-    parser.EntityDeclHandler, parser.StartElementHandler, parser.EndElementHandler = refuse, enter, leave
-    try:
-        parser.Parse(content, True)
-    except expat.ExpatError as error:
-        raise UserError(f"{name}: not XML: {excerpt(error)}") from None
-    except (ValueError, LookupError) as error:  # an encoding of several bytes that expat does not know
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{name}: not XML that can be read: {excerpt(error)}; convert it to UTF-8") from None
+    def start(self, name: str, attributes: dict[str, str], *, parent: str, line: int) -> None: ...
+    def text(self, text: str) -> None: ...
+    def end(self, name: str) -> None: ...
 
 
 def write_xml(tree: Element, content: bytes) -> bytes:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import polib
 
+from translate.data.catalogues import parse_catalogue
 from translate.documents.document import DocumentOptions, decode
 from translate.documents.inline import line_segments
-from translate.errors import UserError, excerpt
+from translate.errors import UserError
 
 _FORMS = re.compile(r"nplurals\s*=\s*([1-6])")
 
@@ -25,11 +26,7 @@ class CatalogueDocument:
         text, self._encoding = decode(content, options.name, declared[1].decode() if declared else "")
         if "msgid" not in text:
             raise UserError(f"{options.name}: no message is in it; is it a PO catalogue?")
-        try:
-            # a text without a line break would be taken for a file's name
-            self._catalogue = polib.pofile(f"{text}\n", wrapwidth=78, check_for_duplicates=False)
-        except (OSError, ValueError, IndexError, AttributeError, UnicodeError) as error:
-            raise UserError(f"{options.name}: not a PO catalogue: {excerpt(error)}") from None
+        self._catalogue = parse_catalogue(text, options.name)
         if options.target_language:
             self._catalogue.metadata["Language"] = options.target_language.replace("-", "_")
         found = _FORMS.search(self._catalogue.metadata.get("Plural-Forms", ""))
