@@ -163,7 +163,8 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
 
 def translate_document(translator: Translator, document: Document, config: DecodeConfig) -> None:
     """Translate the segments of a document, write it with them, and report."""
-    progress = Progress("texts", total=len(document.segments)) if config.progress else None
+    is_shown = config.progress and not (config.output == STANDARD and sys.stdout.isatty())
+    progress = Progress("texts", total=len(document.segments)) if is_shown else None
     tags, pieces = TagCount(translator.tagging), list[list[str]]()
 
     def translate(texts: list[str]) -> list[str]:
@@ -173,8 +174,13 @@ def translate_document(translator: Translator, document: Document, config: Decod
 
     for start in range(0, len(document.segments), WINDOW):
         pieces += translate_segments(document.segments[start : start + WINDOW], translate)
-    with open_output(config.output) as output:
-        output.write(document.write(pieces))
+    try:
+        with open_output(config.output) as output:
+            output.write(document.write(pieces))
+            output.flush()
+    except BrokenPipeError:
+        discard_output(sys.stdout)
+        return
     if progress:
         progress.finish(len(pieces))
     print_notes(translator.describe(translator.splits), warning=tags.warning())

@@ -3,7 +3,7 @@
 Markup stays where it is, and the words of the translation are divided among the pieces between it, in order: each tag
 exists once and nesting cannot change, whatever the model writes. Where the borders fall is an estimate:
 
-1. Words that occur once in the text and once in its translation, such as names and numbers, are fixed points.
+1. Words that are equal on both sides, such as names and numbers, or begin with the same letters are fixed points.
 2. Between these a border moves in proportion to characters, to a boundary between words near by, preferably to one that
    has punctuation on the same side as in the source.
 3. Each piece with text gets at least one word if there are enough.
@@ -27,6 +27,7 @@ _WORD = re.compile(rf"[{_CJK}][\u3099\u309a\ufe00-\ufe0f]*|{_LETTERS}(?:['’._@
 _MARK = re.compile(f"[{_MARKS}]")
 _NEAR = 3  # words around the proportional position that are considered for a border
 _WRONG_SIDE = 6.0  # cost, in characters, of punctuation on the other side of a border
+_FOREIGN = 8.0  # likewise, of punctuation in a piece that has none in the source
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def _borders(texts: list[str], target: list[str]) -> list[int]:
     num_words = list(accumulate(map(len, sources)))[:-1]  # of the source, before each border
     positions = _project(source, target, num_words)
     enough = len(target) >= len(texts)
+    marks = [0, *accumulate(map(_is_mark, target))]
     cuts = [0]
     for number, (before, position) in enumerate(zip(num_words, positions, strict=True), start=1):
         # as many words are left over as there are texts to come
@@ -113,8 +115,11 @@ def _borders(texts: list[str], target: list[str]) -> list[int]:
         least = min(cuts[-1] + enough, most)
         near = min(max(bisect_left(ends, position), least), most)
         is_mark = before < len(source) and _is_mark(source[before])
+        has_marks = any(map(_is_mark, sources[number - 1]))
         costs = {
-            cut: abs(ends[cut] - position) + _WRONG_SIDE * (cut < len(target) and _is_mark(target[cut]) != is_mark)
+            cut: abs(ends[cut] - position)
+            + _WRONG_SIDE * (cut < len(target) and _is_mark(target[cut]) != is_mark)
+            + _FOREIGN * (marks[cut] > marks[cuts[-1]] and not has_marks)
             for cut in range(max(near - _NEAR, least), min(near + _NEAR, most) + 1)
         }
         cuts.append(min(costs, key=costs.__getitem__))
@@ -142,14 +147,19 @@ def _project(source: list[str], target: list[str], borders: list[int]) -> list[f
 
 
 def _fixed_points(source: list[str], target: list[str]) -> list[tuple[int, int]]:
-    """Indices on both sides of words that occur once on each: the longest sequence that is in order on both."""
-    counts, positions = Counter(source), Counter(target)
-    target_index = {word: index for index, word in enumerate(target)}
-    common = [
-        (index, target_index[word])
-        for index, word in enumerate(source)
-        if counts[word] == positions[word] == 1 and not _is_mark(word)
-    ]
+    """Indices on both sides of equal words, and of related ones: the longest sequence that is in order on both.
+
+    Words are related by their first four letters, as in "information" and "Informationen". Only such as occur once on
+    each side count.
+    """
+    found: dict[int, int] = {}
+    for key in (str, _stem):
+        sides = [Counter(map(key, words)) for words in (source, target)]
+        target_index = {key(word): index for index, word in enumerate(target)}
+        for index, word in enumerate(source):
+            if sides[0][key(word)] == sides[1][key(word)] == 1 and not _is_mark(word):
+                found.setdefault(index, target_index[key(word)])
+    common = sorted(found.items())
     # Longest increasing subsequence: the last target index of the best sequence of each length, the pair that it ends
     # with, and the pair before each.
     lasts: list[int] = []
@@ -164,6 +174,10 @@ def _fixed_points(source: list[str], target: list[str]) -> list[tuple[int, int]]
         chosen.append(common[number])
         number = before[number]
     return chosen[::-1]
+
+
+def _stem(word: str) -> str:
+    return word[:4].casefold()
 
 
 def _spaced_texts(parts: list[Part], words: list[list[_Token]]) -> list[str]:
