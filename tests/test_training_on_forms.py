@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from corpus_files import COMPRESSIONS, FORMS, csv_bytes, write_form
@@ -17,11 +18,15 @@ from translate.data.readers import read_parallel_text
 from translate.files import read_json
 from translate.tokenizer_training import TokenizerConfig
 
+TRAINED = ["comma", "quoted TSV", "spreadsheet in UTF-16", "attributed", "workbook", "JSON array"]
+
 
 def sentences() -> list[tuple[str, str]]:
     choose = random.Random(0).choice
-    words = [[choose(["red", "old", "new", "big"]), choose(["cat", "dog", "cow"]), choose("aeiou") * 2] for _ in range(80)]
-    lines = [f"{' '.join(found)}, {number}." for number, found in enumerate(words)]
+    names = [
+        f"{choose(['red', 'old', 'new'])} {choose(['cat', 'dog', 'cow'])} {choose('aeiou') * 2}" for _ in range(80)
+    ]
+    lines = [f"{name}, {number}." for number, name in enumerate(names)]
     return [(line, line.upper()) for line in lines]
 
 
@@ -31,7 +36,7 @@ def train(folder: Path, *words: str):
     return call_here("train", *options(folder, folder / "run", **changes), *words)
 
 
-@pytest.mark.parametrize("name", ["comma", "quoted TSV", "spreadsheet in UTF-16", "attributed", "workbook", "JSON array"])
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_file_of_any_form_trains_with_one_command(tmp_path: Path, name: str):
     path = write_form(tmp_path, name, sentences())
     result = train(tmp_path, f"data.train.path={path}")
@@ -45,3 +50,36 @@ def test_a_file_of_any_form_trains_with_one_command(tmp_path: Path, name: str):
     if blank:
         assert report["examples"]["no pair in the row"][0]["line"] == 81
         assert report["examples"]["no pair in the row"][0]["source"] == "a blank line"
+
+
+def test_rows_without_a_pair_are_left_out_of_a_test_set_with_their_labels(tmp_path: Path, caplog):
+    rows = [
+        ("en", "de", "de2"),
+        ("one cat", "eine Katze", "ein Kater"),
+        ("two", "zwei"),
+        (),
+        ("2 cats", "drei", "3"),
+    ]
+    (tmp_path / "test.csv").write_bytes(csv_bytes(rows))
+    (tmp_path / "labels").write_text("a\nb\nc\nd\n")
+    config = CorpusConfig(path=f"{tmp_path}/test.csv", source="en", target=["de", "de2"], labels=f"{tmp_path}/labels")
+    text = read_parallel_text(config, key="data.test")
+    assert text.source == ["one cat", "2 cats"]
+    assert text.references == [["eine Katze", "drei"], ["ein Kater", "3"]]
+    assert text.labels == [["a"], ["d"]]
+    assert (
+        "data.test: left out, as they are no pairs: line 3 (column 3 of 2 is missing), 4 (a blank line) of"
+        in caplog.text
+    )
+
+
+def test_training_sets_are_equal_compressed_or_not(tmp_path: Path):
+    fingerprints = []
+    for number, compress in enumerate([bytes, *COMPRESSIONS.values()]):
+        path = tmp_path / str(number)
+        path.write_bytes(compress(FORMS["quoted TSV"][0](sentences())))
+        data = DataConfig(train=CorpusConfig(path=str(path)), cache=str(tmp_path / "cache"))
+        prepared = prepare(data, TokenizerConfig(vocab_size=45, byte_fallback=False))
+        texts = prepared.train.texts(np.arange(len(prepared.train)))
+        fingerprints.append([*map(list, texts), prepared.valid.source, prepared.test and prepared.test.target])
+    assert all(found == fingerprints[0] for found in fingerprints)

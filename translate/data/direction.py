@@ -10,7 +10,7 @@ from translate.data.archives import moses_languages
 from translate.data.catalogues import SIDES, po_languages
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.languages import choose_sides
+from translate.data.language_tags import choose_sides
 from translate.data.markup import markup_languages
 from translate.data.named_sets import mtdata_languages
 from translate.data.recognition import recognise

@@ -143,13 +143,20 @@ def _reversed(data: DataConfig) -> DataConfig:
         additional=[_swapped(corpus) for corpus in data.additional],
         valid=_swapped(data.valid),
         test=_swapped(data.test),
+        further_tests=[],
     )
 
 
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
         raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
-    return replace(corpus, source=corpus.targets[0], target=corpus.source)
+    return replace(
+        corpus,
+        source=corpus.targets[0],
+        target=corpus.source,
+        source_language=corpus.target_language,
+        target_language=corpus.source_language,
+    )
 
 
 def _hash(settings: BackTranslationConfig) -> str:
