@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ from in_process import call_here
 from small_runs import options
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
+from translate.data.direction import with_languages
 from translate.data.prepare import prepare
-from translate.data.readers import read_parallel_text
+from translate.data.readers import read_pairs, read_parallel_text
+from translate.errors import UserError
 from translate.files import read_json
 from translate.tokenizer_training import TokenizerConfig
+from translate.training.back_translation import _swapped
 
 TRAINED = ["comma", "quoted TSV", "spreadsheet in UTF-16", "attributed", "workbook", "JSON array"]
 
@@ -83,3 +87,21 @@ def test_training_sets_are_equal_compressed_or_not(tmp_path: Path):
         texts = prepared.train.texts(np.arange(len(prepared.train)))
         fingerprints.append([*map(list, texts), prepared.valid.source, prepared.test and prepared.test.target])
     assert all(found == fingerprints[0] for found in fingerprints)
+
+
+NAMED = {"comma", "semicolon", "quoted TSV", "JSON lines", "JSON object", "Parquet"}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_languages_come_from_the_names_of_columns(tmp_path: Path, name: str):
+    data = DataConfig(train=CorpusConfig(path=write_form(tmp_path, name, sentences())))
+    found = with_languages(data)
+    assert (found.source_language, found.target_language) == (("en", "de") if name in NAMED else ("", ""))
+    turned = with_languages(replace(data, source_language="de"))
+    assert (turned.source_language, turned.target_language) == ("de", "en" if name in NAMED else "")
+    if name not in NAMED:
+        with pytest.raises(UserError, match=r"does not name their languages: say by source= and target="):
+            _swapped(data.train)
+    else:
+        swapped = _swapped(dict(found.training_corpora)["data.train"])
+        assert next(read_pairs(swapped, key="data.train")) == sentences()[0][::-1]

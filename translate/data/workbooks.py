@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from translate.data.corpus import CorpusConfig
 from translate.data.rows import Row, matching_files, mostly_pairs
-from translate.data.tables import Cells, pairs
+from translate.data.tables import Cells, header_of, pairs
 from translate.errors import UserError, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 
@@ -27,6 +27,11 @@ def read_xlsx(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of the first sheet that has rows."""
     for path in matching_files(config):
         yield from mostly_pairs(pairs(_cells(path), config, path, "an Excel workbook"))
+
+
+def workbook_columns(path: str) -> list[str]:
+    """Names of the columns in a sheet's header; none without one."""
+    return header_of(_cells(path))
 
 
 def _cells(path: str) -> Iterator[Cells]:
