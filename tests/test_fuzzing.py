@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from fuzzing.forms import contents
 from fuzzing.harness import check, fuzz
 from fuzzing.inputs import JSON, joined
 from fuzzing.readers import Reader, readers
-from fuzzing.tables import contents
 from translate.errors import UserError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))

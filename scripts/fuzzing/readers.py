@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from torch import nn
 
-from fuzzing.forms import translation_forms
+from fuzzing.forms import NAME, contents, read_recognised_file
 from fuzzing.inputs import JSON, NUMBERS, SETTINGS, TEXT, YAML, Bytes, compressed, damaged, joined
-from fuzzing.tables import NAME, contents, read_recognised_file
+from fuzzing.markup import translation_forms
 from translate.adaptation import LoraConfig, adapt
 from translate.checkpoint import (
     LoadedModel,

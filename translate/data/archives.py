@@ -23,6 +23,8 @@ _MEMBER = re.compile(
     r"(?P<stem>.+\.(?P<first>[A-Za-z]\w*)-(?P<second>[A-Za-z]\w*))\.(?P<language>[A-Za-z]\w*)", re.DOTALL
 )
 
+_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)  # the last of a name
+
 
 def looks_like_moses(names: Sequence[str]) -> bool:
     """True if an archive with these files has the two sides of a corpus."""
@@ -103,7 +105,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     try:
         with errors_naming(path), zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+    except (*_DAMAGES, OSError) as error:
         raise UserError(f"{path}: a damaged zip file: {excerpt(error)}") from None
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or compressed by an unusual method
         raise UserError(f"{path}: {excerpt(error)}: unpack it yourself and name the files") from None
