@@ -18,7 +18,7 @@ LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e4  # of a corpus, so that an epoch has pairs
 
 
 class CorpusFormat(StrEnum):
-    auto = "auto"  # by the content of path; text where no path is set
+    auto = "auto"  # by the content of path; text where there is none
     text = "text"
     csv = "csv"
     tsv = "tsv"
@@ -78,8 +78,9 @@ class CorpusConfig:
     target_language: str = ""
 
     def __post_init__(self) -> None:
+        # Text has two files and no path: with one, it is only the default of a configuration that was composed before.
+        # Without, auto is text, as in the configurations and fingerprints of older runs.
         if self.format in (CorpusFormat.auto, CorpusFormat.text):
-            # text has no path, and is what configurations and fingerprints of older runs call their default
             self.format = CorpusFormat.auto if self.path else CorpusFormat.text
         targets = one_or_several(self.target, key="target")
         self.target = targets[0] if len(targets) == 1 else targets  # x and [x] give one fingerprint

@@ -10,13 +10,26 @@ from translate.data.archives import moses_languages
 from translate.data.catalogues import SIDES, po_languages
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.language_names import language_of_name
 from translate.data.language_tags import choose_sides
 from translate.data.markup import markup_languages
 from translate.data.named_sets import mtdata_languages
 from translate.data.recognition import recognise
+from translate.data.records import json_keys, jsonl_keys, parquet_keys
 from translate.data.rows import matching_files
+from translate.data.tables import table_columns, tsv_columns
+from translate.data.workbooks import workbook_columns
 from translate.errors import errors_naming
 
+# Names of columns, or keys of records, which may be those of languages
+COLUMNS: dict[CorpusFormat, Callable[[str], list[str]]] = {
+    CorpusFormat.csv: table_columns,
+    CorpusFormat.tsv: tsv_columns,
+    CorpusFormat.xlsx: workbook_columns,
+    CorpusFormat.json: json_keys,
+    CorpusFormat.jsonl: jsonl_keys,
+    CorpusFormat.parquet: parquet_keys,
+}
 # Languages that a file names, the source language first; "" for one that it leaves unnamed
 LANGUAGES: dict[CorpusFormat, Callable[[str], list[str]]] = {
     CorpusFormat.tmx: partial(markup_languages, form=CorpusFormat.tmx),
@@ -38,20 +51,24 @@ def with_languages(data: DataConfig) -> DataConfig:
         if corpus.source_language and corpus.target_language:  # of its own, as for a model of several directions
             continue
         with errors_naming(key):
-            if found := _languages_of(corpus):
+            if found := languages_of(corpus):
                 source, target = choose_sides(found, data.source_language, data.target_language, name=corpus.title)
                 data = replace(data, source_language=source, target_language=target)
     return data
 
 
-def _languages_of(corpus: CorpusConfig) -> list[str]:
-    """Languages that the first file of a corpus names; none for one of another form, or by columns."""
+def languages_of(corpus: CorpusConfig) -> list[str]:
+    """Languages that the first file of a corpus names, or the columns of a table; none for columns that are given."""
     if corpus.format is CorpusFormat.mtdata:
         return mtdata_languages(corpus)
     if not corpus.paths:
         return []
     path = matching_files(corpus)[0]
     form = recognise(path) if corpus.format is CorpusFormat.auto else corpus.format
+    if form in COLUMNS:
+        names = map(language_of_name, COLUMNS[form](path) if corpus.is_searched else [])
+        named = list(dict.fromkeys(filter(None, names)))
+        return named if len(named) > 1 else []
     if form not in LANGUAGES:
         return []
     found = LANGUAGES[form](path)

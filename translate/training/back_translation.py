@@ -28,6 +28,7 @@ from translate.data.clean_text import content_hashes
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.dataset import digest
+from translate.data.direction import languages_of
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
@@ -150,6 +151,11 @@ def _reversed(data: DataConfig) -> DataConfig:
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
         raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
+    if corpus.is_searched and corpus.paths and not languages_of(corpus):
+        raise UserError(
+            f"back-translation swaps the sides of {corpus.title}, which does not name their languages: say by source= "
+            "and target= which columns to read"
+        )
     return replace(
         corpus,
         source=corpus.targets[0],
