@@ -1,4 +1,4 @@
-"""Source and target language of the data, taken from the corpora's files where the configuration does not set them."""
+"""The direction of translation: both languages, taken from the files where they are not set, and its reverse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from translate.data.records import json_keys, jsonl_keys, parquet_keys
 from translate.data.rows import matching_files
 from translate.data.tables import table_columns, tsv_columns
 from translate.data.workbooks import workbook_columns
-from translate.errors import errors_naming
+from translate.errors import UserError, errors_naming
 
 # Names of columns, or keys of records, which may be those of languages
 COLUMNS: dict[CorpusFormat, Callable[[str], list[str]]] = {
@@ -51,13 +51,13 @@ def with_languages(data: DataConfig) -> DataConfig:
         if corpus.source_language and corpus.target_language:  # of its own, as for a model of several directions
             continue
         with errors_naming(key):
-            if found := languages_of(corpus):
+            if found := _languages_of(corpus):
                 source, target = choose_sides(found, data.source_language, data.target_language, name=corpus.title)
                 data = replace(data, source_language=source, target_language=target)
     return data
 
 
-def languages_of(corpus: CorpusConfig) -> list[str]:
+def _languages_of(corpus: CorpusConfig) -> list[str]:
     """Languages that the first file of a corpus names, or the columns of a table; none for columns that are given."""
     if corpus.format is CorpusFormat.mtdata:
         return mtdata_languages(corpus)
@@ -73,3 +73,34 @@ def languages_of(corpus: CorpusConfig) -> list[str]:
         return []
     found = LANGUAGES[form](path)
     return found[::-1] if corpus.source == SIDES[1] else found
+
+
+def reversed_direction(data: DataConfig) -> DataConfig:
+    """The corpora with their sides swapped, for back-translation. Raises UserError where that cannot be done."""
+    return replace(
+        data,
+        source_language=data.target_language,
+        target_language=data.source_language,
+        train=_swapped(data.train),
+        additional=[_swapped(corpus) for corpus in data.additional],
+        valid=_swapped(data.valid),
+        test=_swapped(data.test),
+        further_tests=[],
+    )
+
+
+def _swapped(corpus: CorpusConfig) -> CorpusConfig:
+    if corpus.format is CorpusFormat.squad:
+        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
+    if corpus.is_searched and corpus.paths and not _languages_of(corpus):
+        raise UserError(
+            f"back-translation swaps the sides of {corpus.title}, which does not name their languages: say by source= "
+            "and target= which columns to read"
+        )
+    return replace(
+        corpus,
+        source=corpus.targets[0],
+        target=corpus.source,
+        source_language=corpus.target_language,
+        target_language=corpus.source_language,
+    )
