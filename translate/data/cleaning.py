@@ -19,6 +19,7 @@ from translate.text import find_control
 _EXAMPLES_PER_REASON = 3
 _EXAMPLE_CHARACTERS = 60
 _FILE = "report.json"
+NO_PAIR = "no pair in the row"
 BLANK = "blank side"
 COPY = "source = target"
 TOO_LONG = "too many characters"
@@ -27,7 +28,7 @@ DUPLICATE = "duplicate pair"
 HELD_OUT = "held out or like what is held out"
 TOO_MANY_TOKENS = "too many tokens"
 NO_TOKENS = "no tokens"
-REASONS = [BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, NO_TOKENS]
+REASONS = [NO_PAIR, BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, NO_TOKENS]
 
 
 @dataclass(kw_only=True)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, first_occurrences, hash_lines, hash_pairs
-from translate.data.corpora import CorpusConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_pairs
 from translate.errors import UserError
 from translate.files import atomic_file, read_json, write_json
