@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import (
+    COMMAND,
     DUPLICATE,
     HELD_OUT,
+    NEAR_DUPLICATE,
     CleaningConfig,
     CleaningReport,
     example,
@@ -23,7 +26,10 @@ from translate.data.cleaning import (
 )
 from translate.data.corpora import CorpusConfig, CorpusFormat, KeyedCorpora
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
+from translate.data.filters import CorpusFilters, filter_config, needs_sample, sample_pairs
 from translate.data.held_out import PairKeys, write_held_out
+from translate.data.near_duplicates import NearDuplicates
+from translate.data.pair_rules import Pairs
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
@@ -64,21 +70,38 @@ def write_clean_text(
     sizes = []
     for index, (name, corpus) in enumerate(corpora):
         before = writer.report.total
-        for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
-            writer.add(chunk, corpus=index, key=name, config=corpus)
-            target_forms.add(row.target for row in chunk)
-            log_progress("cleaned", writer.report.total)
+        with closing(_corpus_filters(name, corpus, config, text_form)) as filters:
+            for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
+                writer.add(chunk, corpus=index, key=name, config=corpus, filters=filters)
+                target_forms.add(row.target for row in chunk)
+                log_progress("cleaned", writer.report.total)
+            writer.end_corpus(filters)
         sizes.append(writer.report.total - before)
     # Duplicates and held-out pairs are known when all rows have been seen: their rows stay on disk, but are not kept.
     left_out = None
     if keys is not None:
-        chosen, left_out = keys.choose(hold_out, sizes[0])
+        chosen, left_out = keys.choose(hold_out, sizes[0], unusable=writer.rejected_pairs())
         write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
     # reads the files again, but only where their lines mix Unicode forms
     target_unicode = choose_form(target_forms, _RawTargets(corpora))
     write_json(directory / TARGET_UNICODE, {"target_unicode": target_unicode.as_manifest()})
     return _report_dropped_rows(directory, dropped)
+
+
+def _corpus_filters(name: str, corpus: CorpusConfig, config: CleaningConfig, text_form: int) -> CorpusFilters:
+    """The filters of a corpus, some of which need another pass over its text."""
+    filters = filter_config(corpus, config)
+    pairs: Iterable[tuple[str, str]] = ()
+    if needs_sample(filters):
+        sides = ((row.source, row.target) for row in read_rows(corpus, key=name))
+        normalised = ((_normalised(source, text_form), _normalised(target, text_form)) for source, target in sides)
+        pairs = (pair for pair in normalised if reason_to_drop(*pair, config) is None)
+    return CorpusFilters(filters, sample_pairs(pairs), key=name)
+
+
+def _normalised(line: str, text_form: int) -> str:
+    return normalise(without_carriage_return(line), text_form)
 
 
 def _report_dropped_rows(directory: Path, dropped: dict[str, NDArray[np.int64]]) -> CleaningReport:
@@ -114,19 +137,22 @@ class _Writer:
         self._lines: list[NDArray[np.uint32]] = []
         self._hashes: list[NDArray[np.uint64]] = []
         self._passed: list[NDArray[np.bool_]] = []
+        self._rejected: list[NDArray[np.bool_]] = []
+        self._near = NearDuplicates()
         self._origins: list[tuple[int, str]] = []
         self._file = ("", "")
         self._keys = keys
         self.report = CleaningReport()
 
-    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
+    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig, filters: CorpusFilters) -> None:
         """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
         # the rules judge the text as the model will read it
         sources, targets = (
-            [normalise(without_carriage_return(line), self._text_form) for line in side]
+            [_normalised(line, self._text_form) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
         )
         reasons = [reason_to_drop(*pair, self._config) for pair in zip(sources, targets, strict=True)]
+        filters.judge(Pairs(sources, targets, [row.score for row in rows]), reasons)
         passed = np.array([reason is None for reason in reasons], bool)
         # before the rows are appended, as it counts those on disk so far
         self._note_files(rows, passed, key, config)
@@ -140,9 +166,21 @@ class _Writer:
             self._keys.add(sources, targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in pairs])
             self._passed.append(passed)
         lines = np.array([row.line for row in rows], np.uint32)[passed]
+        kept_sources, kept_targets = list(compress(sources, passed)), list(compress(targets, passed))
+        filters.ask_command(kept_sources, kept_targets)
+        if filters.near_duplicates:
+            first = len(self._source)
+            self._near.add(kept_sources, kept_targets, first_row=first, threshold=filters.near_duplicates)
         # after the rules: a tag is no text of the corpus
-        kept_sources = [config.prefix + source for source in compress(sources, passed)]
-        self._append(kept_sources, list(compress(targets, passed)), lines, corpus)
+        self._append([config.prefix + source for source in kept_sources], kept_targets, lines, corpus)
+
+    def end_corpus(self, filters: CorpusFilters) -> None:
+        """Take the answers of a corpus's command, which come later than its pairs."""
+        self._rejected.append(filters.rejected(len(self._source) - sum(map(len, self._rejected))))
+
+    def rejected_pairs(self) -> NDArray[np.int64]:
+        """Indices, among all pairs read, of those that commands have rejected; after the last corpus."""
+        return np.flatnonzero(np.concatenate(self._passed))[np.concatenate(self._rejected)]
 
     def _note_files(self, rows: Sequence[Row], passed: NDArray[np.bool_], key: str, config: CorpusConfig) -> None:
         """Note the name of each file that begins, and how many rows are on disk before it."""
@@ -173,17 +211,21 @@ class _Writer:
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
         write_json(self._directory / ORIGINS, {"origins": self._origins})
+        # each row is reported for the first of these reasons
+        dropped = {COMMAND: np.flatnonzero(np.concatenate(self._rejected))}
         kept = np.ones(len(line), dtype=bool)
-        dropped = {}
+        kept[dropped[COMMAND]] = False
         if self._config.drop_duplicates:
             hashes = np.concatenate(self._hashes)
             self._hashes.clear()  # copied: 8 bytes a pair less while they are sorted
-            kept = first_occurrences(hashes)
-            dropped[DUPLICATE] = np.flatnonzero(~kept)
+            rows = np.flatnonzero(kept)
+            dropped[DUPLICATE] = rows[~first_occurrences(hashes[kept])]
+            kept[dropped[DUPLICATE]] = False
+        dropped[NEAR_DUPLICATE] = self._near.find(kept, self._written_texts)
+        kept[dropped[NEAR_DUPLICATE]] = False
         if left_out is not None:
             # left_out is of all pairs read, the other arrays are of those on disk
             held_out = left_out[np.concatenate(self._passed)]
-            # each pair is reported for one reason: duplicates above, the others here
             dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
             kept &= ~held_out
         np.save(self._directory / "kept.npy", np.flatnonzero(kept))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.data.cleaning import CleaningConfig
+from translate.data.filter_config import FilterConfig
 from translate.errors import UserError, require_between
 from translate.files import require_regular
 from translate.tags import check_tag
@@ -43,6 +44,8 @@ class CorpusConfig:
     start, end      fractions of the run between which a training corpus takes part
     tag             a symbol such as <bt> to put in front of every source sentence; "" for none
     labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
+    score           column of a score of each pair, written like source and target; "" for none
+    filters         of a training corpus, over those of data.cleaning.filters
     """
 
     format: CorpusFormat = CorpusFormat.text
@@ -61,6 +64,8 @@ class CorpusConfig:
     end: float = 1.0
     tag: str = ""
     labels: str = ""
+    score: str = ""
+    filters: FilterConfig = field(default_factory=FilterConfig)
 
     def __post_init__(self) -> None:
         targets = one_or_several(self.target, key="target")
@@ -241,6 +246,13 @@ class DataConfig:
             check_tag(f"{key}.tag", corpus.tag)
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
+        for key, corpus in self.evaluation_settings:
+            if corpus.filters != FilterConfig():
+                raise UserError(f"{key}.filters: only training text is cleaned; set data.train.filters")
+        if self.cleaning.filters.min_score is not None and not any(corpus.score for _, corpus in self.training_corpora):
+            raise UserError(
+                "data.cleaning.filters.min_score: no corpus names its column of scores: set data.train.score=…"
+            )
         configs = [corpus for _, corpus in self.training_corpora]
         for start in phase_starts(configs):  # between two of them the mix stays as it is
             if not any(corpus.takes_part(start) for corpus in configs):
@@ -264,6 +276,9 @@ class DataConfig:
 
 def _check_training_corpus(key: str, corpus: CorpusConfig) -> None:
     require_between(f"{key}.weight", corpus.weight, LEAST_WEIGHT, MOST_WEIGHT)
+    corpus.filters.check(f"{key}.filters")
+    if corpus.filters.min_score is not None and not corpus.score:
+        raise UserError(f"{key}.filters.min_score: set {key}.score to the column of the scores")
     if len(corpus.targets) > 1:
         raise UserError(
             f"{key}.target names {len(corpus.targets)}: {', '.join(corpus.targets)}; training text has one target, "

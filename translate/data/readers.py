@@ -25,12 +25,16 @@ Item = TypeVar("Item")
 
 
 class Row(NamedTuple):
-    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
+    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number.
+
+    score  of the pair, where the corpus has a column of scores
+    """
 
     path: str
     line: int
     source: str
     target: str
+    score: float | None = None
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:

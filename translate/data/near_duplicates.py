@@ -1,0 +1,119 @@
+"""Near-duplicate pairs, found by MinHash and bands (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4).
+
+The signature of a pair is a minimum of hashes of its character 4-grams for each of 40 permutations. Pairs that agree in
+one of ten bands of four minima are compared by their text. Memory: 40 bytes a pair. Pairs with a similarity of 0.8
+share a band with a probability of 99.5 %, those with 0.7 with 94 %.
+
+Letters: N pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.data.pair_rules import Mask
+from translate.errors import import_extra
+
+_GRAM = 4  # characters
+_BANDS, _ROWS = 10, 4
+_SEED = 1
+_SIGNED_AT_ONCE, _COMPARED_AT_ONCE = 5_000, 5_000  # pairs
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
+Texts = Callable[[NDArray[np.int64]], tuple[Sequence[str], Sequence[str]]]  # rows to their two sides
+
+
+class NearDuplicates:
+    """Collects the bands of pairs, and finds the pairs that are like an earlier one."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.int64]] = []
+        self._bands: list[NDArray[np.uint32]] = []  # (N, bands) each
+        self._thresholds: list[NDArray[np.float32]] = []
+
+    def add(self, sources: Sequence[str], targets: Sequence[str], *, first_row: int, threshold: float) -> None:
+        """Add N consecutive pairs, the first of which has this row."""
+        for start in range(0, len(sources), _SIGNED_AT_ONCE):
+            end = start + _SIGNED_AT_ONCE
+            self._bands.append(
+                _bands([_joined(*pair) for pair in zip(sources[start:end], targets[start:end], strict=True)])
+            )
+        self._rows.append(np.arange(first_row, first_row + len(sources)))
+        self._thresholds.append(np.full(len(sources), threshold, np.float32))
+
+    def find(self, kept: Mask, texts: Texts) -> NDArray[np.int64]:
+        """Rows of pairs that are similar to an earlier pair, ascending.
+
+        kept   of all rows: pairs that are not are neither compared nor found
+        texts  gives the two sides of rows
+        """
+        if not self._rows:
+            return np.empty(0, np.int64)
+        rows, bands, thresholds = map(np.concatenate, (self._rows, self._bands, self._thresholds))
+        self._bands.clear()  # copied
+        judged = kept[rows]
+        rows, bands, thresholds = rows[judged], bands[judged], thresholds[judged]
+        similar = np.zeros(len(rows), bool)
+        for band in range(_BANDS):
+            first = _first_equal(bands[:, band])
+            candidates = np.flatnonzero((first < np.arange(len(rows))) & ~similar)
+            for start in range(0, len(candidates), _COMPARED_AT_ONCE):
+                later = candidates[start : start + _COMPARED_AT_ONCE]
+                found = _similarities(texts(rows[first[later]]), texts(rows[later]))
+                similar[later] = found >= thresholds[later]
+        return rows[similar]
+
+
+def _joined(source: str, target: str) -> str:
+    """Both sides as one text without case and repeated spaces, of at least one 4-gram."""
+    return " ".join(f"{source} | {target}".casefold().split()).ljust(_GRAM)
+
+
+def _bands(texts: Sequence[str]) -> NDArray[np.uint32]:
+    """(N, bands) hash of each band of the signatures of N texts."""
+    rensa = import_extra("rensa", extra="cleaning", purpose="data.cleaning.filters.near_duplicates")
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").astype(np.uint64)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    # hashes of all 4-grams of the concatenated texts; those that begin in the last three characters of a text are not its
+    hashes = np.zeros(len(codes) - _GRAM + 1, np.uint64)
+    for offset in range(_GRAM):
+        hashes = (hashes + codes[offset : len(codes) - _GRAM + 1 + offset]) * _MIXER
+        hashes ^= hashes >> np.uint64(32)
+    ends = np.cumsum(lengths)
+    is_gram = np.ones(len(codes), bool)
+    for offset in range(1, _GRAM):
+        is_gram[ends - offset] = False
+    grams = hashes[is_gram[: len(hashes)]]
+    offsets = np.concatenate([[0], np.cumsum(lengths - _GRAM + 1)]).astype(np.uint64)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(grams, offsets, _BANDS * _ROWS, _SEED)
+    minima = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), _BANDS, _ROWS)
+    bands = np.zeros((len(texts), _BANDS), np.uint64)
+    for row in range(_ROWS):
+        bands = (bands + minima[:, :, row]) * _MIXER
+        bands ^= bands >> np.uint64(32)
+    # half of the bits: a collision only costs a comparison of texts
+    return bands.astype(np.uint32)
+
+
+def _first_equal(values: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """(N,) index of the first element that equals each element."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def _similarities(first: tuple[Sequence[str], Sequence[str]], second: tuple[Sequence[str], Sequence[str]]) -> NDArray:
+    """(N,) Jaccard similarity of the 4-grams of N pairs and N other pairs."""
+    pairs = zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
+    return np.array([_jaccard(_grams(*one), _grams(*other)) for one, other in pairs])
+
+
+def _grams(source: str, target: str) -> set[str]:
+    text = _joined(source, target)
+    return {text[start : start + _GRAM] for start in range(len(text) - _GRAM + 1)}
+
+
+def _jaccard(first: set[str], second: set[str]) -> float:
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared)
