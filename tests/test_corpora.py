@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import READERS, read_pairs, read_rows
 from translate.errors import UserError
 from translate.text import write_lines

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from translate.data.corpora import CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusFormat
 from translate.data.prepare import prepare
 from translate.errors import UserError
 from translate.text import write_lines

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from small_data import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.prepare import prepare
 from translate.data.report import DataReport, data_report, repeated, shared_with
 from translate.data.text_profile import Profiler

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from in_process import call_here
 from translate.config.command import user_errors
 from translate.console import print_notes, start_log
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import read_rows
 from translate.errors import UserError, excerpt
 from translate.text import MAX_LINE_BYTES, read_lines

@@ -15,6 +15,7 @@ LAYERS = [
     {"files", "console", "memory"},
     {"checksums", "locks"},
     {"folders"},
+    {"opening"},
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form", "output"},
     {"tokenizer"},

@@ -9,7 +9,7 @@ from typing import Any
 
 from translate.config import run_command
 from translate.console import text_table
-from translate.data.corpora import one_or_several
+from translate.data.corpus import one_or_several
 from translate.errors import UserError, require_numbers
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores, p_value, score

@@ -31,7 +31,7 @@ from translate.checkpoint import (
 )
 from translate.checksums import CHECKSUMS
 from translate.config.command import compose, read_command_line, register_schemas, to_dataclass, user_errors
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import read_rows
 from translate.device import Capabilities, Precision
 from translate.distributed import World

@@ -24,12 +24,12 @@ from translate.data.cleaning import (
     hash_pairs,
     reason_to_drop,
 )
-from translate.data.corpora import CorpusConfig, CorpusFormat, KeyedCorpora
-from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
-from translate.data.filters import CorpusFilters, filter_config, needs_sample, sample_pairs
+from translate.data.corpora import KeyedCorpora
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, Ragged, RaggedWriter, log_progress
+from translate.data.filters import CorpusFilters, open_filters
 from translate.data.held_out import PairKeys, write_held_out
 from translate.data.near_duplicates import NearDuplicates
-from translate.data.pair_rules import Pairs
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
@@ -70,7 +70,7 @@ def write_clean_text(
     sizes = []
     for index, (name, corpus) in enumerate(corpora):
         before = writer.report.total
-        with closing(_corpus_filters(name, corpus, config, text_form)) as filters:
+        with closing(open_filters(corpus, config, key=name, normalise=writer.normalise)) as filters:
             for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
                 writer.add(chunk, corpus=index, key=name, config=corpus, filters=filters)
                 target_forms.add(row.target for row in chunk)
@@ -87,21 +87,6 @@ def write_clean_text(
     target_unicode = choose_form(target_forms, _RawTargets(corpora))
     write_json(directory / TARGET_UNICODE, {"target_unicode": target_unicode.as_manifest()})
     return _report_dropped_rows(directory, dropped)
-
-
-def _corpus_filters(name: str, corpus: CorpusConfig, config: CleaningConfig, text_form: int) -> CorpusFilters:
-    """The filters of a corpus, some of which need another pass over its text."""
-    filters = filter_config(corpus, config)
-    pairs: Iterable[tuple[str, str]] = ()
-    if needs_sample(filters):
-        sides = ((row.source, row.target) for row in read_rows(corpus, key=name))
-        normalised = ((_normalised(source, text_form), _normalised(target, text_form)) for source, target in sides)
-        pairs = (pair for pair in normalised if reason_to_drop(*pair, config) is None)
-    return CorpusFilters(filters, sample_pairs(pairs), key=name)
-
-
-def _normalised(line: str, text_form: int) -> str:
-    return normalise(without_carriage_return(line), text_form)
 
 
 def _report_dropped_rows(directory: Path, dropped: dict[str, NDArray[np.int64]]) -> CleaningReport:
@@ -144,15 +129,18 @@ class _Writer:
         self._keys = keys
         self.report = CleaningReport()
 
+    def normalise(self, line: str) -> str:
+        """The line as the model will read it."""
+        return normalise(without_carriage_return(line), self._text_form)
+
     def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig, filters: CorpusFilters) -> None:
         """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
-        # the rules judge the text as the model will read it
         sources, targets = (
-            [_normalised(line, self._text_form) for line in side]
+            [self.normalise(line) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
         )
         reasons = [reason_to_drop(*pair, self._config) for pair in zip(sources, targets, strict=True)]
-        filters.judge(Pairs(sources, targets, [row.score for row in rows]), reasons)
+        filters.judge(sources, targets, reasons)
         passed = np.array([reason is None for reason in reasons], bool)
         # before the rows are appended, as it counts those on disk so far
         self._note_files(rows, passed, key, config)
@@ -168,15 +156,14 @@ class _Writer:
         lines = np.array([row.line for row in rows], np.uint32)[passed]
         kept_sources, kept_targets = list(compress(sources, passed)), list(compress(targets, passed))
         filters.ask_command(kept_sources, kept_targets)
-        if filters.near_duplicates:
-            first = len(self._source)
-            self._near.add(kept_sources, kept_targets, first_row=first, threshold=filters.near_duplicates)
+        if least := filters.near_duplicates:
+            self._near.add(kept_sources, kept_targets, first_row=len(self._source), least=least, tag=config.tag)
         # after the rules: a tag is no text of the corpus
         self._append([config.prefix + source for source in kept_sources], kept_targets, lines, corpus)
 
     def end_corpus(self, filters: CorpusFilters) -> None:
         """Take the answers of a corpus's command, which come later than its pairs."""
-        self._rejected.append(filters.rejected(len(self._source) - sum(map(len, self._rejected))))
+        self._rejected.append(filters.finish(len(self._source) - sum(map(len, self._rejected))))
 
     def rejected_pairs(self) -> NDArray[np.int64]:
         """Indices, among all pairs read, of those that commands have rejected; after the last corpus."""
@@ -221,7 +208,8 @@ class _Writer:
             rows = np.flatnonzero(kept)
             dropped[DUPLICATE] = rows[~first_occurrences(hashes[kept])]
             kept[dropped[DUPLICATE]] = False
-        dropped[NEAR_DUPLICATE] = self._near.find(kept, self._written_texts)
+        text = Ragged(self._directory, "source", np.uint8), Ragged(self._directory, "target", np.uint8)
+        dropped[NEAR_DUPLICATE] = self._near.find(kept, *text)
         kept[dropped[NEAR_DUPLICATE]] = False
         if left_out is not None:
             # left_out is of all pairs read, the other arrays are of those on disk
@@ -271,7 +259,7 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
 def _files(config: CorpusConfig, key: str) -> list[str]:
     config.check(key)
     if config.format is CorpusFormat.text:
-        return [config.source, *config.targets]
+        return [config.source, *config.targets, *([config.score] if config.score else [])]
     with errors_naming(key):
         if config.format is CorpusFormat.hub:
             # the Arrow files of the local copy stand for the data set

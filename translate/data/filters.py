@@ -8,16 +8,16 @@ chunk of pairs: a command answers when it likes (filter_command.py), and a near-
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from itertools import compress
+from itertools import compress, islice
 from typing import Any
 
 import numpy as np
 
-from translate.data.cleaning import CleaningConfig
-from translate.data.corpora import CorpusConfig
+from translate.data.cleaning import CleaningConfig, reason_to_drop
+from translate.data.corpus import CorpusConfig
 from translate.data.filter_command import PairCommand
 from translate.data.filter_config import FILTER_REASONS, FilterConfig
 from translate.data.language_rule import LanguageRule
@@ -33,7 +33,8 @@ from translate.data.pair_rules import (
     ends_differ,
     numbers_differ,
 )
-from translate.errors import import_extra
+from translate.data.readers import read_rows, read_scores
+from translate.errors import UserError, import_extra
 from translate.files import sha256
 
 _VERSION = 1  # raise it when a filter drops other pairs with the same settings
@@ -57,35 +58,51 @@ RULES: dict[str, Callable[[Any, Pairs, str], Rule]] = {
 class CorpusFilters:
     """The filters that are on for one corpus; its program, if it has one, runs until close().
 
+    sample           some normalised pairs that pass the rules of cleaning
+    scores           of all pairs in order, for min_score
     near_duplicates  similarity of pairs that are near-duplicates; 0: the filter is off
     """
 
-    def __init__(self, config: FilterConfig, sample: Pairs, *, key: str) -> None:
+    def __init__(self, config: FilterConfig, sample: Pairs, scores: Iterator[float | None], *, key: str) -> None:
         active = config.active
         self._rules = [
             (FILTER_REASONS[name], make(active[name], sample, key)) for name, make in RULES.items() if name in active
         ]
+        self._scores = scores if "min_score" in active else None
+        self._key = key
         self.near_duplicates: float = active.get("near_duplicates", 0.0)
         self._command: PairCommand | None = None
         if config.command:
-            option = "data.cleaning.filters.command"
-            self._command = PairCommand(config.command, lowest=config.lowest_answer, key=f"{key}: {option}")
+            self._command = PairCommand(config.command, lowest=config.lowest_answer, key=f"{key}.filters.command")
 
-    def judge(self, pairs: Pairs, reasons: list[str | None]) -> None:
-        """Enter the reasons of pairs that are dropped where there is none yet; N each."""
+    def judge(self, sources: Sequence[str], targets: Sequence[str], reasons: list[str | None]) -> None:
+        """Enter the reasons of the next N normalised pairs that are dropped, where there is none yet."""
+        pairs = Pairs(sources, targets, self._next_scores(len(sources)))
         for reason, rule in self._rules:
             # a pair that is dropped already costs no more
             remaining = [found is None for found in reasons]
             for index in compress(np.flatnonzero(remaining).tolist(), rule(pairs.select(remaining))):
                 reasons[index] = reason
 
+    def _next_scores(self, count: int) -> Sequence[float | None]:
+        if self._scores is None:
+            return [None] * count
+        scores = list(islice(self._scores, count))
+        self._require_scores(len(scores) == count)
+        return scores
+
+    def _require_scores(self, are_as_many: bool) -> None:
+        if not are_as_many:
+            raise UserError(f"{self._key}.score: the scores are not as many as the pairs of the corpus")
+
     def ask_command(self, sources: Sequence[str], targets: Sequence[str]) -> None:
         """Hand pairs to the program, if there is one."""
         if self._command is not None:
             self._command.send(sources, targets)
 
-    def rejected(self, num_pairs: int) -> Mask:
-        """(N,) True for the pairs that the program has rejected, of all that it was asked about."""
+    def finish(self, num_pairs: int) -> Mask:
+        """(N,) True for the pairs that the program has rejected, of all that it was asked about, after the last one."""
+        self._require_scores(self._scores is None or next(self._scores, self) is self)
         return np.zeros(num_pairs, bool) if self._command is None else self._command.finish()
 
     def close(self) -> None:
@@ -96,8 +113,24 @@ class CorpusFilters:
 def filter_config(corpus: CorpusConfig, cleaning: CleaningConfig) -> FilterConfig:
     """The settings that hold for a corpus."""
     config = corpus.filters.over(cleaning.filters)
-    # scores of corpora are hardly ever on one scale: the threshold is for those that name a column of scores
+    # a threshold of all corpora is for those that have scores
     return config if corpus.score else replace(config, min_score=None)
+
+
+def open_filters(
+    corpus: CorpusConfig, cleaning: CleaningConfig, *, key: str, normalise: Callable[[str], str]
+) -> CorpusFilters:
+    """The filters of a corpus, some of which need another pass over its text; to be closed.
+
+    key        of its configuration in errors
+    normalise  makes text of it that the rules judge
+    """
+    config = filter_config(corpus, cleaning)
+    pairs: Iterable[tuple[str, str]] = ()
+    if not _SAMPLED.isdisjoint(config.active):
+        normalised = ((normalise(row.source), normalise(row.target)) for row in read_rows(corpus, key=key))
+        pairs = (pair for pair in normalised if reason_to_drop(*pair, cleaning) is None)
+    return CorpusFilters(config, sample_pairs(pairs), read_scores(corpus, key=key), key=key)
 
 
 def sample_pairs(pairs: Iterable[tuple[str, str]]) -> Pairs:
@@ -111,10 +144,6 @@ def sample_pairs(pairs: Iterable[tuple[str, str]]) -> Pairs:
             # every second one: those at multiples of the doubled stride
             kept, stride = kept[::2], 2 * stride
     return Pairs([source for source, _ in kept], [target for _, target in kept], [None] * len(kept))
-
-
-def needs_sample(config: FilterConfig) -> bool:
-    return not _SAMPLED.isdisjoint(config.active)
 
 
 def filters_content(corpora: Sequence[CorpusConfig], cleaning: CleaningConfig) -> list[Any]:

@@ -9,60 +9,69 @@ Letters: N pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.data.dataset import Ragged
 from translate.data.pair_rules import Mask
 from translate.errors import import_extra
 
 _GRAM = 4  # characters
 _BANDS, _ROWS = 10, 4
 _SEED = 1
-_SIGNED_AT_ONCE, _COMPARED_AT_ONCE = 5_000, 5_000  # pairs
-_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
-Texts = Callable[[NDArray[np.int64]], tuple[Sequence[str], Sequence[str]]]  # rows to their two sides
+_PAIRS_AT_ONCE = 5_000  # for which some MB of memory are taken
+_MIXER = np.uint64(
+    0x9E3779B97F4A7C15
+)  # odd, with bits spread evenly: 2^64 / golden ratioSides = tuple[Sequence[str], Sequence[str]]  # of N pairs
 
 
 class NearDuplicates:
-    """Collects the bands of pairs, and finds the pairs that are like an earlier one."""
+    """Collects the bands of pairs, and finds the pairs that are like an earlier one with the same tag."""
 
     def __init__(self) -> None:
         self._rows: list[NDArray[np.int64]] = []
         self._bands: list[NDArray[np.uint32]] = []  # (N, bands) each
-        self._thresholds: list[NDArray[np.float32]] = []
+        self._least: list[NDArray[np.float32]] = []
 
-    def add(self, sources: Sequence[str], targets: Sequence[str], *, first_row: int, threshold: float) -> None:
-        """Add N consecutive pairs, the first of which has this row."""
-        for start in range(0, len(sources), _SIGNED_AT_ONCE):
-            end = start + _SIGNED_AT_ONCE
-            self._bands.append(
-                _bands([_joined(*pair) for pair in zip(sources[start:end], targets[start:end], strict=True)])
-            )
-        self._rows.append(np.arange(first_row, first_row + len(sources)))
-        self._thresholds.append(np.full(len(sources), threshold, np.float32))
+    def add(self, sources: Sequence[str], targets: Sequence[str], *, first_row: int, least: float, tag: str) -> None:
+        """Add N consecutive pairs without their tag.
 
-    def find(self, kept: Mask, texts: Texts) -> NDArray[np.int64]:
-        """Rows of pairs that are similar to an earlier pair, ascending.
-
-        kept   of all rows: pairs that are not are neither compared nor found
-        texts  gives the two sides of rows
+        first_row  of the first pair, among all that are written
+        least      similarity of pairs that are near-duplicates
         """
-        if not self._rows:
+        texts = [_joined(*pair) for pair in zip(sources, targets, strict=True)]
+        parts = [texts[start : start + _PAIRS_AT_ONCE] for start in range(0, len(texts), _PAIRS_AT_ONCE)]
+        # the same text with another tag asks for another translation: their bands must differ
+        self._bands += [_bands(part) ^ np.uint32(zlib.crc32(tag.encode())) for part in parts]
+        self._rows.append(np.arange(first_row, first_row + len(sources)))
+        self._least.append(np.full(len(sources), least, np.float32))
+
+    def find(self, kept: Mask, sources: Ragged, targets: Ragged) -> NDArray[np.int64]:
+        """Ascending rows of kept pairs that are similar to an earlier kept pair.
+
+        kept              of all rows that are written
+        sources, targets  their texts, with tags
+        """
+        if not self._bands:
             return np.empty(0, np.int64)
-        rows, bands, thresholds = map(np.concatenate, (self._rows, self._bands, self._thresholds))
+        rows, bands, least = np.concatenate(self._rows), np.concatenate(self._bands), np.concatenate(self._least)
         self._bands.clear()  # copied
         judged = kept[rows]
-        rows, bands, thresholds = rows[judged], bands[judged], thresholds[judged]
+        rows, bands, least = rows[judged], bands[judged], least[judged]
         similar = np.zeros(len(rows), bool)
         for band in range(_BANDS):
             first = _first_equal(bands[:, band])
             candidates = np.flatnonzero((first < np.arange(len(rows))) & ~similar)
-            for start in range(0, len(candidates), _COMPARED_AT_ONCE):
-                later = candidates[start : start + _COMPARED_AT_ONCE]
-                found = _similarities(texts(rows[first[later]]), texts(rows[later]))
-                similar[later] = found >= thresholds[later]
+            for start in range(0, len(candidates), _PAIRS_AT_ONCE):
+                later = candidates[start : start + _PAIRS_AT_ONCE]
+                earlier = first[later]
+                pairs = ((sources.texts(found), targets.texts(found)) for found in (rows[earlier], rows[later]))
+                similar[later] = _similarities(*pairs) >= least[later]
+                sources.release()
+                targets.release()
         return rows[similar]
 
 
@@ -76,7 +85,7 @@ def _bands(texts: Sequence[str]) -> NDArray[np.uint32]:
     rensa = import_extra("rensa", extra="cleaning", purpose="data.cleaning.filters.near_duplicates")
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").astype(np.uint64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    # hashes of all 4-grams of the concatenated texts; those that begin in the last three characters of a text are not its
+    # hashes of all 4-grams of the texts end to end; those that begin in the last three characters of a text span two
     hashes = np.zeros(len(codes) - _GRAM + 1, np.uint64)
     for offset in range(_GRAM):
         hashes = (hashes + codes[offset : len(codes) - _GRAM + 1 + offset]) * _MIXER
@@ -103,7 +112,7 @@ def _first_equal(values: NDArray[np.uint32]) -> NDArray[np.int64]:
     return first[inverse]
 
 
-def _similarities(first: tuple[Sequence[str], Sequence[str]], second: tuple[Sequence[str], Sequence[str]]) -> NDArray:
+def _similarities(first: Sides, second: Sides) -> NDArray[np.float64]:
     """(N,) Jaccard similarity of the 4-grams of N pairs and N other pairs."""
     pairs = zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
     return np.array([_jaccard(_grams(*one), _grams(*other)) for one, other in pairs])

@@ -7,34 +7,23 @@ table or of JSON lines is a pair with two blank sides, as in text files.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from translate.data.corpora import CorpusConfig, CorpusFormat, ParallelText
+from translate.data.corpora import ParallelText
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.recognition import recognise
 from translate.data.records import BATCH_ROWS, parquet_records, parse_record, squad_records, text_of
+from translate.data.rows import Row, matching_files
 from translate.errors import UserError, errors_naming, excerpt
 from translate.text import read_lines
 
 SEPARATOR = "<sep>"  # between a question and its passage
 CHUNK_PAIRS = 50_000  # pairs that are processed at once
 Item = TypeVar("Item")
-
-
-class Row(NamedTuple):
-    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number.
-
-    score  of the pair, where the corpus has a column of scores
-    """
-
-    path: str
-    line: int
-    source: str
-    target: str
-    score: float | None = None
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:
@@ -127,8 +116,7 @@ def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
                 yield Row(path, number, "", "")
                 continue
             record = parse_record(line, path, number)
-            origin = f"{path}, line {number}"
-            yield Row(path, number, text_of(record, config.source, origin), text_of(record, config.target, origin))
+            yield Row(path, number, *_sides(record, config, f"{path}, line {number}"))
 
 
 def read_parquet(config: CorpusConfig) -> Iterator[Row]:
@@ -156,7 +144,14 @@ def read_hub(config: CorpusConfig) -> Iterator[Row]:
     yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
 
 
+def read_recognised(config: CorpusConfig) -> Iterator[Row]:
+    """Files whose forms are recognised by their content."""
+    for path in matching_files(config):
+        yield from READERS[recognise(path)](replace(config, path=path))
+
+
 READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
+    CorpusFormat.auto: read_recognised,
     CorpusFormat.text: read_text,
     CorpusFormat.tsv: read_tsv,
     CorpusFormat.jsonl: read_jsonl,
@@ -164,15 +159,6 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
     CorpusFormat.squad: read_squad,
     CorpusFormat.hub: read_hub,
 }
-
-
-def matching_files(config: CorpusConfig) -> list[str]:
-    """The files that config.path names or matches, in alphabetical order."""
-    if Path(config.path).exists():
-        return [config.path]
-    if matches := sorted(glob.glob(config.path, recursive=True)):
-        return matches
-    raise UserError(f"{config.path}: no such file (from {Path.cwd()})")
 
 
 def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
@@ -195,8 +181,23 @@ def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[t
 
 def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Row]:
     for number, record in enumerate(records, start=1):
-        origin = f"{name}, row {number:,}"
-        yield Row(name, number, text_of(record, config.source, origin), text_of(record, config.target, origin))
+        yield Row(name, number, *_sides(record, config, f"{name}, row {number:,}"))
+
+
+def _sides(record: Any, config: CorpusConfig, origin: str) -> tuple[str, str]:
+    numbers = config.has_scores_as_sides
+    source, target = (text_of(record, key, origin, numbers=numbers) for key in (config.source, config.targets[0]))
+    return source, target
+
+
+def read_scores(config: CorpusConfig, *, key: str) -> Iterator[float | None]:
+    """The score of each row of read_rows, None where a row has no number; key: see read_rows."""
+    # another pass with the column of scores as both sides: each format has one way to its columns
+    for row in read_rows(config.of_scores, key=f"{key}.score"):
+        try:
+            yield float(row.source)
+        except ValueError:
+            yield None
 
 
 def hub_dataset(config: CorpusConfig) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from translate.data.rows import as_line
 from translate.errors import UserError, excerpt
 from translate.parsing import parse_json
 from translate.text import open_bytes
@@ -82,8 +83,11 @@ def _damage(path: str, form: str, *kinds: type[Exception]) -> Iterator[None]:
         ) from None
 
 
-def text_of(record: Any, key: str, origin: str) -> str:
-    """The text that a dotted key names in a record, as one line; origin: file and line, for errors."""
+def text_of(record: Any, key: str, origin: str, *, numbers: bool = False) -> str:
+    """The text that a dotted key names in a record, as one line; origin: file and line, for errors.
+
+    numbers  a number is text too, and so is null, which is "": for scores
+    """
     value = record
     # a column whose own name has a dot wins over the path
     for part in [key] if isinstance(record, dict) and key in record else key.split("."):
@@ -91,11 +95,8 @@ def text_of(record: Any, key: str, origin: str) -> str:
             found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
             raise UserError(f"{origin}: no {key!r} here, only {excerpt(found)}")
         value = value[part]
+    if numbers and (value is None or isinstance(value, int | float)):
+        return "" if value is None else str(value)
     if not isinstance(value, str):
         raise UserError(f"{origin}: {key!r} should be text, but is {value!r:.40}")
     return as_line(value)
-
-
-def as_line(text: str) -> str:
-    """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")

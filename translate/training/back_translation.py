@@ -25,7 +25,8 @@ from translate.checkpoint import fingerprint, load_model
 from translate.checksums import CHECKSUMS, DamagedError, verify, write_checksums
 from translate.console import Progress
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.dataset import digest
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine

@@ -21,7 +21,8 @@ import torch
 
 import translate
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.device import processor_name
 from translate.distributed import World, name_processes
 from translate.errors import UserError
