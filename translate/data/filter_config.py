@@ -33,10 +33,11 @@ class FilterConfig:
                      0: any ratio
     numbers          drop pairs with numbers of several digits, none of which both sides have
     addresses        drop pairs with URLs or e-mail addresses, none of which both sides have
-    punctuation      drop pairs of which one side alone ends like a question, or like a sentence
-    script           drop pairs with a side in another script than that side of the corpus usually has
+    punctuation      drop pairs whose last marks are of different kinds (question, sentence, clause), or of which one
+                     side alone ends with a question mark
+    script           drop pairs with a side in another script than most lines of that side of the corpus
     repetition       drop pairs with a word or phrase that occurs this many times in a row; 0: any number
-    language         drop pairs with a side in another language than that side of the corpus usually has
+    language         drop pairs with a side in another language than most lines of that side of the corpus
     command          words of a program, run without a shell, that answers each pair with a number; []: none
     min_answer       lowest answer of the program for pairs that are kept; None: 0.5, for answers 0 and 1
     near_duplicates  drop pairs whose character 4-grams have at least this Jaccard similarity to an earlier pair's;

@@ -13,15 +13,15 @@ from translate.data.pair_rules import Mask, Pairs
 from translate.errors import UserError, import_extra
 
 _MIN_BYTES = 20  # of UTF-8: shorter lines are not judged
-_MIN_PROBABILITY = 0.1  # of the usual language, which related languages share
+_UNLIKELY = 0.1  # probability of the usual language, relative to the most probable one
 _LEAST_SAMPLE = 20  # lines that are long enough
 logger = logging.getLogger(__name__)
 
 
 class LanguageRule:
-    """Drops pairs with a side that is in all probability in another language than that side of the sample.
+    """Drops pairs with a side that is far more probably in another language than most lines of that side in the sample.
 
-    languages  of source and target, as most lines of the sample are: a corpus may have another direction than the run
+    languages  most frequent ones of source and target, whatever the run's: a corpus may have the other direction
     """
 
     def __init__(self, sample: Pairs, *, key: str) -> None:
@@ -38,10 +38,12 @@ class LanguageRule:
     def _is_foreign(self, line: str, language: str) -> bool:
         if not _is_judged(line):
             return False
-        # all probabilities are asked for only where the first guess is another language: most lines cost one pass
+        # most lines cost one pass: all probabilities are asked for only where another language is the most probable
         if self._identifier.classify(line)[0] == language:
             return False
-        return bool(dict(self._identifier.rank(line))[language] < _MIN_PROBABILITY)
+        ranked = self._identifier.rank(line)
+        # relative, since both are small where a line says little, such as one of names and markup
+        return bool(dict(ranked)[language] < _UNLIKELY * ranked[0][1])
 
     def _usual(self, lines: Sequence[str], key: str) -> str:
         counts = Counter(self._identifier.classify(line)[0] for line in lines if _is_judged(line))

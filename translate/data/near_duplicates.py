@@ -23,9 +23,8 @@ _GRAM = 4  # characters
 _BANDS, _ROWS = 10, 4
 _SEED = 1
 _PAIRS_AT_ONCE = 5_000  # for which some MB of memory are taken
-_MIXER = np.uint64(
-    0x9E3779B97F4A7C15
-)  # odd, with bits spread evenly: 2^64 / golden ratioSides = tuple[Sequence[str], Sequence[str]]  # of N pairs
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
+Sides = tuple[Sequence[str], Sequence[str]]  # of N pairs
 
 
 class NearDuplicates:

@@ -9,13 +9,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.text_profile import Profiler
+from translate.data.text_profile import Profiler, script_of
 
 Mask = NDArray[np.bool_]
 
@@ -27,6 +28,7 @@ _QUESTION_MARKS = "?？؟;"
 _SENTENCE_ENDS = ".。．!！…।։።။។"
 _CLOSING = " \"'”“’‘»«›‹)]}）】」』"
 _PHRASE = range(2, 41)  # characters of what is repeated; a single letter may be: "Hmmmm"
+_FEW_LETTERS = 0.1  # share of those of the usual script
 _LINES_AT_ONCE = 10_000  # a profile takes some hundred bytes of memory a character
 
 
@@ -39,10 +41,12 @@ class Pairs(NamedTuple):
 
     def select(self, mask: Sequence[bool]) -> Pairs:
         """Pairs where the mask is True."""
-        return Pairs(*(list(compress(column, mask)) for column in self))
+        sources, targets = list(compress(self.sources, mask)), list(compress(self.targets, mask))
+        return Pairs(sources, targets, list(compress(self.scores, mask)))
 
 
 Rule = Callable[[Pairs], Mask]
+_script_of = cache(script_of)
 
 
 @dataclass(frozen=True)
@@ -123,44 +127,59 @@ def _addresses(line: str) -> set[str]:
 
 
 def ends_differ(pairs: Pairs) -> Mask:
-    """Drops pairs of which one side alone ends with a question mark, or with a mark that ends a sentence."""
+    """Drops pairs whose sides end with marks of different kinds, or of which one side alone ends as a question.
+
+    A full stop on one side alone is no reason: many headings and captions are translated so.
+    """
     ends = ((_end(source), _end(target)) for source, target in zip(pairs.sources, pairs.targets, strict=True))
-    return np.fromiter((source != target for source, target in ends), bool, len(pairs.sources))
+    differ = (a != b and (bool(a and b) or "?" in (a, b)) for a, b in ends)
+    return np.fromiter(differ, bool, len(pairs.sources))
 
 
 def _end(line: str) -> str:
-    last = line.rstrip(_CLOSING)[-1:]
-    # full stop and exclamation mark are one kind: languages differ in their use
-    return "" if not last else "?" if last in _QUESTION_MARKS else "." if last in _SENTENCE_ENDS else ""
+    """A mark that stands for the kind of the last one; "" if there is none."""
+    return _ENDS.get(line.rstrip(_CLOSING)[-1:], "")
 
 
 class ScriptRule:
-    """Drops pairs with a side in another script than most lines of that side in the sample."""
+    """Drops pairs with a side in another script than most lines of that side in the sample.
+
+    Lines that mix scripts stay if a tenth of their letters, by bytes of UTF-8, are of the usual one, as Chinese about
+    program code often is.
+    """
 
     def __init__(self, sample: Pairs) -> None:
-        self._profilers = Profiler(), Profiler()
-        self._usual = [
-            self._most_frequent(self._scripts(profiler, lines))
-            for profiler, lines in zip(self._profilers, (sample.sources, sample.targets), strict=True)
-        ]
+        self._sides = [_SideScript(lines) for lines in (sample.sources, sample.targets)]
 
     def __call__(self, pairs: Pairs) -> Mask:
-        dropped = np.zeros(len(pairs.sources), bool)
-        sides = zip(self._profilers, self._usual, (pairs.sources, pairs.targets), strict=True)
-        for profiler, usual, lines in sides:
-            scripts = self._scripts(profiler, lines)
-            # 0: too few letters to tell, or no script with most of them
-            dropped |= (scripts != 0) & (scripts != usual)
-        return dropped
+        source, target = self._sides
+        return source.differs(pairs.sources) | target.differs(pairs.targets)
 
-    def _scripts(self, profiler: Profiler, lines: Sequence[str]) -> NDArray[np.uint8]:
-        """(N,) the script of each line, as in Profile."""
-        return np.concatenate([np.empty(0, np.uint8), *(profiler(part).script for part in _parts(lines))])
 
-    def _most_frequent(self, scripts: NDArray[np.uint8]) -> int:
-        counts = np.bincount(scripts, minlength=2)
-        counts[0] = 0
-        return int(counts.argmax())
+class _SideScript:
+    """The usual script of one side of a corpus."""
+
+    def __init__(self, sample: Sequence[str]) -> None:
+        self._profiler = Profiler()
+        counts = np.bincount(self._main(sample), minlength=2)
+        counts[0] = 0  # lines of too few letters, or of several scripts
+        self._usual = int(counts.argmax()) if counts.any() else 0
+        self._names = set(self._profiler.script_names()[self._usual].split("/"))
+
+    def differs(self, lines: Sequence[str]) -> Mask:
+        main = self._main(lines)
+        other = (main != 0) & (main != self._usual) & (self._usual != 0)
+        for index in np.flatnonzero(other).tolist():
+            other[index] = self._usual_share(lines[index]) < _FEW_LETTERS
+        return other
+
+    def _main(self, lines: Sequence[str]) -> NDArray[np.uint8]:
+        """(N,) the script of most letters of each line, as in Profile."""
+        return np.concatenate([np.empty(0, np.uint8), *(self._profiler(part).script for part in _parts(lines))])
+
+    def _usual_share(self, line: str) -> float:
+        letters = [(_script_of(c), len(c.encode())) for c in line if c.isalpha()]
+        return sum(size for script, size in letters if script in self._names) / sum(size for _, size in letters)
 
 
 @dataclass(frozen=True)
