@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import tempfile
+from bisect import bisect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def plant(pairs: Sequence[Pair], foreign: Sequence[str]) -> tuple[list[Pair], li
     """Pairs of which one in five is bad, and the kind of each; the same at each call."""
     chosen = random.Random(1)
     planted, kinds = list(pairs), [CLEAN] * len(pairs)
-    bad = chosen.sample(range(1, len(pairs) - 1), int(BAD_SHARE * len(pairs)))
+    bad = chosen.sample(range(100, len(pairs) - 1), int(BAD_SHARE * len(pairs)))
+    good = sorted(set(range(len(pairs))) - set(bad))
     names = ["other side's language", *(["third language"] if foreign else []), "shifted", "near-duplicate", "repeated"]
     for index, kind in zip(bad, itertools.cycle(names)):
         source, target = pairs[index]
@@ -67,7 +69,8 @@ def plant(pairs: Sequence[Pair], foreign: Sequence[str]) -> tuple[list[Pair], li
         elif kind == "repeated":
             planted[index] = (source, looped(target, chosen))
         else:
-            source, target = pairs[chosen.randrange(index)]  # an earlier pair: of two like pairs, the first one stays
+            # an earlier good pair: of two like pairs, the first one stays
+            source, target = pairs[good[chosen.randrange(bisect(good, index))]]
             planted[index] = (shortened(source, chosen), shortened(target, chosen))
         kinds[index] = kind
     return planted, kinds

@@ -24,8 +24,8 @@ _MIN_LENGTH = 20  # characters of the longer side: ratios of shorter pairs say l
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+)*")
 _URL = re.compile(r"(?:https?://|www\.)([A-Za-z0-9.-]+)")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+")
-_QUESTION_MARKS = "?？؟;"
-_SENTENCE_ENDS = ".。．!！…।։።။។"
+# of questions, sentences and clauses; full stops and exclamation marks are one kind, as languages differ in their use
+_ENDS = {mark: marks[0] for marks in ("?？؟", ".。．!！…।։။።", ":：,，；،、", ";") for mark in marks}
 _CLOSING = " \"'”“’‘»«›‹)]}）】」』"
 _PHRASE = range(2, 41)  # characters of what is repeated; a single letter may be: "Hmmmm"
 _FEW_LETTERS = 0.1  # share of those of the usual script
@@ -129,16 +129,21 @@ def _addresses(line: str) -> set[str]:
 def ends_differ(pairs: Pairs) -> Mask:
     """Drops pairs whose sides end with marks of different kinds, or of which one side alone ends as a question.
 
-    A full stop on one side alone is no reason: many headings and captions are translated so.
+    A full stop on one side alone is no reason: many headings and captions are translated so. A semicolon fits
+    everything, since it is the question mark of Greek.
     """
     ends = ((_end(source), _end(target)) for source, target in zip(pairs.sources, pairs.targets, strict=True))
-    differ = (a != b and (bool(a and b) or "?" in (a, b)) for a, b in ends)
-    return np.fromiter(differ, bool, len(pairs.sources))
+    return np.fromiter((_are_unlike(*marks) for marks in ends), bool, len(pairs.sources))
 
 
 def _end(line: str) -> str:
     """A mark that stands for the kind of the last one; "" if there is none."""
     return _ENDS.get(line.rstrip(_CLOSING)[-1:], "")
+
+
+def _are_unlike(first: str, second: str) -> bool:
+    marks = {first, second}
+    return first != second and ";" not in marks and ("" not in marks or "?" in marks)
 
 
 class ScriptRule:
