@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from fuzzing.forms import contents
 from fuzzing.harness import check, fuzz
 from fuzzing.inputs import JSON, joined
 from fuzzing.readers import Reader, readers
@@ -17,7 +18,8 @@ from translate.errors import UserError
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 SLOW = ["options", "adapter", "state", "parquet", "model", "tokenizer"]
 FAST = ["text", "gzip", "tsv", "jsonl", "squad", "yaml", "json", "run"]
-NAMES = SLOW + FAST
+RECOGNISED = list(contents())
+NAMES = SLOW + FAST + RECOGNISED
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,6 +17,7 @@ from translate.data.cleaning import (
     DUPLICATE,
     HELD_OUT,
     NEAR_DUPLICATE,
+    NO_PAIR,
     CleaningConfig,
     CleaningReport,
     example,
@@ -29,6 +30,7 @@ from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, Ragged, RaggedWriter, log_progress
 from translate.data.filters import CorpusFilters, open_filters
 from translate.data.held_out import PairKeys, write_held_out
+from translate.data.named_sets import mtdata_files, with_sacrebleu_files
 from translate.data.near_duplicates import NearDuplicates
 from translate.data.readers import (
     CHUNK_PAIRS,
@@ -43,7 +45,8 @@ from translate.data.readers import (
 )
 from translate.errors import UserError, errors_naming
 from translate.files import sha256, write_json
-from translate.text import normalise, open_bytes
+from translate.opening import naming_errors
+from translate.text import normalise
 from translate.unicode_form import LineForms, choose_form
 
 
@@ -139,14 +142,19 @@ class _Writer:
             [self.normalise(line) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
         )
-        reasons = [reason_to_drop(*pair, self._config) for pair in zip(sources, targets, strict=True)]
+        reasons = [
+            NO_PAIR if row.problem else reason_to_drop(source, target, self._config)
+            for row, source, target in zip(rows, sources, targets, strict=True)
+        ]
         filters.judge(sources, targets, reasons)
         passed = np.array([reason is None for reason in reasons], bool)
         # before the rows are appended, as it counts those on disk so far
         self._note_files(rows, passed, key, config)
         self.report.total += len(rows)
         for row, reason, source, target in zip(rows, reasons, sources, targets, strict=True):
-            if reason is not None:
+            if reason is NO_PAIR:
+                self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, row.problem, "")])
+            elif reason is not None:
                 self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, source, target)])
         if self._keys is not None:
             # the rules may let blank sides pass, but no blank pair is held out
@@ -250,17 +258,21 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
     """SHA-256 of each of a corpus's files, compressed or not as it is stored; key: of its configuration in errors."""
     paths = _files(config, key)
     with errors_naming(key):
+        hashes = []
         for path in paths:
-            with open_bytes(path):
-                pass  # for its errors
-    return [sha256(path) for path in paths]
+            with naming_errors(path):
+                hashes.append(sha256(path))
+        return hashes
 
 
 def _files(config: CorpusConfig, key: str) -> list[str]:
     config.check(key)
-    if config.format is CorpusFormat.text:
-        return [config.source, *config.targets, *([config.score] if config.score else [])]
     with errors_naming(key):
+        config = with_sacrebleu_files(config)
+        if config.format is CorpusFormat.text:
+            return [config.source, *config.targets, *([config.score] if config.score else [])]
+        if config.format is CorpusFormat.mtdata:
+            return mtdata_files(config)
         if config.format is CorpusFormat.hub:
             # the Arrow files of the local copy stand for the data set
             return [file["filename"] for file in hub_dataset(config).cache_files]

@@ -20,6 +20,7 @@ from translate.text import find_control
 _EXAMPLES_PER_REASON = 3
 _EXAMPLE_CHARACTERS = 60
 _FILE = "report.json"
+NO_PAIR = "no pair in the row"
 BLANK = "blank side"
 COPY = "source = target"
 TOO_LONG = "too many characters"
@@ -31,7 +32,7 @@ NO_TOKENS = "no tokens"
 COMMAND, NEAR_DUPLICATE = FILTER_REASONS["command"], FILTER_REASONS["near_duplicates"]
 _RULE_REASONS = [reason for reason in FILTER_REASONS.values() if reason not in (COMMAND, NEAR_DUPLICATE)]
 # in the order of cleaning
-REASONS = [BLANK, COPY, TOO_LONG, RATIO, *_RULE_REASONS, COMMAND]
+REASONS = [NO_PAIR, BLANK, COPY, TOO_LONG, RATIO, *_RULE_REASONS, COMMAND]
 REASONS += [DUPLICATE, NEAR_DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, NO_TOKENS]
 
 

@@ -33,6 +33,11 @@ class CorpusFormat(StrEnum):
     moses = "moses"
     squad = "squad"
     hub = "hub"
+    mtdata = "mtdata"
+    sacrebleu = "sacrebleu"
+
+
+_NAMED = (CorpusFormat.hub, CorpusFormat.mtdata, CorpusFormat.sacrebleu)  # by name, not by path
 
 
 @dataclass(kw_only=True)
@@ -42,8 +47,9 @@ class CorpusConfig:
     source, target  text: one file each. Otherwise the column: a name, or for TSV without a header a number
                     from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de.
                     Several references of a validation or test set: target=[FIRST,SECOND]
-    path            tsv, jsonl, parquet, squad: the file, or a pattern such as corpus/*.parquet; .gz but for Parquet
-    name, subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
+    path            all forms but text: the file, a pattern such as corpus/*.tmx, or a list of both; .gz but for Parquet
+    name            hub, mtdata, sacrebleu: of the data set. Of a test set also in reports; "": the name of its file
+    subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
     skip, take      number of pairs left out at the beginning, and of pairs read after them; 0: all
     every_answer    squad: all right answers, separated by TAB, as a test set wants them; else the first
     weight          number of times that an epoch sees each pair of a training corpus
@@ -58,7 +64,7 @@ class CorpusConfig:
     format: CorpusFormat = CorpusFormat.auto
     source: str = ""
     target: Any = ""  # str, or list[str] of at least two
-    path: str = ""
+    path: Any = ""  # str, or list[str]
     name: str = ""
     subset: str = ""
     split: str = "train"
@@ -81,11 +87,23 @@ class CorpusConfig:
             self.format = CorpusFormat.text  # as in the configurations and fingerprints of older runs
         targets = one_or_several(self.target, key="target")
         self.target = targets[0] if len(targets) == 1 else targets  # x and [x] give one fingerprint
+        paths = one_or_several(self.path, key="path")
+        self.path = paths[0] if len(paths) == 1 else paths
 
     @property
     def targets(self) -> list[str]:
         """All targets: the first is for training and the validation loss, all are references."""
         return self.target if isinstance(self.target, list) else [self.target]
+
+    @property
+    def paths(self) -> list[str]:
+        """Files and patterns of path; none where it is not set."""
+        return [path for path in one_or_several(self.path, key="path") if path]
+
+    @property
+    def title(self) -> str:
+        """Name in messages: of the data set or the files."""
+        return self.name or ", ".join(self.paths) or self.source
 
     @property
     def prefix(self) -> str:
@@ -127,7 +145,7 @@ class CorpusConfig:
     @property
     def is_searched(self) -> bool:
         """True if the reader finds the two sides by itself, by their languages."""
-        has_sides = self.format in (CorpusFormat.text, CorpusFormat.hub, CorpusFormat.squad)
+        has_sides = self.format in (CorpusFormat.text, CorpusFormat.hub, CorpusFormat.squad)  # in any language
         return not has_sides and not (self.source and self.target)
 
     def check(self, key: str) -> None:
@@ -137,10 +155,12 @@ class CorpusConfig:
         """
         for name in ("skip", "take"):
             require_between(f"{key}.{name}", getattr(self, name), 0, _MOST_PAIRS)
-        needed = ["source", "target"] if self.format in (CorpusFormat.text, CorpusFormat.hub) else []
-        if self.format is not CorpusFormat.text:
-            needed.append("name" if self.format is CorpusFormat.hub else "path")
         values = {**vars(self), "target": all(self.targets)}  # none of several may be empty
+        is_one_given = bool(values["source"]) != values["target"]
+        has_both = self.format in (CorpusFormat.text, CorpusFormat.hub) or is_one_given
+        needed = ["source", "target"] if has_both else []
+        if self.format is not CorpusFormat.text:
+            needed.append("name" if self.format in _NAMED else "path")
         if missing := [name for name in needed if not values[name]]:
             options = " ".join(f"{key}.{name}=…" for name in missing)
             what = f"where the {self.format} corpus is"
@@ -148,6 +168,8 @@ class CorpusConfig:
                 what = f"which columns of the {self.format} corpus to read"
             if key in ("data.valid", "data.test"):
                 what += f" (pairs are held out from data.train where no {key} option is set)"
+            if self.format is CorpusFormat.text and len(missing) == 2:
+                options += f", or {key}.path=… for a file with both sides"
             raise UserError(f"{key}: nothing says {what}; set {options}")
         for option, path in self._paths():
             require_regular(path, option=f"{key}.{option}")
@@ -160,9 +182,10 @@ class CorpusConfig:
             yield from [("source", self.source), *(("target", path) for path in self.targets)]
             if self.score:
                 yield "score", self.score
-        elif self.format is not CorpusFormat.hub:
-            matches = [] if os.path.exists(self.path) else glob.glob(self.path, recursive=True)
-            yield from (("path", path) for path in matches or [self.path])
+        elif self.format not in _NAMED:
+            for path in self.paths:
+                matches = [] if os.path.exists(path) else glob.glob(path, recursive=True)
+                yield from (("path", match) for match in matches or [path])
 
     def content(self, hashes: list[str]) -> list[Any]:
         """Settings that, with the hashes of its files, determine its pairs: neither file names nor weights."""

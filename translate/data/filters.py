@@ -128,7 +128,8 @@ def open_filters(
     config = filter_config(corpus, cleaning)
     pairs: Iterable[tuple[str, str]] = ()
     if not _SAMPLED.isdisjoint(config.active):
-        normalised = ((normalise(row.source), normalise(row.target)) for row in read_rows(corpus, key=key))
+        rows = (row for row in read_rows(corpus, key=key) if not row.problem)
+        normalised = ((normalise(row.source), normalise(row.target)) for row in rows)
         pairs = (pair for pair in normalised if reason_to_drop(*pair, cleaning) is None)
     return CorpusFilters(config, sample_pairs(pairs), read_scores(corpus, key=key), key=key)
 
