@@ -42,6 +42,9 @@ TRAINING_LEAVES = [
 # entered on the way, for settings, bookkeeping and other processes; nothing happens to the sentence there
 TRAINING_ASIDE = [
     "data/corpora.py",
+    "data/filter_config.py",
+    "data/filters.py",
+    "data/near_duplicates.py",
     "distributed.py",
     "errors.py",
     "files.py",

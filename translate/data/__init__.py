@@ -2,7 +2,8 @@
 
     corpora.py ──► readers.py ──► clean_text.py ──► prepare.py ──► dataset.py ──► loader.py ──► batches
     which files    rows, raw      cleaning.py       tokenizer      token ids,     batching.py
-    and when                      held_out.py       is learned     on disk        augmentation.py
+    and when                      filters.py        is learned     on disk        augmentation.py
+                                  held_out.py
 
 A sentence is a line of a file that a CorpusConfig names. A reader of its format yields it with its other side and its
 line number. prepare() then makes folders in data.cache, each once and named by a hash of all that it is made

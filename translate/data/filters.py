@@ -73,7 +73,7 @@ class CorpusFilters:
         self.near_duplicates: float = active.get("near_duplicates", 0.0)
         self._command: PairCommand | None = None
         if config.command:
-            self._command = PairCommand(config.command, lowest=config.lowest_answer, key=f"{key}.filters.command")
+            self._command = PairCommand(config.command, lowest=config.lowest_answer, key=f"{key}: filters.command")
 
     def judge(self, sources: Sequence[str], targets: Sequence[str], reasons: list[str | None]) -> None:
         """Enter the reasons of the next N normalised pairs that are dropped, where there is none yet."""

@@ -27,7 +27,9 @@ _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+")
 # of questions, sentences and clauses; full stops and exclamation marks are one kind, as languages differ in their use
 _ENDS = {mark: marks[0] for marks in ("?？؟", ".。．!！…।։။።", ":：,，；،、", ";") for mark in marks}
 _CLOSING = " \"'”“’‘»«›‹)]}）】」』"
-_PHRASE = range(2, 41)  # characters of what is repeated; a single letter may be: "Hmmmm"
+_MARKS = _CLOSING + "".join(_ENDS)
+_PHRASE = range(2, 41)  # characters of what is repeated
+_ONE_LETTER = 3  # times a letter alone is no phrase
 _FEW_LETTERS = 0.1  # share of those of the usual script
 _LINES_AT_ONCE = 10_000  # a profile takes some hundred bytes of memory a character
 
@@ -199,8 +201,9 @@ class RepetitionRule:
 
     def _repeats(self, lines: Sequence[str]) -> Mask:
         """(N,) True for lines with a repeated phrase."""
-        # one array of the code points of all lines, each ended by a newline
-        codes = np.frombuffer("".join([f"{line}\n" for line in lines]).encode("utf-32-le"), "<u4")
+        # one array of the code points of all lines, each ended by a newline; the last word by a space, as the others
+        text = "".join([f"{line.rstrip(_MARKS)} \n" for line in lines])
+        codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
         ends = np.flatnonzero(codes == ord("\n"))
         found = np.zeros(len(lines), bool)
         for period in _PHRASE:
@@ -210,10 +213,14 @@ class RepetitionRule:
             bounds = np.concatenate([[-1], np.flatnonzero(~equal), [len(equal)]])
             runs = np.flatnonzero(np.diff(bounds) > period * (self.times - 1))
             for start in (bounds[runs] + 1).tolist():
-                # rows of dots or dashes are no words
-                if any(chr(code).isalpha() for code in codes[start : start + period].tolist()):
+                if _is_phrase(codes[start : start + period].tolist()):
                     found[np.searchsorted(ends, start)] = True
         return found
+
+
+def _is_phrase(codes: Sequence[int]) -> bool:
+    """True for code points of words: neither rows of dashes, nor one letter, as in "Hmmmm", unless it is many times."""
+    return any(chr(code).isalpha() for code in codes) and (len(set(codes)) > 1 or len(codes) > _ONE_LETTER)
 
 
 def _parts(lines: Sequence[str]) -> Iterable[Sequence[str]]:
