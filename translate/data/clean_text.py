@@ -155,7 +155,8 @@ class _Writer:
             if reason is NO_PAIR:
                 self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, row.problem, "")])
             elif reason is not None:
-                self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, source, target)])
+                name = name_in_reports(key, config, row)
+                self.report.drop(reason, [example(name, row.line, source, target, reason=reason)])
         if self._keys is not None:
             # the rules may let blank sides pass, but no blank pair is held out
             pairs = zip(passed.tolist(), sources, targets, strict=True)

@@ -129,9 +129,14 @@ def reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | No
     return None
 
 
-def example(corpus: str, line: int, source: str, target: str) -> Example:
-    """The beginning of a pair, for a report."""
-    return Example(corpus, line, shorten(source), shorten(target))
+def example(corpus: str, line: int, source: str, target: str, *, reason: str = "") -> Example:
+    """The beginning of a pair, for a report; the end where that is the reason for dropping it."""
+    shown = _ending if reason == FILTER_REASONS["punctuation"] else shorten
+    return Example(corpus, line, shown(source), shown(target))
+
+
+def _ending(text: str) -> str:
+    return text if len(text) <= _EXAMPLE_CHARACTERS else "…" + text[1 - _EXAMPLE_CHARACTERS :]
 
 
 def shorten(text: str) -> str:
