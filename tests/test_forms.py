@@ -70,7 +70,7 @@ def test_a_compressed_file_is_read_whatever_its_name(tmp_path: Path, compression
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_a_compression_bomb_is_an_error(tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(opening, "_MAX_SMALL_FILE", 1 << 20)
+    monkeypatch.setattr(opening, "MAX_SMALL_FILE", 1 << 20)
     line = b"The same line again and again.\n"
     path = write(tmp_path / "bomb", COMPRESSIONS[compression](line * 100_000))
     with pytest.raises(UserError, match=r"bomb: decompressed, it is more than 1,.* bytes, over 200 times"):

@@ -17,7 +17,7 @@ from translate.errors import UserError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 SLOW = ["options", "adapter", "state", "parquet", "model", "tokenizer"]
-FAST = ["text", "gzip", "tsv", "jsonl", "squad", "yaml", "json", "run"]
+FAST = ["text", "gzip", "tsv", "jsonl", "squad", "tmx", "xliff", "po", "moses", "yaml", "json", "run"]
 RECOGNISED = list(contents())
 NAMES = SLOW + FAST + RECOGNISED
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 from translate.errors import UserError, excerpt
 
 # Text that people have compresses 3 to 20 times. A file that becomes larger than both bounds is made to fill disks.
-_MAX_RATIO, _MAX_SMALL_FILE = 200, 1 << 28
+MAX_RATIO, MAX_SMALL_FILE = 200, 1 << 28
 _HEAD_BYTES = 1 << 10
 _TAR_MARK = slice(257, 262)  # of the first header
 _ZIP = b"PK\x03\x04"
@@ -215,7 +215,7 @@ class _Bounded(io.RawIOBase):
         """file_size: in bytes; 0 if unknown, as of a pipe: the content has no bound then."""
         self._path = path
         self._stream = cast(io.BufferedReader, stream)
-        self._limit = max(_MAX_SMALL_FILE, _MAX_RATIO * file_size) if file_size else None
+        self._limit = max(MAX_SMALL_FILE, MAX_RATIO * file_size) if file_size else None
         self._count = 0
 
     def readable(self) -> bool:
@@ -226,7 +226,7 @@ class _Bounded(io.RawIOBase):
         self._count += len(chunk)
         if self._limit is not None and self._count > self._limit:
             raise UserError(
-                f"{self._path}: decompressed, it is more than {self._limit:,} bytes, over {_MAX_RATIO} times the size "
+                f"{self._path}: decompressed, it is more than {self._limit:,} bytes, over {MAX_RATIO} times the size "
                 "of the file; if that is right, decompress it first"
             )
         buffer[: len(chunk)] = chunk

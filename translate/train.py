@@ -20,6 +20,7 @@ from translate.checkpoint import (
 )
 from translate.config import run_command
 from translate.data.augmentation import PairEncoder
+from translate.data.direction import with_languages
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
 from translate.device import tune_process
@@ -75,6 +76,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config = replace(config, model=base_model_config(config.adapt, config.model))
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
+        config = replace(config, data=with_languages(config.data))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -11,9 +12,10 @@ from itertools import zip_longest
 from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
-from translate.data.languages import choose_sides, find
+from translate.data.language_tags import choose_sides, find
 from translate.data.rows import Row, matching_files
 from translate.errors import UserError, errors_naming, excerpt
+from translate.opening import MAX_RATIO, MAX_SMALL_FILE
 from translate.text import read_lines
 
 # NAME.SRC-TGT.LANGUAGE; beside them are README, LICENSE and .ids or .xml files
@@ -21,8 +23,7 @@ _MEMBER = re.compile(
     r"(?P<stem>.+\.(?P<first>[A-Za-z]\w*)-(?P<second>[A-Za-z]\w*))\.(?P<language>[A-Za-z]\w*)", re.DOTALL
 )
 
-_MOST_COMPRESSION = 200  # of text, many lines of which are equal
-_SURELY_PLAUSIBLE = 1 << 28  # bytes, which are read in seconds
+_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)  # the last of a name
 
 
 def looks_like_moses(names: Sequence[str]) -> bool:
@@ -74,10 +75,10 @@ def _members_of(members: dict[str, str], languages: tuple[str, str], path: str) 
 
 def require_plausible(info: zipfile.ZipInfo, path: str) -> None:
     """Raise UserError for a large member that is too well compressed to be text."""
-    if info.file_size > max(_MOST_COMPRESSION * info.compress_size, _SURELY_PLAUSIBLE):
+    if info.file_size > max(MAX_RATIO * info.compress_size, MAX_SMALL_FILE):
         raise UserError(
-            f"{path}: {excerpt(info.filename)} would have {info.file_size:,} bytes, made of {info.compress_size:,}: "
-            "that is no text"
+            f"{path}: {excerpt(info.filename)} has {info.file_size:,} bytes, over {MAX_RATIO} times its size in the "
+            "archive; if that is right, unpack it first"
         )
 
 
@@ -104,7 +105,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     try:
         with errors_naming(path), zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except (*_DAMAGES, OSError) as error:
         raise UserError(f"{path}: a damaged zip file: {excerpt(error)}") from None
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or compressed by an unusual method
         raise UserError(f"{path}: {excerpt(error)}: unpack it yourself and name the files") from None

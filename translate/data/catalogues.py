@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import polib
 
 from translate.data.corpus import CorpusConfig
-from translate.data.languages import choose_sides, find
+from translate.data.language_tags import choose_sides, find
 from translate.data.rows import Row, as_line, matching_files
 from translate.errors import UserError, excerpt
 from translate.text import open_bytes
@@ -44,7 +44,7 @@ def read_po(config: CorpusConfig) -> Iterator[Row]:
             for message, translation in _pairs(entry):
                 sides = as_line(message), as_line(translation)
                 source, target = reversed(sides) if swapped else sides
-                yield Row(path, entry.linenum or 0, source, target, problem)
+                yield Row(path, entry.linenum - 1, source, target, problem)
 
 
 def po_languages(path: str) -> list[str]:
@@ -80,7 +80,7 @@ def _parse(path: str) -> polib.POFile:
     except (UnicodeDecodeError, LookupError) as error:
         raise UserError(f"{path}: not {excerpt(encoding)}, which its header names: {excerpt(error)}") from None
     try:
-        return polib.pofile(_Catalogue(f"\n{text}"))
+        return polib.pofile(_Catalogue(f"\n{text}"))  # line numbers are one higher
     except (OSError, ValueError, LookupError) as error:  # polib's own errors are OSErrors
         raise UserError(f"{path}: cannot be read as PO: {excerpt(error)}") from None
 

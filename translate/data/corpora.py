@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from translate.data.cleaning import CleaningConfig
 from translate.data.corpus import LEAST_WEIGHT, MOST_WEIGHT, CorpusConfig
 from translate.data.filter_config import FilterConfig
-from translate.errors import UserError, require_between
+from translate.errors import UserError, excerpt, require_between
 from translate.tags import check_tag
 
+_SET_NAME = re.compile(r"\w[\w.+-]{0,99}")
 KeyedCorpora = list[tuple[str, CorpusConfig]]  # corpora with the keys of their configurations, such as data.train
 
 
@@ -29,6 +31,7 @@ class DataConfig:
     additional  more training corpora, mixed in by their weight
     valid       held out from train where none is given, and so is test then
     test        none if valid is given and test is not
+    further_tests  more test sets, each scored at the end of a run under its name
     """
 
     source_language: str = ""
@@ -40,6 +43,7 @@ class DataConfig:
     additional: list[CorpusConfig] = field(default_factory=list)
     valid: CorpusConfig = field(default_factory=CorpusConfig)
     test: CorpusConfig = field(default_factory=CorpusConfig)
+    further_tests: list[CorpusConfig] = field(default_factory=list)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
     @property
@@ -50,14 +54,16 @@ class DataConfig:
 
     @property
     def evaluation_settings(self) -> KeyedCorpora:
-        """Settings of the validation and test set, whether given or held out, with their keys."""
-        return [("data.valid", self._with_languages(self.valid)), ("data.test", self._with_languages(self.test))]
+        """Settings of the validation set and all test sets, whether given or held out, with their keys."""
+        further = [(f"data.further_tests[{index}]", corpus) for index, corpus in enumerate(self.further_tests)]
+        corpora = [("data.valid", self.valid), ("data.test", self.test), *further]
+        return [(key, self._with_languages(corpus)) for key, corpus in corpora]
 
     @property
     def evaluation_corpora(self) -> KeyedCorpora:
         """The validation and test sets that are given."""
         is_given = {"data.valid": self.valid.is_given, "data.test": self.has_test}
-        return [(key, corpus) for key, corpus in self.evaluation_settings if is_given[key]]
+        return [(key, corpus) for key, corpus in self.evaluation_settings if is_given.get(key, True)]
 
     def _with_languages(self, corpus: CorpusConfig) -> CorpusConfig:
         """The corpus with the languages of the data where it has none of its own."""
@@ -70,7 +76,7 @@ class DataConfig:
     @property
     def has_test(self) -> bool:
         """True if a test set is given, or only options of it without its text: none is held out then."""
-        if self.test.source or self.test.path:
+        if self.test.source or self.test.paths or self.test.name:
             return True
         return self.test.is_given and not self.valid.is_given
 
@@ -106,6 +112,7 @@ class DataConfig:
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
         self._check_filters()
+        _check_names(["train", *(name_of_set(key, corpus) for key, corpus in self.evaluation_settings)])
         configs = [corpus for _, corpus in self.training_corpora]
         for start in phase_starts(configs):  # between two of them the mix stays as it is
             if not any(corpus.takes_part(start) for corpus in configs):
@@ -129,7 +136,7 @@ class DataConfig:
 
     def _check_root(self) -> None:
         """Raise UserError if data.root, which the training text's file name begins with, is no folder."""
-        root, train = Path(self.root), Path(self.train.path or self.train.source)
+        root, train = Path(self.root), Path(next(iter(self.train.paths), self.train.source))
         if self.root and train.is_relative_to(root) and not root.exists():
             raise UserError(
                 f"data.root={self.root}: no such folder (from {Path.cwd()}); name the corpus's folder, or your own "
@@ -147,6 +154,22 @@ def _check_training_corpus(key: str, corpus: CorpusConfig) -> None:
         )
     if not 0 <= corpus.start < corpus.end <= 1:
         raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
+
+
+def name_of_set(key: str, corpus: CorpusConfig) -> str:
+    """Name of a validation or test set in reports; key: of its configuration."""
+    if key in ("data.valid", "data.test"):
+        return key.removeprefix("data.")
+    file = next(iter(corpus.paths), corpus.source)
+    return (corpus.name or Path(file).stem).replace("/", "-")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise UserError unless these names of test sets differ and can be those of folders."""
+    for index, name in enumerate(names):
+        if not _SET_NAME.fullmatch(name) or name in names[:index]:
+            why = "is the name of another set" if name in names[:index] else "cannot be the name of a folder"
+            raise UserError(f"{excerpt(name)!r} {why}: set name=… of each of data.further_tests, as in test2014")
 
 
 @dataclass

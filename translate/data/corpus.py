@@ -83,8 +83,10 @@ class CorpusConfig:
     target_language: str = ""
 
     def __post_init__(self) -> None:
-        if self.format is CorpusFormat.auto and not self.path:
-            self.format = CorpusFormat.text  # as in the configurations and fingerprints of older runs
+        # Text has two files and no path: with one, it is only the default of a configuration that was composed before.
+        # Without, auto is text, as in the configurations and fingerprints of older runs.
+        if self.format in (CorpusFormat.auto, CorpusFormat.text):
+            self.format = CorpusFormat.auto if self.path else CorpusFormat.text
         targets = one_or_several(self.target, key="target")
         self.target = targets[0] if len(targets) == 1 else targets  # x and [x] give one fingerprint
         paths = one_or_several(self.path, key="path")
@@ -112,8 +114,8 @@ class CorpusConfig:
 
     @property
     def is_given(self) -> bool:
-        """True if anything but the tag is set."""
-        return replace(self, tag="") != CorpusConfig()  # also of a held-out set, which may have a tag
+        """True if anything but the tag and the languages is set, which a held-out set may have as well."""
+        return replace(self, tag="", source_language="", target_language="") != CorpusConfig()
 
     @property
     def is_permanent(self) -> bool:

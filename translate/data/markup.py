@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.languages import choose_sides, find
+from translate.data.language_tags import choose_sides, find
 from translate.data.rows import Row, matching_files
 from translate.data.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
-from translate.text import open_bytes
+from translate.opening import open_decompressed
 
 _SAMPLED_UNITS = 10_000  # from which the languages of a file are taken
 _UNITS = {"tu", "trans-unit", "segment"}
@@ -78,7 +78,7 @@ def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
     for path in matching_files(config):
         asked = config.source_language, config.target_language
         languages = choose_sides(markup_languages(path, form, list(filter(None, asked))), *asked, name=path)
-        with open_bytes(path) as stream:
+        with open_decompressed(path) as stream:
             for unit in read_units(stream, form, name=path):
                 source, target = map(unit.text, languages)
                 lacking = [tag for tag, text in zip(languages, (source, target), strict=True) if not text]
@@ -101,7 +101,7 @@ def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) 
     They are those of its first units, and of as many more as it takes to find the wanted ones.
     """
     found: dict[str, None] = {}
-    with open_bytes(path) as stream:
+    with open_decompressed(path) as stream:
         handler = _UnitHandler(form, path)
         units = (unit for _ in parse_xml(stream, handler, name=path) for unit in handler.take())
         for number, unit in enumerate(units, start=1):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.languages import matches
+from translate.data.language_tags import matches
 from translate.data.rows import Row, as_line
 from translate.errors import UserError, excerpt, import_extra
 
@@ -76,8 +76,16 @@ def mtdata_files(config: CorpusConfig) -> list[str]:
     """The downloaded files of a corpus in mtdata's index. Raises UserError for one that cannot be had."""
     with _mtdata_errors(config.name):
         paths = _local_paths(_entry(config.name))
-    # a member of an archive stands for the archive
-    return list(dict.fromkeys(str(getattr(path, "root", path)) for path in paths))
+    return list(dict.fromkeys(file for path in paths for file in _files_of(path)))
+
+
+def _files_of(found: Any) -> list[str]:
+    """The files behind what mtdata's cache returns: a path, a member of an archive, a data set of the hub."""
+    if isinstance(found, Path):
+        return [str(found)]
+    if hasattr(found, "cache_files"):
+        return [file["filename"] for file in found.cache_files]
+    return [str(found.root)]
 
 
 def mtdata_languages(config: CorpusConfig) -> list[str]:

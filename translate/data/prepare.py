@@ -44,7 +44,8 @@ class Prepared:
     cleaning        report of the training text
     sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
     target_unicode  Unicode form of the training target, which translations are written in
-    evaluation      corpora of valid and test, with the keys of their configurations
+    evaluation      corpora of valid and all test sets, with the keys of their configurations
+    further_tests   test sets beside test
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
     """
@@ -61,6 +62,12 @@ class Prepared:
     snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
+    further_tests: list[ParallelText] = field(default_factory=list)
+
+    @property
+    def tests(self) -> list[ParallelText]:
+        """All sets that the finished run is scored on; the validation set where there is no test set."""
+        return [self.test or self.valid, *self.further_tests]
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verified: bool = False) -> Prepared:
@@ -117,6 +124,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
         snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
+        further_tests=[found for key, found in texts.items() if key not in ("data.valid", "data.test")],
     )
 
 

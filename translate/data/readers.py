@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from translate.data.archives import read_moses
 from translate.data.catalogues import read_po
-from translate.data.corpora import ParallelText
+from translate.data.corpora import ParallelText, name_of_set
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.markup import read_tmx, read_xliff
 from translate.data.named_sets import read_mtdata, with_sacrebleu_files
@@ -183,24 +183,24 @@ def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[
 
     Raises UserError where targets have other sources or lengths.
     """
-    source: list[str] = []
+    first: list[Row] = []
     references = []
     is_pair: list[bool] = []
-    for number, target in enumerate(config.targets):
+    for target in config.targets:
         rows = list(read_rows(replace(config, target=target), key=key))
-        sources = [row.source for row in rows]
-        if number and len(sources) != len(source):
+        if first and len(rows) != len(first):
             raise UserError(
                 f"{key}.target: all references must have the same number of lines, but "
-                f"{config.targets[0]} has {len(source):,} and {target} has {len(sources):,}"
+                f"{config.targets[0]} has {len(first):,} and {target} has {len(rows):,}"
             )
-        if number and sources != source:
-            raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
-        source = sources
-        references.append([row.target for row in rows])
+        first = first or rows
         is_pair = [not row.problem and before for row, before in zip(rows, is_pair or [True] * len(rows), strict=True)]
+        # the source of a row with a problem may be unknown
+        if any(ok and row.source != other.source for row, other, ok in zip(rows, first, is_pair, strict=True)):
+            raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
+        references.append([row.target for row in rows])
         _warn_of_problems(rows, key)
-    return source, references, is_pair
+    return [row.source for row in first], references, is_pair
 
 
 def _warn_of_problems(rows: list[Row], key: str) -> None:
@@ -234,7 +234,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     # sacreBLEU's command, which reports name, reads whole plain files only
     is_whole_text = config.format is CorpusFormat.text and not config.is_part
     return ParallelText(
-        name=key.removeprefix("data."),
+        name=name_of_set(key, config),
         source=[config.prefix + line for line in source],
         target=references[0],
         labels=labels,

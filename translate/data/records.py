@@ -62,14 +62,34 @@ def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path:
 
 def _with_keys(config: CorpusConfig, sample: Sequence[Any], path: str) -> CorpusConfig:
     """The configuration with the keys of source and target, found by names and contents of some records."""
-    records = [dict(_texts_in(record)) for record in sample]
-    keys = list(dict.fromkeys(key for record in records for key in record))
-    table = [[record.get(key, "") for key in keys] for record in records if record]
+    keys = _keys_of(sample)
     if not keys:
         raise UserError(f"{path}: none of its first {len(sample)} records has text")
+    records = [dict(_texts_in(record)) for record in sample]
+    table = [[record.get(key, "") for key in keys] for record in records if record]
     source, target = find_columns(keys, table, config, path)
     log_once(f"{path}: source is {keys[source]!r}, target is {keys[target]!r}")
     return replace(config, source=keys[source], target=keys[target])
+
+
+def jsonl_keys(path: str) -> list[str]:
+    """Keys of texts in the first lines of JSON lines."""
+    return _keys_of([record for _, record in islice(_json_lines(path), _SAMPLE_RECORDS)])
+
+
+def json_keys(path: str) -> list[str]:
+    """Keys of texts in the first records of a JSON array."""
+    return _keys_of(_json_array(path)[:_SAMPLE_RECORDS])
+
+
+def parquet_keys(path: str) -> list[str]:
+    """Keys of texts in the first rows of a Parquet file."""
+    return _keys_of(list(islice(_parquet_records(path, None), _SAMPLE_RECORDS)))
+
+
+def _keys_of(sample: Sequence[Any]) -> list[str]:
+    """Dotted keys of all texts in some records."""
+    return list(dict.fromkeys(key for record in sample for key, _ in _texts_in(record)))
 
 
 def _texts_in(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, hash_lines, shorten
-from translate.data.corpora import DataConfig, KeyedCorpora
+from translate.data.corpora import DataConfig, KeyedCorpora, name_of_set
 from translate.data.dataset import building_in_cache, digest
 from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
@@ -82,7 +82,7 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
     splits["train"]["target"]["tokens"] = _distribution(prepared.train.target_lengths)
     warned: list[str] = []
     for key, corpus in prepared.evaluation:
-        split = gather(key.removeprefix("data."), [(key, corpus)], left_out=np.empty(0, np.int64))
+        split = gather(name_of_set(key, corpus), [(key, corpus)], left_out=np.empty(0, np.int64))
         shared = {name: shared_with(hashes, sorted_hashes[name]) for name, hashes in split.hashes().items()}
         overlap = _with_examples(split, shared)
         compared = {name: likeness(side, train.sides[name]) for name, side in split.sides.items()}
@@ -175,7 +175,7 @@ def _example(row: int, texts: dict[int, tuple[str, Row]]) -> Values:
 def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]:
     """Reasons why scores on a validation or test set mislead, a line each.
 
-    key      of its configuration: data.valid or data.test
+    key      of its configuration, such as data.valid
     overlap  values of the rows that it shares with the training text
     """
     lines = []

@@ -80,6 +80,24 @@ def read_tsv(config: CorpusConfig) -> Iterator[Row]:
         yield from mostly_pairs(pairs(rows, config, path, "columns divided by TAB, nothing else has a meaning"))
 
 
+def table_columns(path: str) -> list[str]:
+    """Names of the columns in a table's header; none without one."""
+    sample, is_whole = _sample(path)
+    return header_of(find_layout(sample, path, is_whole=is_whole).rows(iter(sample)))
+
+
+def tsv_columns(path: str) -> list[str]:
+    """Names of the columns in a TSV's header; none without one."""
+    return header_of(Layout("\t", is_quoted=False).rows(_lines(path)))
+
+
+def header_of(table: Iterator[Cells]) -> list[str]:
+    """Names of columns in the first row of a table; none if it is no header."""
+    named, *below = [row.cells for row in islice(table, _SAMPLE_ROWS) if row.cells] or [[]]
+    names = [name.strip() for name in named]
+    return names if are_names(names, below) else []
+
+
 def pairs(
     table: Iterator[Cells], config: CorpusConfig, path: str, description: str, *, width: int | None = None
 ) -> Iterator[Row]:

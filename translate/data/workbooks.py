@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 import zipfile
 import zlib
@@ -11,25 +10,28 @@ from typing import Any, BinaryIO
 
 from translate.data.corpus import CorpusConfig
 from translate.data.rows import Row, matching_files, mostly_pairs
-from translate.data.tables import Cells, pairs
+from translate.data.tables import Cells, header_of, pairs
 from translate.errors import UserError, excerpt
-from translate.opening import naming_errors
+from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 
 _MAX_BYTES = 1 << 30  # of the unpacked workbook, whose texts are kept in memory
-_MAX_RATIO = 200
 _DECLARATION_BYTES = 1 << 12
 # what zipfile, the XML parser and openpyxl raise for damaged files
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, SyntaxError),
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
 )
-logger = logging.getLogger(__name__)
 
 
 def read_xlsx(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of the first sheet that has rows."""
     for path in matching_files(config):
         yield from mostly_pairs(pairs(_cells(path), config, path, "an Excel workbook"))
+
+
+def workbook_columns(path: str) -> list[str]:
+    """Names of the columns in a sheet's header; none without one."""
+    return header_of(_cells(path))
 
 
 def _cells(path: str) -> Iterator[Cells]:
@@ -67,7 +69,7 @@ def _require_harmless(file: BinaryIO, path: str) -> None:
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
-        if size > _MAX_BYTES or size > max(_MAX_RATIO * packed, 1 << 26):
+        if size > _MAX_BYTES or size > max(MAX_RATIO * packed, MAX_SMALL_FILE):
             raise UserError(f"{path}: unpacked, it is {size:,} bytes; save its sheet as CSV")
         for info in infos:
             if info.filename.endswith((".xml", ".rels")):

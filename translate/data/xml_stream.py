@@ -71,7 +71,9 @@ class _Feed:
             self._parser.Parse(chunk, is_final)
         except expat.ExpatError as error:
             raise self._error(_describe(error, is_final), line=error.lineno) from None
-        except ValueError as error:  # of an encoding that Python does not know, or of several bytes a character
+        except UserError:  # of the handler
+            raise
+        except (ValueError, LookupError) as error:  # an encoding of several bytes a character, or an unknown one
             raise self._error(f"its XML declares an encoding that cannot be read: {error}") from None
         self._fed += len(chunk)
         if self._fed - self._parser.CurrentByteIndex > _MAX_TOKEN_BYTES:
@@ -105,7 +107,7 @@ class _Feed:
 def _describe(error: expat.ExpatError, is_final: bool) -> str:
     if is_final and error.code in _CUT:
         return "the file ends before its XML does; is it cut?"
-    message = f"not well-formed XML, column {error.offset + 1}: {expat.ErrorString(error.code)}"
+    cause = expat.ErrorString(error.code)
     if error.code == _INVALID:
-        return f"{message}; such as & or < for &amp; or &lt;, a control character, or bytes that are not UTF-8"
-    return message
+        cause = "& or < where &amp; or &lt; is meant, a control character, or bytes of another encoding"
+    return f"not well-formed XML, column {error.offset + 1}: {cause}"

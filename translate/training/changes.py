@@ -66,6 +66,7 @@ RULES: dict[str, Rule] = {
     "data.additional": FREE,
     "data.valid": FREE,
     "data.test": FREE,
+    "data.further_tests": FREE,
     "data.source_language": RECORDED,
     "data.target_language": RESCORED,  # BLEU's tokenizer follows it
     "split": RESCORED,

@@ -9,8 +9,7 @@ from enum import StrEnum
 from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
-from translate.data.corpora import DataConfig
-from translate.data.corpus import LEAST_WEIGHT, MOST_WEIGHT
+from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
 from translate.evaluation.metrics import METRICS

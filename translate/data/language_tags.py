@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from translate.data.language_names import language_of_name
 from translate.errors import UserError, excerpt
 
 
@@ -30,10 +31,14 @@ def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -
 
     Raises UserError, with a list of the file's languages, where they do not decide.
     """
-    for wanted in filter(None, (source, target)):
-        if find(wanted, found) is None:
+    sides = {wanted: find(wanted, found) for wanted in (source, target) if wanted}
+    for wanted, index in sides.items():
+        if index is None:
             raise _undecided(found, f"{wanted} is none of them", name)
     if source and target:
+        # one unnamed language cannot be both
+        if source != target and sides[source] == sides[target] == find("", found):
+            raise _undecided(found, f"{source} and {target} are not these", name)
         return source, target
     if source or target:
         others = [tag for tag in found if not matches(source or target, tag)]
@@ -56,4 +61,6 @@ def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
 
 
 def _normalised(tag: str) -> str:
-    return tag.lower().replace("_", "-")
+    """The tag in lower case, its language by the shortest code: deu-DE and de_de become de-de."""
+    language, dash, rest = tag.lower().replace("_", "-").partition("-")
+    return (language_of_name(language) or language) + dash + rest
