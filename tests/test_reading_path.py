@@ -43,7 +43,10 @@ TRAINING_LEAVES = [
 TRAINING_ASIDE = [
     "data/corpora.py",
     "data/corpus.py",
+    "data/filter_config.py",
+    "data/filters.py",
     "data/named_sets.py",
+    "data/near_duplicates.py",
     "distributed.py",
     "errors.py",
     "files.py",

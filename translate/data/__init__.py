@@ -2,7 +2,8 @@
 
     corpora.py ──► readers.py ──► clean_text.py ──► prepare.py ──► dataset.py ──► loader.py ──► batches
     which files    rows, raw      cleaning.py       tokenizer      token ids,     batching.py
-    and when                      held_out.py       is learned     on disk        augmentation.py
+    and when                      filters.py        is learned     on disk        augmentation.py
+                                  held_out.py
 
 A sentence is a line or a cell of a file that a CorpusConfig names. recognition.py says by the file's content which form
 it has; the reader of that form yields it with its other side and its line number. prepare() then makes folders in

@@ -17,6 +17,7 @@ from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
+from translate.data.filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.readers import read_parallel_text
@@ -91,7 +92,8 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
     # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
-    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice])
+    filters = filters_content([corpus for _, corpus in corpora], data.cleaning)
+    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice, *filters])
     text = _clean_text(data, text_form, text_key, hold_out, snapshot, verified=verified)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
@@ -219,8 +221,8 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:
-    # the other rules judge text; this one judges tokens, and must not make clean text anew
-    return {name: value for name, value in asdict(config).items() if name != "max_tokens"}
+    # max_tokens judges tokens and must not make clean text anew; filters are in the key by corpus
+    return {name: value for name, value in asdict(config).items() if name not in ("max_tokens", "filters")}
 
 
 def _require_pairs(report: CleaningReport) -> None:
