@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.batch import Batch, Side, pack_batch, pad_batch
-from translate.data.batching import GROUPS_AT_ONCE, BatchConfig, BatchPlan, Group, Indices, Lengths, PlannedBatch
+from translate.data.batching import (
+    GROUPS_AT_ONCE,
+    Augmentation,
+    BatchConfig,
+    BatchPlan,
+    Group,
+    Indices,
+    Lengths,
+    PlannedBatch,
+    pairs_in,
+)
 from translate.distributed import World
 
 logger = logging.getLogger(__name__)
@@ -41,6 +51,8 @@ class Encoder(Protocol):
 
     @property
     def phase_starts(self) -> Sequence[float]: ...
+    @property
+    def augmentation(self) -> Augmentation | None: ...
     def lengths_vary(self, fraction_done: float) -> bool: ...
     def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]: ...
 
@@ -129,6 +141,7 @@ class UpdateStream:
             seed=self.seed_of(position),
             epoch=position.epoch,
             grouped=self.encoder.lengths_vary(start),
+            augmentation=self.encoder.augmentation,
         )
 
     def seed_of(self, position: DataPosition) -> int:
@@ -202,7 +215,7 @@ class _Epoch:
 
     def pairs(self, start: int, stop: int) -> list[Indices]:
         """The pairs of each batch of an update, of all processes."""
-        return [self._batch(number)[2] for number in range(start, min(stop, self.num_batches))]
+        return [pairs_in(self._batch(number)[2]) for number in range(start, min(stop, self.num_batches))]
 
     def _collate(self, source: Side, target: Side) -> Batch:
         stream, config = self._stream, self._stream.config

@@ -10,6 +10,7 @@ from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
 from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
+from translate.data.text_augmentation import AugmentationConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
 from translate.evaluation.metrics import METRICS
@@ -205,6 +206,7 @@ class TrainConfig:
     name: str = "default"
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     switch_out: SwitchOutConfig = field(default_factory=SwitchOutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
