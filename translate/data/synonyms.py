@@ -42,13 +42,7 @@ def _wordnet(folder: str) -> Synonyms:
 
     Only a word as the dictionary has it: an inflected one would be replaced by a word without the inflection.
     """
-    module = import_extra("nltk.corpus.reader.wordnet", extra="wordnet", purpose=f"WordNet ({folder})")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about other languages, which have further files
-            wordnet: Any = module.WordNetCorpusReader(folder, None)
-    except (OSError, ValueError, AssertionError, module.WordNetError) as error:
-        raise UserError(f"{folder}: not a folder of WordNet's files (data.noun, index.noun, …): {error}") from None
+    wordnet = _open_wordnet(folder)
 
     @lru_cache(_CACHED_WORDS)
     def known(word: str) -> tuple[str, ...]:
@@ -58,3 +52,25 @@ def _wordnet(folder: str) -> Synonyms:
         return tuple(name.replace("_", " ") for name in senses[0].lemma_names() if name.lower() != word)
 
     return known
+
+
+def _open_wordnet(folder: str) -> Any:
+    """NLTK's reader of a folder. Raises UserError where the package or a file is missing."""
+    data, module = (
+        import_extra(name, extra="wordnet", purpose=f"WordNet ({folder})")
+        for name in ("nltk.data", "nltk.corpus.reader.wordnet")
+    )
+    # NLTK reads below the folders of this list alone; the user has named this one
+    if (root := str(Path(folder).resolve())) not in data.path:
+        data.path.append(root)
+
+    class Reader(module.WordNetCorpusReader):  # type: ignore[name-defined, misc]
+        def map_wn(self, version: str = "wordnet") -> None:
+            """Leave out the map from the senses of NLTK's own copy, which need not be installed."""
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other languages, which have further files
+            return Reader(root, None)
+    except (OSError, ValueError, AssertionError, LookupError, module.WordNetError) as error:
+        raise UserError(f"{folder}: not a folder of WordNet's files (data.noun, index.noun, …): {error}") from None

@@ -180,16 +180,18 @@ class TextAugmentation:
         return f"{tag} {source}" if tag else source, target
 
     def _measure_growth(self, config: AugmentationConfig) -> NDArray[np.float64]:
-        """Tokens with each kind of noise as a multiple of those without, (K + 1, 2), of some pairs of the corpus."""
+        """Tokens with each kind of change as a multiple of those without, (K + 1, 2), of some pairs of the corpus."""
         growth = np.ones((len(KINDS) + 1, 2))
         pairs = _spread(self._corpus, _MEASURED_PAIRS)
         before = [side[pairs].sum() for side in (self._corpus.source_lengths, self._corpus.target_lengths)]
         for kind, name in enumerate(KINDS):
-            if name not in JOINS and getattr(config, name):
-                rows = np.stack([pairs, np.full_like(pairs, NONE), np.full_like(pairs, kind)], axis=1)
-                source, target = self.texts(rows, seed=0)
+            if getattr(config, name):
+                # each pair is joined once as the first, and once as the second
+                partners = np.roll(pairs, 1) if name in JOINS else np.full_like(pairs, NONE)
+                source, target = self.texts(np.stack([pairs, partners, np.full_like(pairs, kind)], axis=1), seed=0)
                 after = self._tokenizer.encode_source(source), self._tokenizer.encode_target(target)
                 growth[kind] = [sum(map(len, side)) / total for side, total in zip(after, before, strict=True)]
+                growth[kind] /= 2 if name in JOINS else 1
         return growth
 
 
