@@ -53,11 +53,21 @@ class Group:
     number  of the group in its epoch
     pairs   see PlannedBatch
     sizes   number of pairs in each batch, that of the shortest pairs first
+    even    batches are made equally large after augmentation instead: of pairs that are all subject to subword
+            sampling, fixed numbers keep the budget on average, but a few in capitals must not become as large a batch
     """
 
     number: int
     pairs: Indices
     sizes: tuple[int, ...]
+    even: bool = False
+
+    def divide(self, lengths: NDArray[np.integer]) -> list[Indices]:
+        """Indices of the pairs in each batch; lengths (2, n) are those of their sides after augmentation."""
+        longer = lengths.max(axis=0)
+        order = np.lexsort((lengths.sum(axis=0), longer))  # by the longer side, then by both
+        sizes = even_sizes(longer[order] + 1, len(self.sizes)) if self.even else self.sizes
+        return np.split(order, np.cumsum(sizes)[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +128,7 @@ class BatchPlan:
         batches = self._by_length(lengths, pairs)
         # a generator of its own: the order of batches does not depend on how many numbers epoch_pairs drew
         random = np.random.default_rng([seed, epoch, 1])
-        return _in_groups(batches, random) if grouped else _shuffled(batches, random)
+        return _in_groups(batches, random, even=augmentation is not None) if grouped else _shuffled(batches, random)
 
     def _packed(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
         """Batches of consecutive pairs, as many as fit; some positions stay free on either side."""
@@ -199,7 +209,7 @@ def padding_share(batches: list[PlannedBatch], lengths: tuple[Lengths, Lengths])
     return 1 - tokens / positions if positions else 0.0
 
 
-def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list[PlannedBatch]:
+def _in_groups(batches: list[PlannedBatch], random: np.random.Generator, *, even: bool) -> list[PlannedBatch]:
     """Form groups of batches of similar length, whose pairs are divided anew once their subwords are drawn.
 
     Pairs of one length can come out of subword sampling with very different ones: on Multi30k with BPE-dropout of 0.1,
@@ -209,7 +219,7 @@ def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list
     for number, piece in enumerate(_cut(batches, BATCHES_PER_GROUP)):
         pairs = np.concatenate([batch.pairs for batch in piece])
         # each batch keeps its number of pairs, so that the budget holds on average; which ones is decided by the draw
-        group = Group(number, pairs, tuple(len(batch.pairs) for batch in piece))
+        group = Group(number, pairs, tuple(len(batch.pairs) for batch in piece), even)
         groups.append([replace(batch, group=group, index=index) for index, batch in enumerate(piece)])
     # Shuffle all groups, then the batches of a few groups at a time: no more groups than these are held in memory.
     return [
@@ -217,6 +227,33 @@ def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list
         for some in _cut(_shuffled(groups, random), GROUPS_AT_ONCE)
         for batch in _shuffled([batch for group in some for batch in group], random)
     ]
+
+
+def even_sizes(lengths: NDArray[np.integer], count: int) -> list[int]:
+    """Number of sentences in each of `count` batches so that the largest one, padding included, is as small as can be.
+
+    lengths  (n,) in ascending order, n at least `count`; batches are cut in this order
+    """
+    low, high = int(lengths.max()), len(lengths) * int(lengths.max())
+    while low < high:
+        budget = (low + high) // 2
+        low, high = (low, budget) if len(_filled(lengths, budget)) <= count else (budget + 1, high)
+    sizes = _filled(lengths, low)
+    while len(sizes) < count:  # one long sentence decides the budget
+        largest = int(np.argmax(sizes))
+        half = sizes[largest] // 2
+        sizes[largest : largest + 1] = [sizes[largest] - half, half]
+    return sizes
+
+
+def _filled(lengths: NDArray[np.integer], budget: int) -> list[int]:
+    """Sizes of batches that are filled one after the other, with a budget of positions that fits any one sentence."""
+    sizes, start = [], 0
+    while start < len(lengths):
+        rest = lengths[start:]
+        sizes.append(int(np.searchsorted(np.arange(1, len(rest) + 1) * rest, budget, side="right")))
+        start += sizes[-1]
+    return sizes
 
 
 def _cut(items: list[Item], size: int) -> list[list[Item]]:

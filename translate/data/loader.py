@@ -239,12 +239,13 @@ class _Epoch:
         return self._divided[group.number][planned.index]
 
     def _divide(self, group: Group) -> list[tuple[Side, Side, Indices]]:
-        """Divide the pairs of a group among its batches by their sampled lengths."""
+        """Divide the pairs of a group among its batches by their lengths after augmentation."""
         source, target = self._encode(group.pairs, group.number)
         lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
-        order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))  # by the longer side, then by both
-        pieces = np.split(order, np.cumsum(group.sizes)[:-1])
-        return [([source[i] for i in piece], [target[i] for i in piece], group.pairs[piece]) for piece in pieces]
+        return [
+            ([source[i] for i in piece], [target[i] for i in piece], group.pairs[piece])
+            for piece in group.divide(lengths)
+        ]
 
     def _encode(self, pairs: Indices, number: int) -> tuple[Side, Side]:
         # hashed together: a sum of the three would repeat the draws of other batches and epochs

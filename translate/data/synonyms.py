@@ -64,7 +64,7 @@ def _open_wordnet(folder: str) -> Any:
     if (root := str(Path(folder).resolve())) not in data.path:
         data.path.append(root)
 
-    class Reader(module.WordNetCorpusReader):  # type: ignore[name-defined, misc]
+    class Reader(module.WordNetCorpusReader):  # type: ignore[name-defined]
         def map_wn(self, version: str = "wordnet") -> None:
             """Leave out the map from the senses of NLTK's own copy, which need not be installed."""
 
