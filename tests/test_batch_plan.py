@@ -124,8 +124,10 @@ def test_even_batches_have_the_least_largest_area_of_all_divisions(count):
         sizes = even_sizes(lengths, count)
         assert (len(sizes), sum(sizes), min(sizes) > 0) == (count, 11, True)
 
-        def largest(ends: tuple[int, ...]) -> int:
-            return max((end - start) * int(lengths[end - 1]) for start, end in pairwise((0, *ends, 11)))
+        best = min(largest(lengths, ends) for ends in combinations(range(1, 11), count - 1))
+        assert largest(lengths, tuple(np.cumsum(sizes)[:-1])) == best
 
-        best = min(largest(ends) for ends in combinations(range(1, 11), count - 1))
-        assert largest(tuple(np.cumsum(sizes)[:-1])) == best
+
+def largest(lengths, ends):
+    """Positions of the largest of the batches that end at these indices."""
+    return max((end - start) * int(lengths[end - 1]) for start, end in pairwise((0, *ends, len(lengths))))

@@ -117,9 +117,8 @@ class RunConfig:
         if 0 < self.max_minutes < 0.001:
             raise UserError(f"run.max_minutes ({self.max_minutes}) must be 0 or at least 0.001: no update takes less")
         if not (self.has_bound or self.patience):
-            raise UserError(
-                "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
-            )
+            bounds = "run.max_steps, run.max_epochs, run.max_minutes or run.patience"
+            raise UserError(f"the run would never end: set {bounds}")
 
 
 @dataclass(kw_only=True)
@@ -230,7 +229,6 @@ class TrainConfig:
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
         require_numbers(self)
-        # parts first: the rules below compare values that make sense by themselves
         for part in vars(self).values():
             if hasattr(part, "check"):
                 part.check()
