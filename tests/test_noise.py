@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections import Counter
 from functools import partial
 from random import Random
@@ -124,3 +125,11 @@ def edits(one: str, other: str) -> int:
         for j, found in enumerate(other, start=1):
             previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (letter != found))
     return row[-1]
+
+
+@pytest.mark.parametrize("line", ["." * 200_000 + "x", "! " * 100_000 + "x", "a," * 100_000, '."' * 100_000 + "x"])
+def test_long_lines_take_linear_time(line):
+    for noise in ALL.values():
+        start = time.process_time()
+        noise(line, line, Random(1))
+        assert time.process_time() - start < 3

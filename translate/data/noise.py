@@ -20,7 +20,9 @@ TYPO_RATE = 0.04  # typos per letter; at least one in a text that has words
 _SYNONYM_RATE = 0.3  # of the words that have one; at least one in a text
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_FINAL_MARK = re.compile(r"([.!?…。！？।؟]+)([\"'”’»)\]]*)\s*$")
+_MARKS = "[.!?…。！？।؟]"
+# from the first of several marks alone, or a line of nothing else would take quadratic time
+_FINAL_MARK = re.compile(rf"(?<!{_MARKS})({_MARKS}+)([\"'”’»)\]]*)\s*$")
 # not inside of figures and times: 3,5 and 16:05
 _INNER_MARK = re.compile(r"(?<!\d)[,;:、，；：،](?!\d)|(?<=\d)[,;:、，；：،](?=\s)")
 
