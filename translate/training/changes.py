@@ -72,6 +72,7 @@ RULES: dict[str, Rule] = {
     "split": RESCORED,
     "tokenizer": Rule(_BUILT),
     "tokenizer.max_sentences": FREE,  # a run that has begun has its tokenizer
+    "augmentation": Rule(_ORDER),
     "sampling": Rule(_ORDER),
     "switch_out": RECORDED,
     "model": Rule(_BUILT),
