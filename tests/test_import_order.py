@@ -19,6 +19,7 @@ LAYERS = [
     {"text", "sentences", "device", "distributed"},
     {"tags", "unicode_form", "output"},
     {"tokenizer"},
+    {"tokenizer_reuse"},
     {"tokenizer_training", "batch", "tensor_files"},
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},

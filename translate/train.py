@@ -83,7 +83,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
         compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
-        config = replace(config, schedule=changes.schedule)
+        config = replace(config, schedule=changes.schedule, model=changes.model)
         # after open_run, which has locked the folder: the log is of one process at a time
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
 

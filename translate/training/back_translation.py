@@ -133,6 +133,13 @@ def _check(config: TrainConfig) -> None:
     count_lines(settings.monolingual)  # for its errors
     if not config.adapt.begins_anew:
         raise UserError("back-translation trains two models from the beginning: leave adapt= out")
+    if (given := config.tokenizer.given()) is not None:
+        tag = config.back_translation.tag
+        if not given.shared or tag not in (*given.tags, *given.user_symbols):
+            raise UserError(
+                f"tokenizer.path={config.tokenizer.path}: back-translation needs one vocabulary for both sides, with "
+                f"the symbol {tag} (back_translation.tag)"
+            )
 
 
 def _hash(settings: BackTranslationConfig) -> str:
