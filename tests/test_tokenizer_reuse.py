@@ -122,7 +122,7 @@ def test_path_without_a_vocabulary_is_refused(tmp_path, content, message):
 
 def test_settings_of_a_new_vocabulary_beside_a_given_one_are_refused(corpus, tmp_path, tokenizer):
     for setting in ({"vocab_size": 500}, {"joint": False}, {"user_symbols": ["<x>"]}, {"seed": 2}):
-        [(key, value)] = setting.items()
+        [key] = setting
         with pytest.raises(UserError, match=rf"tokenizer\.{key}=.* has no effect beside tokenizer\.path"):
             TokenizerConfig(path=str(tmp_path), **setting).check()
     train_here(corpus, tmp_path / "base", **GIVEN, tokenizer__path=tmp_path, run__max_steps=5)
