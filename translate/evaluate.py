@@ -10,7 +10,8 @@ from typing import Any
 
 from translate.config import is_given, run_command
 from translate.console import Progress, markdown_table, print_notes, text_table
-from translate.data.corpora import ParallelText, one_or_several
+from translate.data.corpora import ParallelText
+from translate.data.corpus import one_or_several
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator

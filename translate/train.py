@@ -20,6 +20,7 @@ from translate.checkpoint import (
 )
 from translate.config import run_command
 from translate.data.augmentation import PairEncoder
+from translate.data.direction import with_languages
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
 from translate.data.text_augmentation import make_text_augmentation
@@ -76,12 +77,13 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config = replace(config, model=base_model_config(config.adapt, config.model))
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
+        config = replace(config, data=with_languages(config.data))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
         compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
-        config = replace(config, schedule=changes.schedule)
+        config = replace(config, schedule=changes.schedule, model=changes.model)
         # after open_run, which has locked the folder: the log is of one process at a time
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
 

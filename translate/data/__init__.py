@@ -2,14 +2,15 @@
 
     corpora.py ──► readers.py ──► clean_text.py ──► prepare.py ──► dataset.py ──► loader.py ──► batches
     which files    rows, raw      cleaning.py       tokenizer      token ids,     batching.py
-    and when                      held_out.py       is learned     on disk        augmentation.py
+    and when                      filters.py        is learned     on disk        augmentation.py
+                                  held_out.py
 
-A sentence is a line of a file that a CorpusConfig names. A reader of its format yields it with its other side and its
-line number. prepare() then makes folders in data.cache, each once and named by a hash of all that it is made
-from. First the clean text: the line is normalised, its pair is dropped if a cleaning rule says so or kept as a row, and
-if no validation set is given, some pairs are held out. Then the tokenizer, learned from a sample of the rows. Last the
-token ids of all rows in memory-mapped files, a TokenizedCorpus. Validation and test sets are read whole, as
-ParallelText, and stay as they are.
+A sentence is a line or a cell of a file that a CorpusConfig names. recognition.py says by the file's content which form
+it has; the reader of that form yields it with its other side and its line number. prepare() then makes folders in
+data.cache, each once and named by a hash of all that it is made from. First the clean text: the line is normalised, its
+pair is dropped if a cleaning rule says so or kept as a row, and if no validation set is given, some pairs are held out.
+Then the tokenizer, learned from a sample of the rows. Last the token ids of all rows in memory-mapped files, a
+TokenizedCorpus. Validation and test sets are read whole, as ParallelText, and stay as they are.
 
 In training an UpdateStream takes over. For each epoch a BatchPlan says which pairs form which batch, as a pure function
 of lengths, seed and epoch. A PairEncoder looks their ids up, or encodes text that text_augmentation.py has changed

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from translate.data.cleaning import NO_TOKENS, TOO_MANY_TOKENS, CleaningReport, Example, example
-from translate.data.corpora import CorpusConfig, phase_starts
+from translate.data.corpora import phase_starts
+from translate.data.corpus import CorpusConfig
 from translate.data.readers import CHUNK_PAIRS
 from translate.files import read_json
 from translate.folders import building

@@ -257,8 +257,9 @@ class TrainConfig:
     def _check_vocabularies(self) -> None:
         """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
+            self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
-        check_tying(self.model, shared=self.tokenizer.joint)
+        check_tying(self.model, shared=self.tokenizer.shared)
         source_size, target_size = self.tokenizer.sizes
         self.search.check_model(target_size, self.model.max_length)
         if self.back_translation.monolingual:
@@ -266,7 +267,6 @@ class TrainConfig:
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""
-        # patience alone: the end, and with it any share, is unknown until it comes
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
