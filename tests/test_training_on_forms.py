@@ -14,13 +14,12 @@ from in_process import call_here
 from small_runs import options
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
-from translate.data.direction import with_languages
+from translate.data.direction import reversed_data, with_languages
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs, read_parallel_text
 from translate.errors import UserError
 from translate.files import read_json
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.back_translation import _swapped
 
 TRAINED = ["comma", "quoted TSV", "spreadsheet in UTF-16", "attributed", "workbook", "JSON array"]
 
@@ -101,7 +100,7 @@ def test_languages_come_from_the_names_of_columns(tmp_path: Path, name: str):
     assert (turned.source_language, turned.target_language) == ("de", "en" if name in NAMED else "")
     if name not in NAMED:
         with pytest.raises(UserError, match=r"does not name their languages: say by source= and target="):
-            _swapped(data.train)
+            reversed_data(data)
     else:
-        swapped = _swapped(dict(found.training_corpora)["data.train"])
-        assert next(read_pairs(swapped, key="data.train")) == sentences()[0][::-1]
+        reverse = dict(reversed_data(data).training_corpora)["data.train"]
+        assert next(read_pairs(reverse, key="data.train")) == sentences()[0][::-1]

@@ -13,13 +13,13 @@ from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.language_names import language_of_name
 from translate.data.language_tags import choose_sides
 from translate.data.markup import markup_languages
-from translate.data.named_sets import mtdata_languages
+from translate.data.named_sets import mtdata_languages, with_sacrebleu_files
 from translate.data.recognition import recognise
 from translate.data.records import json_keys, jsonl_keys, parquet_keys
 from translate.data.rows import matching_files
 from translate.data.tables import table_columns, tsv_columns
 from translate.data.workbooks import workbook_columns
-from translate.errors import errors_naming
+from translate.errors import UserError, errors_naming
 
 # Names of columns, or keys of records, which may be those of languages
 COLUMNS: dict[CorpusFormat, Callable[[str], list[str]]] = {
@@ -73,3 +73,39 @@ def languages_of(corpus: CorpusConfig) -> list[str]:
         return []
     found = LANGUAGES[form](path)
     return found[::-1] if corpus.source == SIDES[1] else found
+
+
+def reversed_data(data: DataConfig) -> DataConfig:
+    """The data in the other direction, for a model that translates back; without further test sets.
+
+    Raises UserError for a corpus whose sides cannot be swapped.
+    """
+    data = with_languages(data)
+    return replace(
+        data,
+        source_language=data.target_language,
+        target_language=data.source_language,
+        train=_swapped(data.train),
+        additional=[_swapped(corpus) for corpus in data.additional],
+        valid=_swapped(data.valid),
+        # of sacreBLEU: another direction would be another test set
+        test=_swapped(with_sacrebleu_files(dict(data.evaluation_settings)["data.test"])),
+        further_tests=[],
+    )
+
+
+def _swapped(corpus: CorpusConfig) -> CorpusConfig:
+    if corpus.format is CorpusFormat.squad:
+        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
+    if corpus.is_searched and corpus.paths and not any(languages_of(corpus)):
+        raise UserError(
+            f"back-translation swaps the sides of {corpus.title}, which does not name their languages: say by source= "
+            "and target= which columns to read"
+        )
+    return replace(
+        corpus,
+        source=corpus.targets[0],
+        target=corpus.source,
+        source_language=corpus.target_language,
+        target_language=corpus.source_language,
+    )

@@ -25,10 +25,9 @@ from translate.checkpoint import fingerprint, load_model
 from translate.checksums import CHECKSUMS, DamagedError, verify, write_checksums
 from translate.console import Progress
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import DataConfig
-from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig
 from translate.data.dataset import digest
-from translate.data.direction import languages_of
+from translate.data.direction import reversed_data
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
@@ -85,7 +84,7 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
     return replace(
         config,
         name=f"{config.name} reverse",
-        data=_reversed(config.data),
+        data=reversed_data(config.data),
         tokenizer=tokenizer,
         run=replace(config.run, dir=str(folder)),
         back_translation=BackTranslationConfig(),  # off: it would train a reverse model of its own
@@ -133,36 +132,6 @@ def _check(config: TrainConfig) -> None:
     count_lines(settings.monolingual)  # for its errors
     if not config.adapt.begins_anew:
         raise UserError("back-translation trains two models from the beginning: leave adapt= out")
-
-
-def _reversed(data: DataConfig) -> DataConfig:
-    return replace(
-        data,
-        source_language=data.target_language,
-        target_language=data.source_language,
-        train=_swapped(data.train),
-        additional=[_swapped(corpus) for corpus in data.additional],
-        valid=_swapped(data.valid),
-        test=_swapped(data.test),
-        further_tests=[],
-    )
-
-
-def _swapped(corpus: CorpusConfig) -> CorpusConfig:
-    if corpus.format is CorpusFormat.squad:
-        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
-    if corpus.is_searched and corpus.paths and not languages_of(corpus):
-        raise UserError(
-            f"back-translation swaps the sides of {corpus.title}, which does not name their languages: say by source= "
-            "and target= which columns to read"
-        )
-    return replace(
-        corpus,
-        source=corpus.targets[0],
-        target=corpus.source,
-        source_language=corpus.target_language,
-        target_language=corpus.source_language,
-    )
 
 
 def _hash(settings: BackTranslationConfig) -> str:
