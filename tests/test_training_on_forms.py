@@ -14,7 +14,7 @@ from in_process import call_here
 from small_runs import options
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
-from translate.data.direction import reversed_data, with_languages
+from translate.data.direction import reversed_direction, with_languages
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs, read_parallel_text
 from translate.errors import UserError
@@ -100,7 +100,7 @@ def test_languages_come_from_the_names_of_columns(tmp_path: Path, name: str):
     assert (turned.source_language, turned.target_language) == ("de", "en" if name in NAMED else "")
     if name not in NAMED:
         with pytest.raises(UserError, match=r"does not name their languages: say by source= and target="):
-            reversed_data(data)
+            reversed_direction(data)
     else:
-        reverse = dict(reversed_data(data).training_corpora)["data.train"]
-        assert next(read_pairs(reverse, key="data.train")) == sentences()[0][::-1]
+        _, swapped = reversed_direction(found).training_corpora[0]
+        assert next(read_pairs(swapped, key="data.train")) == sentences()[0][::-1]

@@ -1,4 +1,4 @@
-"""Source and target language of the data, taken from the corpora's files where the configuration does not set them."""
+"""The direction of translation: both languages, taken from the files where they are not set, and its reverse."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def with_languages(data: DataConfig) -> DataConfig:
         if corpus.source_language and corpus.target_language:  # of its own, as for a model of several directions
             continue
         with errors_naming(key):
-            if found := languages_of(corpus):
+            if found := _languages_of(corpus):
                 source, target = choose_sides(found, data.source_language, data.target_language, name=corpus.title)
                 data = replace(data, source_language=source, target_language=target)
     return data
 
 
-def languages_of(corpus: CorpusConfig) -> list[str]:
+def _languages_of(corpus: CorpusConfig) -> list[str]:
     """Languages that the first file of a corpus names, or the columns of a table; none for columns that are given."""
     if corpus.format is CorpusFormat.mtdata:
         return mtdata_languages(corpus)
@@ -75,7 +75,7 @@ def languages_of(corpus: CorpusConfig) -> list[str]:
     return found[::-1] if corpus.source == SIDES[1] else found
 
 
-def reversed_data(data: DataConfig) -> DataConfig:
+def reversed_direction(data: DataConfig) -> DataConfig:
     """The data in the other direction, for a model that translates back; without further test sets.
 
     Raises UserError for a corpus whose sides cannot be swapped.
@@ -97,7 +97,7 @@ def reversed_data(data: DataConfig) -> DataConfig:
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
         raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
-    if corpus.is_searched and corpus.paths and not any(languages_of(corpus)):
+    if corpus.is_searched and corpus.paths and not any(_languages_of(corpus)):
         raise UserError(
             f"back-translation swaps the sides of {corpus.title}, which does not name their languages: say by source= "
             "and target= which columns to read"

@@ -27,7 +27,7 @@ from translate.console import Progress
 from translate.data.clean_text import content_hashes
 from translate.data.corpus import CorpusConfig
 from translate.data.dataset import digest
-from translate.data.direction import reversed_data
+from translate.data.direction import reversed_direction
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
@@ -84,7 +84,7 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
     return replace(
         config,
         name=f"{config.name} reverse",
-        data=reversed_data(config.data),
+        data=reversed_direction(config.data),
         tokenizer=tokenizer,
         run=replace(config.run, dir=str(folder)),
         back_translation=BackTranslationConfig(),  # off: it would train a reverse model of its own
