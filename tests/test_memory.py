@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import resource
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from fake_models import random_model
+from forked import forked
+from small_runs import options, write_corpus
 from translate import memory
 from translate.decoding import native_engine
 from translate.decoding.config import SearchConfig, SearchMethod
@@ -18,6 +23,8 @@ from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training.config import AveragingConfig, TrainConfig
 from translate.training.optimizer import check_memory
+from translate.training.state import TrainState
+from translate.training.state_folder import StateFolder
 
 VOCABULARY = 8000
 
@@ -66,3 +73,28 @@ def test_less_memory_makes_smaller_batches_and_equal_translations(monkeypatch):
         largest.append(max(map(len, model.batches)))
     assert found[0] == found[1] == found[2]
     assert largest[0] == len(sentences) > largest[1] > largest[2] >= 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, and Linux alone keeps to RLIMIT_AS")
+@pytest.mark.parametrize("room", [14, 28])
+def test_a_state_without_room_in_memory_is_one_line(tmp_path, room):
+    """The limit of `ulimit -v` comes between the updates and the first state: in MiB above what the process has."""
+
+    def limit_memory() -> None:
+        write = StateFolder.write
+
+        def limited(self: StateFolder, state: TrainState) -> None:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            bound = pages * resource.getpagesize() + (room << 20)
+            resource.setrlimit(resource.RLIMIT_AS, (bound, resource.RLIM_INFINITY))
+            write(self, state)
+
+        StateFolder.write = limited  # type: ignore[method-assign]
+
+    settings = options(write_corpus(tmp_path / "corpus", pairs=100), tmp_path / "run")
+    larger = ["model.d_model=256", "model.ffn_dim=2048", "run.max_steps=2", "run.save_every=2"]
+    with forked(tmp_path, "train", *settings, *larger, before=limit_memory) as run:
+        assert run.end() == 1
+    said = run.said()
+    assert said.splitlines()[-1].startswith("error: out of memory: "), said
+    assert not re.search("Traceback|stack backtrace", said)

@@ -95,6 +95,8 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
             with open_output(config.output) as output:
                 num_lines = translate_stream(translator, source, output, progress=progress)
     except BrokenPipeError:
+        if config.output != STANDARD:
+            raise UserError(f"output={config.output}: the reader of this pipe has left") from None
         discard_output(sys.stdout)
         return
     if progress:
@@ -208,12 +210,15 @@ def format_translation(translation: Translation, line: Line, index: int, *, n_be
 
 def check_files(config: DecodeConfig) -> Form:
     """The form of the input. Raises UserError for unreadable input, output that cannot be written or is the input."""
+    for option in ("model", "input", "output"):
+        if not getattr(config, option):
+            raise UserError(f"{option} is empty: leave it out, or write {option}=…")
     if config.input == STANDARD:
         require_stream(sys.stdin, "standard input", "name a file: input=FILE")
     if config.output == STANDARD:
         require_stream(sys.stdout, "standard output", "name a file: output=FILE")
     if config.resume and not (is_file(config.input) and is_file(config.output)):
-        raise UserError("resume=true continues from one file into another, not from or into a pipe: name both files")
+        raise UserError("resume=true continues from one file into another, not from or into a pipe or a device")
     if config.input != STANDARD and Path(config.input).is_dir():
         raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
     form = find_form(config.input, config.document)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from translate.data.cleaning import CleaningConfig
 from translate.data.corpus import LEAST_WEIGHT, MOST_WEIGHT, CorpusConfig
+from translate.data.filter_config import FilterConfig
 from translate.errors import UserError, excerpt, require_between
 from translate.tags import check_tag
 
@@ -110,11 +111,23 @@ class DataConfig:
             check_tag(f"{key}.tag", corpus.tag)
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
+        self._check_filters()
         _check_names(["train", *(name_of_set(key, corpus) for key, corpus in self.evaluation_settings)])
         configs = [corpus for _, corpus in self.training_corpora]
         for start in phase_starts(configs):  # between two of them the mix stays as it is
             if not any(corpus.takes_part(start) for corpus in configs):
                 raise UserError(f"no training corpus takes part after {start:.0%} of the run: see data.train.end")
+
+    def _check_filters(self) -> None:
+        for key, corpus in self.evaluation_settings:
+            if corpus.filters != FilterConfig():
+                raise UserError(f"{key}.filters: only training text is cleaned; set data.train.filters")
+        for key, corpus in self.training_corpora:
+            corpus.filters.check(f"{key}.filters")
+            if corpus.filters.min_score is not None and not corpus.score:
+                raise UserError(f"{key}.filters.min_score: {key}.score must name the column of the scores")
+        if self.cleaning.filters.min_score is not None and not any(corpus.score for _, corpus in self.training_corpora):
+            raise UserError("data.cleaning.filters.min_score: no training corpus has scores: set data.train.score=…")
 
     def check_files(self) -> None:
         """Raise UserError for corpora that are not there or cannot be read twice."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from translate.data.filter_config import FilterConfig
 from translate.errors import UserError, require_between
 from translate.files import require_regular
 
@@ -55,6 +56,8 @@ class CorpusConfig:
     start, end      fractions of the run between which a training corpus takes part
     tag             a symbol such as <bt> to put in front of every source sentence; "" for none
     labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
+    score           column of a score of each pair, for data.cleaning.filters.min_score; text: a file; "" for none
+    filters         of a training corpus, over those of data.cleaning.filters
     source_language, target_language  of its text, by which columns or parts of the file are chosen; "": those of data
     """
 
@@ -74,6 +77,8 @@ class CorpusConfig:
     end: float = 1.0
     tag: str = ""
     labels: str = ""
+    score: str = ""
+    filters: FilterConfig = field(default_factory=FilterConfig)
     source_language: str = ""
     target_language: str = ""
 
@@ -131,6 +136,15 @@ class CorpusConfig:
         return bool(self.skip or self.take)
 
     @property
+    def of_scores(self) -> CorpusConfig:
+        """The same corpus with the scores on both sides."""
+        return replace(self, source=self.score, target=self.score)
+
+    @property
+    def has_scores_as_sides(self) -> bool:
+        return bool(self.score) and self.source == self.target == self.score
+
+    @property
     def is_searched(self) -> bool:
         """True if the reader finds the two sides by itself, by their languages."""
         has_sides = self.format in (CorpusFormat.text, CorpusFormat.hub, CorpusFormat.squad)  # in any language
@@ -168,6 +182,8 @@ class CorpusConfig:
             yield "labels", self.labels
         if self.format is CorpusFormat.text:
             yield from [("source", self.source), *(("target", path) for path in self.targets)]
+            if self.score:
+                yield "score", self.score
         elif self.format not in _NAMED:
             for path in self.paths:
                 matches = [] if os.path.exists(path) else glob.glob(path, recursive=True)

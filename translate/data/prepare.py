@@ -17,6 +17,7 @@ from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
+from translate.data.filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.readers import read_parallel_text
@@ -79,6 +80,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
+        tokenizer = tokenizer.given() or tokenizer
     data.check()
     corpora, given = data.training_corpora, data.evaluation_corpora
     snapshot = Snapshot.take(given + corpora)
@@ -91,7 +93,8 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
     # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
-    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice])
+    filters = filters_content([corpus for _, corpus in corpora], data.cleaning)
+    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice, *filters])
     text = _clean_text(data, text_form, text_key, hold_out, snapshot, verified=verified)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
@@ -161,8 +164,10 @@ def _tokenizer(
         return config
     _warn_of_untrained_tags(data, config)
     weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
+    settings = asdict(config)
+    del settings["path"]  # newer than the cache's format, and empty here
     # another version of SentencePiece may learn another vocabulary from the same text
-    key = digest([text_key, asdict(config), weights, data.tags, sentencepiece.__version__])
+    key = digest([text_key, settings, weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
     with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
@@ -215,12 +220,12 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
     for key, corpus in data.training_corpora + (data.evaluation_settings if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
             listing = f"it knows {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol; {listing}")
+            raise UserError(f"{key}.tag={corpus.tag}: the tokenizer has no such symbol; {listing}")
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:
-    # the other rules judge text; this one judges tokens, and must not make clean text anew
-    return {name: value for name, value in asdict(config).items() if name != "max_tokens"}
+    # max_tokens judges tokens and must not make clean text anew; filters are in the key by corpus
+    return {name: value for name, value in asdict(config).items() if name not in ("max_tokens", "filters")}
 
 
 def _require_pairs(report: CleaningReport) -> None:

@@ -144,6 +144,28 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
 }
 
 
+def read_scores(config: CorpusConfig, *, key: str) -> Iterator[float | None]:
+    """The score of each row of read_rows, None where a row has no number; key: see read_rows.
+
+    Raises UserError also at the end of a corpus without any score.
+    """
+    has_scores = False
+    # another pass with the column of scores as both sides: each form has one way to its columns
+    for row in read_rows(config.of_scores, key=f"{key}.score"):
+        score = _number(row.source)
+        has_scores |= score is not None
+        yield score
+    if not has_scores:
+        raise UserError(f"{key}.score: {config.score!r} has no numbers")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def hub_dataset(config: CorpusConfig) -> Any:
     import datasets
 

@@ -51,9 +51,11 @@ def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path:
     head = list(islice(numbered, _SAMPLE_RECORDS))
     if not config.source:
         config = _with_keys(config, [record for _, record in head], path)
+    numbers = config.has_scores_as_sides
     for number, record in chain(head, numbered):
         try:
-            yield Row(path, number, text_of(record, config.source), text_of(record, config.targets[0]))
+            source, target = (text_of(record, key, numbers=numbers) for key in (config.source, config.targets[0]))
+            yield Row(path, number, source, target)
         except ValueError as error:
             yield Row(path, number, "", "", str(error))
 
@@ -195,8 +197,11 @@ def _damage(path: str, form: str, *kinds: type[Exception]) -> Iterator[None]:
         ) from None
 
 
-def text_of(record: Any, key: str) -> str:
-    """The text that a dotted key names in a record, as one line. Raises ValueError where there is none."""
+def text_of(record: Any, key: str, *, numbers: bool = False) -> str:
+    """The text that a dotted key names in a record, as one line. Raises ValueError where there is none.
+
+    numbers  a number is text, too
+    """
     if isinstance(record, ValueError):
         raise record
     # a column whose own name has a dot wins over the path
@@ -207,6 +212,8 @@ def text_of(record: Any, key: str) -> str:
             found = ", ".join(_as_object(record)) or type(record).__name__
             raise ValueError(f"no {key!r} here, only {excerpt(found)}")
         value = items[part]
+    if numbers and isinstance(value, int | float):
+        return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{key!r} should be text, but is {value!r:.40}")
     return as_line(value)

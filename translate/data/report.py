@@ -24,7 +24,7 @@ from translate.data.text_profile import Side, SideReader, differences, far_lengt
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
 _NUM_EXAMPLES = 3
 _MUCH_OVERLAP = 0.05  # of the sources of a validation or test set
 _MIN_RATIO_CHARACTERS = 40  # of the longer side: ratios of shorter pairs say little
