@@ -11,8 +11,8 @@ from typing import Any
 from translate.config import is_given, run_command
 from translate.console import Progress, markdown_table, print_notes, text_table
 from translate.data.corpora import ParallelText
-from translate.data.corpus import CorpusConfig, CorpusFormat, one_or_several
-from translate.data.named_sets import with_sacrebleu_files
+from translate.data.corpus import one_or_several
+from translate.data.named_sets import sacrebleu_files
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator
@@ -101,9 +101,7 @@ class EvaluateConfig(DecodingConfig):
         """Raise UserError for settings that would fail only after everything has been translated."""
         super().check()
         if self.test_set and (self.source or any(self.references)):
-            raise UserError(
-                f"test_set={self.test_set} has its own source and references: leave source= and reference= out"
-            )
+            raise UserError(f"test_set={self.test_set} has source and references: leave source= and reference= out")
         for name, given in (("source", self.source), ("reference", all(self.references))):
             if not given and not self.test_set:
                 raise UserError(f"{name} is not set: add {name}=… to the command line, or test_set=…")
@@ -119,15 +117,10 @@ def with_test_set(config: EvaluateConfig) -> EvaluateConfig:
     if not config.test_set:
         return config
     manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
-    corpus = CorpusConfig(
-        format=CorpusFormat.sacrebleu,
-        name=config.test_set,
-        source_language=str(manifest.get("source_language", "")),
-        target_language=config.target_language or str(manifest.get("target_language", "")),
-    )
+    languages = [str(manifest.get(f"{side}_language", "")) for side in ("source", "target")]
     with errors_naming("test_set"):
-        files = with_sacrebleu_files(corpus)
-    return replace(config, source=files.source, reference=files.target)
+        source, references = sacrebleu_files(config.test_set, languages[0], config.target_language or languages[1])
+    return replace(config, source=source, reference=references)
 
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
