@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import resource
+import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from fake_models import random_model
-from forked import forked
-from small_runs import options, write_corpus
+from small_runs import REPOSITORY, environment
 from translate import memory
 from translate.decoding import native_engine
 from translate.decoding.config import SearchConfig, SearchMethod
@@ -23,8 +20,6 @@ from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training.config import AveragingConfig, TrainConfig
 from translate.training.optimizer import check_memory
-from translate.training.state import TrainState
-from translate.training.state_folder import StateFolder
 
 VOCABULARY = 8000
 
@@ -75,26 +70,24 @@ def test_less_memory_makes_smaller_batches_and_equal_translations(monkeypatch):
     assert largest[0] == len(sentences) > largest[1] > largest[2] >= 1
 
 
+WRITE = """
+import resource, sys, torch
+from pathlib import Path
+from translate.checkpoint import write_weights
+from translate.memory import is_out_of_memory
+weights = {"weight": torch.zeros(1 << 24)}
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (100 << 20), resource.RLIM_INFINITY))
+try:
+    write_weights(weights, Path(sys.argv[1]))
+except RuntimeError as error:
+    print(is_out_of_memory(error))
+"""
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, and Linux alone keeps to RLIMIT_AS")
-@pytest.mark.parametrize("room", [14, 28])
-def test_a_state_without_room_in_memory_is_one_line(tmp_path, room):
-    """The limit of `ulimit -v` comes between the updates and the first state: in MiB above what the process has."""
-
-    def limit_memory() -> None:
-        write = StateFolder.write
-
-        def limited(self: StateFolder, state: TrainState) -> None:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            bound = pages * resource.getpagesize() + (room << 20)
-            resource.setrlimit(resource.RLIMIT_AS, (bound, resource.RLIM_INFINITY))
-            write(self, state)
-
-        StateFolder.write = limited  # type: ignore[method-assign]
-
-    settings = options(write_corpus(tmp_path / "corpus", pairs=100), tmp_path / "run")
-    larger = ["model.d_model=256", "model.ffn_dim=2048", "run.max_steps=2", "run.save_every=2"]
-    with forked(tmp_path, "train", *settings, *larger, before=limit_memory) as run:
-        assert run.end() == 1
-    said = run.said()
-    assert said.splitlines()[-1].startswith("error: out of memory: "), said
-    assert not re.search("Traceback|stack backtrace", said)
+def test_weights_without_room_for_their_copies_are_an_error(tmp_path):
+    """64 MiB in the 100 MiB that `ulimit -v` leaves: safetensors would panic at the second copy, or hang."""
+    words = [sys.executable, "-c", WRITE, str(tmp_path / "weights")]
+    process = subprocess.run(words, capture_output=True, cwd=REPOSITORY, env=environment(), timeout=60)
+    assert (process.stdout, process.stderr, process.returncode) == (b"True\n", b"", 0)

@@ -29,7 +29,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_config(**changes) -> TokenizerConfig:
-    return TokenizerConfig(vocab_size=40, byte_fallback=False, **changes)
+    return TokenizerConfig(vocab_size=36, byte_fallback=False, **changes)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def foreign_model(folder: Path, **ids: int) -> Path:
     """A SentencePiece model as its own trainer makes it."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(syllables()), model_writer=model, vocab_size=40, minloglevel=2, **ids
+        sentence_iterator=iter(syllables()), model_writer=model, vocab_size=36, minloglevel=2, **ids
     )
     (folder / "foreign.model").write_bytes(model.getvalue())
     return folder / "foreign.model"
