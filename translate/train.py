@@ -23,6 +23,7 @@ from translate.data.augmentation import PairEncoder
 from translate.data.direction import with_languages
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
+from translate.data.text_augmentation import make_text_augmentation
 from translate.device import tune_process
 from translate.distributed import World, join_world
 from translate.errors import UserError
@@ -82,7 +83,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
         compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
-        config = replace(config, schedule=changes.schedule)
+        config = replace(config, schedule=changes.schedule, model=changes.model)
         # after open_run, which has locked the folder: the log is of one process at a time
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
 
@@ -192,9 +193,17 @@ def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) ->
 
 def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
     """The batches of all updates of this process."""
+    augmentation = make_text_augmentation(
+        config.augmentation,
+        data.train,
+        data.tokenizer,
+        max_tokens=config.data.cleaning.max_tokens,
+        languages=(config.data.source_language, config.data.target_language),
+    )
     encoder = PairEncoder(
         data.train,
         data.tokenizer,
+        augmentation=augmentation,
         sampling=config.sampling,
         switch_out=config.switch_out,
         max_length=config.model.max_length,

@@ -13,9 +13,10 @@ Then the tokenizer, learned from a sample of the rows. Last the token ids of all
 TokenizedCorpus. Validation and test sets are read whole, as ParallelText, and stay as they are.
 
 In training an UpdateStream takes over. For each epoch a BatchPlan says which pairs form which batch, as a pure function
-of lengths, seed and epoch. A PairEncoder looks their ids up, or samples other segmentations of the text. pad_batch or
-pack_batch makes tensors of them, in a thread that is a few updates ahead of the model. A DataPosition (epoch, batch,
-phase) is all that a resumed run needs to continue with the same batches.
+of lengths, seed and epoch. A PairEncoder looks their ids up, or encodes text that text_augmentation.py has changed
+(noise.py, joining.py), or samples other segmentations of it (subword_sampling.py). pad_batch or pack_batch makes
+tensors of them, in a thread that is a few updates ahead of the model. A DataPosition (epoch, batch, phase) is all that
+a resumed run needs to continue with the same batches.
 
 text_profile.py, report.py and report_page.py make the data report: what a person should know about the corpora.
 """

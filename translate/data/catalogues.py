@@ -79,8 +79,13 @@ def _parse(path: str) -> polib.POFile:
         text = raw.decode(encoding).removeprefix("\ufeff")
     except (UnicodeDecodeError, LookupError) as error:
         raise UserError(f"{path}: not {excerpt(encoding)}, which its header names: {excerpt(error)}") from None
+    return parse_catalogue(text, path)
+
+
+def parse_catalogue(text: str, path: str) -> polib.POFile:
+    """The messages in the text of a PO file, with line numbers one higher. Raises UserError for anything else."""
     try:
-        return polib.pofile(_Catalogue(f"\n{text}"))  # line numbers are one higher
+        return polib.pofile(_Catalogue(f"\n{text}"))
     except (OSError, ValueError, LookupError) as error:  # polib's own errors are OSErrors
         raise UserError(f"{path}: cannot be read as PO: {excerpt(error)}") from None
 

@@ -205,6 +205,10 @@ class TokenizedCorpus:
         """Source and target ids of the pairs, as views of the files; without BOS and EOS."""
         return self._source.rows(indices), self._target.rows(indices)
 
+    def corpora(self, indices: Ids) -> NDArray[np.uint16]:
+        """Number of the corpus that each of the pairs is from."""
+        return self._corpus[indices]
+
     def texts(self, indices: Ids) -> tuple[list[str], list[str]]:
         """Cleaned source and target text of the pairs: encoding it gives their ids."""
         return self._text.texts(self._rows[indices])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from translate.data.language_names import language_of_name
 from translate.errors import UserError, excerpt
@@ -60,6 +61,7 @@ def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
     )
 
 
+@lru_cache(maxsize=1024)
 def _normalised(tag: str) -> str:
     """The tag in lower case, its language by the shortest code: deu-DE and de_de become de-de."""
     language, dash, rest = tag.lower().replace("_", "-").partition("-")

@@ -46,6 +46,9 @@ class Unit:
 
     def text(self, language: str) -> str:
         """The text in a language; "" if there is none."""
+        for tag, text in self.texts:  # fast: most files spell a language in one way
+            if tag == language:
+                return text
         index = find(language, [tag for tag, _ in self.texts])
         return "" if index is None else self.texts[index][1]
 

@@ -80,6 +80,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
+        tokenizer = tokenizer.given() or tokenizer
     data.check()
     corpora, given = data.training_corpora, data.evaluation_corpora
     snapshot = Snapshot.take(given + corpora)
@@ -163,8 +164,10 @@ def _tokenizer(
         return config
     _warn_of_untrained_tags(data, config)
     weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
+    settings = asdict(config)
+    del settings["path"]  # newer than the cache's format, and empty here
     # another version of SentencePiece may learn another vocabulary from the same text
-    key = digest([text_key, asdict(config), weights, data.tags, sentencepiece.__version__])
+    key = digest([text_key, settings, weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
     with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
@@ -217,7 +220,7 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
     for key, corpus in data.training_corpora + (data.evaluation_settings if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
             listing = f"it knows {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol; {listing}")
+            raise UserError(f"{key}.tag={corpus.tag}: the tokenizer has no such symbol; {listing}")
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:

@@ -33,10 +33,11 @@ from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
 from translate.device import capabilities, choose_device
 from translate.disk_space import naming
-from translate.distributed import World, join_world, launched_as
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
+from translate.launcher import launched_as
 from translate.tags import Tagging, tagging_of
 from translate.text import WINDOW, count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig
@@ -132,6 +133,13 @@ def _check(config: TrainConfig) -> None:
     count_lines(settings.monolingual)  # for its errors
     if not config.adapt.begins_anew:
         raise UserError("back-translation trains two models from the beginning: leave adapt= out")
+    if (given := config.tokenizer.given()) is not None:
+        tag = config.back_translation.tag
+        if not given.shared or tag not in (*given.tags, *given.user_symbols):
+            raise UserError(
+                f"tokenizer.path={config.tokenizer.path}: back-translation needs one vocabulary for both sides, with "
+                f"the symbol {tag} (back_translation.tag)"
+            )
 
 
 def _hash(settings: BackTranslationConfig) -> str:

@@ -21,8 +21,10 @@ from translate.distributed import World, name_processes
 from translate.errors import UserError
 from translate.files import flatten, to_plain
 from translate.locks import ProcessLock
+from translate.models.seq2seq import ModelConfig
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
+from translate.training.older_runs import as_begun
 from translate.training.optimizer import ScheduleConfig
 from translate.training.run_folder import LOCK, ModelWriter, RunFolder
 from translate.training.saved_states import read_config
@@ -72,6 +74,7 @@ RULES: dict[str, Rule] = {
     "split": RESCORED,
     "tokenizer": Rule(_BUILT),
     "tokenizer.max_sentences": FREE,  # a run that has begun has its tokenizer
+    "augmentation": Rule(_ORDER),
     "sampling": Rule(_ORDER),
     "switch_out": RECORDED,
     "model": Rule(_BUILT),
@@ -132,12 +135,13 @@ class Change:
 class Changes:
     """Settings that a new session changes in a run.
 
-    schedule  of the configuration, or for a run of an older version its own
-    config    new content of the folder's config.yaml
-    changes   those that are recorded
+    schedule, model  of the configuration, or for a run of an older version its own
+    config           new content of the folder's config.yaml
+    changes          those that are recorded
     """
 
     schedule: ScheduleConfig
+    model: ModelConfig
     config: dict[str, Any]
     changes: tuple[Change, ...] = ()
 
@@ -174,7 +178,7 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
     Nothing of the run is written yet. Raises UserError for a folder of another kind, one in use, and settings that must
     not change.
     """
-    changes = Changes(config.schedule, to_plain(config))
+    changes = Changes(config.schedule, config.model, to_plain(config))
     if world.is_main:
         folder.open()  # on the main process alone: the others share its lock
         if folder.has_begun:
@@ -204,14 +208,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     before  content of the run's config.yaml. A key that it lacks is newer than the run: it counts as changed where it
             differs from its default.
     """
-    schedule, now = config.schedule, to_plain(config)
-    schedule_before = before.get("schedule") or {}
-    if "max_warmup_steps" not in schedule_before:
-        # begun by an older version, which followed warmup_steps whatever the run's length; its file stays as it is
-        if schedule.warmup_steps is None:
-            schedule = replace(schedule, warmup_steps=schedule_before.get("warmup_steps"))
-        now["schedule"] = to_plain(schedule)
-        del now["schedule"]["max_warmup_steps"]
+    config, now = as_begun(config, before)
     old, new = _flat(before), _flat(now)
     defaults = _flat(to_plain(_defaults_of(config)))
     changes = [
@@ -221,7 +218,8 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     ]
     if refused := [change for change in changes if rule_of(change.key).refused]:
         raise UserError(_refusal(refused, folder))
-    return Changes(schedule, now, tuple(change for change in changes if rule_of(change.key).recorded))
+    recorded = tuple(change for change in changes if rule_of(change.key).recorded)
+    return Changes(config.schedule, config.model, now, recorded)
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:
