@@ -29,7 +29,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_config(**changes) -> TokenizerConfig:
-    return TokenizerConfig(vocab_size=40, byte_fallback=False, **changes)
+    return TokenizerConfig(vocab_size=36, byte_fallback=False, **changes)
 
 
 @pytest.fixture

@@ -9,28 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from translate.config import is_given, run_command
-from translate.console import Progress, print_notes
-from translate.data.corpora import ParallelText, one_or_several
+from translate.console import Progress, markdown_table, print_notes, text_table
+from translate.data.corpora import ParallelText
+from translate.data.corpus import one_or_several
+from translate.data.named_sets import sacrebleu_files
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import can_decode_in, load_translator
-from translate.errors import UserError, require_at_least
+from translate.errors import UserError, errors_naming, require_at_least
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
+from translate.evaluation.robustness import check_noise, noisy_version, robustness_rows
 from translate.evaluation.scores import RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
-from translate.files import require_writable
+from translate.files import require_writable, write_text
 from translate.folders import claimed
 from translate.model_directory import read_manifest
-from translate.text import normalise, read_lines
+from translate.text import normalise, read_lines, write_lines
+
+ROBUSTNESS, SOURCE = "robustness.md", "source.txt"
 
 
 def evaluate(config: EvaluateConfig) -> None:
     """Translate config.source, score the translations against config.reference, print and write the report."""
     config.check()
+    config = with_test_set(config)
     text = read_evaluation_text(config)
     # before the model is loaded, as decoding may take hours
     with claimed_output(config):
@@ -43,7 +49,10 @@ def evaluate(config: EvaluateConfig) -> None:
         # scores that cannot repeat the run's carry the reason in the report
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
         translator = load_translator(config.model, config, as_validated=True)
-        evaluate_files(translator, text, config, run=run, notes=notes)
+        clean = evaluate_files(translator, text, config, run=run, notes=notes)
+        if config.noise:
+            languages = str(manifest.get("source_language", "")), config.target_language or run.target_language
+            evaluate_noisy(translator, text, clean, config, run=run, languages=languages)
     print(f"report: {report_directory(config) / 'report.md'}")
 
 
@@ -55,6 +64,7 @@ class EvaluateConfig(DecodingConfig):
 
     model              a run's folder or a model directory
     source, reference  files of equally many lines; several references: reference=[FIRST,SECOND]
+    test_set           in their place, a test set of sacreBLEU, such as wmt20, in the model's languages
     labels             a file with a line of TAB-separated labels for each of them; "" for none
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
@@ -63,11 +73,15 @@ class EvaluateConfig(DecodingConfig):
     tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none
     examples           lines shown in the report, worst and best
+    noise              noisy versions of the test set that are scored as well, such as [capitals,typos]; see
+                       AugmentationConfig. Each has a folder in output, and robustness.md there compares them
+    synonyms_file      for noise=[synonyms]
     """
 
     model: str = "???"
-    source: str = "???"
-    reference: Any = "???"  # str | list[str]
+    source: str = ""
+    reference: Any = ""  # str | list[str]
+    test_set: str = ""
     labels: str = ""
     output: str = ""
     target_language: str = ""
@@ -75,6 +89,8 @@ class EvaluateConfig(DecodingConfig):
     tokenize: str = ""
     bootstrap: int = RESAMPLES
     examples: int = 20
+    noise: list[str] = field(default_factory=list)
+    synonyms_file: str = ""
     progress: bool = True
 
     @property
@@ -84,10 +100,27 @@ class EvaluateConfig(DecodingConfig):
     def check(self) -> None:
         """Raise UserError for settings that would fail only after everything has been translated."""
         super().check()
+        if self.test_set and (self.source or any(self.references)):
+            raise UserError(f"test_set={self.test_set} has source and references: leave source= and reference= out")
+        for name, given in (("source", self.source), ("reference", all(self.references))):
+            if not given and not self.test_set:
+                raise UserError(f"{name} is not set: add {name}=… to the command line, or test_set=…")
         check_bootstrap(self.bootstrap)
         require_at_least("examples", self.examples, 0)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
+        check_noise(self.noise, synonyms_file=self.synonyms_file)
+
+
+def with_test_set(config: EvaluateConfig) -> EvaluateConfig:
+    """The configuration with the files of its test set as source and references, if it names one."""
+    if not config.test_set:
+        return config
+    manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+    languages = [str(manifest.get(f"{side}_language", "")) for side in ("source", "target")]
+    with errors_naming("test_set"):
+        source, references = sacrebleu_files(config.test_set, languages[0], config.target_language or languages[1])
+    return replace(config, source=source, reference=references)
 
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
@@ -123,7 +156,9 @@ def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
     if not config.output:
         require_writable(report_directory(config), option="output")
         return nullcontext()
-    return claimed(Path(config.output), REPORT_FILES, may_have=references, kind="evaluation", option="output")
+    return claimed(
+        Path(config.output), REPORT_FILES, may_have=[*references, ROBUSTNESS], kind="evaluation", option="output"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +215,46 @@ def evaluate_files(
     run    its tokenizer is used if config names neither a tokenizer nor a target language
     notes  lines that become part of the result
     """
-    run = run or RunScoring.of({})
+    evaluation = translate_and_score(translator, text, config, run=run or RunScoring.of({}), notes=notes)
+    try:
+        write_evaluation(evaluation, text, report_directory(config), examples=config.examples)
+    finally:
+        print(terminal_text(evaluation))  # also where the disk has no room for the report
+    return evaluation
+
+
+def evaluate_noisy(
+    translator: Translator,
+    text: ParallelText,
+    clean: Evaluation,
+    config: EvaluateConfig,
+    *,
+    run: RunScoring,
+    languages: tuple[str, str],
+) -> None:
+    """Translate and score noisy versions of a test set; print and write the table of all scores.
+
+    clean      evaluation of the set itself
+    languages  ISO 639 codes of source and target
+    """
+    noisy = {}
+    for kind in config.noise:
+        version = noisy_version(text, kind, synonyms_file=config.synonyms_file, languages=languages)
+        noisy[kind] = translate_and_score(translator, version, config, run=run)
+        directory = report_directory(config) / kind
+        names = reference_names(len(version.references))
+        with claimed(directory, REPORT_FILES, may_have=[*names, SOURCE], kind="evaluation", option="output"):
+            write_lines(directory / SOURCE, version.source)
+            write_evaluation(noisy[kind], version, directory, examples=config.examples)
+    rows = robustness_rows(clean, noisy)
+    print("\n" + text_table(rows, right=range(1, len(rows[0]))))
+    write_text(report_directory(config) / ROBUSTNESS, f"# Robustness\n\n{markdown_table(rows[0], rows[1:])}\n")
+
+
+def translate_and_score(
+    translator: Translator, text: ParallelText, config: EvaluateConfig, *, run: RunScoring, notes: Sequence[str] = ()
+) -> Evaluation:
+    """Translate a test set, with the tag that it needs, and score the translations."""
     # before translating: a missing tokenizer must not cost the work
     choice = _tokenizer(config, run, text.references)
     tagging = translator.tagging
@@ -198,12 +272,13 @@ def evaluate_files(
     )
     if progress:
         progress.finish(len(text))
-    try:
-        references = reference_files(text.reference_paths, evaluation.references, report_directory(config))
-        write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=references)
-    finally:
-        print(terminal_text(evaluation))  # also where the disk has no room for the report
     return evaluation
+
+
+def write_evaluation(evaluation: Evaluation, text: ParallelText, directory: Path, *, examples: int) -> None:
+    """Write the report of an evaluation, and the references unless they are files that hold the same lines."""
+    references = reference_files(text.reference_paths, evaluation.references, directory)
+    write_report(evaluation, directory, examples=examples, reference_paths=references)
 
 
 def _tokenizer(config: EvaluateConfig, run: RunScoring, references: Sequence[Sequence[str]]) -> TokenizerChoice:

@@ -20,8 +20,10 @@ from translate.checkpoint import (
 )
 from translate.config import run_command
 from translate.data.augmentation import PairEncoder
+from translate.data.direction import with_languages
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
+from translate.data.text_augmentation import make_text_augmentation
 from translate.device import tune_process
 from translate.distributed import World, join_world
 from translate.errors import UserError
@@ -75,6 +77,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config = replace(config, model=base_model_config(config.adapt, config.model))
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
+        config = replace(config, data=with_languages(config.data))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
@@ -190,9 +193,17 @@ def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) ->
 
 def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
     """The batches of all updates of this process."""
+    augmentation = make_text_augmentation(
+        config.augmentation,
+        data.train,
+        data.tokenizer,
+        max_tokens=config.data.cleaning.max_tokens,
+        languages=(config.data.source_language, config.data.target_language),
+    )
     encoder = PairEncoder(
         data.train,
         data.tokenizer,
+        augmentation=augmentation,
         sampling=config.sampling,
         switch_out=config.switch_out,
         max_length=config.model.max_length,

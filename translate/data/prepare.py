@@ -17,6 +17,7 @@ from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
+from translate.data.filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.readers import read_parallel_text
@@ -43,7 +44,8 @@ class Prepared:
     cleaning        report of the training text
     sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
     target_unicode  Unicode form of the training target, which translations are written in
-    evaluation      corpora of valid and test, with the keys of their configurations
+    evaluation      corpora of valid and all test sets, with the keys of their configurations
+    further_tests   test sets beside test
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
     """
@@ -60,6 +62,12 @@ class Prepared:
     snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
+    further_tests: list[ParallelText] = field(default_factory=list)
+
+    @property
+    def tests(self) -> list[ParallelText]:
+        """All sets that the finished run is scored on; the validation set where there is no test set."""
+        return [self.test or self.valid, *self.further_tests]
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verified: bool = False) -> Prepared:
@@ -85,7 +93,8 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
     # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
-    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice])
+    filters = filters_content([corpus for _, corpus in corpora], data.cleaning)
+    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice, *filters])
     text = _clean_text(data, text_form, text_key, hold_out, snapshot, verified=verified)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
@@ -116,6 +125,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
         snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
+        further_tests=[found for key, found in texts.items() if key not in ("data.valid", "data.test")],
     )
 
 
@@ -214,8 +224,8 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:
-    # the other rules judge text; this one judges tokens, and must not make clean text anew
-    return {name: value for name, value in asdict(config).items() if name != "max_tokens"}
+    # max_tokens judges tokens and must not make clean text anew; filters are in the key by corpus
+    return {name: value for name, value in asdict(config).items() if name not in ("max_tokens", "filters")}
 
 
 def _require_pairs(report: CleaningReport) -> None:

@@ -68,11 +68,13 @@ RULES: dict[str, Rule] = {
     "data.additional": FREE,
     "data.valid": FREE,
     "data.test": FREE,
+    "data.further_tests": FREE,
     "data.source_language": RECORDED,
     "data.target_language": RESCORED,  # BLEU's tokenizer follows it
     "split": RESCORED,
     "tokenizer": Rule(_BUILT),
     "tokenizer.max_sentences": FREE,  # a run that has begun has its tokenizer
+    "augmentation": Rule(_ORDER),
     "sampling": Rule(_ORDER),
     "switch_out": RECORDED,
     "model": Rule(_BUILT),

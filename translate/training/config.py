@@ -10,6 +10,7 @@ from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
 from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
+from translate.data.text_augmentation import AugmentationConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
 from translate.evaluation.metrics import METRICS
@@ -116,9 +117,8 @@ class RunConfig:
         if 0 < self.max_minutes < 0.001:
             raise UserError(f"run.max_minutes ({self.max_minutes}) must be 0 or at least 0.001: no update takes less")
         if not (self.has_bound or self.patience):
-            raise UserError(
-                "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
-            )
+            bounds = "run.max_steps, run.max_epochs, run.max_minutes or run.patience"
+            raise UserError(f"the run would never end: set {bounds}")
 
 
 @dataclass(kw_only=True)
@@ -205,6 +205,7 @@ class TrainConfig:
     name: str = "default"
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     switch_out: SwitchOutConfig = field(default_factory=SwitchOutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -228,7 +229,6 @@ class TrainConfig:
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
         require_numbers(self)
-        # parts first: the rules below compare values that make sense by themselves
         for part in vars(self).values():
             if hasattr(part, "check"):
                 part.check()
