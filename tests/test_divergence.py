@@ -19,7 +19,7 @@ from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import train
-from translate.training.config import is_better
+from translate.training.progress import is_better
 from translate.training.progress import RunProgress
 from translate.training.recovery import discard_diverged
 from translate.training.run_folder import RunFolder

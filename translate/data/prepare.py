@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,7 @@ class Prepared:
     evaluation      corpora of valid and test, with the keys of their configurations
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
+    tokenizer_config  settings that the tokenizer was learned with; None: it was given
     """
 
     tokenizer: Tokenizer
@@ -60,14 +62,21 @@ class Prepared:
     snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
+    tokenizer_config: TokenizerConfig | None = None
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verified: bool = False) -> Prepared:
+ChooseTokenizer = Callable[[CleanText], TokenizerConfig]
+
+
+def prepare(
+    data: DataConfig, tokenizer: TokenizerConfig | Tokenizer | ChooseTokenizer, *, verified: bool = False
+) -> Prepared:
     """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
     A tokenizer that is given reads text in the form that it was trained with. Results of the same content and settings
     are taken from data.cache. Raises UserError for whatever is wrong with the files or the configuration.
 
+    tokenizer  settings of the vocabulary, a function of the clean text that returns them, or a tokenizer
     verified  another process has just compared the contents of the cache with their checksums
     """
     if isinstance(tokenizer, TokenizerConfig):
@@ -91,6 +100,9 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in taken}
 
     # Tokenizer, learned from a sample of the clean text, and the token ids.
+    if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
+        tokenizer = tokenizer(text)
+        tokenizer.check()
     built = _tokenizer(data, tokenizer, text, text_key, verified=verified)
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _tokenized(data, text, built, tokens_key, verified=verified)
@@ -104,6 +116,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     )
     return Prepared(
         tokenizer=built,
+        tokenizer_config=tokenizer if isinstance(tokenizer, TokenizerConfig) else None,
         train=train,
         valid=texts["data.valid"],
         test=texts.get("data.test"),

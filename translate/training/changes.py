@@ -23,7 +23,7 @@ from translate.files import flatten, to_plain
 from translate.locks import ProcessLock
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
-from translate.training.optimizer import ScheduleConfig
+from translate.training.open_options import with_stored
 from translate.training.run_folder import LOCK, ModelWriter, RunFolder
 from translate.training.saved_states import read_config
 from translate.training.state import TrainState
@@ -58,6 +58,9 @@ FREE, RECORDED, RESCORED = Rule(recorded=False), Rule(), Rule(rescored=True)
 
 RULES: dict[str, Rule] = {
     "name": FREE,
+    "recipe": FREE,  # what it has chosen is in config.yaml
+    "chosen": FREE,
+    "plan": FREE,
     "data": Rule("it decides the training text"),
     "data.root": FREE,
     "data.train_stem": FREE,
@@ -131,12 +134,12 @@ class Change:
 class Changes:
     """Settings that a new session changes in a run.
 
-    schedule  of the configuration, or for a run of an older version its own
+    settings  the configuration to follow: what nobody gives is as the run has it, and so is the schedule of an older run
     config    new content of the folder's config.yaml
     changes   those that are recorded
     """
 
-    schedule: ScheduleConfig
+    settings: TrainConfig
     config: dict[str, Any]
     changes: tuple[Change, ...] = ()
 
@@ -173,7 +176,7 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
     Nothing of the run is written yet. Raises UserError for a folder of another kind, one in use, and settings that must
     not change.
     """
-    changes = Changes(config.schedule, to_plain(config))
+    changes = Changes(config, to_plain(config))
     if world.is_main:
         folder.open()  # on the main process alone: the others share its lock
         if folder.has_begun:
@@ -203,6 +206,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     before  content of the run's config.yaml. A key that it lacks is newer than the run: it counts as changed where it
             differs from its default.
     """
+    config = with_stored(config, before)
     schedule, now = config.schedule, to_plain(config)
     schedule_before = before.get("schedule") or {}
     if "max_warmup_steps" not in schedule_before:
@@ -220,7 +224,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     ]
     if refused := [change for change in changes if rule_of(change.key).refused]:
         raise UserError(_refusal(refused, folder))
-    return Changes(schedule, now, tuple(change for change in changes if rule_of(change.key).recorded))
+    return Changes(replace(config, schedule=schedule), now, tuple(change for change in changes if rule_of(change.key).recorded))
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:
