@@ -130,7 +130,8 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
                 overrides = [*overrides, "data=text_files"]
                 composed, choices = _compose(name, [*overrides, *search_path])
         if "recipe" in choices:
-            composed = with_recipe(composed, choices, [*overrides, *search_path], lambda words: _compose(name, words)[0])
+            words = [*overrides, *search_path]
+            composed = with_recipe(composed, choices, words, lambda words: _compose(name, words)[0])
     return composed
 
 
@@ -163,9 +164,9 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
     return expand_home(OmegaConf.to_object(composed))
 
 
-def is_given(group: str) -> bool:
-    """True if the command line sets this group or an option in it; False outside a command."""
-    return any(name.partition(".")[0] == group for name in _line.names())
+def is_given(option: str) -> bool:
+    """True if the command line sets this option, its group, or an option below it; False outside a command."""
+    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _line.names())
 
 
 @contextmanager

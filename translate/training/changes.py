@@ -224,7 +224,9 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     ]
     if refused := [change for change in changes if rule_of(change.key).refused]:
         raise UserError(_refusal(refused, folder))
-    return Changes(replace(config, schedule=schedule), now, tuple(change for change in changes if rule_of(change.key).recorded))
+    return Changes(
+        replace(config, schedule=schedule), now, tuple(change for change in changes if rule_of(change.key).recorded)
+    )
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:

@@ -24,7 +24,9 @@ from translate.training.session import compare_processes
 from translate.training.tracking import peak_memory
 from translate.training.trial_updates import TrialUpdates
 
-_COPIES_WHILE_SAVING = 6  # of the weights, in fp32: those, their average, two moments; and files before they are written
+_COPIES_WHILE_SAVING = (
+    6  # of the weights, in fp32: those, their average, two moments; and files before they are written
+)
 
 
 def plan(config: TrainConfig) -> None:

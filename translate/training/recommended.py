@@ -14,6 +14,7 @@ from translate.training.open_options import Choice, open_part, with_choice, with
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
 
+
 @dataclass(frozen=True, kw_only=True)
 class ForText:
     """Settings for a text of up to so many pairs.
