@@ -11,7 +11,7 @@ import torch
 
 from translate.adaptation import ADAPTATIONS
 from translate.checkpoint import base_model_config, load_base_model
-from translate.config import run_command
+from translate.config import is_given, run_command
 from translate.data.prepare import prepare
 from translate.device import tune_process
 from translate.distributed import join_world
@@ -25,6 +25,7 @@ from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.manifest import describe_run, keep_held_out, log_description
+from translate.training.open_options import require_effect
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import decide_run, parallelize
 from translate.training.parts import make_model, update_stream
@@ -74,6 +75,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
         config = changes.settings
+        config.check()  # a run that has begun has settings of its own
         # after open_run, which has locked the folder: the log is of one process at a time
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
 
@@ -223,8 +225,10 @@ def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """Train, with back-translation if that is configured; trial: of a sweep. Returns the best validation score."""
     if trial is None and config.sweep.method is SweepMethod.optuna:
         raise UserError("sweep=optuna makes many runs: add --multirun")
+    require_effect(config, is_given)
     if config.plan:
-        return plan(config)
+        plan(config)
+        return None
     if config.back_translation.monolingual:
         return back_translate(config, trial, train=train)
     return train(config, trial)

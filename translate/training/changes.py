@@ -134,7 +134,7 @@ class Change:
 class Changes:
     """Settings that a new session changes in a run.
 
-    settings  the configuration to follow: what nobody gives is as the run has it, and so is the schedule of an older run
+    settings  the configuration to follow: what nobody gives is as in the run, and so is the schedule of an older one
     config    new content of the folder's config.yaml
     changes   those that are recorded
     """
@@ -224,9 +224,8 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     ]
     if refused := [change for change in changes if rule_of(change.key).refused]:
         raise UserError(_refusal(refused, folder))
-    return Changes(
-        replace(config, schedule=schedule), now, tuple(change for change in changes if rule_of(change.key).recorded)
-    )
+    recorded = tuple(change for change in changes if rule_of(change.key).recorded)
+    return Changes(replace(config, schedule=schedule), now, recorded)
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:

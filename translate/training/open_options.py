@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from translate.checkpoint import base_model_config
+from translate.errors import UserError
 from translate.files import CONFIGS, flatten, to_plain
 from translate.parsing import from_plain, read_yaml
 
@@ -90,3 +92,17 @@ def _replaced(part: Any, values: Mapping[str, Any]) -> Any:
     """A part of the configuration with plain values, which become those of its types."""
     read = from_plain(type(part), values, "config.yaml")
     return dataclasses.replace(part, **{name: getattr(read, name) for name in values})
+
+
+def require_effect(config: TrainConfig, is_given: Callable[[str], bool]) -> None:
+    """Raise UserError for an option of the model that is given beside adapt= and is another than the base model's."""
+    if config.adapt.begins_anew:
+        return
+    base = to_plain(base_model_config(config.adapt, config.model))
+    for name, value in to_plain(config.model).items():
+        if is_given(f"model.{name}") and base.get(name) != value:
+            instead = "set adapt.dropout instead" if name == "dropout" else "leave it out"
+            raise UserError(
+                f"model.{name}={value} has no effect beside adapt={config.adapt.method}: the model is that of "
+                f"adapt.model={config.adapt.model}, which has {base.get(name, 'no such option')}; {instead}"
+            )

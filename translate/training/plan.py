@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,9 +25,8 @@ from translate.training.session import compare_processes
 from translate.training.tracking import peak_memory
 from translate.training.trial_updates import TrialUpdates
 
-_COPIES_WHILE_SAVING = (
-    6  # of the weights, in fp32: those, their average, two moments; and files before they are written
-)
+logger = logging.getLogger(__name__)
+_COPIES_WHILE_SAVING = 6  # of the weights: those, their average, two moments; and of files before they are written
 
 
 def plan(config: TrainConfig) -> None:
@@ -52,7 +52,8 @@ def plan(config: TrainConfig) -> None:
         trials = TrialUpdates(config, data, world, base)
         cost, weights = trials.cost(config, validating=True), trials.weights(config)
         if world.is_main:
-            print("\n".join(_lines(config, data, text_statistics(data), cost, weights)))
+            for line in _lines(config, data, text_statistics(data), cost, weights):
+                logger.info(line)
 
 
 @dataclass(frozen=True)
