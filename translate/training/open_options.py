@@ -66,7 +66,8 @@ def with_choice(config: TrainConfig, choice: Choice) -> TrainConfig:
 
 def with_size(config: TrainConfig, size: str) -> TrainConfig:
     """The configuration with a model of configs/model, but for options of the model that somebody gave."""
-    values = read_yaml(CONFIGS / "model" / f"{size}.yaml")
+    # what the file leaves out has its default, and not the value of another size
+    values = to_plain(type(config.model)()) | read_yaml(CONFIGS / "model" / f"{size}.yaml")
     return _with_values(config, {f"model.{key}": value for key, value in values.items()})
 
 
