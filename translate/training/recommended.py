@@ -60,12 +60,12 @@ class ForModel:
 MODELS = {
     "tiny": ForModel(width=192, batch_tokens=1024, learning_rate=3e-3, warmup_steps=400),
     "mini": ForModel(width=384, batch_tokens=1024, learning_rate=2e-3, warmup_steps=400),
-    "small": ForModel(width=512, batch_tokens=4096, learning_rate=1e-3, warmup_steps=2000),
-    "base": ForModel(width=768, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
+    "small": ForModel(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
+    "base": ForModel(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
     "big": ForModel(width=math.inf, batch_tokens=32_768, learning_rate=5e-4, warmup_steps=4000),
 }
 
-_ENOUGH_UPDATES = 4_000  # with fewer, small batches are better than large ones
+_ENOUGH_UPDATES = 16_000  # with fewer, small batches are better than large ones
 _SMALLEST_BATCH, _SMALLEST_ON_GPU = 1024, 4096  # on a GPU, smaller ones take as long
 _LONG_SENTENCES = 8  # as many of the longest usual ones fit into a batch
 _FEW_EPOCHS, _LEAST_DROPOUT = 10, 0.1
@@ -188,7 +188,6 @@ def _choose_batch(config: TrainConfig, text: TextStatistics, device: Device) -> 
     tokens = _batch_tokens(config, text, device, _tokens_of_run(config, text, device))
     values = {
         "batch.tokens": tokens,
-        # smaller batches have noisier gradients
         "optimizer.learning_rate": row.learning_rate,
         "schedule.name": "warmup_stable_decay",
         "schedule.max_warmup_steps": row.warmup_steps,
