@@ -73,8 +73,8 @@ def test_a_run_begins_with_what_fits_and_never_chooses_again(corpus, tmp_path, m
     first = call_here("train", *words)
     assert first.returncode == 0, first.stderr.decode()
     log = (run / "train.log").read_text(encoding="utf-8")
-    assert re.search(r"tokenizer.vocab_size=1000  \(\d+ pairs\)", log)
-    assert re.search(r"batch.tokens=1024 optimizer.learning_rate=0.003 .*\(a model of width 32\)", log)
+    assert re.search(r"tokenizer.vocab_size=1000  \(\d+ pairs and their characters\)", log)
+    assert re.search(r"batch.tokens=1024 optimizer.learning_rate=0.003 .*\(width 32, about .*\)", log)
     before = stored(run)
     assert before["recipe"] == "auto"
     assert (before["batch"]["tokens"], before["run"]["max_steps"]) == (1024, 8)

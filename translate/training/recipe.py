@@ -69,7 +69,7 @@ def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
     config.check()
     if "tokenizer.vocab_size" in config.chosen:
         tokenizer = {f"tokenizer.{key}": getattr(config.tokenizer, key) for key in ("type", "vocab_size")}
-        choices.insert(0, open_part(Choice(tokenizer, f"{text.pairs:,} pairs"), config))
+        choices.insert(0, open_part(Choice(tokenizer, f"{text.pairs:,} pairs and their characters"), config))
     logger.info("recipe=auto chooses what is not given:")
     for choice in choices:
         if choice.values:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from translate.training.open_options import Choice, open_part, with_choice, with_size
+from translate.training.open_options import SIZE, Choice, open_part, with_choice, with_size
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
@@ -133,9 +133,9 @@ def choose_vocabulary(pairs: int, characters: int) -> Choice:
 
 def choose_settings(config: TrainConfig, text: TextStatistics, device: Device) -> tuple[TrainConfig, list[Choice]]:
     """The configuration with all open options but the vocabulary's chosen, and the choices with their reasons."""
-    size = _choose_model(config, text, device)
+    size, tokens = _choose_model(config, text, device)
     config = with_choice(config, size)
-    batch = _choose_batch(config, text, device)
+    batch = _choose_batch(config, text, device, tokens)
     config = with_choice(config, batch)
     cost = device.cost(config, validating=True)
     updates = run_updates(config, text, cost)
@@ -145,25 +145,23 @@ def choose_settings(config: TrainConfig, text: TextStatistics, device: Device) -
     return config, [open_part(choice, config) for choice in choices]
 
 
-def _choose_model(config: TrainConfig, text: TextStatistics, device: Device) -> Choice:
-    """The largest size for the text whose run has at least one target token for each of its weights."""
+def _choose_model(config: TrainConfig, text: TextStatistics, device: Device) -> tuple[Choice, int]:
+    """The largest size for the text whose run has at least one target token for each of its weights; and the tokens."""
+    if SIZE not in config.chosen:
+        return Choice({}, "given"), _tokens_of_run(config, text, device)
     sizes = list(MODELS)
-    suitable = sizes[: sizes.index(for_text(text.pairs).model) + 1]
-    size, reason = suitable[0], f"{text.pairs:,} pairs"
-    if "model.d_model" not in config.chosen:
-        return Choice({}, "given")
-    tokens = _tokens_of_run(with_size(config, size), text, device)
-    for larger in suitable[1:]:
-        candidate = with_size(config, larger)
-        weights = device.weights(candidate)
+    size, *larger_sizes = sizes[: sizes.index(for_text(text.pairs).model) + 1]
+    tokens, reason = _tokens_of_run(with_size(config, size), text, device), f"{text.pairs:,} pairs"
+    for larger in larger_sizes:
+        weights, fewer = device.weights(with_size(config, larger)), tokens
         # larger models are slower: one that is too large by the speed of the smaller one need not be tried
         if weights <= tokens:
-            tokens = _tokens_of_run(candidate, text, device)
-        if weights > tokens:
-            reason = f"{larger} has {weights:,} weights, for about {tokens:,} target tokens in this run"
+            fewer = _tokens_of_run(with_size(config, larger), text, device)
+        if weights > fewer:
+            reason = f"{larger} has {weights:,} weights, and the run about {fewer:,} target tokens"
             break
-        size = larger
-    return Choice({"model": size}, reason)
+        size, tokens = larger, fewer
+    return Choice({"model": size}, reason), tokens
 
 
 def _tokens_of_run(config: TrainConfig, text: TextStatistics, device: Device) -> int:
@@ -183,17 +181,17 @@ def _batch_tokens(config: TrainConfig, text: TextStatistics, device: Device, tok
     return max(smallest, 1 << max(wanted, 1).bit_length() - 1)  # a power of two
 
 
-def _choose_batch(config: TrainConfig, text: TextStatistics, device: Device) -> Choice:
+def _choose_batch(config: TrainConfig, text: TextStatistics, device: Device, tokens: int) -> Choice:
+    """Batch, learning rate and schedule; tokens: of the run."""
     row = for_model(config.model.d_model)
-    tokens = _batch_tokens(config, text, device, _tokens_of_run(config, text, device))
     values = {
-        "batch.tokens": tokens,
+        "batch.tokens": _batch_tokens(config, text, device, tokens),
         "optimizer.learning_rate": row.learning_rate,
         "schedule.name": "warmup_stable_decay",
         "schedule.max_warmup_steps": row.warmup_steps,
         "schedule.decay_share": _DECAY_SHARE,
     }
-    return Choice(values, f"a model of width {config.model.d_model}")
+    return Choice(values, f"width {config.model.d_model}, about {tokens:,} target tokens in the run")
 
 
 def _choose_regularisation(config: TrainConfig, text: TextStatistics, cost: Cost, updates: int) -> Choice:
@@ -220,7 +218,8 @@ def _choose_times(config: TrainConfig, cost: Cost, updates: int) -> Choice:
     fewest, most = _VALIDATIONS if has_length else _PATIENT_VALIDATIONS
     affordable = _VALIDATION_SHARE * updates * cost.update_seconds / max(cost.validation_seconds, 1e-3)
     validations = min(max(int(affordable), fewest), most)
-    every = _rounded(updates / validations)
+    # a state is saved with each validation, also where somebody has set their interval
+    every = _rounded(updates / validations) if "validation.every" in config.chosen else config.validation.every
     horizon = min(max(updates // 4, 50), 2000)  # updates that the average reaches back
     values = {
         "run.max_steps": 0 if has_length else updates,
