@@ -96,15 +96,19 @@ def run_command(
 def register_schemas(name: str, schema: type[Any], choices: Tables, additions: Tables) -> None:
     """Make the dataclasses Hydra's schemas: schema_NAME of the command, schema_… of what each group fills in."""
     store, options = ConfigStore.instance(), getattr(schema, "OPEN", ())
-    store.store(name=f"schema_{name}", node=open_schema(schema, options))
+
+    def node(kind: type[Any], group: str = "") -> Any:
+        return open_schema(kind, options, group) if options else kind
+
+    store.store(name=f"schema_{name}", node=node(schema))
     defaults = schema()
     for part in (each.name for each in dataclasses.fields(schema)):
         value = getattr(defaults, part)
         if dataclasses.is_dataclass(value) and part not in choices:
-            store.store(group=part, name=f"schema_{part}", node=open_schema(type(value), options, part))
+            store.store(group=part, name=f"schema_{part}", node=node(type(value), part))
     for group, table in choices.items():
         for choice, (kind, _) in table.items():
-            store.store(group=group, name=f"schema_{choice}", node=open_schema(kind, options, group))
+            store.store(group=group, name=f"schema_{choice}", node=node(kind, group))
     for group, table in additions.items():
         for addition, (kind, _) in table.items():
             # each below its own name, as several may be chosen
