@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 
 from benchmarks.report import Cell, table
 from translate.checkpoint import load_model
-from translate.data.corpora import ParallelText, one_or_several
+from translate.data.corpora import ParallelText
+from translate.data.corpus import one_or_several
 from translate.evaluation.metrics import p_value
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER

@@ -1,5 +1,7 @@
 """The batch plan: complete, within its budget, dense, and a function of (lengths, seed, epoch)."""
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from translate.data.batching import (
     BatchConfig,
     BatchPlan,
     epoch_pairs,
+    even_sizes,
     padding_share,
 )
 from translate.text import read_lines
@@ -112,3 +115,19 @@ def test_under_a_tenth_of_multi30k_is_padding(corpora_root, tokens):
     lengths = tuple(side.astype(np.int32) for side in sides)
     batches = plan(lengths=lengths, tokens=tokens)
     assert padding_share(batches, lengths) < 0.1
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_even_batches_have_the_least_largest_area_of_all_divisions(count):
+    for seed in range(20):
+        lengths = np.sort(np.random.default_rng(seed).integers(1, 30, 11))
+        sizes = even_sizes(lengths, count)
+        assert (len(sizes), sum(sizes), min(sizes) > 0) == (count, 11, True)
+
+        best = min(largest(lengths, ends) for ends in combinations(range(1, 11), count - 1))
+        assert largest(lengths, tuple(np.cumsum(sizes)[:-1])) == best
+
+
+def largest(lengths, ends):
+    """Positions of the largest of the batches that end at these indices."""
+    return max((end - start) * int(lengths[end - 1]) for start, end in pairwise((0, *ends, len(lengths))))

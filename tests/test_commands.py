@@ -180,7 +180,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["tokenizer.vocab_sze=8000"], "did you mean tokenizer.vocab_size?"),
         (["learning_rate=1"], "did you mean optimizer.learning_rate?"),
         (["+model.d_modl=3"], "unknown option model.d_modl; did you mean model.d_model?"),
-        (["scores=1"], "unknown option scores; --help lists them"),
+        (["flavours=1"], "unknown option flavours; --help lists them"),
         (
             ["--nbest", "5"],
             "unknown flag --nbest: options are written name=value, without dashes; did you mean search.n_best=…?",

@@ -19,7 +19,9 @@ from ctranslate2_models import (
     save,
     searchable_model,
     small_tokenizer,
+    some_sentences,
 )
+from small_runs import composed
 from translate.checkpoint import load_model, vocabularies_of
 from translate.decoding.config import NEVER_GENERATED, SearchConfig
 from translate.errors import UserError
@@ -78,7 +80,38 @@ def test_converted_model_has_equal_probabilities(
 ):
     tokenizer = joint if tying is Tying.all else separate
     choices = {"norm": norm, "norm_order": norm_order, "activation": activation, "positions": positions}
-    model, config = random_model(tokenizer, **choices, tying=tying)
+    assert_equal_probabilities(tmp_path, tokenizer, **choices, tying=tying)
+
+
+OPTIONS = [
+    {"bias": False},
+    {"bias": False, "norm_order": NormOrder.post},
+    {"bias": False, "norm": Norm.rms_norm, "activation": Activation.swiglu},
+    {"qk_norm": True},
+    {"qk_norm": True, "norm": Norm.rms_norm, "norm_order": NormOrder.post},
+    {"qk_norm": True, "bias": False, "positions": Positions.rotary, "activation": Activation.swiglu},
+]
+
+
+@pytest.mark.parametrize("choices", OPTIONS, ids=str)
+def test_converted_model_without_biases_or_with_norms_of_heads_has_equal_probabilities(tmp_path, joint, choices):
+    assert_equal_probabilities(tmp_path, joint, **choices)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "mini", "small", "base", "big", "vaswani_base", "vaswani_big"])
+def test_converted_preset_has_equal_probabilities_and_translations(tmp_path, joint, preset):
+    """In small sizes: what the runtime might not run are the parts."""
+    parts = {key: value for key, value in vars(composed([f"model={preset}"]).model).items() if key not in SIZES}
+    assert_equal_probabilities(tmp_path, joint, **parts)
+    model, shape = searchable_model(joint, end=1.0, **parts)
+    sentences, config = some_sentences(joint), SearchConfig(length_penalty=0.0)
+    engine = engine_of(save(model, shape, joint, tmp_path / "searched"))
+    assert_equal(engine.search(sentences, config), native_of(model).search(sentences, config))
+
+
+def assert_equal_probabilities(tmp_path, tokenizer, **choices) -> None:
+    """Convert a random model, and compare the probabilities of all tokens of some translations."""
+    model, config = random_model(tokenizer, **choices)
     loaded = load_model(save(model, config, tokenizer, tmp_path / "model"), device=CPU)
     export_ctranslate2(loaded, tmp_path / "exported")
     runtime = ctranslate2.Translator(str(tmp_path / "exported"), intra_threads=1)

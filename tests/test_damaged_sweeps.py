@@ -7,6 +7,8 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, write_corpus
+from translate.config.sweep import _sets
+from translate.training.config import TrainConfig
 from translate.training.stopping import read_trials
 
 RATES = {"optimizer__learning_rate": "5e-3,1e-3"}
@@ -59,6 +61,14 @@ def test_a_run_is_no_trial_of_other_settings(corpus, grid):
     said = sweep(corpus, grid, "schedule.name=cosine,inverse_sqrt")
     assert "trial-000: this run has schedule.name=warmup_stable_decay, and trial 0 of this sweep cosine" in said
     assert read_trials(grid) == before
+
+
+def test_configurations_in_another_order_are_no_trials_of_the_first(tmp_path):
+    """experiment=a,b continued as experiment=b,a: the option is no setting, and each sets others."""
+    config = TrainConfig()
+    assert _sets("experiment", "optimizer.learning_rate", config)
+    assert not _sets("experiment", "run.max_steps", config), "which may be raised"
+    assert not _sets("optimizer.learning_rate", "model.dropout", config)
 
 
 @pytest.mark.parametrize(

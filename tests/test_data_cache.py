@@ -115,7 +115,7 @@ def test_a_preparation_killed_half_way_can_be_repeated(data: DataConfig, tmp_pat
     expected = all_pairs(prepare(data, TOKENIZER))
     data.cache = f"{tmp_path}/killed"
     code = (
-        "from translate.data.prepare import *; from translate.data.corpora import CorpusConfig\n"
+        "from translate.data.prepare import *; from translate.data.corpus import CorpusConfig\n"
         f"prepare(DataConfig(cache={data.cache!r}, train=CorpusConfig(source={data.train.source!r}, "
         f"target={data.train.target!r}), valid=CorpusConfig(source={data.valid.source!r}, "
         f"target={data.valid.target!r})), TokenizerConfig(vocab_size=500))\n"

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from translate.data.corpora import CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusFormat
 from translate.data.prepare import prepare
 from translate.errors import UserError
 from translate.text import write_lines
@@ -35,7 +36,7 @@ def names(group: str) -> list[str]:
 TASKS = ("dialogsum", "squad", "squad_questions")  # within one language
 
 
-@pytest.mark.parametrize("name", [name for name in names("data") if name not in ("text_files", *TASKS)])
+@pytest.mark.parametrize("name", [name for name in names("data") if name not in ("text_files", "mtdata", *TASKS)])
 def test_each_data_choice_is_complete(name: str):
     data = compose("data", name)
     assert isinstance(data, DataConfig)

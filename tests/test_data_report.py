@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from small_data import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.prepare import prepare
 from translate.data.report import DataReport, data_report, repeated, shared_with
 from translate.data.text_profile import Profiler
@@ -166,7 +166,7 @@ def test_lines_of_tables_count_the_header_and_blank_lines(tmp_path: Path):
     found_at = {name: [(e["corpus"], e["line"]) for e in findings[name]["examples"]] for name in findings}
     assert found_at["blank side"] == [("data.train b.tsv", 102)]
     assert ("data.train b.tsv", 203) in found_at["source = target"]
-    assert report.values["cleaning"]["dropped"] == {"blank side": 1, "source = target": 1, "duplicate pair": 1}
+    assert report.values["cleaning"]["dropped"] == {"no pair in the row": 1, "source = target": 1, "duplicate pair": 1}
     [duplicate] = report.values["cleaning"]["examples"]["duplicate pair"]
     assert (duplicate["corpus"], duplicate["line"]) == ("data.train b.tsv", 204)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from fuzzing.forms import contents
 from fuzzing.harness import check, fuzz
 from fuzzing.inputs import JSON, joined
 from fuzzing.readers import Reader, readers
@@ -16,8 +17,9 @@ from translate.errors import UserError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 SLOW = ["options", "adapter", "state", "parquet", "model", "tokenizer"]
-FAST = ["text", "gzip", "tsv", "jsonl", "squad", "yaml", "json", "run"]
-NAMES = SLOW + FAST
+FAST = ["text", "gzip", "tsv", "jsonl", "squad", "tmx", "xliff", "po", "moses", "yaml", "json", "run"]
+RECOGNISED = list(contents())
+NAMES = SLOW + FAST + RECOGNISED
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,8 @@ from in_process import call_here
 from small_data import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from small_runs import options, write_corpus
 from translate.data import held_out
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.held_out import sentence_key
 from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report

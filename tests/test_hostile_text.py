@@ -13,7 +13,7 @@ from pyarrow import parquet
 from in_process import call_here
 from translate.config.command import user_errors
 from translate.console import print_notes, start_log
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import read_rows
 from translate.errors import UserError, excerpt
 from translate.text import MAX_LINE_BYTES, read_lines
@@ -30,19 +30,19 @@ def refused(path: Path, form: CorpusFormat, **options) -> str:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("[" * 100_000, "data.train: table, line 51: not JSON: nested too deeply"),
-        ('{"en": ' + "9" * 5000 + "}", "data.train: table, line 51: not JSON: Exceeds the limit (4300 digits)"),
-        ('{"en": "a", "en": "b"}', "data.train: table, line 51: not JSON: the key en twice in one object"),
-        ('{"en": "a", "de": [[1]]}', "data.train: table, line 51: 'de' should be text, but is [[1]]"),
-        ('{"' + "x" * 10**6 + '": 1}', "data.train: table, line 51: no 'en' here, only xxx"),
-        ("null", "data.train: table, line 51: no 'en' here, only NoneType"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ('{"en": ' + "9" * 5000 + "}", "not JSON: Exceeds the limit (4300 digits)"),
+        ('{"en": "a", "en": "b"}', "not JSON: the key en twice in one object"),
+        ('{"en": "a", "de": [[1]]}', "'de' should be text, but is [[1]]"),
+        ('{"' + "x" * 10**6 + '": 1}', "no 'en' here, only xxx"),
+        ("null", "no 'en' here, only NoneType"),
     ],
 )
 def test_a_hostile_line_of_json_is_named(tmp_path, line, message):
     path = tmp_path / "table"
-    path.write_text('{"en": "a\\ud800", "de": "b"}\n' * 50 + line)
+    path.write_text('{"en": "a\\ud800", "de": "b"}\n' * 50 + f"{line}\n" * 51)
     found = refused(path, CorpusFormat.jsonl)
-    assert found.startswith(message)
+    assert found.startswith(f"data.train: table, line 51: {message}")
     assert len(found) < 600
 
 
@@ -103,7 +103,8 @@ def test_the_longest_line_is_read(tmp_path):
         ("one two\n".encode("utf-16-be"), "iconv -f UTF-16BE"),
         ("one two\n".encode("utf-32-be"), "source is UTF-32BE, by the zeros between the bytes of line 1; convert it"),
         ("one two\n".encode("utf-32-le"), "iconv -f UTF-32LE"),
-        ("one two\n".encode("utf-16"), "source is UTF-16, by the byte order mark at its beginning"),
+        ("one \ud800 two\n".encode("utf-16", "surrogatepass"), "source: not valid UTF-16 (illegal UTF-16 surrogate)"),
+        ("one two\n".encode("utf-32"), "source is UTF-32, by the byte order mark at its beginning"),
         (b"good\xed\xa0\x80\n", "source, line 1, byte 5: 0xed is not UTF-8 here"),
     ],
 )

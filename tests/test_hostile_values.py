@@ -14,7 +14,8 @@ import pytest
 from small_runs import write_corpus
 from translate.adaptation import ADAPTATIONS
 from translate.compare import CompareConfig
-from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig
 from translate.decode import DecodeConfig
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from fake_models import random_model
+from small_runs import REPOSITORY, environment
 from translate import memory
 from translate.decoding import native_engine
 from translate.decoding.config import SearchConfig, SearchMethod
@@ -66,3 +68,26 @@ def test_less_memory_makes_smaller_batches_and_equal_translations(monkeypatch):
         largest.append(max(map(len, model.batches)))
     assert found[0] == found[1] == found[2]
     assert largest[0] == len(sentences) > largest[1] > largest[2] >= 1
+
+
+WRITE = """
+import resource, sys, torch
+from pathlib import Path
+from translate.checkpoint import write_weights
+from translate.memory import is_out_of_memory
+weights = {"weight": torch.zeros(1 << 24)}
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (100 << 20), resource.RLIM_INFINITY))
+try:
+    write_weights(weights, Path(sys.argv[1]))
+except RuntimeError as error:
+    print(is_out_of_memory(error))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, and Linux alone keeps to RLIMIT_AS")
+def test_weights_without_room_for_their_copies_are_an_error(tmp_path):
+    """64 MiB in the 100 MiB that `ulimit -v` leaves: safetensors would panic at the second copy, or hang."""
+    words = [sys.executable, "-c", WRITE, str(tmp_path / "weights")]
+    process = subprocess.run(words, capture_output=True, cwd=REPOSITORY, env=environment(), timeout=60)
+    assert (process.stdout, process.stderr, process.returncode) == (b"True\n", b"", 0)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from small_runs import composed
 from translate.errors import UserError
+from translate.files import to_plain
 from translate.model_directory import read_origin
+from translate.models.layers import Positions
+from translate.models.transformer import Activation
 from translate.text import normalise, write_lines
 from translate.train import train
+from translate.training.changes import find_changes
 
 FIXTURE = Path(__file__).parent / "fixtures" / "older_run"
 # what the older version printed when it continued the run of the fixture from step 20
@@ -102,3 +107,29 @@ def test_replaced_tokenizer_is_refused(older_run: Path):
     path.write_bytes(path.read_bytes() + b"\x12\x00")
     with pytest.raises(UserError, match="is not the one that the run began with"):
         train(composed(options(older_run)))
+
+
+@pytest.mark.parametrize("size", ["tiny", "mini", "small", "base", "big"])
+def test_older_run_keeps_the_model_that_its_command_made(tmp_path: Path, size: str):
+    """A command without model options meant sinusoids and ReLU, in wider layers of as many weights."""
+    config = composed([f"model={size}"])
+    width = {"tiny": 256, "mini": 1024, "small": 1024, "base": 2048, "big": 4096}[size]
+    parts = {"positions": Positions.sinusoidal, "activation": Activation.relu, "ffn_dim": width}
+    older = replace(config, model=replace(config.model, **parts))
+    before = to_plain(older)
+    del before["model"]["bias"], before["model"]["qk_norm"]
+    found = find_changes(config, before, folder=tmp_path)
+    assert found.model == older.model
+    assert not found.changes
+    assert found.config["model"] == before["model"]  # again of an older version in the next session
+    with pytest.raises(UserError, match=r"model\.bias: True there, False now"):
+        find_changes(replace(config, model=replace(config.model, bias=False)), before, folder=tmp_path)
+    with pytest.raises(UserError, match=r"model\.ffn_dim: .* there, 64 now"):
+        find_changes(replace(config, model=replace(config.model, ffn_dim=64)), before, folder=tmp_path)
+
+
+def test_run_of_this_version_does_not_keep_a_former_preset(tmp_path: Path):
+    config = composed(["model=mini"])
+    before = to_plain(replace(config, model=replace(config.model, positions=Positions.sinusoidal)))
+    with pytest.raises(UserError, match=r"model\.positions: 'sinusoidal' there, 'rotary' now"):
+        find_changes(config, before, folder=tmp_path)

@@ -10,7 +10,8 @@ import pytest
 
 from small_data import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, make_data, write_pairs
 from translate.data.cleaning import BLANK, COPY, DUPLICATE, NO_TOKENS, RATIO, TOO_MANY_TOKENS
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.prepare import Prepared, prepare
 from translate.errors import UserError
 from translate.text import normalise, read_lines, write_lines

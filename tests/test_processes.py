@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import torch
 from forked_ranks import Ranks, run_ranks, start_ranks
 from small_runs import composed, options, write_corpus
 from translate.checkpoint import load_weights
-from translate.distributed import World, join_world, launched_as
+from translate.distributed import World, join_world
 from translate.errors import UserError
+from translate.launcher import launched_as
 from translate.model_directory import WEIGHTS
 from translate.signals import stop_signals
 from translate.train import train
@@ -107,21 +107,6 @@ def test_a_process_that_never_comes_is_named(started):
     ranks = started(3, exchange_until, raise_error, 2.0, chosen=[1, 0])
     for error in ranks.outcomes(2).values():
         assert str(error).startswith("process 2 did not start within 2 s (compute.timeout)")
-
-
-def test_a_port_that_another_program_has_is_named_at_once(monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        with (
-            pytest.raises(UserError, match=rf"cannot meet at MASTER_ADDR=127\.0\.0\.1 MASTER_PORT={port}: .*address"),
-            join_world(torch.device("cpu"), timeout=60.0),
-        ):
-            pass
 
 
 def join(rank: int, devices: list[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
+from forked import call_in_fork
 from translate import __version__
 
 REPOSITORY = Path(__file__).parent.parent
@@ -86,3 +87,10 @@ def test_lowest_versions_are_those_of_the_project():
     bounds = dict(match for line in wanted for match in re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\w.]+)$", line))
     style_and_docs = {"mypy", "ruff", "setuptools", "mkdocstrings-python", "zensical"}
     assert lowest == {name: bound for name, bound in bounds.items() if name not in style_and_docs}
+
+
+def test_an_error_in_a_forked_process_does_not_return_into_the_tests():
+    """Such a process would run the rest of the tests as a second one, in which SentencePiece's OpenMP crashes."""
+    assert call_in_fork(lambda: [][0]) == 1
+    tests = {path.name: path.read_text(encoding="utf-8") for path in REPOSITORY.glob("tests/**/*.py")}
+    assert [name for name, text in tests.items() if re.search(r"= os\.fork\(\)", text)] == ["forked.py"]

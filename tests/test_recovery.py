@@ -5,6 +5,7 @@ import math
 import os
 import random
 import signal
+from contextlib import suppress
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_loader import make_stream
 from test_update import ALONE, batches_of, make_model
 
+from forked import call_in_fork
 from forked_ranks import run_ranks
 from small_runs import update_config, write_corpus
 from stored_runs import FLAT, assert_identical, log_of, states, train_here
@@ -129,23 +131,28 @@ def test_trouble_at_the_end_of_a_run_is_an_error(corpus, tmp_path, monkeypatch):
 def test_a_run_killed_after_its_return_recovers_in_the_same_way(corpus, tmp_path, monkeypatch):
     plant(monkeypatch, steps=(7, 8, 9), visits=2)
     train_here(corpus, tmp_path / "whole", **QUICK)
-    child = os.fork()
-    if child == 0:
+
+    def train_until_killed():
         count = plant(monkeypatch, steps=(7, 8, 9), visits=2)
         planted = train_page.train_step
 
         def killed(*arguments, step, **settings):
             # at the third visit, when the state of the second return is on disk
             if count.get(step, 0) == 2 and step == 7:
-                while progress_of(tmp_path / "parts", 5)["roll_backs"] < 2:
+                while not was_saved_after_two_returns():
                     pass
                 os.kill(os.getpid(), signal.SIGKILL)
             return planted(*arguments, step=step, **settings)
 
+        def was_saved_after_two_returns():
+            with suppress(FileNotFoundError):  # while a state of the same step is replaced
+                return progress_of(tmp_path / "parts", 5)["roll_backs"] == 2
+            return False
+
         monkeypatch.setattr(train_page, "train_step", killed)
         train_here(corpus, tmp_path / "parts", **QUICK)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    assert call_in_fork(train_until_killed) == -signal.SIGKILL
     assert "step-00000005" in states(tmp_path / "parts")
     monkeypatch.undo()
     train_here(corpus, tmp_path / "parts", **QUICK)

@@ -162,7 +162,7 @@ def test_only_files_can_be_continued(model, tmp_path):
         process = call_here("decode", *words(model, tmp_path / "out"), change)
         assert process.returncode == 1
         assert process.stderr.decode() == (
-            "error: resume=true continues from one file into another, not from or into a pipe: name both files\n"
+            "error: resume=true continues from one file into another, not from or into a pipe or a device\n"
         )
     assert names(tmp_path) == ["in", "pipe"]
 

@@ -13,7 +13,8 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, write_corpus
-from translate.data.corpora import CorpusConfig, DataConfig, ParallelText
+from translate.data.corpora import DataConfig, ParallelText
+from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_parallel_text
 from translate.decoding.translator import BLANK
 from translate.errors import UserError

@@ -13,7 +13,8 @@ import pytest
 from fake_models import CharacterTokenizer
 from in_process import call_here
 from small_runs import options
-from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.prepare import prepare, reached_by
 from translate.decode import DecodeConfig, translate_files
 from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split

@@ -12,9 +12,10 @@ import torch
 from fake_models import FakeModel, copy_model
 from in_process import call_here
 from small_runs import options, syllables, write_corpus
-from translate.data.augmentation import sample_source
-from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.prepare import prepare
+from translate.data.subword_sampling import sample_source
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator
@@ -390,4 +391,4 @@ def test_adapted_model_keeps_the_tags_of_its_base_model(run, corpus, tmp_path):
     tags["data__test__tag"] = "<other>"
     result = call_here("train", *options(corpus, tmp_path / "other", **settings, **tags))
     assert result.returncode != 0
-    assert b"data.test.tag=<other>: the model's tokenizer has no such symbol; it knows <turn>, <copy>" in result.stderr
+    assert b"data.test.tag=<other>: the tokenizer has no such symbol; it knows <turn>, <copy>" in result.stderr

@@ -88,13 +88,14 @@ def test_missing_file_folder_and_truncated_gz_have_different_errors(tmp_path: Pa
         list(read_lines(tmp_path / "absent.en"))
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         list(read_lines(tmp_path))
-    whole = gzip.compress(b"line\n" * 1000)
-    for content in (whole[:-20], b"this is no gzip"):
-        (tmp_path / "cut.gz").write_bytes(content)
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"line\n" * 1000)[:-20])
+    for function in (list_of_lines, count_lines):
         with pytest.raises(UserError, match=r"cut\.gz: not a complete gzip file"):
-            list(read_lines(tmp_path / "cut.gz"))
-        with pytest.raises(UserError, match=r"cut\.gz: not a complete gzip file"):
-            count_lines(tmp_path / "cut.gz")
+            function(tmp_path / "cut.gz")
+
+
+def list_of_lines(path: Path) -> list[str]:
+    return list(read_lines(path))
 
 
 def test_normalisation_removes_control_characters_and_is_idempotent():
@@ -159,10 +160,7 @@ def test_leading_byte_order_mark_is_stripped():
     assert list(read_ended_lines(io.BytesIO(b"\xef\xbb\xbf\n"))) == [("", "\n")]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
-def test_utf_16_and_utf_32_are_named(tmp_path: Path, encoding: str):
-    mark = "\ufeff" if encoding.endswith("be") else ""
-    (tmp_path / "text").write_bytes(f"{mark}Grüße\n".encode(encoding))
-    name = encoding.removesuffix("-be").upper()
-    with pytest.raises(UserError, match=rf"text is {name}, by the byte order mark .* iconv -f {name} -t UTF-8$"):
+def test_utf_32_is_named(tmp_path: Path):
+    (tmp_path / "text").write_bytes("Grüße\n".encode("utf-32"))
+    with pytest.raises(UserError, match=r"text is UTF-32, by the byte order mark .* iconv -f UTF-32 -t UTF-8$"):
         list(read_lines(tmp_path / "text"))

@@ -24,6 +24,9 @@ OPTIONS = [
     {"positions": "rotary"},
     {"positions": "none"},
     {"attention": "sigmoid"},
+    {"bias": False},
+    {"qk_norm": True},
+    {"bias": False, "qk_norm": True, "positions": "rotary", "activation": "swiglu", "norm": "rms_norm"},
     {"attention": "sigmoid", "positions": "rotary", "activation": "swiglu", "norm": "rms_norm"},
 ]
 ADAPTATIONS = [LoraConfig(rank=2, alpha=6.0), AdapterConfig(width=3), PrefixConfig(length=3)]

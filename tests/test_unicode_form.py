@@ -15,7 +15,7 @@ from fake_models import CharacterTokenizer, copy_model
 from in_process import call_here
 from small_data import SOURCE, TOKENIZER, make_data
 from small_runs import options, write_corpus
-from translate.data.corpora import CorpusConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.prepare import prepare
 from translate.data.report import data_report
 from translate.decoding.config import SearchConfig

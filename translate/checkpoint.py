@@ -42,6 +42,7 @@ from translate.parsing import from_plain, read_yaml
 from translate.tensor_files import Shapes, read_shapes, require_shapes, require_sizes, shapes_of
 from translate.tokenizer import Tokenizer
 
+_SPARE_BYTES = 1 << 20  # for safetensors' header and small objects
 Weights = dict[str, Tensor]
 Settings = TypeVar("Settings")
 # parts of parameter names in files written by earlier versions -> today's
@@ -100,8 +101,13 @@ def save_model(
 
 
 def write_weights(weights: Weights, path: Path) -> None:
-    # not save_file: its errors do not say which, a full disk among them; contiguous: it refuses other views
-    path.write_bytes(safetensors.torch.save({name: x.contiguous().cpu() for name, x in weights.items()}))
+    # contiguous: safetensors refuses other views
+    tensors = {name: x.contiguous().cpu() for name, x in weights.items()}
+    # Ask for the memory of its two copies first, which PyTorch refuses by an error: safetensors aborts the process, or
+    # waits for ever for a lock of its own while it prints a backtrace.
+    torch.empty(2 * sum(x.nbytes for x in tensors.values()) + _SPARE_BYTES, dtype=torch.uint8)
+    # not save_file: its errors do not say which, a full disk among them
+    path.write_bytes(safetensors.torch.save(tensors))
 
 
 def load_model(path: str | Path, *, device: torch.device) -> LoadedModel:

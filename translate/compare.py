@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.config import run_command
-from translate.console import text_table
-from translate.data.corpora import one_or_several
+from translate.console import print_notes, text_table
+from translate.data.corpus import one_or_several
 from translate.errors import UserError, require_numbers
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores, p_value, score
@@ -74,7 +74,10 @@ def _read(config: CompareConfig) -> tuple[list[Lines], dict[str, Lines]]:
     """References, and hypotheses by their file's name. Raises UserError, with both counts, if their lengths differ."""
     paths = one_or_several(config.reference, key="reference")
     references = [list(read_lines(path)) for path in paths]
-    systems = {path: list(read_lines(path)) for path in [config.baseline, *config.systems]}
+    named = [config.baseline, *config.systems]
+    if len(set(named)) < len(named):
+        print_notes("a file that is named several times is scored once")
+    systems = {path: list(read_lines(path)) for path in named}
     for path, lines in [*zip(paths[1:], references[1:], strict=True), *systems.items()]:
         if len(lines) != len(references[0]):
             raise UserError(f"{paths[0]} has {len(references[0]):,} lines, but {path} has {len(lines):,}")

@@ -1,4 +1,4 @@
-"""python -m translate.decode: translate a file, or standard input as its lines come."""
+"""python -m translate.decode: translate a file, a document, or standard input as its lines come."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
 from translate.decoding.config import DecodingConfig, deciding_options, search_note, search_of
 from translate.decoding.translator import Translation, Translator
+from translate.documents import find_form, read_document
+from translate.documents.document import Document, DocumentConfig, DocumentOptions, Form
+from translate.documents.translation import translate_segments
 from translate.engines import load_translator
 from translate.errors import UserError
 from translate.files import follow_links, sha256
-from translate.model_directory import content_hash
+from translate.model_directory import content_hash, read_manifest
 from translate.output import open_output, open_pieces
 from translate.streams import discard_output, require_stream
 from translate.tags import TagCount
@@ -37,7 +40,7 @@ from translate.text import (
 
 
 @dataclass(kw_only=True)
-class DecodeConfig(DecodingConfig):
+class DecodeConfig(DecodingConfig, DocumentConfig):
     """The decode command.
 
     model          a run's folder or a model directory
@@ -46,6 +49,12 @@ class DecodeConfig(DecodingConfig):
     progress       show on stderr how far the work is
     resume         keep what is translated in a folder OUTPUT.resume, from which the same command continues after it was
                    killed; of files only. The folder goes when the output is complete
+
+    document       form of the input, of which all but the text is kept. auto: by the ending of its name (.csv, .docx,
+                   .html, .po, .srt, .tmx, .xliff; .txt where its lines are wrapped); none: lines, whatever the name
+    target_language   code of the language of the translations, which some documents name; "": the model's
+    overwrite      replace translations that a document has already
+    source_column, target_column   of a table: names in its header, or numbers from 1 without one; "": usual names
     """
 
     model: str = "???"
@@ -56,14 +65,19 @@ class DecodeConfig(DecodingConfig):
 
 
 def decode(config: DecodeConfig) -> None:
-    """Translate config.input into config.output: as many lines out as in, in their order."""
+    """Translate config.input into config.output: as many lines out as in, in their order, or the same document."""
     config.check()
-    check_files(config)  # before a model is loaded
+    # before a model is loaded
+    form = check_files(config)
+    document = open_document(config, form) if form is not Form.none else None
     translator = load_translator(config.model, config)
     if not is_given("search"):
         print_notes(search_note(search_of(translator.manifest), config.search))
     print_notes(translator.tagging.note)
-    translate_files(translator, config)
+    if document is None:
+        translate_files(translator, config)
+    else:
+        translate_document(translator, document, config)
 
 
 def translate_files(translator: Translator, config: DecodeConfig) -> None:
@@ -81,6 +95,8 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
             with open_output(config.output) as output:
                 num_lines = translate_stream(translator, source, output, progress=progress)
     except BrokenPipeError:
+        if config.output != STANDARD:
+            raise UserError(f"output={config.output}: the reader of this pipe has left") from None
         discard_output(sys.stdout)
         return
     if progress:
@@ -127,6 +143,51 @@ def translate_stream(
     return done
 
 
+def open_document(config: DecodeConfig, form: Form) -> Document:
+    """Read the input as a document. Raises UserError where it is none, or where an option is for lines only."""
+    if config.resume:
+        raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
+    if config.search.n_best > 1:
+        raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
+    manifest = read_manifest(Path(config.model))
+    options = DocumentOptions(
+        name=config.input,
+        source_language=manifest.get("source_language", ""),
+        target_language=config.target_language or manifest.get("target_language", ""),
+        overwrite=config.overwrite,
+        source_column=config.source_column,
+        target_column=config.target_column,
+    )
+    document = read_document(open_input(config.input), form, options)
+    print_notes(f"{config.input}: {form} document, {len(document.segments):,} texts to translate")
+    return document
+
+
+def translate_document(translator: Translator, document: Document, config: DecodeConfig) -> None:
+    """Translate the segments of a document, write it with them, and report."""
+    is_shown = config.progress and not (config.output == STANDARD and sys.stdout.isatty())
+    progress = Progress("texts", total=len(document.segments)) if is_shown else None
+    tags, pieces = TagCount(translator.tagging), list[list[str]]()
+
+    def translate(texts: list[str]) -> list[str]:
+        tags.add_all(map(normalise, texts))
+        done = len(pieces)
+        return [found.text for found in translator.translate(texts, progress=within(progress, done, len(texts)))]
+
+    for start in range(0, len(document.segments), WINDOW):
+        pieces += translate_segments(document.segments[start : start + WINDOW], translate)
+    try:
+        with open_output(config.output) as output:
+            output.write(document.write(pieces))
+            output.flush()
+    except BrokenPipeError:
+        discard_output(sys.stdout)
+        return
+    if progress:
+        progress.finish(len(pieces))
+    print_notes(translator.describe(translator.splits), warning=tags.warning())
+
+
 def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
     """All that decides the output, as it is kept beside an unfinished one."""
     return {
@@ -146,17 +207,21 @@ def format_translation(translation: Translation, line: Line, index: int, *, n_be
     return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
 
 
-def check_files(config: DecodeConfig) -> None:
-    """Raise UserError for unreadable input, output that cannot be written, and output that is the input."""
+def check_files(config: DecodeConfig) -> Form:
+    """The form of the input. Raises UserError for unreadable input, output that cannot be written or is the input."""
+    for option in ("model", "input", "output"):
+        if not getattr(config, option):
+            raise UserError(f"{option} is empty: leave it out, or write {option}=…")
     if config.input == STANDARD:
         require_stream(sys.stdin, "standard input", "name a file: input=FILE")
     if config.output == STANDARD:
         require_stream(sys.stdout, "standard output", "name a file: output=FILE")
     if config.resume and not (is_file(config.input) and is_file(config.output)):
-        raise UserError("resume=true continues from one file into another, not from or into a pipe: name both files")
+        raise UserError("resume=true continues from one file into another, not from or into a pipe or a device")
     if config.input != STANDARD and Path(config.input).is_dir():
         raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
-    if config.input != STANDARD and is_complete(config.input):
+    form = find_form(config.input, config.document)
+    if form is Form.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # a line that is not UTF-8 is found now, not after hours
             pass
     if config.output != STANDARD:
@@ -170,6 +235,7 @@ def check_files(config: DecodeConfig) -> None:
     # regular files only: a terminal is often both
     if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
         raise UserError(f"output={config.output}: that is the input itself; choose another file")
+    return form
 
 
 def is_file(path: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,13 +23,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from translate.errors import UserError, excerpt
+from translate.launcher import launched_as
 from translate.signals import Interrupted, stop_signals
 
 Result = TypeVar("Result")
 TIMEOUT = 120.0  # seconds
 _PREPARATION = timedelta(days=30)  # no limit in practice; a process that ends is noticed in any case
 _NOTICE, _POLL = 3.0, 0.05  # seconds in which the reasons of other processes arrive, and between two looks
-_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun, as PyTorch's env:// reads them
 _ERROR, _TIMED_OUT, _CUT_OFF = "error", "timed out", "cut off"  # why a process ended
 _CONTINUES = "the same command continues from the last saved state"
 _joins = itertools.count()
@@ -149,49 +150,21 @@ def join_world(device: torch.device, *, timeout: float = TIMEOUT) -> Iterator[Wo
         _end_exchange()
 
 
-def launched_as() -> tuple[int, int]:
-    """Rank and world size, from the environment variables that torchrun sets; (0, 1) without them.
-
-    Raises UserError where they say that this is one of several processes, but not which or where the others are.
-    """
-    # images and clusters export WORLD_SIZE=1; an empty variable is as none
-    size, missing = os.environ.get("WORLD_SIZE") or "1", [name for name in _LAUNCHER if not os.environ.get(name)]
-    if size.strip() == "1":
-        return 0, 1
-    if missing:
-        raise UserError(
-            f"WORLD_SIZE={size} is set in the environment, {missing[0]} is not: start several processes by torchrun, "
-            "or unset WORLD_SIZE to train with one"
-        )
-    rank = os.environ["RANK"]
-    if not (size.isdecimal() and rank.isdecimal() and int(rank) < int(size)):
-        raise UserError(f"RANK={rank} and WORLD_SIZE={size} in the environment: a rank must be below the world size")
-    port = os.environ["MASTER_PORT"]
-    if not (port.isdecimal() and int(port) < 2**16):
-        raise UserError(f"MASTER_PORT={port} in the environment: a port is a number below {2**16:,}")
-    return int(rank), int(size)
-
-
 def _meet(rank: int, size: int, device: torch.device, limit: timedelta) -> dist.Store:
     """The store that all processes share, once every one has joined it. Raises UserError where one does not come."""
     keys = [f"device {each}" for each in range(size)]
-    missing = [each for each in range(size) if each != rank]
-    started = time.monotonic()
+    deadline = time.monotonic() + limit.total_seconds()
+    shared = _shared_store(limit)
     # without a store: the main process has it and has not come, or has it and waits for the others
-    try:
-        shared = next(dist.rendezvous("env://", timeout=limit))[0]
+    missing = [0] if rank else list(range(1, size))
+    if shared is not None:
         # a process may join several times, and torchrun's store keeps the keys of all
         store = dist.PrefixStore(f"join {next(_joins)}", shared)
         store.set(keys[rank], device.type)
-        deadline = time.monotonic() + limit.total_seconds()
         # Store.wait would print warnings at the limit
         while not (complete := store.check(keys)) and time.monotonic() < deadline:
             time.sleep(_POLL)
-        missing = [] if complete else [each for each in missing if not store.check([keys[each]])]
-    except dist.DistError as error:
-        if time.monotonic() - started < limit.total_seconds():  # the port is another program's
-            where = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}"
-            raise UserError(f"the processes cannot meet at {where}: {excerpt(str(error))}") from None
+        missing = [] if complete else [each for each in range(size) if not store.check([keys[each]])]
     if missing:
         raise UserError(
             f"{name_processes(missing)} did not start within {limit.total_seconds():g} s (compute.timeout) of process "
@@ -202,6 +175,34 @@ def _meet(rank: int, size: int, device: torch.device, limit: timedelta) -> dist.
         found = ", ".join(f"process {each} on {kind}" for each, kind in enumerate(devices))
         raise UserError(f"all processes must train on devices of one kind, found {found}: set compute.device")
     return store
+
+
+def _shared_store(limit: timedelta) -> dist.Store | None:
+    """The store at MASTER_ADDR and MASTER_PORT; None where none answers within the limit.
+
+    Raises UserError where another program has the port.
+    """
+    stores: list[dist.Store] = []
+    errors: list[dist.DistError] = []
+
+    def join() -> None:
+        try:
+            # not the limit itself, at which PyTorch would print frames of its code
+            stores.append(next(dist.rendezvous("env://", timeout=2 * limit))[0])
+        except dist.DistError as error:
+            errors.append(error)
+
+    # PyTorch's wait for an answer is not bounded where the port is open and silent
+    thread = threading.Thread(target=join, daemon=True)
+    thread.start()
+    thread.join(limit.total_seconds())
+    if errors:
+        where = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}"
+        raise UserError(f"the processes cannot meet at {where}: {excerpt(str(errors[0]))}")
+    if not stores:
+        return None
+    stores[0].set_timeout(limit)
+    return stores[0]
 
 
 def _begin_exchange(store: dist.Store, rank: int, size: int, device: torch.device, limit: timedelta) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from translate.config import is_given, run_command
-from translate.console import Progress, print_notes
-from translate.data.corpora import ParallelText, one_or_several
+from translate.console import Progress, markdown_table, print_notes, text_table
+from translate.data.corpora import ParallelText
+from translate.data.corpus import one_or_several
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator
@@ -20,12 +21,15 @@ from translate.errors import UserError, require_at_least
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
+from translate.evaluation.robustness import check_noise, noisy_version, robustness_rows
 from translate.evaluation.scores import RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
-from translate.files import require_writable
+from translate.files import require_writable, write_text
 from translate.folders import claimed
 from translate.model_directory import read_manifest
-from translate.text import normalise, read_lines
+from translate.text import normalise, read_lines, write_lines
+
+ROBUSTNESS, SOURCE = "robustness.md", "source.txt"
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -43,7 +47,10 @@ def evaluate(config: EvaluateConfig) -> None:
         # scores that cannot repeat the run's carry the reason in the report
         notes = list(filter(None, [note, search_note(run.search, config.search)]))
         translator = load_translator(config.model, config, as_validated=True)
-        evaluate_files(translator, text, config, run=run, notes=notes)
+        clean = evaluate_files(translator, text, config, run=run, notes=notes)
+        if config.noise:
+            languages = str(manifest.get("source_language", "")), config.target_language or run.target_language
+            evaluate_noisy(translator, text, clean, config, run=run, languages=languages)
     print(f"report: {report_directory(config) / 'report.md'}")
 
 
@@ -63,6 +70,9 @@ class EvaluateConfig(DecodingConfig):
     tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none
     examples           lines shown in the report, worst and best
+    noise              noisy versions of the test set that are scored as well, such as [capitals,typos]; see
+                       AugmentationConfig. Each has a folder in output, and robustness.md there compares them
+    synonyms_file      for noise=[synonyms]
     """
 
     model: str = "???"
@@ -75,6 +85,8 @@ class EvaluateConfig(DecodingConfig):
     tokenize: str = ""
     bootstrap: int = RESAMPLES
     examples: int = 20
+    noise: list[str] = field(default_factory=list)
+    synonyms_file: str = ""
     progress: bool = True
 
     @property
@@ -88,6 +100,7 @@ class EvaluateConfig(DecodingConfig):
         require_at_least("examples", self.examples, 0)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
+        check_noise(self.noise, synonyms_file=self.synonyms_file)
 
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
@@ -123,7 +136,9 @@ def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
     if not config.output:
         require_writable(report_directory(config), option="output")
         return nullcontext()
-    return claimed(Path(config.output), REPORT_FILES, may_have=references, kind="evaluation", option="output")
+    return claimed(
+        Path(config.output), REPORT_FILES, may_have=[*references, ROBUSTNESS], kind="evaluation", option="output"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +195,46 @@ def evaluate_files(
     run    its tokenizer is used if config names neither a tokenizer nor a target language
     notes  lines that become part of the result
     """
-    run = run or RunScoring.of({})
+    evaluation = translate_and_score(translator, text, config, run=run or RunScoring.of({}), notes=notes)
+    try:
+        write_evaluation(evaluation, text, report_directory(config), examples=config.examples)
+    finally:
+        print(terminal_text(evaluation))  # also where the disk has no room for the report
+    return evaluation
+
+
+def evaluate_noisy(
+    translator: Translator,
+    text: ParallelText,
+    clean: Evaluation,
+    config: EvaluateConfig,
+    *,
+    run: RunScoring,
+    languages: tuple[str, str],
+) -> None:
+    """Translate and score noisy versions of a test set; print and write the table of all scores.
+
+    clean      evaluation of the set itself
+    languages  ISO 639 codes of source and target
+    """
+    noisy = {}
+    for kind in config.noise:
+        version = noisy_version(text, kind, synonyms_file=config.synonyms_file, languages=languages)
+        noisy[kind] = translate_and_score(translator, version, config, run=run)
+        directory = report_directory(config) / kind
+        names = reference_names(len(version.references))
+        with claimed(directory, REPORT_FILES, may_have=[*names, SOURCE], kind="evaluation", option="output"):
+            write_lines(directory / SOURCE, version.source)
+            write_evaluation(noisy[kind], version, directory, examples=config.examples)
+    rows = robustness_rows(clean, noisy)
+    print("\n" + text_table(rows, right=range(1, len(rows[0]))))
+    write_text(report_directory(config) / ROBUSTNESS, f"# Robustness\n\n{markdown_table(rows[0], rows[1:])}\n")
+
+
+def translate_and_score(
+    translator: Translator, text: ParallelText, config: EvaluateConfig, *, run: RunScoring, notes: Sequence[str] = ()
+) -> Evaluation:
+    """Translate a test set, with the tag that it needs, and score the translations."""
     # before translating: a missing tokenizer must not cost the work
     choice = _tokenizer(config, run, text.references)
     tagging = translator.tagging
@@ -198,12 +252,13 @@ def evaluate_files(
     )
     if progress:
         progress.finish(len(text))
-    try:
-        references = reference_files(text.reference_paths, evaluation.references, report_directory(config))
-        write_report(evaluation, report_directory(config), examples=config.examples, reference_paths=references)
-    finally:
-        print(terminal_text(evaluation))  # also where the disk has no room for the report
     return evaluation
+
+
+def write_evaluation(evaluation: Evaluation, text: ParallelText, directory: Path, *, examples: int) -> None:
+    """Write the report of an evaluation, and the references unless they are files that hold the same lines."""
+    references = reference_files(text.reference_paths, evaluation.references, directory)
+    write_report(evaluation, directory, examples=examples, reference_paths=references)
 
 
 def _tokenizer(config: EvaluateConfig, run: RunScoring, references: Sequence[Sequence[str]]) -> TokenizerChoice:

@@ -152,7 +152,9 @@ def expand_home(value: Any) -> Any:
         return [expand_home(inner) for inner in value]
     if type(value) is not str or not re.match(r"~[\w.-]*(/|$)", value):  # no enum, whose members are strings, too
         return value
-    if (path := os.path.expanduser(value)) == value:
+    # an empty HOME would make ~/runs the folder /runs
+    is_own = value[1:2] in ("", "/")
+    if (path := os.path.expanduser(value)) == value or (is_own and os.environ.get("HOME") == ""):
         raise UserError(f"{value}: there is no such user or home folder; write ./{value} for a folder of this name")
     return path
 

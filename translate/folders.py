@@ -137,13 +137,14 @@ def claimed(
 
     names     of the files that are always written
     may_have  names of further files
-    kind      of the folder, for its marker
-    option    that names the folder, for messages
+    kind, option  of the folder, for its marker and for messages
 
-    Raises UserError where the folder has only some of the files, which then are the user's own; unless the marker is
-    there, which a killed process leaves and which is removed once all files are written.
+    Raises UserError for the report of a run; and where the folder has only some of the files, which then are the
+    user's own, unless the marker is there, which a killed process leaves and the end of the writing removes.
     """
     found = _existing(directory, [*names, *may_have])
+    if found and is_marked(directory.parent if directory.name == "evaluation" else directory, "run"):
+        raise UserError(f"{option}={directory}: the run there has a report of its own in it; name another folder")
     if found and not set(names) <= set(found) and not is_marked(directory, kind):
         raise UserError(
             f"{option}={directory}: {listing(found)} is in that folder already and would be overwritten; "
@@ -198,8 +199,7 @@ def _kinds(directory: Path) -> list[str]:
 def listing(names: Iterable[str]) -> str:
     """The first three names for a message, and the number of the others."""
     shown = [name if name.isprintable() else ascii(name) for name in names]
-    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-    return ", ".join(shown[:3]) + more
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
 @contextmanager
@@ -237,7 +237,7 @@ def building(directory: Path, *, option: str, waiting_for: str, contents: bool =
     except OSError as error:
         if not is_full(error) and error.errno not in _CANNOT_WRITE:
             raise
-        outcome = f"make room, or set {option} to another folder"
+        outcome = f"{'make room, or ' if is_full(error) else ''}set {option} to another folder"
         raise write_error(directory.parent, error, option=option, outcome=outcome) from None
 
 

@@ -32,7 +32,13 @@ def require_memory(needed: int, memory: int, *, purpose: str, remedy: str) -> No
 
 
 # as the CPU's allocator, CUDA's and the libraries of CUDA put it; only the caching allocator has a class of its own
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "STATUS_ALLOC_FAILED",
+    "can't start new thread",  # Python's, of a thread whose stack finds no room, or under `ulimit -u`
+)
 
 
 def is_out_of_memory(error: Exception) -> bool:

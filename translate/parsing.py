@@ -188,8 +188,18 @@ def decode_line(raw: bytes, *, name: str, number: int) -> str:
     except UnicodeDecodeError as error:
         raise UserError(
             f"{name}, line {number}, byte {error.start + 1}: 0x{raw[error.start]:02x} is not UTF-8 here; "
-            "convert the file to UTF-8 first (for example with iconv)"
+            f"convert the file to UTF-8 first: {_conversion(raw, error.start)}"
         ) from None
+
+
+def _conversion(raw: bytes, position: int) -> str:
+    """The command that makes UTF-8 of a line, which the commonest other encoding may explain."""
+    start = max(0, position - 20)
+    try:
+        text = raw[start : position + 20].decode("windows-1252")
+    except UnicodeDecodeError:
+        return "iconv -f ENCODING -t UTF-8"
+    return f"iconv -f WINDOWS-1252 -t UTF-8, if {excerpt(text)!r} is right there, else with another -f"
 
 
 def _require_no_other_encoding(raw: bytes, name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from translate.config import run_command
 from translate.console import start_log
 from translate.data.corpora import DataConfig
+from translate.data.direction import with_languages
 from translate.data.held_out import HELD_OUT_FILES
 from translate.data.prepare import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
@@ -42,6 +43,7 @@ def run(config: PrepareConfig) -> None:
     """Fill the cache that training reads, and report on the corpora."""
     start_log()
     config.check()
+    data = with_languages(config.data)
     output = Path(config.output) if config.output else None
     files = [MARKDOWN, VALUES]
     with (
@@ -50,14 +52,14 @@ def run(config: PrepareConfig) -> None:
         if output
         else nullcontext()
     ):
-        prepared = prepare(config.data, config.tokenizer)
+        prepared = prepare(data, config.tokenizer)
         if prepared.held_out is not None:
             # the cache may be deleted, but later scores need the same sets
             held_out = prepared.held_out.copy(output) if output else prepared.held_out
             logger.info(held_out.describe())
         print(prepared.cleaning.table())
         if config.report or output:
-            report = data_report(config.data, prepared)
+            report = data_report(data, prepared)
             print(report.markdown)
             if output:
                 report.save(output)

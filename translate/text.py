@@ -16,9 +16,8 @@ import stat
 import sys
 import threading
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from translate.errors import UserError
 from translate.files import atomic_file
+from translate.opening import naming_errors, open_text
 from translate.parsing import decode_line
 
 Source = str | Path | BinaryIO
@@ -86,7 +86,7 @@ def find_control(line: str) -> int:
 
 
 def read_lines(source: Source) -> Iterator[str]:
-    """The lines of a file (gzip if its name ends in .gz) or binary stream, lazily, without their "\\n".
+    """The lines of a file (see opening.py) or binary stream, lazily, without their "\\n".
 
     Raises UserError if the file cannot be read, or naming the line that is too long or the byte that is not UTF-8.
     """
@@ -159,7 +159,7 @@ def is_complete(source: Source) -> bool:
     Raises UserError for a file that cannot be read.
     """
     if isinstance(source, str | Path):
-        with _naming(source):
+        with naming_errors(source):
             return stat.S_ISREG(os.stat(source).st_mode)
     try:
         return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
@@ -199,31 +199,9 @@ def name_of(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "the input"))
 
 
-@contextmanager
-def open_bytes(source: Source) -> Iterator[BinaryIO]:
-    """A file's bytes, decompressed if its name ends in .gz; a stream is passed on and left open."""
-    if not isinstance(source, str | Path):
-        yield source
-        return
-    with _naming(source), cast(BinaryIO, gzip.open(source, "rb") if _is_gzip(source) else open(source, "rb")) as stream:
-        yield stream
-
-
-@contextmanager
-def _naming(path: str | Path) -> Iterator[None]:
-    """Turn errors of reading a file into UserErrors that name it."""
-    try:
-        yield
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{path}: not a complete gzip file ({error})") from None
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file (from {Path.cwd()})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _is_gzip(path: str | Path) -> bool:
-    return str(path).endswith(".gz")
+def open_bytes(source: Source) -> AbstractContextManager[BinaryIO]:
+    """A file's text as bytes of UTF-8, decompressed and converted by its content; a stream as it is, and left open."""
+    return open_text(source) if isinstance(source, str | Path) else nullcontext(source)
 
 
 def open_input(path: str) -> str | BinaryIO:
@@ -240,6 +218,6 @@ def open_input(path: str) -> str | BinaryIO:
 
 def compressing(stream: BinaryIO, path: str | Path) -> AbstractContextManager[BinaryIO]:
     """The stream, through gzip if the path ends in .gz; the same content gives the same bytes."""
-    if _is_gzip(path):
+    if str(path).endswith(".gz"):
         return cast(AbstractContextManager[BinaryIO], gzip.GzipFile("", "wb", fileobj=stream, mtime=0))
     return nullcontext(stream)

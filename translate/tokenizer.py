@@ -137,7 +137,7 @@ class Tokenizer:
             paths = [directory / _SOURCE_FILE, directory / _TARGET_FILE]
         else:
             paths = [directory / _JOINT_FILE]
-        models = [_read_model(path) for path in paths]
+        models = [read_model(path) for path in paths]
         return cls(*models, text_form=text_form)
 
 
@@ -164,7 +164,7 @@ def _processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
-def _read_model(path: Path) -> bytes:
+def read_model(path: Path) -> bytes:
     """A model's bytes, checked. Raises UserError for a file that is damaged, or another program's."""
     try:
         with open(path, "rb") as file:
@@ -180,7 +180,10 @@ def _read_model(path: Path) -> bytes:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one; copy or train it again") from None
     found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
     if found != (PAD, UNK, BOS, EOS):
-        raise UserError(f"{path}: PAD, UNK, BOS and EOS have the ids {found} there, expected 0 to 3")
+        raise UserError(
+            f"{path}: PAD, UNK, BOS and EOS have the ids {found} there, expected 0 to 3: train it with --pad_id={PAD} "
+            f"--unk_id={UNK} --bos_id={BOS} --eos_id={EOS}"
+        )
     # SentencePiece itself keeps any bytes, and fails when it writes them
     for token in range(processor.get_piece_size()):
         try:

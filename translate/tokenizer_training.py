@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from translate.errors import UserError, require_at_least, require_between
 from translate.text import normalise
 from translate.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, UNK, Tokenizer, with_controls
+from translate.tokenizer_reuse import load_given
 
 # With 32,000 pieces, 200,000 pairs instead of 100,000 made held-out text 0.5 % shorter (284,000: 0.6 %) and learning
 # took twice as long; with 8,000 pieces 0.3 %.
@@ -56,6 +57,8 @@ class Normalization(StrEnum):
 class TokenizerConfig:
     """Settings of the vocabulary.
 
+    path                a SentencePiece model, or the folder of a run or model, whose vocabulary is used as it is; "":
+                        one is learned
     vocab_size          pieces; of a text that does not support as many, as many as it does
     joint               one vocabulary for both sides; otherwise each side has its own, of vocab_size unless
                         source_vocab_size or target_vocab_size say more
@@ -67,6 +70,7 @@ class TokenizerConfig:
                         corpora's weights; 0: six for every piece, and at least 100,000
     """
 
+    path: str = ""
     type: TokenizerType = TokenizerType.unigram
     vocab_size: int = 8000
     joint: bool = True
@@ -79,9 +83,21 @@ class TokenizerConfig:
     max_sentences: int = 0
     seed: int = 1
 
+    def given(self) -> Tokenizer | None:
+        """The tokenizer at `path`, None without one. Raises UserError where there is none that can be used."""
+        return load_given(self.path) if self.path else None
+
+    @property
+    def shared(self) -> bool:
+        """True for one vocabulary of both sides."""
+        given = self.given()
+        return self.joint if given is None else given.shared
+
     @property
     def sizes(self) -> tuple[int, int]:
-        """Pieces asked for on the source and on the target side."""
+        """Pieces on the source and on the target side: those of the given vocabulary, or those asked for."""
+        if (given := self.given()) is not None:
+            return given.source_vocab_size, given.target_vocab_size
         if self.joint:
             return self.vocab_size, self.vocab_size
         sides = self.source_vocab_size, self.target_vocab_size
@@ -89,7 +105,9 @@ class TokenizerConfig:
         return source, target
 
     def check(self) -> None:
-        """Raise UserError for numbers that make no sense."""
+        """Raise UserError for numbers that make no sense, and for a given vocabulary that is none."""
+        if self.path:
+            self._check_given()
         for key in ("vocab_size", "source_vocab_size", "target_vocab_size"):
             size = getattr(self, key)
             if size is not None and size <= NUM_SPECIAL:
@@ -99,6 +117,20 @@ class TokenizerConfig:
         require_between("tokenizer.character_coverage", self.character_coverage, 0.98, 1.0)  # as SentencePiece has it
         if "" in self.user_symbols or len(set(self.user_symbols)) < len(self.user_symbols):
             raise UserError(f"tokenizer.user_symbols ({self.user_symbols}) must be different and not empty")
+
+    def require_no_path(self, other: str) -> None:
+        """Raise UserError for a given vocabulary beside another one, which decides."""
+        if self.path:
+            raise UserError(f"tokenizer.path has no effect beside {other}: leave one of them out")
+
+    def _check_given(self) -> None:
+        for key, default in vars(TokenizerConfig(path=self.path)).items():
+            if (value := getattr(self, key)) != default:
+                raise UserError(
+                    f"tokenizer.{key}={value} has no effect beside tokenizer.path, whose vocabulary is used as it is: "
+                    f"leave it out (tokenizer.{key}={default} takes back the choice of an experiment)"
+                )
+        self.given()
 
     @property
     def sample_size(self) -> int:

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from torch import nn
 
+from fuzzing.forms import NAME, contents, read_recognised_file
 from fuzzing.inputs import JSON, NUMBERS, SETTINGS, TEXT, YAML, Bytes, compressed, damaged, joined
+from fuzzing.markup import translation_forms
 from translate.adaptation import LoraConfig, adapt
 from translate.checkpoint import (
     LoadedModel,
@@ -31,7 +33,7 @@ from translate.checkpoint import (
 )
 from translate.checksums import CHECKSUMS
 from translate.config.command import compose, read_command_line, register_schemas, to_dataclass, user_errors
-from translate.data.corpora import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import read_rows
 from translate.device import Capabilities, Precision
 from translate.distributed import World
@@ -55,6 +57,7 @@ from translate.training.state_folder import StateFolder
 Files = Mapping[str, bytes]  # by name
 CPU = torch.device("cpu")
 LINES = [f"{number} sheep jump over the {number % 7} fences" for number in range(60)]
+_COLUMNS = (CorpusFormat.tsv, CorpusFormat.jsonl, CorpusFormat.parquet)
 STATE = "state/step-00000001"
 SIZES = {"encoder_layers": 1, "decoder_layers": 1}
 _FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-")
@@ -83,6 +86,7 @@ def readers() -> dict[str, Reader]:
         "jsonl": _table(CorpusFormat.jsonl, joined(JSON, TEXT)),
         "squad": _table(CorpusFormat.squad, joined(JSON) | damaged(JSON[20], JSON)),
         "parquet": _table(CorpusFormat.parquet, st.sampled_from(_parquet_files()).flatmap(damaged)),
+        **{name: _table(*form) for name, form in translation_forms().items()},
         "yaml": Reader(_named(joined(YAML, TEXT), "config.yaml"), lambda folder: read_yaml(folder / "config.yaml")),
         "json": Reader(_named(joined(JSON, TEXT), "manifest.json"), lambda folder: read_json(folder / "manifest.json")),
         "run": Reader(_named(joined(YAML), "config.yaml"), lambda folder: read_config(folder / "config.yaml")),
@@ -91,6 +95,7 @@ def readers() -> dict[str, Reader]:
         "adapter": Reader(_with_damage(adapter), partial(_read_adapter, load_model(_base_model(), device=CPU))),
         "tokenizer": Reader(_named(damaged(tokenizer, front=200), "tokenizer.model"), _read_tokenizer),
         "state": Reader(_with_damage(state), partial(_read_state, _train_state())),
+        **{name: Reader(_named(content, NAME), read_recognised_file) for name, content in contents().items()},
     }
 
 
@@ -124,7 +129,9 @@ def _read_corpus(form: CorpusFormat, folder: Path) -> None:
     if form is CorpusFormat.text:
         config = CorpusConfig(source=str(folder / "source"), target=str(folder / "target"))
     else:
-        config = CorpusConfig(format=form, path=str(folder / "table"), source="en", target="de")
+        config = CorpusConfig(format=form, path=str(folder / "table"), source_language="en", target_language="de")
+        if form in _COLUMNS:  # the others find the sides by their languages
+            config = replace(config, source="en", target="de")
     for row in read_rows(config, key="data.train"):
         assert "\n" not in row.source + row.target
         (row.source + row.target).encode()  # can be written

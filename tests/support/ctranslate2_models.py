@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from translate.batch import NO_TARGET, Batch, Tokens
 from translate.checkpoint import save_model, vocabularies_of, weights_of
@@ -49,16 +50,19 @@ def random_model(tokenizer: Tokenizer, *, seed: int = 0, **choices) -> tuple[Tra
 
 def favour(model: Transformer, logits: dict[int, float]) -> None:
     """Add so much to these tokens' logits, at every step."""
-    model.decoder.norm.weight.data[0] = 0.0
-    model.decoder.norm.bias.data[0] = 10.0
+    last = model.decoder.norm if isinstance(model.decoder.norm, nn.LayerNorm) else model.decoder.layers[-1].ffn_norm
+    last.weight.data[0] = 0.0
+    last.bias.data[0] = 10.0
     model.projection.weight.data[:, 0] = 0.0
     for token, logit in logits.items():
         model.projection.weight.data[token, 0] = logit / 10
 
 
-def searchable_model(tokenizer: Tokenizer, *, seed: int = 0, end: float = 0.0) -> tuple[Transformer, TransformerConfig]:
+def searchable_model(
+    tokenizer: Tokenizer, *, seed: int = 0, end: float = 0.0, **choices
+) -> tuple[Transformer, TransformerConfig]:
     """A model that, as trained ones, hardly ever wants to say PAD, UNK or BOS."""
-    model, config = random_model(tokenizer, seed=seed)
+    model, config = random_model(tokenizer, seed=seed, **choices)
     favour(model, dict.fromkeys(NEVER_GENERATED, -40.0) | {EOS: end})
     return model, config
 

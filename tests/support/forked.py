@@ -100,6 +100,23 @@ def fork_command(
         os._exit(status)
 
 
+def call_in_fork(work: Callable[[], object]) -> int:
+    """The status of a forked process that calls work(); negative for the signal that ended it.
+
+    An error in it is status 1: it must not return into the tests, which would go on in two processes.
+    """
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:  # of any kind
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
 @contextmanager
 def forked(folder: Path, module: str, *arguments: str, before: Callable[[], object] = int) -> Iterator[Forked]:
     """A forked command that leads a process group, its output in a file of the folder; killed on exit of the context.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig
 from translate.text import write_lines
 from translate.tokenizer_training import TokenizerConfig
 

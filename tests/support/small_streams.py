@@ -48,6 +48,8 @@ def drawn_longer(indices, seed):
 class Encoder:
     """Looks ids up with one function, and after a fraction of the run (None: never) samples them with another."""
 
+    augmentation = None
+
     def __init__(self, encode, sample, start):
         self._encode, self._sample, self._start = encode, sample, start
         self.phase_starts = [0.0] if start is None else [0.0, start]

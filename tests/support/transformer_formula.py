@@ -13,13 +13,16 @@ from formulas import Array, Weights, sigmoid, softmax
 from translate.models.transformer import TransformerConfig
 
 
-def normalise(weights: Weights, name: str, x: Array) -> Array:
-    """Layer norm (Ba et al. 2016), or without a bias RMSNorm (Zhang and Sennrich 2019)."""
-    if f"{name}.bias" not in weights:
-        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * weights[f"{name}.weight"]
-    centred = x - x.mean(-1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-    return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+def normalise(weights: Weights, name: str, x: Array, config: TransformerConfig) -> Array:
+    """Layer norm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019)."""
+    if config.norm == "rms_norm":
+        return rms_normalise(x, 1e-6) * weights[f"{name}.weight"]
+    scaled = rms_normalise(x - x.mean(-1, keepdims=True), 1e-5)
+    return scaled * weights[f"{name}.weight"] + weights.get(f"{name}.bias", 0.0)
+
+
+def rms_normalise(x: Array, epsilon: float) -> Array:
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon)
 
 
 def rotate(x: Array) -> Array:
@@ -44,6 +47,10 @@ def attend(
     """
     heads, maps = [], []
     for head, (q, k, v) in enumerate(zip(*(np.split(part, config.num_heads, axis=1) for part in parts), strict=True)):
+        if f"{name}.query_norm.weight" in weights:
+            epsilon = 1e-6 if config.norm == "rms_norm" else 1e-5
+            q = rms_normalise(q, epsilon) * weights[f"{name}.query_norm.weight"]
+            k = rms_normalise(k, epsilon) * weights[f"{name}.key_norm.weight"]
         if config.positions == "rotary" and name.endswith("self_attention"):
             q, k = rotate(q), rotate(k)
         visible = np.tri(len(q), dtype=bool) if causal else np.ones((len(q), len(k)), dtype=bool)
@@ -93,12 +100,13 @@ def feed_forward(weights: Weights, name: str, x: Array, config: TransformerConfi
 
 def run_layer(weights: Weights, name: str, x: Array, sublayers, config: TransformerConfig) -> Array:
     """Residual connections, norms before the sublayers or after them (Xiong et al. 2020, table 1)."""
-    norms = [key.removesuffix(".weight") for key in weights if key.startswith(name) and key.endswith("norm.weight")]
+    kinds = ("attention_norm", "cross_norm", "ffn_norm")
+    norms = [f"{name}.{kind}" for kind in kinds if f"{name}.{kind}.weight" in weights]
     for norm, sublayer in zip(norms, sublayers, strict=True):
         if config.norm_order == "pre":
-            x = x + sublayer(normalise(weights, norm, x))
+            x = x + sublayer(normalise(weights, norm, x, config))
         else:
-            x = normalise(weights, norm, x + sublayer(x))
+            x = normalise(weights, norm, x + sublayer(x), config)
     return x
 
 
@@ -125,7 +133,7 @@ def transform(
         ]
         memory = run_layer(weights, name, memory, sublayers, config)
     if config.norm_order == "pre":
-        memory = normalise(weights, "encoder.norm", memory)
+        memory = normalise(weights, "encoder.norm", memory, config)
 
     def look(name: str, x: Array) -> Array:
         found, shares = cross_attend(weights, name, x, memory, config)
@@ -141,5 +149,5 @@ def transform(
         ]
         x = run_layer(weights, name, x, sublayers, config)
     if config.norm_order == "pre":
-        x = normalise(weights, "decoder.norm", x)
+        x = normalise(weights, "decoder.norm", x, config)
     return x @ weights["projection.weight"].T, maps

@@ -42,6 +42,7 @@ from translate.config.recipe import open_schema, with_recipe
 from translate.disk_space import describe
 from translate.errors import UserError
 from translate.files import expand_home
+from translate.launcher import is_said_by_another
 from translate.memory import describe_out_of_memory, is_out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
@@ -191,7 +192,8 @@ def user_errors(known: Names = list) -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
+    if not is_said_by_another(message):
+        print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
     sys.exit(1)
 
 

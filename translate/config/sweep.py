@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 
 from translate.console import logger, print_notes
-from translate.distributed import launched_as
 from translate.errors import DivergedError, UserError
 from translate.folders import MARKER, foreign_names, is_marked, listing, mark
+from translate.launcher import launched_as
 from translate.signals import stop_signals
 from translate.training.changes import find_changes
 from translate.training.config import SweepMethod, TrainConfig
@@ -135,12 +135,19 @@ def _require_own_run(config: TrainConfig, trial: Trial) -> None:
     except (FileNotFoundError, UserError):
         return  # made again from a copy when the run continues
     for change in find_changes(config, before, folder=folder.path).changes:
-        # a group of choices, such as schedule, sets all options below it
-        if any(change.key == option or change.key.startswith(f"{option}.") for option in trial.varied):
+        if any(_sets(option, change.key, config) for option in trial.varied):
             raise UserError(
                 f"run.dir={folder.path}: this run has {change.key}={change.before}, and trial {trial.number} of this "
                 f"sweep {change.now}; choose another run.dir for another sweep"
             )
+
+
+def _sets(option: str, key: str, config: TrainConfig) -> bool:
+    """True if an option that is swept may have set a key: a group of choices sets all keys below it."""
+    if not hasattr(config, option.partition(".")[0]):
+        # a group of whole configurations, such as experiment; bounds of a run may be raised on the way
+        return not key.startswith("run.")
+    return key == option or key.startswith(f"{option}.")
 
 
 def option_words(varied: Mapping[str, str]) -> list[str]:

@@ -1,39 +1,27 @@
-"""Data augmentation on token ids: subword sampling and SwitchOut.
+"""Data augmentation: token ids of training pairs with changed text, sampled subwords and replaced tokens.
 
-Subword sampling shows a model a word in many segmentations. Of unigram models: subword regularisation (Kudo 2018). Of
-BPE models: BPE-dropout (Provilkov et al. 2020). Both are implemented here, because SentencePiece's own generator mixes
-the seed with values that differ from process to process; here all draws are a function of a batch's seed, so that a
-resumed run draws what the uninterrupted one drew.
+Text is changed by text_augmentation.py, subwords are sampled by subword_sampling.py; SwitchOut is here. All draws are a
+function of a batch's seed, so that a resumed run draws what the uninterrupted one drew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from itertools import groupby, pairwise
-from random import Random
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sentencepiece import SentencePieceProcessor
 
 from translate.batch import Side
 from translate.data.batching import Indices
 from translate.data.dataset import Ids, TokenizedCorpus
+from translate.data.subword_sampling import sample_source, sample_target
+from translate.data.text_augmentation import NONE, TextAugmentation
 from translate.errors import require_at_least, require_share
 from translate.tokenizer import EOS, Tokenizer
 
-_CANDIDATES = 32  # segmentations of a sentence that one is sampled from
-_SPACE = "▁"  # how SentencePiece writes the space in front of a word
-_CACHED_WORDS = 2**16  # partly merged words, most of them under a kilobyte
-_LONGEST_CACHED = 24  # symbols of such a word: a sentence without spaces is one word, which hardly recurs
-
-_Symbols = tuple[int, ...]  # ids of the pieces that a word consists of
-_Merge = tuple[int, int]  # index of the left one of two symbols, and the piece that they become
-_Word = TypeVar("_Word", str, _Symbols)
-_Result = TypeVar("_Result")
+Sides = tuple[list[Ids], list[Ids]]  # source and target of some pairs
+Texts = tuple[list[str], list[str]]
 
 
 @dataclass(kw_only=True)
@@ -76,9 +64,10 @@ class SwitchOutConfig:
 
 
 class PairEncoder:
-    """Token ids of training pairs: looked up, or sampled anew each time they are asked for.
+    """Token ids of training pairs: looked up, or of changed text and subwords sampled each time they are asked for.
 
-    max_length  tokens that the model can read: a sampled segmentation above it is replaced by the stored one
+    max_length    tokens that the model can read: what is longer after a change is replaced by the stored ids
+    augmentation  of the text; None: off
     """
 
     def __init__(
@@ -88,43 +77,74 @@ class PairEncoder:
         *,
         sampling: SamplingConfig | None = None,
         switch_out: SwitchOutConfig | None = None,
+        augmentation: TextAugmentation | None = None,
         max_length: int | None = None,
     ) -> None:
         self._corpus, self._tokenizer, self._max_length = corpus, tokenizer, max_length
         self._sampling = sampling or SamplingConfig()
         self._switch_out = switch_out or SwitchOutConfig()
+        self.augmentation = augmentation
         # a run without sampling has one phase
         self.phase_starts = [0.0, self._sampling.start] if self._sampling.is_on else [0.0]
 
     def lengths_vary(self, fraction_done: float) -> bool:
-        """True if subwords are sampled, and with them lengths, after that fraction of the run."""
-        return self._sampling.is_on and fraction_done >= self._sampling.start
+        """True if text is changed or subwords are sampled, and with them lengths, after that fraction of the run."""
+        return self.augmentation is not None or (self._sampling.is_on and fraction_done >= self._sampling.start)
 
     def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]:
-        """Source and target ids of the pairs, without BOS and EOS; a function of the arguments alone."""
-        sides = self._sample(pairs, seed) if self.lengths_vary(fraction_done) else self._corpus.pairs(pairs)
+        """Source and target ids of the pairs, without BOS and EOS; a function of the arguments alone.
+
+        pairs  their numbers (n,), or with text augmentation its rows (n, 3)
+        """
+        sides, texts = self._stored(pairs), None
+        if self.augmentation is not None:
+            texts = self.augmentation.texts(pairs, seed)
+            self._change(sides, texts, np.flatnonzero(pairs[:, 2] != NONE).tolist())
+        if self._sampling.is_on and fraction_done >= self._sampling.start:
+            self._sample(sides, texts or self._corpus.texts(pairs), seed)
         if self._switch_out.source or self._switch_out.target:
-            sides = self._replace_tokens(sides, seed)  # last: it changes no length, so that all still fit
+            return self._replace_tokens(sides, seed)  # last: it changes no length, so that all still fit
         return sides
 
-    def _sample(self, pairs: Indices, seed: int) -> tuple[Side, Side]:
-        source_texts, target_texts = self._corpus.texts(pairs)
-        source, target = self._corpus.pairs(pairs)
-        if strength := self._sampling.source:
-            source = self._fitting(sample_source(self._tokenizer, source_texts, strength=strength, seed=seed), source)
-        if strength := self._sampling.target:
-            target = self._fitting(sample_target(self._tokenizer, target_texts, strength=strength, seed=seed), target)
+    def _stored(self, pairs: Indices) -> Sides:
+        """Ids of the unchanged pairs; of two that are joined, end to end."""
+        if self.augmentation is None:
+            return self._corpus.pairs(pairs)
+        source, target = self._corpus.pairs(pairs[:, 0])
+        joined = np.flatnonzero(pairs[:, 1] != NONE)
+        for index, second_source, second_target in zip(joined, *self._corpus.pairs(pairs[joined, 1]), strict=True):
+            # both pairs have the same tag, and it stands in front alone
+            tag = int(self._tokenizer.source_processor.is_control(int(second_source[0])))
+            source[index] = np.concatenate([source[index], second_source[tag:]])
+            target[index] = np.concatenate([target[index], second_target])
         return source, target
 
-    def _fitting(self, sampled: Sequence[Sequence[int]], stored: list[Ids]) -> list[Ids]:
-        """Sampled ids; of a segmentation that is too long for the model, the stored ones, which are not."""
-        longest = self._max_length
-        return [
-            np.array(ids) if longest is None or len(ids) <= longest else fallback
-            for ids, fallback in zip(sampled, stored, strict=True)
-        ]
+    def _change(self, sides: Sides, texts: Texts, changed: list[int]) -> None:
+        """Replace the ids of pairs by those of their changed text; where these do not fit, the text by none."""
+        source = self._tokenizer.encode_source([texts[0][index] for index in changed])
+        target = self._tokenizer.encode_target([texts[1][index] for index in changed])
+        for index, *ids in zip(changed, source, target, strict=True):
+            fits = all(map(self._fits, ids))
+            for side, side_texts, side_ids in zip(sides, texts, ids, strict=True):
+                if fits:
+                    side[index] = np.array(side_ids)
+                else:
+                    side_texts[index] = ""
 
-    def _replace_tokens(self, sides: tuple[Side, Side], seed: int) -> tuple[Side, Side]:
+    def _sample(self, sides: Sides, texts: Texts, seed: int) -> None:
+        """Replace ids by those of sampled segmentations, unless these do not fit."""
+        strengths = self._sampling.source, self._sampling.target
+        for side, side_texts, sample, strength in zip(
+            sides, texts, (sample_source, sample_target), strengths, strict=True
+        ):
+            if strength:
+                sampled = sample(self._tokenizer, side_texts, strength=strength, seed=seed)
+                side[:] = [np.array(ids) if self._fits(ids) else old for ids, old in zip(sampled, side, strict=True)]
+
+    def _fits(self, ids: Sequence[int]) -> bool:
+        return len(ids) > 0 and (self._max_length is None or len(ids) <= self._max_length)
+
+    def _replace_tokens(self, sides: Sides, seed: int) -> Sides:
         random = np.random.default_rng(seed)
         temperatures = self._switch_out.source, self._switch_out.target
         sizes = self._tokenizer.source_vocab_size, self._tokenizer.target_vocab_size
@@ -147,154 +167,3 @@ def _switch_out(
     positions = random.choice(len(ids), count, replace=False)
     replaced[positions] = random.integers(EOS + 1, vocab_size, count)  # special tokens are never drawn
     return replaced
-
-
-def sample_source(tokenizer: Tokenizer, lines: Sequence[str], *, strength: float, seed: int) -> list[list[int]]:
-    """Ids of a random segmentation of each source line, the tag in front aside; see sample_segmentations."""
-    tags, texts = tokenizer.separate_tags(lines)
-    sampled = sample_segmentations(tokenizer.source_processor, texts, strength=strength, seed=seed)
-    return [[*tag, *ids] for tag, ids in zip(tags, sampled, strict=True)]
-
-
-def sample_target(tokenizer: Tokenizer, lines: Sequence[str], *, strength: float, seed: int) -> list[list[int]]:
-    """Ids of a random segmentation of each target line; see sample_segmentations."""
-    texts = tokenizer.normalise(lines)
-    return sample_segmentations(tokenizer.target_processor, texts, strength=strength, seed=seed)
-
-
-def sample_segmentations(
-    processor: SentencePieceProcessor, texts: Sequence[str], *, strength: float, seed: int
-) -> list[list[int]]:
-    """Ids of a random segmentation of each text; a function of the arguments alone.
-
-    strength  unigram: one of the best segmentations is drawn with probability proportional to p ** strength;
-              BPE: each possible merge is skipped with this probability, each time it could be made
-    """
-    if not texts:
-        return []
-    if _has_merges(processor):
-        merges, random = _merges_of(processor), Random(seed)
-        return [_with_dropout(ids, merges, strength, random) for ids in processor.encode(list(texts), out_type=int)]
-    generator = np.random.default_rng(seed)
-    log_probs = _log_probs(processor)
-    found = processor.nbest_encode(list(texts), nbest_size=_CANDIDATES, out_type=int)
-    return [_draw(candidates, log_probs, strength, generator) for candidates in found]
-
-
-def _draw(
-    candidates: Sequence[list[int]], log_probs: Sequence[float], strength: float, random: np.random.Generator
-) -> list[int]:
-    if not candidates:
-        return []
-    scores = np.array([strength * sum(log_probs[token] for token in ids) for ids in candidates])
-    # the largest score is subtracted first, so that exp neither overflows nor gives zeros only
-    cumulative = np.exp(scores - scores.max()).cumsum()
-    index = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
-    return candidates[min(index, len(candidates) - 1)]  # the product may be rounded up to the total
-
-
-@cache
-def _has_merges(processor: SentencePieceProcessor) -> bool:
-    try:
-        processor.nbest_encode("a", nbest_size=1, out_type=int)
-    except RuntimeError:  # only a unigram model has more than one segmentation
-        return True
-    return False
-
-
-@cache
-def _log_probs(processor: SentencePieceProcessor) -> list[float]:
-    """Log probability of each piece, asked for once instead of for every batch."""
-    return [processor.get_score(token) for token in range(processor.get_piece_size())]
-
-
-def memoize_short_words(function: Callable[[_Word], list[_Result]]) -> Callable[[_Word], list[_Result]]:
-    """Cache results for words of up to 24 symbols; longer ones rarely recur."""
-    cached = lru_cache(_CACHED_WORDS)(function)
-    return lambda word: cached(word) if len(word) <= _LONGEST_CACHED else function(word)
-
-
-class _Merges:
-    """Merges that a BPE model has learned.
-
-    pieces  text of each piece, by id
-    whole   ids of pieces that are never split: bytes, the unknown token, and tags
-    """
-
-    def __init__(self, processor: SentencePieceProcessor) -> None:
-        size = processor.get_piece_size()
-        self.pieces = [processor.id_to_piece(token) for token in range(size)]
-        self._ranks = [processor.get_score(token) for token in range(size)]  # the earlier learned, the higher
-        special = {token for token in range(size) if token <= EOS or processor.is_byte(token)}
-        # tags and the first merge have rank 0, and learned pieces come after the tags
-        unranked = [token for token in range(size) if self._ranks[token] == 0 and token not in special]
-        self.whole = frozenset(special.union(unranked[:-1]))
-        self._ids = {piece: token for token, piece in enumerate(self.pieces) if token not in self.whole}
-        # the loader's Python competes with the training loop: most words of a batch have been seen before
-        self.spelled = memoize_short_words(self._spelled)
-        self.stages = memoize_short_words(self._stages)
-        self.possible = memoize_short_words(self._possible)
-
-    def _spelled(self, word: str) -> list[_Symbols]:
-        """The stages of a word, beginning with its single characters."""
-        return self.stages(tuple(self._ids[character] for character in word))
-
-    def _stages(self, word: _Symbols) -> list[_Symbols]:
-        """The word after 0, 1, 2, … merges of which none is skipped; of a long word, its beginning alone."""
-        stages = [word]
-        while len(word) <= _LONGEST_CACHED and (possible := self.possible(stages[-1])):
-            stages.append(_merged(stages[-1], possible[0]))
-        return stages
-
-    def _possible(self, word: _Symbols) -> list[_Merge]:
-        """The merges that could come next, in the order in which they were learned."""
-        pairs = (self.pieces[left] + self.pieces[right] for left, right in pairwise(word))
-        merges = [(index, self._ids[pair]) for index, pair in enumerate(pairs) if pair in self._ids]
-        return sorted(merges, key=lambda merge: -self._ranks[merge[1]])
-
-
-_merges_of = cache(_Merges)
-
-
-def _with_dropout(ids: Sequence[int], merges: _Merges, rate: float, random: Random) -> list[int]:
-    """The text of these ids encoded again with BPE-dropout."""
-    result: list[int] = []
-    for is_whole, run in groupby(ids, key=merges.whole.__contains__):
-        if is_whole:  # no merge leads to or from these
-            result += run
-        else:
-            for word in _words("".join(merges.pieces[token] for token in run)):
-                result += _encode_word(merges.spelled(word), merges, rate, random)
-    return result
-
-
-def _words(text: str) -> Iterator[str]:
-    """Parts that begin with a space, and the text before the first: merges do not cross spaces."""
-    first, *others = text.split(_SPACE)
-    if first:
-        yield first
-    yield from (_SPACE + word for word in others)
-
-
-def _encode_word(stages: list[_Symbols], merges: _Merges, rate: float, random: Random) -> _Symbols:
-    """Provilkov et al. 2020, algorithm 1: make the earliest merge that is not skipped, until none is left.
-
-    One random number decides on each possible merge. As long as the first is kept, the word runs through `stages`,
-    which are cached.
-    """
-    while True:
-        made, last = 0, len(stages) - 1
-        while made < last and random.random() >= rate:  # the first possible merge is not skipped
-            made += 1
-        # if the stages did not come to their end, the first of the possible merges has been skipped already
-        possible, skipped = merges.possible(stages[made]), int(made < last)
-        while skipped < len(possible) and random.random() < rate:
-            skipped += 1
-        if skipped == len(possible):  # all are skipped: no merge is left
-            return stages[made]
-        stages = merges.stages(_merged(stages[made], possible[skipped]))
-
-
-def _merged(word: _Symbols, merge: _Merge) -> _Symbols:
-    index, piece = merge
-    return (*word[:index], piece, *word[index + 2 :])

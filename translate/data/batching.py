@@ -2,14 +2,14 @@
 
 A pure function of (lengths, seed, epoch), so that a resumed run and every rank of a parallel one agree on it.
 
-Letters: N pairs of the corpus.
+Letters: N pairs of the corpus, M of an epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,23 +48,35 @@ class BatchConfig:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Pairs of similar length for several batches, divided among them by their lengths after subword sampling.
+    """Pairs of similar length for several batches, divided among them by their lengths after augmentation.
 
     number  of the group in its epoch
+    pairs   see PlannedBatch
     sizes   number of pairs in each batch, that of the shortest pairs first
+    even    batches are made equally large after augmentation instead: of pairs that are all subject to subword
+            sampling, fixed numbers keep the budget on average, but a few in capitals must not become as large a batch
     """
 
     number: int
     pairs: Indices
     sizes: tuple[int, ...]
+    even: bool = False
+
+    def divide(self, lengths: NDArray[np.integer]) -> list[Indices]:
+        """Indices of the pairs in each batch; lengths (2, n) are those of their sides after augmentation."""
+        longer = lengths.max(axis=0)
+        order = np.lexsort((lengths.sum(axis=0), longer))  # by the longer side, then by both
+        sizes = even_sizes(longer[order] + 1, len(self.sizes)) if self.even else self.sizes
+        return np.split(order, np.cumsum(sizes)[:-1])
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedBatch:
     """Pairs of one batch, and the padded lengths (EOS and BOS included) of the two sides.
 
-    group, index  with subword sampling: the batch is the one with this index of a group; pairs and lengths are an
-                  estimate then
+    pairs         their numbers, or the rows of a TextAugmentation
+    group, index  where augmentation changes lengths: the batch is the one with this index of a group; pairs and
+                  lengths are an estimate then
     """
 
     pairs: Indices
@@ -72,6 +84,14 @@ class PlannedBatch:
     target_length: int
     group: Group | None = None
     index: int = 0
+
+
+class Augmentation(Protocol):
+    """Choice of the pairs of an epoch that are changed; see TextAugmentation."""
+
+    def draw(
+        self, pairs: Indices, lengths: tuple[Lengths, Lengths], random: np.random.Generator
+    ) -> tuple[Indices, tuple[Lengths, Lengths]]: ...
 
 
 @dataclass(frozen=True)
@@ -89,26 +109,31 @@ class BatchPlan:
         seed: int,
         epoch: int,
         grouped: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> list[PlannedBatch]:
         """Batches of one epoch in training order; a pair longer than the budget stands alone.
 
         lengths  (N,) each, of source and target: tokens without the EOS or BOS that a batch adds
         repeats  (N,): number of times that the epoch sees each pair, see epoch_pairs
-        grouped  lengths will change by subword sampling: padded batches are formed in groups, see _in_groups
+        grouped  lengths will change by augmentation: padded batches are formed in groups, see _in_groups
+        augmentation  chooses pairs that are changed or joined
         """
         pairs = epoch_pairs(repeats, seed=seed, epoch=epoch)
+        lengths = lengths[0][pairs], lengths[1][pairs]
+        if augmentation is not None:
+            pairs, lengths = augmentation.draw(pairs, lengths, np.random.default_rng([seed, epoch, 2]))
         # packed batches all have one shape: sorting by length would only spoil the random order
         if self.packed:
             return self._packed(lengths, pairs)
         batches = self._by_length(lengths, pairs)
         # a generator of its own: the order of batches does not depend on how many numbers epoch_pairs drew
         random = np.random.default_rng([seed, epoch, 1])
-        return _in_groups(batches, random) if grouped else _shuffled(batches, random)
+        return _in_groups(batches, random, even=augmentation is not None) if grouped else _shuffled(batches, random)
 
     def _packed(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
         """Batches of consecutive pairs, as many as fit; some positions stay free on either side."""
-        # (N,) each: positions that the pairs up to this one take, each with its EOS or BOS
-        ends = [np.cumsum(side[pairs].astype(np.int64) + 1) for side in lengths]
+        # (M,) each: positions that the pairs up to this one take, each with its EOS or BOS
+        ends = [np.cumsum(side.astype(np.int64) + 1) for side in lengths]
         # pack_batch divides the padding of either side into as many pieces as the fuller one has free positions
         limit = self.config.tokens - max(1, self.config.tokens // 256)
         batches, start = [], 0
@@ -124,7 +149,7 @@ class BatchPlan:
 
     def _by_length(self, lengths: tuple[Lengths, Lengths], pairs: Indices) -> list[PlannedBatch]:
         """Padded batches from the shortest to the longest."""
-        source, target = (round_up(side[pairs].astype(np.int64) + 1, self.config.length_multiple) for side in lengths)
+        source, target = (round_up(side.astype(np.int64) + 1, self.config.length_multiple) for side in lengths)
         order = np.lexsort((source, target))  # by target, then source; stable: equal lengths stay shuffled
         pairs, source, target = pairs[order], source[order], target[order]
         return [
@@ -167,15 +192,24 @@ def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indic
     return random.permutation(np.repeat(np.arange(len(repeats)), counts))
 
 
+def pairs_in(rows: Indices) -> Indices:
+    """Numbers of the pairs of a batch: themselves, or columns 0 and 1 of a TextAugmentation's rows, -1 for none."""
+    return rows if rows.ndim == 1 else rows[:, :2][rows[:, :2] >= 0]
+
+
 def padding_share(batches: list[PlannedBatch], lengths: tuple[Lengths, Lengths]) -> float:
     """Padding as a share of all positions of padded batches, both sides together."""
     positions = sum(len(batch.pairs) * (batch.source_length + batch.target_length) for batch in batches)
     # EOS and BOS count as tokens
-    tokens = sum(int((lengths[0][batch.pairs] + lengths[1][batch.pairs] + 2).sum()) for batch in batches)
+    tokens = sum(
+        int((lengths[0][pairs] + lengths[1][pairs]).sum()) + 2 * len(batch.pairs)
+        for batch in batches
+        for pairs in [pairs_in(batch.pairs)]
+    )
     return 1 - tokens / positions if positions else 0.0
 
 
-def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list[PlannedBatch]:
+def _in_groups(batches: list[PlannedBatch], random: np.random.Generator, *, even: bool) -> list[PlannedBatch]:
     """Form groups of batches of similar length, whose pairs are divided anew once their subwords are drawn.
 
     Pairs of one length can come out of subword sampling with very different ones: on Multi30k with BPE-dropout of 0.1,
@@ -185,7 +219,7 @@ def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list
     for number, piece in enumerate(_cut(batches, BATCHES_PER_GROUP)):
         pairs = np.concatenate([batch.pairs for batch in piece])
         # each batch keeps its number of pairs, so that the budget holds on average; which ones is decided by the draw
-        group = Group(number, pairs, tuple(len(batch.pairs) for batch in piece))
+        group = Group(number, pairs, tuple(len(batch.pairs) for batch in piece), even)
         groups.append([replace(batch, group=group, index=index) for index, batch in enumerate(piece)])
     # Shuffle all groups, then the batches of a few groups at a time: no more groups than these are held in memory.
     return [
@@ -193,6 +227,33 @@ def _in_groups(batches: list[PlannedBatch], random: np.random.Generator) -> list
         for some in _cut(_shuffled(groups, random), GROUPS_AT_ONCE)
         for batch in _shuffled([batch for group in some for batch in group], random)
     ]
+
+
+def even_sizes(lengths: NDArray[np.integer], count: int) -> list[int]:
+    """Number of sentences in each of `count` batches so that the largest one, padding included, is as small as can be.
+
+    lengths  (n,) in ascending order, n at least `count`; batches are cut in this order
+    """
+    low, high = int(lengths.max()), len(lengths) * int(lengths.max())
+    while low < high:
+        budget = (low + high) // 2
+        low, high = (low, budget) if len(_filled(lengths, budget)) <= count else (budget + 1, high)
+    sizes = _filled(lengths, low)
+    while len(sizes) < count:  # one long sentence decides the budget
+        largest = int(np.argmax(sizes))
+        half = sizes[largest] // 2
+        sizes[largest : largest + 1] = [sizes[largest] - half, half]
+    return sizes
+
+
+def _filled(lengths: NDArray[np.integer], budget: int) -> list[int]:
+    """Sizes of batches that are filled one after the other, with a budget of positions that fits any one sentence."""
+    sizes, start = [], 0
+    while start < len(lengths):
+        rest = lengths[start:]
+        sizes.append(int(np.searchsorted(np.arange(1, len(rest) + 1) * rest, budget, side="right")))
+        start += sizes[-1]
+    return sizes
 
 
 def _cut(items: list[Item], size: int) -> list[list[Item]]:

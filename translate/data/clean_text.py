@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import (
+    COMMAND,
     DUPLICATE,
     HELD_OUT,
+    NEAR_DUPLICATE,
+    NO_PAIR,
     CleaningConfig,
     CleaningReport,
     example,
@@ -21,9 +25,13 @@ from translate.data.cleaning import (
     hash_pairs,
     reason_to_drop,
 )
-from translate.data.corpora import CorpusConfig, CorpusFormat, KeyedCorpora
-from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, RaggedWriter, log_progress
+from translate.data.corpora import KeyedCorpora
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, Ragged, RaggedWriter, log_progress
+from translate.data.filters import CorpusFilters, open_filters
 from translate.data.held_out import PairKeys, write_held_out
+from translate.data.named_sets import mtdata_files, with_sacrebleu_files
+from translate.data.near_duplicates import NearDuplicates
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
@@ -37,7 +45,8 @@ from translate.data.readers import (
 )
 from translate.errors import UserError, errors_naming
 from translate.files import sha256, write_json
-from translate.text import normalise, open_bytes
+from translate.opening import naming_errors
+from translate.text import normalise
 from translate.unicode_form import LineForms, choose_form
 
 
@@ -64,15 +73,17 @@ def write_clean_text(
     sizes = []
     for index, (name, corpus) in enumerate(corpora):
         before = writer.report.total
-        for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
-            writer.add(chunk, corpus=index, key=name, config=corpus)
-            target_forms.add(row.target for row in chunk)
-            log_progress("cleaned", writer.report.total)
+        with closing(open_filters(corpus, config, key=name, normalise=writer.normalise)) as filters:
+            for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
+                writer.add(chunk, corpus=index, key=name, config=corpus, filters=filters)
+                target_forms.add(row.target for row in chunk)
+                log_progress("cleaned", writer.report.total)
+            writer.end_corpus(filters)
         sizes.append(writer.report.total - before)
     # Duplicates and held-out pairs are known when all rows have been seen: their rows stay on disk, but are not kept.
     left_out = None
     if keys is not None:
-        chosen, left_out = keys.choose(hold_out, sizes[0])
+        chosen, left_out = keys.choose(hold_out, sizes[0], unusable=writer.rejected_pairs())
         write_held_out(directory, corpora[0], chosen, left_out)
     dropped = writer.close(left_out)
     # reads the files again, but only where their lines mix Unicode forms
@@ -114,35 +125,58 @@ class _Writer:
         self._lines: list[NDArray[np.uint32]] = []
         self._hashes: list[NDArray[np.uint64]] = []
         self._passed: list[NDArray[np.bool_]] = []
+        self._rejected: list[NDArray[np.bool_]] = []
+        self._near = NearDuplicates()
         self._origins: list[tuple[int, str]] = []
         self._file = ("", "")
         self._keys = keys
         self.report = CleaningReport()
 
-    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig) -> None:
+    def normalise(self, line: str) -> str:
+        """The line as the model will read it."""
+        return normalise(without_carriage_return(line), self._text_form)
+
+    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig, filters: CorpusFilters) -> None:
         """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
-        # the rules judge the text as the model will read it
         sources, targets = (
-            [normalise(without_carriage_return(line), self._text_form) for line in side]
+            [self.normalise(line) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
         )
-        reasons = [reason_to_drop(*pair, self._config) for pair in zip(sources, targets, strict=True)]
+        reasons = [
+            NO_PAIR if row.problem else reason_to_drop(source, target, self._config)
+            for row, source, target in zip(rows, sources, targets, strict=True)
+        ]
+        filters.judge(sources, targets, reasons)
         passed = np.array([reason is None for reason in reasons], bool)
         # before the rows are appended, as it counts those on disk so far
         self._note_files(rows, passed, key, config)
         self.report.total += len(rows)
         for row, reason, source, target in zip(rows, reasons, sources, targets, strict=True):
-            if reason is not None:
-                self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, source, target)])
+            if reason is NO_PAIR:
+                self.report.drop(reason, [example(name_in_reports(key, config, row), row.line, row.problem, "")])
+            elif reason is not None:
+                name = name_in_reports(key, config, row)
+                self.report.drop(reason, [example(name, row.line, source, target, reason=reason)])
         if self._keys is not None:
             # the rules may let blank sides pass, but no blank pair is held out
             pairs = zip(passed.tolist(), sources, targets, strict=True)
             self._keys.add(sources, targets, [ok and bool(a.strip() and b.strip()) for ok, a, b in pairs])
             self._passed.append(passed)
         lines = np.array([row.line for row in rows], np.uint32)[passed]
+        kept_sources, kept_targets = list(compress(sources, passed)), list(compress(targets, passed))
+        filters.ask_command(kept_sources, kept_targets)
+        if least := filters.near_duplicates:
+            self._near.add(kept_sources, kept_targets, first_row=len(self._source), least=least, tag=config.tag)
         # after the rules: a tag is no text of the corpus
-        kept_sources = [config.prefix + source for source in compress(sources, passed)]
-        self._append(kept_sources, list(compress(targets, passed)), lines, corpus)
+        self._append([config.prefix + source for source in kept_sources], kept_targets, lines, corpus)
+
+    def end_corpus(self, filters: CorpusFilters) -> None:
+        """Take the answers of a corpus's command, which come later than its pairs."""
+        self._rejected.append(filters.finish(len(self._source) - sum(map(len, self._rejected))))
+
+    def rejected_pairs(self) -> NDArray[np.int64]:
+        """Indices, among all pairs read, of those that commands have rejected; after the last corpus."""
+        return np.flatnonzero(np.concatenate(self._passed))[np.concatenate(self._rejected)]
 
     def _note_files(self, rows: Sequence[Row], passed: NDArray[np.bool_], key: str, config: CorpusConfig) -> None:
         """Note the name of each file that begins, and how many rows are on disk before it."""
@@ -173,17 +207,22 @@ class _Writer:
         np.save(self._directory / "corpus.npy", corpus)
         np.save(self._directory / "line.npy", line)
         write_json(self._directory / ORIGINS, {"origins": self._origins})
+        # each row is reported for the first of these reasons
+        dropped = {COMMAND: np.flatnonzero(np.concatenate(self._rejected))}
         kept = np.ones(len(line), dtype=bool)
-        dropped = {}
+        kept[dropped[COMMAND]] = False
         if self._config.drop_duplicates:
             hashes = np.concatenate(self._hashes)
             self._hashes.clear()  # copied: 8 bytes a pair less while they are sorted
-            kept = first_occurrences(hashes)
-            dropped[DUPLICATE] = np.flatnonzero(~kept)
+            rows = np.flatnonzero(kept)
+            dropped[DUPLICATE] = rows[~first_occurrences(hashes[kept])]
+            kept[dropped[DUPLICATE]] = False
+        text = Ragged(self._directory, "source", np.uint8), Ragged(self._directory, "target", np.uint8)
+        dropped[NEAR_DUPLICATE] = self._near.find(kept, *text)
+        kept[dropped[NEAR_DUPLICATE]] = False
         if left_out is not None:
             # left_out is of all pairs read, the other arrays are of those on disk
             held_out = left_out[np.concatenate(self._passed)]
-            # each pair is reported for one reason: duplicates above, the others here
             dropped[HELD_OUT] = np.flatnonzero(kept & held_out)
             kept &= ~held_out
         np.save(self._directory / "kept.npy", np.flatnonzero(kept))
@@ -220,17 +259,21 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
     """SHA-256 of each of a corpus's files, compressed or not as it is stored; key: of its configuration in errors."""
     paths = _files(config, key)
     with errors_naming(key):
+        hashes = []
         for path in paths:
-            with open_bytes(path):
-                pass  # for its errors
-    return [sha256(path) for path in paths]
+            with naming_errors(path):
+                hashes.append(sha256(path))
+        return hashes
 
 
 def _files(config: CorpusConfig, key: str) -> list[str]:
     config.check(key)
-    if config.format is CorpusFormat.text:
-        return [config.source, *config.targets]
     with errors_naming(key):
+        config = with_sacrebleu_files(config)
+        if config.format is CorpusFormat.text:
+            return [config.source, *config.targets, *([config.score] if config.score else [])]
+        if config.format is CorpusFormat.mtdata:
+            return mtdata_files(config)
         if config.format is CorpusFormat.hub:
             # the Arrow files of the local copy stand for the data set
             return [file["filename"] for file in hub_dataset(config).cache_files]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.console import text_table
+from translate.data.filter_config import FILTER_REASONS, FilterConfig
 from translate.errors import UserError, require_at_least
 from translate.files import read_json, write_json
 from translate.text import find_control
@@ -19,6 +20,7 @@ from translate.text import find_control
 _EXAMPLES_PER_REASON = 3
 _EXAMPLE_CHARACTERS = 60
 _FILE = "report.json"
+NO_PAIR = "no pair in the row"
 BLANK = "blank side"
 COPY = "source = target"
 TOO_LONG = "too many characters"
@@ -27,7 +29,11 @@ DUPLICATE = "duplicate pair"
 HELD_OUT = "held out or like what is held out"
 TOO_MANY_TOKENS = "too many tokens"
 NO_TOKENS = "no tokens"
-REASONS = [BLANK, COPY, TOO_LONG, RATIO, DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, NO_TOKENS]
+COMMAND, NEAR_DUPLICATE = FILTER_REASONS["command"], FILTER_REASONS["near_duplicates"]
+_RULE_REASONS = [reason for reason in FILTER_REASONS.values() if reason not in (COMMAND, NEAR_DUPLICATE)]
+# in the order of cleaning
+REASONS = [NO_PAIR, BLANK, COPY, TOO_LONG, RATIO, *_RULE_REASONS, COMMAND]
+REASONS += [DUPLICATE, NEAR_DUPLICATE, HELD_OUT, TOO_MANY_TOKENS, NO_TOKENS]
 
 
 @dataclass(kw_only=True)
@@ -38,6 +44,7 @@ class CleaningConfig:
     max_ratio       longer side / shorter side, in bytes of UTF-8, which is roughly fair between scripts;
                     0: any ratio. Pairs with no side above min_ratio_bytes are not judged
     max_tokens      per side, after the tokenizer; 0: any number
+    filters         optional ones; a corpus may have its own, as data.train.filters
     """
 
     drop_blank: bool = True
@@ -47,8 +54,10 @@ class CleaningConfig:
     max_ratio: float = 4.0
     min_ratio_bytes: int = 40
     max_tokens: int = 256
+    filters: FilterConfig = field(default_factory=FilterConfig)
 
     def check(self) -> None:
+        self.filters.check("data.cleaning.filters")
         for key in ("max_characters", "max_ratio", "min_ratio_bytes", "max_tokens"):
             require_at_least(f"data.cleaning.{key}", getattr(self, key), 0)
         if 0 < self.max_ratio < 1:
@@ -120,9 +129,14 @@ def reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | No
     return None
 
 
-def example(corpus: str, line: int, source: str, target: str) -> Example:
-    """The beginning of a pair, for a report."""
-    return Example(corpus, line, shorten(source), shorten(target))
+def example(corpus: str, line: int, source: str, target: str, *, reason: str = "") -> Example:
+    """The beginning of a pair, for a report; the end where that is the reason for dropping it."""
+    shown = _ending if reason == FILTER_REASONS["punctuation"] else shorten
+    return Example(corpus, line, shown(source), shown(target))
+
+
+def _ending(text: str) -> str:
+    return text if len(text) <= _EXAMPLE_CHARACTERS else "…" + text[1 - _EXAMPLE_CHARACTERS :]
 
 
 def shorten(text: str) -> str:

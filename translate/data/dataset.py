@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from translate.data.cleaning import NO_TOKENS, TOO_MANY_TOKENS, CleaningReport, Example, example
-from translate.data.corpora import CorpusConfig, phase_starts
+from translate.data.corpora import phase_starts
+from translate.data.corpus import CorpusConfig
 from translate.data.readers import CHUNK_PAIRS
 from translate.files import read_json
 from translate.folders import building
@@ -203,6 +204,10 @@ class TokenizedCorpus:
     def pairs(self, indices: Ids) -> tuple[list[Ids], list[Ids]]:
         """Source and target ids of the pairs, as views of the files; without BOS and EOS."""
         return self._source.rows(indices), self._target.rows(indices)
+
+    def corpora(self, indices: Ids) -> NDArray[np.uint16]:
+        """Number of the corpus that each of the pairs is from."""
+        return self._corpus[indices]
 
     def texts(self, indices: Ids) -> tuple[list[str], list[str]]:
         """Cleaned source and target text of the pairs: encoding it gives their ids."""

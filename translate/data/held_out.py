@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, first_occurrences, hash_lines, hash_pairs
-from translate.data.corpora import CorpusConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_pairs
 from translate.errors import UserError
 from translate.files import atomic_file, read_json, write_json
@@ -151,14 +151,16 @@ class PairKeys:
         self._chunks.append((*keys, hash_pairs(sources, targets), np.array(usable, bool)))  # type: ignore[arg-type]
 
     def choose(
-        self, names: Sequence[str], num_candidates: int
+        self, names: Sequence[str], num_candidates: int, *, unusable: NDArray[np.int64]
     ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:
         """Indices of the pairs of each named set, and (N,) True for all pairs that must leave the training text.
 
-        Only the first num_candidates pairs may be held out. Raises UserError when they are too few or too much alike.
+        Only the first num_candidates pairs may be held out, without those at the unusable indices. Raises UserError
+        when they are too few or too much alike.
         """
         source, target, pair, usable = (np.concatenate(parts) for parts in zip(*self._chunks, strict=True))
         usable[num_candidates:] = False
+        usable[unusable] = False
         # the shares and minima below count different pairs, not copies of one
         rows = _distinct(source, target, pair, np.flatnonzero(usable))
         if len(rows) < _FEWEST_USABLE:

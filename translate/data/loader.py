@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.batch import Batch, Side, pack_batch, pad_batch
-from translate.data.batching import GROUPS_AT_ONCE, BatchConfig, BatchPlan, Group, Indices, Lengths, PlannedBatch
+from translate.data.batching import (
+    GROUPS_AT_ONCE,
+    Augmentation,
+    BatchConfig,
+    BatchPlan,
+    Group,
+    Indices,
+    Lengths,
+    PlannedBatch,
+    pairs_in,
+)
 from translate.distributed import World
 
 logger = logging.getLogger(__name__)
@@ -41,6 +51,8 @@ class Encoder(Protocol):
 
     @property
     def phase_starts(self) -> Sequence[float]: ...
+    @property
+    def augmentation(self) -> Augmentation | None: ...
     def lengths_vary(self, fraction_done: float) -> bool: ...
     def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]: ...
 
@@ -129,6 +141,7 @@ class UpdateStream:
             seed=self.seed_of(position),
             epoch=position.epoch,
             grouped=self.encoder.lengths_vary(start),
+            augmentation=self.encoder.augmentation,
         )
 
     def seed_of(self, position: DataPosition) -> int:
@@ -202,7 +215,7 @@ class _Epoch:
 
     def pairs(self, start: int, stop: int) -> list[Indices]:
         """The pairs of each batch of an update, of all processes."""
-        return [self._batch(number)[2] for number in range(start, min(stop, self.num_batches))]
+        return [pairs_in(self._batch(number)[2]) for number in range(start, min(stop, self.num_batches))]
 
     def _collate(self, source: Side, target: Side) -> Batch:
         stream, config = self._stream, self._stream.config
@@ -226,12 +239,13 @@ class _Epoch:
         return self._divided[group.number][planned.index]
 
     def _divide(self, group: Group) -> list[tuple[Side, Side, Indices]]:
-        """Divide the pairs of a group among its batches by their sampled lengths."""
+        """Divide the pairs of a group among its batches by their lengths after augmentation."""
         source, target = self._encode(group.pairs, group.number)
         lengths = np.array([[len(ids) for ids in side] for side in (source, target)])
-        order = np.lexsort((lengths.sum(axis=0), lengths.max(axis=0)))  # by the longer side, then by both
-        pieces = np.split(order, np.cumsum(group.sizes)[:-1])
-        return [([source[i] for i in piece], [target[i] for i in piece], group.pairs[piece]) for piece in pieces]
+        return [
+            ([source[i] for i in piece], [target[i] for i in piece], group.pairs[piece])
+            for piece in group.divide(lengths)
+        ]
 
     def _encode(self, pairs: Indices, number: int) -> tuple[Side, Side]:
         # hashed together: a sum of the three would repeat the draws of other batches and epochs

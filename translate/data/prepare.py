@@ -18,6 +18,7 @@ from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
+from translate.data.filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.readers import read_parallel_text
@@ -44,7 +45,8 @@ class Prepared:
     cleaning        report of the training text
     sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
     target_unicode  Unicode form of the training target, which translations are written in
-    evaluation      corpora of valid and test, with the keys of their configurations
+    evaluation      corpora of valid and all test sets, with the keys of their configurations
+    further_tests   test sets beside test
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
     tokenizer_config  settings that the tokenizer was learned with; None: it was given
@@ -63,6 +65,12 @@ class Prepared:
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
     tokenizer_config: TokenizerConfig | None = None
+    further_tests: list[ParallelText] = field(default_factory=list)
+
+    @property
+    def tests(self) -> list[ParallelText]:
+        """All sets that the finished run is scored on; the validation set where there is no test set."""
+        return [self.test or self.valid, *self.further_tests]
 
 
 ChooseTokenizer = Callable[[CleanText], TokenizerConfig]
@@ -73,14 +81,14 @@ def prepare(
 ) -> Prepared:
     """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
-    A tokenizer that is given reads text in the form that it was trained with. Results of the same content and settings
-    are taken from data.cache. Raises UserError for whatever is wrong with the files or the configuration.
+    A given tokenizer reads text in the form that it was trained with; a function gets the clean text. Results of the
+    same content and settings are taken from data.cache. Raises UserError for what is wrong with files or settings.
 
-    tokenizer  settings of the vocabulary, a function of the clean text that returns them, or a tokenizer
     verified  another process has just compared the contents of the cache with their checksums
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer.check()
+        tokenizer = tokenizer.given() or tokenizer
     data.check()
     corpora, given = data.training_corpora, data.evaluation_corpora
     snapshot = Snapshot.take(given + corpora)
@@ -93,7 +101,8 @@ def prepare(
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
     # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
-    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice])
+    filters = filters_content([corpus for _, corpus in corpora], data.cleaning)
+    text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice, *filters])
     text = _clean_text(data, text_form, text_key, hold_out, snapshot, verified=verified)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
@@ -102,7 +111,6 @@ def prepare(
     # Tokenizer, learned from a sample of the clean text, and the token ids.
     if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
         tokenizer = tokenizer(text)
-        tokenizer.check()
     built = _tokenizer(data, tokenizer, text, text_key, verified=verified)
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _tokenized(data, text, built, tokens_key, verified=verified)
@@ -128,6 +136,7 @@ def prepare(
         snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
+        further_tests=[found for key, found in texts.items() if key not in ("data.valid", "data.test")],
     )
 
 
@@ -166,8 +175,10 @@ def _tokenizer(
         return config
     _warn_of_untrained_tags(data, config)
     weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
+    settings = asdict(config)
+    del settings["path"]  # newer than the cache's format, and empty here
     # another version of SentencePiece may learn another vocabulary from the same text
-    key = digest([text_key, asdict(config), weights, data.tags, sentencepiece.__version__])
+    key = digest([text_key, settings, weights, data.tags, sentencepiece.__version__])
     directory = _cached(data, "tokenizer", key)
     with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
@@ -220,12 +231,12 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
     for key, corpus in data.training_corpora + (data.evaluation_settings if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
             listing = f"it knows {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{key}.tag={corpus.tag}: the model's tokenizer has no such symbol; {listing}")
+            raise UserError(f"{key}.tag={corpus.tag}: the tokenizer has no such symbol; {listing}")
 
 
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:
-    # the other rules judge text; this one judges tokens, and must not make clean text anew
-    return {name: value for name, value in asdict(config).items() if name != "max_tokens"}
+    # max_tokens judges tokens and must not make clean text anew; filters are in the key by corpus
+    return {name: value for name, value in asdict(config).items() if name not in ("max_tokens", "filters")}
 
 
 def _require_pairs(report: CleaningReport) -> None:

@@ -7,30 +7,33 @@ table or of JSON lines is a pair with two blank sides, as in text files.
 
 from __future__ import annotations
 
-import glob
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice, zip_longest
+from itertools import compress, islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from translate.data.corpora import CorpusConfig, CorpusFormat, ParallelText
-from translate.data.records import BATCH_ROWS, parquet_records, parse_record, squad_records, text_of
-from translate.errors import UserError, errors_naming, excerpt
+from translate.data.archives import read_moses
+from translate.data.catalogues import read_po
+from translate.data.corpora import ParallelText, name_of_set
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.markup import read_tmx, read_xliff
+from translate.data.named_sets import read_mtdata, with_sacrebleu_files
+from translate.data.recognition import recognise
+from translate.data.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
+from translate.data.rows import Row, matching_files, mostly_pairs
+from translate.data.tables import read_table, read_tsv
+from translate.data.workbooks import read_xlsx
+from translate.errors import UserError, errors_naming
+from translate.opening import is_plain
 from translate.text import read_lines
 
 SEPARATOR = "<sep>"  # between a question and its passage
 CHUNK_PAIRS = 50_000  # pairs that are processed at once
+_LISTED_PROBLEMS = 10
 Item = TypeVar("Item")
-
-
-class Row(NamedTuple):
-    """A sentence pair with its file and its line there, from 1; of Parquet, SQuAD and the hub the record's number."""
-
-    path: str
-    line: int
-    source: str
-    target: str
+logger = logging.getLogger(__name__)
 
 
 def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:
@@ -49,6 +52,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
     """
     config.check(key)
     with errors_naming(key):
+        config = with_sacrebleu_files(config)
         one_target = replace(config, target=config.targets[0])
         is_empty = True
         # skip and take count pairs of the files, so that they mean the same whatever cleaning drops
@@ -56,7 +60,7 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
             yield row
             is_empty = False
         if is_empty:
-            raise UserError(f"{config.path or config.name or config.source}: the corpus is empty")
+            raise UserError(f"{config.title}: the corpus is empty")
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
@@ -96,44 +100,6 @@ def read_text(config: CorpusConfig) -> Iterator[Row]:
             raise UserError(f"{path}: its lines end in CR alone, not in \\n; convert it first: tr '\\r' '\\n'")
 
 
-def read_tsv(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
-    for path in matching_files(config):
-        columns: tuple[int, int] | None = None  # read from the first line of each file
-        for number, line in enumerate(read_lines(path), start=1):
-            if columns is None:
-                columns, is_header = _column_indices(path, config, line)
-                if is_header:
-                    continue
-            # kept as a pair: dropping it is a rule of cleaning, which counts it
-            if not line.strip():
-                yield Row(path, number, "", "")
-                continue
-            cells = line.split("\t")
-            if len(cells) <= max(columns):
-                raise UserError(f"{path}, line {number}: column {max(columns) + 1} of {len(cells)} is missing")
-            yield Row(path, number, cells[columns[0]], cells[columns[1]])
-
-
-def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
-    """One JSON object per line."""
-    for path in matching_files(config):
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip():
-                yield Row(path, number, "", "")
-                continue
-            record = parse_record(line, path, number)
-            origin = f"{path}, line {number}"
-            yield Row(path, number, text_of(record, config.source, origin), text_of(record, config.target, origin))
-
-
-def read_parquet(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of Parquet files, a batch of rows at a time."""
-    columns = list(dict.fromkeys((config.source, config.target)))
-    for path in matching_files(config):
-        yield from _records_to_rows(parquet_records(path, columns), config, path)
-
-
 def read_squad(config: CorpusConfig) -> Iterator[Row]:
     """Questions with their passages, "question <sep> passage", and their answers (Rajpurkar et al. 2016).
 
@@ -149,50 +115,55 @@ def read_squad(config: CorpusConfig) -> Iterator[Row]:
 def read_hub(config: CorpusConfig) -> Iterator[Row]:
     """A split of a data set on the Hugging Face hub, downloaded once and then read from its local copy."""
     batches = hub_dataset(config).with_format("arrow").iter(batch_size=BATCH_ROWS)
-    yield from _records_to_rows((record for batch in batches for record in batch.to_pylist()), config, config.name)
+    records = (record for batch in batches for record in batch.to_pylist())
+    yield from mostly_pairs(record_pairs(enumerate(records, start=1), config, config.name))
+
+
+def read_recognised(config: CorpusConfig) -> Iterator[Row]:
+    """Files whose forms are recognised by their content."""
+    for path in matching_files(config):
+        yield from READERS[recognise(path)](replace(config, path=path))
 
 
 READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
+    CorpusFormat.auto: read_recognised,
     CorpusFormat.text: read_text,
+    CorpusFormat.csv: read_table,
     CorpusFormat.tsv: read_tsv,
+    CorpusFormat.xlsx: read_xlsx,
+    CorpusFormat.json: read_json,
     CorpusFormat.jsonl: read_jsonl,
     CorpusFormat.parquet: read_parquet,
+    CorpusFormat.tmx: read_tmx,
+    CorpusFormat.xliff: read_xliff,
+    CorpusFormat.po: read_po,
+    CorpusFormat.moses: read_moses,
     CorpusFormat.squad: read_squad,
     CorpusFormat.hub: read_hub,
+    CorpusFormat.mtdata: read_mtdata,
 }
 
 
-def matching_files(config: CorpusConfig) -> list[str]:
-    """The files that config.path names or matches, in alphabetical order."""
-    if Path(config.path).exists():
-        return [config.path]
-    if matches := sorted(glob.glob(config.path, recursive=True)):
-        return matches
-    raise UserError(f"{config.path}: no such file (from {Path.cwd()})")
+def read_scores(config: CorpusConfig, *, key: str) -> Iterator[float | None]:
+    """The score of each row of read_rows, None where a row has no number; key: see read_rows.
+
+    Raises UserError also at the end of a corpus without any score.
+    """
+    has_scores = False
+    # another pass with the column of scores as both sides: each form has one way to its columns
+    for row in read_rows(config.of_scores, key=f"{key}.score"):
+        score = _number(row.source)
+        has_scores |= score is not None
+        yield score
+    if not has_scores:
+        raise UserError(f"{key}.score: {config.score!r} has no numbers")
 
 
-def _column_indices(path: str, config: CorpusConfig, first_line: str) -> tuple[tuple[int, int], bool]:
-    """Indices of the two columns, from 0, and whether the first line is a header."""
-    names = without_carriage_return(first_line).split("\t")
-    if config.source.isdecimal() and config.target.isdecimal():
-        indices = int(config.source) - 1, int(config.target) - 1
-        if min(indices) < 0:
-            raise UserError("columns are counted from 1, as in `cut -f`; found 0")
-        # some tables have a header that only numbers the columns
-        is_header = len(names) > max(indices) and [names[i] for i in indices] == [config.source, config.target]
-        return indices, is_header
-    for column in (config.source, config.target):
-        if column not in names:
-            raise UserError(
-                f"{path}, line 1: no column {column!r} in the header, which has {excerpt(', '.join(names))}"
-            )
-    return (names.index(config.source), names.index(config.target)), True
-
-
-def _records_to_rows(records: Iterable[Any], config: CorpusConfig, name: str) -> Iterator[Row]:
-    for number, record in enumerate(records, start=1):
-        origin = f"{name}, row {number:,}"
-        yield Row(name, number, text_of(record, config.source, origin), text_of(record, config.target, origin))
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def hub_dataset(config: CorpusConfig) -> Any:
@@ -207,28 +178,48 @@ def hub_dataset(config: CorpusConfig) -> Any:
         raise UserError(f"hub data set {config.name!r}, split {config.split!r}: {reason}") from None
 
 
-def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]]]:
-    """All N source lines, and N lines of each target. Raises UserError where targets have other sources or lengths."""
-    source: list[str] = []
+def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]], list[bool]]:
+    """All N source lines, N lines of each target, and N times True for what is a pair in all of them.
+
+    Raises UserError where targets have other sources or lengths.
+    """
+    first: list[Row] = []
     references = []
-    for number, target in enumerate(config.targets):
-        pairs = list(read_pairs(replace(config, target=target), key=key))
-        sources = [line for line, _ in pairs]
-        if number and len(sources) != len(source):
+    is_pair: list[bool] = []
+    for target in config.targets:
+        rows = list(read_rows(replace(config, target=target), key=key))
+        if first and len(rows) != len(first):
             raise UserError(
                 f"{key}.target: all references must have the same number of lines, but "
-                f"{config.targets[0]} has {len(source):,} and {target} has {len(sources):,}"
+                f"{config.targets[0]} has {len(first):,} and {target} has {len(rows):,}"
             )
-        if number and sources != source:
+        first = first or rows
+        is_pair = [not row.problem and before for row, before in zip(rows, is_pair or [True] * len(rows), strict=True)]
+        # the source of a row with a problem may be unknown
+        if any(ok and row.source != other.source for row, other, ok in zip(rows, first, is_pair, strict=True)):
             raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
-        source = sources
-        references.append([line for _, line in pairs])
-    return source, references
+        references.append([row.target for row in rows])
+        _warn_of_problems(rows, key)
+    return [row.source for row in first], references, is_pair
+
+
+def _warn_of_problems(rows: list[Row], key: str) -> None:
+    """Name the lines that are left out of a validation or test set."""
+    if problems := [row for row in rows if row.problem]:
+        listing = ", ".join(f"{row.line} ({row.problem})" for row in problems[:_LISTED_PROBLEMS])
+        more = f" and {len(problems) - _LISTED_PROBLEMS:,} more" if len(problems) > _LISTED_PROBLEMS else ""
+        logger.warning("%s: left out, as they are no pairs: line %s%s of %s", key, listing, more, problems[0].path)
 
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
-    """A whole validation or test set; UserError also when its labels are not as many as its pairs."""
-    source, references = read_references(config, key=key)
+    """A whole validation or test set without the rows that are no pairs.
+
+    Raises UserError also when its labels are not as many as its rows.
+    """
+    config.check(key)
+    with errors_naming(key):
+        config = with_sacrebleu_files(config)
+    source, references, is_pair = read_references(config, key=key)
     labels = None
     if config.labels:
         labels = list(islice(read_labels(config.labels), config.skip, config.last))
@@ -236,17 +227,18 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
             raise UserError(
                 f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
             )
+        labels = list(compress(labels, is_pair))
+    source, *references = (list(compress(side, is_pair)) for side in (source, *references))
     if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
         raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
     # sacreBLEU's command, which reports name, reads whole plain files only
-    is_compressed = any(target.endswith(".gz") for target in config.targets)
-    is_plain = config.format is CorpusFormat.text and not is_compressed and not config.is_part
+    is_whole_text = config.format is CorpusFormat.text and not config.is_part
     return ParallelText(
-        name=key.removeprefix("data."),
+        name=name_of_set(key, config),
         source=[config.prefix + line for line in source],
         target=references[0],
         labels=labels,
-        reference_paths=config.targets if is_plain else [],
+        reference_paths=config.targets if is_whole_text and all(map(is_plain, config.targets)) else [],
         further_references=references[1:],
         tag=config.tag,
     )

@@ -1,43 +1,153 @@
-"""Records of untrusted JSON lines, Parquet and SQuAD files: every error names file and record."""
+"""Records of untrusted JSON, Parquet and SQuAD files: every error names the file, problems of rows their line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
+from translate.data.columns import find_columns
+from translate.data.corpus import CorpusConfig
+from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt
 from translate.parsing import parse_json
-from translate.text import open_bytes
+from translate.text import open_bytes, read_lines
 
 BATCH_ROWS = 10_000
-_MAX_SQUAD_BYTES = 1 << 28  # six times SQuAD 2: its JSON is one value, which takes ten times as much memory
+_MAX_JSON_BYTES = 1 << 28  # six times SQuAD 2: one value, which takes ten times as much memory
+_SAMPLE_RECORDS = 100
+_MAX_LEVELS = 4
 
 
-def parse_record(line: str, path: str, number: int) -> Any:
-    """The value in a line of JSON lines."""
+def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
+    """One JSON value per line: an object with two keys, or an array with two texts."""
+    for path in matching_files(config):
+        yield from mostly_pairs(record_pairs(_json_lines(path), config, path))
+
+
+def read_json(config: CorpusConfig) -> Iterator[Row]:
+    """One JSON array of records, alone or as the only array in an object; its rows are numbered from 1."""
+    for path in matching_files(config):
+        yield from mostly_pairs(record_pairs(enumerate(_json_array(path), start=1), config, path))
+
+
+def read_parquet(config: CorpusConfig) -> Iterator[Row]:
+    """Two columns of Parquet files, a batch of rows at a time."""
+    for path in matching_files(config):
+        if not config.source:
+            sample = list(islice(_parquet_records(path, None), _SAMPLE_RECORDS))
+            config = _with_keys(config, sample, path)
+        columns = list(dict.fromkeys((config.source, config.targets[0])))
+        records = enumerate(_parquet_records(path, columns), start=1)
+        yield from mostly_pairs(record_pairs(records, config, path))
+
+
+def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path: str) -> Iterator[Row]:
+    """The pairs in numbered records. A ValueError among these, or one without two texts, is a row with a problem."""
+    numbered = iter(records)
+    head = list(islice(numbered, _SAMPLE_RECORDS))
+    if not config.source:
+        config = _with_keys(config, [record for _, record in head], path)
+    numbers = config.has_scores_as_sides
+    for number, record in chain(head, numbered):
+        try:
+            source, target = (text_of(record, key, numbers=numbers) for key in (config.source, config.targets[0]))
+            yield Row(path, number, source, target)
+        except ValueError as error:
+            yield Row(path, number, "", "", str(error))
+
+
+def _with_keys(config: CorpusConfig, sample: Sequence[Any], path: str) -> CorpusConfig:
+    """The configuration with the keys of source and target, found by names and contents of some records."""
+    keys = _keys_of(sample)
+    if not keys:
+        raise UserError(f"{path}: none of its first {len(sample)} records has text")
+    records = [dict(_texts_in(record)) for record in sample]
+    table = [[record.get(key, "") for key in keys] for record in records if record]
+    source, target = find_columns(keys, table, config, path)
+    log_once(f"{path}: source is {keys[source]!r}, target is {keys[target]!r}")
+    return replace(config, source=keys[source], target=keys[target])
+
+
+def jsonl_keys(path: str) -> list[str]:
+    """Keys of texts in the first lines of JSON lines."""
+    return _keys_of([record for _, record in islice(_json_lines(path), _SAMPLE_RECORDS)])
+
+
+def json_keys(path: str) -> list[str]:
+    """Keys of texts in the first records of a JSON array."""
+    return _keys_of(_json_array(path)[:_SAMPLE_RECORDS])
+
+
+def parquet_keys(path: str) -> list[str]:
+    """Keys of texts in the first rows of a Parquet file."""
+    return _keys_of(list(islice(_parquet_records(path, None), _SAMPLE_RECORDS)))
+
+
+def _keys_of(sample: Sequence[Any]) -> list[str]:
+    """Dotted keys of all texts in some records."""
+    return list(dict.fromkeys(key for record in sample for key, _ in _texts_in(record)))
+
+
+def _texts_in(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The texts in a record with their dotted keys."""
+    for key, item in _as_object(value).items():
+        if isinstance(item, str):
+            yield prefix + key, item
+        elif isinstance(item, dict) and prefix.count(".") < _MAX_LEVELS:
+            yield from _texts_in(item, f"{prefix}{key}.")
+
+
+def _as_object(value: Any) -> dict[str, Any]:
+    """An object as it is, an array with its items numbered from 1; empty for anything else."""
+    if isinstance(value, list):
+        return {str(number): item for number, item in enumerate(value, start=1)}
+    return value if isinstance(value, dict) else {}
+
+
+def _json_lines(path: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            yield number, parse_json(line) if line.strip() else ValueError(BLANK_LINE)
+        except json.JSONDecodeError as error:
+            yield number, ValueError(f"column {error.colno}: not JSON: {error.msg}")
+        except ValueError as error:  # a number of 5,000 digits, a key twice, 1,000 brackets
+            yield number, ValueError(f"not JSON: {excerpt(error)}")
+
+
+def _json_array(path: str) -> list[Any]:
     try:
-        return parse_json(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}, column {error.colno}: not JSON: {error.msg}") from None
-    except ValueError as error:  # a number of 5,000 digits, a key twice, 1,000 brackets
-        raise UserError(f"{path}, line {number}: not JSON: {excerpt(error)}") from None
+        value = _json_value(path)
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(f"{path}: not JSON: {excerpt(error)}") from None
+    if isinstance(value, dict):
+        arrays = {key: item for key, item in value.items() if isinstance(item, list)}
+        if len(arrays) != 1:
+            raise UserError(
+                f"{path}: an object with {len(arrays)} arrays ({excerpt(', '.join(arrays))}), not one array of records"
+            )
+        value = next(iter(arrays.values()))
+    if not isinstance(value, list):
+        raise UserError(f"{path}: {excerpt(repr(value))}, not an array of records")
+    return value
 
 
-def parquet_records(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file as dictionaries of these columns, a batch at a time."""
+def _parquet_records(path: str, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file as dictionaries of these columns (None: all), a batch at a time."""
     import pyarrow
     from pyarrow import parquet
 
     # ValueError: names and metadata that are not UTF-8
     with _damage(path, "Parquet", OSError, ValueError, pyarrow.ArrowException), parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
-        for column in columns:
+        for column in columns or ():
             if column not in names and column.partition(".")[0] not in names:
                 raise UserError(f"{path}: no column {excerpt(column)}, only {excerpt(', '.join(names))}")
         first = 1
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+        for batch in file.iter_batches(BATCH_ROWS, columns=None if columns is None else list(columns)):
             yield from _rows_of(batch, path, first)
             first += len(batch)
 
@@ -58,15 +168,20 @@ def _rows_of(batch: Any, path: str, first: int) -> list[dict[str, Any]]:
 def squad_records(path: str) -> Iterator[tuple[str, str, list[str]]]:
     """Question, passage and answers of each question (Rajpurkar et al. 2016)."""
     with _damage(path, "SQuAD's JSON", ValueError, LookupError, TypeError, AttributeError):
-        with open_bytes(path) as stream:
-            raw = stream.read(_MAX_SQUAD_BYTES + 1)
-        if len(raw) > _MAX_SQUAD_BYTES:
-            raise UserError(f"{path}: more than {_MAX_SQUAD_BYTES:,} bytes in one JSON value; split the file")
-        for article in parse_json(raw)["data"]:
+        for article in _json_value(path)["data"]:
             for passage in article["paragraphs"]:
                 for question in passage["qas"]:
                     answers = [as_line(answer["text"]) for answer in question["answers"]]
                     yield as_line(question["question"]), as_line(passage["context"]), answers
+
+
+def _json_value(path: str) -> Any:
+    """The only JSON value of a file. Raises ValueError for anything else, UserError for a file that is too large."""
+    with open_bytes(path) as stream:
+        raw = stream.read(_MAX_JSON_BYTES + 1)
+    if len(raw) > _MAX_JSON_BYTES:
+        raise UserError(f"{path}: more than {_MAX_JSON_BYTES:,} bytes in one JSON value; write it as JSON lines")
+    return parse_json(raw)
 
 
 @contextmanager
@@ -82,20 +197,23 @@ def _damage(path: str, form: str, *kinds: type[Exception]) -> Iterator[None]:
         ) from None
 
 
-def text_of(record: Any, key: str, origin: str) -> str:
-    """The text that a dotted key names in a record, as one line; origin: file and line, for errors."""
-    value = record
+def text_of(record: Any, key: str, *, numbers: bool = False) -> str:
+    """The text that a dotted key names in a record, as one line. Raises ValueError where there is none.
+
+    numbers  a number is text, too
+    """
+    if isinstance(record, ValueError):
+        raise record
     # a column whose own name has a dot wins over the path
+    value = record
     for part in [key] if isinstance(record, dict) and key in record else key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
-            raise UserError(f"{origin}: no {key!r} here, only {excerpt(found)}")
-        value = value[part]
+        items = _as_object(value)
+        if part not in items:
+            found = ", ".join(_as_object(record)) or type(record).__name__
+            raise ValueError(f"no {key!r} here, only {excerpt(found)}")
+        value = items[part]
+    if numbers and isinstance(value, int | float):
+        return str(value)
     if not isinstance(value, str):
-        raise UserError(f"{origin}: {key!r} should be text, but is {value!r:.40}")
+        raise ValueError(f"{key!r} should be text, but is {value!r:.40}")
     return as_line(value)
-
-
-def as_line(text: str) -> str:
-    """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")

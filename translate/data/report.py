@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, hash_lines, shorten
-from translate.data.corpora import DataConfig, KeyedCorpora
+from translate.data.corpora import DataConfig, KeyedCorpora, name_of_set
 from translate.data.dataset import building_in_cache, digest
 from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
@@ -24,7 +24,7 @@ from translate.data.text_profile import Side, SideReader, differences, far_lengt
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
 _NUM_EXAMPLES = 3
 _MUCH_OVERLAP = 0.05  # of the sources of a validation or test set
 _MIN_RATIO_CHARACTERS = 40  # of the longer side: ratios of shorter pairs say little
@@ -82,7 +82,7 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
     splits["train"]["target"]["tokens"] = _distribution(prepared.train.target_lengths)
     warned: list[str] = []
     for key, corpus in prepared.evaluation:
-        split = gather(key.removeprefix("data."), [(key, corpus)], left_out=np.empty(0, np.int64))
+        split = gather(name_of_set(key, corpus), [(key, corpus)], left_out=np.empty(0, np.int64))
         shared = {name: shared_with(hashes, sorted_hashes[name]) for name, hashes in split.hashes().items()}
         overlap = _with_examples(split, shared)
         compared = {name: likeness(side, train.sides[name]) for name, side in split.sides.items()}
@@ -175,7 +175,7 @@ def _example(row: int, texts: dict[int, tuple[str, Row]]) -> Values:
 def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]:
     """Reasons why scores on a validation or test set mislead, a line each.
 
-    key      of its configuration: data.valid or data.test
+    key      of its configuration, such as data.valid
     overlap  values of the rows that it shares with the training text
     """
     lines = []

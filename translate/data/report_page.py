@@ -23,7 +23,7 @@ def as_markdown(values: Values) -> str:
         *_warnings(values["warnings"]),
         "## Sizes\n\n" + "\n\n".join([_sizes(splits), *_notes(values), _vocabulary(values["vocabulary"])]),
         "## Lengths\n\n" + _lengths(splits),
-        "## Cleaning of the training text\n\n```\n" + values["cleaning"]["table"] + "\n```",
+        "## Cleaning of the training text\n\n" + _cleaning(values["cleaning"]),
         "## Unusual pairs\n\n" + _findings(splits),
         "## Unicode\n\n" + _unicode(values["target_unicode"], values["cleaning"]["total"]),
         "## Validation and test against the training text\n\n" + _overlap(splits) + "\n\n" + _likeness(splits),
@@ -78,6 +78,15 @@ def _lengths(splits: Values) -> str:
                     numbers = [f"{split[side][unit][column]:,}" for column in ("min", "median", "p95", "max", "total")]
                     rows.append((name, side, unit, *numbers))
     return markdown_table(("split", "side", "unit", "min", "median", "95 %", "max", "total"), rows)
+
+
+def _cleaning(cleaning: Values) -> str:
+    """Table of what was dropped, and examples for each reason."""
+    blocks = ["```\n" + cleaning["table"] + "\n```"]
+    for reason, examples in cleaning["examples"].items():
+        lines = "\n".join(map(_example, examples))
+        blocks.append(f"**dropped: {reason}**, {cleaning['dropped'][reason]:,}\n\n{lines}")
+    return "\n\n".join(blocks)
 
 
 def _findings(splits: Values) -> str:

@@ -22,7 +22,7 @@ from translate.tokenizer import BOS, EOS, UNK, Tokenizer
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
-_EPSILONS = {Norm.layer_norm: 1e-5, Norm.rms_norm: 1e-6}  # nn.LayerNorm's default, and that of make_norm
+_NORMS = (Norm.layer_norm, Norm.rms_norm)
 _Weights = dict[str, NDArray[np.float32]]
 
 
@@ -65,12 +65,13 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
         "rms_norm": config.norm is Norm.rms_norm,
         "rotary_dim": config.head_width if config.positions is Positions.rotary else None,
         "rotary_interleave": False,  # planes of elements i and W / 2 + i, as in Rotation
+        "qk_norm": config.qk_norm,
     }
     specification = specs.TransformerSpec(
         specs.TransformerEncoderSpec(config.encoder_layers, **common),
         specs.TransformerDecoderSpec(config.decoder_layers, **common),
     )
-    specification.config.layer_norm_epsilon = _EPSILONS[config.norm]
+    specification.config.layer_norm_epsilon = config.norm_epsilon  # of norms of heads as well
     specification.config.add_source_eos = True
     _set_embeddings(specification, config, weights)
     for index, layer in enumerate(specification.encoder.layer):
@@ -93,8 +94,8 @@ def _check(config: TransformerConfig) -> None:
         raise UserError(f"model.positions={config.positions}: CTranslate2 runs models with positions only")
     if config.activation not in _ACTIVATIONS:
         raise UserError(f"model.activation={config.activation}: CTranslate2 runs {', '.join(_ACTIVATIONS)} only")
-    if config.norm not in _EPSILONS:
-        raise UserError(f"model.norm={config.norm}: CTranslate2 runs {', '.join(_EPSILONS)} only")
+    if config.norm not in _NORMS:
+        raise UserError(f"model.norm={config.norm}: CTranslate2 runs {', '.join(_NORMS)} only")
 
 
 def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Weights) -> None:
@@ -124,26 +125,36 @@ def _encodings(config: TransformerConfig, side: str, weights: _Weights) -> NDArr
 
 
 def _set_encoder_layer(spec: Any, name: str, weights: _Weights) -> None:
-    _set_linears(spec.self_attention.linear, f"{name}.self_attention", ("query_key_value", "output"), weights)
-    _set_norm(spec.self_attention.layer_norm, f"{name}.attention_norm", weights)
+    _set_self_attention(spec.self_attention, name, weights)
     _set_feed_forward(spec.ffn, name, weights)
 
 
 def _set_decoder_layer(spec: Any, name: str, weights: _Weights) -> None:
-    _set_linears(spec.self_attention.linear, f"{name}.self_attention", ("query_key_value", "output"), weights)
-    _set_norm(spec.self_attention.layer_norm, f"{name}.attention_norm", weights)
+    _set_self_attention(spec.self_attention, name, weights)
     _set_linears(spec.attention.linear, f"{name}.cross_attention", ("query", "key_value", "output"), weights)
+    for norm in {"q_norm", "k_norm"} & vars(spec.attention).keys():  # model.qk_norm is of self-attention alone
+        delattr(spec.attention, norm)
     _set_norm(spec.attention.layer_norm, f"{name}.cross_norm", weights)
     _set_feed_forward(spec.ffn, name, weights)
+
+
+def _set_self_attention(spec: Any, layer: str, weights: _Weights) -> None:
+    name = f"{layer}.self_attention"
+    _set_linears(spec.linear, name, ("query_key_value", "output"), weights)
+    _set_norm(spec.layer_norm, f"{layer}.attention_norm", weights)
+    if hasattr(spec, "q_norm"):
+        _set_norm(spec.q_norm, f"{name}.query_norm", weights)
+        _set_norm(spec.k_norm, f"{name}.key_norm", weights)
 
 
 def _set_feed_forward(spec: Any, layer: str, weights: _Weights) -> None:
     if hasattr(spec, "linear_0_noact"):
         # FeedForward activates the first half, as the runtime does the output of linear_0
         for kind in ("weight", "bias"):
-            gate, value = np.split(weights.pop(f"{layer}.feed_forward.inner.{kind}"), 2)
-            setattr(spec.linear_0, kind, gate)
-            setattr(spec.linear_0_noact, kind, value)
+            if (both := weights.pop(f"{layer}.feed_forward.inner.{kind}", None)) is not None:
+                gate, value = np.split(both, 2)
+                setattr(spec.linear_0, kind, gate)
+                setattr(spec.linear_0_noact, kind, value)
     else:
         _set_linears([spec.linear_0], f"{layer}.feed_forward", ["inner"], weights)
     _set_linears([spec.linear_1], f"{layer}.feed_forward", ["outer"], weights)
@@ -153,13 +164,14 @@ def _set_feed_forward(spec: Any, layer: str, weights: _Weights) -> None:
 def _set_linears(specs: Sequence[Any], name: str, parts: Sequence[str], weights: _Weights) -> None:
     for spec, part in zip(specs, parts, strict=True):
         spec.weight = weights.pop(f"{name}.{part}.weight")
-        spec.bias = weights.pop(f"{name}.{part}.bias")
+        if (bias := weights.pop(f"{name}.{part}.bias", None)) is not None:  # model.bias=false: there is none
+            spec.bias = bias
 
 
 def _set_norm(spec: Any, name: str, weights: _Weights) -> None:
     spec.gamma = weights.pop(f"{name}.weight")
     if hasattr(spec, "beta"):  # RMSNorm has no bias
-        spec.beta = weights.pop(f"{name}.bias")
+        spec.beta = weights.pop(f"{name}.bias", np.zeros_like(spec.gamma))
 
 
 def _describe_vocabularies(specification: Any, tokenizer: Tokenizer) -> None:

@@ -2,7 +2,7 @@
 
     seq2seq.py        the contract: what training, losses and search ask of a model; all that an architecture needs
     layers.py         embeddings, positions, dropout
-    attention.py      multi-head attention; the only file that depends on the layout of a batch
+    attention.py      multi-head attention; with packed_attention.py, all that depends on the layout of a batch
     transformer.py    with kv_cache.py, its state while translations grow
     recurrent.py      LSTMs, with recurrent_attention.py
     convolutional.py  gated convolutions

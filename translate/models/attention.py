@@ -1,19 +1,16 @@
 """Attention with several heads, over padded or packed sentences (Vaswani et al. 2017, section 3.2).
 
-The only file that depends on the layout of a batch.
+With packed_attention.py the only file that depends on the layout of a batch.
 
 Letters: B sentences, T queries, S keys, D width, H heads, W = D / H; N tokens end to end when packed.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +19,8 @@ from torch import Tensor, nn
 from translate.batch import Tokens
 from translate.errors import UserError
 from translate.models.kv_cache import LayerCache
-from translate.models.layers import Rotation, dropout, mask_value
+from translate.models.layers import HeadNorm, Rotation, dropout, mask_value
+from translate.models.packed_attention import attend_packed_flash, attend_packed_reference
 from translate.models.seq2seq import ModelConfig
 
 
@@ -33,9 +31,20 @@ class Weighting(StrEnum):
     sigmoid = "sigmoid"
 
 
+class Norm(StrEnum):
+    layer_norm = "layer_norm"
+    rms_norm = "rms_norm"
+
+
 @dataclass(kw_only=True)
 class AttentionConfig(ModelConfig):
-    """Settings of attention: softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)."""
+    """Settings of attention.
+
+    attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)
+    bias       of the linear layers and norms
+    qk_norm    RMSNorm of the queries and keys of self-attention, head by head, which bounds the scores (Henry et al.
+               2020, with RMSNorm instead of unit length)
+    """
 
     RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout")
     SIZES: ClassVar = (*ModelConfig.SIZES, "num_heads")
@@ -43,6 +52,14 @@ class AttentionConfig(ModelConfig):
     num_heads: int = 8
     attention: Weighting = Weighting.softmax
     attention_dropout: float = 0.0
+    norm: Norm = Norm.layer_norm
+    bias: bool = True
+    qk_norm: bool = False
+
+    @property
+    def norm_epsilon(self) -> float:
+        """Addend of the mean square that a norm divides by, here and in norms of queries and keys."""
+        return 1e-5 if self.norm is Norm.layer_norm else 1e-6
 
     @property
     def head_width(self) -> int:
@@ -168,40 +185,6 @@ def attend_reference(
     return dropout(weights, dropout_rate) @ value, weights
 
 
-def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    assert mask.query_offsets is not None
-    lengths = mask.query_offsets, mask.key_offsets, mask.max_queries, mask.max_keys
-    heads = varlen_attn(query, key, value, *lengths, **_causal_argument(mask.causal))
-    assert isinstance(heads, Tensor)
-    return heads
-
-
-@cache
-def _causal_argument(causal: bool) -> dict[str, Any]:
-    """Causal attention as varlen_attn takes it: a window in newer releases of PyTorch, a flag in older ones."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    if "window_size" in inspect.signature(varlen_attn).parameters:
-        return {"window_size": (-1, 0) if causal else (-1, -1)}  # keys to the left and to the right; -1: no limit
-    return {"is_causal": causal}
-
-
-def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """Attention within packed sentences, one after the other: for tests, and for devices without the kernel."""
-    assert mask.query_offsets is not None
-    assert mask.key_offsets is not None
-    queries, keys = pairwise(mask.query_offsets.tolist()), pairwise(mask.key_offsets.tolist())
-    pieces = []
-    for (q0, q1), (k0, k1) in zip(queries, keys, strict=True):
-        q, k, v = (x.transpose(0, 1) for x in (query[q0:q1], key[k0:k1], value[k0:k1]))  # (H, T or S, W)
-        if q1 > q0:  # empty sentences fill up the offsets
-            pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=mask.causal).transpose(0, 1))
-    return torch.cat(pieces)
-
-
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
     heads = x.unflatten(-1, (num_heads, -1))
@@ -211,6 +194,13 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
 def join_heads(heads: Tensor) -> Tensor:
     """(B, H, T, W) as (B, T, D)."""
     return heads.transpose(1, 2).flatten(-2)
+
+
+def make_norm(config: AttentionConfig) -> nn.Module:
+    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019)."""
+    if config.norm is Norm.rms_norm:
+        return nn.RMSNorm(config.d_model, eps=config.norm_epsilon)
+    return nn.LayerNorm(config.d_model, eps=config.norm_epsilon, bias=config.bias)
 
 
 class MultiHeadAttention(nn.Module):
@@ -226,7 +216,7 @@ class MultiHeadAttention(nn.Module):
         self.num_heads = config.num_heads
         self.dropout_rate = config.attention_dropout
         self.weighting = config.attention
-        self.output = nn.Linear(config.d_model, config.d_model)
+        self.output = nn.Linear(config.d_model, config.d_model, bias=config.bias)
         self.prefix = None
 
     def _attend(
@@ -255,7 +245,10 @@ class SelfAttention(MultiHeadAttention):
 
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
-        self.query_key_value = nn.Linear(config.d_model, 3 * config.d_model)  # one product instead of three
+        self.query_key_value = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)  # one product, not three
+        self.has_head_norms = config.qk_norm
+        if config.qk_norm:
+            self.query_norm, self.key_norm = (HeadNorm(config.head_width, eps=config.norm_epsilon) for _ in range(2))
 
     def forward(
         self,
@@ -270,10 +263,15 @@ class SelfAttention(MultiHeadAttention):
 
         With a cache x holds the newest tokens alone: their keys and values are appended to it, and mask is over all.
         """
-        query, key, value = (split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
-        # before keys are cached: the position of a key never changes
+        heads = split_heads(self.query_key_value(x), 3 * self.num_heads)  # (B, 3H, T, W) or (N, 3H, W)
+        query_key, value = heads.split((2 * self.num_heads, self.num_heads), dim=1)
+        if self.has_head_norms:
+            query, key = query_key.chunk(2, dim=1)
+            query_key = torch.cat([self.query_norm(query), self.key_norm(key)], dim=1)
+        # queries and keys at once, which halves the operations; before keys are cached, as their positions never change
         if rotation is not None:
-            query, key = rotation.rotate(query), rotation.rotate(key)
+            query_key = rotation.rotate(query_key)
+        query, key = query_key.chunk(2, dim=1)
         if cache is not None:
             key, value = cache.append(key, value)
         return self._attend(query, key, value, mask, return_weights=return_weights)
@@ -284,8 +282,9 @@ class CrossAttention(MultiHeadAttention):
 
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
-        self.query = nn.Linear(config.d_model, config.d_model)
-        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)  # apart from the query: once per sentence
+        self.query = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+        # apart from the query: once per sentence
+        self.key_value = nn.Linear(config.d_model, 2 * config.d_model, bias=config.bias)
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, W) of the encoder's output (B, S, D), computed once per sentence."""

@@ -1,4 +1,4 @@
-"""Embeddings, positions, dropout, the value of masked scores, and linear layers with fp16 weights.
+"""Embeddings, positions, norms of heads, dropout, the value of masked scores, and linear layers with fp16 weights.
 
 Letters: B sentences, L tokens of the longest one, N tokens end to end when packed, D width, H heads, W = D / H.
 """
@@ -89,7 +89,8 @@ def angles(length: int, width: int) -> Tensor:
 class Rotation:
     """Cosines and sines of the rotary angles, computed once per forward pass (Su et al. 2021, "RoFormer").
 
-    cosines, sines  (B, 1, L, W / 2), or (N, 1, W / 2) when packed: of the angles of the W / 2 planes of each head
+    cosines, sines  (B, 1, L, W), or (N, 1, W) when packed: for each element of a head, sines with the sign that the
+                    other element of its plane has in the sum
     """
 
     cosines: Tensor
@@ -101,26 +102,36 @@ class Rotation:
         A score then depends on the distance between two tokens, not on their positions.
         """
         first, second = x.chunk(2, dim=-1)
-        rotated = first * self.cosines - second * self.sines, first * self.sines + second * self.cosines
+        rotated = x * self.cosines + torch.cat([second, first], dim=-1) * self.sines
         # the tables are fp32: bf16 could not tell distant positions apart
-        return torch.cat(rotated, dim=-1).type_as(x)
+        return rotated.type_as(x)
 
 
 class Rotary(nn.Module):
-    """Tables of rotations for positions 0 to max_positions - 1 and heads of the given width."""
+    """Table of rotations for positions 0 to max_positions - 1 and heads of the given width."""
 
-    cosines: Tensor
-    sines: Tensor
+    table: Tensor
 
     def __init__(self, width: int, max_positions: int):
         super().__init__()
-        table = angles(max_positions, width)
-        self.register_buffer("cosines", table.cos(), persistent=False)
-        self.register_buffer("sines", table.sin(), persistent=False)
+        phases = angles(max_positions, width)
+        cosines, sines = phases.cos(), phases.sin()
+        # side by side, so that one look-up gives both
+        table = torch.cat([cosines, cosines, -sines, sines], dim=-1)
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, positions: Tensor) -> Rotation:
         """positions (B, L) or (N,), int64."""
-        return Rotation(self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1))  # equal for all heads
+        cosines, sines = F.embedding(positions, self.table).unsqueeze(1).chunk(2, dim=-1)  # equal for all heads
+        return Rotation(cosines, sines)
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of queries or keys, (B, H, T, W) or (N, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # under autocast the product with fp32 weights would be fp32, which the values are not
+        return super().forward(x).type_as(x)
 
 
 def mask_value(dtype: torch.dtype) -> float:

@@ -20,18 +20,15 @@ from translate.models.attention import (
     AttentionConfig,
     AttentionMask,
     CrossAttention,
+    Norm,
     SelfAttention,
     Weighting,
     make_attention_mask,
+    make_norm,
 )
 from translate.models.kv_cache import LayerCache, TransformerMemory, TransformerState
 from translate.models.layers import Dropout, Positions, Rotary, Rotation
 from translate.models.seq2seq import AttentionMaps, EmbeddingNoise, Output, Seq2Seq, Tying, Vocabularies
-
-
-class Norm(StrEnum):
-    layer_norm = "layer_norm"
-    rms_norm = "rms_norm"
 
 
 class NormOrder(StrEnum):
@@ -57,7 +54,6 @@ class TransformerConfig(AttentionConfig):
     ffn_dim: int = 2048
     encoder_layers: int = 6
     decoder_layers: int = 6
-    norm: Norm = Norm.layer_norm
     norm_order: NormOrder = NormOrder.pre
     activation: Activation = Activation.relu
     positions: Positions = Positions.sinusoidal
@@ -80,6 +76,8 @@ class TransformerConfig(AttentionConfig):
         return [
             {"norm_order": NormOrder.post},
             {"norm": Norm.rms_norm, "activation": Activation.swiglu},
+            {"qk_norm": True, "bias": False},
+            {"qk_norm": True, "bias": False, "norm": Norm.rms_norm, "positions": Positions.rotary},
             {"positions": Positions.learned, "activation": Activation.gelu},
             {"positions": Positions.none},
             {"positions": Positions.rotary, "activation": Activation.swiglu},
@@ -90,19 +88,15 @@ class TransformerConfig(AttentionConfig):
         ]
 
 
-def make_norm(config: TransformerConfig) -> nn.Module:
-    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019)."""
-    return nn.LayerNorm(config.d_model) if config.norm is Norm.layer_norm else nn.RMSNorm(config.d_model, eps=1e-6)
-
-
 class FeedForward(nn.Module):
     """Two linear layers with an activation between; SwiGLU gates it with a third (Shazeer 2020)."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.activation = config.activation
-        self.inner = nn.Linear(config.d_model, config.ffn_dim * (2 if self.activation is Activation.swiglu else 1))
-        self.outer = nn.Linear(config.ffn_dim, config.d_model)
+        width = config.ffn_dim * (2 if self.activation is Activation.swiglu else 1)
+        self.inner = nn.Linear(config.d_model, width, bias=config.bias)
+        self.outer = nn.Linear(config.ffn_dim, config.d_model, bias=config.bias)
         self.dropout = Dropout(config.activation_dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -25,17 +25,19 @@ from translate.checkpoint import fingerprint, load_model
 from translate.checksums import CHECKSUMS, DamagedError, verify, write_checksums
 from translate.console import Progress
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.dataset import digest
+from translate.data.direction import reversed_direction
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Splits, Translator
 from translate.device import capabilities, choose_device
 from translate.disk_space import naming
-from translate.distributed import World, join_world, launched_as
+from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
+from translate.launcher import launched_as
 from translate.tags import Tagging, tagging_of
 from translate.text import WINDOW, count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig
@@ -83,7 +85,7 @@ def reverse_of(config: TrainConfig, folder: Path) -> TrainConfig:
     return replace(
         config,
         name=f"{config.name} reverse",
-        data=_reversed(config.data),
+        data=reversed_direction(config.data),
         tokenizer=tokenizer,
         run=replace(config.run, dir=str(folder)),
         back_translation=BackTranslationConfig(),  # off: it would train a reverse model of its own
@@ -131,24 +133,13 @@ def _check(config: TrainConfig) -> None:
     count_lines(settings.monolingual)  # for its errors
     if not config.adapt.begins_anew:
         raise UserError("back-translation trains two models from the beginning: leave adapt= out")
-
-
-def _reversed(data: DataConfig) -> DataConfig:
-    return replace(
-        data,
-        source_language=data.target_language,
-        target_language=data.source_language,
-        train=_swapped(data.train),
-        additional=[_swapped(corpus) for corpus in data.additional],
-        valid=_swapped(data.valid),
-        test=_swapped(data.test),
-    )
-
-
-def _swapped(corpus: CorpusConfig) -> CorpusConfig:
-    if corpus.format is CorpusFormat.squad:
-        raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
-    return replace(corpus, source=corpus.targets[0], target=corpus.source)
+    if (given := config.tokenizer.given()) is not None:
+        tag = config.back_translation.tag
+        if not given.shared or tag not in (*given.tags, *given.user_symbols):
+            raise UserError(
+                f"tokenizer.path={config.tokenizer.path}: back-translation needs one vocabulary for both sides, with "
+                f"the symbol {tag} (back_translation.tag)"
+            )
 
 
 def _hash(settings: BackTranslationConfig) -> str:

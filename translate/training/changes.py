@@ -23,6 +23,7 @@ from translate.files import flatten, to_plain
 from translate.locks import ProcessLock
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
+from translate.training.older_runs import as_begun
 from translate.training.open_options import with_stored
 from translate.training.run_folder import LOCK, ModelWriter, RunFolder
 from translate.training.saved_states import read_config
@@ -69,11 +70,13 @@ RULES: dict[str, Rule] = {
     "data.additional": FREE,
     "data.valid": FREE,
     "data.test": FREE,
+    "data.further_tests": FREE,
     "data.source_language": RECORDED,
     "data.target_language": RESCORED,  # BLEU's tokenizer follows it
     "split": RESCORED,
     "tokenizer": Rule(_BUILT),
     "tokenizer.max_sentences": FREE,  # a run that has begun has its tokenizer
+    "augmentation": Rule(_ORDER),
     "sampling": Rule(_ORDER),
     "switch_out": RECORDED,
     "model": Rule(_BUILT),
@@ -134,7 +137,8 @@ class Change:
 class Changes:
     """Settings that a new session changes in a run.
 
-    settings  the configuration to follow: what nobody gives is as in the run, and so is the schedule of an older one
+    settings  the configuration to follow: what nobody gives is as in the run, and so are schedule and model of an older
+              one
     config    new content of the folder's config.yaml
     changes   those that are recorded
     """
@@ -206,15 +210,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     before  content of the run's config.yaml. A key that it lacks is newer than the run: it counts as changed where it
             differs from its default.
     """
-    config = with_stored(config, before)
-    schedule, now = config.schedule, to_plain(config)
-    schedule_before = before.get("schedule") or {}
-    if "max_warmup_steps" not in schedule_before:
-        # begun by an older version, which followed warmup_steps whatever the run's length; its file stays as it is
-        if schedule.warmup_steps is None:
-            schedule = replace(schedule, warmup_steps=schedule_before.get("warmup_steps"))
-        now["schedule"] = to_plain(schedule)
-        del now["schedule"]["max_warmup_steps"]
+    config, now = as_begun(with_stored(config, before), before)
     old, new = _flat(before), _flat(now)
     defaults = _flat(to_plain(_defaults_of(config)))
     changes = [
@@ -225,7 +221,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     if refused := [change for change in changes if rule_of(change.key).refused]:
         raise UserError(_refusal(refused, folder))
     recorded = tuple(change for change in changes if rule_of(change.key).recorded)
-    return Changes(replace(config, schedule=schedule), now, recorded)
+    return Changes(config, now, recorded)
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:

@@ -10,6 +10,7 @@ from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
 from translate.data.batching import BatchConfig
 from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
+from translate.data.text_augmentation import AugmentationConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
 from translate.evaluation.scores import MetricName
@@ -116,9 +117,8 @@ class RunConfig:
         if 0 < self.max_minutes < 0.001:
             raise UserError(f"run.max_minutes ({self.max_minutes}) must be 0 or at least 0.001: no update takes less")
         if not (self.has_bound or self.patience):
-            raise UserError(
-                "the run would never end: set run.max_steps, run.max_epochs, run.max_minutes or run.patience"
-            )
+            bounds = "run.max_steps, run.max_epochs, run.max_minutes or run.patience"
+            raise UserError(f"the run would never end: set {bounds}")
 
 
 @dataclass(kw_only=True)
@@ -221,6 +221,7 @@ class TrainConfig:
     plan: bool = False
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     switch_out: SwitchOutConfig = field(default_factory=SwitchOutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -244,7 +245,6 @@ class TrainConfig:
     def check(self) -> None:
         """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
         require_numbers(self)
-        # parts first: the rules below compare values that make sense by themselves
         for part in vars(self).values():
             if hasattr(part, "check"):
                 part.check()
@@ -273,8 +273,9 @@ class TrainConfig:
     def _check_vocabularies(self) -> None:
         """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
+            self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
-        check_tying(self.model, shared=self.tokenizer.joint)
+        check_tying(self.model, shared=self.tokenizer.shared)
         source_size, target_size = self.tokenizer.sizes
         self.search.check_model(target_size, self.model.max_length)
         if self.back_translation.monolingual:
@@ -282,7 +283,6 @@ class TrainConfig:
 
     def _check_times(self) -> None:
         """A share of the run has a meaning only where the length of the run is known."""
-        # patience alone: the end, and with it any share, is unknown until it comes
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from translate.checkpoint import Weights, load_weights, read_weights, set_weights
 from translate.data.prepare import Prepared
@@ -67,23 +68,26 @@ def final_evaluation(
     restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
-    text = data.test or data.valid
-    evaluation = evaluate_corpus(
-        validator.sharded,
-        text,
-        metrics=validator.metrics,
-        tokenize=validator.tokenize,
-        bootstrap=RESAMPLES,
-        progress=reporter.progress("translating"),
-        decoding=describe_decoding(validator.translator, engine=EngineName.native, tag=text.tag),
-        notes=validator.notes,
-    )
+    evaluations = [
+        evaluate_corpus(
+            validator.sharded,
+            text,
+            metrics=validator.metrics,
+            tokenize=validator.tokenize,
+            bootstrap=RESAMPLES,
+            progress=reporter.progress("translating"),
+            decoding=describe_decoding(validator.translator, engine=EngineName.native, tag=text.tag),
+            notes=validator.notes,
+        )
+        for text in data.tests
+    ]
     if world.is_main:
-        summary = report(evaluation, config, state, folder, text.reference_paths, reporter)
+        summary = report(evaluations, config, state, folder, [text.reference_paths for text in data.tests], reporter)
         content = {
             "step": progress.step,
             "best_step": progress.best_step,
             "validation": {"metric": config.validation.metric, "value": progress.best, "loss": progress.best_loss},
+            "tests": {evaluation.name: _scores(evaluation) for evaluation in evaluations},
             "summary": summary,
         }
         write_json(folder.result_file, content)  # last: from here on the run counts as scored
@@ -144,31 +148,53 @@ def average_weights(files: Sequence[Path]) -> Weights:
 
 
 def report(
-    evaluation: Evaluation,
+    evaluations: Sequence[Evaluation],
     config: TrainConfig,
     state: TrainState,
     folder: RunFolder,
-    reference_paths: Sequence[str],
+    reference_paths: Sequence[Sequence[str]],
     reporter: Reporter,
 ) -> str:
-    """Print and write the results; the summary that ends the log."""
-    references = reference_files(reference_paths, evaluation.references, folder.evaluation)
-    write_report(evaluation, folder.evaluation, examples=10, reference_paths=references)
-    reporter.result(terminal_text(evaluation), state.step)
-    scores = {f"{evaluation.name}_{metric}": score.value for metric, score in evaluation.scores.items()}
+    """Print and write the results on all test sets, the first in evaluation/, each other one in a folder there.
+
+    reference_paths  of each test set; none where its references are no plain files
+
+    Returns the summary that ends the log, a line for each set.
+    """
+    summaries = []
+    for index, (evaluation, paths) in enumerate(zip(evaluations, reference_paths, strict=True)):
+        directory = folder.evaluation / evaluation.name if index else folder.evaluation
+        references = reference_files(paths, evaluation.references, directory)
+        write_report(evaluation, directory, examples=10, reference_paths=references)
+        summaries.append(_summary(evaluation, config.validation.metric, references, directory))
+    reporter.result("\n\n".join(map(terminal_text, evaluations)), state.step)
+    scores = {
+        f"{evaluation.name}_{metric}": score.value
+        for evaluation in evaluations
+        for metric, score in evaluation.scores.items()
+    }
     reporter.hparams(state, scores)
     logger.info(
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
         f"curves: tensorboard --logdir {folder.path.parent}"
     )
-    # the loss is no score of translations: the first metric ends the log then
-    metric = next(iter(evaluation.scores)) if config.validation.metric == LOSS else config.validation.metric
-    again = command(
-        [MetricName(metric)],
-        evaluation.tokenize,
-        references=references,
-        hypotheses=str(folder.evaluation / "hypotheses.txt"),
-    )
-    summary = f"{evaluation.name} {evaluation.scores[MetricName(metric)]}" + (f"  ({again})" if again else "")
+    summary = "\n".join(summaries)
     logger.info(summary)
     return summary
+
+
+def _summary(evaluation: Evaluation, metric: str, references: Sequence[str], directory: Path) -> str:
+    """A test set's score by the validation metric, and the command that repeats it."""
+    # the loss is no score of translations: the first metric ends the log then
+    chosen = next(iter(evaluation.scores)) if metric == LOSS else MetricName(metric)
+    hypotheses = str(directory / "hypotheses.txt")
+    again = command([chosen], evaluation.tokenize, references=references, hypotheses=hypotheses)
+    return f"{evaluation.name} {evaluation.scores[chosen]}" + (f"  ({again})" if again else "")
+
+
+def _scores(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """Values and signatures of all metrics, for programs."""
+    return {
+        metric.value: {"value": score.value, "signature": score.signature}
+        for metric, score in evaluation.scores.items()
+    }

@@ -169,7 +169,9 @@ def log_description(
     if not states.world.is_main:
         return
     processes = f"; {states.world.size} processes" if states.world.size > 1 else ""
-    logger.info(f"{config.name}: {_describe_data(data, batches, state)}; {_describe_model(config, state)}{processes}")
+    logger.info(
+        f"{config.name}: {_describe_data(config, data, batches, state)}; {_describe_model(config, state)}{processes}"
+    )
     logger.info(decision.line())
     for warning in decision.warnings:
         logger.warning(warning)
@@ -181,10 +183,13 @@ def log_description(
         logger.info(f"continuing from step {state.step:,}, epoch {state.progress.epochs:.2f}")
 
 
-def _describe_data(data: Prepared, batches: UpdateStream, state: TrainState) -> str:
+def _describe_data(config: TrainConfig, data: Prepared, batches: UpdateStream, state: TrainState) -> str:
     plan = batches.plan(state.progress.position)
     padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
-    return f"{len(data.train):,} pairs, {len(plan):,} batches per epoch ({'packed' if batches.packed else padding})"
+    languages = config.data.source_language, config.data.target_language
+    direction = f"{' → '.join(languages)}, " if all(languages) else ""
+    batching = "packed" if batches.packed else padding
+    return f"{direction}{len(data.train):,} pairs, {len(plan):,} batches per epoch ({batching})"
 
 
 def _describe_model(config: TrainConfig, state: TrainState) -> str:
@@ -219,7 +224,7 @@ def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, v
         yield "Muon uses bf16 matrix products, which this processor emulates: expect slow updates"
     yield from validator.notes
     yield from scoring_notes(data.valid.references, config.validation.metrics)
-    for text in filter(None, (data.valid, data.test)):
+    for text in filter(None, (data.valid, data.test, *data.further_tests)):
         lines = map(normalise, text.source)
         if warning := validator.translator.tagging.check(lines, option=f"data.{text.name}.tag"):
             yield f"data.{text.name}: {warning}"

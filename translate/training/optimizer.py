@@ -70,7 +70,7 @@ def check_memory(config: TrainConfig, memory: int) -> None:
     source_size, target_size = (min(size, MAX_VOCAB_SIZE) for size in config.tokenizer.sizes)
     # on meta a model has shapes alone, whatever its size
     with torch.device("meta"):
-        model = build_model(config.model, Vocabularies(source_size, target_size, shared=config.tokenizer.joint))
+        model = build_model(config.model, Vocabularies(source_size, target_size, shared=config.tokenizer.shared))
     count = sum(weight.numel() for weight in model.parameters())
     # fp32: weights, gradients, at least one moment of the optimizer, and the running average
     copies = 3 + (config.optimizer.name is OptimizerName.adamw) + (config.averaging.ema_decay > 0)

@@ -7,6 +7,7 @@ from translate.checkpoint import LoadedModel, set_weights, vocabularies_of, weig
 from translate.data.augmentation import PairEncoder
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
+from translate.data.text_augmentation import make_text_augmentation
 from translate.distributed import World
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
@@ -26,9 +27,17 @@ def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) ->
 
 def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
     """The batches of all updates of this process."""
+    augmentation = make_text_augmentation(
+        config.augmentation,
+        data.train,
+        data.tokenizer,
+        max_tokens=config.data.cleaning.max_tokens,
+        languages=(config.data.source_language, config.data.target_language),
+    )
     encoder = PairEncoder(
         data.train,
         data.tokenizer,
+        augmentation=augmentation,
         sampling=config.sampling,
         switch_out=config.switch_out,
         max_length=config.model.max_length,

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from translate.checkpoint import base_model_config, load_base_model
 from translate.console import start_log
+from translate.data.direction import with_languages
 from translate.data.prepare import Prepared, prepare
 from translate.device import tune_process
 from translate.distributed import join_world
@@ -36,6 +37,7 @@ def plan(config: TrainConfig) -> None:
     """
     config = replace(config, model=base_model_config(config.adapt, config.model))
     config.check()
+    config = replace(config, data=with_languages(config.data))
     tune_process(config.compute.threads)
     decision = decide_run(config)
     with join_world(decision.device, timeout=config.compute.timeout) as world:
@@ -88,7 +90,7 @@ def expected_schedule(config: TrainConfig, cost: Cost, *, test_seconds: float) -
 
 
 def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost, weights: int) -> Iterator[str]:
-    test = len(data.test) if data.test else 0
+    test = sum(map(len, data.tests))
     test_seconds = cost.validation_seconds * test / len(data.valid)
     schedule = expected_schedule(config, cost, test_seconds=test_seconds)
     tokens = text.target_tokens / cost.updates_per_epoch

@@ -23,7 +23,7 @@ _LONG_PERCENTILE = 98
 
 def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
     """Settings of the vocabulary of a new run, or the function of the clean text that chooses them."""
-    if config.recipe is not Recipe.auto:
+    if config.recipe is not Recipe.auto or config.tokenizer.path:
         return config.tokenizer
     return lambda text: with_choice(config, vocabulary_for(text, config.tokenizer.character_coverage)).tokenizer
 
@@ -67,7 +67,7 @@ def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
     text = text_statistics(data)
     config, choices = choose_settings(config, text, TrialUpdates(config, data, world))
     config.check()
-    if "tokenizer.vocab_size" in config.chosen:
+    if not config.tokenizer.path:
         tokenizer = {f"tokenizer.{key}": getattr(config.tokenizer, key) for key in ("type", "vocab_size")}
         choices.insert(0, open_part(Choice(tokenizer, f"{text.pairs:,} pairs and their characters"), config))
     logger.info("recipe=auto chooses what is not given:")

@@ -123,6 +123,8 @@ class RunFolder:
 
     def claim(self) -> None:
         """Make the folder and lock it. Raises UserError for a folder of another kind, or one that a process uses."""
+        if str(self.path) in ("True", "False"):  # as options of true and false arrive here
+            raise UserError(f"run.dir={self.path}: name a folder")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # before anything is written: a folder of another kind stays as it is

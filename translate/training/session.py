@@ -21,7 +21,8 @@ import torch
 
 import translate
 from translate.data.clean_text import content_hashes
-from translate.data.corpora import CorpusConfig, CorpusFormat, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.device import processor_name
 from translate.distributed import World, name_processes
 from translate.errors import UserError
@@ -108,12 +109,16 @@ def _settings(config: TrainConfig, decision: TrainingDecision) -> dict[str, Fact
     plain = to_plain(config)
     data = plain["data"]
     # one option for each corpus, so that a message names it
-    additional = {f"additional[{index}]": corpus for index, corpus in enumerate(data.pop("additional"))}
-    for corpus in [data["train"], data["valid"], data["test"], *additional.values()]:
+    listed = {
+        f"{name}[{index}]": corpus
+        for name in ("additional", "further_tests")
+        for index, corpus in enumerate(data.pop(name))
+    }
+    for corpus in [data["train"], data["valid"], data["test"], *listed.values()]:
         # names of columns in a table, but paths in text files
         for key in ("source", "target", "path") if corpus["format"] == CorpusFormat.text else ("path",):
             del corpus[key]
-    data |= additional
+    data |= listed
     options = {name: value for name, value in flatten(plain).items() if name not in _OF_ONE_PROCESS}
     chosen = {
         "the device": decision.device.type,

@@ -20,7 +20,8 @@ from translate.batch import NO_TARGET, Batch, pad_batch
 from translate.checkpoint import vocabularies_of
 from translate.data.augmentation import PairEncoder
 from translate.data.batching import BatchConfig
-from translate.data.corpora import CorpusConfig, DataConfig
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared, prepare
 from translate.decoding.config import DecodingConfig, Engine, EngineName, Hypothesis, SearchConfig, SearchMethod

@@ -1,0 +1,109 @@
+"""Message catalogues of programs: gettext's PO files, read by polib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import polib
+
+from translate.data.corpus import CorpusConfig
+from translate.data.language_tags import choose_sides, find
+from translate.data.rows import Row, as_line, matching_files
+from translate.errors import UserError, excerpt
+from translate.text import open_bytes
+
+SIDES = ("msgid", "msgstr")
+_MAX_BYTES = 1 << 26  # polib keeps all entries, in some ten times as much memory
+_ENTRY = re.compile(rb'^(msgctxt|msgid)[ \t]+"', re.MULTILINE)
+
+
+class _Catalogue(str):
+    """Content of a PO file whose lines end in \\n alone; polib would also end them at U+2028 and seven others."""
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        assert not keepends
+        return self.split("\n")
+
+
+def looks_like_po(head: bytes) -> bool:
+    """True for a PO file's beginning: comments, then an entry."""
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    entry = _ENTRY.search(head)
+    before = head[: entry.start()].split(b"\n") if entry else [head]
+    return entry is not None and all(line.startswith(b"#") or not line.strip() for line in before)
+
+
+def read_po(config: CorpusConfig) -> Iterator[Row]:
+    """Translated messages of PO files: also both forms of a plural, but neither fuzzy nor obsolete ones."""
+    for path in matching_files(config):
+        catalogue = _parse(path)
+        swapped = _is_swapped(config, catalogue, path)
+        for entry in catalogue:
+            problem = _reason_to_skip(entry)
+            for message, translation in _pairs(entry):
+                sides = as_line(message), as_line(translation)
+                source, target = reversed(sides) if swapped else sides
+                yield Row(path, entry.linenum - 1, source, target, problem)
+
+
+def po_languages(path: str) -> list[str]:
+    """Languages of the messages and of their translations in a PO file; "" for one that its header does not name."""
+    return _languages(_parse(path))
+
+
+def _languages(catalogue: polib.POFile) -> list[str]:
+    # gettext has no header for the first; several translation tools write this one
+    return [catalogue.metadata.get(key, "").strip() for key in ("X-Source-Language", "Language")]
+
+
+def _is_swapped(config: CorpusConfig, catalogue: polib.POFile, path: str) -> bool:
+    """True if the translations are the source side of the corpus."""
+    if config.source or config.target:
+        if (config.source, config.target) not in (SIDES, SIDES[::-1]):
+            given = f"source={config.source} target={config.target}"
+            raise UserError(f"{given}: the sides of PO files are {' and '.join(SIDES)}")
+        return config.source == SIDES[1]
+    languages = _languages(catalogue)
+    source, target = choose_sides(languages, config.source_language, config.target_language, name=path)
+    return find(source, languages) == 1 and find(target, languages) == 0
+
+
+def _parse(path: str) -> polib.POFile:
+    with open_bytes(path) as stream:
+        raw = stream.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise UserError(f"{path}: more than {_MAX_BYTES:,} bytes in one PO file; split it")
+    encoding = polib.detect_encoding(b"\n" + raw)  # never the name of a file
+    try:
+        text = raw.decode(encoding).removeprefix("\ufeff")
+    except (UnicodeDecodeError, LookupError) as error:
+        raise UserError(f"{path}: not {excerpt(encoding)}, which its header names: {excerpt(error)}") from None
+    return parse_catalogue(text, path)
+
+
+def parse_catalogue(text: str, path: str) -> polib.POFile:
+    """The messages in the text of a PO file, with line numbers one higher. Raises UserError for anything else."""
+    try:
+        return polib.pofile(_Catalogue(f"\n{text}"))
+    except (OSError, ValueError, LookupError) as error:  # polib's own errors are OSErrors
+        raise UserError(f"{path}: cannot be read as PO: {excerpt(error)}") from None
+
+
+def _reason_to_skip(entry: polib.POEntry) -> str:
+    if entry.obsolete:
+        return "an obsolete message"
+    if entry.fuzzy:
+        return "a translation marked as fuzzy"
+    return "" if entry.translated() else "no translation"
+
+
+def _pairs(entry: polib.POEntry) -> Iterator[tuple[str, str]]:
+    """A message with its translation; of a plural, the singular with the first form and the plural with the last."""
+    if not entry.msgid_plural:
+        yield entry.msgid, entry.msgstr
+        return
+    forms = [entry.msgstr_plural[number] for number in sorted(entry.msgstr_plural)] or [""]
+    if len(forms) > 1:
+        yield entry.msgid, forms[0]
+    yield entry.msgid_plural, forms[-1]

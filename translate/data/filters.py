@@ -1,0 +1,170 @@
+"""Optional filters of training text: which are on for a corpus, and their work on its pairs.
+
+RULES has those that judge pairs by themselves or against a sample of their corpus. The two others need more than a
+chunk of pairs: a command answers when it likes (filter_command.py), and a near-duplicate has an earlier pair anywhere
+(near_duplicates.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import compress, islice
+from typing import Any
+
+import numpy as np
+
+from translate.data.cleaning import CleaningConfig, reason_to_drop
+from translate.data.corpus import CorpusConfig
+from translate.data.filter_command import PairCommand
+from translate.data.filter_config import FILTER_REASONS, FilterConfig
+from translate.data.language_rule import LanguageRule
+from translate.data.pair_rules import (
+    LengthRule,
+    Mask,
+    Pairs,
+    RepetitionRule,
+    Rule,
+    ScoreRule,
+    ScriptRule,
+    addresses_differ,
+    ends_differ,
+    numbers_differ,
+)
+from translate.data.readers import read_rows, read_scores
+from translate.errors import UserError, import_extra
+from translate.files import sha256
+
+_VERSION = 1  # raise it when a filter drops other pairs with the same settings
+_SAMPLE = 20_000  # pairs at most; half as many at least of a larger corpus
+_SAMPLED = {"length_factor", "script", "language"}
+_PACKAGES = {"language": "py3langid", "near_duplicates": "rensa"}
+
+# name of the option -> the rule, made from the option's value, a sample of the corpus, and the corpus's key
+RULES: dict[str, Callable[[Any, Pairs, str], Rule]] = {
+    "min_score": lambda least, sample, key: ScoreRule(least),
+    "length_factor": lambda factor, sample, key: LengthRule.of_sample(sample, factor),
+    "numbers": lambda value, sample, key: numbers_differ,
+    "addresses": lambda value, sample, key: addresses_differ,
+    "punctuation": lambda value, sample, key: ends_differ,
+    "script": lambda value, sample, key: ScriptRule(sample),
+    "repetition": lambda times, sample, key: RepetitionRule(times),
+    "language": lambda value, sample, key: LanguageRule(sample, key=key),
+}
+
+
+class CorpusFilters:
+    """The filters that are on for one corpus; its program, if it has one, runs until close().
+
+    sample           some normalised pairs that pass the rules of cleaning
+    scores           of all pairs in order, for min_score
+    near_duplicates  similarity of pairs that are near-duplicates; 0: the filter is off
+    """
+
+    def __init__(self, config: FilterConfig, sample: Pairs, scores: Iterator[float | None], *, key: str) -> None:
+        active = config.active
+        self._rules = [
+            (FILTER_REASONS[name], make(active[name], sample, key)) for name, make in RULES.items() if name in active
+        ]
+        self._scores = scores if "min_score" in active else None
+        self._key = key
+        self.near_duplicates: float = active.get("near_duplicates", 0.0)
+        self._command: PairCommand | None = None
+        if config.command:
+            self._command = PairCommand(config.command, lowest=config.lowest_answer, key=f"{key}: filters.command")
+
+    def judge(self, sources: Sequence[str], targets: Sequence[str], reasons: list[str | None]) -> None:
+        """Enter the reasons of the next N normalised pairs that are dropped, where there is none yet."""
+        pairs = Pairs(sources, targets, self._next_scores(len(sources)))
+        for reason, rule in self._rules:
+            # a pair that is dropped already costs no more
+            remaining = [found is None for found in reasons]
+            for index in compress(np.flatnonzero(remaining).tolist(), rule(pairs.select(remaining))):
+                reasons[index] = reason
+
+    def _next_scores(self, count: int) -> Sequence[float | None]:
+        if self._scores is None:
+            return [None] * count
+        scores = list(islice(self._scores, count))
+        self._require_scores(len(scores) == count)
+        return scores
+
+    def _require_scores(self, are_as_many: bool) -> None:
+        if not are_as_many:
+            raise UserError(f"{self._key}.score: the scores are not as many as the pairs of the corpus")
+
+    def ask_command(self, sources: Sequence[str], targets: Sequence[str]) -> None:
+        """Hand pairs to the program, if there is one."""
+        if self._command is not None:
+            self._command.send(sources, targets)
+
+    def finish(self, num_pairs: int) -> Mask:
+        """(N,) True for the pairs that the program has rejected, of all that it was asked about, after the last one."""
+        self._require_scores(self._scores is None or next(self._scores, self) is self)
+        return np.zeros(num_pairs, bool) if self._command is None else self._command.finish()
+
+    def close(self) -> None:
+        if self._command is not None:
+            self._command.close()
+
+
+def filter_config(corpus: CorpusConfig, cleaning: CleaningConfig) -> FilterConfig:
+    """The settings that hold for a corpus."""
+    config = corpus.filters.over(cleaning.filters)
+    # a threshold of all corpora is for those that have scores
+    return config if corpus.score else replace(config, min_score=None)
+
+
+def open_filters(
+    corpus: CorpusConfig, cleaning: CleaningConfig, *, key: str, normalise: Callable[[str], str]
+) -> CorpusFilters:
+    """The filters of a corpus, some of which need another pass over its text; to be closed.
+
+    key        of its configuration in errors
+    normalise  makes text of it that the rules judge
+    """
+    config = filter_config(corpus, cleaning)
+    pairs: Iterable[tuple[str, str]] = ()
+    if not _SAMPLED.isdisjoint(config.active):
+        rows = (row for row in read_rows(corpus, key=key) if not row.problem)
+        normalised = ((normalise(row.source), normalise(row.target)) for row in rows)
+        pairs = (pair for pair in normalised if reason_to_drop(*pair, cleaning) is None)
+    return CorpusFilters(config, sample_pairs(pairs), read_scores(corpus, key=key), key=key)
+
+
+def sample_pairs(pairs: Iterable[tuple[str, str]]) -> Pairs:
+    """At most 20,000 pairs, spread evenly over all of them."""
+    kept: list[tuple[str, str]] = []
+    stride = 1
+    for index, pair in enumerate(pairs):
+        if index % stride == 0:
+            kept.append(pair)
+        if len(kept) > _SAMPLE:
+            # every second one: those at multiples of the doubled stride
+            kept, stride = kept[::2], 2 * stride
+    return Pairs([source for source, _ in kept], [target for _, target in kept], [None] * len(kept))
+
+
+def filters_content(corpora: Sequence[CorpusConfig], cleaning: CleaningConfig) -> list[Any]:
+    """Settings and programs that determine the pairs that filters drop: for fingerprints; [] if no filter is on.
+
+    Raises UserError for a filter that needs an extra package.
+    """
+    configs = [filter_config(corpus, cleaning) for corpus in corpora]
+    active = [config.active for config in configs]
+    if not any(active):
+        return []  # fingerprints of text without filters stay those of older versions
+    packages = sorted({package for each in active for name, package in _PACKAGES.items() if name in each})
+    for name, package in _PACKAGES.items():
+        if package in packages:
+            import_extra(package, extra="cleaning", purpose=f"data.cleaning.filters.{name}")
+    scores = [corpus.score if "min_score" in each else "" for corpus, each in zip(corpora, active, strict=True)]
+    answers = [[config.lowest_answer, _files_of(config.command)] if config.command else [] for config in configs]
+    return ["filters", _VERSION, active, scores, answers, [[package, version(package)] for package in packages]]
+
+
+def _files_of(command: Sequence[str]) -> list[str]:
+    """SHA-256 of each word of a command that names a file, such as a script: another one gives other answers."""
+    return [sha256(word) if os.path.isfile(word) else "" for word in command]

@@ -1,0 +1,68 @@
+"""Languages of corpora: tags such as de-DE, and the two that a file's own tags, or the configuration, choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from translate.data.language_names import language_of_name
+from translate.errors import UserError, excerpt
+
+
+def matches(wanted: str, tag: str) -> bool:
+    """True if a tag (BCP 47, `_` for `-` allowed) is the wanted language, or that with a script or region."""
+    wanted, tag = _normalised(wanted), _normalised(tag)
+    return tag == wanted or tag.startswith(f"{wanted}-")
+
+
+def find(wanted: str, tags: Sequence[str]) -> int | None:
+    """Index of the tag that fits best: the same, the first with a region or script, or "" for an unnamed language."""
+    exact = [index for index, tag in enumerate(tags) if _normalised(tag) == _normalised(wanted)]
+    regional = [index for index, tag in enumerate(tags) if tag and matches(wanted, tag)]
+    unnamed = [index for index, tag in enumerate(tags) if not tag]
+    return next(iter(exact + regional + unnamed), None)
+
+
+def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -> tuple[str, str]:
+    """The two languages to read from a file that has these, its source language first.
+
+    found           its languages, "" for one that it does not name
+    source, target  those asked for; "": taken from the file, if only one way is left
+    name            of the file in errors
+
+    Raises UserError, with a list of the file's languages, where they do not decide.
+    """
+    sides = {wanted: find(wanted, found) for wanted in (source, target) if wanted}
+    for wanted, index in sides.items():
+        if index is None:
+            raise _undecided(found, f"{wanted} is none of them", name)
+    if source and target:
+        # one unnamed language cannot be both
+        if source != target and sides[source] == sides[target] == find("", found):
+            raise _undecided(found, f"{source} and {target} are not these", name)
+        return source, target
+    if source or target:
+        others = [tag for tag in found if not matches(source or target, tag)]
+        # an unnamed language may be the one asked for
+        others = others if len(others) < len(found) else [tag for tag in others if tag]
+        if len(others) != 1:
+            raise _undecided(found, "which is the other one?", name)
+        return (source, others[0]) if source else (others[0], target)
+    if len(found) != 2:
+        raise _undecided(found, "which two?", name)
+    return found[0], found[1]
+
+
+def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
+    listing = ", ".join(tag or "unnamed" for tag in found) or "none"
+    return UserError(
+        f"{name} has text in {len(found)} languages ({excerpt(listing)}): {what} Set data.source_language=… "
+        "data.target_language=…"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _normalised(tag: str) -> str:
+    """The tag in lower case, its language by the shortest code: deu-DE and de_de become de-de."""
+    language, dash, rest = tag.lower().replace("_", "-").partition("-")
+    return (language_of_name(language) or language) + dash + rest

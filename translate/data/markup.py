@@ -1,0 +1,216 @@
+"""Translation memories and files of translation tools: TMX 1.1 to 1.4b, and XLIFF 1.2 and 2.x, streamed.
+
+Inline tags that enclose text (hi; g, mrk; pc) give their text; those that stand for codes of the original document
+(bpt, ept, it, ph, ut; x, bx, ex; sc, ec, cp) are dropped with their content, a line break among them is a space.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.language_tags import choose_sides, find
+from translate.data.rows import Row, matching_files
+from translate.data.xml_stream import MAX_UNIT, parse_xml
+from translate.errors import UserError, excerpt
+from translate.opening import open_decompressed
+
+_SAMPLED_UNITS = 10_000  # from which the languages of a file are taken
+_UNITS = {"tu", "trans-unit", "segment"}
+# texts of a unit, each with the element around it: those of alternative translations have another one
+_TEXTS = {
+    ("tuv", "seg"),
+    ("trans-unit", "source"),
+    ("trans-unit", "target"),
+    ("segment", "source"),
+    ("segment", "target"),
+}
+_CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex", "sc", "ec", "cp"}
+# after a byte order mark, declarations and comments; atomic groups, as backtracking into them takes exponential time
+_ROOT = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*>)\s*+)*+<(?:[\w.-]+:)?(?P<name>[\w.-]+)",
+    re.DOTALL,
+)
+_LINE_BREAKS = {"lb", "x-lb", "xlf:lb"}  # as type (TMX), ctype (XLIFF 1.2) or subType (XLIFF 2)
+
+
+@dataclass
+class Unit:
+    """A translation unit: the line of its tag, and its texts, each with its language; "" for an unnamed one."""
+
+    line: int
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+    def text(self, language: str) -> str:
+        """The text in a language; "" if there is none."""
+        for tag, text in self.texts:  # fast: most files spell a language in one way
+            if tag == language:
+                return text
+        index = find(language, [tag for tag, _ in self.texts])
+        return "" if index is None else self.texts[index][1]
+
+
+def looks_like_tmx(head: bytes) -> bool:
+    return _root(head) == b"tmx"
+
+
+def looks_like_xliff(head: bytes) -> bool:
+    return _root(head) == b"xliff"
+
+
+def _root(head: bytes) -> bytes:
+    """Name of the root element, without its prefix, of XML that begins so; b"" for anything else."""
+    found = _ROOT.match(head)
+    return found["name"] if found else b""
+
+
+def read_tmx(config: CorpusConfig) -> Iterator[Row]:
+    """Translation units of TMX files that have text in both languages."""
+    yield from _read(config, CorpusFormat.tmx)
+
+
+def read_xliff(config: CorpusConfig) -> Iterator[Row]:
+    """Units (1.2) or segments (2.x) of XLIFF files that have a translation."""
+    yield from _read(config, CorpusFormat.xliff)
+
+
+def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
+    for path in matching_files(config):
+        asked = config.source_language, config.target_language
+        languages = choose_sides(markup_languages(path, form, list(filter(None, asked))), *asked, name=path)
+        with open_decompressed(path) as stream:
+            for unit in read_units(stream, form, name=path):
+                source, target = map(unit.text, languages)
+                lacking = [tag for tag, text in zip(languages, (source, target), strict=True) if not text]
+                yield Row(path, unit.line, source, target, f"no text in {excerpt(lacking[0])}" if lacking else "")
+
+
+def read_units(stream: BinaryIO, form: CorpusFormat, *, name: str) -> Iterator[Unit]:
+    """All units of a TMX or XLIFF file, in order; name: of the file in errors.
+
+    Raises UserError, with the line, where the file is no such XML: rows before are yielded first.
+    """
+    handler = _UnitHandler(form, name)
+    for _ in parse_xml(stream, handler, name=name):
+        yield from handler.take()
+
+
+def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) -> list[str]:
+    """Languages of a TMX or XLIFF file, each once, the source language first.
+
+    They are those of its first units, and of as many more as it takes to find the wanted ones.
+    """
+    found: dict[str, None] = {}
+    with open_decompressed(path) as stream:
+        handler = _UnitHandler(form, path)
+        units = (unit for _ in parse_xml(stream, handler, name=path) for unit in handler.take())
+        for number, unit in enumerate(units, start=1):
+            found |= dict.fromkeys(tag for tag, _ in unit.texts)
+            if number >= _SAMPLED_UNITS and all(find(language, list(found)) is not None for language in wanted):
+                break
+    tags = list(found)
+    source = find(handler.source_language, tags) if handler.source_language else None
+    return tags if source is None else [tags.pop(source), *tags]
+
+
+class _UnitHandler:
+    """Collects units from elements of TMX and XLIFF.
+
+    source_language  of the whole file, as far as it has been read; "" if not named
+    """
+
+    def __init__(self, form: CorpusFormat, name: str) -> None:
+        self._form = form
+        self._name = name
+        self._units: list[Unit] = []
+        self._unit: Unit | None = None
+        self._size = 0  # characters of the current unit
+        self._text: list[str] | None = None  # of the current text; None outside of one
+        self._depth = 0  # of the current element in the text
+        self._code_depth = 0  # of the outermost code around the current element; 0: none
+        self._language = ""
+        self._root_languages = self._file_languages = {"source": "", "target": ""}  # XLIFF
+        self.source_language = ""
+
+    def take(self) -> list[Unit]:
+        """The units completed since the last call."""
+        units, self._units = self._units, []
+        return units
+
+    def start(self, name: str, attributes: dict[str, str], *, parent: str, line: int) -> None:
+        if not parent and name != self._form:
+            raise UserError(f"{self._name}, line {line}: the root element is <{excerpt(name)}>, not <{self._form}>")
+        if self._text is not None:
+            self._start_inline(name, attributes)
+        elif name in _UNITS:
+            self._unit, self._size = Unit(line), 0
+        elif self._unit is not None and (parent, name) in _TEXTS:
+            self._text, self._depth = [], 0
+            if self._form is CorpusFormat.xliff:
+                self._language = attributes.get("xml:lang") or self._file_languages[name]
+        else:
+            self._note_languages(name, attributes)
+
+    def _note_languages(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "tuv":
+            self._language = attributes.get("xml:lang") or attributes.get("lang", "")  # lang: TMX 1.1
+        elif name == "header":
+            # *all*: units in several languages, none of which is the source
+            self.source_language = attributes.get("srclang", "").replace("*all*", "")
+        elif name == "xliff":  # of version 2; of version 1.2, each file has them
+            self._root_languages = {"source": attributes.get("srcLang", ""), "target": attributes.get("trgLang", "")}
+        elif name == "file":
+            self._file_languages = {
+                side: attributes.get(f"{side}-language") or language for side, language in self._root_languages.items()
+            }
+            self.source_language = self.source_language or self._file_languages["source"]
+
+    def _start_inline(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._code_depth or name not in _CODES:
+            return
+        self._code_depth = self._depth
+        if not _LINE_BREAKS.isdisjoint(attributes.get(key, "") for key in ("type", "ctype", "subType")):
+            self.append(" ")
+
+    def text(self, text: str) -> None:
+        if self._text is not None and not self._code_depth:
+            self.append(text)
+
+    def append(self, text: str) -> None:
+        """Add to the current text. Raises UserError for a unit that is too long to be one."""
+        assert self._text is not None
+        assert self._unit is not None
+        self._size += len(text)
+        if self._size > MAX_UNIT:
+            raise UserError(f"{self._name}, line {self._unit.line:,}: a unit of more than {MAX_UNIT:,} characters")
+        self._text.append(text)
+
+    def end(self, name: str) -> None:
+        if self._text is not None:
+            self._end_inline()
+        elif name in _UNITS and self._unit is not None:
+            self._units.append(self._unit)
+            self._unit = None
+
+    def _end_inline(self) -> None:
+        assert self._text is not None
+        if self._depth:
+            self._code_depth = 0 if self._depth == self._code_depth else self._code_depth
+            self._depth -= 1
+            return
+        # a variant without a language is no text of TMX, which requires it
+        if self._unit is not None and (self._language or self._form is CorpusFormat.xliff):
+            self._unit.texts.append((self._language, one_line("".join(self._text))))
+            self._size += 100  # of many empty texts
+        self._text = None
+
+
+def one_line(text: str) -> str:
+    """Text of an element on one line: each line break with the indentation around it becomes a space."""
+    if "\n" not in text:
+        return text
+    return " ".join(filter(None, (line.strip(" \t\r") for line in text.split("\n"))))

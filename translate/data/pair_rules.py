@@ -1,0 +1,227 @@
+"""Rules on sentence pairs that need no other package: lengths, numbers, addresses, punctuation, scripts, repetition.
+
+A rule judges N pairs at once: (N,) booleans, True for those to drop. Some are made from a sample of the corpus.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import compress
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.data.text_profile import Profiler, script_of
+
+Mask = NDArray[np.bool_]
+
+_MIN_LENGTH = 20  # characters of the longer side: ratios of shorter pairs say little
+_NUMBER = re.compile(r"\d+(?:[.,:'’]\d+)*")
+_URL = re.compile(r"(?:https?://|www\.)([A-Za-z0-9.-]+)")
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+")
+# of questions, sentences and clauses; full stops and exclamation marks are one kind, as languages differ in their use
+_ENDS = {mark: marks[0] for marks in ("?？؟", ".。．!！…।։။።", ":：,，；،、", ";") for mark in marks}
+_CLOSING = " \"'”“’‘»«›‹)]}）】」』"
+_MARKS = _CLOSING + "".join(_ENDS)
+_PHRASE = range(2, 41)  # characters of what is repeated
+_ONE_LETTER = 3  # times a letter alone is no phrase
+_FEW_LETTERS = 0.1  # share of those of the usual script
+_LINES_AT_ONCE = 10_000  # a profile takes some hundred bytes of memory a character
+
+
+class Pairs(NamedTuple):
+    """N normalised pairs, with their scores if the corpus has them."""
+
+    sources: Sequence[str]
+    targets: Sequence[str]
+    scores: Sequence[float | None]
+
+    def select(self, mask: Sequence[bool]) -> Pairs:
+        """Pairs where the mask is True."""
+        sources, targets = list(compress(self.sources, mask)), list(compress(self.targets, mask))
+        return Pairs(sources, targets, list(compress(self.scores, mask)))
+
+
+Rule = Callable[[Pairs], Mask]
+_script_of = cache(script_of)
+
+
+@dataclass(frozen=True)
+class ScoreRule:
+    """Drops pairs with a score below the least, or without one."""
+
+    least: float
+
+    def __call__(self, pairs: Pairs) -> Mask:
+        return np.array([score is None or not score >= self.least for score in pairs.scores], bool)
+
+
+@dataclass(frozen=True)
+class LengthRule:
+    """Drops pairs whose ratio of characters is more than `factor` times the median, or less than 1 / factor of it.
+
+    median  of log(target characters / source characters)
+    """
+
+    median: float
+    factor: float
+
+    @classmethod
+    def of_sample(cls, sample: Pairs, factor: float) -> LengthRule:
+        source, target = _lengths(sample.sources), _lengths(sample.targets)
+        judged = np.minimum(source, target) > 0
+        # logarithms, so that twice and half the median are equally far
+        ratios = np.log(target[judged] / source[judged])
+        return cls(float(np.median(ratios)) if len(ratios) else 0.0, factor)
+
+    def __call__(self, pairs: Pairs) -> Mask:
+        source, target = _lengths(pairs.sources), _lengths(pairs.targets)
+        # the target in characters of the source
+        expected = target / np.exp(self.median)
+        longer, shorter = np.maximum(source, expected), np.minimum(source, expected)
+        return (longer >= _MIN_LENGTH) & (longer > self.factor * shorter)
+
+
+def _lengths(lines: Sequence[str]) -> NDArray[np.float64]:
+    return np.fromiter(map(len, lines), np.float64, len(lines))
+
+
+def numbers_differ(pairs: Pairs) -> Mask:
+    """Drops pairs with numbers of several digits, none of which both sides have.
+
+    Digits alone are compared: "1,000.5" is "1.000,5". Numbers of one digit are often written as words.
+    """
+    return _none_shared(pairs, _numbers)
+
+
+def addresses_differ(pairs: Pairs) -> Mask:
+    """Drops pairs with URLs or e-mail addresses, none of which both sides have.
+
+    Of a URL, the last two labels of the host count: en.example.org and de.example.org are versions of one site.
+    """
+    return _none_shared(pairs, _addresses)
+
+
+def _none_shared(pairs: Pairs, items: Callable[[str], set[str]]) -> Mask:
+    found = ((items(source), items(target)) for source, target in zip(pairs.sources, pairs.targets, strict=True))
+    return np.fromiter((bool(a | b) and not a & b for a, b in found), bool, len(pairs.sources))
+
+
+def _numbers(line: str) -> set[str]:
+    numbers = (_digits(found) for found in _NUMBER.findall(line))
+    return {number for number in numbers if len(number) > 1}
+
+
+def _digits(number: str) -> str:
+    # decimal() knows the digits of all scripts
+    return "".join(str(unicodedata.decimal(character)) for character in number if character.isdecimal())
+
+
+def _addresses(line: str) -> set[str]:
+    sites = {".".join(host.lower().strip(".").split(".")[-2:]) for host in _URL.findall(line)}
+    # scanning for addresses costs ten times as much as finding no "@"
+    return sites | {email.lower().strip(".") for email in (_EMAIL.findall(line) if "@" in line else ())}
+
+
+def ends_differ(pairs: Pairs) -> Mask:
+    """Drops pairs whose sides end with marks of different kinds, or of which one side alone ends as a question.
+
+    A full stop on one side alone is no reason: many headings and captions are translated so. A semicolon fits
+    everything, since it is the question mark of Greek.
+    """
+    ends = ((_end(source), _end(target)) for source, target in zip(pairs.sources, pairs.targets, strict=True))
+    return np.fromiter((_are_unlike(*marks) for marks in ends), bool, len(pairs.sources))
+
+
+def _end(line: str) -> str:
+    """A mark that stands for the kind of the last one; "" if there is none."""
+    return _ENDS.get(line.rstrip(_CLOSING)[-1:], "")
+
+
+def _are_unlike(first: str, second: str) -> bool:
+    marks = {first, second}
+    return first != second and ";" not in marks and ("" not in marks or "?" in marks)
+
+
+class ScriptRule:
+    """Drops pairs with a side in another script than most lines of that side in the sample.
+
+    Lines that mix scripts stay if a tenth of their letters, by bytes of UTF-8, are of the usual one, as Chinese about
+    program code often is.
+    """
+
+    def __init__(self, sample: Pairs) -> None:
+        self._sides = [_SideScript(lines) for lines in (sample.sources, sample.targets)]
+
+    def __call__(self, pairs: Pairs) -> Mask:
+        source, target = self._sides
+        return source.differs(pairs.sources) | target.differs(pairs.targets)
+
+
+class _SideScript:
+    """The usual script of one side of a corpus."""
+
+    def __init__(self, sample: Sequence[str]) -> None:
+        self._profiler = Profiler()
+        counts = np.bincount(self._main(sample), minlength=2)
+        counts[0] = 0  # lines of too few letters, or of several scripts
+        self._usual = int(counts.argmax()) if counts.any() else 0
+        self._names = set(self._profiler.script_names()[self._usual].split("/"))
+
+    def differs(self, lines: Sequence[str]) -> Mask:
+        main = self._main(lines)
+        other = (main != 0) & (main != self._usual) & (self._usual != 0)
+        for index in np.flatnonzero(other).tolist():
+            other[index] = self._usual_share(lines[index]) < _FEW_LETTERS
+        return other
+
+    def _main(self, lines: Sequence[str]) -> NDArray[np.uint8]:
+        """(N,) the script of most letters of each line, as in Profile."""
+        return np.concatenate([np.empty(0, np.uint8), *(self._profiler(part).script for part in _parts(lines))])
+
+    def _usual_share(self, line: str) -> float:
+        letters = [(_script_of(c), len(c.encode())) for c in line if c.isalpha()]
+        return sum(size for script, size in letters if script in self._names) / sum(size for _, size in letters)
+
+
+@dataclass(frozen=True)
+class RepetitionRule:
+    """Drops pairs with a side in which a word or phrase occurs at least `times` times in a row."""
+
+    times: int
+
+    def __call__(self, pairs: Pairs) -> Mask:
+        sides = [[self._repeats(part) for part in _parts(lines)] for lines in (pairs.sources, pairs.targets)]
+        return np.any([np.concatenate([np.empty(0, bool), *side]) for side in sides], axis=0)
+
+    def _repeats(self, lines: Sequence[str]) -> Mask:
+        """(N,) True for lines with a repeated phrase."""
+        # one array of the code points of all lines, each ended by a newline; the last word by a space, as the others
+        text = "".join([f"{line.rstrip(_MARKS)} \n" for line in lines])
+        codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
+        ends = np.flatnonzero(codes == ord("\n"))
+        found = np.zeros(len(lines), bool)
+        for period in _PHRASE:
+            # a phrase of this length occurs n times in a row where (n - 1) * period characters equal those before
+            equal = codes[period:] == codes[:-period]
+            equal &= codes[period:] != ord("\n")
+            bounds = np.concatenate([[-1], np.flatnonzero(~equal), [len(equal)]])
+            runs = np.flatnonzero(np.diff(bounds) > period * (self.times - 1))
+            for start in (bounds[runs] + 1).tolist():
+                if _is_phrase(codes[start : start + period].tolist()):
+                    found[np.searchsorted(ends, start)] = True
+        return found
+
+
+def _is_phrase(codes: Sequence[int]) -> bool:
+    """True for code points of words: neither rows of dashes, nor one letter, as in "Hmmmm", unless it is many times."""
+    return any(chr(code).isalpha() for code in codes) and (len(set(codes)) > 1 or len(codes) > _ONE_LETTER)
+
+
+def _parts(lines: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (lines[start : start + _LINES_AT_ONCE] for start in range(0, len(lines), _LINES_AT_ONCE))

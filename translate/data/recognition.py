@@ -1,0 +1,94 @@
+"""Recognition of the form of a corpus's file by its content, whatever its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from translate.data.archives import looks_like_moses
+from translate.data.catalogues import looks_like_po
+from translate.data.corpus import CorpusFormat
+from translate.data.markup import looks_like_tmx, looks_like_xliff
+from translate.errors import UserError
+from translate.opening import archive_members, describe_archive, head_of
+from translate.parsing import parse_json
+
+HEAD_BYTES = 1 << 16  # of the decompressed file, which the tests below are given
+_JUDGED_LINES = 20
+
+
+def looks_like_squad(head: bytes) -> bool:
+    return head.startswith(b"{") and b'"paragraphs"' in head and b'"qas"' in head
+
+
+def looks_like_jsonl(head: bytes) -> bool:
+    """True if most lines are JSON objects or arrays of their own."""
+    lines = [line for line in head.split(b"\n")[:_JUDGED_LINES] if line.strip()]
+    values = sum(map(_is_record, lines))
+    return values > 0 and 2 * values >= len(lines) and not _is_one_array(lines)
+
+
+def looks_like_json(head: bytes) -> bool:
+    """True for an array or object of JSON: the caller has ruled out JSON lines."""
+    return head.startswith((b"[", b"{"))
+
+
+def looks_like_parquet(head: bytes) -> bool:
+    return head.startswith(b"PAR1")
+
+
+def looks_like_xlsx(names: list[str]) -> bool:
+    return "xl/workbook.xml" in names
+
+
+def looks_like_table(head: bytes) -> bool:
+    """True for lines of text: other forms have been ruled out, and opening the file as text names any other."""
+    return not head.startswith((b"<?xml", b"<!DOCTYPE", b"<html"))
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(parse_json(line), dict | list)
+    except ValueError:
+        return False
+
+
+def _is_one_array(lines: list[bytes]) -> bool:
+    """True for an array of records on one line, alone or in an object; an array of JSON lines would hold texts."""
+    value = parse_json(lines[0]) if len(lines) == 1 else []
+    arrays = [item for item in value.values() if isinstance(item, list)] if isinstance(value, dict) else [value]
+    return any(isinstance(item, dict | list) for array in arrays for item in array)
+
+
+# How each form is recognised. The first test that is True decides, so special forms come before general ones.
+# Archives of several files, by the names of these.
+ARCHIVES: dict[CorpusFormat, Callable[[list[str]], bool]] = {
+    CorpusFormat.xlsx: looks_like_xlsx,
+    CorpusFormat.moses: looks_like_moses,
+}
+# All other files, by the first HEAD_BYTES of their content, decompressed, and as UTF-8 where they were UTF-16.
+CONTENTS: dict[CorpusFormat, Callable[[bytes], bool]] = {
+    CorpusFormat.parquet: looks_like_parquet,
+    CorpusFormat.squad: looks_like_squad,
+    CorpusFormat.jsonl: looks_like_jsonl,
+    CorpusFormat.json: looks_like_json,
+    CorpusFormat.tmx: looks_like_tmx,
+    CorpusFormat.xliff: looks_like_xliff,
+    CorpusFormat.po: looks_like_po,
+    CorpusFormat.csv: looks_like_table,
+}
+
+
+def recognise(path: str) -> CorpusFormat:
+    """Form of a file. Raises UserError for one of no known form, with what it is instead."""
+    names = archive_members(path)
+    if len(names) > 1:
+        found = [form for form, matches in ARCHIVES.items() if matches(names)]
+    else:
+        head = head_of(path, HEAD_BYTES).lstrip()
+        if not head:
+            raise UserError(f"{path}: the file is empty")
+        found = [form for form, matches in CONTENTS.items() if matches(head)]
+    if not found:
+        what = describe_archive(names) if len(names) > 1 else "XML or HTML of another kind"
+        raise UserError(f"{path} is {what}; known forms: {', '.join([*CONTENTS, *ARCHIVES])}")
+    return found[0]

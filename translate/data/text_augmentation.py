@@ -1,0 +1,209 @@
+"""Augmentation of the text of training pairs: noise, and pairs joined into longer ones.
+
+A plan of an epoch decides which pairs are changed and how, so that batches are formed by the lengths to expect. Its
+rows are written (pair, partner, kind): partner is the second of two joined pairs or -1, kind a number of KINDS or -1.
+The text itself is changed when a batch is made, with a generator seeded for that batch.
+
+Letters: M pairs of an epoch, R rows of its plan, K kinds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.data.joining import Casing, ClauseJoiner, join_pairs
+from translate.data.noise import NOISES, TYPO_RATE, Noise, Pair, synonyms, typos
+from translate.data.synonyms import read_synonyms
+from translate.errors import UserError, require_between
+from translate.tags import split_tag
+from translate.tokenizer import Tokenizer
+
+JOINED, CLAUSES, SYNONYMS = "joined", "clauses", "synonyms"
+JOINS = (JOINED, CLAUSES)
+KINDS = (*NOISES, SYNONYMS, *JOINS)
+NONE = -1
+
+_SAMPLED_PAIRS = 20_000  # whose words decide which ones have small letters
+_MEASURED_PAIRS = 500  # whose tokens are counted with and without noise
+
+Rows = NDArray[np.int64]
+Lengths = NDArray[np.int32]
+
+
+@dataclass(kw_only=True)
+class AugmentationConfig:
+    """Shares of the training pairs whose text is changed, anew in each epoch; 0 is off, and their sum is at most 1.
+
+    capitals       both sides in capital letters
+    title_case     source words with capitals, as in headlines
+    punctuation    a missing or repeated mark
+    typos          slips of a typist in the source; typo_rate: probability at each letter
+    emoji          emoji on both sides
+    synonyms       words of the source replaced; synonyms_file: lines of word<TAB>synonym…, or WordNet's folder
+    joined         pairs joined with another one of their corpus, side by side
+    clauses        likewise, as clauses of one sentence
+    """
+
+    capitals: float = 0.0
+    title_case: float = 0.0
+    punctuation: float = 0.0
+    typos: float = 0.0
+    emoji: float = 0.0
+    synonyms: float = 0.0
+    joined: float = 0.0
+    clauses: float = 0.0
+    typo_rate: float = TYPO_RATE
+    synonyms_file: str = ""
+
+    @property
+    def shares(self) -> list[float]:
+        """Share of each of KINDS."""
+        return [getattr(self, kind) for kind in KINDS]
+
+    @property
+    def is_on(self) -> bool:
+        return any(self.shares)
+
+    def check(self) -> None:
+        """Raise UserError for shares that are none, or synonyms that cannot be read."""
+        for kind, share in zip(KINDS, self.shares, strict=True):
+            require_between(f"augmentation.{kind}", share, 0, 1)
+        if sum(self.shares) > 1 + 1e-9:
+            raise UserError(f"the shares of augmentation.* ({sum(self.shares):g} in all) must be at most 1 in all")
+        require_between("augmentation.typo_rate", self.typo_rate, 0, 1)
+        if self.synonyms:
+            if not self.synonyms_file:
+                raise UserError("augmentation.synonyms needs augmentation.synonyms_file=FILE: word, TAB, synonyms")
+            read_synonyms(self.synonyms_file)
+
+
+class Corpus(Protocol):
+    """Part of a corpus that is augmented; see TokenizedCorpus."""
+
+    source_lengths: Lengths
+    target_lengths: Lengths
+
+    def __len__(self) -> int: ...
+    def texts(self, indices: Rows) -> tuple[list[str], list[str]]: ...
+    def corpora(self, indices: Rows) -> NDArray[np.integer]: ...
+
+
+class TextAugmentation:
+    """Draws which pairs of an epoch are changed, and changes their text.
+
+    max_tokens  of either side of two joined pairs
+    languages   ISO 639 codes of source and target, for the conjunctions of clauses
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        config: AugmentationConfig,
+        *,
+        max_tokens: int,
+        languages: tuple[str, str] = ("", ""),
+    ) -> None:
+        self._corpus, self._tokenizer, self._max_tokens = corpus, tokenizer, max_tokens
+        self._bounds = np.cumsum(config.shares)
+        self._noises: dict[str, Noise] = {**NOISES, "typos": partial(typos, rate=config.typo_rate)}
+        if config.synonyms:
+            self._noises[SYNONYMS] = partial(synonyms, known=read_synonyms(config.synonyms_file))
+        casing = (Casing(), Casing())
+        if config.clauses:
+            for side, lines in zip(casing, corpus.texts(_spread(corpus, _SAMPLED_PAIRS)), strict=True):
+                side.learn(lines)
+        self._clauses = ClauseJoiner(languages, casing)
+        self._growth = self._measure_growth(config)
+
+    def draw(
+        self, pairs: Rows, lengths: tuple[Lengths, Lengths], random: np.random.Generator
+    ) -> tuple[Rows, tuple[Lengths, Lengths]]:
+        """Rows (R, 3) of an epoch's pairs (M,), and the expected tokens of their sides, (R,) each.
+
+        lengths  (M,) each, of source and target
+        """
+        kinds = np.searchsorted(self._bounds, random.random(len(pairs)), side="right")
+        kinds = np.where(kinds < len(KINDS), kinds, NONE)
+        rows = np.stack([pairs, np.full_like(pairs, NONE), kinds], axis=1)
+        sizes = np.stack(lengths, axis=1)  # (M, 2)
+        for kind in JOINS:
+            rows, sizes = self._joined(rows, sizes, KINDS.index(kind))
+        # the last row of the growth, of ones, is that of kind -1
+        sizes = np.rint(sizes * self._growth[rows[:, 2]]).astype(np.int32)
+        return rows, (sizes[:, 0], sizes[:, 1])
+
+    def texts(self, rows: Rows, seed: int) -> tuple[list[str], list[str]]:
+        """Source and target text of some rows (R, 3), changed; a function of the arguments alone."""
+        random = Random(f"augmentation {seed}")  # other draws than those of subword sampling by the same seed
+        first_source, first_target = self._corpus.texts(rows[:, 0])
+        second_source, second_target = self._corpus.texts(np.maximum(rows[:, 1], 0))
+        firsts, seconds = zip(first_source, first_target, strict=True), zip(second_source, second_target, strict=True)
+        kinds = rows[:, 2].tolist()
+        changed = [self._change(*row, random) for row in zip(firsts, seconds, kinds, strict=True)]
+        return [source for source, _ in changed], [target for _, target in changed]
+
+    def _joined(self, rows: Rows, sizes: Lengths, kind: int) -> tuple[Rows, Lengths]:
+        """Rows, and their sizes, of which those of a kind of join are joined in twos if both are short enough."""
+        chosen = np.flatnonzero(rows[:, 2] == kind)
+        rows[chosen, 2] = NONE
+        # only pairs of one corpus have the same tag; stable: the order of the epoch is random already
+        chosen = chosen[np.argsort(self._corpus.corpora(rows[chosen, 0]), kind="stable")]
+        first, second = chosen[: len(chosen) // 2 * 2].reshape(-1, 2).T
+        pairs = rows[first, 0], rows[second, 0]
+        fits = np.all(sizes[first] + sizes[second] <= self._max_tokens, axis=1) & (pairs[0] != pairs[1])
+        fits &= self._corpus.corpora(pairs[0]) == self._corpus.corpora(pairs[1])
+        first, second = first[fits], second[fits]
+        rows[first, 1], rows[first, 2] = rows[second, 0], kind
+        sizes[first] += sizes[second]
+        return np.delete(rows, second, axis=0), np.delete(sizes, second, axis=0)
+
+    def _change(self, first: Pair, second: Pair, kind: int, random: Random) -> Pair:
+        if kind == NONE:
+            return first
+        # the tag, which decides the language, is no text
+        tag, source = split_tag(first[0], self._tokenizer.tags)
+        first, second = (source, first[1]), (split_tag(second[0], self._tokenizer.tags)[1], second[1])
+        if KINDS[kind] == JOINED:
+            changed = join_pairs(first, second)
+        elif KINDS[kind] == CLAUSES:
+            changed = self._clauses.join(first, second, random)
+        else:
+            changed = self._noises[KINDS[kind]](*first, random)
+        source, target = changed if all(text.strip() for text in changed) else first
+        return f"{tag} {source}" if tag else source, target
+
+    def _measure_growth(self, config: AugmentationConfig) -> NDArray[np.float64]:
+        """Tokens with each kind of change as a multiple of those without, (K + 1, 2), of some pairs of the corpus."""
+        growth = np.ones((len(KINDS) + 1, 2))
+        pairs = _spread(self._corpus, _MEASURED_PAIRS)
+        before = [side[pairs].sum() for side in (self._corpus.source_lengths, self._corpus.target_lengths)]
+        for kind, name in enumerate(KINDS):
+            if getattr(config, name):
+                # each pair is joined once as the first, and once as the second
+                partners = np.roll(pairs, 1) if name in JOINS else np.full_like(pairs, NONE)
+                source, target = self.texts(np.stack([pairs, partners, np.full_like(pairs, kind)], axis=1), seed=0)
+                after = self._tokenizer.encode_source(source), self._tokenizer.encode_target(target)
+                growth[kind] = [sum(map(len, side)) / total for side, total in zip(after, before, strict=True)]
+                growth[kind] /= 2 if name in JOINS else 1
+        return growth
+
+
+def make_text_augmentation(
+    config: AugmentationConfig, corpus: Corpus, tokenizer: Tokenizer, *, max_tokens: int, languages: tuple[str, str]
+) -> TextAugmentation | None:
+    """The augmentation of a run; None if it changes no pair."""
+    if not config.is_on:
+        return None
+    return TextAugmentation(corpus, tokenizer, config, max_tokens=max_tokens, languages=languages)
+
+
+def _spread(corpus: Corpus, count: int) -> Rows:
+    """Pairs spread evenly over the corpus, the same at each call."""
+    return np.linspace(0, len(corpus), min(count, len(corpus)), endpoint=False).astype(np.int64)

@@ -1,0 +1,174 @@
+"""CSV: a column is translated into another one, which is added or filled; all other cells stay as they are written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from translate.data.language_names import same_language
+from translate.documents.document import MAX_BYTES, DocumentOptions, decode
+from translate.documents.inline import line_segments
+from translate.errors import UserError, excerpt
+
+_DELIMITERS = ",;\t|"
+_SOURCES = ("source", "src", "text", "sentence", "original")
+_TARGETS = ("target", "tgt", "translation")
+_ADDED = "translation"  # the name of a column that is added
+
+
+class TableDocument:
+    """Cells of the source column whose translation is missing; with overwrite all of them.
+
+    A column is named by the header, or by its number in a table without one.
+    """
+
+    def __init__(self, content: bytes, options: DocumentOptions) -> None:
+        text, self._encoding = decode(content, options.name)
+        self._options = options
+        self._delimiter = _find_delimiter(text)
+        self._rows = [_Row(*pair) for pair in _read_rows(text, self._delimiter, options.name)]
+        if not self._rows:
+            raise UserError(f"{options.name}: the table has no rows")
+        self._header = [cell.strip() for cell in self._rows[0].cells]
+        self._has_header = not options.source_column.isdecimal()
+        self._source = self._find_source()
+        self._target = self._find_target()
+        first = int(self._has_header)
+        self._asked = [index for index, row in enumerate(self._rows) if index >= first and self._is_asked(row)]
+        self._lines = [line_segments(self._rows[index].cells[self._source]) for index in self._asked]
+        self.segments = [line for lines in self._lines for line in lines]
+
+    def _find_source(self) -> int:
+        """Index of the source column. Raises UserError where the header does not tell it."""
+        wanted = self._options.source_column
+        if wanted.isdecimal():
+            return self._numbered("source_column", wanted)
+        found = self._named(wanted, _SOURCES, self._options.source_language)
+        if not found and not wanted and len(self._header) == 1:
+            self._has_header = False
+            return 0
+        if len(found) == 1:
+            return found[0]
+        usual = "no column, or several, with the usual name of a source"
+        raise self._error("source_column", f"no column {excerpt(wanted)!r}" if wanted else usual)
+
+    def _find_target(self) -> int | None:
+        """Index of the translations' column; None: it is added."""
+        wanted = self._options.target_column
+        if wanted.isdecimal():
+            return self._numbered("target_column", wanted)
+        found = self._named(wanted, _TARGETS, self._options.target_language) if self._has_header else []
+        return next((index for index in found if index != self._source), None)
+
+    def _named(self, wanted: str, usual: tuple[str, ...], language: str) -> list[int]:
+        """Indices of the columns of this name; "": of a usual one, or of one that names the language."""
+        names = [name.lower() for name in self._header]
+        if wanted:
+            return [index for index, name in enumerate(names) if name == wanted.lower()]
+        return [index for index, name in enumerate(names) if name in usual or same_language(name, language)]
+
+    def _numbered(self, option: str, number: str) -> int:
+        if not 1 <= int(number[:9]) <= len(self._header):
+            raise self._error(option, f"no column {excerpt(number)}")
+        return int(number) - 1
+
+    def _error(self, option: str, problem: str) -> UserError:
+        columns = excerpt(", ".join(self._header))
+        return UserError(
+            f"{self._options.name}: {problem}; its columns are {columns}: set {option}=NAME, or {option}=NUMBER for a "
+            "table without a header"
+        )
+
+    def _is_asked(self, row: _Row) -> bool:
+        """True for a row with a source and room for its translation; False for blank lines and those cut short."""
+        if len(row.cells) <= self._source or (self._target is not None and len(row.cells) <= self._target):
+            return False
+        return self._target is None or self._options.overwrite or not row.cells[self._target].strip()
+
+    def write(self, translations: Sequence[list[str]]) -> bytes:
+        pieces = iter(translations)
+        texts = {
+            index: "".join(next(pieces)[0] for _ in lines)
+            for index, lines in zip(self._asked, self._lines, strict=True)
+        }
+        if self._has_header and self._target is None:
+            texts[0] = self._options.target_column or _ADDED
+        return self._encoding.encode("".join(self._written(row, texts.get(n)) for n, row in enumerate(self._rows)))
+
+    def _written(self, row: _Row, text: str | None) -> str:
+        """A row with a translation; without one as it is, or with an empty cell in a column that is added."""
+        if not row.cells or (self._target is not None and text is None):
+            return row.raw
+        cell = self._quoted(text or "", row)
+        if self._target is None:
+            return f"{row.body}{self._delimiter}{cell}{row.end}"
+        cells = row.raw_cells(self._delimiter)
+        cells[self._target] = cell
+        return self._delimiter.join(cells) + row.end
+
+    def _quoted(self, text: str, row: _Row) -> str:
+        """A cell, in quotation marks if the row's source is, or if it has to be."""
+        is_source_quoted = len(row.cells) > self._source and row.raw_cells(self._delimiter)[self._source].startswith(
+            '"'
+        )
+        if is_source_quoted or any(character in text for character in f'{self._delimiter}"\r\n'):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+
+class _Row:
+    """A row's cells, and its text with the end of its line."""
+
+    def __init__(self, raw: str, cells: list[str]) -> None:
+        self.raw, self.cells = raw, cells
+        self.body = raw.rstrip("\r\n") if cells else raw
+        self.end = raw[len(self.body) :]
+
+    def raw_cells(self, delimiter: str) -> list[str]:
+        """The cells as they are written, with their quotation marks."""
+        d = re.escape(delimiter)
+        found = re.findall(rf'(?:^|{d})("(?:[^"]|"")*+"[^{d}]*|[^{d}]*)', self.body)
+        if len(found) == len(self.cells):
+            return found
+        output = io.StringIO()  # quoted in an unusual way
+        csv.writer(output, delimiter=delimiter, lineterminator="").writerow(self.cells)
+        return re.findall(rf'(?:^|{d})("(?:[^"]|"")*+"|[^{d}]*)', output.getvalue())
+
+
+def _read_rows(text: str, delimiter: str, name: str) -> Iterator[tuple[str, list[str]]]:
+    """The text and the cells of each row."""
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        # newline="": a cell may hold a line break
+        for line in io.StringIO(text, newline=""):
+            taken.append(line)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    limit = csv.field_size_limit(MAX_BYTES)
+    try:
+        for cells in reader:
+            yield "".join(taken), cells
+            taken.clear()
+    except csv.Error as error:
+        raise UserError(f"{name}, line {reader.line_num}: not a CSV table: {excerpt(error)}") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _find_delimiter(text: str) -> str:
+    """The character that divides the first rows into the most columns, equally many in each."""
+
+    def columns(delimiter: str) -> int:
+        try:
+            rows = list(islice(csv.reader(io.StringIO(text[:100_000]), delimiter=delimiter), 20))
+        except csv.Error:
+            return 0
+        counts = {len(row) for row in rows if row}
+        return counts.pop() if len(counts) == 1 else 0
+
+    return max(_DELIMITERS, key=columns)

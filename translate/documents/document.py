@@ -1,0 +1,157 @@
+"""The contract of a form of documents, and the texts that all forms share: bytes, encodings, options."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from translate.data.language_names import same_language
+from translate.documents.inline import Segment
+from translate.errors import UserError, excerpt
+from translate.opening import naming_errors, open_decompressed
+from translate.text import Source, name_of
+
+MAX_BYTES = 1 << 28  # of a document, decompressed: its tree takes some ten times as much memory
+# UTF-32's mark begins with that of UTF-16, so it comes first
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+
+class Form(StrEnum):
+    """Forms of documents; auto: by the ending of the input's name, none: lines."""
+
+    auto = "auto"
+    none = "none"
+    csv = "csv"
+    docx = "docx"
+    html = "html"
+    po = "po"
+    srt = "srt"
+    tmx = "tmx"
+    txt = "txt"
+    xliff = "xliff"
+
+
+@dataclass(kw_only=True)
+class DocumentConfig:
+    """Settings of documents; DecodeConfig describes them."""
+
+    document: Form = Form.auto
+    target_language: str = ""
+    overwrite: bool = False
+    source_column: str = ""
+    target_column: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentOptions:
+    """The document's name for messages, and how its translations are written.
+
+    source_language, target_language   codes such as de or pt-BR; "": unknown
+    overwrite      replace translations that the document has already; without it they are kept
+    source_column, target_column   of a table: a name in its header or, from 1, a number; "": found by their names
+    """
+
+    name: str
+    source_language: str = ""
+    target_language: str = ""
+    overwrite: bool = False
+    source_column: str = ""
+    target_column: str = ""
+
+    def require_target_language(self, found: str = "") -> str:
+        """The code to write into a document that names one itself, or has to.
+
+        found  the document's own; "" for none. Raises UserError without any code, or where the two contradict.
+        """
+        if found and self.target_language and not same_language(found, self.target_language):
+            raise UserError(
+                f"{self.name} wants translations into {excerpt(found)}, and those of the model are in "
+                f"{self.target_language}: choose another model, or set target_language={excerpt(found)}"
+            )
+        if not (found or self.target_language):
+            raise UserError(f"{self.name}: the language of the translations is unknown: set target_language=…")
+        return found or self.target_language
+
+
+class Document(Protocol):
+    """A document that has been read.
+
+    segments  its texts in order, each with the markup inside of it as borders between its pieces
+    """
+
+    segments: list[Segment]
+
+    def write(self, translations: Sequence[list[str]]) -> bytes:
+        """The document with the pieces of all translations, as inline.divide makes them, in the order of segments."""
+        ...
+
+
+def read_bytes(source: Source, *, is_archive: bool = False) -> bytes:
+    """All bytes of a stream or a file, decompressed unless the document is an archive itself.
+
+    Raises UserError for more than MAX_BYTES.
+    """
+    if not isinstance(source, str | Path):
+        content = source.read(MAX_BYTES + 1)
+    elif is_archive:
+        with naming_errors(source), open(source, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    else:
+        with open_decompressed(source) as stream:
+            content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UserError(
+            f"{name_of(source)}: more than {MAX_BYTES:,} bytes; divide the document, or translate lines: document=none"
+        )
+    return content
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """An encoding of text, and the byte order mark in front of it."""
+
+    name: str = "utf-8"
+    mark: bytes = b""
+
+    def encode(self, text: str, errors: str = "strict") -> bytes:
+        return self.mark + text.encode(self.name, errors)
+
+
+def decode(content: bytes, name: str, declared: str = "") -> tuple[str, Encoding]:
+    """Text of a file by its byte order mark, else by the encoding that it declares, else as UTF-8; and that encoding.
+
+    Raises UserError for bytes that are no text.
+    """
+    mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
+    encoding = Encoding(_MARKS.get(mark, _python_name(declared) or "utf-8"), mark)
+    try:
+        text = content[len(mark) :].decode(encoding.name)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{name}, line {line}: 0x{content[len(mark) + error.start]:02x} is not {encoding.name.upper()}; "
+            "convert the file to UTF-8 first (for example with iconv)"
+        ) from None
+    if "\0" in text:
+        raise UserError(f"{name}: it holds zero bytes, which no text has; is it UTF-16 without a byte order mark?")
+    return text, encoding
+
+
+def _python_name(declared: str) -> str:
+    """Python's name of an encoding of text; "" for one that it does not know."""
+    try:
+        found = codecs.lookup(declared)
+    except (LookupError, ValueError):
+        return ""
+    # not "hex" or "zlib", which decode to bytes
+    return found.name if getattr(found, "_is_text_encoding", True) else ""

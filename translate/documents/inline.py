@@ -1,0 +1,121 @@
+"""Segments of a document: text that is translated as a whole, in pieces, with markup on the borders between them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+_TAGS = r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}"  # also of subtitles, such as {\an8}
+_URL = r"(?:https?://|ftp://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’”»]|[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"
+_VARIABLES = r"%(?:\(\w+\)|\d+\$)?[-+0#]*\d*(?:\.\d+)?l*[sdiufxXgeco@](?!\w)|\$?\{[\w.:,!-]*\}|%\w+%"
+_CODES = re.compile(f"(?P<code>{_TAGS})|(?P<kept>{_URL}|{_VARIABLES})")
+_MOST_KEPT = 200  # kept parts of a segment that are looked for: the time grows with their square
+
+
+class Kind(Enum):
+    """Text, text that the model reads and must not change, and codes that it does not read."""
+
+    text = "text"
+    kept = "kept"
+    code = "code"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a piece, and that piece's index."""
+
+    text: str
+    kind: Kind
+    owner: int
+
+    @property
+    def has_words(self) -> bool:
+        return self.kind is Kind.text and not self.text.isspace()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Text in pieces, between which markup lies; kept are the indices of those that are not translated."""
+
+    pieces: tuple[str, ...]
+    kept: frozenset[int] = frozenset()
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The pieces, divided at tags, URLs, addresses and variables in their text; none is empty."""
+        parts = []
+        for owner, piece in enumerate(self.pieces):
+            if owner in self.kept:
+                parts.append(Part(piece, Kind.kept if piece.strip() else Kind.code, owner))
+                continue
+            start = 0
+            for found in _CODES.finditer(piece):
+                parts.append(Part(piece[start : found.start()], Kind.text, owner))
+                parts.append(Part(found[0], Kind.code if found["code"] else Kind.kept, owner))
+                start = found.end()
+            parts.append(Part(piece[start:], Kind.text, owner))
+        return [part for part in parts if part.text]
+
+    @cached_property
+    def text(self) -> str:
+        """The text for the model, on one line."""
+        return on_one_line("".join(part.text for part in self.parts if part.kind is not Kind.code))
+
+    @property
+    def text_alone(self) -> str:
+        """The text without what must not change."""
+        return on_one_line("".join(part.text if part.kind is Kind.text else " " for part in self.parts))
+
+    @property
+    def is_translatable(self) -> bool:
+        """True if the text has a letter: numbers, punctuation, addresses and codes alone stay as they are."""
+        return any(character.isalpha() for part in self.parts if part.kind is Kind.text for character in part.text)
+
+    def find_kept(self, translation: str) -> list[tuple[int, int]] | None:
+        """Start and end in a translation of what must not change.
+
+        None where it is not all there, in order and as often as in the text; also where the translation has words
+        between two of them, and the segment no text.
+        """
+        kept = [on_one_line(part.text) for part in self.parts if part.kind is Kind.kept]
+        if len(kept) > _MOST_KEPT or any(_count(word, translation) != _count(word, self.text) for word in set(kept)):
+            return None
+        spans, position = [], 0
+        for word in kept:
+            found = _as_word(word).search(translation, position)
+            if found is None:
+                return None
+            spans.append(found.span())
+            position = found.end()
+        return spans if self._has_room(translation, spans) else None
+
+    def _has_room(self, translation: str, spans: list[tuple[int, int]]) -> bool:
+        """True if there is a text part wherever the translation has words: before, between and after the spans."""
+        bounds = [0, *(position for span in spans for position in span), len(translation)]
+        has_words = [bool(translation[start:end].strip()) for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
+        has_text = [False]
+        for part in self.parts:
+            if part.kind is Kind.kept:
+                has_text.append(False)
+            elif part.has_words:
+                has_text[-1] = True
+        return all(text or not words for text, words in zip(has_text, has_words, strict=True))
+
+
+def line_segments(text: str) -> list[Segment]:
+    """A segment for each line of a text, its line break included: white space on both ends of a segment stays."""
+    return [Segment((line,)) for line in re.split(r"(?<=\n)", text)]
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _as_word(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)" if word[:1].isalnum() else re.escape(word))
+
+
+def _count(word: str, text: str) -> int:
+    return len(_as_word(word).findall(text))

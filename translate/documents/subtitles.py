@@ -1,0 +1,69 @@
+"""SRT: subtitles, changed in place: numbers and times stay, translations are wrapped into lines again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from translate.documents.document import DocumentOptions, decode
+from translate.documents.inline import Segment, on_one_line
+from translate.documents.wrapping import wrap
+from translate.errors import UserError, excerpt
+
+_WIDTH = 42  # characters of a line, the usual limit of subtitles
+_TIME = r"\d{1,3}:\d{1,2}:\d{1,2}(?:[,.:]\d{1,3})?"
+_TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue each line with a dash is another person's
+
+
+class SubtitleDocument:
+    """A segment for each subtitle, or for each speaker of one."""
+
+    def __init__(self, content: bytes, options: DocumentOptions) -> None:
+        text, self._encoding = decode(content, options.name)
+        self._line_end = "\r\n" if "\r\n" in text else "\n"
+        self._lines = text.split(self._line_end)
+        self._require_times(options.name)
+        self._turns = self._find_turns()
+        self.segments = [Segment((" ".join(self._lines[start:end]),)) for start, end in self._turns]
+
+    def _require_times(self, name: str) -> None:
+        is_found = False
+        for number, line in enumerate(self._lines, start=1):
+            if "-->" in line and not _TIMES.fullmatch(line):
+                raise UserError(
+                    f"{name}, line {number}: {excerpt(line)!r} are no times of a subtitle, such as "
+                    "00:00:01,000 --> 00:00:02,500"
+                )
+            is_found = is_found or "-->" in line
+        if not is_found and any(line.strip() for line in self._lines):
+            raise UserError(f"{name}: no line of times, such as 00:00:01,000 --> 00:00:02,500: is it SRT?")
+
+    def _find_turns(self) -> list[tuple[int, int]]:
+        """First line and end of each text."""
+        turns: list[tuple[int, int]] = []
+        is_inside = False  # of a subtitle's text
+        for index, line in enumerate(self._lines):
+            following = self._lines[index + 1 : index + 2]
+            is_number = line.strip().isdecimal() and any("-->" in each for each in following)
+            if not line.strip() or "-->" in line or is_number:
+                is_inside = False
+            elif is_inside and not _SPEAKER.match(line):
+                turns[-1] = (turns[-1][0], index + 1)
+            else:
+                turns.append((index, index + 1))
+                is_inside = True
+        return turns
+
+    def write(self, translations: Sequence[list[str]]) -> bytes:
+        lines, position = [], 0
+        for (start, end), (text,) in zip(self._turns, translations, strict=True):
+            lines += self._lines[position:start]
+            lines += self._wrapped(self._lines[start:end], on_one_line(text))
+            position = end
+        return self._encoding.encode(self._line_end.join(lines + self._lines[position:]))
+
+    def _wrapped(self, source: list[str], text: str) -> list[str]:
+        if text == on_one_line(" ".join(source)):
+            return source
+        return wrap(text, max(_WIDTH, *map(len, source)), even=True)

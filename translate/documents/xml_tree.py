@@ -1,0 +1,127 @@
+"""XML by lxml: untrusted files in, the same files with other text out."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from translate.data.xml_stream import parse_xml as parse_xml_stream
+from translate.documents.inline import Segment
+from translate.errors import UserError, excerpt, import_extra
+
+Element = Any  # lxml's own classes have no types
+_DECLARATION = re.compile(r"<\?xml[^>]*\?>")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def lxml_etree() -> Any:
+    """The module lxml.etree. Raises UserError with the command that installs it."""
+    return import_extra("lxml.etree", extra="documents", purpose="a document in XML (TMX, XLIFF, DOCX)")
+
+
+def parse_xml(content: bytes, name: str) -> Element:
+    """The tree of an XML file. Raises UserError for anything else, and for entities, which can stand for endless text.
+
+    Nothing is loaded from a DTD or the network. Elements may be nested some 2,000 deep, libxml2's own bound.
+    """
+    for _ in parse_xml_stream(io.BytesIO(content), _Ignored(), name=name):  # its bounds come before a tree
+        pass
+    etree = lxml_etree()
+    # huge_tree: for more than 256 levels; what it leaves unchecked are entities and depth
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
+    try:
+        return etree.fromstring(content, parser).getroottree()
+    except etree.XMLSyntaxError as error:
+        raise UserError(f"{name}: not XML: {excerpt(error)}") from None
+
+
+class _Ignored:
+    """A receiver of elements that takes none."""
+
+    def start(self, name: str, attributes: dict[str, str], *, parent: str, line: int) -> None: ...
+    def text(self, text: str) -> None: ...
+    def end(self, name: str) -> None: ...
+
+
+def write_xml(tree: Element, content: bytes) -> bytes:
+    """The file of a tree that was parsed from this content: in its encoding, with its declaration."""
+    encoding = tree.docinfo.encoding or "UTF-8"
+    declaration = _DECLARATION.match(content.decode(encoding, "replace").removeprefix("\ufeff")[:200])
+    standalone = tree.docinfo.standalone if declaration and "standalone" in declaration[0] else None
+    written: bytes = lxml_etree().tostring(
+        tree, encoding=encoding, xml_declaration=declaration is not None, standalone=standalone
+    )
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    return mark + written + (b"\n" if content.endswith(b"\n") else b"")
+
+
+def name_of_tag(element: Element) -> str:
+    """An element's name without its namespace; "" for a comment and the like."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def children(element: Element, *names: str) -> list[Element]:
+    return [child for child in element if name_of_tag(child) in names]
+
+
+class Slots:
+    """Positions of text in a tree, in document order: each is an element's text, or that behind its end ("tail").
+
+    is_kept  for each: it is not translated
+    """
+
+    def __init__(self) -> None:
+        self._positions: list[tuple[Element, str]] = []
+        self._kept: list[bool] = []
+
+    def add(self, element: Element, attribute: str, *, is_kept: bool = False) -> None:
+        if getattr(element, attribute):
+            self._positions.append((element, attribute))
+            self._kept.append(is_kept)
+
+    def segment(self) -> Segment:
+        pieces = tuple(getattr(element, attribute) for element, attribute in self._positions)
+        return Segment(pieces, frozenset(index for index, kept in enumerate(self._kept) if kept))
+
+    def fill(self, pieces: list[str]) -> None:
+        for (element, attribute), piece in zip(self._positions, pieces, strict=True):
+            setattr(element, attribute, as_xml_text(piece))
+
+
+def inline_slots(
+    root: Element, *, role: Callable[[Element], str], stop: Callable[[Element], bool] | None = None
+) -> Slots:
+    """Text inside of an element and of those within.
+
+    role  of an element within: "text", "kept" (it is not translated), or "code" (it has no text to read)
+    stop  elements whose inside is left out, as it is a segment of its own
+    """
+    slots = Slots()
+    for element, attribute, kept in _walk(root, role, stop):
+        slots.add(element, attribute, is_kept=kept)
+    return slots
+
+
+def _walk(
+    root: Element, role: Callable[[Element], str], stop: Callable[[Element], bool] | None
+) -> Iterator[tuple[Element, str, bool]]:
+    # a stack, not recursion: elements may be nested deeper than Python's calls
+    stack: list[tuple[Element, str, bool]] = [(root, "text", False)]
+    while stack:
+        element, attribute, kept = stack.pop()
+        yield element, attribute, kept
+        if attribute == "tail":
+            continue
+        for child in reversed(element):
+            stack.append((child, "tail", kept))
+            kind = "code" if not isinstance(child.tag, str) or (stop and stop(child)) else role(child)
+            if kind != "code":
+                stack.append((child, "text", kept or kind == "kept"))
+
+
+def as_xml_text(text: str) -> str:
+    """Text without the characters that XML does not allow."""
+    return _NOT_XML.sub(" ", text)

@@ -1,0 +1,52 @@
+"""Attention within packed sentences, whose tokens lie end to end.
+
+Letters: N tokens, H heads, T queries and S keys of a sentence, W width of a head.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from translate.models.attention import AttentionMask
+
+
+def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    assert mask.query_offsets is not None
+    lengths = mask.query_offsets, mask.key_offsets, mask.max_queries, mask.max_keys
+    heads = varlen_attn(query, key, value, *lengths, **_causal_argument(mask.causal))
+    assert isinstance(heads, Tensor)
+    return heads
+
+
+@cache
+def _causal_argument(causal: bool) -> dict[str, Any]:
+    """Causal attention as varlen_attn takes it: a window in newer releases of PyTorch, a flag in older ones."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    if "window_size" in inspect.signature(varlen_attn).parameters:
+        return {"window_size": (-1, 0) if causal else (-1, -1)}  # keys to the left and to the right; -1: no limit
+    return {"is_causal": causal}
+
+
+def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """Attention within packed sentences, one after the other: for tests, and for devices without the kernel."""
+    assert mask.query_offsets is not None
+    assert mask.key_offsets is not None
+    queries, keys = pairwise(mask.query_offsets.tolist()), pairwise(mask.key_offsets.tolist())
+    pieces = []
+    for (q0, q1), (k0, k1) in zip(queries, keys, strict=True):
+        q, k, v = (x.transpose(0, 1) for x in (query[q0:q1], key[k0:k1], value[k0:k1]))  # (H, T or S, W)
+        if q1 > q0:  # empty sentences fill up the offsets
+            pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=mask.causal).transpose(0, 1))
+    return torch.cat(pieces)

@@ -1,0 +1,256 @@
+"""Files by what they hold and not by their names: decompressed, as UTF-8, or refused with what they are."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from translate.errors import UserError, excerpt
+
+# Text that people have compresses 3 to 20 times. A file that becomes larger than both bounds is made to fill disks.
+MAX_RATIO, MAX_SMALL_FILE = 200, 1 << 28
+_HEAD_BYTES = 1 << 10
+_TAR_MARK = slice(257, 262)  # of the first header
+_ZIP = b"PK\x03\x04"
+# what the modules for these forms raise, besides OSErrors without a number
+_DAMAGE = (
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
+_OF_SYSTEMS = ("__MACOSX/", ".DS_Store")  # that some programs put into archives
+
+
+def _open_zip(file: BinaryIO) -> BinaryIO:
+    archive = zipfile.ZipFile(file)
+    names = _members_of(archive)
+    if len(names) != 1:
+        raise UserError(f"{file.name} is {describe_archive(names)}")
+    if archive.getinfo(names[0]).flag_bits & 1:
+        raise UserError(f"{file.name}: the zip archive is encrypted: unpack it first")
+    return cast(BinaryIO, archive.open(names[0]))
+
+
+def _open_gzip(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+
+
+def _open_xz(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, lzma.LZMAFile(file))
+
+
+def _open_bz2(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, bz2.BZ2File(file))
+
+
+# first bytes of a compressed file -> its name, and the function that opens it
+_COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], BinaryIO]]] = {
+    b"\x1f\x8b": ("gzip", _open_gzip),
+    b"\xfd7zXZ\0": ("xz", _open_xz),
+    b"BZh91AY&SY": ("bz2", _open_bz2),
+    _ZIP: ("zip", _open_zip),
+}
+# first bytes of what is no text -> description and way out
+_TEXT_FIRST = "save its text as UTF-8 first"
+_OTHER_FILES = {
+    b"%PDF": f"a PDF document; {_TEXT_FIRST}, for example with pdftotext",
+    b"{\\rtf": f"an RTF document; {_TEXT_FIRST}",
+    b"\xd0\xcf\x11\xe0": "a document of Office 97 to 2003 (.doc, .xls, .ppt); save it as .docx, .xlsx or text first",
+    b"PAR1": "a Parquet file; name it with path=, not as text",
+    b"SQLite format 3\0": "an SQLite database; export the table as CSV first",
+    b"\x89PNG": f"an image (PNG); {_TEXT_FIRST}",
+    b"\xff\xd8\xff": f"an image (JPEG); {_TEXT_FIRST}",
+    b"GIF8": f"an image (GIF); {_TEXT_FIRST}",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first: unzstd FILE",
+    b"\x04\x22\x4d\x18": "compressed with lz4; decompress it first: unlz4 FILE",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first: 7z x FILE",
+    b"Rar!": "a RAR archive; unpack it first: unrar x FILE",
+    b"\x7fELF": "a program (ELF)",
+}
+
+
+@contextmanager
+def open_decompressed(path: str | Path) -> Iterator[BinaryIO]:
+    """A file's bytes, decompressed if they are gzip, xz, bz2 or a zip archive of one file; a pipe's as well.
+
+    Raises UserError for a file that is missing or damaged, for an archive of several files, and when the content turns
+    out to be more than 256 MiB and 200 times as large as the file.
+    """
+    with naming_errors(path), open(path, "rb") as file:
+        kind = _compression(file.peek(_HEAD_BYTES))
+        if kind is None:
+            yield file
+            return
+        name, opened = _COMPRESSIONS[kind]
+        if kind == _ZIP and not file.seekable():
+            raise UserError(f"{path}: a zip archive has its index at its end, so it cannot be read from a pipe")
+        with _naming_damage(path, name):
+            status = os.fstat(file.fileno())
+            size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+            with opened(file) as stream, io.BufferedReader(_Bounded(stream, size, path), 1 << 16) as bounded:
+                yield bounded
+
+
+@contextmanager
+def open_text(path: str | Path) -> Iterator[BinaryIO]:
+    """The bytes of a text file as UTF-8: decompressed, and converted if it begins with the byte order mark of UTF-16.
+
+    Raises UserError as open_decompressed does, and for a file that is no text, with what it is.
+    """
+    with open_decompressed(path) as stream:
+        head = cast(io.BufferedReader, stream).peek(_HEAD_BYTES)
+        if other := _other_file(head):
+            raise UserError(f"{path} is {other}")
+        if not _is_utf16(head):
+            yield stream
+            return
+        try:
+            with io.BufferedReader(_Recoded(stream), 1 << 16) as recoded:
+                yield recoded
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not valid UTF-16 ({error.reason}), the file is damaged") from None
+
+
+@contextmanager
+def naming_errors(path: str | Path) -> Iterator[None]:
+    """Turn errors of reading a file into UserErrors that name it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file (from {Path.cwd()})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+@contextmanager
+def _naming_damage(path: str | Path, form: str) -> Iterator[None]:
+    """Turn errors of a damaged file of a compressed form into UserErrors."""
+    try:
+        yield
+    except (*_DAMAGE, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # of the system, not of the form
+            raise
+        raise UserError(f"{path}: not a complete {form} file ({error})") from None
+
+
+def head_of(path: str | Path, size: int) -> bytes:
+    """The first bytes of a file's content, decompressed, and as UTF-8 without a byte order mark."""
+    with open_decompressed(path) as stream:
+        head = stream.read(size)
+    # the last character of the head may be cut
+    return head.decode("utf-16", "ignore").encode() if _is_utf16(head) else head.removeprefix(codecs.BOM_UTF8)
+
+
+def archive_members(path: str | Path) -> list[str]:
+    """Names of the files in a zip archive; none for any other file. Raises UserError for a damaged one."""
+    with naming_errors(path), open(path, "rb") as file:
+        if not file.seekable() or file.read(len(_ZIP)) != _ZIP:
+            return []
+        with _naming_damage(path, "zip"), zipfile.ZipFile(file) as archive:
+            return _members_of(archive)
+
+
+def is_plain(path: str | Path) -> bool:
+    """True if every program reads the file as it is: neither compressed nor with a byte order mark."""
+    with naming_errors(path), open(path, "rb") as file:
+        head = file.peek(_HEAD_BYTES)
+    marks = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return _compression(head) is None and not head.startswith(marks) and not str(path).endswith(".gz")
+
+
+def _compression(head: bytes) -> bytes | None:
+    """The key of the table of compressions whose mark a file begins with."""
+    if head.startswith(b"BZh"):  # the fourth byte is the size of blocks, and a file without any has another mark
+        head = head[:3] + b"9" + head[4:].replace(b"\x17rE8P\x90", b"1AY&SY", 1)
+    return next((mark for mark in _COMPRESSIONS if head.startswith(mark)), None)
+
+
+def _is_utf16(head: bytes) -> bool:
+    is_utf32 = head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))  # whose mark begins with that of UTF-16
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not is_utf32
+
+
+def _other_file(head: bytes) -> str:
+    """Description of a file that is no text, with the way out; "" for text."""
+    if head[_TAR_MARK] == b"ustar":
+        return "a tar archive; unpack it first: tar xf FILE"
+    return next((other for mark, other in _OTHER_FILES.items() if head.startswith(mark)), "")
+
+
+def _members_of(archive: zipfile.ZipFile) -> list[str]:
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return [name for name in names if not name.startswith(_OF_SYSTEMS) and not name.endswith(_OF_SYSTEMS)]
+
+
+def describe_archive(names: list[str]) -> str:
+    """A zip archive that holds other than one file of text, by the names of its files, and the way out."""
+    if "xl/workbook.xml" in names:
+        return "an Excel workbook (.xlsx); name it with path=, not as text"
+    if "word/document.xml" in names:
+        return f"a Word document (.docx); {_TEXT_FIRST}"
+    listing = excerpt(", ".join(names)) or "nothing"
+    return f"a zip archive of {len(names):,} files ({listing}); unpack it first: unzip FILE"
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed stream that ends with an error where it is far too large for its file."""
+
+    def __init__(self, stream: BinaryIO, file_size: int, path: str | Path) -> None:
+        """file_size: in bytes; 0 if unknown, as of a pipe: the content has no bound then."""
+        self._path = path
+        self._stream = cast(io.BufferedReader, stream)
+        self._limit = max(MAX_SMALL_FILE, MAX_RATIO * file_size) if file_size else None
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        chunk = self._stream.read1(len(buffer))
+        self._count += len(chunk)
+        if self._limit is not None and self._count > self._limit:
+            raise UserError(
+                f"{self._path}: decompressed, it is more than {self._limit:,} bytes, over {MAX_RATIO} times the size "
+                "of the file; if that is right, decompress it first"
+            )
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+class _Recoded(io.RawIOBase):
+    """A stream of UTF-16 with a byte order mark, as UTF-8."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = cast(io.BufferedReader, stream)
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+        self._waiting = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._waiting:
+            chunk = self._stream.read1(1 << 16)
+            self._waiting = self._decoder.decode(chunk, final=not chunk).encode()
+            if not chunk and not self._waiting:
+                return 0
+        count = min(len(buffer), len(self._waiting))
+        buffer[:count] = self._waiting[:count]
+        self._waiting = self._waiting[count:]
+        return count

@@ -1,0 +1,54 @@
+"""Runs that an older version of this program began: what its presets and its rules would have made of a command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from translate.files import to_plain
+from translate.models.layers import Positions
+from translate.models.transformer import Activation, TransformerConfig
+from translate.training.config import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+# ffn_dim of the sizes in configs/model with a gated layer, and before, with two matrices instead of three
+_FORMER_WIDTHS = {176: 256, 704: 1024, 1344: 2048, 2752: 4096}
+
+
+def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
+    """The configuration with the settings that an older run keeps, and the new content of the run's config.yaml.
+
+    before  the content until now. A key that is newer than the run stays out of it, so that its age remains known.
+    """
+    content = to_plain(config)
+    schedule, before_schedule = config.schedule, before.get("schedule") or {}
+    if "max_warmup_steps" not in before_schedule:
+        # warmup_steps was followed, whatever the run's length
+        if schedule.warmup_steps is None:
+            schedule = replace(schedule, warmup_steps=before_schedule.get("warmup_steps"))
+        content["schedule"] = to_plain(schedule)
+        del content["schedule"]["max_warmup_steps"]
+    model, before_model = config.model, before.get("model") or {}
+    if isinstance(model, TransformerConfig) and "qk_norm" not in before_model:
+        model = _of_former_preset(model, before_model)
+        defaults = {"bias": True, "qk_norm": False}
+        content["model"] = {key: x for key, x in to_plain(model).items() if key not in defaults or x != defaults[key]}
+    return replace(config, schedule=schedule, model=model), content
+
+
+def _of_former_preset(model: TransformerConfig, before: Mapping[str, Any]) -> TransformerConfig:
+    """The model with the parts that presets had, sinusoids and ReLU, where the run has them."""
+    kept: dict[str, Any] = {}
+    if model.positions is Positions.rotary and before.get("positions") == Positions.sinusoidal:
+        kept["positions"] = Positions.sinusoidal
+    if model.activation is Activation.swiglu and before.get("activation") == Activation.relu:
+        kept["activation"] = Activation.relu
+    if "activation" in kept and before.get("ffn_dim") == _FORMER_WIDTHS.get(model.ffn_dim):
+        kept["ffn_dim"] = before["ffn_dim"]
+    if kept:
+        listing = ", ".join(f"model.{key}={value}" for key, value in kept.items())
+        logger.info(f"the run was begun by an older version, whose model it keeps: {listing}")
+    return replace(model, **kept)
