@@ -3,9 +3,11 @@
     python scripts/compare_runs.py models data.root=PATH run.max_minutes=10 run.seed=1
     python scripts/compare_runs.py losses data.root=PATH run.max_minutes=10 run.seed=1
     python scripts/compare_runs.py adaptations data.root=PATH run.max_minutes=3 --also runs/comparison/general
+    python scripts/compare_runs.py recipe --data FOLDER --runs runs/recipe run.max_minutes=10 run.seed=1
 
-scripts/comparisons.yaml lists the runs. Options without dashes are those of `python -m translate.train`, for all runs.
-Finished runs are not repeated: the command can be killed and given again.
+scripts/comparisons.yaml lists the runs. With --data they are made on each corpus of scripts/corpora.yaml. Options
+without dashes are those of `python -m translate.train`, for all runs. Finished runs are not repeated: the command can
+be killed and given again.
 """
 
 import argparse
@@ -33,6 +35,8 @@ from translate.text import read_lines
 from translate.training.validation import encode_validation
 
 COMPARISONS: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("comparisons.yaml").read_text())
+COMMON = {name: runs.pop("common", "experiment=comparison") for name, runs in COMPARISONS.items()}
+CORPORA: dict[str, str] = yaml.safe_load(Path(__file__).with_name("corpora.yaml").read_text())
 ENOUGH_LINES = 20  # of one length, for a BLEU that means something
 
 
@@ -43,17 +47,27 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="where the runs are kept")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="train and compare some of the runs")
     parser.add_argument("--also", nargs="*", default=[], type=Path, metavar="RUN", help="finished runs, shown as well")
+    parser.add_argument("--data", type=Path, help="folder of the corpora, for a comparison on each of them")
+    parser.add_argument("--corpora", nargs="*", default=list(CORPORA), choices=list(CORPORA), help="some of them")
     parser.add_argument("--test", nargs=2, action="append", default=[], metavar=("SOURCE", "REFERENCE"))
     arguments = parser.parse_intermixed_args()
     compared = COMPARISONS[arguments.comparison]
     if unknown := [name for name in arguments.only if name not in compared]:
         parser.error(f"--only: unknown run {unknown[0]}; choose from {', '.join(compared)}")
-    runs = {run.name: run for run in arguments.also}
-    for name in arguments.only or compared:
-        runs[name] = arguments.runs / name
-        own = compared[name].format(runs=arguments.runs).split()
-        train(runs[name], ["experiment=comparison", *arguments.options, *own])
-    print(document(runs, next(iter(compared)), arguments.test))
+    for folder, data in corpora(arguments).items():
+        runs = {run.name: run for run in arguments.also}
+        for name in arguments.only or compared:
+            runs[name] = folder / name
+            own = compared[name].format(runs=folder).split()
+            train(runs[name], [*COMMON[arguments.comparison].split(), *data, *arguments.options, *own])
+        print(f"{folder}:\n\n{document(runs, next(iter(compared)), arguments.test)}\n")
+
+
+def corpora(arguments: argparse.Namespace) -> dict[Path, list[str]]:
+    """Folder of the runs on each corpus, and the options that choose it; without --data, those of the command line."""
+    if arguments.data is None:
+        return {arguments.runs: []}
+    return {arguments.runs / name: CORPORA[name].format(data=arguments.data).split() for name in arguments.corpora}
 
 
 def train(folder: Path, options: Sequence[str]) -> None:

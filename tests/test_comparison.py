@@ -1,13 +1,15 @@
 """scripts/compare_runs.py: its table shows what the runs have shown."""
 
+import argparse
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 import compare_runs
 from in_process import call_here
-from small_runs import options, write_corpus
+from small_runs import composed, options, write_corpus
 from translate.files import read_json
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
@@ -30,6 +32,26 @@ def test_every_architecture_and_every_loss_takes_part():
     assert all(f"auxiliary=[{name}]" in compared["losses"] for name in AUXILIARY_LOSSES)
     assert len(ARCHITECTURES) <= len(compare_runs.COMPARISONS["models"])
     assert all(f"adapt={name}" in compared["adaptations"] for name in ("full", "lora", "adapter", "prefix"))
+
+
+def test_every_candidate_of_the_recipe_is_a_configuration(tmp_path):
+    common = compare_runs.COMMON["recipe"].split()
+    for own in compare_runs.COMPARISONS["recipe"].values():
+        config = composed([*common, *own.split()])
+        for part in (config.model, config.optimizer, config.sampling):
+            part.check()
+    assert set(compare_runs.COMMON.values()) == {"experiment=comparison", " ".join(common)}
+
+
+def test_comparison_on_several_corpora_has_a_folder_for_each(tmp_path):
+    arguments = argparse.Namespace(runs=tmp_path, data=Path("/data"), corpora=["multi30k", "tatoeba-cmn-eng"])
+    chosen = compare_runs.corpora(arguments)
+    assert list(chosen) == [tmp_path / "multi30k", tmp_path / "tatoeba-cmn-eng"]
+    data = [composed(options).data for options in chosen.values()]
+    assert data[0].train.source == "/data/multi30k/train.en"
+    assert (data[1].valid.target, data[1].source_language) == ("/data/tatoeba-cmn-eng/valid.en", "zh")
+    arguments.data = None
+    assert compare_runs.corpora(arguments) == {tmp_path: []}
 
 
 def test_row_of_a_run_is_read_from_its_files(runs):

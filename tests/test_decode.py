@@ -37,7 +37,7 @@ def test_hostile_file_keeps_its_lines_at_any_batch_size(tmp_path):
     (tmp_path / "in").write_bytes("\n".join(HOSTILE).encode())
     outputs = set()
     for batch_sentences in (1, 7, 64):
-        config = DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False)
+        config = DecodeConfig(model="m", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False)
         check_files(config)
         translate_files(copier(batch_sentences=batch_sentences), config)
         outputs.add((tmp_path / "out").read_bytes())
@@ -94,7 +94,7 @@ def test_files_may_be_compressed(tmp_path):
         stream.write(b"a\n\nb\n")
     translate_files(
         copier(),
-        DecodeConfig(model="", input=str(tmp_path / "in.gz"), output=str(tmp_path / "out.gz"), progress=False),
+        DecodeConfig(model="m", input=str(tmp_path / "in.gz"), output=str(tmp_path / "out.gz"), progress=False),
     )
     with gzip.open(tmp_path / "out.gz", "rb") as stream:
         assert stream.read() == b"a\n\nb\n"
@@ -107,13 +107,13 @@ def test_failed_decode_leaves_no_output_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         translate_files(
             translator,
-            DecodeConfig(model="", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False),
+            DecodeConfig(model="m", input=str(tmp_path / "in"), output=str(tmp_path / "out"), progress=False),
         )
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["in"]
 
 
 def decode(folder: Path, source: str, output: str, translator=None) -> None:
-    config = DecodeConfig(model="", input=str(folder / source), output=str(folder / output), progress=False)
+    config = DecodeConfig(model="m", input=str(folder / source), output=str(folder / output), progress=False)
     check_files(config)
     translate_files(translator or copier(), config)
 
@@ -134,12 +134,12 @@ def test_decode_never_writes_to_the_input_file(tmp_path):
     ):
         patch.setattr("sys.stdin", stdin)
         with pytest.raises(UserError, match="that is the input itself"):
-            check_files(DecodeConfig(model="", output=str(tmp_path / "x")))
+            check_files(DecodeConfig(model="m", output=str(tmp_path / "x")))
         patch.setattr("sys.stdout", stdout)
         with pytest.raises(UserError, match="that is the input itself"):
-            check_files(DecodeConfig(model="", input=str(tmp_path / "x")))
+            check_files(DecodeConfig(model="m", input=str(tmp_path / "x")))
         with pytest.raises(UserError, match="that is the input itself"):
-            check_files(DecodeConfig(model=""))
+            check_files(DecodeConfig(model="m"))
 
 
 def test_output_symlink_is_followed(tmp_path):
@@ -205,13 +205,13 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
         ({"input": str(tmp_path / "good"), "output": str(tmp_path / "good")}, "the input itself"),
     ]:
         with pytest.raises(UserError, match=message):
-            check_files(DecodeConfig(model="", **options))
+            check_files(DecodeConfig(model="m", **options))
 
 
 COMMAND = """
 from fake_translators import copier
 from translate.decode import DecodeConfig, translate_files
-translate_files(copier(), DecodeConfig(model=""))
+translate_files(copier(), DecodeConfig(model="m"))
 """
 
 
@@ -240,7 +240,7 @@ def test_closed_standard_error_does_not_end_decoding(tmp_path):
     code = (
         "from fake_translators import copier\n"
         "from translate.decode import DecodeConfig, translate_files\n"
-        f"translate_files(copier(), DecodeConfig(model='', input={str(tmp_path / 'in')!r}, "
+        f"translate_files(copier(), DecodeConfig(model='m', input={str(tmp_path / 'in')!r}, "
         f"output={str(tmp_path / 'out')!r}))"
     )
     reader, writer = os.pipe()

@@ -10,7 +10,7 @@ import pytest
 from small_data import TOKENIZER
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.direction import with_languages
+from translate.data.direction import reversed_direction, with_languages
 from translate.data.language_tags import choose_sides, find
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs
@@ -72,6 +72,24 @@ def test_the_first_corpus_that_names_languages_decides(tmp_path: Path):
     test = CorpusConfig(path=str(tmp_path / "b.tmx"))
     data = with_languages(DataConfig(train=own, additional=[CorpusConfig(path=str(tmp_path / "a.po"))], test=test))
     assert (data.source_language, data.target_language) == ("en", "de")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_back_translation_reads_each_form_in_the_other_direction(tmp_path: Path, name: str):
+    WRITERS[name](tmp_path / "file", PAIRS, "" if name == "po" else "en", "de")
+    data = reversed_direction(data_of(str(tmp_path / "file")))
+    assert data.source_language == "de"
+    assert not data.evaluation_corpora
+    assert list(read_pairs(dict(data.training_corpora)["data.train"], key="data.train")) == [p[::-1] for p in PAIRS]
+
+
+def test_sides_without_languages_are_not_swapped(tmp_path: Path):
+    write_po(tmp_path / "a.po", PAIRS, "", "")
+    with pytest.raises(UserError, match="does not name their languages: say by source= and target="):
+        reversed_direction(data_of(f"{tmp_path}/a.po"))
+    columns = CorpusConfig(path=f"{tmp_path}/a.po", source="msgid", target="msgstr")
+    swapped = dict(reversed_direction(DataConfig(train=columns)).training_corpora)["data.train"]
+    assert list(read_pairs(swapped, key="data.train")) == [pair[::-1] for pair in PAIRS]
 
 
 def test_text_files_name_no_languages(tmp_path: Path):

@@ -101,6 +101,13 @@ def test_options_for_lines_are_refused_for_documents(tmp_path):
         decode(tmp_path, "a.html", "b.html", search=SearchConfig(n_best=2))
 
 
+def test_options_for_documents_are_refused_for_lines(tmp_path):
+    (tmp_path / "a.en").write_text("ab\n", encoding="utf-8")
+    for options in ({"overwrite": True}, {"source_column": "a"}, {"target_column": "b"}):
+        with pytest.raises(UserError, match="are for documents"):
+            check_files(DecodeConfig(model="m", input=str(tmp_path / "a.en"), **options))
+
+
 def test_a_damaged_document_is_refused_before_the_model_is_loaded(tmp_path):
     (tmp_path / "a.xliff").write_text("<xliff>", encoding="utf-8")
     process = call_here("decode", "model=missing", f"input={tmp_path / 'a.xliff'}", f"output={tmp_path / 'b.xliff'}")
@@ -118,10 +125,11 @@ def test_a_trained_model_translates_documents(tmp_path):
     files = [f"input={tmp_path / 'a.tmx'}", f"output={tmp_path / 'b.tmx'}"]
     process = call_here("decode", f"model={trained_model()}", *files, "target_language=de", "threads=1")
     assert process.returncode == 0, process.stderr.decode()
-    assert "a.tmx: tmx document, 1 texts to translate" in process.stderr.decode()
+    assert "a.tmx: tmx document, 1 text to translate" in process.stderr.decode()
     [source, target] = etree.parse(tmp_path / "b.tmx").findall(".//seg")
     assert source.find("hi").text == "1 2 3"
-    assert "".join(target.itertext()).strip()
+    line = call_here("decode", f"model={trained_model()}", "threads=1", stdin=b"Do 1 2 3 now")
+    assert "".join(target.itertext()).split() == line.stdout.decode().split()
     assert target.find("hi") is not None
     # the same name line by line: nine lines of tags would be nine lines
     process = call_here("decode", f"model={trained_model()}", *files, "document=none", "threads=1")

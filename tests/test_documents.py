@@ -64,6 +64,9 @@ def test_html_in_another_encoding_stays_in_it():
         '<meta charset="iso-8859-1"><p>Grün ü &#8594; &#9731;</p>'.encode("latin-1")
     )
 
+    wrong = b'<meta charset="utf-16"><p>ab'  # which browsers read as UTF-8, too
+    assert translated(wrong, Form.html) == b'<meta charset="utf-16"><p>AB'
+
 
 TMX = """\
 <?xml version="1.0" encoding="UTF-8"?>

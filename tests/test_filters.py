@@ -204,7 +204,7 @@ def test_every_setting_of_a_filter_changes_the_fingerprint(planted: DataConfig):
         ("data.cleaning.filters.near_duplicates=0.3", "must be at least 0.7 and at most 1.0"),
         ("data.train.filters.repetition=1", "data.train.filters.repetition (1) must be at least 2"),
         ("data.train.filters.min_score=1", "data.train.score must name the column of the scores"),
-        ("data.valid.filters.numbers=true", "data.valid.filters: only training text is cleaned"),
+        ("data.valid.filters.numbers=true", "data.valid.filters.numbers: only training text is cleaned"),
         ("data.cleaning.filters.command=['']", "its first word is empty"),
         ("data.cleaning.filters.langauge=true", "did you mean data.cleaning.filters.language?"),
         ("data.train.score=nowhere", "data.train.score=nowhere"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
+import os
 import tarfile
+import threading
 from pathlib import Path
 
 import openpyxl
@@ -16,7 +21,7 @@ from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import read_pairs, read_rows
 from translate.data.recognition import recognise
 from translate.errors import UserError
-from translate.text import count_lines, read_lines
+from translate.text import count_lines, read_lines, read_windows
 
 PAIRS = [
     ("The cat sleeps on the old red chair.", "Die Katze schläft auf dem alten roten Stuhl."),
@@ -66,6 +71,38 @@ def test_a_compressed_file_is_read_whatever_its_name(tmp_path: Path, compression
     write(tmp_path / "a", compress(comma(PAIRS))[:-30])
     with pytest.raises(UserError, match=f"a: not a complete {compression} file"):
         pairs_of(tmp_path / "a")
+
+
+STREAMED = [bytes, gzip.compress, lzma.compress, bz2.compress, lambda raw: raw.decode().encode("utf-16")]
+
+
+@pytest.mark.parametrize("change", STREAMED)
+def test_a_pipe_is_read_by_its_content_as_lines_arrive(tmp_path: Path, change):
+    os.mkfifo(tmp_path / "pipe")
+    written = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[change("één\ntwo\n".encode())])
+    written.start()
+    assert [line.text for window in read_windows(tmp_path / "pipe") for line in window] == ["één", "two"]
+    written.join()
+
+
+def test_a_zip_archive_in_a_pipe_is_refused(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    written = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[COMPRESSIONS["zip"](b"one\n")])
+    written.start()
+    with pytest.raises(UserError, match="pipe: a zip archive has its index at its end"):
+        list(read_lines(tmp_path / "pipe"))
+    written.join()
+
+
+def test_only_files_that_every_program_reads_alike_are_plain(tmp_path: Path):
+    for name, content, expected in [
+        ("a", b"text\n", True),
+        ("a.gz", b"text\n", False),
+        ("a", COMPRESSIONS["bz2"](b"text\n"), False),
+        ("a", "\ufefftext".encode(), False),
+        ("a", "text".encode("utf-16"), False),
+    ]:
+        assert opening.is_plain(write(tmp_path / name, content)) is expected
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

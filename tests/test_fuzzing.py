@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from fuzzing.documents import document_forms
 from fuzzing.forms import contents
 from fuzzing.harness import check, fuzz
 from fuzzing.inputs import JSON, joined
@@ -19,6 +20,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 SLOW = ["options", "adapter", "state", "parquet", "model", "tokenizer"]
 FAST = ["text", "gzip", "tsv", "jsonl", "squad", "tmx", "xliff", "po", "moses", "yaml", "json", "run"]
 RECOGNISED = list(contents())
+DOCUMENTS = [f"{form}_document" for form in document_forms()]
 NAMES = SLOW + FAST + RECOGNISED
 
 
@@ -27,8 +29,13 @@ def test_hostile_input_is_read_or_refused_with_a_message(name):
     fuzz(readers()[name], examples=EXAMPLES, first_seed=0)
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_hostile_documents_are_written_or_refused_with_a_message(name):
+    fuzz(readers()[name], examples=EXAMPLES // 10, first_seed=0)
+
+
 def test_every_reader_has_a_test():
-    assert sorted(readers()) == sorted(NAMES)
+    assert sorted(readers()) == sorted(NAMES + DOCUMENTS)
 
 
 def reader_of(read):

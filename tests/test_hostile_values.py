@@ -37,8 +37,9 @@ def options(config: Any, path: Option = ()) -> Iterator[tuple[Option, list[Any]]
     if dataclasses.is_dataclass(config):
         for field in dataclasses.fields(config):
             value = getattr(config, field.name)
-            if value is None:  # int | None or float | None
-                yield (*path, field.name), INTEGERS if "int" in str(field.type) else FLOATS
+            kind = str(field.type)
+            if value is None and ("int" in kind or "float" in kind):  # int | None or float | None
+                yield (*path, field.name), INTEGERS if "int" in kind else FLOATS
             yield from options(value, (*path, field.name))
     elif isinstance(config, list | dict):
         for key, value in config.items() if isinstance(config, dict) else enumerate(config):

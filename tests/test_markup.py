@@ -83,6 +83,15 @@ def test_segments_of_xliff_2_are_rows_and_its_modules_are_not(file):
     assert rows(file, content) == [("One bold line", "Eins", ""), ("Two", "", "no text in de-CH")]
 
 
+def test_a_target_language_that_xliff_does_not_name_is_any(file):
+    texts = ("<source>one</source><target>eins</target>", "<source>two</source>")
+    units = "".join(f"<trans-unit>{text}</trans-unit>" for text in texts)
+    content = f'<xliff version="1.2"><file source-language="en"><body>{units}</body></file></xliff>'
+    assert rows(file, content) == [("one", "eins", ""), ("two", "", "no text in the other language")]
+    assert rows(file, content, source_language="en", target_language="de")[0] == ("one", "eins", "")
+    assert rows(file, content, source_language="de", target_language="en")[0] == ("eins", "one", "")
+
+
 def test_languages_come_from_the_file(file):
     units = unit(de_DE="Hallo", en_US="Hello")
     assert rows(file, tmx(units, 'srclang="en-US"')) == [("Hello", "Hallo", "")]

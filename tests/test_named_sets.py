@@ -204,6 +204,10 @@ def test_a_run_on_tmx_is_scored_on_several_test_sets(wmt20, tmp_path):
         assert report["scores"]["bleu"]["value"] == result["tests"][name or "test"]["bleu"]["value"]
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
     assert (manifest["source_language"], manifest["target_language"]) == ("en", "de")
+    evaluated = call_here("evaluate", f"model={tmp_path}/run", "test_set=wmt20", f"output={tmp_path}/report")
+    assert evaluated.returncode == 0, evaluated.stderr.decode()
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert report["scores"]["bleu"]["value"] == result["tests"]["wmt20"]["bleu"]["value"]
     again = call_here("train", *settings)
     assert b"this run is over" in again.stderr
     assert result["summary"].encode() in again.stderr

@@ -159,7 +159,8 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
         target_column=config.target_column,
     )
     document = read_document(open_input(config.input), form, options)
-    print_notes(f"{config.input}: {form} document, {len(document.segments):,} texts to translate")
+    count = len(document.segments)
+    print_notes(f"{config.input}: {form} document, {count:,} text{'' if count == 1 else 's'} to translate")
     return document
 
 
@@ -221,6 +222,8 @@ def check_files(config: DecodeConfig) -> Form:
     if config.input != STANDARD and Path(config.input).is_dir():
         raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
     form = find_form(config.input, config.document)
+    if form is Form.none and (config.overwrite or config.source_column or config.target_column):
+        raise UserError("overwrite, source_column and target_column are for documents, and the input is lines of text")
     if form is Form.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # a line that is not UTF-8 is found now, not after hours
             pass

@@ -12,12 +12,13 @@ from translate.config import is_given, run_command
 from translate.console import Progress, markdown_table, print_notes, text_table
 from translate.data.corpora import ParallelText
 from translate.data.corpus import one_or_several
+from translate.data.named_sets import sacrebleu_files
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import can_decode_in, load_translator
-from translate.errors import UserError, require_at_least
+from translate.errors import UserError, errors_naming, require_at_least
 from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluate_corpus
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
@@ -35,6 +36,7 @@ ROBUSTNESS, SOURCE = "robustness.md", "source.txt"
 def evaluate(config: EvaluateConfig) -> None:
     """Translate config.source, score the translations against config.reference, print and write the report."""
     config.check()
+    config = with_test_set(config)
     text = read_evaluation_text(config)
     # before the model is loaded, as decoding may take hours
     with claimed_output(config):
@@ -62,6 +64,7 @@ class EvaluateConfig(DecodingConfig):
 
     model              a run's folder or a model directory
     source, reference  files of equally many lines; several references: reference=[FIRST,SECOND]
+    test_set           in their place, a test set of sacreBLEU, such as wmt20, in the model's languages
     labels             a file with a line of TAB-separated labels for each of them; "" for none
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
@@ -76,8 +79,9 @@ class EvaluateConfig(DecodingConfig):
     """
 
     model: str = "???"
-    source: str = "???"
-    reference: Any = "???"  # str | list[str]
+    source: str = ""
+    reference: Any = ""  # str | list[str]
+    test_set: str = ""
     labels: str = ""
     output: str = ""
     target_language: str = ""
@@ -96,11 +100,27 @@ class EvaluateConfig(DecodingConfig):
     def check(self) -> None:
         """Raise UserError for settings that would fail only after everything has been translated."""
         super().check()
+        if self.test_set and (self.source or any(self.references)):
+            raise UserError(f"test_set={self.test_set} has source and references: leave source= and reference= out")
+        for name, given in (("source", self.source), ("reference", all(self.references))):
+            if not given and not self.test_set:
+                raise UserError(f"{name} is not set: add {name}=… to the command line, or test_set=…")
         check_bootstrap(self.bootstrap)
         require_at_least("examples", self.examples, 0)
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
         check_noise(self.noise, synonyms_file=self.synonyms_file)
+
+
+def with_test_set(config: EvaluateConfig) -> EvaluateConfig:
+    """The configuration with the files of its test set as source and references, if it names one."""
+    if not config.test_set:
+        return config
+    manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+    languages = [str(manifest.get(f"{side}_language", "")) for side in ("source", "target")]
+    with errors_naming("test_set"):
+        source, references = sacrebleu_files(config.test_set, languages[0], config.target_language or languages[1])
+    return replace(config, source=source, reference=references)
 
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:

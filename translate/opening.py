@@ -69,18 +69,18 @@ _COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], BinaryIO]]] = {
 # first bytes of what is no text -> description and way out
 _TEXT_FIRST = "save its text as UTF-8 first"
 _OTHER_FILES = {
-    b"%PDF": f"a PDF document; {_TEXT_FIRST}, for example with pdftotext",
-    b"{\\rtf": f"an RTF document; {_TEXT_FIRST}",
+    b"%PDF-": f"a PDF document; {_TEXT_FIRST}, for example with pdftotext",
+    b"{\\rtf1": f"an RTF document; {_TEXT_FIRST}",
     b"\xd0\xcf\x11\xe0": "a document of Office 97 to 2003 (.doc, .xls, .ppt); save it as .docx, .xlsx or text first",
-    b"PAR1": "a Parquet file; name it with path=, not as text",
+    b"PAR1\x15": "a Parquet file; name it with path=, not as text",
     b"SQLite format 3\0": "an SQLite database; export the table as CSV first",
     b"\x89PNG": f"an image (PNG); {_TEXT_FIRST}",
     b"\xff\xd8\xff": f"an image (JPEG); {_TEXT_FIRST}",
-    b"GIF8": f"an image (GIF); {_TEXT_FIRST}",
+    b"GIF89a": f"an image (GIF); {_TEXT_FIRST}",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first: unzstd FILE",
     b"\x04\x22\x4d\x18": "compressed with lz4; decompress it first: unlz4 FILE",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first: 7z x FILE",
-    b"Rar!": "a RAR archive; unpack it first: unrar x FILE",
+    b"Rar!\x1a\x07": "a RAR archive; unpack it first: unrar x FILE",
     b"\x7fELF": "a program (ELF)",
 }
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from torch import nn
 
+from fuzzing.documents import document_forms, read_written
 from fuzzing.forms import NAME, contents, read_recognised_file
 from fuzzing.inputs import JSON, NUMBERS, SETTINGS, TEXT, YAML, Bytes, compressed, damaged, joined
 from fuzzing.markup import translation_forms
@@ -95,6 +96,10 @@ def readers() -> dict[str, Reader]:
         "adapter": Reader(_with_damage(adapter), partial(_read_adapter, load_model(_base_model(), device=CPU))),
         "tokenizer": Reader(_named(damaged(tokenizer, front=200), "tokenizer.model"), _read_tokenizer),
         "state": Reader(_with_damage(state), partial(_read_state, _train_state())),
+        **{
+            f"{form}_document": Reader(_named(content, "file"), partial(read_written, form))
+            for form, content in document_forms().items()
+        },
         **{name: Reader(_named(content, NAME), read_recognised_file) for name, content in contents().items()},
     }
 

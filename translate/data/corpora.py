@@ -9,7 +9,6 @@ from pathlib import Path
 
 from translate.data.cleaning import CleaningConfig
 from translate.data.corpus import LEAST_WEIGHT, MOST_WEIGHT, CorpusConfig
-from translate.data.filter_config import FilterConfig
 from translate.errors import UserError, excerpt, require_between
 from translate.tags import check_tag
 
@@ -120,8 +119,8 @@ class DataConfig:
 
     def _check_filters(self) -> None:
         for key, corpus in self.evaluation_settings:
-            if corpus.filters != FilterConfig():
-                raise UserError(f"{key}.filters: only training text is cleaned; set data.train.filters")
+            for name in (name for name, value in vars(corpus.filters).items() if value is not None):
+                raise UserError(f"{key}.filters.{name}: only training text is cleaned; set data.train.filters.{name}")
         for key, corpus in self.training_corpora:
             corpus.filters.check(f"{key}.filters")
             if corpus.filters.min_score is not None and not corpus.score:

@@ -13,7 +13,7 @@ from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.language_names import language_of_name
 from translate.data.language_tags import choose_sides
 from translate.data.markup import markup_languages
-from translate.data.named_sets import mtdata_languages
+from translate.data.named_sets import mtdata_languages, with_sacrebleu_files
 from translate.data.recognition import recognise
 from translate.data.records import json_keys, jsonl_keys, parquet_keys
 from translate.data.rows import matching_files
@@ -76,7 +76,11 @@ def _languages_of(corpus: CorpusConfig) -> list[str]:
 
 
 def reversed_direction(data: DataConfig) -> DataConfig:
-    """The corpora with their sides swapped, for back-translation. Raises UserError where that cannot be done."""
+    """The data in the other direction, for a model that translates back; without further test sets.
+
+    Raises UserError for a corpus whose sides cannot be swapped.
+    """
+    data = with_languages(data)
     return replace(
         data,
         source_language=data.target_language,
@@ -84,7 +88,8 @@ def reversed_direction(data: DataConfig) -> DataConfig:
         train=_swapped(data.train),
         additional=[_swapped(corpus) for corpus in data.additional],
         valid=_swapped(data.valid),
-        test=_swapped(data.test),
+        # of sacreBLEU: another direction would be another test set
+        test=_swapped(with_sacrebleu_files(dict(data.evaluation_settings)["data.test"])),
         further_tests=[],
     )
 
@@ -92,7 +97,7 @@ def reversed_direction(data: DataConfig) -> DataConfig:
 def _swapped(corpus: CorpusConfig) -> CorpusConfig:
     if corpus.format is CorpusFormat.squad:
         raise UserError("back-translation needs two sides that can be swapped; SQuAD's answers are not sentences")
-    if corpus.is_searched and corpus.paths and not _languages_of(corpus):
+    if corpus.is_searched and corpus.paths and not any(_languages_of(corpus)):
         raise UserError(
             f"back-translation swaps the sides of {corpus.title}, which does not name their languages: say by source= "
             "and target= which columns to read"

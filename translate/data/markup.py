@@ -85,7 +85,8 @@ def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
             for unit in read_units(stream, form, name=path):
                 source, target = map(unit.text, languages)
                 lacking = [tag for tag, text in zip(languages, (source, target), strict=True) if not text]
-                yield Row(path, unit.line, source, target, f"no text in {excerpt(lacking[0])}" if lacking else "")
+                problem = f"no text in {excerpt(lacking[0]) or 'the other language'}" if lacking else ""
+                yield Row(path, unit.line, source, target, problem)
 
 
 def read_units(stream: BinaryIO, form: CorpusFormat, *, name: str) -> Iterator[Unit]:
@@ -174,13 +175,13 @@ class _UnitHandler:
             return
         self._code_depth = self._depth
         if not _LINE_BREAKS.isdisjoint(attributes.get(key, "") for key in ("type", "ctype", "subType")):
-            self.append(" ")
+            self._append(" ")
 
     def text(self, text: str) -> None:
         if self._text is not None and not self._code_depth:
-            self.append(text)
+            self._append(text)
 
-    def append(self, text: str) -> None:
+    def _append(self, text: str) -> None:
         """Add to the current text. Raises UserError for a unit that is too long to be one."""
         assert self._text is not None
         assert self._unit is not None

@@ -23,36 +23,43 @@ logger = logging.getLogger(__name__)
 def with_sacrebleu_files(config: CorpusConfig) -> CorpusConfig:
     """The same corpus as text files, if it is a test set of sacreBLEU: its source and all its references.
 
-    Raises UserError for an unknown name or direction, or a set that cannot be downloaded.
+    Raises UserError, see sacrebleu_files.
     """
     if config.format is not CorpusFormat.sacrebleu:
         return config
-    from sacrebleu.dataset import DATASETS
-
-    dataset = DATASETS.get(config.name)
-    if dataset is None:
-        raise UserError(f"sacreBLEU has no test set {excerpt(config.name)}: `sacrebleu --list` shows them")
-    pair = _direction(config, list(dataset.langpairs))
-    try:
-        source, references = dataset.get_source_file(pair), dataset.get_reference_files(pair)
-    except (OSError, SystemExit) as error:  # it exits after a download with a wrong checksum
-        raise UserError(f"sacreBLEU cannot download {config.name} ({pair}): {error}") from None
+    source, references = sacrebleu_files(config.name, config.source_language, config.target_language)
     return replace(config, format=CorpusFormat.text, source=source, target=references)
 
 
-def _direction(config: CorpusConfig, pairs: list[str]) -> str:
-    """The set's own name for the direction, such as en-de."""
-    source, target = config.source_language, config.target_language
+def sacrebleu_files(name: str, source_language: str, target_language: str) -> tuple[str, list[str]]:
+    """Source and references of a test set of sacreBLEU, downloaded if necessary; a language may be "".
+
+    Raises UserError for an unknown name or direction, or a set that cannot be downloaded.
+    """
+    from sacrebleu.dataset import DATASETS
+
+    dataset = DATASETS.get(name)
+    if dataset is None:
+        raise UserError(f"sacreBLEU has no test set {excerpt(name)}: `sacrebleu --list` shows them")
+    pair = _direction(name, source_language, target_language, list(dataset.langpairs))
+    try:
+        return dataset.get_source_file(pair), list(dataset.get_reference_files(pair))
+    except (OSError, SystemExit) as error:  # it exits after a download with a wrong checksum
+        raise UserError(f"sacreBLEU cannot download {name} ({pair}): {error}") from None
+
+
+def _direction(name: str, source: str, target: str, pairs: list[str]) -> str:
+    """A set's own name for the direction, such as en-de."""
     if not (source and target):
         raise UserError(
-            f"{config.name} has test sets of {len(pairs)} directions ({excerpt(', '.join(pairs))}): set "
+            f"{name} has test sets of {len(pairs)} directions ({excerpt(', '.join(pairs))}): set "
             "data.source_language=… data.target_language=…"
         )
     for pair in pairs:
         first, second = pair.split("-")
         if _is_same(source, first) and _is_same(target, second):
             return pair
-    raise UserError(f"{config.name} has no test set {source}-{target}, only {excerpt(', '.join(pairs))}")
+    raise UserError(f"{name} has no test set {source}-{target}, only {excerpt(', '.join(pairs))}")
 
 
 def _is_same(wanted: str, language: str) -> bool:

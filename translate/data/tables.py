@@ -35,10 +35,11 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """The characters between cells, and whether quotation marks around cells are removed."""
+    """Characters between cells; whether quotation marks around cells, and CR at the ends of lines, are removed."""
 
     delimiter: str
     is_quoted: bool
+    has_crlf: bool = False
 
     def rows(self, lines: Iterator[str]) -> Iterator[Cells]:
         """The rows of a table, given its lines with their ends."""
@@ -46,7 +47,7 @@ class Layout:
             yield from self._quoted_rows(lines)
             return
         for number, line in enumerate(lines, start=1):
-            text = line.removesuffix("\n")
+            text = line.removesuffix("\r\n" if self.has_crlf else "\n")
             yield Cells(number, text.split(self.delimiter) if text.strip() else [])
 
     def _quoted_rows(self, lines: Iterator[str]) -> Iterator[Cells]:
@@ -149,9 +150,8 @@ def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
             f"{path}: lines of text without columns (no TAB, semicolon or comma that most of them share); if this is "
             "one side of a parallel text, name both files with source= and target= instead of path="
         )
-    if delimiter == "\t":
-        return Layout(delimiter, is_quoted=_has_quotation(sample, is_whole=is_whole))
-    return Layout(delimiter, is_quoted=len(delimiter) == 1)
+    is_quoted = _has_quotation(sample, is_whole=is_whole) if delimiter == "\t" else len(delimiter) == 1
+    return Layout(delimiter, is_quoted, has_crlf=all(line.endswith("\r\n") for line in sample[:-1]))
 
 
 def _share_of_usual_width(sample: Sequence[str], delimiter: str) -> float:

@@ -148,10 +148,11 @@ def decode(content: bytes, name: str, declared: str = "") -> tuple[str, Encoding
 
 
 def _python_name(declared: str) -> str:
-    """Python's name of an encoding of text; "" for one that it does not know."""
+    """Python's name of an encoding of text in which a declaration can be read; "" for any other."""
     try:
         found = codecs.lookup(declared)
     except (LookupError, ValueError):
         return ""
-    # not "hex" or "zlib", which decode to bytes
-    return found.name if getattr(found, "_is_text_encoding", True) else ""
+    # not "hex" or "zlib", which decode to bytes; UTF-16 has a byte order mark, or it is a wrong declaration
+    is_possible = getattr(found, "_is_text_encoding", True) and not found.name.startswith(("utf-16", "utf-32"))
+    return found.name if is_possible else ""

@@ -68,10 +68,13 @@ def reference_names(count: int) -> list[str]:
 
 
 def _holds(path: str, lines: Sequence[str]) -> bool:
-    with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:  # as sacreBLEU opens it
-        content = "\n".join(lines).encode()
-        # a last line may lack its end
-        return file.read() in (content, content + b"\n")
+    content = "\n".join(lines).encode()
+    try:
+        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:  # as sacreBLEU opens it
+            # a last line may lack its end
+            return file.read() in (content, content + b"\n")
+    except gzip.BadGzipFile:  # text in spite of its name
+        return False
 
 
 def terminal_text(evaluation: Evaluation) -> str:

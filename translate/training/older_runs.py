@@ -15,7 +15,7 @@ from translate.training.config import TrainConfig
 logger = logging.getLogger(__name__)
 
 # ffn_dim of the sizes in configs/model with a gated layer, and before, with two matrices instead of three
-_FORMER_WIDTHS = {176: 256, 704: 1024, 1344: 2048, 2752: 4096}
+_FORMER_WIDTHS = {168: 256, 672: 1024, 1344: 2048, 2688: 4096}
 
 
 def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
