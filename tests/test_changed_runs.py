@@ -241,7 +241,7 @@ def test_reverted_changes_at_one_step_are_not_recorded():
     config = TrainConfig()
 
     def changed(before, now):
-        return Changes(config.schedule, config.model, {}, (Change("search.beam_size", before, now),))
+        return Changes(config, {}, (Change("search.beam_size", before, now),))
 
     once = with_changes({"seed": 1}, changed(5, 1), step=5)
     entry = {"step": 5, "key": "search.beam_size", "before": 5, "now": 1}

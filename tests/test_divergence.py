@@ -19,8 +19,7 @@ from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import train
-from translate.training.config import is_better
-from translate.training.progress import RunProgress
+from translate.training.progress import RunProgress, is_better
 from translate.training.recovery import discard_diverged
 from translate.training.run_folder import RunFolder
 from translate.training.state_folder import StateFolder

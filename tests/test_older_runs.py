@@ -112,14 +112,14 @@ def test_replaced_tokenizer_is_refused(older_run: Path):
 @pytest.mark.parametrize("size", ["tiny", "mini", "small", "base", "big"])
 def test_older_run_keeps_the_model_that_its_command_made(tmp_path: Path, size: str):
     """A command without model options meant sinusoids and ReLU, in wider layers of as many weights."""
-    config = composed([f"model={size}"])
+    config = composed(["recipe=fixed", f"model={size}"])
     width = {"tiny": 256, "mini": 1024, "small": 1024, "base": 2048, "big": 4096}[size]
     parts = {"positions": Positions.sinusoidal, "activation": Activation.relu, "ffn_dim": width}
     older = replace(config, model=replace(config.model, **parts))
     before = to_plain(older)
     del before["model"]["bias"], before["model"]["qk_norm"]
     found = find_changes(config, before, folder=tmp_path)
-    assert found.model == older.model
+    assert found.settings.model == older.model
     assert not found.changes
     assert found.config["model"] == before["model"]  # again of an older version in the next session
     with pytest.raises(UserError, match=r"model\.bias: True there, False now"):

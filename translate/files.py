@@ -24,6 +24,9 @@ from typing import Any, BinaryIO
 from translate.errors import UserError
 from translate.parsing import read_json_value
 
+_PACKAGE = Path(__file__).parent
+# YAML files of the choices; a wheel carries them inside the package, in a checkout they lie beside it
+CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
 _MAX_LINKS = 40  # as the Linux kernel
 NAME_LENGTH = 50  # of a private name's first part: the whole has at most 255 bytes
 _SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself

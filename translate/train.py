@@ -9,27 +9,16 @@ from dataclasses import replace
 
 import torch
 
-from translate.adaptation import ADAPTATIONS, adapt
-from translate.checkpoint import (
-    LoadedModel,
-    base_model_config,
-    load_base_model,
-    set_weights,
-    vocabularies_of,
-    weights_of,
-)
-from translate.config import run_command
-from translate.data.augmentation import PairEncoder
+from translate.adaptation import ADAPTATIONS
+from translate.checkpoint import base_model_config, load_base_model
+from translate.config import is_given, run_command
 from translate.data.direction import with_languages
-from translate.data.loader import UpdateStream
-from translate.data.prepare import Prepared, prepare
-from translate.data.text_augmentation import make_text_augmentation
+from translate.data.prepare import prepare
 from translate.device import tune_process
-from translate.distributed import World, join_world
+from translate.distributed import join_world
 from translate.errors import UserError
 from translate.losses import AUXILIARY_LOSSES
-from translate.models import ARCHITECTURES, build_model
-from translate.models.seq2seq import Seq2Seq
+from translate.models import ARCHITECTURES
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
 from translate.training.best_model import restore_models
@@ -37,8 +26,12 @@ from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.manifest import describe_run, keep_held_out, log_description
+from translate.training.open_options import require_effect
 from translate.training.optimizer import make_optimizer
-from translate.training.parallel import TrainingDecision, decide_run, parallelize
+from translate.training.parallel import decide_run, parallelize
+from translate.training.parts import make_model, update_stream
+from translate.training.plan import plan
+from translate.training.recipe import choose_tokenizer, recommend
 from translate.training.recovery import Recovery
 from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
 from translate.training.session import compare_processes, take_up_session
@@ -83,17 +76,23 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
         compare_processes(config, decision, world)
         changes = open_run(folder, config, world)
-        config = replace(config, schedule=changes.schedule, model=changes.model)
+        config = changes.settings
+        config.check()  # a run that has begun has settings of its own
         # after open_run, which has locked the folder: the log is of one process at a time
         reporter = stack.enter_context(Reporter(config, folder, world, trial))
 
         # Data: the main process cleans and encodes, the others then find everything in the cache. A continued run keeps
         # its tokenizer: another version of this program, or of SentencePiece, may learn another one from the same text.
         base = load_base_model(config.adapt)
-        tokenizer = base.tokenizer if base else folder.tokenizer() or config.tokenizer
+        tokenizer = base.tokenizer if base else folder.tokenizer() or choose_tokenizer(config)
         data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
         logger.info(data.cleaning.table())
-        manifest = describe_run(config, data, base, folder, world, written=changes.config)
+
+        # Settings that nobody gave, by the text, the speed of the device and run.max_minutes; a continued run has them.
+        if not folder.has_begun:
+            config = recommend(config, data, world)
+        reporter.config, decision = config, decide_run(config)
+        manifest = describe_run(config, data, base, folder, world)
         data = keep_held_out(data, folder, world)
 
         # Model: one seed gives all processes equal weights; different ones from then on, different dropout masks.
@@ -181,44 +180,6 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         return state.progress.best
 
 
-def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
-    """A new model, or one with the weights of its base and those that adaptation adds."""
-    model = build_model(config.model, vocabularies_of(data.tokenizer))
-    if base is not None:
-        # before adapt(), which freezes or adds weights that the base lacks
-        set_weights(model, weights_of(base.model))
-        adapt(model, config.adapt)
-    return model
-
-
-def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
-    """The batches of all updates of this process."""
-    augmentation = make_text_augmentation(
-        config.augmentation,
-        data.train,
-        data.tokenizer,
-        max_tokens=config.data.cleaning.max_tokens,
-        languages=(config.data.source_language, config.data.target_language),
-    )
-    encoder = PairEncoder(
-        data.train,
-        data.tokenizer,
-        augmentation=augmentation,
-        sampling=config.sampling,
-        switch_out=config.switch_out,
-        max_length=config.model.max_length,
-    )
-    return UpdateStream(
-        data.train,
-        encoder,
-        config.batch,
-        seed=config.run.seed,
-        world=world,
-        packed=decision.packed,
-        pinned=decision.device.type == "cuda",
-    )
-
-
 def is_validation_due(config: TrainConfig, state: TrainState) -> bool:
     """True if the model is to be validated after this update and has not been."""
     return state.step % config.validation.every == 0 and state.progress.validated < state.step
@@ -266,6 +227,10 @@ def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """Train, with back-translation if that is configured; trial: of a sweep. Returns the best validation score."""
     if trial is None and config.sweep.method is SweepMethod.optuna:
         raise UserError("sweep=optuna makes many runs: add --multirun")
+    require_effect(config, is_given)
+    if config.plan:
+        plan(config)
+        return None
     if config.back_translation.monolingual:
         return back_translate(config, trial, train=train)
     return train(config, trial)

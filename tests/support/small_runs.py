@@ -55,6 +55,7 @@ def syllables() -> list[str]:
 def options(corpus: Path, run: Path, **changes: object) -> list[str]:
     """The command line of a small run; changes name options with __ for a dot, None leaves one out."""
     settings = {
+        "recipe": "fixed",
         "data": "text_files",
         "data.cache": corpus / "cache",
         **{

@@ -38,6 +38,7 @@ from translate.config.options import (
     unknown_choice,
     unknown_flag,
 )
+from translate.config.recipe import open_schema, with_recipe
 from translate.disk_space import describe
 from translate.errors import UserError
 from translate.files import expand_home
@@ -95,16 +96,20 @@ def run_command(
 
 def register_schemas(name: str, schema: type[Any], choices: Tables, additions: Tables) -> None:
     """Make the dataclasses Hydra's schemas: schema_NAME of the command, schema_… of what each group fills in."""
-    store = ConfigStore.instance()
-    store.store(name=f"schema_{name}", node=schema)
+    store, options = ConfigStore.instance(), getattr(schema, "OPEN", ())
+
+    def node(kind: type[Any], group: str = "") -> Any:
+        return open_schema(kind, options, group) if options else kind
+
+    store.store(name=f"schema_{name}", node=node(schema))
     defaults = schema()
     for part in (each.name for each in dataclasses.fields(schema)):
         value = getattr(defaults, part)
         if dataclasses.is_dataclass(value) and part not in choices:
-            store.store(group=part, name=f"schema_{part}", node=type(value))
+            store.store(group=part, name=f"schema_{part}", node=node(type(value), part))
     for group, table in choices.items():
         for choice, (kind, _) in table.items():
-            store.store(group=group, name=f"schema_{choice}", node=kind)
+            store.store(group=group, name=f"schema_{choice}", node=node(kind, group))
     for group, table in additions.items():
         for addition, (kind, _) in table.items():
             # each below its own name, as several may be chosen
@@ -122,23 +127,27 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
     # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
     behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
     with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
-        composed, corpus = _compose(name, [*overrides, *search_path])
-        if corpus is not None and not any(word.startswith("data=") for word in overrides):
-            default, default_corpus = _compose(name, search_path)
+        composed, choices = _compose(name, [*overrides, *search_path])
+        if "data" in choices and not any(word.startswith("data=") for word in overrides):
+            default, default_choices = _compose(name, search_path)
             # the text is compared, not the words: repeating the default names no other text
-            if corpus == default_corpus and _training_text(composed) - _training_text(default):
-                composed, _ = _compose(name, [*overrides, "data=text_files", *search_path])
+            if choices["data"] == default_choices["data"] and _training_text(composed) - _training_text(default):
+                overrides = [*overrides, "data=text_files"]
+                composed, choices = _compose(name, [*overrides, *search_path])
+        if "recipe" in choices:
+            words = [*overrides, *search_path]
+            composed = with_recipe(composed, choices, words, lambda words: _compose(name, words)[0])
     return composed
 
 
-def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
-    """A configuration, and the choice of its group data; None for a command without."""
+def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str | None]]:
+    """A configuration, and the choice of each group."""
     composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
     with open_dict(composed):
         of_hydra = composed.pop("hydra")  # no options of a command
     if of_hydra.sweeper.get("params"):
         raise UserError(FORMER_SWEEP)
-    return composed, of_hydra.runtime.choices.get("data")
+    return composed, of_hydra.runtime.choices
 
 
 def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
@@ -160,9 +169,9 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
     return expand_home(OmegaConf.to_object(composed))
 
 
-def is_given(group: str) -> bool:
-    """True if the command line sets this group or an option in it; False outside a command."""
-    return any(name.partition(".")[0] == group for name in _line.names())
+def is_given(option: str) -> bool:
+    """True if the command line sets this option, its group, or an option below it; False outside a command."""
+    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _line.names())
 
 
 @contextmanager

@@ -19,10 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from translate.console import print_notes
 from translate.errors import UserError
+from translate.files import CONFIGS
 
-_PACKAGE = Path(__file__).parent.parent
-# a wheel carries the folder inside the package; in a checkout it lies beside it
-CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
 # options of Hydra's plugin for Optuna that earlier versions used, and their names now
 _FORMER = {
     "hydra.sweeper.n_trials": "sweep.trials",

@@ -27,7 +27,8 @@ from translate.config.sweep import (
 from translate.errors import UserError, import_extra
 from translate.locks import ProcessLock
 from translate.signals import stop_signals
-from translate.training.config import TrainConfig, is_minimised
+from translate.training.config import TrainConfig
+from translate.training.progress import is_minimised
 from translate.training.run_folder import RunFolder
 from translate.training.stopping import TRIALS_LOCK, Trial, trial_folder
 

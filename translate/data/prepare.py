@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -48,6 +49,7 @@ class Prepared:
     further_tests   test sets beside test
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
+    tokenizer_config  settings that the tokenizer was learned with; None: it was given
     """
 
     tokenizer: Tokenizer
@@ -62,6 +64,7 @@ class Prepared:
     snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
+    tokenizer_config: TokenizerConfig | None = None
     further_tests: list[ParallelText] = field(default_factory=list)
 
     @property
@@ -70,11 +73,16 @@ class Prepared:
         return [self.test or self.valid, *self.further_tests]
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verified: bool = False) -> Prepared:
+ChooseTokenizer = Callable[[CleanText], TokenizerConfig]
+
+
+def prepare(
+    data: DataConfig, tokenizer: TokenizerConfig | Tokenizer | ChooseTokenizer, *, verified: bool = False
+) -> Prepared:
     """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
-    A tokenizer that is given reads text in the form that it was trained with. Results of the same content and settings
-    are taken from data.cache. Raises UserError for whatever is wrong with the files or the configuration.
+    A given tokenizer reads text in the form that it was trained with; a function gets the clean text. Results of the
+    same content and settings are taken from data.cache. Raises UserError for what is wrong with files or settings.
 
     verified  another process has just compared the contents of the cache with their checksums
     """
@@ -101,6 +109,8 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in taken}
 
     # Tokenizer, learned from a sample of the clean text, and the token ids.
+    if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
+        tokenizer = tokenizer(text)
     built = _tokenizer(data, tokenizer, text, text_key, verified=verified)
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _tokenized(data, text, built, tokens_key, verified=verified)
@@ -114,6 +124,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, *, verifie
     )
     return Prepared(
         tokenizer=built,
+        tokenizer_config=tokenizer if isinstance(tokenizer, TokenizerConfig) else None,
         train=train,
         valid=texts["data.valid"],
         test=texts.get("data.test"),

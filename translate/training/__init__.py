@@ -3,10 +3,13 @@
 In the order of the page:
 
 config            TrainConfig and its parts; what the parts ask of each other
+recipe            settings that nobody gave, by the tables of recommended.py and the trial updates of trial_updates.py
+plan              plan=true: what a run would take
 run_folder        the folder of a run: paths, lock, errors in its log, models written in the background
 parallel          device, precision and layout of batches; a model on its device, compiled, shared by processes
 changes           which settings may change when a run continues, and what follows from that
 manifest          the parts of a run in its manifest and in its log
+parts             the model and the batches, made from the configuration
 optimizer         AdamW, Muon, learning-rate schedules, running average of weights
 state             TrainState, exactly what a checkpoint holds; states on disk
 validation        loss and scores on the validation set

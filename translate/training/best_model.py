@@ -10,7 +10,8 @@ from translate.checkpoint import Weights, load_weights, read_weights
 from translate.checksums import DamagedError, verify
 from translate.errors import UserError
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, load_manifest
-from translate.training.config import TrainConfig, is_better
+from translate.training.config import TrainConfig
+from translate.training.progress import is_better
 from translate.training.run_folder import ModelWriter
 from translate.training.saved_states import AVERAGE, state_step
 from translate.training.state import TrainState

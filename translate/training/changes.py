@@ -21,11 +21,10 @@ from translate.distributed import World, name_processes
 from translate.errors import UserError
 from translate.files import flatten, to_plain
 from translate.locks import ProcessLock
-from translate.models.seq2seq import ModelConfig
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
 from translate.training.older_runs import as_begun
-from translate.training.optimizer import ScheduleConfig
+from translate.training.open_options import with_stored
 from translate.training.run_folder import LOCK, ModelWriter, RunFolder
 from translate.training.saved_states import read_config
 from translate.training.state import TrainState
@@ -60,6 +59,9 @@ FREE, RECORDED, RESCORED = Rule(recorded=False), Rule(), Rule(rescored=True)
 
 RULES: dict[str, Rule] = {
     "name": FREE,
+    "recipe": FREE,  # what it has chosen is in config.yaml
+    "chosen": FREE,
+    "plan": FREE,
     "data": Rule("it decides the training text"),
     "data.root": FREE,
     "data.train_stem": FREE,
@@ -135,13 +137,13 @@ class Change:
 class Changes:
     """Settings that a new session changes in a run.
 
-    schedule, model  of the configuration, or for a run of an older version its own
-    config           new content of the folder's config.yaml
-    changes          those that are recorded
+    settings  the configuration to follow: what nobody gives is as in the run, and so are schedule and model of an older
+              one
+    config    new content of the folder's config.yaml
+    changes   those that are recorded
     """
 
-    schedule: ScheduleConfig
-    model: ModelConfig
+    settings: TrainConfig
     config: dict[str, Any]
     changes: tuple[Change, ...] = ()
 
@@ -178,7 +180,7 @@ def open_run(folder: RunFolder, config: TrainConfig, world: World) -> Changes:
     Nothing of the run is written yet. Raises UserError for a folder of another kind, one in use, and settings that must
     not change.
     """
-    changes = Changes(config.schedule, config.model, to_plain(config))
+    changes = Changes(config, to_plain(config))
     if world.is_main:
         folder.open()  # on the main process alone: the others share its lock
         if folder.has_begun:
@@ -208,7 +210,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     before  content of the run's config.yaml. A key that it lacks is newer than the run: it counts as changed where it
             differs from its default.
     """
-    config, now = as_begun(config, before)
+    config, now = as_begun(with_stored(config, before), before)
     old, new = _flat(before), _flat(now)
     defaults = _flat(to_plain(_defaults_of(config)))
     changes = [
@@ -219,7 +221,7 @@ def find_changes(config: TrainConfig, before: Mapping[str, Any], *, folder: Path
     if refused := [change for change in changes if rule_of(change.key).refused]:
         raise UserError(_refusal(refused, folder))
     recorded = tuple(change for change in changes if rule_of(change.key).recorded)
-    return Changes(config.schedule, config.model, now, recorded)
+    return Changes(config, now, recorded)
 
 
 def _refusal(changes: Sequence[Change], folder: Path) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from translate.adaptation import AdaptConfig
 from translate.data.augmentation import SamplingConfig, SwitchOutConfig
@@ -13,13 +13,13 @@ from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
 from translate.data.text_augmentation import AugmentationConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
-from translate.evaluation.metrics import METRICS
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig, check_tying
 from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
+from translate.training.open_options import OPEN_OPTIONS
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
@@ -193,6 +193,13 @@ class SweepConfig:
         require_at_least("sweep.seed", self.seed, 0)
 
 
+class Recipe(StrEnum):
+    """Source of the settings that are not given: chosen for the text and the device, or the same for all."""
+
+    auto = "auto"
+    fixed = "fixed"
+
+
 @dataclass(kw_only=True)
 class TrainConfig:
     """The train command: from text to a scored model in run.dir; the same command continues a run.
@@ -200,9 +207,18 @@ class TrainConfig:
     split  which lines are translated in parts, in validation and test, and later by the model. auto: those of more
            sentences than training lines usually have; never: only those too long for the model, as for documents
            with their summaries; sentences: at every sentence end
+    recipe  auto, the default without an experiment: settings that are not given suit the text, the device and
+            run.max_minutes. fixed: they are the same for any text
+    chosen  the options that recipe=auto chooses, filled in by the command: those that nobody gave
+    plan    only print the settings, the memory and the time that the run would take
     """
 
+    OPEN: ClassVar = OPEN_OPTIONS
+
     name: str = "default"
+    recipe: Recipe = Recipe.fixed
+    chosen: list[str] = field(default_factory=list)
+    plan: bool = False
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -275,26 +291,3 @@ class TrainConfig:
             timed.insert(0, "sampling.start")
         if timed:
             raise UserError(f"{timed[0]} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")
-
-
-def is_minimised(metric: str) -> bool:
-    """True for the loss and for error rates."""
-    return metric == LOSS or not METRICS[MetricName(metric)].higher_is_better
-
-
-def is_better(
-    metric: str, value: float, best: float | None, *, loss: float | None = None, best_loss: float | None = None
-) -> bool:
-    """True if a validation beats the best so far; None: there is none yet.
-
-    Of two equal values of the metric the one with the lower loss is better. What is not finite is never better.
-    """
-    # NaN compares as false with everything: it would never be replaced as the best
-    if not math.isfinite(value) or (loss is not None and not math.isfinite(loss)):
-        return False
-    if best is None or not math.isfinite(best):
-        return True
-    # equal scores are common early in a run: BLEU of a poor model is 0
-    if value == best and loss is not None:
-        return best_loss is None or not loss >= best_loss  # so written that a loss beats NaN
-    return value < best if metric == LOSS else METRICS[MetricName(metric)].is_better(value, best)

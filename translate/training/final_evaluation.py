@@ -18,7 +18,8 @@ from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.best_model import restore_models
-from translate.training.config import LOSS, TrainConfig, is_better
+from translate.training.config import LOSS, TrainConfig
+from translate.training.progress import is_better
 from translate.training.run_folder import ModelWriter, RunFolder
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder

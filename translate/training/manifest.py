@@ -20,7 +20,7 @@ from translate.decoding.config import Split
 from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
-from translate.files import read_json
+from translate.files import read_json, to_plain
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
 from translate.training.config import TrainConfig
@@ -45,12 +45,8 @@ def describe_run(
     base: LoadedModel | None,
     folder: RunFolder,
     world: World,
-    *,
-    written: dict[str, Any],
 ) -> dict[str, Any]:
     """Write a new run's configuration, manifest, tokenizer and data report, or check them against the stored ones.
-
-    written  content of config.yaml in a new run
 
     Returns the manifest in force. Raises UserError where data, tokenizer or base model are not those that the run began
     with.
@@ -59,7 +55,7 @@ def describe_run(
     require_equal({key: hash_fact(manifest[key]) for key in ("data", "tokenizer", "base") if key in manifest}, world)
     if world.is_main:
         # split comes from the configuration: it may change in a continued run
-        manifest = {**_begin_or_check(folder, written, manifest, data.tokenizer), "split": manifest["split"]}
+        manifest = {**_begin_or_check(folder, to_plain(config), manifest, data.tokenizer), "split": manifest["split"]}
         # the stored form, which translations of this run are written in
         target_unicode = TargetUnicode.of_manifest(manifest)
         report = data_report(config.data, dataclasses.replace(data, target_unicode=target_unicode))

@@ -1,4 +1,4 @@
-"""Progress of a run: its position, its best model, and what is known of its last updates."""
+"""Progress of a run: its position, its best model, and what is known of its last updates; comparison of scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.data.loader import DataPosition
+from translate.evaluation.metrics import METRICS
+from translate.evaluation.scores import MetricName
+from translate.training.config import LOSS
 from translate.training.step import StepResult
 
 RECENT_UPDATES = 100  # of which loss and gradient norm are kept, to tell what is unusual
@@ -96,3 +99,26 @@ class RunProgress:
         }
         named = "; ".join(f"{name}: {count:,}" for name, count in counts.items() if count)
         return f" ({named})" if named else ""
+
+
+def is_minimised(metric: str) -> bool:
+    """True for the loss and for error rates."""
+    return metric == LOSS or not METRICS[MetricName(metric)].higher_is_better
+
+
+def is_better(
+    metric: str, value: float, best: float | None, *, loss: float | None = None, best_loss: float | None = None
+) -> bool:
+    """True if a validation beats the best so far; None: there is none yet.
+
+    Of two equal values of the metric the one with the lower loss is better. What is not finite is never better.
+    """
+    # NaN compares as false with everything: it would never be replaced as the best
+    if not math.isfinite(value) or (loss is not None and not math.isfinite(loss)):
+        return False
+    if best is None or not math.isfinite(best):
+        return True
+    # equal scores are common early in a run: BLEU of a poor model is 0
+    if value == best and loss is not None:
+        return best_loss is None or not loss >= best_loss  # so written that a loss beats NaN
+    return value < best if metric == LOSS else METRICS[MetricName(metric)].is_better(value, best)

@@ -15,10 +15,9 @@ from torch import Tensor
 from translate.checkpoint import Weights, copy_of, set_weights, weights_of
 from translate.data.loader import Update
 from translate.training.batch_memory import random_state, set_random_state
-from translate.training.config import is_better
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
-from translate.training.progress import RunProgress
+from translate.training.progress import RunProgress, is_better
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from translate.errors import UserError
 from translate.locks import ProcessLock
 from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
-from translate.training.config import LOSS, RunConfig, TrainConfig, is_better
+from translate.training.config import LOSS, RunConfig, TrainConfig
 from translate.training.optimizer import learning_rate_factor
-from translate.training.progress import RunProgress
+from translate.training.progress import RunProgress, is_better
 from translate.training.state import TrainState
 
 

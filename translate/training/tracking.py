@@ -54,11 +54,13 @@ COMPARED = (
 class Reporter:
     """Reads the results of updates, and shows them and those of validations; only the main process shows anything.
 
+    config  of the run; settings that the recipe chooses come after the first lines of the log
+
     A context, which ends with all events in TensorBoard's files, however the run ends.
     """
 
     def __init__(self, config: TrainConfig, folder: RunFolder, world: World, trial: Trial | None = None):
-        self._config, self._folder, self._world, self._trial = config, folder, world, trial
+        self.config, self._folder, self._world, self._trial = config, folder, world, trial
         self._line = ProgressLine(silent=not world.is_main)
         self._board: EventFile | None = None
         self._pending: list[PendingUpdate] = []
@@ -128,12 +130,12 @@ class Reporter:
         values = mean_values(results, seconds=now - self._since, learning_rate=rate)
         self._since = now
         self._board.scalars({**values, **state.progress.counts()}, state.step)
-        done = fraction_done(self._config.run, state.progress)
+        done = fraction_done(self.config.run, state.progress)
         self._line.show(_progress_text(state.progress, values, done=done))
 
     def _warn_of_long_warmup(self, progress: RunProgress) -> None:
         """Warn, once, where the configured warm-up takes more than half of the run."""
-        warmup, steps = self._config.schedule.warmup_steps, expected_steps(self._config.run, progress)
+        warmup, steps = self.config.schedule.warmup_steps, expected_steps(self.config.run, progress)
         if warmup and warmup > steps / 2 and not self._warned_of_warmup:
             self._warned_of_warmup = True
             logger.warning(
@@ -165,7 +167,7 @@ class Reporter:
         for group in evaluation.by_length:
             metric, score = next(iter(group.scores.items()))
             board.scalars({f"valid_{metric}_by_length/{group.name}": score.value}, step)
-        board.text("valid_translations", _samples(evaluation, self._config.validation.samples), step)
+        board.text("valid_translations", _samples(evaluation, self.config.validation.samples), step)
         for number, explanation in enumerate(explanations, start=1):
             board.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
             for heads in explanation.heads:
@@ -196,11 +198,11 @@ class Reporter:
             return
         results = dict(scores or {})
         if state.progress.best is not None:
-            results[f"valid_{self._config.validation.metric}"] = state.progress.best
+            results[f"valid_{self.config.validation.metric}"] = state.progress.best
         results["minutes"] = state.progress.seconds / 60
         results["million_parameters"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
         named = {f"result/{name}": value for name, value in results.items()}
-        for summary in hparams(_compared_settings(self._config, self._trial), named):
+        for summary in hparams(_compared_settings(self.config, self._trial), named):
             self._board.add(summary)
         self._board.scalars(named, state.step)
         self._board.flush()

@@ -1,0 +1,67 @@
+"""Options that nobody gives, which the recipe chooses (recipe=auto).
+
+The schemas of a command have no value for the options in its OPEN. YAML files, experiments and the command line fill
+them in, and what is missing after composition was given by none of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+Compose = Callable[[Sequence[str]], DictConfig]
+_GROUP = "recipe"
+
+
+def open_schema(kind: type[Any], options: Sequence[str], group: str = "") -> DictConfig:
+    """The schema of a dataclass, without values of the options below it; GROUP.* stands for all of a group.
+
+    group  that the dataclass fills in; "" for the whole configuration
+    """
+    schema: DictConfig = OmegaConf.structured(kind)
+    for part, _, name in (option.partition(".") for option in options):
+        node = schema if part == group else schema.get(part) if not group else None
+        if node is not None:
+            # what is never missing: the architecture decides which other fields there are
+            names = [key for key in node if key != "architecture"] if name == "*" else [name] if name in node else []
+            node.update(dict.fromkeys(names, MISSING))
+    return schema
+
+
+def with_recipe(composed: DictConfig, choices: Mapping[str, Any], words: Sequence[str], compose: Compose) -> DictConfig:
+    """The configuration with the values of recipe=fixed for missing options; with recipe=auto, their names in `chosen`.
+
+    choices  of groups that made the configuration
+    words    the options of the command line
+
+    Without recipe= the recipe is auto where a new model is trained and no experiment is given: an experiment stands for
+    settings that have been tried together.
+    """
+    others = [word for word in words if not word.startswith(f"{_GROUP}=")]
+    is_auto = choices[_GROUP] == "auto"
+    if not is_auto and len(others) == len(words):
+        is_auto = choices["experiment"] is None and choices["adapt"] == "none"
+    if is_auto:
+        missing = OmegaConf.missing_keys(compose([*others, f"{_GROUP}=auto"]))
+        composed = compose([*others, f"{_GROUP}=fixed"])
+        composed.recipe, composed.chosen = "auto", sorted(key for key in missing if _has_default(composed, key))
+    for key in OmegaConf.missing_keys(composed):
+        if _has_default(composed, key):
+            OmegaConf.update(composed, key, _default(composed, key))
+    return composed
+
+
+def _default(composed: DictConfig, key: str) -> Any:
+    """The default of an option in the dataclass of its group; MISSING where there is none."""
+    group, _, name = key.rpartition(".")
+    kind = OmegaConf.get_type(OmegaConf.select(composed, group)) if group else None
+    if not dataclasses.is_dataclass(kind):
+        return MISSING
+    return getattr(kind(), name, MISSING)
+
+
+def _has_default(composed: DictConfig, key: str) -> bool:
+    return _default(composed, key) != MISSING

@@ -1,0 +1,115 @@
+"""plan=true: pairs, batches, memory and time of a run, without training it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from tqdm import tqdm
+
+from translate.checkpoint import base_model_config, load_base_model
+from translate.console import start_log
+from translate.data.direction import with_languages
+from translate.data.prepare import Prepared, prepare
+from translate.device import tune_process
+from translate.distributed import join_world
+from translate.training.changes import find_changes
+from translate.training.config import TrainConfig
+from translate.training.parallel import decide_run
+from translate.training.recipe import choose_tokenizer, recommend, text_statistics
+from translate.training.recommended import Cost, TextStatistics
+from translate.training.run_folder import RunFolder
+from translate.training.saved_states import read_config
+from translate.training.session import compare_processes
+from translate.training.tracking import peak_memory
+from translate.training.trial_updates import TrialUpdates
+
+logger = logging.getLogger(__name__)
+_COPIES_WHILE_SAVING = 6  # of the weights: those, their average, two moments; and of files before they are written
+
+
+def plan(config: TrainConfig) -> None:
+    """Print what a run of this configuration takes. The folder of the run is neither made nor claimed.
+
+    Raises UserError as train() does.
+    """
+    config = replace(config, model=base_model_config(config.adapt, config.model))
+    config.check()
+    config = replace(config, data=with_languages(config.data))
+    tune_process(config.compute.threads)
+    decision = decide_run(config)
+    with join_world(decision.device, timeout=config.compute.timeout) as world:
+        start_log(silent=not world.is_main)
+        compare_processes(config, decision, world)
+        folder = RunFolder(config.run.dir)
+        if folder.has_begun:
+            config = find_changes(config, read_config(folder.config_file), folder=folder.path).settings
+        base = load_base_model(config.adapt)
+        tokenizer = base.tokenizer if base else folder.tokenizer() or choose_tokenizer(config)
+        data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
+        if not folder.has_begun:
+            config = recommend(config, data, world)
+        trials = TrialUpdates(config, data, world, base)
+        cost, weights = trials.cost(config, validating=True), trials.weights(config)
+        if world.is_main:
+            for line in _lines(config, data, text_statistics(data), cost, weights):
+                logger.info(line)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Expected length of a run: updates, validations, and seconds with the translation of the test set.
+
+    is_bounded  False where only patience ends it: the numbers are of one validation interval then
+    """
+
+    updates: int
+    validations: int
+    seconds: float
+    is_bounded: bool
+
+
+def expected_schedule(config: TrainConfig, cost: Cost, *, test_seconds: float) -> Schedule:
+    """The run that ends at the first of its bounds, if no validation ends it earlier."""
+    run, every = config.run, config.validation.every
+    # an update with its share of a validation
+    seconds = cost.update_seconds + cost.validation_seconds / every
+    limits = [run.max_steps] if run.max_steps else []
+    if run.max_epochs:
+        limits.append(int(run.max_epochs * cost.updates_per_epoch))
+    if run.max_minutes:
+        limits.append(int(60 * run.max_minutes / seconds))
+    updates = max(1, min(limits, default=every))
+    validations = -(-updates // every)
+    total = updates * cost.update_seconds + validations * cost.validation_seconds
+    if config.averaging.last > 1:
+        total += cost.validation_seconds
+    return Schedule(updates, validations, total + test_seconds, bool(limits))
+
+
+def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost, weights: int) -> Iterator[str]:
+    test = sum(map(len, data.tests))
+    test_seconds = cost.validation_seconds * test / len(data.valid)
+    schedule = expected_schedule(config, cost, test_seconds=test_seconds)
+    tokens = text.target_tokens / cost.updates_per_epoch
+    epochs = schedule.updates / cost.updates_per_epoch
+    yield f"plan of run.dir={config.run.dir}: nothing was trained or written but data.cache"
+    yield f"pairs: {len(data.train):,} to train on, {len(data.valid):,} to validate, {test:,} to test"
+    yield f"updates per epoch: {cost.updates_per_epoch:,}, of about {tokens:,.0f} target tokens"
+    yield f"model: {weights:,} weights"
+    until = "until the first validation" if not schedule.is_bounded else "" if not config.run.patience else "at most "
+    yield (
+        f"updates: {until}{schedule.updates:,} ({epochs:.3g} epochs), {cost.update_seconds:.3g} s each; "
+        f"validations: {schedule.validations:,}, {cost.validation_seconds:.3g} s each"
+    )
+    yield f"memory: about {_memory(weights):.2f} GiB{' of the GPU' if torch.cuda.is_available() else ''}"
+    ending = "" if schedule.is_bounded else f" a validation interval; run.patience={config.run.patience} ends the run"
+    yield f"time: {until}about {tqdm.format_interval(schedule.seconds)}{ending}"
+
+
+def _memory(weights: int) -> float:
+    """GiB at the peak of the run: of the trial updates and, on a CPU, of copies that are being saved."""
+    copies = 0 if torch.cuda.is_available() else _COPIES_WHILE_SAVING * 4 * weights
+    return peak_memory() + copies / 2**30

@@ -1,0 +1,78 @@
+"""recipe=auto: what is measured of the text, and the settings of a new run that follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+
+from translate.data.dataset import CleanText
+from translate.data.prepare import ChooseTokenizer, Prepared
+from translate.distributed import World
+from translate.tokenizer_training import TokenizerConfig
+from translate.training.config import Recipe, TrainConfig
+from translate.training.open_options import open_part, with_choice
+from translate.training.recommended import Choice, TextStatistics, choose_settings, choose_vocabulary
+from translate.training.trial_updates import TrialUpdates
+
+logger = logging.getLogger(__name__)
+_SAMPLED_PAIRS = 100_000
+_LONG_PERCENTILE = 98
+
+
+def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
+    """Settings of the vocabulary of a new run, or the function of the clean text that chooses them."""
+    if config.recipe is not Recipe.auto or config.tokenizer.path:
+        return config.tokenizer
+    return lambda text: with_choice(config, vocabulary_for(text, config.tokenizer.character_coverage)).tokenizer
+
+
+def vocabulary_for(text: CleanText, coverage: float) -> Choice:
+    """Type and size of the vocabulary for a text."""
+    return choose_vocabulary(len(text.kept), num_characters(text, coverage))
+
+
+def num_characters(text: CleanText, coverage: float) -> int:
+    """Number of the most frequent characters that make up this share of the text, in pairs spread evenly over it."""
+    rows = text.kept[np.linspace(0, len(text.kept), min(len(text.kept), _SAMPLED_PAIRS), endpoint=False).astype(int)]
+    codes = [np.frombuffer("".join(side).encode("utf-32-le", "surrogatepass"), "<u4") for side in text.texts(rows)]
+    text.release()
+    counts = np.sort(np.bincount(np.concatenate(codes)))[::-1]
+    return int(np.searchsorted(np.cumsum(counts), coverage * counts.sum()) + 1)
+
+
+def text_statistics(data: Prepared) -> TextStatistics:
+    """Numbers of the training pairs as an epoch sees them at the start of the run."""
+    repeats = data.train.repeats(0.0)
+    lengths = np.stack([data.train.source_lengths, data.train.target_lengths])
+    source_tokens, target_tokens = (repeats * (lengths + 1)).sum(axis=1, dtype=np.float64)  # with EOS
+    return TextStatistics(
+        pairs=round(float(repeats.sum(dtype=np.float64))),
+        source_tokens=int(source_tokens),
+        target_tokens=int(target_tokens),
+        long_length=int(np.percentile(lengths.max(axis=0), _LONG_PERCENTILE)),
+    )
+
+
+def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
+    """The configuration of a new run, with all that recipe=auto chooses; equal on all processes.
+
+    Logs the choices, with their reasons.
+    """
+    if config.recipe is not Recipe.auto:
+        return config
+    if data.tokenizer_config is not None:
+        config = dataclasses.replace(config, tokenizer=data.tokenizer_config)
+    text = text_statistics(data)
+    config, choices = choose_settings(config, text, TrialUpdates(config, data, world))
+    config.check()
+    if not config.tokenizer.path:
+        tokenizer = {f"tokenizer.{key}": getattr(config.tokenizer, key) for key in ("type", "vocab_size")}
+        choices.insert(0, open_part(Choice(tokenizer, f"{text.pairs:,} pairs and their characters"), config))
+    logger.info("recipe=auto chooses what is not given:")
+    for choice in choices:
+        if choice.values:
+            logger.info(f"  {choice}")
+    # of the main process, in case that another processor rounds a number of the text elsewhere
+    return world.from_main(config)

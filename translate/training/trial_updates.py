@@ -1,0 +1,122 @@
+"""Trial updates: the speed of a configuration on this device, by a few updates and a validation that are discarded."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import torch
+
+from translate.checkpoint import LoadedModel, vocabularies_of
+from translate.data.corpora import ParallelText
+from translate.data.loader import DataPosition, UpdateStream
+from translate.data.prepare import Prepared
+from translate.distributed import World
+from translate.models import build_model
+from translate.training.config import TrainConfig
+from translate.training.manifest import new_manifest
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import ParallelModel, TrainingDecision, decide_run, parallelize
+from translate.training.parts import make_model, update_stream
+from translate.training.recommended import Cost
+from translate.training.state import TrainState
+from translate.training.step import train_step
+from translate.training.validation import Validator
+
+_WARM_UP, _TIMED, _SECONDS = 2, 12, 3.0  # updates before those that are timed; timed ones, as long as they may take
+_FEW_LINES, _MORE_LINES, _FAST = 64, 512, 1.0  # of the validation set; more are translated if the first took no longer
+
+
+class TrialUpdates:
+    """Measures configurations with a model and an optimizer of their own, on all processes; see recommended.Device.
+
+    base             the model that is adapted, if there is one
+    on_gpu, devices  kind and number of the devices of a run
+    """
+
+    def __init__(self, config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None = None):
+        self._data, self._world, self._base = data, world, base
+        self.on_gpu, self.devices = decide_run(config).capabilities.on_gpu, world.size
+
+    def weights(self, config: TrainConfig) -> int:
+        """Number of weights of a model of this configuration, which is not made."""
+        with torch.device("meta"):
+            model = build_model(config.model, vocabularies_of(self._data.tokenizer))
+        return sum(weight.numel() for weight in model.parameters())
+
+    def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost:
+        """Seconds of an update and, if asked for, of a validation; those of the main process, on every process."""
+        decision = decide_run(config)
+        torch.manual_seed(config.run.seed)
+        model = parallelize(
+            make_model(config, self._data, self._base), self._world, decision, compiled=config.compute.compile
+        )
+        with update_stream(config, self._data, decision, self._world) as stream:
+            cost = self._updates(config, model, stream)
+        if validating:
+            cost = dataclasses.replace(cost, validation_seconds=self._validation(config, model, decision))
+        return self._world.from_main(cost)
+
+    def _updates(self, config: TrainConfig, model: ParallelModel, stream: UpdateStream) -> Cost:
+        optimizer = make_optimizer(model.module, config.optimizer)
+        state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
+        batches = config.batch.accumulation * self._world.size
+        plan = stream.plan(DataPosition())
+        updates_per_epoch = -(-len(plan) // batches)
+        # first the update with the longest sentences, which needs the most memory
+        longest = max(range(len(plan)), key=lambda index: plan[index].source_length + plan[index].target_length)
+        stream.seek(DataPosition(batches=longest // batches * batches))
+        seconds, tokens = 0.0, 0
+        for number in range(_WARM_UP + _TIMED):
+            if number == 1:
+                stream.seek(DataPosition())
+            started = time.monotonic()
+            update = stream.next(0.0)
+            result = train_step(model, optimizer, update.batches, config, self._world, step=number + 1).result()
+            state.advance(update, target_tokens=result.target_tokens)
+            if number >= _WARM_UP:
+                seconds, tokens = seconds + time.monotonic() - started, tokens + result.target_tokens
+            if self._world.from_main(seconds > _SECONDS):
+                break
+        lengths = self._data.train.target_lengths + 1
+        epoch_tokens = float((lengths * self._data.train.repeats(0.0)).sum())
+        update_seconds = seconds / tokens * epoch_tokens / updates_per_epoch
+        return Cost(update_seconds=update_seconds, updates_per_epoch=updates_per_epoch)
+
+    def _validation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision) -> float:
+        """Seconds of a validation, by a sample of the set."""
+        total = len(self._data.valid)
+        seconds = self._translation(config, model, decision, lines := min(total, _FEW_LINES))
+        if seconds < _FAST and lines < total:
+            seconds = self._translation(config, model, decision, lines := min(total, _MORE_LINES))
+        return seconds * total / lines
+
+    def _translation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision, lines: int) -> float:
+        """Seconds in which some lines of the validation set are validated, with translations as long as usual."""
+        train = self._data.train
+        # the model has not learned to end a sentence: every translation reaches its limit
+        ratio = float(train.target_lengths.sum() / max(1, train.source_lengths.sum()))
+        search = dataclasses.replace(
+            config.search, max_length_ratio=ratio, max_length_offset=1, max_length=0, min_length=0
+        )
+        sample = dataclasses.replace(self._data, valid=_sample(self._data.valid, lines))
+        settings = dataclasses.replace(config, search=search)
+        manifest = new_manifest(settings, sample, self._base)
+        validator = Validator(
+            settings, sample, model, self._world, precision=decision.decoding_precision, manifest=manifest
+        )
+        started = time.monotonic()
+        validator.run(explain=True)
+        return time.monotonic() - started
+
+
+def _sample(text: ParallelText, lines: int) -> ParallelText:
+    """Evenly spread lines of a validation set."""
+    rows = [number * len(text) // lines for number in range(lines)]
+    return dataclasses.replace(
+        text,
+        source=[text.source[row] for row in rows],
+        target=[text.target[row] for row in rows],
+        labels=[text.labels[row] for row in rows] if text.labels else None,
+        further_references=[[reference[row] for row in rows] for reference in text.further_references],
+    )
