@@ -80,6 +80,13 @@ def test_the_tree_of_the_readme_describes_every_python_file():
     assert [path for path, description in listed if not description] == []
 
 
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-lowest.txt"])
+def test_each_package_has_one_version(file):
+    lines = [line for line in read(file).splitlines() if line and not line.startswith("#")]
+    names = [re.sub("[-_.]+", "-", line.partition("==")[0]).lower() for line in lines]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_lowest_versions_are_those_of_the_project():
     project = tomllib.loads(read("pyproject.toml"))["project"]
     wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
