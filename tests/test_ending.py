@@ -91,7 +91,7 @@ def freeze_workers() -> None:
         ("config.command", "compose", INTERRUPT),
         ("data.clean_text", "_Writer.add", TERMINATE),
         ("data.prepare", "write_tokenized", HANGUP),
-        ("models", "build_model", TERMINATE),
+        ("training.parts", "build_model", TERMINATE),
     ],
 )
 def test_a_signal_before_the_first_update_ends_the_command_and_saves_nothing(corpus, tmp_path, module, name, number):

@@ -66,7 +66,7 @@ def error_of(module: str, *arguments: str) -> str:
 
 
 def test_run_continues_bit_for_bit_once_there_is_room(model, disk):
-    resize_disk(disk, 900)  # room for one state and for models, not for two states
+    resize_disk(disk, 960)  # room for one state and for models, not for two states
     run = disk / "run"
     for _ in range(2):
         error = error_of("train", *words(model, run))

@@ -70,7 +70,7 @@ def test_the_undamaged_model_loads(directory):
         ("max_length", "1000000000000", "model.yaml: model.max_length (1000000000000) must be at least 1 and at most"),
         ("max_length", "131073", "model.yaml: model.max_length (131073) must be at least 1 and at most 131072"),
         ("ffn_dim", "9" * 90, "model.yaml: ffn_dim (" + "9" * 90 + ") must be an integer"),
-        ("ffn_dim", "1" * 200, "model.yaml, line 10: not a configuration: a number of more than 100 digits"),
+        ("ffn_dim", "1" * 200, "model.yaml, line 13: not a configuration: a number of more than 100 digits"),
         ("num_heads", "-4", "model.yaml: model.num_heads (-4) must be at least 1"),
         ("dropout", ".nan", "model.yaml: dropout (nan) must be a finite number"),
         ("encoder_layers", "2", "weights.safetensors: these weights do not fit"),

@@ -227,12 +227,12 @@ def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """Train, with back-translation if that is configured; trial: of a sweep. Returns the best validation score."""
     if trial is None and config.sweep.method is SweepMethod.optuna:
         raise UserError("sweep=optuna makes many runs: add --multirun")
+    if config.back_translation.monolingual and not config.plan:
+        return back_translate(config, trial, train=train)
     require_effect(config, is_given)
     if config.plan:
         plan(config)
         return None
-    if config.back_translation.monolingual:
-        return back_translate(config, trial, train=train)
     return train(config, trial)
 
 
