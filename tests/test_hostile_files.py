@@ -197,8 +197,13 @@ def test_a_header_of_weights_without_end_is_not_read(tmp_path, size):
 
 def test_a_tokenizer_that_is_damaged_or_of_another_kind_is_refused(directory):
     model = (directory / "tokenizer.model").read_bytes()
-    word = list(pieces(model))[10].text.encode()
+    words = [piece.text.encode() for piece in pieces(model)]
+    word = words[10]
+    [twin] = [other for other in words[11:] if len(other) == len(word)][:1]
+    field = b"\n%c" % len(word)  # in front of a piece
+    twins = model.replace(field + word, field + word[:-1] + b"\xff").replace(field + twin, field + word[:-1] + b"\xff")
     for content, message in [
+        (twins, "not a SentencePiece model, or a damaged one"),  # SentencePiece's own message is not UTF-8
         (model.replace(word, word[:-1] + b"\xff", 1), r"piece 10 is not UTF-8: b'"),
         (model[:100], "not a SentencePiece model"),
         (model.replace(b"\x18\x03", b"\x18\x01", 1), r"have the ids \(-1, 1, 2, 3\) there, expected 0 to 3"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from in_process import call_here
 from small_runs import write_corpus
 from translate.adaptation import ADAPTATIONS
 from translate.compare import CompareConfig
@@ -117,3 +118,16 @@ def test_hostile_numbers_are_refused_by_name_or_harmless(configs):
                     assert "\n" not in message, (command, path)
                     assert len(message) < 400, (command, path)
     assert tried > 1000
+
+
+@pytest.mark.parametrize("word", ["search=5", "search=true", "data=1.5", "search=null"])
+def test_choices_of_a_group_that_are_no_names_are_refused_with_the_choices(word):
+    done = call_here("train", word)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().startswith(f"error: {word}: unknown choice; choices: ")
+
+
+@pytest.mark.parametrize("word", ["=5", "=", "+=x"])
+def test_a_value_without_an_option_is_refused(word):
+    done = call_here("train", word)
+    assert done.stderr.decode() == f"error: {word}: there is no option in front of the equals sign\n"

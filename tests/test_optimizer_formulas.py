@@ -7,7 +7,7 @@ import torch
 
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
-from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
+from translate.training.optimizer import OptimizerConfig, OptimizerName, fits_optimizer, make_optimizer
 
 Array = np.ndarray
 RATES = [0.01, 0.02, 0.005]
@@ -107,3 +107,14 @@ def test_muon_equals_pytorch_on_one_matrix():
         weight.grad = torch.from_numpy(gradient)
         theirs.step()
     np.testing.assert_array_equal(after[name], weight.detach().numpy())
+
+
+def test_a_stored_state_without_a_value_of_adamw_does_not_fit():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    saved = optimizer.state_dict()
+    assert fits_optimizer(saved, optimizer)
+    del saved["state"][0]["step"]
+    assert not fits_optimizer(saved, optimizer)

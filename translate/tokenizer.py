@@ -176,7 +176,7 @@ def read_model(path: Path) -> bytes:
         raise UserError(f"{path}: not a SentencePiece model: it has more than {_MAX_MODEL_BYTES:,} bytes")
     try:
         processor = _processor(model)  # to find damage here, where the file is known
-    except RuntimeError:
+    except (RuntimeError, UnicodeDecodeError):  # the second, where its message names a piece that is not UTF-8
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one; copy or train it again") from None
     found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
     if found != (PAD, UNK, BOS, EOS):

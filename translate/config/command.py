@@ -10,14 +10,13 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -30,7 +29,9 @@ from translate.config.options import (
     choices_of,
     config_dir,
     help_text,
+    is_refused_value,
     known_options,
+    may_be_choice,
     message_for,
     quoted,
     rename_former,
@@ -237,13 +238,16 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     flags, options = _split(words, known)
     own = _own_options(schema, options)
     overrides = [word for word in options if word.partition("=")[0] not in own]
-    for key, _, value in (word.partition("=") for word in overrides):
-        if value == "null" and (CONFIGS / key).is_dir():  # Hydra fails with an error of its own code
+    for word in overrides:
+        key, equals, value = word.partition("=")
+        if equals and not key.strip("+~ "):
+            raise UserError(f"{word}: there is no option in front of the equals sign")
+        if (CONFIGS / key).is_dir() and not may_be_choice(word):  # Hydra fails with an error of its own code
             raise UserError(unknown_choice(key, value, flags.get("--config-dir", "")))
     of_hydra = ("hydra.", "hydra/")  # options of its own
     renamed = (rename_former(word) if word.lstrip("+~").startswith(of_hydra) else word for word in overrides)
     return CommandLine(
-        overrides=[quoted(word) if _is_refused(word) else word for word in renamed if word is not None],
+        overrides=[quoted(word) if is_refused_value(word) else word for word in renamed if word is not None],
         own=own,
         help="--help" in flags,
         version="--version" in flags,
@@ -277,21 +281,3 @@ def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
     texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
     pairs = dict(word.split("=", 1) for word in options if "=" in word)
     return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
-
-
-def _is_refused(word: str) -> bool:
-    """True for a value that Hydra's grammar refuses without quotes, such as a file name with "=" or "#" in it.
-
-    What begins a dictionary or a quotation, or holds one in a list, stays as it is: there a refusal is of use.
-    """
-    _, equals, value = word.partition("=")
-    if not equals or value.startswith(("{", "'", '"')):
-        return False
-    if value != value.strip() and not value.strip().startswith("["):
-        return True  # Hydra would drop the spaces, which a file name may have
-    if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
-        return False
-    with suppress(HydraException):
-        OverridesParser.create().parse_override(word)
-        return False
-    return True

@@ -7,13 +7,15 @@ import difflib
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -238,3 +240,29 @@ def rename_former(word: str) -> str | None:
     instead = f"write {new}" if new else "it follows from validation.metric"
     print_notes(warning=f"{key} is an option of earlier versions; {instead}")
     return new
+
+
+def may_be_choice(word: str) -> bool:
+    """True for GROUP=VALUE with a value that can name a file of the group: neither null nor a number."""
+    with suppress(HydraException):
+        value = OverridesParser.create().parse_override(word).value()
+        return value is not None and not isinstance(value, bool | int | float | dict)
+    return True
+
+
+def is_refused_value(word: str) -> bool:
+    """True for a value that Hydra's grammar refuses without quotes, such as a file name with "=" or "#" in it.
+
+    What begins a dictionary or a quotation, or holds one in a list, stays as it is: there a refusal is of use.
+    """
+    _, equals, value = word.partition("=")
+    if not equals or value.startswith(("{", "'", '"')):
+        return False
+    if value != value.strip() and not value.strip().startswith("["):
+        return True  # Hydra would drop the spaces, which a file name may have
+    if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
+        return False
+    with suppress(HydraException):
+        OverridesParser.create().parse_override(word)
+        return False
+    return True

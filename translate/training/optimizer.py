@@ -152,6 +152,9 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
 
+_ADAMW_STATE = {"step", "exp_avg", "exp_avg_sq"}  # of each parameter
+
+
 def fits_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> bool:
     """True if a saved state has the groups of an optimizer, and values of the shapes of their parameters."""
     if isinstance(optimizer, MuonAndAdamW):
@@ -167,7 +170,10 @@ def fits_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> bool:
         return False
     parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
     return all(
-        number in parameters and isinstance(found, dict) and _are_values(found.values(), parameters[number])
+        number in parameters
+        and isinstance(found, dict)
+        and (found.keys() == _ADAMW_STATE or not isinstance(optimizer, torch.optim.AdamW))
+        and _are_values(found.values(), parameters[number])
         for number, found in values.items()
     )
 
