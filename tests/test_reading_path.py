@@ -93,6 +93,7 @@ DECODING_ASIDE = [
     "checkpoint.py",
     "checksums.py",
     "config/command.py",
+    "config/options.py",
     "console.py",
     "decoding/config.py",
     "device.py",
