@@ -142,7 +142,7 @@ def to_plain(value: Any) -> Any:
 
 
 def expand_home(value: Any) -> Any:
-    """Put the home folder in place of a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
+    """Substitute the home folder for a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
         return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})

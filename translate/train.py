@@ -88,7 +88,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
         logger.info(data.cleaning.table())
 
-        # Settings that nobody gave, by the text, the speed of the device and run.max_minutes; a continued run has them.
+        # Settings that are not given, by text, speed of the device and run.max_minutes; a continued run has them.
         if not folder.has_begun:
             config = recommend(config, data, world)
         reporter.config, decision = config, decide_run(config)

@@ -87,7 +87,7 @@ def translation_forms() -> dict[str, tuple[CorpusFormat, Bytes]]:
 
 
 def _around(sample: bytes, pieces: list[bytes]) -> Bytes:
-    """The sample, damaged, or with pieces put into its middle or in place of its end."""
+    """The sample, damaged, or with pieces put into its middle or replacing its end."""
     middle = len(sample) // 2
     inserted = joined(pieces, TEXT).map(lambda content: sample[:middle] + content + sample[middle:])
     return damaged(sample, pieces, TEXT) | inserted | joined(pieces).map(lambda content: sample[:middle] + content)

@@ -1,4 +1,4 @@
-"""Options that nobody gives, which the recipe chooses (recipe=auto).
+"""Options that are not given, which the recipe chooses (recipe=auto).
 
 The schemas of a command have no value for the options in its OPEN. YAML files, experiments and the command line fill
 them in, and what is missing after composition was given by none of them.

@@ -137,7 +137,7 @@ class CorpusConfig:
 
     @property
     def of_scores(self) -> CorpusConfig:
-        """The same corpus with the scores on both sides."""
+        """This corpus with the scores on both sides."""
         return replace(self, source=self.score, target=self.score)
 
     @property

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def with_sacrebleu_files(config: CorpusConfig) -> CorpusConfig:
-    """The same corpus as text files, if it is a test set of sacreBLEU: its source and all its references.
+    """This corpus as text files, if it is a test set of sacreBLEU: its source and all its references.
 
     Raises UserError, see sacrebleu_files.
     """

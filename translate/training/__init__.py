@@ -3,7 +3,7 @@
 In the order of the page:
 
 config            TrainConfig and its parts; what the parts ask of each other
-recipe            settings that nobody gave, by the tables of recommended.py and the trial updates of trial_updates.py
+recipe            settings that are not given, by the tables of recommended.py and the trial updates of trial_updates.py
 plan              plan=true: what a run would take
 run_folder        the folder of a run: paths, lock, errors in its log, models written in the background
 parallel          device, precision and layout of batches; a model on its device, compiled, shared by processes

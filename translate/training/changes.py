@@ -137,7 +137,7 @@ class Change:
 class Changes:
     """Settings that a new session changes in a run.
 
-    settings  the configuration to follow: what nobody gives is as in the run, and so are schedule and model of an older
+    settings  the configuration to follow: what is not given is as in the run, and so are schedule and model of an older
               one
     config    new content of the folder's config.yaml
     changes   those that are recorded

@@ -209,7 +209,7 @@ class TrainConfig:
            with their summaries; sentences: at every sentence end
     recipe  auto, the default without an experiment: settings that are not given suit the text, the device and
             run.max_minutes. fixed: they are the same for any text
-    chosen  the options that recipe=auto chooses, filled in by the command: those that nobody gave
+    chosen  the options that recipe=auto chooses, filled in by the command: those that are not given
     plan    only print the settings, the memory and the time that the run would take
     """
 

@@ -1,4 +1,4 @@
-"""Options that nobody gave, which recipe=auto fills in; in a run that has begun, they are those of the run."""
+"""Options that are not given, which recipe=auto fills in; in a run that has begun, they are those of the run."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Choice:
 
 
 def open_part(choice: Choice, config: TrainConfig) -> Choice:
-    """The choice without the options that somebody gave."""
+    """The choice without the options that are given."""
     chosen = {key: x for key, x in choice.values.items() if (SIZE if key == "model" else key) in config.chosen}
     return Choice(chosen, choice.reason)
 
 
 def with_choice(config: TrainConfig, choice: Choice) -> TrainConfig:
-    """The configuration with the values of a choice, but for options that somebody gave."""
+    """The configuration with the values of a choice, but for options that are given."""
     values = dict(open_part(choice, config).values)
     if size := values.pop("model", None):
         config = with_size(config, size)
@@ -65,14 +65,14 @@ def with_choice(config: TrainConfig, choice: Choice) -> TrainConfig:
 
 
 def with_size(config: TrainConfig, size: str) -> TrainConfig:
-    """The configuration with a model of configs/model, but for options of the model that somebody gave."""
+    """The configuration with a model of configs/model, but for options of the model that are given."""
     # what the file leaves out has its default, and not the value of another size
     values = to_plain(type(config.model)()) | read_yaml(CONFIGS / "model" / f"{size}.yaml")
     return _with_values(config, {f"model.{key}": value for key, value in values.items()})
 
 
 def with_stored(config: TrainConfig, stored: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a continued run: what nobody gives is as in its config.yaml, whose content is `stored`."""
+    """The configuration of a continued run: options that are not given are those of its config.yaml, `stored`."""
     # an option of the model that the file lacks is newer than the run, which had the default
     model = flatten({"model": to_plain(type(config.model)())})
     return _with_values(config, model | flatten(dict(stored)))

@@ -218,7 +218,7 @@ def _choose_times(config: TrainConfig, cost: Cost, updates: int) -> Choice:
     fewest, most = _VALIDATIONS if has_length else _PATIENT_VALIDATIONS
     affordable = _VALIDATION_SHARE * updates * cost.update_seconds / max(cost.validation_seconds, 1e-3)
     validations = min(max(int(affordable), fewest), most)
-    # a state is saved with each validation, also where somebody has set their interval
+    # a state is saved with each validation, also where their interval is given
     every = _rounded(updates / validations) if "validation.every" in config.chosen else config.validation.every
     horizon = min(max(updates // 4, 50), 2000)  # updates that the average reaches back
     values = {
@@ -247,7 +247,7 @@ def run_updates(config: TrainConfig, text: TextStatistics, cost: Cost) -> int:
 
 
 def _has_steps(config: TrainConfig) -> bool:
-    """True if somebody has set the number of updates."""
+    """True if the number of updates is given."""
     return bool(config.run.max_steps) and "run.max_steps" not in config.chosen
 
 
