@@ -25,7 +25,7 @@ from translate.data.clean_text import write_clean_text
 from translate.data.cleaning import CleaningConfig
 from translate.data.corpus import CorpusConfig
 from translate.data.dataset import CleanText
-from translate.data.filter_config import FilterConfig
+from translate.data.filters.config import FilterConfig
 from translate.data.readers import read_pairs
 from translate.prepare import PrepareConfig
 from translate.text import TEXT_FORM, write_lines

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from small_runs import syllables
-from translate.data.augmentation import PairEncoder, SamplingConfig, SwitchOutConfig
+from translate.data.augmentation.pair_encoder import PairEncoder, SamplingConfig, SwitchOutConfig
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 

@@ -11,10 +11,10 @@ from small_data import TOKENIZER
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.direction import reversed_direction, with_languages
-from translate.data.language_tags import choose_sides, find
+from translate.data.forms.language_tags import choose_sides, find
+from translate.data.forms.recognition import recognise
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs
-from translate.data.recognition import recognise
 from translate.errors import UserError
 from translate.text import read_lines
 from translation_forms import PAIRS, WRITERS, write_moses, write_po, write_tmx

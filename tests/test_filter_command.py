@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from translate.data import filter_command
-from translate.data.filter_command import PairCommand
+from translate.data.filters import command as filter_command
+from translate.data.filters.command import PairCommand
 from translate.errors import UserError
 
 PAIRS = [f"line {n}" for n in range(3000)], [f"Zeile {n}" for n in range(3000)]

@@ -14,8 +14,8 @@ from small_data import SOURCE, TARGET, TOKENIZER, cache_state, make_data, write_
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
-from translate.data.filter_config import FILTER_REASONS, FilterConfig
-from translate.data.filters import RULES, sample_pairs
+from translate.data.filters.config import FILTER_REASONS, FilterConfig
+from translate.data.filters.corpus_filters import RULES, sample_pairs
 from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
 from translate.errors import UserError
@@ -236,7 +236,7 @@ def test_languages_need_lines_that_are_long_enough(tmp_path: Path):
 
 
 def test_samples_are_spread_evenly(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("translate.data.filters._SAMPLE", 10)
+    monkeypatch.setattr("translate.data.filters.corpus_filters._SAMPLE", 10)
     assert list(sample_pairs((str(n), "") for n in range(8)).sources) == [str(n) for n in range(8)]
     assert list(sample_pairs((str(n), "") for n in range(100)).sources) == [str(n) for n in range(0, 100, 16)]
 

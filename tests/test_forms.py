@@ -18,8 +18,8 @@ import pytest
 from corpus_files import COMPRESSIONS, FORMS, attributed, comma, csv_bytes, quoted_tsv, write_form
 from translate import opening
 from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.forms.recognition import recognise
 from translate.data.readers import read_pairs, read_rows
-from translate.data.recognition import recognise
 from translate.errors import UserError
 from translate.text import count_lines, read_lines, read_windows
 

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from translate.data.joining import Casing, ClauseJoiner, join_pairs
-from translate.data.synonyms import read_synonyms
+from translate.data.augmentation.joining import Casing, ClauseJoiner, join_pairs
+from translate.data.augmentation.synonyms import read_synonyms
 from translate.errors import UserError
 
 FIRST = ("He sleeps.", "Er schläft.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.markup import read_units
+from translate.data.forms.markup import read_units
 from translate.data.readers import read_rows
 from translate.errors import UserError
 from translation_forms import tmx, unit
@@ -113,7 +113,7 @@ def test_a_file_of_three_languages_needs_a_choice(file):
 
 
 def test_languages_after_the_first_units_are_found_where_they_are_asked_for(file, monkeypatch):
-    monkeypatch.setattr("translate.data.markup._SAMPLED_UNITS", 1)
+    monkeypatch.setattr("translate.data.forms.markup._SAMPLED_UNITS", 1)
     content = tmx(unit(en="one", de="eins") + unit(en="two", fr="deux"))
     assert [target for _, target, _ in rows(file, content)] == ["eins", ""]
     assert [target for _, target, _ in rows(file, content, source_language="en", target_language="fr")] == ["", "deux"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from small_data import SOURCE, TARGET, TOKENIZER, make_data, write_pairs
-from translate.data import near_duplicates
-from translate.data.filter_config import FILTER_REASONS
+from translate.data.filters import near_duplicates
+from translate.data.filters.config import FILTER_REASONS
 from translate.data.prepare import prepare
 
 SENTENCES = [

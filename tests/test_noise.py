@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from translate.data.noise import NOISES, capitals, emoji, punctuation, synonyms, title_case, typos
+from translate.data.augmentation.noise import NOISES, capitals, emoji, punctuation, synonyms, title_case, typos
 
 SOURCE = [
     "The driver's bag, at 16:05, did not come; it cost 3,50 euros.",

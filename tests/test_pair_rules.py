@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from translate.data.pair_rules import (
+from translate.data.filters.pair_rules import (
     LengthRule,
     Pairs,
     RepetitionRule,

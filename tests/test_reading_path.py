@@ -35,7 +35,7 @@ TRAINING_LEAVES = [
     "data/readers.py",
     "text.py",
     "data/cleaning.py",
-    "data/augmentation.py",
+    "data/augmentation/pair_encoder.py",
     "models/seq2seq.py",
     "models/layers.py",
 ]
@@ -43,10 +43,10 @@ TRAINING_LEAVES = [
 TRAINING_ASIDE = [
     "data/corpora.py",
     "data/corpus.py",
-    "data/filter_config.py",
-    "data/filters.py",
-    "data/named_sets.py",
-    "data/near_duplicates.py",
+    "data/filters/config.py",
+    "data/filters/corpus_filters.py",
+    "data/forms/named_sets.py",
+    "data/filters/near_duplicates.py",
     "distributed.py",
     "errors.py",
     "files.py",

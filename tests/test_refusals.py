@@ -35,7 +35,7 @@ def test_a_run_folder_that_is_true_is_refused(tmp_path, monkeypatch):
 
 def test_an_empty_home_is_not_the_root_of_the_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", "")
-    assert "there is no such user or home folder" in error_of("train", *options(tmp_path, Path("~/x")))
+    assert "unknown user or home folder" in error_of("train", *options(tmp_path, Path("~/x")))
 
 
 @pytest.mark.parametrize("option", ["model", "input", "output"])

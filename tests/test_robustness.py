@@ -7,8 +7,8 @@ import pytest
 from fake_translators import copier
 from small_runs import write_corpus
 from stored_runs import assert_identical, train_here
+from translate.data.augmentation.text import JOINS, KINDS
 from translate.data.corpora import ParallelText
-from translate.data.text_augmentation import JOINS, KINDS
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig, RunScoring, evaluate_files, evaluate_noisy, read_evaluation_text
 from translate.evaluation.robustness import noisy_version
@@ -104,7 +104,7 @@ def test_noisy_sets_are_scored_and_compared_in_a_table(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"noise": ["shouting"]}, "noise=shouting: there is no such noise; choose from capitals, title_case"),
+        ({"noise": ["shouting"]}, "noise=shouting: unknown noise; choose from capitals, title_case"),
         ({"noise": ["synonyms"]}, "noise=synonyms needs synonyms_file=FILE"),
         ({"noise": ["synonyms"], "synonyms_file": "/nowhere"}, "/nowhere: no such file"),
     ],

@@ -144,7 +144,7 @@ def test_home_is_found_in_lists_and_not_in_symbols(monkeypatch):
 
 
 def test_a_home_that_there_is_not_is_named():
-    with pytest.raises(UserError, match=r"~nobody\.here/x: there is no such user .* write \./~nobody\.here/x"):
+    with pytest.raises(UserError, match=r"~nobody\.here/x: unknown user .* write \./~nobody\.here/x"):
         expand_home(EvaluateConfig(model="~nobody.here/x", source="s", reference="r"))
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from translate.data.augmentation import PairEncoder, SwitchOutConfig
+from translate.data.augmentation.pair_encoder import PairEncoder, SwitchOutConfig
 
 LENGTH, DRAWS, WORDS = 6, 20_000, 30
 VOCABULARY = SimpleNamespace(source_vocab_size=WORDS + 4, target_vocab_size=2 * WORDS + 4)  # 4: PAD, UNK, BOS, EOS

@@ -12,10 +12,10 @@ import torch
 from fake_models import FakeModel, copy_model
 from in_process import call_here
 from small_runs import options, syllables, write_corpus
+from translate.data.augmentation.subword_sampling import sample_source
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
 from translate.data.prepare import prepare
-from translate.data.subword_sampling import sample_source
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import Translator

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from small_data import SOURCE, TARGET, TOKENIZER, WORDS, make_data, write_pairs
-from translate.data.augmentation import PairEncoder, SamplingConfig
+from translate.data.augmentation.pair_encoder import PairEncoder, SamplingConfig
+from translate.data.augmentation.text import KINDS, NONE, AugmentationConfig, TextAugmentation, make_text_augmentation
 from translate.data.batching import BatchConfig, BatchPlan, padding_share, pairs_in
 from translate.data.loader import DataPosition, UpdateStream
 from translate.data.prepare import Prepared, prepare
-from translate.data.text_augmentation import KINDS, NONE, AugmentationConfig, TextAugmentation, make_text_augmentation
 from translate.distributed import World
 from translate.errors import UserError
 

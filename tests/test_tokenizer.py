@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from translate.data.subword_sampling import sample_source, sample_target
+from translate.data.augmentation.subword_sampling import sample_source, sample_target
 from translate.errors import UserError
 from translate.text import normalise, read_lines
 from translate.tokenizer import EOS, Tokenizer
@@ -101,7 +101,8 @@ def test_sampling_depends_on_lines_strength_and_seed_alone(unigram: Tokenizer):
 def test_sampling_repeats_in_another_process(tokenizer: Tokenizer, tmp_path: Path):
     tokenizer.save(tmp_path)
     program = (
-        "from translate.data.subword_sampling import sample_source; from translate.tokenizer import Tokenizer; "
+        "from translate.data.augmentation.subword_sampling import sample_source\n"
+        "from translate.tokenizer import Tokenizer\n"
         f"print(sample_source(Tokenizer.load({str(tmp_path)!r}), {SOURCE!r}, strength=0.2, seed=5))"
     )
     command = [sys.executable, "-c", program]

@@ -12,7 +12,7 @@ from translate.config import is_given, run_command
 from translate.console import Progress, markdown_table, print_notes, text_table
 from translate.data.corpora import ParallelText
 from translate.data.corpus import one_or_several
-from translate.data.named_sets import sacrebleu_files
+from translate.data.forms.named_sets import sacrebleu_files
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator

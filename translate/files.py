@@ -142,7 +142,7 @@ def to_plain(value: Any) -> Any:
 
 
 def expand_home(value: Any) -> Any:
-    """Substitute the home folder for a leading ~/ or ~NAME/ of every path; UserError where there is no such user."""
+    """Substitute the home folder for a leading ~/ or ~NAME/ of every path; UserError for an unknown user."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _SYMBOLS]
         return dataclasses.replace(value, **{name: expand_home(getattr(value, name)) for name in names})
@@ -155,7 +155,7 @@ def expand_home(value: Any) -> Any:
     # an empty HOME would make ~/runs the folder /runs
     is_own = value[1:2] in ("", "/")
     if (path := os.path.expanduser(value)) == value or (is_own and os.environ.get("HOME") == ""):
-        raise UserError(f"{value}: there is no such user or home folder; write ./{value} for a folder of this name")
+        raise UserError(f"{value}: unknown user or home folder; write ./{value} for a folder of this name")
     return path
 
 

@@ -24,7 +24,7 @@ import torch
 
 from translate import folders
 from translate.batch import Batch
-from translate.data import augmentation
+from translate.data.augmentation import pair_encoder
 from translate.training import batch_memory, state, step
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -68,7 +68,7 @@ def loader_fails(number: int) -> None:
             raise RuntimeError("planted in the loader")
         return encode(*arguments)
 
-    _wrap(augmentation.PairEncoder, "encode", fail)
+    _wrap(pair_encoder.PairEncoder, "encode", fail)
 
 
 def nan(steps: list[int]) -> None:

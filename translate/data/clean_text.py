@@ -26,18 +26,16 @@ from translate.data.cleaning import (
     reason_to_drop,
 )
 from translate.data.corpora import KeyedCorpora
-from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.corpus import CorpusConfig
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, Ragged, RaggedWriter, log_progress
-from translate.data.filters import CorpusFilters, open_filters
+from translate.data.filters.corpus_filters import CorpusFilters, open_filters
+from translate.data.filters.near_duplicates import NearDuplicates
 from translate.data.held_out import PairKeys, write_held_out
-from translate.data.named_sets import mtdata_files, with_sacrebleu_files
-from translate.data.near_duplicates import NearDuplicates
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
     chunks,
-    hub_dataset,
-    matching_files,
+    files_of,
     name_in_reports,
     read_pairs,
     read_rows,
@@ -257,7 +255,7 @@ class Snapshot:
 
 def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
     """SHA-256 of each of a corpus's files, compressed or not as it is stored; key: of its configuration in errors."""
-    paths = _files(config, key)
+    paths = files_of(config, key=key)
     with errors_naming(key):
         hashes = []
         for path in paths:
@@ -266,22 +264,8 @@ def content_hashes(config: CorpusConfig, *, key: str) -> list[str]:
         return hashes
 
 
-def _files(config: CorpusConfig, key: str) -> list[str]:
-    config.check(key)
-    with errors_naming(key):
-        config = with_sacrebleu_files(config)
-        if config.format is CorpusFormat.text:
-            return [config.source, *config.targets, *([config.score] if config.score else [])]
-        if config.format is CorpusFormat.mtdata:
-            return mtdata_files(config)
-        if config.format is CorpusFormat.hub:
-            # the Arrow files of the local copy stand for the data set
-            return [file["filename"] for file in hub_dataset(config).cache_files]
-        return matching_files(config)
-
-
 def _status(config: CorpusConfig, key: str) -> list[tuple[int, ...]]:
-    paths = _files(config, key)
+    paths = files_of(config, key=key)
     try:
         found = [os.stat(path) for path in paths]
     except OSError:

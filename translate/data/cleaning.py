@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.console import text_table
-from translate.data.filter_config import FILTER_REASONS, FilterConfig
+from translate.data.filters.config import FILTER_REASONS, FilterConfig
 from translate.errors import UserError, require_at_least
 from translate.files import read_json, write_json
 from translate.text import find_control

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from translate.data.filter_config import FilterConfig
+from translate.data.filters.config import FilterConfig
 from translate.errors import UserError, require_between
 from translate.files import require_regular
 

@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from translate.data.archives import moses_languages
-from translate.data.catalogues import SIDES, po_languages
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.language_names import language_of_name
-from translate.data.language_tags import choose_sides
-from translate.data.markup import markup_languages
-from translate.data.named_sets import mtdata_languages, with_sacrebleu_files
-from translate.data.recognition import recognise
-from translate.data.records import json_keys, jsonl_keys, parquet_keys
-from translate.data.rows import matching_files
-from translate.data.tables import table_columns, tsv_columns
-from translate.data.workbooks import workbook_columns
+from translate.data.forms.archives import moses_languages
+from translate.data.forms.catalogues import SIDES, po_languages
+from translate.data.forms.language_names import language_of_name
+from translate.data.forms.language_tags import choose_sides
+from translate.data.forms.markup import markup_languages
+from translate.data.forms.named_sets import mtdata_languages, with_sacrebleu_files
+from translate.data.forms.recognition import recognise
+from translate.data.forms.records import json_keys, jsonl_keys, parquet_keys
+from translate.data.forms.rows import matching_files
+from translate.data.forms.tables import table_columns, tsv_columns
+from translate.data.forms.workbooks import workbook_columns
 from translate.errors import UserError, errors_naming
 
 # Names of columns, or keys of records, which may be those of languages

@@ -18,7 +18,7 @@ from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
 from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
-from translate.data.filters import filters_content
+from translate.data.filters.corpus_filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.readers import read_parallel_text

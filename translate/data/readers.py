@@ -14,17 +14,17 @@ from itertools import compress, islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from translate.data.archives import read_moses
-from translate.data.catalogues import read_po
 from translate.data.corpora import ParallelText, name_of_set
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.markup import read_tmx, read_xliff
-from translate.data.named_sets import read_mtdata, with_sacrebleu_files
-from translate.data.recognition import recognise
-from translate.data.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
-from translate.data.rows import Row, matching_files, mostly_pairs
-from translate.data.tables import read_table, read_tsv
-from translate.data.workbooks import read_xlsx
+from translate.data.forms.archives import read_moses
+from translate.data.forms.catalogues import read_po
+from translate.data.forms.markup import read_tmx, read_xliff
+from translate.data.forms.named_sets import mtdata_files, read_mtdata, with_sacrebleu_files
+from translate.data.forms.recognition import recognise
+from translate.data.forms.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
+from translate.data.forms.rows import Row, matching_files, mostly_pairs
+from translate.data.forms.tables import read_table, read_tsv
+from translate.data.forms.workbooks import read_xlsx
 from translate.errors import UserError, errors_naming
 from translate.opening import is_plain
 from translate.text import read_lines
@@ -142,6 +142,20 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
     CorpusFormat.hub: read_hub,
     CorpusFormat.mtdata: read_mtdata,
 }
+
+
+def files_of(config: CorpusConfig, *, key: str) -> list[str]:
+    """The files that hold a corpus, those of the local copy of a named data set; key: see read_rows."""
+    config.check(key)
+    with errors_naming(key):
+        config = with_sacrebleu_files(config)
+        if config.format is CorpusFormat.text:
+            return [config.source, *config.targets, *([config.score] if config.score else [])]
+        if config.format is CorpusFormat.mtdata:
+            return mtdata_files(config)
+        if config.format is CorpusFormat.hub:
+            return [file["filename"] for file in hub_dataset(config).cache_files]
+        return matching_files(config)
 
 
 def read_scores(config: CorpusConfig, *, key: str) -> Iterator[float | None]:

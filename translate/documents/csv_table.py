@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from translate.data.language_names import same_language
+from translate.data.forms.language_names import same_language
+from translate.data.forms.tables import find_delimiter
 from translate.documents.document import MAX_BYTES, DocumentOptions, decode
 from translate.documents.inline import line_segments
 from translate.errors import UserError, excerpt
 
-_DELIMITERS = ",;\t|"
+_SAMPLE_LINES = 1000
 _SOURCES = ("source", "src", "text", "sentence", "original")
 _TARGETS = ("target", "tgt", "translation")
 _ADDED = "translation"  # the name of a column that is added
@@ -161,14 +162,6 @@ def _read_rows(text: str, delimiter: str, name: str) -> Iterator[tuple[str, list
 
 
 def _find_delimiter(text: str) -> str:
-    """The character that divides the first rows into the most columns, equally many in each."""
-
-    def columns(delimiter: str) -> int:
-        try:
-            rows = list(islice(csv.reader(io.StringIO(text[:100_000]), delimiter=delimiter), 20))
-        except csv.Error:
-            return 0
-        counts = {len(row) for row in rows if row}
-        return counts.pop() if len(counts) == 1 else 0
-
-    return max(_DELIMITERS, key=columns)
+    """The delimiter of the table; a comma where it has one column."""
+    found = find_delimiter(list(islice(io.StringIO(text, newline=""), _SAMPLE_LINES)))
+    return found if len(found) == 1 else ","

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from translate.documents.inline import Kind, Part, Segment, on_one_line
+from translate.documents.inline import Kind, Part, Segment, without_extra_spaces
 
 # a Chinese or Japanese character is a word
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -45,7 +45,7 @@ def divide(segment: Segment, translation: str) -> list[str]:
     """
     parts = segment.parts
     if len(parts) == len(segment.pieces) == 1 and parts[0].has_words:
-        return [_leading(parts[0].text) + on_one_line(translation) + _trailing(parts[0].text)]
+        return [_leading(parts[0].text) + without_extra_spaces(translation) + _trailing(parts[0].text)]
     words = _assign(parts, translation, segment.find_kept(translation))
     pieces = [""] * len(segment.pieces)
     for part, text in zip(parts, _spaced_texts(parts, words), strict=True):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from translate.data.language_names import same_language
+from translate.data.forms.language_names import same_language
 from translate.documents.inline import Segment
 from translate.errors import UserError, excerpt
 from translate.opening import naming_errors, open_decompressed

@@ -61,12 +61,12 @@ class Segment:
     @cached_property
     def text(self) -> str:
         """The text for the model, on one line."""
-        return on_one_line("".join(part.text for part in self.parts if part.kind is not Kind.code))
+        return without_extra_spaces("".join(part.text for part in self.parts if part.kind is not Kind.code))
 
     @property
     def text_alone(self) -> str:
         """The text without what must not change."""
-        return on_one_line("".join(part.text if part.kind is Kind.text else " " for part in self.parts))
+        return without_extra_spaces("".join(part.text if part.kind is Kind.text else " " for part in self.parts))
 
     @property
     def is_translatable(self) -> bool:
@@ -79,7 +79,7 @@ class Segment:
         None where it is not all there, in order and as often as in the text; also where the translation has words
         between two of them, and the segment no text.
         """
-        kept = [on_one_line(part.text) for part in self.parts if part.kind is Kind.kept]
+        kept = [without_extra_spaces(part.text) for part in self.parts if part.kind is Kind.kept]
         if len(kept) > _MOST_KEPT or any(_count(word, translation) != _count(word, self.text) for word in set(kept)):
             return None
         spans, position = [], 0
@@ -109,7 +109,8 @@ def line_segments(text: str) -> list[Segment]:
     return [Segment((line,)) for line in re.split(r"(?<=\n)", text)]
 
 
-def on_one_line(text: str) -> str:
+def without_extra_spaces(text: str) -> str:
+    """The text with one space for each run of white space, as markup languages show it."""
     return " ".join(text.split())
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from translate.documents.document import DocumentOptions, decode
-from translate.documents.inline import Segment, on_one_line
+from translate.documents.inline import Segment, without_extra_spaces
 from translate.documents.wrapping import wrap
 from translate.errors import UserError, excerpt
 
@@ -59,11 +59,11 @@ class SubtitleDocument:
         lines, position = [], 0
         for (start, end), (text,) in zip(self._turns, translations, strict=True):
             lines += self._lines[position:start]
-            lines += self._wrapped(self._lines[start:end], on_one_line(text))
+            lines += self._wrapped(self._lines[start:end], without_extra_spaces(text))
             position = end
         return self._encoding.encode(self._line_end.join(lines + self._lines[position:]))
 
     def _wrapped(self, source: list[str], text: str) -> list[str]:
-        if text == on_one_line(" ".join(source)):
+        if text == without_extra_spaces(" ".join(source)):
             return source
         return wrap(text, max(_WIDTH, *map(len, source)), even=True)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+from translate.data.augmentation.joining import Casing, ClauseJoiner, join_pairs
+from translate.data.augmentation.noise import NOISES, Noise, Pair, synonyms
+from translate.data.augmentation.synonyms import read_synonyms
+from translate.data.augmentation.text import CLAUSES, JOINED, JOINS, KINDS, SYNONYMS
 from translate.data.corpora import ParallelText
-from translate.data.joining import Casing, ClauseJoiner, join_pairs
-from translate.data.noise import NOISES, Noise, Pair, synonyms
-from translate.data.synonyms import read_synonyms
-from translate.data.text_augmentation import CLAUSES, JOINED, JOINS, KINDS, SYNONYMS
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation
 
@@ -22,7 +22,7 @@ def check_noise(kinds: Sequence[str], *, synonyms_file: str) -> None:
     """Raise UserError for kinds of noise that there are not, or synonyms without a table of them."""
     for kind in kinds:
         if kind not in KINDS:
-            raise UserError(f"noise={kind}: there is no such noise; choose from {', '.join(KINDS)}")
+            raise UserError(f"noise={kind}: unknown noise; choose from {', '.join(KINDS)}")
     if SYNONYMS in kinds:
         if not synonyms_file:
             raise UserError("noise=synonyms needs synonyms_file=FILE with lines of a word, a TAB and its synonyms")

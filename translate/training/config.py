@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import ClassVar
 
 from translate.adaptation import AdaptConfig
-from translate.data.augmentation import SamplingConfig, SwitchOutConfig
+from translate.data.augmentation.pair_encoder import SamplingConfig, SwitchOutConfig
+from translate.data.augmentation.text import AugmentationConfig
 from translate.data.batching import BatchConfig
 from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
-from translate.data.text_augmentation import AugmentationConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
 from translate.evaluation.scores import MetricName

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from translate.adaptation import adapt
 from translate.checkpoint import LoadedModel, set_weights, vocabularies_of, weights_of
-from translate.data.augmentation import PairEncoder
+from translate.data.augmentation.pair_encoder import PairEncoder
+from translate.data.augmentation.text import make_text_augmentation
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
-from translate.data.text_augmentation import make_text_augmentation
 from translate.distributed import World
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq

@@ -18,7 +18,7 @@ from benchmarks.protocol import WARMUP_UPDATES, Channel, Message, Slices, run_wo
 from benchmarks.work import TrainingWork
 from translate.batch import NO_TARGET, Batch, pad_batch
 from translate.checkpoint import vocabularies_of
-from translate.data.augmentation import PairEncoder
+from translate.data.augmentation.pair_encoder import PairEncoder
 from translate.data.batching import BatchConfig
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig

@@ -1,6 +1,6 @@
 """Data augmentation: token ids of training pairs with changed text, sampled subwords and replaced tokens.
 
-Text is changed by text_augmentation.py, subwords are sampled by subword_sampling.py; SwitchOut is here. All draws are a
+Text is changed by text.py, subwords are sampled by subword_sampling.py; SwitchOut is here. All draws are a
 function of a batch's seed, so that a resumed run draws what the uninterrupted one drew.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.batch import Side
+from translate.data.augmentation.subword_sampling import sample_source, sample_target
+from translate.data.augmentation.text import NONE, TextAugmentation
 from translate.data.batching import Indices
 from translate.data.dataset import Ids, TokenizedCorpus
-from translate.data.subword_sampling import sample_source, sample_target
-from translate.data.text_augmentation import NONE, TextAugmentation
 from translate.errors import require_at_least, require_share
 from translate.tokenizer import EOS, Tokenizer
 

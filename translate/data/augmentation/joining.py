@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from translate.data.noise import Pair
+from translate.data.augmentation.noise import Pair
 from translate.sentences import sentence_language
 
 # "and" and "but": between main clauses they change neither clause in these languages, apart from the first letter

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import NamedTuple
 
-from translate.data.columns import are_names, find_columns
 from translate.data.corpus import CorpusConfig
-from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
+from translate.data.forms.columns import are_names, find_columns
+from translate.data.forms.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt, shorten
 from translate.text import read_ended_lines
 
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 1 << 23, 200
-_DELIMITERS = {"\t": "TAB", " ||| ": "|||", ";": "semicolon", ",": "comma"}
+_DELIMITERS = {"\t": "TAB", " ||| ": "|||", ";": "semicolon", ",": "comma", "|": "|"}
 # of the first rows, the share that must have one number of columns, at least two; commas are in every text
-_LEAST_SHARES = {"\t": 0.5, " ||| ": 0.5, ";": 0.7, ",": 0.7}
+_LEAST_SHARES = {"\t": 0.5, " ||| ": 0.5, ";": 0.7, ",": 0.7, "|": 0.7}
 
 
 class Cells(NamedTuple):
@@ -119,7 +119,7 @@ def pairs(
         if problem := _problem(row, source, target, width):
             yield Row(path, row.line, "", "", problem)
         else:
-            yield Row(path, row.line, _one_line(row.cells[source]), _one_line(row.cells[target]))
+            yield Row(path, row.line, as_line(row.cells[source]), as_line(row.cells[target]))
 
 
 def _problem(row: Cells, source: int, target: int, width: int | None) -> str:
@@ -134,17 +134,12 @@ def _problem(row: Cells, source: int, target: int, width: int | None) -> str:
     return ""
 
 
-def _one_line(cell: str) -> str:
-    return as_line(cell.replace("\r\n", "\n"))
-
-
 def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
     """Delimiter and quotation of a table, from its first lines with their ends; is_whole: these are all.
 
     Raises UserError for lines without a delimiter that most of them share.
     """
-    shares = {delimiter: _share_of_usual_width(sample, delimiter) for delimiter in _DELIMITERS}
-    delimiter = next((found for found, share in shares.items() if share >= _LEAST_SHARES[found]), "")
+    delimiter = find_delimiter(sample)
     if not delimiter:
         raise UserError(
             f"{path}: lines of text without columns (no TAB, semicolon or comma that most of them share); if this is "
@@ -152,6 +147,12 @@ def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
         )
     is_quoted = _has_quotation(sample, is_whole=is_whole) if delimiter == "\t" else len(delimiter) == 1
     return Layout(delimiter, is_quoted, has_crlf=all(line.endswith("\r\n") for line in sample[:-1]))
+
+
+def find_delimiter(sample: Sequence[str]) -> str:
+    """The first delimiter that divides most of the lines (with their ends) into one number of columns; "": none."""
+    shares = ((delimiter, _share_of_usual_width(sample, delimiter)) for delimiter in _DELIMITERS)
+    return next((delimiter for delimiter, share in shares if share >= _LEAST_SHARES[delimiter]), "")
 
 
 def _share_of_usual_width(sample: Sequence[str], delimiter: str) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.dataset import Ragged
-from translate.data.pair_rules import Mask
+from translate.data.filters.pair_rules import Mask
 from translate.errors import import_extra
 
 _GRAM = 4  # characters

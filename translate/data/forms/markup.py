@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.language_tags import choose_sides, find
-from translate.data.rows import Row, matching_files
-from translate.data.xml_stream import MAX_UNIT, parse_xml
+from translate.data.forms.language_tags import choose_sides, find
+from translate.data.forms.rows import Row, as_line, matching_files
+from translate.data.forms.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
 from translate.opening import open_decompressed
 
@@ -205,13 +205,6 @@ class _UnitHandler:
             return
         # a variant without a language is no text of TMX, which requires it
         if self._unit is not None and (self._language or self._form is CorpusFormat.xliff):
-            self._unit.texts.append((self._language, one_line("".join(self._text))))
+            self._unit.texts.append((self._language, as_line("".join(self._text))))
             self._size += 100  # of many empty texts
         self._text = None
-
-
-def one_line(text: str) -> str:
-    """Text of an element on one line: each line break with the indentation around it becomes a space."""
-    if "\n" not in text:
-        return text
-    return " ".join(filter(None, (line.strip(" \t\r") for line in text.split("\n"))))

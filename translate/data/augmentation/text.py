@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.joining import Casing, ClauseJoiner, join_pairs
-from translate.data.noise import NOISES, TYPO_RATE, Noise, Pair, synonyms, typos
-from translate.data.synonyms import read_synonyms
+from translate.data.augmentation.joining import Casing, ClauseJoiner, join_pairs
+from translate.data.augmentation.noise import NOISES, TYPO_RATE, Noise, Pair, synonyms, typos
+from translate.data.augmentation.synonyms import read_synonyms
 from translate.errors import UserError, require_between
 from translate.tags import split_tag
 from translate.tokenizer import Tokenizer

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from translate.data.corpus import CorpusConfig
-from translate.data.rows import Row, matching_files, mostly_pairs
-from translate.data.tables import Cells, header_of, pairs
+from translate.data.forms.rows import Row, matching_files, mostly_pairs
+from translate.data.forms.tables import Cells, header_of, pairs
 from translate.errors import UserError, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translate.data.archives import looks_like_moses
-from translate.data.catalogues import looks_like_po
 from translate.data.corpus import CorpusFormat
-from translate.data.markup import looks_like_tmx, looks_like_xliff
+from translate.data.forms.archives import looks_like_moses
+from translate.data.forms.catalogues import looks_like_po
+from translate.data.forms.markup import looks_like_tmx, looks_like_xliff
 from translate.errors import UserError
 from translate.opening import archive_members, describe_archive, head_of
 from translate.parsing import parse_json

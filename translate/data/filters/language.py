@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from translate.data.pair_rules import Mask, Pairs
+from translate.data.filters.pair_rules import Mask, Pairs
 from translate.errors import UserError, import_extra
 
 _MIN_BYTES = 20  # of UTF-8: shorter lines are not judged

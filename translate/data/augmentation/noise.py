@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from translate.data.synonyms import Synonyms
+from translate.data.augmentation.synonyms import Synonyms
 
 Pair = tuple[str, str]
 Noise = Callable[[str, str, Random], Pair]

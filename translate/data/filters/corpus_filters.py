@@ -1,7 +1,7 @@
 """Optional filters of training text: which are on for a corpus, and their work on its pairs.
 
 RULES has those that judge pairs by themselves or against a sample of their corpus. The two others need more than a
-chunk of pairs: a command answers when it likes (filter_command.py), and a near-duplicate has an earlier pair anywhere
+chunk of pairs: a command answers when it likes (command.py), and a near-duplicate has an earlier pair anywhere
 (near_duplicates.py).
 """
 
@@ -18,10 +18,10 @@ import numpy as np
 
 from translate.data.cleaning import CleaningConfig, reason_to_drop
 from translate.data.corpus import CorpusConfig
-from translate.data.filter_command import PairCommand
-from translate.data.filter_config import FILTER_REASONS, FilterConfig
-from translate.data.language_rule import LanguageRule
-from translate.data.pair_rules import (
+from translate.data.filters.command import PairCommand
+from translate.data.filters.config import FILTER_REASONS, FilterConfig
+from translate.data.filters.language import LanguageRule
+from translate.data.filters.pair_rules import (
     LengthRule,
     Mask,
     Pairs,

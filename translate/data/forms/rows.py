@@ -47,8 +47,13 @@ def _matches(pattern: str) -> list[str]:
 
 
 def as_line(text: str) -> str:
-    """Text on one line; half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8")
+    """Text on one line: each line break becomes a space, with the indentation and empty lines around it.
+
+    Half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark.
+    """
+    if "\n" in text:
+        text = " ".join(filter(None, (line.strip(" \t\r") for line in text.split("\n"))))
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def mostly_pairs(rows: Iterable[Row]) -> Iterator[Row]:

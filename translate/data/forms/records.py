@@ -9,9 +9,9 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-from translate.data.columns import find_columns
 from translate.data.corpus import CorpusConfig
-from translate.data.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
+from translate.data.forms.columns import find_columns
+from translate.data.forms.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt
 from translate.parsing import parse_json
 from translate.text import open_bytes, read_lines

@@ -12,8 +12,8 @@ from itertools import zip_longest
 from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
-from translate.data.language_tags import choose_sides, find
-from translate.data.rows import Row, matching_files
+from translate.data.forms.language_tags import choose_sides, find
+from translate.data.forms.rows import Row, matching_files
 from translate.errors import UserError, errors_naming, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE
 from translate.text import read_lines

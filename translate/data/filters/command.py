@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from translate.data.pair_rules import Mask
+from translate.data.filters.pair_rules import Mask
 from translate.errors import UserError, excerpt
 
 LONGEST_SILENCE = 600.0  # seconds in which the program neither reads nor writes while it is waited for
