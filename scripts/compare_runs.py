@@ -32,7 +32,7 @@ from translate.explanation import uncovered
 from translate.files import read_json
 from translate.model_directory import MODEL, WEIGHTS
 from translate.text import read_lines
-from translate.training.validation import encode_validation
+from translate.training.validation_sets import encode_validation
 
 COMPARISONS: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("comparisons.yaml").read_text())
 COMMON = {name: runs.pop("common", "experiment=comparison") for name, runs in COMPARISONS.items()}

@@ -9,6 +9,7 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, write_corpus
+from translate.data.corpora import ParallelText
 from translate.data.text_profile import main_script
 from translate.errors import UserError
 from translate.evaluate import RunScoring
@@ -23,7 +24,7 @@ from translate.evaluation.tokenizers import (
 )
 from translate.text import read_lines, write_lines
 from translate.training.config import TrainConfig
-from translate.training.validation import tokenizer_of_run
+from translate.training.validation_sets import tokenizer_of_run
 
 # A sentence each, as it stands in Wikipedia's main pages and phrase books.
 TEXTS = {
@@ -205,12 +206,12 @@ def test_tokenizer_is_recorded_and_kept_by_older_runs(tmp_path):
 
 
 def test_a_run_continues_only_where_its_tokenizer_is_installed(without_mecab, monkeypatch):
-    monkeypatch.setattr("translate.training.validation.reason_missing", tokenizers.reason_missing)
-    references = [[TEXTS["Kana"]]]
+    monkeypatch.setattr("translate.training.validation_sets.reason_missing", tokenizers.reason_missing)
+    text = ParallelText("valid", ["a"], [TEXTS["Kana"]], labels=None, reference_paths=[])
     config = TrainConfig()
     with pytest.raises(UserError, match=r"began with BLEU by tok:ja-mecab, which is not installed here \(pip install"):
-        tokenizer_of_run(config, references, {"bleu_tokenizer": "ja-mecab"})
-    assert tokenizer_of_run(config, references, {"bleu_tokenizer": "char"}).name == "char"
-    assert tokenizer_of_run(config, references, {}).name == "13a"
+        tokenizer_of_run(config, text, {"bleu_tokenizer": "ja-mecab"})
+    assert tokenizer_of_run(config, text, {"bleu_tokenizer": "char"}).name == "char"
+    assert tokenizer_of_run(config, text, {}).name == "13a"
     config.validation.tokenize = "intl"
-    assert tokenizer_of_run(config, references, {"bleu_tokenizer": "char"}).name == "intl"
+    assert tokenizer_of_run(config, text, {"bleu_tokenizer": "char"}).name == "intl"

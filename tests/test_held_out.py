@@ -18,7 +18,7 @@ from small_runs import options, write_corpus
 from translate.data import held_out
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.held_out import sentence_key
+from translate.data.held_out_choice import sentence_key
 from translate.data.prepare import Prepared, prepare
 from translate.data.report import data_report
 from translate.errors import UserError

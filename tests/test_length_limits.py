@@ -22,7 +22,7 @@ from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions
 from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import EOS
-from translate.training.validation import encode_validation
+from translate.training.validation_sets import encode_validation
 
 LONGEST = 9
 LENGTHS = (1, LONGEST - 1, LONGEST)

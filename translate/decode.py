@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TextIO
 from translate import __version__
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
+from translate.data.languages import choose_direction
 from translate.decoding.config import DecodingConfig, deciding_options, search_note, search_of
 from translate.decoding.translator import Translation, Translator
 from translate.documents import find_form, read_document
@@ -52,7 +53,6 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
 
     document       form of the input, of which all but the text is kept. auto: by the ending of its name (.csv, .docx,
                    .html, .po, .srt, .tmx, .xliff; .txt where its lines are wrapped); none: lines, whatever the name
-    target_language   code of the language of the translations, which some documents name; "": the model's
     overwrite      replace translations that a document has already
     source_column, target_column   of a table: names in its header, or numbers from 1 without one; "": usual names
     """
@@ -70,6 +70,8 @@ def decode(config: DecodeConfig) -> None:
     # before a model is loaded
     form = check_files(config)
     document = open_document(config, form) if form is not Form.none else None
+    if document is not None and not (config.target_language or config.tag):
+        config = replace(config, target_language=document.target_language)
     translator = load_translator(config.model, config)
     if not is_given("search"):
         print_notes(search_note(search_of(translator.manifest), config.search))
@@ -149,7 +151,9 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
     if config.search.n_best > 1:
         raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
-    manifest = read_manifest(Path(config.model))
+    manifest = choose_direction(
+        read_manifest(Path(config.model)), target_language=config.target_language, tag=config.tag
+    )
     options = DocumentOptions(
         name=config.input,
         source_language=manifest.get("source_language", ""),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from translate.data.languages import choose_direction, directions_of_manifest
 from translate.decoding.config import DecodingConfig, Engine, EngineName
 from translate.decoding.translator import Translator
 from translate.device import (
@@ -38,17 +39,27 @@ logger = logging.getLogger(__name__)
 def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = False) -> Translator:
     """Load the model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
 
-    as_validated  source lines get the tag of the run's validation set, unless config.tag names another
+    as_validated  source lines get the tag of the run's validation set, unless the configuration names another
 
-    Raises UserError where it cannot be used.
+    Raises UserError where it cannot be used, or has no such tag or target language.
     """
     engine, tokenizer, manifest = ENGINES[config.engine](path, config)
+    directions, requested = directions_of_manifest(manifest), config.tag
+    if config.target_language or config.tag:
+        manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
+        requested = config.tag or (manifest["tag"] if directions else "")
     return Translator.of_model(
         engine,
         tokenizer,
         config.search,
         manifest,
-        tagging=tagging_of(manifest, tokenizer, requested=config.tag, as_validated=as_validated),
+        tagging=tagging_of(
+            manifest,
+            tokenizer,
+            requested=requested,
+            as_validated=as_validated,
+            languages=tuple(dict.fromkeys(each.target_language for each in directions)),
+        ),
         split=config.split,
         max_source_length=config.max_source_length,
     )

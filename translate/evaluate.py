@@ -13,6 +13,7 @@ from translate.console import Progress, markdown_table, print_notes, text_table
 from translate.data.corpora import ParallelText
 from translate.data.corpus import one_or_several
 from translate.data.forms.named_sets import sacrebleu_files
+from translate.data.languages import choose_direction
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
 from translate.decoding.translator import Translator
@@ -41,7 +42,7 @@ def evaluate(config: EvaluateConfig) -> None:
     # before the model is loaded, as decoding may take hours
     with claimed_output(config):
         # search and precision are those of the run's own scores unless they are given, so that the scores repeat
-        manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+        manifest = manifest_of_direction(config)
         run = RunScoring.of(manifest)
         if run.search is not None and not is_given("search"):
             config = replace(config, search=replace(run.search, n_best=config.search.n_best))
@@ -68,7 +69,6 @@ class EvaluateConfig(DecodingConfig):
     labels             a file with a line of TAB-separated labels for each of them; "" for none
     output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
                        file's
-    target_language    its code, such as zh: chooses BLEU's tokenizer, unless tokenize does
     metrics            those reported; groups are scored by the first two
     tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none
@@ -84,7 +84,6 @@ class EvaluateConfig(DecodingConfig):
     test_set: str = ""
     labels: str = ""
     output: str = ""
-    target_language: str = ""
     metrics: list[MetricName] = field(default_factory=lambda: [*SACREBLEU])
     tokenize: str = ""
     bootstrap: int = RESAMPLES
@@ -116,11 +115,17 @@ def with_test_set(config: EvaluateConfig) -> EvaluateConfig:
     """The configuration with the files of its test set as source and references, if it names one."""
     if not config.test_set:
         return config
-    manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+    manifest = manifest_of_direction(config)
     languages = [str(manifest.get(f"{side}_language", "")) for side in ("source", "target")]
     with errors_naming("test_set"):
         source, references = sacrebleu_files(config.test_set, languages[0], config.target_language or languages[1])
     return replace(config, source=source, reference=references)
+
+
+def manifest_of_direction(config: EvaluateConfig) -> dict[str, Any]:
+    """The model's manifest, for the direction that the configuration chooses where it has several."""
+    manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+    return choose_direction(manifest, target_language=config.target_language, tag=config.tag)
 
 
 def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
@@ -167,12 +172,14 @@ class RunScoring:
 
     tokenize   BLEU's tokenizer
     precision  in which validation and test sets were decoded
+    of_many    the model has several target languages
     """
 
     target_language: str
     tokenize: str
     precision: Precision | None
     search: SearchConfig | None
+    of_many: bool = False
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> RunScoring:
@@ -184,6 +191,7 @@ class RunScoring:
                 tokenize=str(manifest.get("bleu_tokenizer", "")),
                 precision=Precision(precision) if precision else None,
                 search=search_of(manifest),
+                of_many=bool(manifest.get("directions")),
             )
         except (ValueError, TypeError) as error:
             raise UserError(f"the model's manifest.json is damaged: {error}") from None
@@ -284,7 +292,7 @@ def write_evaluation(evaluation: Evaluation, text: ParallelText, directory: Path
 def _tokenizer(config: EvaluateConfig, run: RunScoring, references: Sequence[Sequence[str]]) -> TokenizerChoice:
     if config.tokenize:
         return TokenizerChoice(config.tokenize)
-    if config.target_language:
+    if config.target_language and not run.of_many:
         return choose_tokenizer(references, language=config.target_language)
     return tokenizer_of_record(references, recorded=run.tokenize, target_language=run.target_language)
 

@@ -9,7 +9,7 @@ from translate.config import run_command
 from translate.console import start_log
 from translate.data.corpora import DataConfig
 from translate.data.direction import with_languages
-from translate.data.held_out import HELD_OUT_FILES
+from translate.data.held_out import held_out_files
 from translate.data.prepare import prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.errors import require_numbers
@@ -48,7 +48,7 @@ def run(config: PrepareConfig) -> None:
     files = [MARKDOWN, VALUES]
     with (
         # claimed before the work, so that an unusable folder is found at once
-        claimed(output, files, may_have=HELD_OUT_FILES, kind="data report", option="output")
+        claimed(output, files, may_have=held_out_files(data.sets_to_hold_out), kind="data report", option="output")
         if output
         else nullcontext()
     ):

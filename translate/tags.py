@@ -50,6 +50,7 @@ class Tagging:
     of_all    put tag in front of every line, also of one with another tag, which becomes text
     expected  the model was trained on lines with a tag only
     symbols   user symbols of the tokenizer, which are not tags
+    languages target languages of a model of several, for messages
     note      for the user, about the choice of tag; "" for none
     """
 
@@ -58,6 +59,7 @@ class Tagging:
     of_all: bool = False
     expected: bool = False
     symbols: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
     note: str = ""
 
     def split(self, line: str) -> tuple[str, str]:
@@ -93,18 +95,24 @@ class HasSymbols(Protocol):
 
 
 def tagging_of(
-    manifest: Mapping[str, Any], tokenizer: HasSymbols, *, requested: str = "", as_validated: bool = False
+    manifest: Mapping[str, Any],
+    tokenizer: HasSymbols,
+    *,
+    requested: str = "",
+    as_validated: bool = False,
+    languages: tuple[str, ...] = (),
 ) -> Tagging:
     """The tagging of a model by its manifest; manifests of older models name no tags.
 
     requested     tag to put in front of every line; "": that of a model that has only one and was always given it
     as_validated  without `requested`, use the validation set's tag if it had one
+    languages     target languages of a model of several
 
     Raises UserError for a tag that the model does not know.
     """
     known = tuple(manifest.get("tags", tokenizer.tags))
     expected = bool(known) and not manifest.get("untagged_source", True)
-    common: dict[str, Any] = {"expected": expected, "symbols": tokenizer.user_symbols}
+    common: dict[str, Any] = {"expected": expected, "symbols": tokenizer.user_symbols, "languages": languages}
     if requested:
         # older manifests do not say which user symbols are tags
         accepted = known if "tags" in manifest or known else tokenizer.user_symbols
@@ -162,7 +170,11 @@ class TagCount:
             parts.append(f"{self._share(self.overruled.total())} {overruled}")
         if not parts:
             return ""
-        hint = "" if tagging.tag else f"; set {option}=…"
+        if option == "tag" and tagging.languages:
+            option, known = "target_language", f" ({', '.join(tagging.languages)})"
+        else:
+            known = ""
+        hint = "" if tagging.tag else f"; set {option}=…{known}"
         return f"{', '.join(parts)}; the model knows {', '.join(tagging.known)}{hint}"
 
     def _share(self, count: int) -> str:

@@ -87,6 +87,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         tokenizer = base.tokenizer if base else folder.tokenizer() or choose_tokenizer(config)
         data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
         logger.info(data.cleaning.table())
+        if data.mix:
+            logger.info(data.mix)
 
         # Settings that are not given, by text, speed of the device and run.max_minutes; a continued run has them.
         if not folder.has_begun:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ from translate.data.corpus import CorpusConfig
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, Ragged, RaggedWriter, log_progress
 from translate.data.filters.corpus_filters import CorpusFilters, open_filters
 from translate.data.filters.near_duplicates import NearDuplicates
-from translate.data.held_out import PairKeys, write_held_out
+from translate.data.held_out import Candidates, write_held_out
+from translate.data.held_out_choice import PairKeys
 from translate.data.readers import (
     CHUNK_PAIRS,
     Row,
@@ -54,13 +56,13 @@ def write_clean_text(
     config: CleaningConfig,
     *,
     text_form: int,
-    hold_out: Sequence[str] = (),
+    hold_out: Mapping[str, int] = MappingProxyType({}),
 ) -> CleaningReport:
     """Read, normalise and clean the named corpora into a folder that CleanText.load opens.
 
     corpora    with the keys of their configurations
     text_form  version of the text form to normalise to
-    hold_out   names of the sets (valid, test) that are taken from the first corpus, for load_held_out
+    hold_out   names of the sets that are taken from corpora, for load_held_out, with the indices of these
 
     Raises UserError for corpora that cannot be read, or that have too few different pairs to hold some out.
     """
@@ -81,8 +83,11 @@ def write_clean_text(
     # Duplicates and held-out pairs are known when all rows have been seen: their rows stay on disk, but are not kept.
     left_out = None
     if keys is not None:
-        chosen, left_out = keys.choose(hold_out, sizes[0], unusable=writer.rejected_pairs())
-        write_held_out(directory, corpora[0], chosen, left_out)
+        ends = np.cumsum(sizes).tolist()
+        rows = [range(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        candidates = {name: Candidates(*corpora[index], rows[index]) for name, index in hold_out.items()}
+        chosen, left_out = keys.choose(candidates, unusable=writer.rejected_pairs())
+        write_held_out(directory, candidates, chosen, left_out)
     dropped = writer.close(left_out)
     # reads the files again, but only where their lines mix Unicode forms
     target_unicode = choose_form(target_forms, _RawTargets(corpora))

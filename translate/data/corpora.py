@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from translate.data.cleaning import CleaningConfig
 from translate.data.corpus import LEAST_WEIGHT, MOST_WEIGHT, CorpusConfig
+from translate.data.languages import Direction, directions_of, name_of_direction, target_languages
 from translate.errors import UserError, excerpt, require_between
 from translate.tags import check_tag
 
@@ -30,7 +32,9 @@ class DataConfig:
     additional  more training corpora, mixed in by their weight
     valid       held out from train where none is given, and so is test then
     test        none if valid is given and test is not
+    further_valid  validation sets of the other directions, for a model of several target languages
     further_tests  more test sets, each scored at the end of a run under its name
+    temperature    1: directions are seen in proportion to their pairs; above, smaller ones more often: languages.py
     """
 
     source_language: str = ""
@@ -41,8 +45,10 @@ class DataConfig:
     train: CorpusConfig = field(default_factory=CorpusConfig)
     additional: list[CorpusConfig] = field(default_factory=list)
     valid: CorpusConfig = field(default_factory=CorpusConfig)
+    further_valid: list[CorpusConfig] = field(default_factory=list)
     test: CorpusConfig = field(default_factory=CorpusConfig)
     further_tests: list[CorpusConfig] = field(default_factory=list)
+    temperature: float = 1.0
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
     @property
@@ -54,8 +60,9 @@ class DataConfig:
     @property
     def evaluation_settings(self) -> KeyedCorpora:
         """Settings of the validation set and all test sets, whether given or held out, with their keys."""
-        further = [(f"data.further_tests[{index}]", corpus) for index, corpus in enumerate(self.further_tests)]
-        corpora = [("data.valid", self.valid), ("data.test", self.test), *further]
+        valid = [(f"data.further_valid[{index}]", corpus) for index, corpus in enumerate(self.further_valid)]
+        tests = [(f"data.further_tests[{index}]", corpus) for index, corpus in enumerate(self.further_tests)]
+        corpora = [("data.valid", self.valid), *valid, ("data.test", self.test), *tests]
         return [(key, self._with_languages(corpus)) for key, corpus in corpora]
 
     @property
@@ -80,11 +87,46 @@ class DataConfig:
         return self.test.is_given and not self.valid.is_given
 
     @property
-    def sets_to_hold_out(self) -> list[str]:
-        """Names of the sets to take from the training text; a test set only together with a validation set."""
+    def directions(self) -> list[Direction]:
+        """Directions of several target languages, or with data.further_valid, which have sets of their own; else none."""
+        found = directions_of([corpus for _, corpus in self.training_corpora])
+        return found if self.further_valid or len(target_languages(found)) > 1 else []
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        """Source and target language; "" for one that is not known, or for several."""
+        if not (directions := self.directions):
+            return self.source_language, self.target_language
+        sources = {direction.source_language for direction in directions}
+        return directions[0].source_language if len(sources) == 1 else "", ""
+
+    @property
+    def sets_to_hold_out(self) -> dict[str, int]:
+        """Names of the sets to take from the training text, each with the index of its corpus.
+
+        A test set only together with a validation set; both of each direction where there are several target languages.
+        """
         if self.valid.is_given:
-            return []
-        return ["valid"] if self.has_test else ["valid", "test"]
+            return {}
+        kinds = ["valid"] if self.has_test else ["valid", "test"]
+        if not (directions := self.directions):
+            return dict.fromkeys(kinds, 0)
+        return {f"{kind}.{each.name}": each.corpora[0] for each in directions for kind in kinds}
+
+    def name_of(self, key: str, corpus: CorpusConfig) -> str:
+        """Name of a validation or test set in scores; that of its direction where there are several target languages.
+
+        key  of its configuration
+        """
+        if not self.directions or key.startswith("data.further_tests"):
+            return name_of_set(key, corpus)
+        return name_of_direction(corpus.source_language, corpus.target_language)
+
+    def title_of(self, key: str, corpus: CorpusConfig) -> str:
+        """Name of a validation or test set that no other set has, of either kind."""
+        if not self.directions or key.startswith("data.further_tests"):
+            return name_of_set(key, corpus)
+        return f"{'valid' if is_validation(key) else 'test'}.{self.name_of(key, corpus)}"
 
     @property
     def tags(self) -> list[str]:
@@ -111,7 +153,9 @@ class DataConfig:
         for key, corpus in self.training_corpora:
             _check_training_corpus(key, corpus)
         self._check_filters()
-        _check_names(["train", *(name_of_set(key, corpus) for key, corpus in self.evaluation_settings)])
+        if not self.directions:  # else names are of languages, which files may have to say: direction.py
+            self.check_names()
+        self._check_mix()
         configs = [corpus for _, corpus in self.training_corpora]
         for start in phase_starts(configs):  # between two of them the mix stays as it is
             if not any(corpus.takes_part(start) for corpus in configs):
@@ -127,6 +171,21 @@ class DataConfig:
                 raise UserError(f"{key}.filters.min_score: {key}.score must name the column of the scores")
         if self.cleaning.filters.min_score is not None and not any(corpus.score for _, corpus in self.training_corpora):
             raise UserError("data.cleaning.filters.min_score: no training corpus has scores: set data.train.score=…")
+
+    def check_names(self) -> None:
+        """Raise UserError unless the names of all sets differ and can be those of folders."""
+        sets = self.evaluation_settings if not self.directions else self.evaluation_corpora
+        _check_names(["train", *(self.title_of(key, corpus) for key, corpus in sets)])
+        _check_names([self.name_of(key, corpus) for key, corpus in sets if not is_validation(key)])
+
+    def _check_mix(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature >= 1):
+            raise UserError(
+                f"data.temperature ({self.temperature}) must be 1 or more: 1 is in proportion to the pairs of each "
+                "direction, 5 is usual"
+            )
+        if self.further_valid and not self.valid.is_given:
+            raise UserError("data.further_valid is for the other directions, beside data.valid: set data.valid as well")
 
     def check_files(self) -> None:
         """Raise UserError for corpora that are not there or cannot be read twice."""
@@ -155,6 +214,11 @@ def _check_training_corpus(key: str, corpus: CorpusConfig) -> None:
         raise UserError(f"{key}.start ({corpus.start}) must be below {key}.end ({corpus.end}), both from 0 to 1")
 
 
+def is_validation(key: str) -> bool:
+    """True for the key of a validation set, also of one that is held out."""
+    return key.startswith(("data.valid", "data.further_valid"))
+
+
 def name_of_set(key: str, corpus: CorpusConfig) -> str:
     """Name of a validation or test set in reports; key: of its configuration."""
     if key in ("data.valid", "data.test"):
@@ -179,6 +243,8 @@ class ParallelText:
     further_references  N lines of each of the others
     labels              of each pair, or None
     tag                 the tag in front of each source line; "" for none
+    key                 of its configuration, such as data.valid; that of a held-out set ends in its direction
+    languages           source and target, "" for one that is not known
     reference_paths     the files of all references when those are plain text, else none
     """
 
@@ -189,6 +255,8 @@ class ParallelText:
     reference_paths: list[str]
     further_references: list[list[str]] = field(default_factory=list)
     tag: str = ""
+    key: str = ""
+    languages: tuple[str, str] = ("", "")
 
     @property
     def references(self) -> list[list[str]]:

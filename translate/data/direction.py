@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from translate.data.corpora import DataConfig
+from translate.data.corpora import DataConfig, KeyedCorpora, is_validation
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.forms.archives import moses_languages
 from translate.data.forms.catalogues import SIDES, po_languages
 from translate.data.forms.language_names import language_of_name
-from translate.data.forms.language_tags import choose_sides
+from translate.data.forms.language_tags import choose_sides, find, normalised
 from translate.data.forms.markup import markup_languages
 from translate.data.forms.named_sets import mtdata_languages, with_sacrebleu_files
 from translate.data.forms.recognition import recognise
@@ -19,6 +20,7 @@ from translate.data.forms.records import json_keys, jsonl_keys, parquet_keys
 from translate.data.forms.rows import matching_files
 from translate.data.forms.tables import table_columns, tsv_columns
 from translate.data.forms.workbooks import workbook_columns
+from translate.data.languages import Direction, directions_of, name_of_direction, tag_of_language, target_languages
 from translate.errors import UserError, errors_naming
 
 # Names of columns, or keys of records, which may be those of languages
@@ -42,9 +44,25 @@ LANGUAGES: dict[CorpusFormat, Callable[[str], list[str]]] = {
 def with_languages(data: DataConfig) -> DataConfig:
     """The configuration with both languages, where it or the first corpus whose file names them says which.
 
-    Raises UserError for a file of more than two languages, or less, with a list of them, unless data.source_language
-    and data.target_language choose.
+    Further corpora whose files name others have these as their own. Where there are several target languages, corpora
+    and sets without a tag get that of theirs. Raises UserError for a file of more than two languages, or less, with a
+    list of them, unless data.source_language and data.target_language choose; and for a direction without sets.
     """
+    data = _with_own_languages(_with_first_languages(data), given=(data.source_language, data.target_language))
+    directions = directions_of([corpus for _, corpus in data.training_corpora])
+    if data.temperature != 1 and len(directions) == 1:
+        raise UserError(
+            f"data.temperature={data.temperature:g} mixes directions, and the training corpora have one "
+            f"({_listing(directions)}): leave it out, or set source_language=… target_language=… of the corpora"
+        )
+    if not data.directions:
+        return data
+    data = _with_tags(data)
+    data.check_names()
+    return data
+
+
+def _with_first_languages(data: DataConfig) -> DataConfig:
     for key, corpus in data.training_corpora + data.evaluation_corpora:
         if data.source_language and data.target_language:
             break
@@ -52,9 +70,97 @@ def with_languages(data: DataConfig) -> DataConfig:
             continue
         with errors_naming(key):
             if found := _languages_of(corpus):
-                source, target = choose_sides(found, data.source_language, data.target_language, name=corpus.title)
+                source, target = choose_sides(found, corpus.source_language, corpus.target_language, name=corpus.title)
                 data = replace(data, source_language=source, target_language=target)
     return data
+
+
+def _with_own_languages(data: DataConfig, given: tuple[str, str]) -> DataConfig:
+    """Corpora behind the first with the two languages of their files, where those are others and none were given."""
+    common, found = (data.source_language, data.target_language), dict[str, CorpusConfig]()
+    if all(given) or not all(common):
+        return data
+    for key, corpus in [*_keyed("additional", data), *_keyed("further_valid", data), *_keyed("further_tests", data)]:
+        languages = [] if corpus.source_language or corpus.target_language else _languages_of(corpus)
+        if len(languages) == 2 and all(languages) and any(find(each, languages) is None for each in common):
+            found[key] = replace(corpus, source_language=languages[0], target_language=languages[1])
+    return _with_corpora(data, found)
+
+
+def _with_tags(data: DataConfig) -> DataConfig:
+    """The configuration with a tag for each corpus and each set that is given; see with_languages."""
+    directions = data.directions
+    for key, corpus in data.training_corpora:
+        if not corpus.target_language:
+            raise UserError(
+                f"{key}: its target language is not known, and other corpora have {_listing(directions)}: set "
+                f"{key}.source_language=… {key}.target_language=…"
+            )
+    if len(target_languages(directions)) > 1:
+        data = _with_corpora(
+            data,
+            {
+                key: replace(corpus, tag=corpus.tag or tag_of_language(corpus.target_language))
+                for key, corpus in data.training_corpora
+            },
+        )
+    first, sets = data.training_corpora[0][1], dict[str, CorpusConfig]()
+    for key, corpus in data.evaluation_corpora:
+        if key in ("data.valid", "data.test") and not (corpus.source_language or corpus.target_language):
+            corpus = replace(corpus, source_language=first.source_language, target_language=first.target_language)
+        sets[key] = _with_tag_of_direction(key, corpus, data.directions)
+    _check_validation(sets, data)
+    return _with_corpora(data, sets)
+
+
+def _with_tag_of_direction(key: str, corpus: CorpusConfig, directions: Sequence[Direction]) -> CorpusConfig:
+    """A validation or test set with the tag of its direction, or of its target language in another direction."""
+    languages = normalised(corpus.source_language), normalised(corpus.target_language)
+    into = [each for each in directions if each.target_language == languages[1]]
+    exact = [each for each in into if each.source_language == languages[0] or (len(into) == 1 and not languages[0])]
+    if not into or (is_validation(key) and not exact):
+        raise UserError(
+            f"{key} is of direction {name_of_direction(*languages) or 'unknown'}, and the training corpora are of "
+            f"{_listing(directions)}: set {key}.source_language=… {key}.target_language=…"
+        )
+    source = corpus.source_language or (exact or into)[0].source_language
+    return replace(corpus, source_language=source, tag=corpus.tag or (exact or into)[0].tag)
+
+
+def _check_validation(sets: Mapping[str, CorpusConfig], data: DataConfig) -> None:
+    """Raise UserError unless each direction has one validation set, or all are held out."""
+    named: dict[str, str] = {}
+    for key, corpus in sets.items():
+        if is_validation(key) and (other := named.setdefault(data.name_of(key, corpus), key)) != key:
+            raise UserError(
+                f"{other} and {key} are both of direction {data.name_of(key, corpus)}: set their source_language=… "
+                "target_language=…"
+            )
+    missing = [direction.name for direction in data.directions if direction.name not in named]
+    if named and missing:
+        raise UserError(
+            f"direction {missing[0]} has no validation set: add one to data.further_valid, or leave out data.valid and "
+            "data.further_valid, to have sets of all directions held out"
+        )
+
+
+def _listing(directions: Sequence[Direction]) -> str:
+    return ", ".join(direction.name or "unknown" for direction in directions)
+
+
+def _keyed(name: str, data: DataConfig) -> KeyedCorpora:
+    """The corpora of an option that is a list, with their keys."""
+    return [(f"data.{name}[{index}]", corpus) for index, corpus in enumerate(getattr(data, name))]
+
+
+def _with_corpora(data: DataConfig, changed: Mapping[str, CorpusConfig]) -> DataConfig:
+    """The configuration with some of its corpora replaced, by their keys."""
+    settings: dict[str, Any] = {
+        name: changed.get(f"data.{name}", getattr(data, name)) for name in ("train", "valid", "test")
+    }
+    for name in ("additional", "further_valid", "further_tests"):
+        settings[name] = [changed.get(key, corpus) for key, corpus in _keyed(name, data)]
+    return replace(data, **settings)
 
 
 def _languages_of(corpus: CorpusConfig) -> list[str]:
@@ -81,6 +187,11 @@ def reversed_direction(data: DataConfig) -> DataConfig:
     Raises UserError for a corpus whose sides cannot be swapped.
     """
     data = with_languages(data)
+    if data.directions:
+        raise UserError(
+            f"back-translation is for one direction, and the training corpora are of {_listing(data.directions)}: "
+            "back-translate with a model of its own, and add its pairs to data.additional"
+        )
     return replace(
         data,
         source_language=data.target_language,

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sentencepiece
-from numpy.typing import NDArray
 
 from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
-from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText
+from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText, is_validation
+from translate.data.corpus import CorpusConfig
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
 from translate.data.filters.corpus_filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
+from translate.data.languages import describe_mix, temperature_weights
+from translate.data.line_limits import usual_limits
 from translate.data.readers import read_parallel_text
 from translate.errors import UserError
-from translate.sentences import VERSION as SENTENCES_VERSION
-from translate.sentences import split_sentences
 from translate.text import TEXT_FORM
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights, train_tokenizer
 from translate.unicode_form import TargetUnicode
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
-# Limits of usual source lines: a model has hardly seen lengths that fewer lines reach.
-_USUAL_SHARE = 0.02
-_SAMPLED_LINES, _LINES_AT_ONCE = 100_000, 10_000
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +42,9 @@ class Prepared:
     sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
     target_unicode  Unicode form of the training target, which translations are written in
     evaluation      corpora of valid and all test sets, with the keys of their configurations
+    further_valid   validation sets of the other directions
     further_tests   test sets beside test
+    mix             table of the directions and their shares; "" where there is one
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
     tokenizer_config  settings that the tokenizer was learned with; None: it was given
@@ -65,12 +63,19 @@ class Prepared:
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
     tokenizer_config: TokenizerConfig | None = None
+    further_valid: list[ParallelText] = field(default_factory=list)
     further_tests: list[ParallelText] = field(default_factory=list)
+    mix: str = ""
+
+    @property
+    def validation_sets(self) -> list[ParallelText]:
+        """The validation set, or that of each direction."""
+        return [self.valid, *self.further_valid]
 
     @property
     def tests(self) -> list[ParallelText]:
-        """All sets that the finished run is scored on; the validation set where there is no test set."""
-        return [self.test or self.valid, *self.further_tests]
+        """All sets that the finished run is scored on; the validation sets where there is no test set."""
+        return [*([self.test] if self.test else self.validation_sets), *self.further_tests]
 
 
 ChooseTokenizer = Callable[[CleanText], TokenizerConfig]
@@ -91,43 +96,51 @@ def prepare(
         tokenizer = tokenizer.given() or tokenizer
     data.check()
     corpora, given = data.training_corpora, data.evaluation_corpora
+    configs = [corpus for _, corpus in corpora]
     snapshot = Snapshot.take(given + corpora)
-    texts = {name: read_parallel_text(corpus, key=name) for name, corpus in given}
+    texts = {key: _evaluation_text(data, key, corpus) for key, corpus in given}
     snapshot.require_unchanged(texts)
 
     # Clean text. A folder of the cache is named by all that it is made from: contents of files and settings.
     hold_out = data.sets_to_hold_out
-    choice = [["held out", HELD_OUT_VERSION, hold_out]] if hold_out else []
+    # of one direction, the names alone were in the fingerprint before there were several
+    sets = list(hold_out.items()) if data.directions else list(hold_out)
+    choice = [["held out", HELD_OUT_VERSION, sets]] if hold_out else []
     text_form = tokenizer.text_form if isinstance(tokenizer, Tokenizer) else TEXT_FORM
     content = [corpus.content(snapshot.hashes[key]) for key, corpus in corpora]
     # The first value was the cache's format before it was the text form: format 1 and form 1 give one fingerprint.
-    filters = filters_content([corpus for _, corpus in corpora], data.cleaning)
+    filters = filters_content(configs, data.cleaning)
     text_key = digest([text_form, *content, _cleaning_before_tokens(data.cleaning), *choice, *filters])
     text = _clean_text(data, text_form, text_key, hold_out, snapshot, verified=verified)
     held_out = load_held_out(_cached(data, "text", text_key)) if hold_out else None
     taken = _held_out_corpora(data, held_out) if held_out else []
-    texts |= {name: read_parallel_text(corpus, key=name) for name, corpus in taken}
+    texts |= {key: _evaluation_text(data, key, corpus) for key, corpus in taken}
+    pairs = np.bincount(text.corpus[text.kept], minlength=len(configs)).tolist()
+    weights = temperature_weights(configs, pairs, data.temperature)
 
     # Tokenizer, learned from a sample of the clean text, and the token ids.
     if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
         tokenizer = tokenizer(text)
-    built = _tokenizer(data, tokenizer, text, text_key, verified=verified)
+    built = _tokenizer(data, tokenizer, text, text_key, weights, verified=verified)
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
-    train = _tokenized(data, text, built, tokens_key, verified=verified)
+    train = _tokenized(data, text, built, tokens_key, weights, verified=verified)
 
     # The fingerprint covers what no folder depends on as well: weights of corpora, and evaluation sets.
-    shares = [corpus.share_of_training for _, corpus in corpora]
+    shares = [corpus.share_of_training for corpus in configs]
     evaluated = [corpus.content(snapshot.hashes[key]) for key, corpus in given]
-    fingerprint = digest([tokens_key, shares, *evaluated, *([name, corpus.tag] for name, corpus in taken)])
+    mix = [["temperature", data.temperature]] if data.temperature != 1 else []
+    fingerprint = digest([tokens_key, shares, *evaluated, *([name, corpus.tag] for name, corpus in taken), *mix])
     sentences, tokens = usual_limits(
-        train, language=data.source_language, cache=Path(data.cache), key=tokens_key, verified=verified
+        train, language=data.languages[0], cache=Path(data.cache), key=tokens_key, verified=verified
     )
+    validation = [found for key, found in texts.items() if is_validation(key)]
+    tests = [found for key, found in texts.items() if key.startswith("data.test")]
     return Prepared(
         tokenizer=built,
         tokenizer_config=tokenizer if isinstance(tokenizer, TokenizerConfig) else None,
         train=train,
-        valid=texts["data.valid"],
-        test=texts.get("data.test"),
+        valid=validation[0],
+        test=tests[0] if tests else None,
         fingerprint=fingerprint,
         cleaning=train.report,
         sentences_per_line=sentences,
@@ -136,13 +149,26 @@ def prepare(
         snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
-        further_tests=[found for key, found in texts.items() if key not in ("data.valid", "data.test")],
+        further_valid=validation[1:],
+        further_tests=[*tests[1:], *(found for key, found in texts.items() if key.startswith("data.further_tests"))],
+        mix=describe_mix(configs, pairs, weights) if data.directions else "",
     )
 
 
 def _held_out_corpora(data: DataConfig, held_out: HeldOut) -> KeyedCorpora:
-    tags = {"valid": data.valid.tag, "test": data.test.tag}
-    return [(f"data.{name}", held_out.corpus(name, tag=tags[name] or data.train.tag)) for name in held_out.sizes]
+    corpora, tags = [corpus for _, corpus in data.training_corpora], {"valid": data.valid.tag, "test": data.test.tag}
+    taken = []
+    for name, index in data.sets_to_hold_out.items():
+        corpus = corpora[index]
+        # of the direction where there are several: a corpus beside its first one may have another tag
+        tag = tags.get(name) or corpus.tag
+        languages = corpus.source_language, corpus.target_language
+        taken.append((f"data.{name}", held_out.corpus(name, tag=tag, languages=languages)))
+    return taken
+
+
+def _evaluation_text(data: DataConfig, key: str, corpus: CorpusConfig) -> ParallelText:
+    return replace(read_parallel_text(corpus, key=key), name=data.name_of(key, corpus), key=key)
 
 
 def _cached(data: DataConfig, kind: str, key: str) -> Path:
@@ -151,7 +177,7 @@ def _cached(data: DataConfig, kind: str, key: str) -> Path:
 
 
 def _clean_text(
-    data: DataConfig, text_form: int, key: str, hold_out: list[str], snapshot: Snapshot, *, verified: bool
+    data: DataConfig, text_form: int, key: str, hold_out: Mapping[str, int], snapshot: Snapshot, *, verified: bool
 ) -> CleanText:
     directory = _cached(data, "text", key)
     with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
@@ -167,14 +193,20 @@ def _clean_text(
 
 
 def _tokenizer(
-    data: DataConfig, config: TokenizerConfig | Tokenizer, text: CleanText, text_key: str, *, verified: bool
+    data: DataConfig,
+    config: TokenizerConfig | Tokenizer,
+    text: CleanText,
+    text_key: str,
+    corpus_weights: Sequence[float],
+    *,
+    verified: bool,
 ) -> Tokenizer:
-    """The tokenizer that is given, or one learned from the text."""
+    """The tokenizer that is given, or one learned from the text, whose corpora have these weights."""
     if isinstance(config, Tokenizer):
         _require_tags(config, data)
         return config
     _warn_of_untrained_tags(data, config)
-    weights = sampling_weights([corpus.weight for _, corpus in data.training_corpora])
+    weights = sampling_weights(corpus_weights)
     settings = asdict(config)
     del settings["path"]  # newer than the cache's format, and empty here
     # another version of SentencePiece may learn another vocabulary from the same text
@@ -201,14 +233,17 @@ def _log_smaller_size(tokenizer: Tokenizer, config: TokenizerConfig) -> None:
             logger.info("%s has %s pieces, not %s: the training text supports no more", name, f"{size:,}", f"{asked:,}")
 
 
-def _tokenized(data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str, *, verified: bool) -> TokenizedCorpus:
+def _tokenized(
+    data: DataConfig, text: CleanText, tokenizer: Tokenizer, key: str, weights: Sequence[float], *, verified: bool
+) -> TokenizedCorpus:
     directory = _cached(data, "tokens", key)
     with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
         if folder is not None:
             started = time.monotonic()
             write_tokenized(folder, text, tokenizer=tokenizer, max_tokens=data.cleaning.max_tokens)
             _log_time("encoded", len(text.kept), started)
-    corpora = [corpus for _, corpus in data.training_corpora]
+    weighted = zip(data.training_corpora, weights, strict=True)
+    corpora = [replace(corpus, weight=weight) for (_, corpus), weight in weighted]
     tokenized = TokenizedCorpus(directory, text, tokenizer=tokenizer, corpora=corpora)
     _require_pairs(tokenized.report)
     return tokenized
@@ -247,54 +282,3 @@ def _require_pairs(report: CleaningReport) -> None:
 def _log_time(what: str, pairs: int, started: float) -> None:
     seconds = time.monotonic() - started
     logger.info("%s %s pairs in %.1f s", what, f"{pairs:,}", seconds)
-
-
-def usual_limits(
-    train: TokenizedCorpus, *, language: str, cache: Path, key: str, verified: bool = False
-) -> tuple[int, int]:
-    """Greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
-
-    Lines are weighted by their repeats in an epoch, on average over the run; of a large corpus, lines spread evenly
-    are counted.
-
-    language  of the source, an ISO 639 code; "": chosen by the script of each line
-    cache     folder of data.cache
-    key       identifies the training pairs, for the cache
-    verified  see prepare
-    """
-    # Sampled lines; the same at each call.
-    count = len(train)
-    rows = np.linspace(0, count, min(count, _SAMPLED_LINES), endpoint=False).astype(np.int64)
-    sentences = _sentence_counts(train, rows, language=language, cache=cache, key=key, verified=verified)
-    # A pair's weight is the mean of its repeats in all phases, by their shares of the run.
-    ends = [*train.phase_starts[1:], 1.0]
-    phases = zip(train.phase_starts, ends, strict=True)
-    weights = np.sum([(end - start) * train.repeats(start).astype(np.float64) for start, end in phases], axis=0)[rows]
-    return reached_by(sentences, weights, _USUAL_SHARE), reached_by(train.source_lengths[rows], weights, _USUAL_SHARE)
-
-
-def reached_by(values: NDArray[np.integer], weights: NDArray[np.floating], share: float) -> int:
-    """Greatest value that at least this share of the values, by weight, reaches or exceeds."""
-    descending = np.argsort(-values.astype(np.int64), kind="stable")  # negated as int64: unsigned values would wrap
-    reached = np.cumsum(weights[descending], dtype=np.float64)
-    index = np.searchsorted(reached, share * reached[-1] * (1 - 1e-9))  # rounding must not miss an exact share
-    return int(values[descending[index]])
-
-
-def _sentence_counts(
-    train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str, verified: bool
-) -> NDArray[np.int32]:
-    """Sentences of each of the rows' sources, counted once and kept in the cache."""
-    # another version of either splitter may count otherwise
-    name = digest([key, language, SENTENCES_VERSION, version("sentencex")])[:16]
-    directory = cache / f"sentences-{name}"
-    with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
-        if folder is not None:
-            counts = [
-                len(split_sentences(text, language))
-                for start in range(0, len(rows), _LINES_AT_ONCE)
-                for text in train.texts(rows[start : start + _LINES_AT_ONCE])[0]
-            ]
-            np.save(folder / "counts.npy", np.array(counts, np.int32))
-    counted: NDArray[np.int32] = np.load(directory / "counts.npy")
-    return counted

@@ -255,6 +255,8 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
         reference_paths=config.targets if is_whole_text and all(map(is_plain, config.targets)) else [],
         further_references=references[1:],
         tag=config.tag,
+        key=key,
+        languages=(config.source_language, config.target_language),
     )
 
 

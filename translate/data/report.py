@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.cleaning import combine_hashes, hash_lines, shorten
-from translate.data.corpora import DataConfig, KeyedCorpora, name_of_set
+from translate.data.corpora import DataConfig, KeyedCorpora
 from translate.data.dataset import building_in_cache, digest
 from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
@@ -82,15 +82,15 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
     splits["train"]["target"]["tokens"] = _distribution(prepared.train.target_lengths)
     warned: list[str] = []
     for key, corpus in prepared.evaluation:
-        split = gather(name_of_set(key, corpus), [(key, corpus)], left_out=np.empty(0, np.int64))
+        split = gather(data.title_of(key, corpus), [(key, corpus)], left_out=np.empty(0, np.int64))
         shared = {name: shared_with(hashes, sorted_hashes[name]) for name, hashes in split.hashes().items()}
         overlap = _with_examples(split, shared)
         compared = {name: likeness(side, train.sides[name]) for name, side in split.sides.items()}
         splits[split.name] = _describe(split) | {"overlap": overlap, "likeness": compared}
         warned += warnings(key, split, train, overlap)
     return {
-        "source_language": data.source_language,
-        "target_language": data.target_language,
+        "source_language": data.languages[0],
+        "target_language": data.languages[1],
         "splits": splits,
         "warnings": warned,
         "held_out": {"sizes": held_out.sizes, "left_out": held_out.left_out} if held_out else {},

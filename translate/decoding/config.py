@@ -169,6 +169,8 @@ class DecodingConfig:
     adapter            adapter trained with adapt=lora, adapter or prefix for the model: a run's folder; "" for none
     tag                symbol such as <2de> to put in front of every source line; "": none, or that of a model that was
                        trained with one tag in front of every line
+    target_language    code of the language of the translations, such as zh: chooses the tag of a model of several,
+                       BLEU's tokenizer, and what is written into documents; "": the model's
     batch_tokens       source tokens of a batch, padding counted; each sentence becomes beam_size hypotheses. 0: as
                        many as the engine finds fast
     batch_sentences    most sentences of a batch; 0: as many as batch_tokens allows
@@ -183,6 +185,7 @@ class DecodingConfig:
     engine: EngineName = EngineName.native
     adapter: str = ""
     tag: str = ""
+    target_language: str = ""
     batch_tokens: int = 0
     batch_sentences: int = 0
     max_source_length: int = 0
@@ -210,7 +213,9 @@ _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
     own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
-    return flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
+    options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
+    # newer than the keys of unfinished translations
+    return {name: value for name, value in options.items() if name != "target_language" or value}
 
 
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.

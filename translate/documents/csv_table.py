@@ -26,6 +26,8 @@ class TableDocument:
     A column is named by the header, or by its number in a table without one.
     """
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         text, self._encoding = decode(content, options.name)
         self._options = options

@@ -46,7 +46,6 @@ class DocumentConfig:
     """Settings of documents; DecodeConfig describes them."""
 
     document: Form = Form.auto
-    target_language: str = ""
     overwrite: bool = False
     source_column: str = ""
     target_column: str = ""
@@ -86,10 +85,12 @@ class DocumentOptions:
 class Document(Protocol):
     """A document that has been read.
 
-    segments  its texts in order, each with the markup inside of it as borders between its pieces
+    segments         its texts in order, each with the markup inside of it as borders between its pieces
+    target_language  code of the language that the document itself wants its translations in; "" for none
     """
 
     segments: list[Segment]
+    target_language: str
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
         """The document with the pieces of all translations, as inline.divide makes them, in the order of segments."""

@@ -21,12 +21,15 @@ _FORMS = re.compile(r"nplurals\s*=\s*([1-6])")
 class CatalogueDocument:
     """Messages without a translation; with overwrite all but those that are obsolete."""
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         declared = re.search(rb"charset=([\w-]+)", content[:10_000])
         text, self._encoding = decode(content, options.name, declared[1].decode() if declared else "")
         if "msgid" not in text:
             raise UserError(f"{options.name}: no message is in it; is it a PO catalogue?")
         self._catalogue = parse_catalogue(text, options.name)
+        self.target_language = self._catalogue.metadata.get("Language", "")
         if options.target_language:
             self._catalogue.metadata["Language"] = options.target_language.replace("-", "_")
         found = _FORMS.search(self._catalogue.metadata.get("Plural-Forms", ""))

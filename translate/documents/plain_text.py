@@ -21,6 +21,8 @@ _MIN_FULL = 4  # lines
 class TextDocument:
     """Paragraphs and single lines."""
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         text, self._encoding = decode(content, options.name)
         self._line_end = "\r\n" if "\r\n" in text else "\n"

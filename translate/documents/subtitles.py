@@ -19,6 +19,8 @@ _SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue each line with a dash is
 class SubtitleDocument:
     """A segment for each subtitle, or for each speaker of one."""
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         text, self._encoding = decode(content, options.name)
         self._line_end = "\r\n" if "\r\n" in text else "\n"

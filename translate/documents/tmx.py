@@ -19,6 +19,8 @@ _CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is no t
 class TmxDocument:
     """Units without a variant in the target language; with overwrite all units."""
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         self._content, self._options = content, options
         self._target = options.require_target_language()

@@ -89,6 +89,8 @@ class _Open:
 class WebPage:
     """Segments are the texts of blocks, and attributes that are read by people."""
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         declared = _CHARSET.search(content[:4096])
         self._page, self._encoding = decode(content, options.name, declared[1].decode() if declared else "")

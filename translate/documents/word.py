@@ -26,6 +26,8 @@ _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 class WordDocument:
     """One segment for each paragraph, or part of one between tabs and line breaks; its pieces are runs."""
 
+    target_language = ""
+
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         self._files = _read_zip(content, options.name)
         self._trees = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
 from translate import __version__
+from translate.data.forms.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
 from translate.documents.xml_tree import Element, Slots, children, inline_slots, name_of_tag, parse_xml, write_xml
@@ -18,6 +19,8 @@ _TOOL = "translate"
 
 class XliffDocument:
     """Units without a target; with overwrite all units. Units marked translate="no" are left alone."""
+
+    target_language = ""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         self._content, self._options = content, options
@@ -40,6 +43,12 @@ class XliffDocument:
         for file in children(root, "file"):
             language = self._options.require_target_language(file.get("target-language", ""))
             file.set("target-language", language)
+            if self.target_language and not same_language(self.target_language, language):
+                raise UserError(
+                    f"{self._options.name} wants translations into {excerpt(self.target_language)} and "
+                    f"{excerpt(language)}: divide it into one file for each language"
+                )
+            self.target_language = language
             state = {
                 _LANGUAGE: language,
                 "state": "needs-review-translation",
@@ -57,6 +66,7 @@ class XliffDocument:
     def _read_2(self, root: Element) -> None:
         language = self._options.require_target_language(root.get("trgLang", ""))
         root.set("trgLang", language)
+        self.target_language = language
         for segment in _translatable(root, {"segment"}):
             if self._add(segment, next(iter(children(segment, "source")), None), {}):
                 segment.set("state", "translated")

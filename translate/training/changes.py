@@ -69,6 +69,7 @@ RULES: dict[str, Rule] = {
     "data.train": FREE,
     "data.additional": FREE,
     "data.valid": FREE,
+    "data.further_valid": FREE,
     "data.test": FREE,
     "data.further_tests": FREE,
     "data.source_language": RECORDED,

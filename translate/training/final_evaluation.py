@@ -25,6 +25,7 @@ from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
+from translate.training.validation_sets import tokenizer_of_test
 
 logger = logging.getLogger(__name__)
 
@@ -68,19 +69,20 @@ def final_evaluation(
     restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
-    evaluations = [
-        evaluate_corpus(
+    evaluations = []
+    for text in data.tests:
+        tokenizer = tokenizer_of_test(config, text, validator.sets)
+        evaluation = evaluate_corpus(
             validator.sharded,
             text,
             metrics=validator.metrics,
-            tokenize=validator.tokenize,
+            tokenize=tokenizer.name,
             bootstrap=RESAMPLES,
             progress=reporter.progress("translating"),
             decoding=describe_decoding(validator.translator, engine=EngineName.native, tag=text.tag),
-            notes=validator.notes,
+            notes=[tokenizer.note] if tokenizer.note else [],
         )
-        for text in data.tests
-    ]
+        evaluations.append(evaluation)
     if world.is_main:
         summary = report(evaluations, config, state, folder, [text.reference_paths for text in data.tests], reporter)
         content = {

@@ -5,14 +5,16 @@ A continued run is refused where data, tokenizer or base model are not those tha
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
+from translate.data.corpora import ParallelText
+from translate.data.languages import TrainedDirection
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.data.report import data_report
@@ -30,7 +32,8 @@ from translate.training.run_folder import RunFolder
 from translate.training.session import hash_fact, provenance, require_equal
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
-from translate.training.validation import Validator, tokenizer_of_new_run
+from translate.training.validation import Validator
+from translate.training.validation_sets import tokenizer_of_new_run
 from translate.unicode_form import Form, TargetUnicode
 
 logger = logging.getLogger(__name__)
@@ -58,7 +61,7 @@ def describe_run(
         manifest = {**_begin_or_check(folder, to_plain(config), manifest, data.tokenizer), "split": manifest["split"]}
         # the stored form, which translations of this run are written in
         target_unicode = TargetUnicode.of_manifest(manifest)
-        report = data_report(config.data, dataclasses.replace(data, target_unicode=target_unicode))
+        report = data_report(config.data, replace(data, target_unicode=target_unicode))
         report.save(folder.path)
         for warning in report.warnings:
             logger.warning(warning)
@@ -109,11 +112,11 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
     manifest = {
         **provenance(),
         "seed": config.run.seed,
-        "source_language": config.data.source_language,
-        "target_language": config.data.target_language,
+        "source_language": config.data.languages[0],
+        "target_language": config.data.languages[1],
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
-        "bleu_tokenizer": tokenizer_of_new_run(config, data.valid.references).name,
+        **_describe_directions(config, data),
         "sentences_per_line": data.sentences_per_line,
         "trained_tokens": data.trained_tokens,
         **_describe_tags(config, data, base),
@@ -137,7 +140,25 @@ def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None
         # the symbols of the base stay in its tokenizer
         tags += base.manifest.get("tags", base.tokenizer.tags)
         untagged = untagged or base.manifest.get("untagged_source", True)
-    return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
+    tag = "" if config.data.directions else data.valid.tag
+    return {"tags": list(dict.fromkeys(tags)), "tag": tag, "untagged_source": untagged}
+
+
+def _describe_directions(config: TrainConfig, data: Prepared) -> dict[str, Any]:
+    """BLEU's tokenizer; for a model of several directions, that of each with its languages and its tag."""
+    tokenizers = {text.name: tokenizer_of_new_run(config, text).name for text in data.validation_sets}
+    if not config.data.directions:
+        return {"bleu_tokenizer": tokenizers[data.valid.name]}
+    directions = [
+        TrainedDirection(
+            source_language=each.source_language,
+            target_language=each.target_language,
+            tag=each.tag,
+            bleu_tokenizer=tokenizers[each.name],
+        )
+        for each in config.data.directions
+    ]
+    return {"directions": [asdict(each) for each in directions]}
 
 
 def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
@@ -145,15 +166,22 @@ def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
     if data.held_out is None:
         return data
     # the cache may be deleted, but scores of this run need their references
-    copied = dataclasses.replace(data.held_out, directory=folder.held_out)
+    copied = replace(data.held_out, directory=folder.held_out)
     if world.is_main:
         data.held_out.copy(folder.held_out)
         logger.info(copied.describe())
-    texts = {
-        name: dataclasses.replace(getattr(data, name), reference_paths=[str(copied.paths(name)[1])])
-        for name in copied.sizes
-    }
-    return dataclasses.replace(data, **texts)
+
+    def with_copy(text: ParallelText) -> ParallelText:
+        name = text.key.removeprefix("data.")
+        return replace(text, reference_paths=[str(copied.paths(name)[1])]) if name in copied.sizes else text
+
+    return replace(
+        data,
+        valid=with_copy(data.valid),
+        test=with_copy(data.test) if data.test else None,
+        further_valid=list(map(with_copy, data.further_valid)),
+        further_tests=list(map(with_copy, data.further_tests)),
+    )
 
 
 def log_description(
@@ -186,8 +214,9 @@ def log_description(
 def _describe_data(config: TrainConfig, data: Prepared, batches: UpdateStream, state: TrainState) -> str:
     plan = batches.plan(state.progress.position)
     padding = f"{padding_share(plan, (data.train.source_lengths, data.train.target_lengths)):.1%} padding"
-    languages = config.data.source_language, config.data.target_language
-    direction = f"{' → '.join(languages)}, " if all(languages) else ""
+    languages = config.data.languages
+    directions = [f"{each.source_language} → {each.target_language}" for each in config.data.directions]
+    direction = f"{'; '.join(directions) or ' → '.join(languages)}, " if directions or all(languages) else ""
     batching = "packed" if batches.packed else padding
     return f"{direction}{len(data.train):,} pairs, {len(plan):,} batches per epoch ({batching})"
 
@@ -224,7 +253,7 @@ def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, v
         yield "Muon uses bf16 matrix products, which this processor emulates: expect slow updates"
     yield from validator.notes
     yield from scoring_notes(data.valid.references, config.validation.metrics)
-    for text in filter(None, (data.valid, data.test, *data.further_tests)):
+    for text in filter(None, (*data.validation_sets, data.test, *data.further_tests)):
         lines = map(normalise, text.source)
-        if warning := validator.translator.tagging.check(lines, option=f"data.{text.name}.tag"):
-            yield f"data.{text.name}: {warning}"
+        if warning := validator.translator.tagging.check(lines, option=f"{text.key}.tag"):
+            yield f"{text.key}: {warning}"

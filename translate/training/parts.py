@@ -32,7 +32,7 @@ def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecisio
         data.train,
         data.tokenizer,
         max_tokens=config.data.cleaning.max_tokens,
-        languages=(config.data.source_language, config.data.target_language),
+        languages=config.data.languages,
     )
     encoder = PairEncoder(
         data.train,

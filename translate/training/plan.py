@@ -91,12 +91,13 @@ def expected_schedule(config: TrainConfig, cost: Cost, *, test_seconds: float) -
 
 def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost, weights: int) -> Iterator[str]:
     test = sum(map(len, data.tests))
-    test_seconds = cost.validation_seconds * test / len(data.valid)
+    valid = sum(map(len, data.validation_sets))
+    test_seconds = cost.validation_seconds * test / valid
     schedule = expected_schedule(config, cost, test_seconds=test_seconds)
     tokens = text.target_tokens / cost.updates_per_epoch
     epochs = schedule.updates / cost.updates_per_epoch
     yield f"plan of run.dir={config.run.dir}: nothing was trained or written but data.cache"
-    yield f"pairs: {len(data.train):,} to train on, {len(data.valid):,} to validate, {test:,} to test"
+    yield f"pairs: {len(data.train):,} to train on, {valid:,} to validate, {test:,} to test"
     yield f"updates per epoch: {cost.updates_per_epoch:,}, of about {tokens:,.0f} target tokens"
     yield f"model: {weights:,} weights"
     until = "until the first validation" if not schedule.is_bounded else "" if not config.run.patience else "at most "

@@ -14,6 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from translate.console import ProgressLine, markdown_table, start_log
+from translate.decoding.translator import Splits
 from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
 from translate.explanation import Explanation, draw_alignment, draw_heads
@@ -144,34 +145,46 @@ class Reporter:
             )
 
     def validation(self, validation: Validation, validator: Validator, *, step: int, best: bool) -> None:
-        """Show losses, scores, a few translations and their attention; best: they are the best so far."""
-        evaluation = validation.evaluation
+        """Show losses, scores, a few translations and their attention; best: they are the best so far.
+
+        Where there are several directions, the means have the names of a single one.
+        """
         if self._board is not None:
-            self._board.scalars(validation.losses(), step)
-            if evaluation is not None:
-                self._translations(self._board, evaluation, validation.explanations, step)
+            self._scalars(self._board, "valid", validation, step)
+            for each in validation.sets:
+                group = "valid" if len(validation.sets) == 1 else f"valid_{each.name}"
+                if len(validation.sets) > 1:
+                    self._scalars(self._board, group, Validation([each]), step)
+                if each.evaluation is not None:
+                    self._translations(self._board, group, each.evaluation, each.explanations, step)
             # validations are rare: a viewer need not wait
             self._board.flush()
-        if evaluation and not self._described_splits and (note := validator.translator.describe(evaluation.splits)):
+        splits = sum((each.evaluation.splits for each in validation.sets if each.evaluation), Splits())
+        if not self._described_splits and (note := validator.translator.describe(splits)):
             self._described_splits = True
             logger.info(f"valid: {note}")
         logger.info(f"step {step:,}  valid {validation.summary()}" + ("  best so far" if best else ""))
+        for line in validation.lines_of_directions():
+            logger.info(f"step {step:,}  {line}")
+
+    def _scalars(self, board: EventFile, group: str, validation: Validation, step: int) -> None:
+        values = {**validation.losses(), **{metric.value: value for metric, value in validation.scores.items()}}
+        board.scalars({f"{group}/{name}": value for name, value in values.items()}, step)
 
     def _translations(
-        self, board: EventFile, evaluation: Evaluation, explanations: Sequence[Explanation], step: int
+        self, board: EventFile, group: str, evaluation: Evaluation, explanations: Sequence[Explanation], step: int
     ) -> None:
-        scores = {f"valid/{metric}": score.value for metric, score in evaluation.scores.items()}
-        details = {f"valid/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
+        details = {f"{group}/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
         speed = len(evaluation.source) / max(evaluation.seconds, 1e-9)
-        board.scalars({**scores, **details, "speed/valid_sentences_per_second": speed}, step)
-        for group in evaluation.by_length:
-            metric, score = next(iter(group.scores.items()))
-            board.scalars({f"valid_{metric}_by_length/{group.name}": score.value}, step)
-        board.text("valid_translations", _samples(evaluation, self.config.validation.samples), step)
+        board.scalars({**details, f"speed/{group}_sentences_per_second": speed}, step)
+        for part in evaluation.by_length:
+            metric, score = next(iter(part.scores.items()))
+            board.scalars({f"{group}_{metric}_by_length/{part.name}": score.value}, step)
+        board.text(f"{group}_translations", _samples(evaluation, self.config.validation.samples), step)
         for number, explanation in enumerate(explanations, start=1):
-            board.picture(f"valid_cross_attention/{number}", draw_alignment(explanation), step)
+            board.picture(f"{group}_cross_attention/{number}", draw_alignment(explanation), step)
             for heads in explanation.heads:
-                board.picture(f"valid_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
+                board.picture(f"{group}_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
 
     def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
         """Log why the run ends here and, if a signal or an error interrupted it, how to continue it."""

@@ -85,7 +85,7 @@ class TrialUpdates:
 
     def _validation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision) -> float:
         """Seconds of a validation, by a sample of the set."""
-        total = len(self._data.valid)
+        total = sum(map(len, self._data.validation_sets))
         seconds = self._translation(config, model, decision, lines := min(total, _FEW_LINES))
         if seconds < _FAST and lines < total:
             seconds = self._translation(config, model, decision, lines := min(total, _MORE_LINES))
@@ -99,7 +99,10 @@ class TrialUpdates:
         search = dataclasses.replace(
             config.search, max_length_ratio=ratio, max_length_offset=1, max_length=0, min_length=0
         )
-        sample = dataclasses.replace(self._data, valid=_sample(self._data.valid, lines))
+        texts = self._data.validation_sets
+        total = sum(map(len, texts))
+        valid, *further = (_sample(text, max(1, lines * len(text) // total)) for text in texts)
+        sample = dataclasses.replace(self._data, valid=valid, further_valid=further)
         settings = dataclasses.replace(config, search=search)
         manifest = new_manifest(settings, sample, self._base)
         validator = Validator(

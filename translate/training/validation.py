@@ -1,4 +1,4 @@
-"""Validation: loss on the validation set, and scores of its translations by the decoder that users run."""
+"""Validation: losses on the validation sets, and scores of their translations by the decoder that users run."""
 
 from __future__ import annotations
 
@@ -7,45 +7,43 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import fmean as mean
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.batch import Batch, pad_batch
+from translate.batch import Batch
 from translate.checkpoint import Weights, set_weights, weights_of
-from translate.data.batching import BatchConfig, BatchPlan
-from translate.data.corpora import ParallelText
 from translate.data.prepare import Prepared
 from translate.decoding.config import search_fields
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import Precision
 from translate.distributed import World
-from translate.errors import DivergedError, UserError
+from translate.errors import DivergedError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
 from translate.evaluation.scores import MetricName
-from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
 from translate.explanation import Explanation, explain_pairs, uncovered
 from translate.losses import label_smoothed_cross_entropy
 from translate.models.seq2seq import evaluation_mode
 from translate.signals import stop_signals
 from translate.tags import tagging_of
-from translate.tokenizer import Tokenizer
 from translate.training.config import LOSS, TrainConfig
 from translate.training.parallel import ParallelModel
+from translate.training.validation_sets import ValidationSet, validation_sets
 
 
 @dataclass(frozen=True, eq=False)
-class Validation:
-    """One validation: means per target token in nats, and the decoded validation set.
+class SetValidation:
+    """One validation on one set: means per target token in nats, and the decoded set.
 
     loss is label-smoothed, cross_entropy is not; perplexity is its exponential. uncovered is the share of source tokens
     that their reference translation hardly attends to; None: the model has no attention. evaluation is None where the
     model's numbers are not finite, so that it cannot translate. explanations are of a few of its translations.
     """
 
+    name: str
     loss: float
     cross_entropy: float
     uncovered: float | None
@@ -53,35 +51,66 @@ class Validation:
     explanations: list[Explanation] = field(default_factory=list)
 
     @property
-    def perplexity(self) -> float:
-        return math.exp(min(self.cross_entropy, 700))  # exp(710) overflows
+    def scores(self) -> dict[MetricName, float]:
+        """Value of each metric; none where the model cannot translate."""
+        return {} if self.evaluation is None else {name: x.value for name, x in self.evaluation.scores.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """One validation on one set, or on those of several directions, whose means count (macro-averages)."""
+
+    sets: list[SetValidation]
+
+    @property
+    def loss(self) -> float:
+        return mean(each.loss for each in self.sets)
+
+    @property
+    def is_translated(self) -> bool:
+        """True unless the model cannot translate."""
+        return all(each.evaluation is not None for each in self.sets)
+
+    @property
+    def scores(self) -> dict[MetricName, float]:
+        """Value of each metric; none where the model cannot translate."""
+        if not self.is_translated:
+            return {}
+        return {metric: mean(each.scores[metric] for each in self.sets) for metric in self.sets[0].scores}
 
     def losses(self) -> dict[str, float]:
-        """Numbers apart from the scores, by TensorBoard tag."""
-        covered = {} if self.uncovered is None else {"valid/uncovered_source_tokens": self.uncovered}
+        """Numbers apart from the scores, by name."""
+        cross_entropy = mean(each.cross_entropy for each in self.sets)
+        uncovered = [each.uncovered for each in self.sets if each.uncovered is not None]
         return {
-            "valid/loss": self.loss,
-            "valid/cross_entropy": self.cross_entropy,
-            "valid/perplexity": self.perplexity,
-            **covered,
+            "loss": self.loss,
+            "cross_entropy": cross_entropy,
+            "perplexity": math.exp(min(cross_entropy, 700)),  # exp(710) overflows
+            **({"uncovered_source_tokens": mean(uncovered)} if uncovered else {}),
         }
 
     def summary(self) -> str:
-        losses = f"loss {self.loss:.3f}  perplexity {self.perplexity:.2f}"
-        if self.evaluation is None:
+        losses = f"loss {self.loss:.3f}  perplexity {self.losses()['perplexity']:.2f}"
+        if not self.is_translated:
             return f"{losses}  not translated: the model's scores are not finite"
-        scores = "  ".join(f"{score.name} {score.value:.2f}" for score in self.evaluation.scores.values())
-        return "  ".join(filter(None, [scores, losses, self.evaluation.empty_note]))
+        evaluations = [each.evaluation for each in self.sets if each.evaluation is not None]
+        names = {metric: score.name for metric, score in evaluations[0].scores.items()}
+        scores = "  ".join(f"{names[metric]} {value:.2f}" for metric, value in self.scores.items())
+        return "  ".join(filter(None, [scores, losses, *(each.empty_note for each in evaluations)]))
+
+    def lines_of_directions(self) -> list[str]:
+        """The summary of each set for the log; none where there is one set."""
+        if len(self.sets) == 1:
+            return []
+        return [f"valid {each.name}  {Validation([each]).summary()}" for each in self.sets]
 
     def metric(self, name: str) -> float:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
-        if name == LOSS:
-            return self.loss
-        return math.nan if self.evaluation is None else self.evaluation.scores[MetricName(name)].value
+        return self.loss if name == LOSS else self.scores.get(MetricName(name), math.nan)
 
 
 class Validator:
-    """The validation set, encoded once, and the decoder that users run.
+    """The validation sets, and the decoder that users run.
 
     precision   of decoding
     manifest    of the run: tags, splitting of lines and BLEU's tokenizer as they were when it began
@@ -99,12 +128,9 @@ class Validator:
         precision: Precision,
         manifest: Mapping[str, Any],
     ):
-        self.text, self.metrics = data.valid, config.validation.metrics
+        self.metrics, self.sets = config.validation.metrics, validation_sets(config, data, manifest)
         self._model, self._world, self._smoothing = model, world, config.loss.label_smoothing
         self._tokenizer, self._num_explained = data.tokenizer, config.validation.attention_maps
-        self._batches = encode_validation(
-            data.valid, data.tokenizer, tokens=config.batch.tokens, max_length=config.model.max_length
-        )
         engine = NativeEngine(
             model=model.module,
             device=model.device,
@@ -115,18 +141,18 @@ class Validator:
         tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
         self.translator = Translator.of_model(engine, data.tokenizer, config.search, manifest, tagging=tagging)
         self.sharded = ShardedTranslator(self.translator, world)
-        choice = tokenizer_of_run(config, data.valid.references, manifest)
-        self.tokenize, self.notes = choice.name, [choice.note] if choice.note else []
+        self.notes = list(dict.fromkeys(each.tokenizer.note for each in self.sets if each.tokenizer.note))
 
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of the scores, for the manifests of models, so that evaluate can repeat them."""
-        return {
-            "tag": self.text.tag,
-            "bleu_tokenizer": self.tokenize,
+        settings = {
             "decoding_precision": str(self.translator.engine.precision),
             "search": search_fields(self.translator.search),
         }
+        if len(self.sets) > 1:  # the directions in the manifest have the others
+            return settings
+        return {"tag": self.sets[0].text.tag, "bleu_tokenizer": self.sets[0].tokenizer.name, **settings}
 
     def run(
         self,
@@ -142,17 +168,24 @@ class Validator:
         Raises Interrupted, on every process, where one has received a signal.
         """
         with swapped_weights(self._model.module, weights):
-            loss, cross_entropy, uncovered_share = self._losses()
-            # a search has no best hypothesis among scores that are not finite
-            evaluation = self._evaluate(progress) if math.isfinite(loss) else None
-            explanations = self._explain(evaluation) if explain and evaluation and self._world.is_main else []
-        return Validation(loss, cross_entropy, uncovered_share, evaluation, explanations)
+            found = []
+            for number, each in enumerate(self.sets):
+                found.append(self._run_set(each, _part_of(progress, number, len(self.sets)), explain=explain))
+        return Validation(found)
 
-    def _evaluate(self, progress: Callable[[float], None] | None) -> Evaluation | None:
+    def _run_set(
+        self, each: ValidationSet, progress: Callable[[float], None] | None, *, explain: bool
+    ) -> SetValidation:
+        loss, cross_entropy, uncovered_share = self._losses(each.batches)
+        # a search has no best hypothesis among scores that are not finite
+        evaluation = self._evaluate(each, progress) if math.isfinite(loss) else None
+        explanations = self._explain(evaluation) if explain and evaluation and self._world.is_main else []
+        return SetValidation(each.text.name, loss, cross_entropy, uncovered_share, evaluation, explanations)
+
+    def _evaluate(self, each: ValidationSet, progress: Callable[[float], None] | None) -> Evaluation | None:
+        tokenize = each.tokenizer.name
         try:
-            return evaluate_corpus(
-                self.sharded, self.text, metrics=self.metrics, tokenize=self.tokenize, progress=progress
-            )
+            return evaluate_corpus(self.sharded, each.text, metrics=self.metrics, tokenize=tokenize, progress=progress)
         except DivergedError:
             return None
 
@@ -161,20 +194,20 @@ class Validator:
         pairs = list(zip(evaluation.source, evaluation.hypotheses, strict=True))[: 10 * self._num_explained]
         return explain_pairs(self._model.module, self._tokenizer, pairs, self._num_explained)
 
-    def _losses(self) -> tuple[float, float, float | None]:
+    def _losses(self, batches: Sequence[Batch]) -> tuple[float, float, float | None]:
         """Mean loss and cross entropy per target token, in nats, and the share of uncovered source tokens."""
-        shares = self._world.gather_results(self._own_sums)
+        shares = self._world.gather_results(lambda: self._own_sums(batches))
         # sums, not means: shares of the processes differ in size
         loss, plain, target_tokens, missed, source_tokens = torch.stack([sums for sums, _ in shares]).sum(0).tolist()
         has_attention = all(has for _, has in shares)
         return loss / target_tokens, plain / target_tokens, missed / source_tokens if has_attention else None
 
     @torch.no_grad()
-    def _own_sums(self) -> tuple[Tensor, bool]:
+    def _own_sums(self, batches: Sequence[Batch]) -> tuple[Tensor, bool]:
         """Sums (5,) over this process's share of the set, and whether the model has attention weights."""
         model, sums, has_attention = self._model, torch.zeros(5, dtype=torch.float64), True
         with evaluation_mode(model.module), stop_signals.interruptible():
-            for batch in self._batches[self._world.rank :: self._world.size]:
+            for batch in batches[self._world.rank :: self._world.size]:
                 with model.autocast():
                     moved = batch.to(model.device)
                     # not the parallel model: processes may have different numbers of batches
@@ -189,34 +222,9 @@ class Validator:
         return sums, has_attention
 
 
-def encode_validation(text: ParallelText, tokenizer: Tokenizer, *, tokens: int, max_length: int) -> list[Batch]:
-    """Padded batches of the pairs that the model can read whole and that have two sides, of the first reference.
-
-    Raises UserError where there are none.
-    """
-    source = [np.array(ids) for ids in tokenizer.encode_source(text.source)]
-    target = [np.array(ids) for ids in tokenizer.encode_target(text.target)]
-    # an empty side has no tokens to predict from or to score; the decoder splits long lines, a loss cannot
-    fitting = [
-        number
-        for number, pair in enumerate(zip(source, target, strict=True))
-        if all(0 < len(ids) <= max_length for ids in pair)
-    ]
-    if not fitting:
-        raise UserError(
-            f"data.{text.name}: none of its {len(text):,} pairs has two sides of 1 to {max_length} tokens "
-            "(model.max_length), so there is no loss to validate with"
-        )
-    source, target = [source[number] for number in fitting], [target[number] for number in fitting]
-    config = BatchConfig(tokens=tokens)
-    source_lengths, target_lengths = (np.array([len(ids) for ids in side], dtype=np.int32) for side in (source, target))
-    repeats = np.ones(len(fitting), dtype=np.float32)
-    # one seed for all validations: the same batches give comparable losses
-    plan = BatchPlan(config).epoch((source_lengths, target_lengths), repeats, seed=0, epoch=0)
-    return [
-        pad_batch([source[i] for i in planned.pairs], [target[i] for i in planned.pairs], config.length_multiple)
-        for planned in plan
-    ]
+def _part_of(progress: Callable[[float], None] | None, number: int, count: int) -> Callable[[float], None] | None:
+    """Display of the progress in one of several sets of equal work."""
+    return None if progress is None else lambda share: progress((number + share) / count)
 
 
 @contextmanager
@@ -232,36 +240,3 @@ def swapped_weights(model: nn.Module, weights: Weights | None) -> Iterator[None]
         yield
     finally:
         set_weights(model, own)
-
-
-def tokenizer_of_new_run(config: TrainConfig, references: Sequence[Sequence[str]]) -> TokenizerChoice:
-    """The configured tokenizer, or the one for the target language or, without that, for the references' script."""
-    if config.validation.tokenize:
-        return TokenizerChoice(config.validation.tokenize)
-    options = ("data.target_language", "validation.tokenize")
-    return choose_tokenizer(references, language=config.data.target_language, options=options)
-
-
-def tokenizer_of_run(
-    config: TrainConfig, references: Sequence[Sequence[str]], manifest: Mapping[str, Any]
-) -> TokenizerChoice:
-    """The tokenizer that the run began with, as scores by another cannot be compared with its best one.
-
-    Raises UserError where it is not installed.
-    """
-    choice = tokenizer_of_new_run(config, references)
-    if config.validation.tokenize:
-        return choice
-    # older versions did not record it: there it followed the target language
-    begun = str(manifest.get("bleu_tokenizer") or tokenizer_of_language(config.data.target_language))
-    if reason := reason_missing(begun):
-        raise UserError(
-            f"this run began with BLEU by tok:{begun}, which is not installed here ({reason}): install it, or choose "
-            "another run.dir"
-        )
-    # the set of installed tokenizers may have grown since: the run keeps its own
-    if choice.name == begun:
-        return choice
-    return TokenizerChoice(
-        begun, f"BLEU counts by tok:{begun}, as when this run began; a new run takes tok:{choice.name}"
-    )

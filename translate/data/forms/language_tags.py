@@ -11,13 +11,13 @@ from translate.errors import UserError, excerpt
 
 def matches(wanted: str, tag: str) -> bool:
     """True if a tag (BCP 47, `_` for `-` allowed) is the wanted language, or that with a script or region."""
-    wanted, tag = _normalised(wanted), _normalised(tag)
+    wanted, tag = normalised(wanted), normalised(tag)
     return tag == wanted or tag.startswith(f"{wanted}-")
 
 
 def find(wanted: str, tags: Sequence[str]) -> int | None:
     """Index of the tag that fits best: the same, the first with a region or script, or "" for an unnamed language."""
-    exact = [index for index, tag in enumerate(tags) if _normalised(tag) == _normalised(wanted)]
+    exact = [index for index, tag in enumerate(tags) if normalised(tag) == normalised(wanted)]
     regional = [index for index, tag in enumerate(tags) if tag and matches(wanted, tag)]
     unnamed = [index for index, tag in enumerate(tags) if not tag]
     return next(iter(exact + regional + unnamed), None)
@@ -62,7 +62,7 @@ def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
 
 
 @lru_cache(maxsize=1024)
-def _normalised(tag: str) -> str:
+def normalised(tag: str) -> str:
     """The tag in lower case, its language by the shortest code: deu-DE and de_de become de-de."""
     language, dash, rest = tag.lower().replace("_", "-").partition("-")
     return (language_of_name(language) or language) + dash + rest
