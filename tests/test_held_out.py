@@ -15,7 +15,7 @@ import pytest
 from in_process import call_here
 from small_data import SOURCE, TARGET, TOKENIZER, WORDS, cache_state, write_pairs
 from small_runs import options, write_corpus
-from translate.data import held_out
+from translate.data import held_out_choice
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.held_out_choice import sentence_key
@@ -64,7 +64,7 @@ def test_two_percent_each_are_held_out_and_no_longer_trained_on(tmp_path: Path):
 
 
 def test_number_of_held_out_pairs_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(held_out, "_MOST_PAIRS", 3)
+    monkeypatch.setattr(held_out_choice, "_MOST_PAIRS", 3)
     assert len(held_out_pairs(prepare(data_of(tmp_path, PAIRS), TOKENIZER))) == 6
 
 

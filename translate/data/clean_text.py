@@ -87,7 +87,7 @@ def write_clean_text(
         rows = [range(end - size, end) for end, size in zip(ends, sizes, strict=True)]
         candidates = {name: Candidates(*corpora[index], rows[index]) for name, index in hold_out.items()}
         chosen, left_out = keys.choose(candidates, unusable=writer.rejected_pairs())
-        write_held_out(directory, candidates, chosen, left_out)
+        write_held_out(directory, candidates, chosen, left_out, ends)
     dropped = writer.close(left_out)
     # reads the files again, but only where their lines mix Unicode forms
     target_unicode = choose_form(target_forms, _RawTargets(corpora))

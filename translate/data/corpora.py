@@ -88,7 +88,7 @@ class DataConfig:
 
     @property
     def directions(self) -> list[Direction]:
-        """Directions of several target languages, or with data.further_valid, which have sets of their own; else none."""
+        """Directions that have sets of their own: with several target languages or data.further_valid; else none."""
         found = directions_of([corpus for _, corpus in self.training_corpora])
         return found if self.further_valid or len(target_languages(found)) > 1 else []
 
@@ -113,6 +113,10 @@ class DataConfig:
             return dict.fromkeys(kinds, 0)
         return {f"{kind}.{each.name}": each.corpora[0] for each in directions for kind in kinds}
 
+    def direction_of(self, corpus: CorpusConfig) -> str:
+        """Name of a corpus's direction where there are several; else ""."""
+        return name_of_direction(corpus.source_language, corpus.target_language) if self.directions else ""
+
     def name_of(self, key: str, corpus: CorpusConfig) -> str:
         """Name of a validation or test set in scores; that of its direction where there are several target languages.
 
@@ -120,7 +124,7 @@ class DataConfig:
         """
         if not self.directions or key.startswith("data.further_tests"):
             return name_of_set(key, corpus)
-        return name_of_direction(corpus.source_language, corpus.target_language)
+        return self.direction_of(corpus)
 
     def title_of(self, key: str, corpus: CorpusConfig) -> str:
         """Name of a validation or test set that no other set has, of either kind."""

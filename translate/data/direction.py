@@ -70,7 +70,9 @@ def _with_first_languages(data: DataConfig) -> DataConfig:
             continue
         with errors_naming(key):
             if found := _languages_of(corpus):
-                source, target = choose_sides(found, corpus.source_language, corpus.target_language, name=corpus.title)
+                source = corpus.source_language or data.source_language
+                target = corpus.target_language or data.target_language
+                source, target = choose_sides(found, source, target, name=corpus.title)
                 data = replace(data, source_language=source, target_language=target)
     return data
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import filecmp
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -38,13 +38,15 @@ _LEFT_OUT_FILE = "left_out.npy"
 class HeldOut:
     """Pairs of training corpora that are validation and test sets, as files in a directory.
 
-    sizes     pairs of each set, by name
-    left_out  number of further pairs that leave the training text, because they are like these
+    sizes        pairs of each set, by name
+    left_out     number of further pairs that leave the training text, because they are like these
+    corpus_ends  number of all pairs up to the end of each training corpus; [] in sets of earlier versions
     """
 
     directory: Path
     sizes: dict[str, int]
     left_out: int
+    corpus_ends: list[int] = field(default_factory=list)
 
     def corpus(self, name: str, *, tag: str, languages: tuple[str, str]) -> CorpusConfig:
         source, target = map(str, self.paths(name))
@@ -63,7 +65,8 @@ class HeldOut:
 
     def describe(self) -> str:
         """A line for the log."""
-        sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in self.sizes.items())
+        conjunction = " and " if len(self.sizes) == 2 else ", "
+        sets = conjunction.join(f"{size:,} pairs as data.{name}" for name, size in self.sizes.items())
         alike = f", and {self.left_out:,} like them left out" if self.left_out else ""
         # in names of sets of a direction a dot follows valid or test
         origin = "the training corpora" if any("." in name for name in self.sizes) else "data.train"
@@ -114,6 +117,7 @@ def write_held_out(
     candidates: Mapping[str, Candidates],
     chosen: Mapping[str, NDArray[np.int64]],
     left_out: NDArray[np.bool_],
+    corpus_ends: list[int],
 ) -> None:
     """Write the raw lines of the chosen pairs of each set, given as rows, as text files in their order."""
     sizes = {name: len(rows) for name, rows in chosen.items()}
@@ -125,7 +129,8 @@ def write_held_out(
         for name in names:
             for side, path in enumerate(held_out.paths(name)):
                 write_lines(path, [raw[row][side] for row in chosen[name].tolist()])
-    write_json(directory / _HELD_OUT_FILE, {"sizes": held_out.sizes, "left_out": held_out.left_out})
+    content = {"sizes": sizes, "left_out": held_out.left_out, "corpus_ends": corpus_ends}
+    write_json(directory / _HELD_OUT_FILE, content)
     np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 
 

@@ -5,7 +5,6 @@ Each split is read once, and once more for its examples. Letters: N pairs of a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.data.cleaning import combine_hashes, hash_lines, shorten
-from translate.data.corpora import DataConfig, KeyedCorpora
+from translate.data.cleaning import shorten
+from translate.data.corpora import DataConfig
 from translate.data.dataset import building_in_cache, digest
-from translate.data.held_out import pairs_left_out
 from translate.data.prepare import Prepared
-from translate.data.readers import CHUNK_PAIRS, Row, chunks, name_in_reports, read_rows, without_carriage_return
+from translate.data.readers import Row, without_carriage_return
 from translate.data.report_page import as_markdown
-from translate.data.text_profile import Side, SideReader, differences, far_lengths, likeness
+from translate.data.report_splits import Split, gather, training_splits
+from translate.data.text_profile import Side, differences, far_lengths, likeness
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
@@ -74,17 +73,18 @@ def data_report(data: DataConfig, prepared: Prepared) -> DataReport:
 
 def _values(data: DataConfig, prepared: Prepared) -> Values:
     held_out = prepared.held_out
-    left_out = pairs_left_out(held_out.directory) if held_out else np.empty(0, np.int64)
-    train = gather("train", data.training_corpora, left_out=left_out)
-    sorted_hashes = {name: np.sort(hashes) for name, hashes in train.hashes().items()}  # for shared_with
-    splits = {"train": _describe(train)}
-    splits["train"]["source"]["tokens"] = _distribution(prepared.train.source_lengths)
-    splits["train"]["target"]["tokens"] = _distribution(prepared.train.target_lengths)
+    training = training_splits(data, held_out)
+    hashes_of = [split.hashes() for split in training.values()]
+    sorted_hashes = {name: np.sort(np.concatenate([each[name] for each in hashes_of])) for name in hashes_of[0]}
+    splits = {split.name: _describe(split) for split in training.values()}
+    _add_tokens(splits, data, prepared)
     warned: list[str] = []
     for key, corpus in prepared.evaluation:
         split = gather(data.title_of(key, corpus), [(key, corpus)], left_out=np.empty(0, np.int64))
         shared = {name: shared_with(hashes, sorted_hashes[name]) for name, hashes in split.hashes().items()}
         overlap = _with_examples(split, shared)
+        # a set of a further direction is compared with the first one
+        train = training.get(data.direction_of(corpus), next(iter(training.values())))
         compared = {name: likeness(side, train.sides[name]) for name, side in split.sides.items()}
         splits[split.name] = _describe(split) | {"overlap": overlap, "likeness": compared}
         warned += warnings(key, split, train, overlap)
@@ -102,6 +102,19 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
         "target_unicode": prepared.target_unicode.as_manifest(),
         "cleaning": asdict(prepared.cleaning) | {"kept": prepared.cleaning.kept, "table": prepared.cleaning.table()},
     }
+
+
+def _add_tokens(splits: Values, data: DataConfig, prepared: Prepared) -> None:
+    """Add the lengths of the training pairs in tokens, of each direction where there are several."""
+    train = prepared.train
+    if not data.directions:
+        rows = {"train": np.arange(len(train))}
+    else:
+        corpora = train.corpora(np.arange(len(train)))
+        rows = {f"train.{each.name}": np.flatnonzero(np.isin(corpora, each.corpora)) for each in data.directions}
+    for name, chosen in rows.items():
+        splits[name]["source"]["tokens"] = _distribution(train.source_lengths[chosen])
+        splits[name]["target"]["tokens"] = _distribution(train.target_lengths[chosen])
 
 
 def _describe(split: Split) -> Values:
@@ -189,86 +202,6 @@ def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]
             f"({overlap['pair']['count'] / split.size:.1%} with the same target): its scores are too high for new text"
         )
     return lines
-
-
-@dataclass
-class Split:
-    """A split of N pairs.
-
-    sizes     pairs of each of its corpora, in order
-    left_out  indices, among all pairs of the corpora, of those that are not part of the split
-    copies    (N,) True where source and target are equal
-    tags      (N,) hash of the tag of each pair's corpus
-    """
-
-    name: str
-    corpora: KeyedCorpora
-    left_out: NDArray[np.int64]
-    sizes: list[int]
-    source: Side
-    target: Side
-    copies: NDArray[np.bool_]
-    tags: NDArray[np.uint64]
-
-    @property
-    def size(self) -> int:
-        return sum(self.sizes)
-
-    @property
-    def sides(self) -> dict[str, Side]:
-        return {"source": self.source, "target": self.target}
-
-    def hashes(self) -> dict[str, NDArray[np.uint64]]:
-        """Hashes of the lines of each side, and of the pairs: (N,) each."""
-        pair = combine_hashes(self.source.hashes, self.target.hashes)
-        return {"source": self.source.hashes, "target": self.target.hashes, "pair": pair}
-
-    def hashes_by_tag(self) -> dict[str, NDArray[np.uint64]]:
-        """Like hashes, but the same text with another tag differs: it asks for another translation."""
-        return {name: hashes ^ self.tags for name, hashes in self.hashes().items()}
-
-    def fetch(self, rows: set[int]) -> dict[int, tuple[str, Row]]:
-        """Some rows and their corpora's names in reports, from another pass over the files."""
-        found: dict[int, tuple[str, Row]] = {}
-        last = max(rows, default=-1)
-        for number, (index, row) in enumerate(_rows(self.corpora, self.left_out)):
-            if number > last:
-                break  # the rest of the files need not be read
-            if number in rows:
-                key, corpus = self.corpora[index]
-                found[number] = name_in_reports(key, corpus, row), row
-        return found
-
-
-def gather(name: str, corpora: KeyedCorpora, *, left_out: NDArray[np.int64]) -> Split:
-    """Read a split's corpora once, without the pairs at the indices left_out; takes some 70 bytes of memory a pair."""
-    source, target = SideReader(len(corpora)), SideReader(len(corpora))
-    copies, corpus_indices = [], []
-    # a profile needs some hundred bytes a character of its lines: small chunks
-    for chunk in chunks(_rows(corpora, left_out), CHUNK_PAIRS // 5):
-        indices = [index for index, _ in chunk]
-        corpus_indices.append(np.array(indices))
-        copies.append(np.array([row.source == row.target for _, row in chunk]))
-        source.add([row.source for _, row in chunk], indices)
-        target.add([row.target for _, row in chunk], indices)
-    corpus = np.concatenate(corpus_indices)
-    return Split(
-        name=name,
-        corpora=corpora,
-        left_out=left_out,
-        sizes=np.bincount(corpus, minlength=len(corpora)).tolist(),
-        source=source.side(),
-        target=target.side(),
-        copies=np.concatenate(copies),
-        tags=hash_lines([config.tag for _, config in corpora])[corpus],
-    )
-
-
-def _rows(corpora: KeyedCorpora, left_out: NDArray[np.int64]) -> Iterator[tuple[int, Row]]:
-    """All rows that are not left out, each with the index of its corpus in the list."""
-    without = set(left_out.tolist())
-    rows = ((index, row) for index, (key, corpus) in enumerate(corpora) for row in read_rows(corpus, key=key))
-    return (found for number, found in enumerate(rows) if number not in without)
 
 
 def far_ratios(split: Split) -> NDArray[np.int64]:

@@ -49,8 +49,10 @@ def _notes(values: Values) -> list[str]:
     """Notes without which the numbers mislead."""
     notes = []
     if held_out := values["held_out"]:
-        sets = " and ".join(f"{size:,} pairs as data.{name}" for name, size in held_out["sizes"].items())
-        notes.append(f"Held out from data.train: {sets}, and {held_out['left_out']:,} like them that are in no set.")
+        conjunction = " and " if len(held_out["sizes"]) == 2 else ", "
+        sets = conjunction.join(f"{size:,} pairs as data.{name}" for name, size in held_out["sizes"].items())
+        origin = "the training corpora" if any("." in name for name in held_out["sizes"]) else "data.train"
+        notes.append(f"Held out from {origin}: {sets}, and {held_out['left_out']:,} like them that are in no set.")
     corpora = [corpus for split in values["splits"].values() for corpus in split["corpora"]]
     for corpus in corpora:
         if count := max(corpus["carriage_returns"].values()):

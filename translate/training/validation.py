@@ -96,7 +96,9 @@ class Validation:
         evaluations = [each.evaluation for each in self.sets if each.evaluation is not None]
         names = {metric: score.name for metric, score in evaluations[0].scores.items()}
         scores = "  ".join(f"{names[metric]} {value:.2f}" for metric, value in self.scores.items())
-        return "  ".join(filter(None, [scores, losses, *(each.empty_note for each in evaluations)]))
+        # of several sets, each has a line of its own
+        empty = evaluations[0].empty_note if len(evaluations) == 1 else ""
+        return "  ".join(filter(None, [scores, losses, empty]))
 
     def lines_of_directions(self) -> list[str]:
         """The summary of each set for the log; none where there is one set."""
