@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from translate.adaptation import ADAPTATIONS, AdaptConfig, adapt, merge_lora
+from translate.data.languages import TrainedDirection, directions_of_manifest
 from translate.errors import UserError, errors_naming, excerpt
 from translate.files import read_json, sha256, to_plain, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
@@ -33,6 +34,7 @@ from translate.model_directory import (
     find_adapter,
     find_model,
     load_manifest,
+    read_manifest,
     read_origin,
     verify_model,
 )
@@ -191,6 +193,11 @@ def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
         return model
     base = read_config(find_model(Path(adapt.model)) / MODEL)
     return base if adapt.dropout is None else dataclasses.replace(base, dropout=adapt.dropout)
+
+
+def base_directions(adapt: AdaptConfig) -> list[TrainedDirection]:
+    """Directions of the model that is adapted, if it has several target languages."""
+    return [] if adapt.begins_anew else directions_of_manifest(read_manifest(Path(adapt.model)))
 
 
 def load_base_model(config: AdaptConfig) -> LoadedModel | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from translate.adaptation import ADAPTATIONS
-from translate.checkpoint import base_model_config, load_base_model
+from translate.checkpoint import base_directions, base_model_config, load_base_model
 from translate.config import is_given, run_command
 from translate.data.direction import with_languages
 from translate.data.prepare import prepare
@@ -70,7 +70,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         config = replace(config, model=base_model_config(config.adapt, config.model))
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
-        config = replace(config, data=with_languages(config.data))
+        config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))

@@ -20,7 +20,14 @@ from translate.data.forms.records import json_keys, jsonl_keys, parquet_keys
 from translate.data.forms.rows import matching_files
 from translate.data.forms.tables import table_columns, tsv_columns
 from translate.data.forms.workbooks import workbook_columns
-from translate.data.languages import Direction, directions_of, name_of_direction, tag_of_language, target_languages
+from translate.data.languages import (
+    Direction,
+    TrainedDirection,
+    directions_of,
+    name_of_direction,
+    tag_of_language,
+    target_languages,
+)
 from translate.errors import UserError, errors_naming
 
 # Names of columns, or keys of records, which may be those of languages
@@ -41,12 +48,16 @@ LANGUAGES: dict[CorpusFormat, Callable[[str], list[str]]] = {
 }
 
 
-def with_languages(data: DataConfig) -> DataConfig:
+def with_languages(data: DataConfig, base: Sequence[TrainedDirection] = ()) -> DataConfig:
     """The configuration with both languages, where it or the first corpus whose file names them says which.
 
     Further corpora whose files name others have these as their own. Where there are several target languages, corpora
-    and sets without a tag get that of theirs. Raises UserError for a file of more than two languages, or less, with a
-    list of them, unless data.source_language and data.target_language choose; and for a direction without sets.
+    and sets without a tag get that of theirs.
+
+    base  directions of the model that is adapted, if it has several target languages: its tags are used
+
+    Raises UserError for a file of more than two languages, or less, with a list of them, unless data.source_language
+    and data.target_language choose; and for a direction without sets.
     """
     data = _with_own_languages(_with_first_languages(data), given=(data.source_language, data.target_language))
     directions = directions_of([corpus for _, corpus in data.training_corpora])
@@ -55,9 +66,9 @@ def with_languages(data: DataConfig) -> DataConfig:
             f"data.temperature={data.temperature:g} mixes directions, and the training corpora have one "
             f"({_listing(directions)}): leave it out, or set source_language=… target_language=… of the corpora"
         )
-    if not data.directions:
+    if not (data.directions or base):
         return data
-    data = _with_tags(data)
+    data = _with_tags(data, base)
     data.check_names()
     return data
 
@@ -89,29 +100,32 @@ def _with_own_languages(data: DataConfig, given: tuple[str, str]) -> DataConfig:
     return _with_corpora(data, found)
 
 
-def _with_tags(data: DataConfig) -> DataConfig:
+def _with_tags(data: DataConfig, base: Sequence[TrainedDirection]) -> DataConfig:
     """The configuration with a tag for each corpus and each set that is given; see with_languages."""
-    directions = data.directions
+    directions = directions_of([corpus for _, corpus in data.training_corpora])
     for key, corpus in data.training_corpora:
         if not corpus.target_language:
+            others = f"adapt.model has {_listing(base)}" if base else f"other corpora have {_listing(directions)}"
             raise UserError(
-                f"{key}: its target language is not known, and other corpora have {_listing(directions)}: set "
-                f"{key}.source_language=… {key}.target_language=…"
+                f"{key}: its target language is not known, and {others}: set {key}.source_language=… "
+                f"{key}.target_language=…"
             )
-    if len(target_languages(directions)) > 1:
-        data = _with_corpora(
-            data,
-            {
-                key: replace(corpus, tag=corpus.tag or tag_of_language(corpus.target_language))
-                for key, corpus in data.training_corpora
-            },
-        )
-    first, sets = data.training_corpora[0][1], dict[str, CorpusConfig]()
+    if base or len(target_languages(directions)) > 1:
+        tags = {each.target_language: each.tag for each in base}
+        tagged = {}
+        for key, corpus in data.training_corpora:
+            language = normalised(corpus.target_language)
+            tagged[key] = replace(corpus, tag=corpus.tag or tags.get(language) or tag_of_language(language))
+        data = _with_corpora(data, tagged)
+    (_, first), *_ = data.training_corpora
+    directions = directions_of([corpus for _, corpus in data.training_corpora])
+    sets = {}
     for key, corpus in data.evaluation_corpora:
         if key in ("data.valid", "data.test") and not (corpus.source_language or corpus.target_language):
             corpus = replace(corpus, source_language=first.source_language, target_language=first.target_language)
-        sets[key] = _with_tag_of_direction(key, corpus, data.directions)
-    _check_validation(sets, data)
+        sets[key] = _with_tag_of_direction(key, corpus, directions)
+    if data.directions:
+        _check_validation(sets, data)
     return _with_corpora(data, sets)
 
 
@@ -146,7 +160,7 @@ def _check_validation(sets: Mapping[str, CorpusConfig], data: DataConfig) -> Non
         )
 
 
-def _listing(directions: Sequence[Direction]) -> str:
+def _listing(directions: Sequence[Direction | TrainedDirection]) -> str:
     return ", ".join(direction.name or "unknown" for direction in directions)
 
 

@@ -7,7 +7,7 @@ one with n pairs is seen in proportion to n^(1/T) (Arivazhagan et al. 2019; Conn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from translate.console import text_table
@@ -115,13 +115,11 @@ class TrainedDirection:
 def directions_of_manifest(manifest: Mapping[str, Any]) -> list[TrainedDirection]:
     """Directions of a model; none where it has one target language. Raises UserError for a damaged manifest."""
     found = manifest.get("directions", [])
-    try:
-        directions = [TrainedDirection(**entry) for entry in found]
-    except TypeError:
-        directions = []
-    if len(directions) != len(found) or not all(isinstance(x, str) for each in directions for x in vars(each).values()):
+    names = {field.name for field in fields(TrainedDirection)}
+    is_whole = isinstance(found, list) and all(isinstance(each, dict) and each.keys() == names for each in found)
+    if not is_whole or not all(isinstance(value, str) for each in found for value in each.values()):
         raise UserError("the model's manifest.json: directions is damaged")
-    return directions
+    return [TrainedDirection(**each) for each in found]
 
 
 def choose_direction(manifest: Mapping[str, Any], *, target_language: str, tag: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Prepared:
         return [*([self.test] if self.test else self.validation_sets), *self.further_tests]
 
 
-ChooseTokenizer = Callable[[CleanText], TokenizerConfig]
+ChooseTokenizer = Callable[[CleanText, Sequence[float]], TokenizerConfig]
 
 
 def prepare(
@@ -86,8 +86,9 @@ def prepare(
 ) -> Prepared:
     """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
-    A given tokenizer reads text in the form that it was trained with; a function gets the clean text. Results of the
-    same content and settings are taken from data.cache. Raises UserError for what is wrong with files or settings.
+    A given tokenizer reads text in the form that it was trained with; a function gets the clean text and the weights of
+    its corpora. Results of the same content and settings are taken from data.cache. Raises UserError for what is wrong
+    with files or settings.
 
     verified  another process has just compared the contents of the cache with their checksums
     """
@@ -120,7 +121,7 @@ def prepare(
 
     # Tokenizer, learned from a sample of the clean text, and the token ids.
     if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
-        tokenizer = tokenizer(text)
+        tokenizer = tokenizer(text, weights)
     built = _tokenizer(data, tokenizer, text, text_key, weights, verified=verified)
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
     train = _tokenized(data, text, built, tokens_key, weights, verified=verified)

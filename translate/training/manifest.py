@@ -14,7 +14,7 @@ from typing import Any
 from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
 from translate.data.corpora import ParallelText
-from translate.data.languages import TrainedDirection
+from translate.data.languages import TrainedDirection, directions_of, directions_of_manifest
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.data.report import data_report
@@ -116,7 +116,7 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
         "target_language": config.data.languages[1],
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
-        **_describe_directions(config, data),
+        **_describe_directions(config, data, base),
         "sentences_per_line": data.sentences_per_line,
         "trained_tokens": data.trained_tokens,
         **_describe_tags(config, data, base),
@@ -144,11 +144,14 @@ def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None
     return {"tags": list(dict.fromkeys(tags)), "tag": tag, "untagged_source": untagged}
 
 
-def _describe_directions(config: TrainConfig, data: Prepared) -> dict[str, Any]:
+def _describe_directions(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
     """BLEU's tokenizer; for a model of several directions, that of each with its languages and its tag."""
     tokenizers = {text.name: tokenizer_of_new_run(config, text).name for text in data.validation_sets}
-    if not config.data.directions:
-        return {"bleu_tokenizer": tokenizers[data.valid.name]}
+    own, tokenizer = config.data.directions, tokenizers[data.valid.name]
+    inherited = [] if base is None else directions_of_manifest(base.manifest)
+    if not own and inherited:
+        own = directions_of([corpus for _, corpus in config.data.training_corpora])
+        tokenizers = {each.name: tokenizer for each in own}
     directions = [
         TrainedDirection(
             source_language=each.source_language,
@@ -156,9 +159,13 @@ def _describe_directions(config: TrainConfig, data: Prepared) -> dict[str, Any]:
             tag=each.tag,
             bleu_tokenizer=tokenizers[each.name],
         )
-        for each in config.data.directions
+        for each in own
     ]
-    return {"directions": [asdict(each) for each in directions]}
+    names = {each.name for each in own}
+    # a base model keeps its other directions, in whatever quality
+    directions += [each for each in inherited if each.name not in names]
+    recorded = {"directions": [asdict(each) for each in directions]} if directions else {}
+    return recorded if config.data.directions else {"bleu_tokenizer": tokenizer, **recorded}
 
 
 def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from tqdm import tqdm
 
-from translate.checkpoint import base_model_config, load_base_model
+from translate.checkpoint import base_directions, base_model_config, load_base_model
 from translate.console import start_log
 from translate.data.direction import with_languages
 from translate.data.prepare import Prepared, prepare
@@ -37,7 +37,7 @@ def plan(config: TrainConfig) -> None:
     """
     config = replace(config, model=base_model_config(config.adapt, config.model))
     config.check()
-    config = replace(config, data=with_languages(config.data))
+    config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
     tune_process(config.compute.threads)
     decision = decide_run(config)
     with join_world(decision.device, timeout=config.compute.timeout) as world:

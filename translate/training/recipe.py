@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
 from translate.data.dataset import CleanText
 from translate.data.prepare import ChooseTokenizer, Prepared
 from translate.distributed import World
-from translate.tokenizer_training import TokenizerConfig
+from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights
 from translate.training.config import Recipe, TrainConfig
 from translate.training.open_options import open_part, with_choice
 from translate.training.recommended import Choice, TextStatistics, choose_settings, choose_vocabulary
@@ -25,17 +26,22 @@ def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
     """Settings of the vocabulary of a new run, or the function of the clean text that chooses them."""
     if config.recipe is not Recipe.auto or config.tokenizer.path:
         return config.tokenizer
-    return lambda text: with_choice(config, vocabulary_for(text, config.tokenizer.character_coverage)).tokenizer
+    coverage = config.tokenizer.character_coverage
+    return lambda text, weights: with_choice(config, vocabulary_for(text, weights, coverage)).tokenizer
 
 
-def vocabulary_for(text: CleanText, coverage: float) -> Choice:
-    """Type and size of the vocabulary for a text."""
-    return choose_vocabulary(len(text.kept), num_characters(text, coverage))
+def vocabulary_for(text: CleanText, weights: Sequence[float], coverage: float) -> Choice:
+    """Type and size of the vocabulary for a text whose corpora have these weights."""
+    return choose_vocabulary(len(text.kept), num_characters(text, weights, coverage))
 
 
-def num_characters(text: CleanText, coverage: float) -> int:
-    """Number of the most frequent characters that make up this share of the text, in pairs spread evenly over it."""
-    rows = text.kept[np.linspace(0, len(text.kept), min(len(text.kept), _SAMPLED_PAIRS), endpoint=False).astype(int)]
+def num_characters(text: CleanText, weights: Sequence[float], coverage: float) -> int:
+    """Number of the most frequent characters that make up this share of the text, by a sample as the vocabulary's."""
+    if len(set(weights)) == 1:
+        count = min(len(text.kept), _SAMPLED_PAIRS)
+        rows = text.kept[np.linspace(0, len(text.kept), count, endpoint=False).astype(int)]
+    else:
+        rows = text.kept[sample_rows(text.corpus[text.kept], sampling_weights(weights), _SAMPLED_PAIRS, seed=1)]
     codes = [np.frombuffer("".join(side).encode("utf-32-le", "surrogatepass"), "<u4") for side in text.texts(rows)]
     text.release()
     counts = np.sort(np.bincount(np.concatenate(codes)))[::-1]

@@ -1,0 +1,39 @@
+"""Files of three directions, en→de, en→zh and de→en: numbers, the same numbers backwards, and in Chinese."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+DIGITS = "零一二三四五六七八九"
+TRANSLATE: dict[str, Callable[[list[str]], list[str]]] = {
+    "en-de": lambda digits: digits[::-1],
+    "en-zh": lambda digits: [DIGITS[int(digit)] for digit in digits],
+    "de-en": lambda digits: digits[::-1],
+}
+
+
+def write_directions(folder: Path, sizes: dict[str, int], *, seed: int = 0) -> Path:
+    """A TSV file of each direction with so many pairs, named by it, whose header has the languages."""
+    source = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, count in sizes.items():
+        sentences = [[source.choice("0123456789") for _ in range(source.randint(4, 8))] for _ in range(count)]
+        rows = ["\t".join(name.split("-")), *(f"{' '.join(x)}\t{' '.join(TRANSLATE[name](x))}" for x in sentences)]
+        (folder / f"{name}.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def corpora(folder: Path) -> list[str]:
+    """Options that train on all three files."""
+    further = ", ".join(
+        f"{{path: {folder / name}.tsv, source_language: {name[:2]}, target_language: {name[3:]}}}"
+        for name in ("en-zh", "de-en")
+    )
+    return [
+        f"data.train.path={folder / 'en-de'}.tsv",
+        "data.train.source_language=en",
+        "data.train.target_language=de",
+        f"data.additional=[{further}]",
+    ]
