@@ -1,4 +1,4 @@
-"""Files of three directions, en→de, en→zh and de→en: numbers, the same numbers backwards, and in Chinese."""
+"""Files of three directions, en→de, en→zh and de→en: letters, the same letters backwards, and in Chinese."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-DIGITS = "零一二三四五六七八九"
+LETTERS, CHARACTERS = "abcdefghij", "零一二三四五六七八九"
 TRANSLATE: dict[str, Callable[[list[str]], list[str]]] = {
-    "en-de": lambda digits: digits[::-1],
-    "en-zh": lambda digits: [DIGITS[int(digit)] for digit in digits],
-    "de-en": lambda digits: digits[::-1],
+    "en-de": lambda letters: letters[::-1],
+    "en-zh": lambda letters: [CHARACTERS[LETTERS.index(letter)] for letter in letters],
+    "de-en": lambda letters: letters[::-1],
 }
 
 
@@ -19,7 +19,7 @@ def write_directions(folder: Path, sizes: dict[str, int], *, seed: int = 0) -> P
     source = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name, count in sizes.items():
-        sentences = [[source.choice("0123456789") for _ in range(source.randint(4, 8))] for _ in range(count)]
+        sentences = [[source.choice(LETTERS) for _ in range(source.randint(4, 8))] for _ in range(count)]
         rows = ["\t".join(name.split("-")), *(f"{' '.join(x)}\t{' '.join(TRANSLATE[name](x))}" for x in sentences)]
         (folder / f"{name}.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return folder
