@@ -36,7 +36,7 @@ def names(group: str) -> list[str]:
 TASKS = ("dialogsum", "squad", "squad_questions")  # within one language
 
 
-@pytest.mark.parametrize("name", [name for name in names("data") if name not in ("text_files", "mtdata", *TASKS)])
+@pytest.mark.parametrize("name", [name for name in names("data") if name not in ("text_files", "mtdata", "many_languages", *TASKS)])
 def test_each_data_choice_is_complete(name: str):
     data = compose("data", name)
     assert isinstance(data, DataConfig)
@@ -58,6 +58,13 @@ def test_swapped_languages_swap_the_sides():
     data = compose("data", "multi30k", "data.source_language=de", "data.target_language=en", "data.root=/r")
     assert (data.train.source, data.train.target) == ("/r/train.de", "/r/train.en")
     assert (data.test.source, data.test.target) == ("/r/test_2016_flickr.de", "/r/test_2016_flickr.en")
+
+
+def test_many_languages_are_those_of_its_files():
+    data = compose("data", "many_languages", "data.root=/r")
+    languages = [(x.path, f"/r/{x.source_language}-{x.target_language}.tsv") for x in (data.train, *data.additional)]
+    assert all(path == expected for path, expected in languages)
+    assert [direction.name for direction in data.directions] == ["en-de", "en-zh", "de-en"]
 
 
 def test_hub_corpora_read_nested_translation_columns():

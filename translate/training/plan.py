@@ -98,6 +98,8 @@ def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost
     epochs = schedule.updates / cost.updates_per_epoch
     yield f"plan of run.dir={config.run.dir}: nothing was trained or written but data.cache"
     yield f"pairs: {len(data.train):,} to train on, {valid:,} to validate, {test:,} to test"
+    if data.mix:
+        yield data.mix
     yield f"updates per epoch: {cost.updates_per_epoch:,}, of about {tokens:,.0f} target tokens"
     yield f"model: {weights:,} weights"
     until = "until the first validation" if not schedule.is_bounded else "" if not config.run.patience else "at most "
