@@ -58,6 +58,8 @@ def run(config: PrepareConfig) -> None:
             held_out = prepared.held_out.copy(output) if output else prepared.held_out
             logger.info(held_out.describe())
         print(prepared.cleaning.table())
+        if prepared.mix:
+            print(prepared.mix)
         if config.report or output:
             report = data_report(data, prepared)
             print(report.markdown)
