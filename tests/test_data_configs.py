@@ -36,7 +36,9 @@ def names(group: str) -> list[str]:
 TASKS = ("dialogsum", "squad", "squad_questions")  # within one language
 
 
-@pytest.mark.parametrize("name", [name for name in names("data") if name not in ("text_files", "mtdata", "many_languages", *TASKS)])
+@pytest.mark.parametrize(
+    "name", [name for name in names("data") if name not in ("text_files", "mtdata", "many_languages", *TASKS)]
+)
 def test_each_data_choice_is_complete(name: str):
     data = compose("data", name)
     assert isinstance(data, DataConfig)

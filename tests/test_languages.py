@@ -16,6 +16,7 @@ from translate.data.held_out import pairs_left_out
 from translate.data.held_out_choice import sentence_key
 from translate.data.languages import choose_direction, describe_mix, temperature_weights
 from translate.data.prepare import Prepared, prepare
+from translate.data.readers import read_pairs
 from translate.data.report import data_report
 from translate.errors import UserError
 from translate.tokenizer_training import TokenizerConfig
@@ -87,6 +88,23 @@ def test_languages_are_found_in_each_file(tmp_path: Path):
     assert with_languages(given) == given
 
 
+UNIT = "<tu>" + "".join(
+    f'<tuv xml:lang="{language}"><seg>{text}</seg></tuv>' for language, text in (("en", "a"), ("de", "b"), ("zh", "c"))
+)
+
+
+def test_a_memory_of_three_languages_is_read_in_those_of_each_corpus(tmp_path: Path):
+    (tmp_path / "all.tmx").write_text(f'<tmx version="1.4"><header srclang="en"/><body>{UNIT}</tu></body></tmx>')
+    languages = [("en", "de"), ("en", "zh"), ("zh", "en")]
+    train, *additional = (
+        CorpusConfig(path=str(tmp_path / "all.tmx"), source_language=source, target_language=target)
+        for source, target in languages
+    )
+    data = with_languages(DataConfig(train=train, additional=additional))
+    pairs = [next(iter(read_pairs(corpus, key=key))) for key, corpus in data.training_corpora]
+    assert pairs == [("a", "b"), ("a", "c"), ("c", "a")]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -137,6 +155,7 @@ def test_several_source_languages_have_validation_sets_without_tags():
     sets = {"valid": corpus("en-de"), "further_valid": [corpus("fr-de")]}
     data = with_languages(DataConfig(train=corpus("en-de"), additional=[corpus("fr-de")], **sets))
     assert set(tags(data).values()) == {""}
+    assert data.languages == ("", "de")
     assert [data.name_of(key, found) for key, found in data.evaluation_corpora] == ["en-de", "fr-de"]
 
 
@@ -232,6 +251,7 @@ MANIFEST = {"directions": DIRECTIONS, "source_language": "", "target_language": 
         ("de", "", ("", "de", "<2de>")),  # from two languages
         ("", "<2zh>", ("en", "zh", "<2zh>")),
         ("", "<bt>", ("", "", "")),  # a tag of no direction says nothing
+        ("zh", "<bt>", ("en", "zh", "<2zh>")),
         ("", "", ("", "", "")),
     ],
 )

@@ -12,6 +12,9 @@ normalised, its pair is dropped if a cleaning rule says so or kept as a row, and
 pairs are held out. Then the tokenizer, learned from a sample of the rows. Last the token ids of all rows in memory-
 mapped files, a TokenizedCorpus. Validation and test sets are read whole, as ParallelText, and stay as they are.
 
+Corpora of several target languages have directions: direction.py gives each its tag, languages.py its share of an
+epoch, held_out.py its validation and test set.
+
 In training an UpdateStream takes over. For each epoch a BatchPlan says which pairs form which batch, as a pure function
 of lengths, seed and epoch. A PairEncoder looks their ids up, or encodes text that augmentation/ has changed, or samples
 other segmentations of it. pad_batch or pack_batch makes tensors of them, in a thread that is a few updates ahead of the

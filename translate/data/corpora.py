@@ -97,8 +97,8 @@ class DataConfig:
         """Source and target language; "" for one that is not known, or for several."""
         if not (directions := self.directions):
             return self.source_language, self.target_language
-        sources = {direction.source_language for direction in directions}
-        return directions[0].source_language if len(sources) == 1 else "", ""
+        sources, targets = {each.source_language for each in directions}, {each.target_language for each in directions}
+        return (sources.pop() if len(sources) == 1 else ""), (targets.pop() if len(targets) == 1 else "")
 
     @property
     def sets_to_hold_out(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class HeldOut:
 
     sizes        pairs of each set, by name
     left_out     number of further pairs that leave the training text, because they are like these
-    corpus_ends  number of all pairs up to the end of each training corpus; [] in sets of earlier versions
+    corpus_ends  number of all pairs up to the end of each training corpus; [] for sets of one corpus
     """
 
     directory: Path
@@ -68,11 +69,12 @@ class HeldOut:
         conjunction = " and " if len(self.sizes) == 2 else ", "
         sets = conjunction.join(f"{size:,} pairs as data.{name}" for name, size in self.sizes.items())
         alike = f", and {self.left_out:,} like them left out" if self.left_out else ""
-        # in names of sets of a direction a dot follows valid or test
-        origin = "the training corpora" if any("." in name for name in self.sizes) else "data.train"
+        origin, own = "data.train", "data.valid.source=… data.valid.target=…"
+        if any("." in name for name in self.sizes):  # sets of a direction, such as valid.en-de
+            origin, own = "the training corpora", "data.valid and data.further_valid"
         return (
             f"data.valid is not given: {sets} held out from {origin}{alike}; they are in {self.directory} "
-            "(your own: data.valid.source=… data.valid.target=…)"
+            f"(your own: {own})"
         )
 
     def paths(self, name: str) -> tuple[Path, Path]:
@@ -129,7 +131,9 @@ def write_held_out(
         for name in names:
             for side, path in enumerate(held_out.paths(name)):
                 write_lines(path, [raw[row][side] for row in chosen[name].tolist()])
-    content = {"sizes": sizes, "left_out": held_out.left_out, "corpus_ends": corpus_ends}
+    content: dict[str, Any] = {"sizes": sizes, "left_out": held_out.left_out}
+    if len({each.rows for each in candidates.values()}) > 1:  # else as earlier versions, which may share the cache
+        content["corpus_ends"] = corpus_ends
     write_json(directory / _HELD_OUT_FILE, content)
     np.save(directory / _LEFT_OUT_FILE, np.flatnonzero(left_out))
 

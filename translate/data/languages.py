@@ -129,16 +129,17 @@ def choose_direction(manifest: Mapping[str, Any], *, target_language: str, tag: 
     the model does not translate into, and for options that contradict each other.
     """
     directions = directions_of_manifest(manifest)
-    chosen = [direction for direction in directions if direction.tag == tag] if tag else directions
+    of_tag = [direction for direction in directions if tag and direction.tag == tag]
+    if not directions or not (target_language or of_tag):
+        return dict(manifest)
+    chosen = of_tag or directions  # a tag of no direction, such as <bt>, says nothing about languages
     if target_language:
         chosen = _into_language(chosen, target_language)
-    if not directions or not (target_language or (tag and chosen)):
-        return dict(manifest)
     if not chosen:
-        of_tag = f" with tag={tag}" if tag else ""
+        beside = f" with tag={tag}" if of_tag else ""
         listing = ", ".join(f"{each.target_language} ({each.name}: {each.tag})" for each in directions)
         raise UserError(
-            f"target_language={excerpt(target_language)}{of_tag}: the model does not translate into it; set one of "
+            f"target_language={excerpt(target_language)}{beside}: the model does not translate into it; set one of "
             f"{listing}"
         )
     if len(tags := dict.fromkeys(each.tag for each in chosen)) > 1:

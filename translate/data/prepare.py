@@ -152,7 +152,7 @@ def prepare(
         target_unicode=text.target_unicode,
         further_valid=validation[1:],
         further_tests=[*tests[1:], *(found for key, found in texts.items() if key.startswith("data.further_tests"))],
-        mix=describe_mix(configs, pairs, weights) if data.directions else "",
+        mix=describe_mix(configs, pairs, weights) if data.directions or mix else "",
     )
 
 
