@@ -200,7 +200,7 @@ def test_a_line_of_json_without_a_pair_is_a_problem_of_that_row(tmp_path: Path, 
     assert second.line == 2
     assert second.problem.startswith(message)
     write_lines(tmp_path / "a.jsonl", ['{"en": "a", "de": "b"}', line, line])
-    with pytest.raises(UserError, match=r"data\.train: .*a\.jsonl, line 2: .*; 2 of its 3 rows are no pairs"):
+    with pytest.raises(UserError, match=r"data\.train: .*a\.jsonl, line 2: .*; 2 of 3 rows are not sentence pairs"):
         read(config)
 
 

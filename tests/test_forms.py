@@ -176,7 +176,9 @@ def test_odd_rows_are_problems_with_their_lines(tmp_path: Path):
         (5, "quotation marks that do not fit, or a very long cell"),
     ]
     path = write(tmp_path / "a.tsv", "en\tde\n" + "one\teins\n" + "two\n" * 2)
-    with pytest.raises(UserError, match=r"a\.tsv, line 3: column 2 of 1 is missing; 2 of its 3 rows are no pairs"):
+    with pytest.raises(
+        UserError, match=r"a\.tsv, line 3: column 2 of 1 is missing; 2 of 3 rows are not sentence pairs"
+    ):
         pairs_of(path, format=CorpusFormat.tsv)
 
 
