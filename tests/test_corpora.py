@@ -186,10 +186,10 @@ def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path
     ("line", "message"),
     [
         ("{not json", "column 2: not JSON"),
-        ('{"en": "x"}', "no 'de' here, only en"),
+        ('{"en": "x"}', "no key 'de', only en"),
         ('{"en": "x", "de": null}', "'de' should be text, but is None"),
         ('{"en": "x", "de": 3}', "'de' should be text, but is 3"),
-        ("[1]", "no 'en' here, only 1"),
+        ("[1]", "no key 'en', only 1"),
     ],
 )
 def test_a_line_of_json_without_a_pair_is_a_problem_of_that_row(tmp_path: Path, line: str, message: str):
@@ -213,7 +213,7 @@ def test_json_values_become_one_line_of_real_characters(tmp_path: Path):
 def test_wrong_parquet_file_or_column_is_named_in_the_error(tmp_path: Path):
     config = as_parquet(tmp_path)
     config.source = "translation.fr"
-    with pytest.raises(UserError, match=r"part-0\.parquet, line 1: no 'translation\.fr' here"):
+    with pytest.raises(UserError, match=r"part-0\.parquet, line 1: no key 'translation\.fr', only"):
         read(config)
     (tmp_path / "part-0.parquet").write_bytes(b"no parquet")
     with pytest.raises(UserError, match=r"part-0\.parquet: cannot be read as Parquet"):

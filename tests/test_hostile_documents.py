@@ -33,8 +33,8 @@ def zip_of(**files: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "form", "message"),
     [
-        (BOMB + XLIFF.format("&h;"), Form.xliff, "line 1: declarations of entities in the file are not read"),
-        (f'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///x">]>{XLIFF.format("&f;")}', Form.xliff, "declarations of entities"),
+        (BOMB + XLIFF.format("&h;"), Form.xliff, "line 1: XML that declares entities is refused"),
+        (f'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///x">]>{XLIFF.format("&f;")}', Form.xliff, "declares entities"),
         (XLIFF.format("&unknown;"), Form.xliff, "not well-formed XML.*undefined entity"),
         (XLIFF[:60], Form.xliff, "the file ends before its XML does"),
         (b"\xff\xfe\x00", Form.xliff, "the file ends before its XML does"),
@@ -54,7 +54,7 @@ def zip_of(**files: bytes) -> bytes:
         ("text", Form.docx, "not a DOCX, or a damaged one: File is not a zip file"),
         (b"\xd0\xcf\x11\xe0" + b"\0" * 600, Form.docx, "encrypted, or a DOC of before 2007"),
         (zip_of(other=b"<a/>"), Form.docx, "it has no word/document.xml"),
-        (zip_of(word__document=f"{BOMB}<a/>".encode()), Form.docx, "document.xml, line 1: declarations of entities"),
+        (zip_of(word__document=f"{BOMB}<a/>".encode()), Form.docx, "document.xml, line 1: XML that declares entities"),
         (zip_of(word__document=b"<a>"), Form.docx, "word/document.xml, line 1: the file ends"),
         (word_file(None, "text")[:-40], Form.docx, "not a DOCX, or a damaged one"),
     ],
