@@ -175,10 +175,10 @@ def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path
                 function(config)
     with pytest.raises(
         UserError,
-        match=r"^data\.train: nothing says .* set data\.train\.source=… data\.train\.target=…, or data.*path=…",
+        match=r"^data\.train: the text corpus is not specified; set data\.train\.source=… data\.train\.target=…, or data.*path=…",
     ):
         read(CorpusConfig())
-    with pytest.raises(UserError, match=r"where the parquet corpus is; set data\.train\.path=…$"):
+    with pytest.raises(UserError, match=r"the parquet corpus is not specified; set data\.train\.path=…$"):
         read(CorpusConfig(format=CorpusFormat.parquet, source="en", target="de"))
 
 
@@ -324,5 +324,7 @@ def test_header_of_column_numbers_is_skipped(tmp_path: Path):
 
 def test_one_column_alone_is_refused(tmp_path: Path):
     write_lines(tmp_path / "a.tsv", ["en\tde", "Hi.\tHallo."])
-    with pytest.raises(UserError, match=r"^data\.train: nothing says which columns .* set data\.train\.target=…$"):
+    with pytest.raises(
+        UserError, match=r"^data\.train: the columns of the tsv corpus are not specified; set data\.train\.target=…$"
+    ):
         read(tsv(tmp_path / "a.tsv", "en", ""))
