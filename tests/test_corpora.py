@@ -175,7 +175,7 @@ def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path
                 function(config)
     with pytest.raises(
         UserError,
-        match=r"^data\.train: the text corpus is not specified; set data\.train\.source=… data\.train\.target=…, or data.*path=…",
+        match=r"^data\.train: .* not specified; set data\.train\.source=… data\.train\.target=…, or data.*path=…",
     ):
         read(CorpusConfig())
     with pytest.raises(UserError, match=r"the parquet corpus is not specified; set data\.train\.path=…$"):
