@@ -43,7 +43,7 @@ from translate.config.recipe import open_schema, with_recipe
 from translate.disk_space import describe
 from translate.errors import UserError
 from translate.files import expand_home
-from translate.launcher import is_said_by_another
+from translate.launcher import is_printed_by_another
 from translate.memory import describe_out_of_memory, is_out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
@@ -193,7 +193,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    if not is_said_by_another(message):
+    if not is_printed_by_another(message):
         print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
     sys.exit(1)
 
