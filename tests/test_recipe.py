@@ -83,7 +83,7 @@ def test_a_run_begins_with_what_fits_and_never_chooses_again(corpus, tmp_path, m
     assert before["validation"]["every"] == before["run"]["save_every"] or "run.save_every" not in before["chosen"]
     # the device is faster now, and another size would be chosen for the same text
     monkeypatch.setattr(recipe, "recommend", lambda *_: pytest.fail("chosen again"))
-    monkeypatch.setattr("translate.training.recommended.TEXTS", ())
+    monkeypatch.setattr("translate.training.recommended.TEXT_DEFAULTS", ())
     again = call_here("train", *options(corpus, run, run__max_steps=10, **OPEN))
     assert again.returncode == 0, again.stderr.decode()
     after = stored(run)
