@@ -194,7 +194,7 @@ class SweepConfig:
 
 
 class Recipe(StrEnum):
-    """Source of the settings that are not given: chosen for the text and the device, or the same for all."""
+    """Source of open settings: chosen for the text and the device (auto), or the same for all texts (fixed)."""
 
     auto = "auto"
     fixed = "fixed"
@@ -202,15 +202,17 @@ class Recipe(StrEnum):
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """The train command: from text to a scored model in run.dir; the same command continues a run.
+    """Train a model on parallel text and score it; the same command continues an interrupted run.
 
-    split  which lines are translated in parts, in validation and test, and later by the model. auto: those of more
-           sentences than training lines usually have; never: only those too long for the model, as for documents
-           with their summaries; sentences: at every sentence end
-    recipe  auto, the default without an experiment: settings that are not given suit the text, the device and
+    Example: python -m translate.train data.train.path=FILE run.dir=runs/mine
+
+    recipe  auto, the default without an experiment: settings that you leave out are chosen for the text, the device and
             run.max_minutes. fixed: they are the same for any text
-    chosen  the options that recipe=auto chooses, filled in by the command: those that are not given
-    plan    only print the settings, the memory and the time that the run would take
+    plan    print settings, memory and time of the run without training
+    split   lines to translate in parts, in validation and test, and later by the model. auto: lines with more sentences
+            than training lines usually have; never: only lines too long for the model, as for summarisation;
+            sentences: all lines of several sentences, at every sentence end
+    chosen  options that recipe=auto chooses; set by the command
     """
 
     OPEN: ClassVar = OPEN_OPTIONS
@@ -243,7 +245,7 @@ class TrainConfig:
     pruning: PruningConfig = field(default_factory=PruningConfig)
 
     def check(self) -> None:
-        """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
+        """Raise UserError for invalid values: of each part, then of parts that depend on each other."""
         require_numbers(self)
         for part in vars(self).values():
             if hasattr(part, "check"):
