@@ -205,7 +205,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
             "meteor is none of validation.metrics and loss: bleu, chrf, loss",
         ),
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
-        (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),
+        (["model=convolutional"], "model.ffn_dim: the choice of model does not have this option"),
         (["auxiliary=[rdrop]"], "auxiliary=rdrop: unknown choice; did you mean r_drop?"),
         (["auxiliary=[sim_cut]", "auxiliary.sim_cut.start=1"], "auxiliary.sim_cut.start (1.0) must be at least 0"),
         (["run.max_steps=0", "run.patience=0"], "the run would never end"),
