@@ -54,8 +54,8 @@ _OTHER_NAMES = {
 }
 _MIN_SIMILARITY = 0.7  # of two names, from 0 to 1, for a hint
 _EVALUATION_SETS = (
-    "a set has several options (path, source, target, …); with data=text_files and no data.valid option, validation and "
-    "test pairs are held out from data.train"
+    "a set has several options (path, source, …); with data=text_files and no data.valid option, validation and test "
+    "pairs are held out from data.train"
 )
 
 
