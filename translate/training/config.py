@@ -23,6 +23,7 @@ from translate.training.open_options import OPEN_OPTIONS
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
+from translate.truecasing import Case
 
 LOSS = "loss"  # as a validation metric
 MOST_SEED = 2**62  # the rank of a process is added to it
@@ -207,6 +208,8 @@ class TrainConfig:
     split  which lines are translated in parts, in validation and test, and later by the model. auto: those of more
            sentences than training lines usually have; never: only those too long for the model, as for documents
            with their summaries; sentences: at every sentence end
+    case   which lines in capitals or Title Case are translated in the usual case of their words, likewise. auto: all,
+           unless the training text has many of them; restore: all; keep: none
     recipe  auto, the default without an experiment: settings that are not given suit the text, the device and
             run.max_minutes. fixed: they are the same for any text
     chosen  the options that recipe=auto chooses, filled in by the command: those that are not given
@@ -235,6 +238,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     split: Split = Split.auto
+    case: Case = Case.auto
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
