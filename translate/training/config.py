@@ -23,6 +23,7 @@ from translate.training.open_options import OPEN_OPTIONS
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
+from translate.truecasing import Case
 
 LOSS = "loss"  # as a validation metric
 MOST_SEED = 2**62  # the rank of a process is added to it
@@ -212,6 +213,8 @@ class TrainConfig:
     split   lines to translate in parts, in validation and test, and later by the model. auto: lines with more sentences
             than training lines usually have; never: only lines too long for the model, as for summarisation;
             sentences: all lines of several sentences, at every sentence end
+    case    lines in capitals or Title Case to translate in the usual case of their words, likewise. auto: all, unless
+            the training text has many of them; restore: all; keep: none
     chosen  options that recipe=auto chooses; set by the command
     """
 
@@ -237,6 +240,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     split: Split = Split.auto
+    case: Case = Case.auto
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
