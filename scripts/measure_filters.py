@@ -3,9 +3,10 @@
     python scripts/measure_filters.py data.train.source=train.en data.train.target=train.de \
         'data.additional=[{source: other.zh, target: other.zh}]' data.train.take=100000
 
-Options are those of `python -m translate.prepare`; the source lines of data.additional[0], if given, are text in a third
-language. One pair in five is made bad, in several ways in turn. Each filter runs alone, after the default cleaning
-rules. Prints Markdown tables: share of each kind of bad pairs that is dropped, and CPU seconds per million pairs.
+Options are those of `python -m translate.prepare`; the source lines of data.additional[0], if given, are text in a
+third language. One pair in five is made bad, in several ways in turn. Each filter runs alone, after the default
+cleaning rules. Prints Markdown tables: share of each kind of bad pairs that is dropped, and CPU seconds per million
+pairs.
 """
 
 import itertools

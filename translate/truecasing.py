@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -23,15 +23,25 @@ from translate.sentences import split_sentences
 
 TRUECASE = "truecase.json"  # in a model directory and in a run's folder
 MAX_WORDS = 50_000
-# Share of the training lines from which on the model has learned to read such lines as they are.
-MANY_LINES = 0.02
+MANY_LINES = 0.02  # of the training lines: a model that has seen as many reads such lines as they are
 _MAX_WORD_LENGTH = 100
 _MOST_SMALL = 0.1  # small letters for each capital: "DVDs", "mm"
 _MIN_LETTERS, _MIN_WORD, _MIN_ONLY_WORD = 4, 3, 6
 _MIN_TITLE_WORDS, _MIN_SMALL_WORDS = 4, 2
 _WORD = r"[^\W_]+(?:['’‑-][^\W_]+)*"
-# markup, variables and addresses stay, and say nothing about the case of a line
-_FIXED = r"<[^<>]{1,200}>|\{[^{}]{1,100}\}|&#?\w{1,30};|%\(\w{1,50}\)\w|%\w\b|https?://\S+|[\w.+-]{1,64}@[\w.-]+"
+# markup, code, variables and addresses stay, and say nothing about the case of a line; bounded, to take linear time
+_FIXED = "|".join(
+    (
+        r"<[^<>]{1,200}>",
+        r"`{1,2}[^`]{1,200}`{1,2}",
+        r"\{[^{}]{1,100}\}",
+        r"&#?\w{1,30};",
+        r"%(?:\(\w{1,50}\))?\w\b",
+        r"https?://\S+",
+        r"[\w.+-]{1,64}@[\w.-]+",
+        r"[^\W_]*+_\w*",
+    )
+)
 SEPARATOR = re.compile("(['’‑-])")
 WORDS = re.compile(_WORD)
 
@@ -137,18 +147,8 @@ class Truecaser:
 
     @property
     def shares(self) -> dict[str, float]:
+        """Shares of the training lines, by the name of their case."""
         return {"capitals": self.capitals, "Title Case": self.title_case}
-
-    def notes(self) -> Iterator[str]:
-        """Lines for the log about case=auto."""
-        for name, share in self.shares.items():
-            if share < MANY_LINES:
-                yield f"lines in {name} are translated in the usual case of their words (case=keep: as they are)"
-            else:
-                yield (
-                    f"{share:.1%} of the training lines are in {name}: such lines are translated as they are "
-                    "(case=restore: in the usual case of their words)"
-                )
 
     def save(self, path: Path) -> None:
         write_json(path, {name: getattr(self, name, default) for name, default in vars(_Content()).items()})
@@ -196,20 +196,21 @@ class Truecaser:
 class Recased:
     """A source line as the model gets it.
 
-    given        the line as it was, where its case has been changed
+    changed      its case is not that of the line
     in_capitals  the translation is to be written in capitals
+    kept         words that stay as they are in the translation
     """
 
     text: str
-    given: str | None = None
+    changed: bool = False
     in_capitals: bool = False
+    kept: frozenset[str] = frozenset()
 
     def write(self, translation: str, language: str = "") -> str:
-        """The translation in the case of the line; words that the line has with small letters, as in %s, stay."""
+        """The translation in the case of the line; language: of the translation, an ISO 639 code."""
         if not self.in_capitals:
             return translation
-        kept = {word for word in WORDS.findall(self.given or "") if not word.isupper()}
-        return WORDS.sub(lambda word: word[0] if word[0] in kept else upper(word[0], language), translation)
+        return WORDS.sub(lambda word: word[0] if word[0] in self.kept else upper(word[0], language), translation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,12 +248,15 @@ class CaseRestorer:
     def restore(self, line: str) -> Recased:
         """A normalised line without its tag, in its usual case if it is in capitals or in Title Case."""
         words = [match["word"] for match in self._pattern.finditer(line) if match["word"]]
-        if self.capitals and in_capitals(words):
+        if self.capitals and (in_capitals(words) or self._is_known_word(words)):
             restored = self._restored(line, self._of_capitals)
-            # of acronyms alone nothing changes
-            return Recased(restored, line, in_capitals=True) if restored != line else Recased(line)
+            if restored == line:  # acronyms alone
+                return Recased(line)
+            # variables, such as %s, and symbols
+            kept = frozenset(word for word in WORDS.findall(" ".join([line, *self.symbols])) if not word.isupper())
+            return Recased(restored, changed=True, in_capitals=True, kept=kept)
         if self.title_case and in_title_case(words) and self._has_small_words(words[1:]):
-            return Recased(self._restored(line, self._of_title), line)
+            return Recased(self._restored(line, self._of_title), changed=True)
         return Recased(line)
 
     @cached_property
@@ -260,6 +264,12 @@ class CaseRestorer:
         """Words, and everything that stays, whose letters are no words."""
         symbols = map(re.escape, sorted(self.symbols, key=len, reverse=True))
         return re.compile("|".join([*symbols, _FIXED, f"(?P<word>{_WORD})"]))
+
+    def _is_known_word(self, words: Sequence[str]) -> bool:
+        """True for a single word in capitals that is too short to be told from an acronym, but is in the table."""
+        if len(words) != 1 or len(words[0]) < _MIN_LETTERS or not words[0].isupper():
+            return False
+        return self.truecaser.key(words[0]) in self.truecaser.forms
 
     def _has_small_words(self, words: Sequence[str]) -> bool:
         """True if some of these words usually have no capital: others are a list of names."""
@@ -281,9 +291,9 @@ class CaseRestorer:
             end, is_first = 0, self.truecaser.begins_with_capital
             for match in self._pattern.finditer(sentence):
                 form = match[0] if match["word"] is None else usual(match[0])
-                # a variable or a symbol in front is a word of the sentence too
                 form = self.truecaser.capitalised(form) if is_first and match["word"] else form
                 pieces += [sentence[end : match.start()], form]
-                end, is_first = match.end(), False
+                # a variable in front stands for a word, markup does not
+                end, is_first = match.end(), is_first and match[0].startswith("<")
             pieces.append(sentence[end:])
         return "".join(pieces)

@@ -158,7 +158,7 @@ class Translator:
         translations = [
             replace(
                 _join_segments(segments, found, texts, partial(self._write, source), n_best=self.search.n_best),
-                recased=source.given is not None,
+                recased=source.changed,
             )
             for source, segments in zip(sources, line_segments, strict=True)
         ]

@@ -31,7 +31,7 @@ from translate.training.session import hash_fact, provenance, require_equal
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.validation import Validator, tokenizer_of_new_run
-from translate.truecasing import Case, case_of
+from translate.truecasing import MANY_LINES, Case, Truecaser, case_of
 from translate.unicode_form import Form, TargetUnicode
 
 logger = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def _notes(config: TrainConfig, data: Prepared, validator: Validator) -> Iterato
             "(split=never: only lines that are too long)"
         )
     if data.truecaser is not None and case_of(translator.manifest) is Case.auto:
-        yield from data.truecaser.notes()
+        yield from _case_notes(data.truecaser)
     if config.run.max_minutes:
         minutes = f"{config.run.max_minutes:g}"
         yield f"bounded by {minutes} minutes: such a run ends by the clock and cannot repeat exactly"
@@ -231,6 +231,17 @@ def _notes(config: TrainConfig, data: Prepared, validator: Validator) -> Iterato
             f"these {minutes} minutes are of updates, validations and saving, in all sessions; the data are prepared "
             "before, and the test set is translated after them"
         )
+
+
+def _case_notes(truecaser: Truecaser) -> Iterator[str]:
+    for name, share in truecaser.shares.items():
+        if share < MANY_LINES:
+            yield f"lines in {name} are translated in the usual case of their words (case=keep: as they are)"
+        else:
+            yield (
+                f"{share:.1%} of the training lines are in {name}: such lines are translated as they are "
+                "(case=restore: in the usual case of their words)"
+            )
 
 
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:
