@@ -24,7 +24,7 @@ WORDS = {"tokenizer__vocab_size": 40, "run__max_steps": 4, "run__save_every": 2,
 
 
 def write_sentences(folder: Path, names: tuple[str, ...], *, capitals: int = 0) -> Path:
-    """Training, validation and test files of sentences about people; `capitals` of 100 training lines are in capitals."""
+    """Training, validation and test files of sentences about people; so many of 100 training lines are in capitals."""
     generator = random.Random(5)
     folder.mkdir()
     for split, count in (("train", 300), ("valid", 10), ("test", 10)):
