@@ -32,6 +32,9 @@ Pair = tuple[list[int], list[int]]  # source and target tokens, without EOS
 class ExplainConfig(DecodingConfig):
     """The explain command: a page and a picture for every line, of what the model attends to and how sure it is.
 
+    Lines in capitals or Title Case are shown as the model gets them, in their usual case (case=keep: as they are), and
+    so are their translations.
+
     model       a run's folder or a model directory
     input       a file of source sentences
     target      a file of translations to be explained instead of the model's own; "" for none

@@ -108,10 +108,12 @@ def in_capitals(words: Sequence[str]) -> bool:
 
 
 def in_title_case(words: Sequence[str]) -> bool:
-    """True for at least four words that all begin with a capital letter and are not all capitals."""
-    # not digits, nor letters of a script without case
-    initials = [word[0] for word in words if word[0].upper() != word[0].lower()]
-    return len(initials) >= _MIN_TITLE_WORDS and all(map(str.isupper, initials)) and not in_capitals(words)
+    """True for at least four words that all begin with a capital letter, most of which have small letters as well."""
+    # no figures, nor words of a script without case
+    cased = [word for word in words if word[0].upper() != word[0].lower()]
+    if len(cased) < _MIN_TITLE_WORDS or not all(word[0].isupper() for word in cased):
+        return False
+    return sum(any(map(str.islower, word)) for word in cased) > len(cased) / 2
 
 
 @dataclass(kw_only=True)
