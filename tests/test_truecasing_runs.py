@@ -24,7 +24,7 @@ WORDS = {"tokenizer__vocab_size": 40, "run__max_steps": 4, "run__save_every": 2,
 
 
 def write_sentences(folder: Path, names: tuple[str, ...], *, capitals: int = 0) -> Path:
-    """Training, validation and test files of sentences about people; so many of 100 training lines are in capitals."""
+    """Files of sentences about people; capitals: number of lines in 100 that are in capitals."""
     generator = random.Random(5)
     folder.mkdir()
     for split, count in (("train", 300), ("valid", 10), ("test", 10)):
@@ -78,6 +78,16 @@ def test_decode_translates_capitals_like_ordinary_text(run):
     kept = call_here("decode", f"model={run}", "threads=1", "case=keep", stdin=lines.encode())
     assert b"usual case" not in kept.stderr
     assert kept.stdout.decode().splitlines()[1] == ordinary
+
+
+def test_heading_of_a_page_stays_in_capitals(run, tmp_path):
+    page = "<!DOCTYPE html><title>x</title><h1>DER HUND VON <b>KIM</b></h1><p>Der Hund von Kim.</p>"
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    output = tmp_path / "out.html"
+    result = call_here("decode", f"model={run}", f"input={tmp_path / 'page.html'}", f"output={output}", "threads=1")
+    assert b"1 of 3 lines were in capitals" in result.stderr
+    heading = output.read_text(encoding="utf-8").partition("<h1>")[2].partition("</h1>")[0].replace("b>", "")
+    assert heading == heading.upper() != heading.lower()
 
 
 def test_continued_run_keeps_its_table(run, corpus):

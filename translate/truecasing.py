@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -95,23 +96,25 @@ def word_key(word: str, language: str) -> str:
     return upper(word, language).replace("ẞ", "SS")
 
 
-def in_capitals(words: Sequence[str]) -> bool:
-    """True for words that are nearly all in capitals, and too many for an acronym."""
+def in_capitals(words: Sequence[str], *, least: int = _MIN_ONLY_WORD) -> bool:
+    """True for words that are nearly all in capitals, and too long for acronyms; least: letters of a single word."""
     words = [word for word in words if word.upper() != word.lower()]
     letters = "".join(words).replace("ß", "")  # small in many texts in capitals
     capitals = sum(map(str.isupper, letters))
     if sum(map(str.islower, letters)) > _MOST_SMALL * capitals:
         return False
     if len(words) < 2:
-        return capitals >= _MIN_ONLY_WORD
+        return capitals >= least
     return capitals >= _MIN_LETTERS and max(map(len, words)) >= _MIN_WORD
 
 
 def in_title_case(words: Sequence[str]) -> bool:
-    """True for at least four words that all begin with a capital letter and are not all capitals."""
-    # not digits, nor letters of a script without case
-    initials = [word[0] for word in words if word[0].upper() != word[0].lower()]
-    return len(initials) >= _MIN_TITLE_WORDS and all(map(str.isupper, initials)) and not in_capitals(words)
+    """True for at least four words that all begin with a capital letter, most of which have small letters as well."""
+    # no figures, nor words of a script without case
+    cased = [word for word in words if word[0].upper() != word[0].lower()]
+    if len(cased) < _MIN_TITLE_WORDS or not all(word[0].isupper() for word in cased):
+        return False
+    return sum(any(map(str.islower, word)) for word in cased) > len(cased) / 2
 
 
 @dataclass(kw_only=True)
@@ -248,15 +251,14 @@ class CaseRestorer:
     def restore(self, line: str) -> Recased:
         """A normalised line without its tag, in its usual case if it is in capitals or in Title Case."""
         words = [match["word"] for match in self._pattern.finditer(line) if match["word"]]
-        if self.capitals and (in_capitals(words) or self._is_known_word(words)):
+        if self.capitals and in_capitals(words, least=_MIN_LETTERS) and self._has_words(words):
             restored = self._restored(line, self._of_capitals)
-            if restored == line:  # acronyms alone
-                return Recased(line)
             # variables, such as %s, and symbols
             kept = frozenset(word for word in WORDS.findall(" ".join([line, *self.symbols])) if not word.isupper())
-            return Recased(restored, changed=True, in_capitals=True, kept=kept)
+            return Recased(restored, changed=restored != line, in_capitals=restored != line, kept=kept)
         if self.title_case and in_title_case(words) and self._has_small_words(words[1:]):
-            return Recased(self._restored(line, self._of_title), changed=True)
+            restored = self._restored(line, self._of_title)
+            return Recased(restored, changed=restored != line)
         return Recased(line)
 
     @cached_property
@@ -265,11 +267,10 @@ class CaseRestorer:
         symbols = map(re.escape, sorted(self.symbols, key=len, reverse=True))
         return re.compile("|".join([*symbols, _FIXED, f"(?P<word>{_WORD})"]))
 
-    def _is_known_word(self, words: Sequence[str]) -> bool:
-        """True for a single word in capitals that is too short to be told from an acronym, but is in the table."""
-        if len(words) != 1 or len(words[0]) < _MIN_LETTERS or not words[0].isupper():
-            return False
-        return self.truecaser.key(words[0]) in self.truecaser.forms
+    def _has_words(self, words: Sequence[str]) -> bool:
+        """True if some word in capitals is no acronym: it is long, or the table has it in other letters."""
+        forms, key = self.truecaser.forms, self.truecaser.key
+        return any(len(word) >= _MIN_ONLY_WORD or forms.get(key(word), word) != word for word in words)
 
     def _has_small_words(self, words: Sequence[str]) -> bool:
         """True if some of these words usually have no capital: others are a list of names."""
@@ -286,14 +287,14 @@ class CaseRestorer:
 
     def _restored(self, line: str, usual: Callable[[str], str]) -> str:
         """The line with the usual form of each word, and a capital at the beginning of each sentence."""
-        pieces = []
-        for sentence in split_sentences(line, self.truecaser.language):
-            end, is_first = 0, self.truecaser.begins_with_capital
-            for match in self._pattern.finditer(sentence):
-                form = match[0] if match["word"] is None else usual(match[0])
-                form = self.truecaser.capitalised(form) if is_first and match["word"] else form
-                pieces += [sentence[end : match.start()], form]
-                # a variable in front stands for a word, markup does not
-                end, is_first = match.end(), is_first and match[0].startswith("<")
-            pieces.append(sentence[end:])
-        return "".join(pieces)
+        ends = accumulate(map(len, split_sentences(line, self.truecaser.language)))
+        pieces, done, sentence_end, is_first = [], 0, 0, False
+        for match in self._pattern.finditer(line):
+            while match.start() >= sentence_end:
+                sentence_end, is_first = next(ends), self.truecaser.begins_with_capital
+            form = usual(match[0]) if match["word"] else match[0]
+            form = self.truecaser.capitalised(form) if is_first and match["word"] else form
+            pieces += [line[done : match.start()], form]
+            # a variable in front stands for a word, markup does not
+            done, is_first = match.end(), is_first and match[0].startswith("<")
+        return "".join(pieces) + line[done:]
