@@ -202,7 +202,7 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
         (
             ["validation.metric=meteor"],
-            "meteor is none of validation.metrics and loss: bleu, chrf, loss",
+            "validation.metric=meteor must be one of bleu, chrf, loss",
         ),
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
         (["model=convolutional"], "model.ffn_dim: the choice of model does not have this option"),

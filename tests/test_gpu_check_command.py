@@ -201,7 +201,7 @@ def test_a_folder_with_a_users_files_is_refused_and_unchanged(tmp_path):
     (tmp_path / "logs").mkdir()
     for output, message in (
         ("file", "that is a file, or a link to nothing; name a folder"),
-        (".", "logs is in that folder already and would be overwritten; name another folder"),
+        (".", "logs exists in that folder and would be overwritten; name another folder"),
     ):
         done = call_here("gpu_check", "stages=[machine]", "device=cpu", f"output={tmp_path / output}")
         assert done.returncode == 1

@@ -112,9 +112,8 @@ class TableDocument:
 
     def _quoted(self, text: str, row: _Row) -> str:
         """A cell, quoted if the row's source cell is quoted, or if necessary."""
-        is_source_quoted = len(row.cells) > self._source and row.raw_cells(self._delimiter)[self._source].startswith(
-            '"'
-        )
+        cells = row.raw_cells(self._delimiter)
+        is_source_quoted = len(row.cells) > self._source and cells[self._source].startswith('"')
         if is_source_quoted or any(character in text for character in f'{self._delimiter}"\r\n'):
             return '"' + text.replace('"', '""') + '"'
         return text

@@ -14,6 +14,7 @@ from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is not text
+_TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 class TmxDocument:
@@ -77,9 +78,6 @@ class TmxDocument:
 
 def _role(element: Element) -> str:
     return "code" if name_of_tag(element) in _CODES else "text"
-
-
-_TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 def _language(variant: Element) -> str:

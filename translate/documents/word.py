@@ -117,10 +117,8 @@ def _continues(before: Element, text: Element) -> bool:
     following = run.getnext()
     while following is not None and name_of_tag(following) in ("proofErr", "lastRenderedPageBreak"):
         following = following.getnext()
-    is_last, is_first = (
-        before.getnext() is None,
-        all(name_of_tag(each) == "rPr" for each in text.itersiblings(preceding=True)),
-    )
+    is_last = before.getnext() is None
+    is_first = all(name_of_tag(each) == "rPr" for each in text.itersiblings(preceding=True))
     return following is next_run and is_last and is_first and _format(run) == _format(next_run)
 
 
