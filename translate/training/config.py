@@ -19,7 +19,7 @@ from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig, check_tying
 from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.open_options import OPEN_OPTIONS
+from translate.training.open_options import OPEN_OPTIONS, Recipe
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
@@ -197,13 +197,6 @@ class SweepConfig:
         require_at_least("sweep.seed", self.seed, 0)
 
 
-class Recipe(StrEnum):
-    """Source of open settings: chosen for the text and the device (auto), or the same for all texts (fixed)."""
-
-    auto = "auto"
-    fixed = "fixed"
-
-
 @dataclass(kw_only=True)
 class TrainConfig:
     """Train a model on parallel text and score it; the same command continues an interrupted run.
@@ -298,5 +291,7 @@ class TrainConfig:
         timed += [f"start or end of {key}" for key, corpus in self.data.training_corpora if not corpus.is_permanent]
         if self.sampling.is_on and self.sampling.start:
             timed.insert(0, "sampling.start")
+        if self.augmentation.is_on and self.augmentation.start:
+            timed.insert(0, "augmentation.start")
         if timed:
             raise UserError(f"{timed[0]} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")
