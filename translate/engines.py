@@ -26,6 +26,7 @@ from translate.device import (
 )
 from translate.errors import UserError
 from translate.memory import keep_memory
+from translate.model_directory import read_truecaser
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 
@@ -61,6 +62,8 @@ def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = F
             languages=tuple(dict.fromkeys(each.target_language for each in directions)),
         ),
         split=config.split,
+        case=config.case,
+        truecaser=read_truecaser(Path(path)),
         max_source_length=config.max_source_length,
     )
 

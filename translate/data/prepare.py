@@ -21,12 +21,13 @@ from translate.data.filters.corpus_filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.languages import describe_mix, temperature_weights
-from translate.data.line_limits import usual_limits
 from translate.data.readers import read_parallel_text
+from translate.data.usual_lines import TrainingLines
 from translate.errors import UserError
 from translate.text import TEXT_FORM
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights, train_tokenizer
+from translate.truecasing import Truecaser
 from translate.unicode_form import TargetUnicode
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
@@ -39,8 +40,9 @@ class Prepared:
 
     fingerprint     changes with any of the data, tokenizer included
     cleaning        report of the training text
-    sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
+    sentences_per_line, trained_tokens  limits of usual source lines: see TrainingLines
     target_unicode  Unicode form of the training target, which translations are written in
+    truecaser       usual case of the source's words; None for a source without case
     evaluation      corpora of valid and all test sets, with the keys of their configurations
     further_valid   validation sets of the other directions
     further_tests   test sets beside test
@@ -62,6 +64,7 @@ class Prepared:
     snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
+    truecaser: Truecaser | None = None
     tokenizer_config: TokenizerConfig | None = None
     further_valid: list[ParallelText] = field(default_factory=list)
     further_tests: list[ParallelText] = field(default_factory=list)
@@ -131,9 +134,15 @@ def prepare(
     evaluated = [corpus.content(snapshot.hashes[key]) for key, corpus in given]
     mix = [["temperature", data.temperature]] if data.temperature != 1 else []
     fingerprint = digest([tokens_key, shares, *evaluated, *([name, corpus.tag] for name, corpus in taken), *mix])
-    sentences, tokens = usual_limits(
-        train, language=data.languages[0], cache=Path(data.cache), key=tokens_key, verified=verified
+    lines = TrainingLines(
+        train=train,
+        language=data.languages[0],
+        cache=Path(data.cache),
+        key=tokens_key,
+        tags=built.tags,
+        verified=verified,
     )
+    sentences, tokens = lines.usual_limits()
     validation = [found for key, found in texts.items() if is_validation(key)]
     tests = [found for key, found in texts.items() if key.startswith("data.test")]
     return Prepared(
@@ -150,6 +159,7 @@ def prepare(
         snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
+        truecaser=lines.truecaser(),
         further_valid=validation[1:],
         further_tests=[*tests[1:], *(found for key, found in texts.items() if key.startswith("data.further_tests"))],
         mix=describe_mix(configs, pairs, weights) if data.directions or mix else "",

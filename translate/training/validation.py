@@ -141,7 +141,9 @@ class Validator:
         )
         # every line of the evaluation sets has its tag already
         tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
-        self.translator = Translator.of_model(engine, data.tokenizer, config.search, manifest, tagging=tagging)
+        self.translator = Translator.of_model(
+            engine, data.tokenizer, config.search, manifest, tagging=tagging, truecaser=data.truecaser
+        )
         self.sharded = ShardedTranslator(self.translator, world)
         self.notes = list(dict.fromkeys(each.tokenizer.note for each in self.sets if each.tokenizer.note))
 
