@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from translate.data.corpus import one_or_several
 from translate.data.forms.named_sets import sacrebleu_files
 from translate.data.languages import choose_direction
 from translate.data.readers import read_labels
-from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, search_note, search_of
+from translate.decoding.config import DecodingConfig, EngineName, search_note
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import can_decode_in, load_translator
@@ -24,6 +24,7 @@ from translate.evaluation.evaluate import Evaluation, describe_decoding, evaluat
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap
 from translate.evaluation.report import REPORT_FILES, reference_files, reference_names, terminal_text, write_report
 from translate.evaluation.robustness import check_noise, noisy_version, robustness_rows
+from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.scores import RESAMPLES, MetricName
 from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
 from translate.files import require_writable, write_text
@@ -166,37 +167,6 @@ def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
     return claimed(
         Path(config.output), REPORT_FILES, may_have=[*references, ROBUSTNESS], kind="evaluation", option="output"
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunScoring:
-    """Settings that the scores in a run's log and report depend on; "" or None if an older run did not record them.
-
-    tokenize   BLEU's tokenizer
-    precision  in which validation and test sets were decoded
-    of_many    the model has several target languages
-    """
-
-    target_language: str
-    tokenize: str
-    precision: Precision | None
-    search: SearchConfig | None
-    of_many: bool = False
-
-    @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> RunScoring:
-        """Read the settings from a run's manifest. Raises UserError for values that no version has written."""
-        try:
-            precision = manifest.get("decoding_precision")
-            return cls(
-                target_language=str(manifest.get("target_language", "")),
-                tokenize=str(manifest.get("bleu_tokenizer", "")),
-                precision=Precision(precision) if precision else None,
-                search=search_of(manifest),
-                of_many=bool(manifest.get("directions")),
-            )
-        except (ValueError, TypeError) as error:
-            raise UserError(f"the model's manifest.json is damaged: {error}") from None
 
 
 def with_precision(config: EvaluateConfig, run: RunScoring) -> tuple[EvaluateConfig, str]:
