@@ -151,7 +151,7 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
         raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
     manifest = read_manifest(Path(config.model))
     options = DocumentOptions(
-        name=config.input,
+        name=config.input if config.input != STANDARD else "standard input",
         source_language=manifest.get("source_language", ""),
         target_language=config.target_language or manifest.get("target_language", ""),
         overwrite=config.overwrite,
@@ -160,7 +160,7 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
     )
     document = read_document(open_input(config.input), form, options)
     count = len(document.segments)
-    print_notes(f"{config.input}: {form} document, {count:,} text{'' if count == 1 else 's'} to translate")
+    print_notes(f"{options.name}: {form} document, {count:,} text{'' if count == 1 else 's'} to translate")
     return document
 
 
@@ -175,10 +175,10 @@ def translate_document(translator: Translator, document: Document, config: Decod
         done = len(pieces)
         return [found.text for found in translator.translate(texts, progress=within(progress, done, len(texts)))]
 
-    for start in range(0, len(document.segments), WINDOW):
-        pieces += translate_segments(document.segments[start : start + WINDOW], translate)
     try:
-        with open_output(config.output) as output:
+        with open_output(config.output) as output:  # a path that cannot be written is refused before the work
+            for start in range(0, len(document.segments), WINDOW):
+                pieces += translate_segments(document.segments[start : start + WINDOW], translate)
             output.write(document.write(pieces))
             output.flush()
     except BrokenPipeError:

@@ -9,10 +9,20 @@ from translate import __version__
 from translate.data.forms.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
-from translate.documents.xml_tree import Element, Slots, children, inline_slots, name_of_tag, parse_xml, write_xml
+from translate.documents.xml_tree import (
+    Element,
+    Slots,
+    children,
+    has_words,
+    inline_slots,
+    name_of_tag,
+    parse_xml,
+    write_xml,
+)
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_OF_A_PERSON = ("changeid", "changedate", "creationid", "creationdate")  # who made the translation before, and when
 _CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is no text
 
 
@@ -45,13 +55,15 @@ class TmxDocument:
     def _add(self, unit: Element, source: Element) -> None:
         """Give a unit its variant in the target language, a copy of the source that is still to be translated."""
         variants = [each for each in children(unit, "tuv") if same_language(_language(each), self._target)]
+        if any(map(has_words, _segments(variants))) and not self._options.overwrite:
+            return
         variant = next(iter(variants), None)
         if variant is None:
             variant = unit.makeelement(source.tag, {_LANGUAGE: self._target})
             unit.insert(unit.index(source) + 1, variant)
             source.tail, variant.tail, variant.text = unit.text, source.tail, source.text
-        elif children(variant, "seg") and not self._options.overwrite:
-            return
+        for name in _OF_A_PERSON:
+            variant.attrib.pop(name, None)
         variant.attrib.update(_TOOL)
         for segment in children(variant, "seg"):
             variant.remove(segment)
@@ -73,6 +85,10 @@ class TmxDocument:
         for slots, pieces in zip(self._slots, translations, strict=True):
             slots.fill(pieces)
         return write_xml(self._tree, self._content)
+
+
+def _segments(variants: list[Element]) -> list[Element]:
+    return [segment for variant in variants for segment in children(variant, "seg")]
 
 
 def _role(element: Element) -> str:
