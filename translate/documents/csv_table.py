@@ -91,9 +91,9 @@ class TableDocument:
         """True for a row with a source and without a translation; also where it ends before its translation."""
         if len(row.cells) <= self._source or not row.cells[self._source].strip():
             return False
-        return (
-            self._target is None or self._options.overwrite or not "".join(row.cells[self._target : self._target + 1])
-        )
+        if self._target is None or self._options.overwrite:
+            return True
+        return not "".join(row.cells[self._target : self._target + 1]).strip()
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
         pieces = iter(translations)
@@ -110,13 +110,12 @@ class TableDocument:
         """A row with a translation; without one as it is, or with an empty cell in a column that is added."""
         if not "".join(row.cells).strip() or (self._target is not None and text is None):
             return row.raw
-        cell, cells = self._quoted(text or "", row), row.raw_cells(self._delimiter)
-        width = len(self._header) if self._target is None else self._target
-        cells += [""] * (width - len(cells))  # a row may be cut short
-        if self._target is None:
-            cells.insert(width, cell)
-        else:
-            cells[self._target : self._target + 1] = [cell]
+        cell = self._quoted(text or "", row)
+        index = len(self._header) if self._target is None else self._target
+        if len(row.cells) <= index:  # a row may be cut short
+            return row.body + self._delimiter * (index - len(row.cells) + 1) + cell + row.end
+        cells = row.raw_cells(self._delimiter)
+        cells[index : index + (self._target is not None)] = [cell]
         return self._delimiter.join(cells) + row.end
 
     def _quoted(self, text: str, row: _Row) -> str:

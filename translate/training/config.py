@@ -273,6 +273,11 @@ class TrainConfig:
     def _check_vocabularies(self) -> None:
         """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
+            if self.recipe is Recipe.auto:
+                raise UserError(
+                    f"recipe=auto chooses settings of a new model, and adapt={self.adapt.method} trains that of "
+                    "adapt.model: leave recipe=auto out"
+                )
             self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
         check_tying(self.model, shared=self.tokenizer.shared)
