@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
 from translate.data.loader import UpdateStream
@@ -22,7 +24,7 @@ from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.files import read_json, to_plain
 from translate.text import normalise
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import UNK, Tokenizer
 from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerName
 from translate.training.parallel import TrainingDecision
@@ -37,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 # entries of the manifest that follow settings which may change in a run
 _FOLLOWING = ("source_language", "target_language")
+_SAMPLED_PAIRS, _MANY_UNKNOWN = (
+    10_000,
+    0.05,
+)  # of a given vocabulary: 0.05 % are usual in the text that it was learned from
 
 
 def describe_run(
@@ -219,9 +225,21 @@ def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
         )
 
 
+def unknown_share(data: Prepared) -> float:
+    """Share of the tokens that the vocabulary does not know, in pairs spread evenly over the training text."""
+    rows = np.linspace(0, len(data.train), min(len(data.train), _SAMPLED_PAIRS), endpoint=False).astype(int)
+    tokens = np.concatenate([ids for side in data.train.pairs(rows) for ids in side])
+    return float((tokens == UNK).mean())
+
+
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:
     if config.optimizer.name is OptimizerName.muon and not decision.capabilities.bf16_matmul:
         yield "Muon uses bf16 matrix products, which this processor emulates: expect slow updates"
+    if config.tokenizer.path and (share := unknown_share(data)) > _MANY_UNKNOWN:
+        yield (
+            f"tokenizer.path={config.tokenizer.path}: {share:.1%} of the tokens of the training text are unknown to "
+            "this vocabulary; is it of other languages?"
+        )
     yield from validator.notes
     yield from scoring_notes(data.valid.references, config.validation.metrics)
     for text in filter(None, (data.valid, data.test, *data.further_tests)):
