@@ -1,4 +1,4 @@
-"""TMX: each unit gets a variant in the target language, with the inline markup of its source."""
+"""TMX: add a variant in the target language to each unit, with the inline markup of the source."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from translate.documents.xml_tree import (
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_OF_A_PERSON = ("changeid", "changedate", "creationid", "creationdate")  # who made the translation before, and when
-_CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is no text
+_AUTHORSHIP = ("changeid", "changedate", "creationid", "creationdate")  # of a translation that is replaced
+_CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is not text
+_TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 class TmxDocument:
@@ -44,8 +45,8 @@ class TmxDocument:
         if units and all(source is None for _, source in pairs):
             found = sorted({_language(variant) for unit in units for variant in children(unit, "tuv")})
             raise UserError(
-                f"{options.name}: no unit has a text in the language of the model ({self._source}); "
-                f"found {excerpt(', '.join(found))}"
+                f"{options.name}: no unit has text in the source language ({self._source}); found "
+                f"{excerpt(', '.join(found))}"
             )
         for unit, source in pairs:
             if source is not None:
@@ -53,7 +54,7 @@ class TmxDocument:
         self.segments: list[Segment] = [slots.segment() for slots in self._slots]
 
     def _add(self, unit: Element, source: Element) -> None:
-        """Give a unit its variant in the target language, a copy of the source that is still to be translated."""
+        """Add the variant in the target language to a unit, as a copy of the source whose text is translated later."""
         variants = [each for each in children(unit, "tuv") if same_language(_language(each), self._target)]
         if any(map(has_words, _segments(variants))) and not self._options.overwrite:
             return
@@ -62,7 +63,7 @@ class TmxDocument:
             variant = unit.makeelement(source.tag, {_LANGUAGE: self._target})
             unit.insert(unit.index(source) + 1, variant)
             source.tail, variant.tail, variant.text = unit.text, source.tail, source.text
-        for name in _OF_A_PERSON:
+        for name in _AUTHORSHIP:
             variant.attrib.pop(name, None)
         variant.attrib.update(_TOOL)
         for segment in children(variant, "seg"):
@@ -72,7 +73,7 @@ class TmxDocument:
         self._slots.append(inline_slots(segment, role=_role))
 
     def _find_source(self, unit: Element) -> Element | None:
-        """The variant in the source language; without a known one the first in any other than the target's."""
+        """The variant in the source language; if that is unknown, the first that is not in the target language."""
         is_known = self._source not in ("", "*all*")
         for variant in children(unit, "tuv"):
             language = _language(variant)
@@ -93,9 +94,6 @@ def _segments(variants: list[Element]) -> list[Element]:
 
 def _role(element: Element) -> str:
     return "code" if name_of_tag(element) in _CODES else "text"
-
-
-_TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 def _language(variant: Element) -> str:

@@ -1,4 +1,4 @@
-"""XLIFF 1.2 and 2.x: targets with the inline markup of their source, a state, and the tool that made them."""
+"""XLIFF 1.2 and 2.x: add targets with the inline markup of the source, a state, and the tool that made them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from translate.documents.xml_tree import (
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_TEXT_ELEMENTS = {"g", "mrk", "pc"}  # those whose content is text; the others stand for codes
+_TEXT_ELEMENTS = {"g", "mrk", "pc"}  # inline elements that contain text; the others stand for codes
 _TOOL = "translate"
 
 
 class XliffDocument:
-    """Units whose target has no text; with overwrite all units. Units marked translate="no" are left alone.
+    """Units whose target has no text; with overwrite all units. Units marked translate="no" are skipped.
 
-    Of a unit whose source is divided into segments, those without a translation.
+    In a unit with a segmented source, only segments without a translation are translated.
     """
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
@@ -61,7 +61,7 @@ class XliffDocument:
             }
             count = len(self._slots)
             for unit in _translatable(file, {"trans-unit"}):
-                # a source that has been segmented is in both forms
+                # a segmented source is given in both elements
                 source = next(iter(children(unit, "seg-source") or children(unit, "source")), None)
                 if self._add(unit, source, state) and unit.get("approved") == "yes":
                     unit.set("approved", "no")  # a person had approved of another translation
@@ -78,7 +78,7 @@ class XliffDocument:
                 segment.set("subState", f"{_TOOL}:machine")
 
     def _add(self, unit: Element, source: Element | None, attributes: dict[str, str]) -> bool:
-        """Give a unit its target, a copy of the source that is still to be translated; False where it keeps its own."""
+        """Add a target to a unit, as a copy of the source whose text is translated later; False if it keeps its own."""
         target = next(iter(children(unit, "target")), None)
         if source is None:
             return False
@@ -118,7 +118,7 @@ class XliffDocument:
 
 
 def _translatable(root: Element, names: set[str]) -> Iterator[Element]:
-    """Elements of these names, in order, outside of what is marked translate="no"."""
+    """Elements with these names, in order, outside of elements marked translate="no"."""
     stack = [(root, True)]
     while stack:
         element, wanted = stack.pop()
