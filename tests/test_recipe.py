@@ -167,7 +167,7 @@ def test_a_recipe_for_new_models_is_refused_beside_a_base(corpus, tmp_path):
     words = options(
         corpus, tmp_path / "run", recipe="auto", adapt="lora", adapt__model=tmp_path, tokenizer__vocab_size=None
     )
-    with pytest.raises(UserError, match="recipe=auto chooses settings of a new model, and adapt=lora"):
+    with pytest.raises(UserError, match="recipe=auto is for new models: leave it out beside adapt=lora"):
         composed(words).check()
 
 

@@ -276,10 +276,7 @@ class TrainConfig:
         """Raise UserError for settings that contradict the vocabulary, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
             if self.recipe is Recipe.auto:
-                raise UserError(
-                    f"recipe=auto chooses settings of a new model, and adapt={self.adapt.method} trains that of "
-                    "adapt.model: leave recipe=auto out"
-                )
+                raise UserError(f"recipe=auto is for new models: leave it out beside adapt={self.adapt.method}")
             self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
         check_tying(self.model, shared=self.tokenizer.shared)
