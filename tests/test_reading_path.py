@@ -46,6 +46,7 @@ TRAINING_ASIDE = [
     "data/filters/config.py",
     "data/filters/corpus_filters.py",
     "data/forms/named_sets.py",
+    "data/forms/rows.py",
     "data/filters/near_duplicates.py",
     "distributed.py",
     "errors.py",
