@@ -216,6 +216,10 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         ),
         (["sampling.source=0.1", "sampling.start=1"], "sampling.start (1.0) must be at least 0 and below 1"),
         (
+            ["run.max_steps=0", "run.patience=1", "augmentation.typos=0.1", "augmentation.start=0.5"],
+            "augmentation.start is a share of the run: set run.max_steps",
+        ),
+        (
             ["run.max_steps=0", "run.patience=1", "sampling.source=0.1", "sampling.start=0.5"],
             "sampling.start is a share of the run: set run.max_steps",
         ),

@@ -16,7 +16,8 @@ from small_runs import composed, options, write_corpus
 from translate.data.prepare import prepare
 from translate.distributed import join_world
 from translate.training import recipe
-from translate.training.config import Recipe, TrainConfig
+from translate.training.config import TrainConfig
+from translate.training.open_options import Recipe
 from translate.training.plan import expected_schedule
 from translate.training.recommended import Cost
 from translate.training.trial_updates import TrialUpdates

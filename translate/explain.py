@@ -34,6 +34,9 @@ class ExplainConfig(DecodingConfig):
 
     Example: python -m translate.explain model=runs/mine input=FILE lines=10
 
+    Lines in capitals or Title Case are shown as the model gets them, in their usual case (case=keep: as they are), and
+    so are their translations.
+
     model       a run's folder or a model directory
     input       a file of source sentences
     target      a file of translations to explain instead of the model's own; "": none

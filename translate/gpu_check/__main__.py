@@ -22,6 +22,7 @@ from translate.device import (
     Device,
     capabilities,
     choose_device,
+    choose_kernels,
     find_gpus,
     processor_name,
     tune_process,
@@ -161,6 +162,8 @@ def perform(stage: Stage, check: Check, log: Path) -> Result:
             os.dup2(file.fileno(), descriptor)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     tune_process(check.config.threads or stage.threads)
+    if check.can.on_gpu:
+        choose_kernels()  # as commands do: another process has chosen the device
     try:
         stage.work(check)
     except Skipped as skipped:

@@ -19,10 +19,11 @@ from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig, check_tying
 from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.open_options import OPEN_OPTIONS
+from translate.training.open_options import OPEN_OPTIONS, Recipe
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
+from translate.truecasing import Case
 
 LOSS = "loss"  # as a validation metric
 MOST_SEED = 2**62  # the rank of a process is added to it
@@ -193,13 +194,6 @@ class SweepConfig:
         require_at_least("sweep.seed", self.seed, 0)
 
 
-class Recipe(StrEnum):
-    """Source of open settings: chosen for the text and the device (auto), or the same for all texts (fixed)."""
-
-    auto = "auto"
-    fixed = "fixed"
-
-
 @dataclass(kw_only=True)
 class TrainConfig:
     """Train a model on parallel text and score it; the same command continues an interrupted run.
@@ -212,6 +206,8 @@ class TrainConfig:
     split   lines to translate in parts, in validation and test, and later by the model. auto: lines with more sentences
             than training lines usually have; never: only lines too long for the model, as for summarisation;
             sentences: all lines of several sentences, at every sentence end
+    case    lines in capitals or Title Case to translate in the usual case of their words, likewise. auto: all, unless
+            the training text has many of them; restore: all; keep: none
     chosen  options that recipe=auto chooses; set by the command
     """
 
@@ -237,6 +233,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     split: Split = Split.auto
+    case: Case = Case.auto
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -291,5 +288,7 @@ class TrainConfig:
         timed += [f"start or end of {key}" for key, corpus in self.data.training_corpora if not corpus.is_permanent]
         if self.sampling.is_on and self.sampling.start:
             timed.insert(0, "sampling.start")
+        if self.augmentation.is_on and self.augmentation.start:
+            timed.insert(0, "augmentation.start")
         if timed:
             raise UserError(f"{timed[0]} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")

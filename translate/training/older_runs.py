@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from translate.data.augmentation.text import AugmentationConfig
 from translate.files import to_plain
 from translate.models.layers import Positions
 from translate.models.transformer import Activation, TransformerConfig
+from translate.parsing import from_plain
 from translate.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -31,12 +33,19 @@ def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfi
             schedule = replace(schedule, warmup_steps=before_schedule.get("warmup_steps"))
         content["schedule"] = to_plain(schedule)
         del content["schedule"]["max_warmup_steps"]
+    augmentation, before_augmentation = config.augmentation, before.get("augmentation") or {}
+    if "start" not in before_augmentation:
+        if augmentation.start:  # no option of the older version: an experiment has gained it
+            augmentation = from_plain(AugmentationConfig, before_augmentation, "augmentation")
+            logger.info("the run was begun by an older version and keeps its augmentation of text")
+        content["augmentation"] = to_plain(augmentation)
+        del content["augmentation"]["start"]
     model, before_model = config.model, before.get("model") or {}
     if isinstance(model, TransformerConfig) and "qk_norm" not in before_model:
         model = _of_former_preset(model, before_model)
         defaults = {"bias": True, "qk_norm": False}
         content["model"] = {key: x for key, x in to_plain(model).items() if key not in defaults or x != defaults[key]}
-    return replace(config, schedule=schedule, model=model), content
+    return replace(config, schedule=schedule, augmentation=augmentation, model=model), content
 
 
 def _of_former_preset(model: TransformerConfig, before: Mapping[str, Any]) -> TransformerConfig:

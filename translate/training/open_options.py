@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from translate.checkpoint import base_model_config
@@ -40,6 +41,13 @@ OPEN_OPTIONS = (
     "run.save_every",
 )
 SIZE = "model.d_model"  # open if the size of the model is open
+
+
+class Recipe(StrEnum):
+    """Source of open settings: chosen for the text and the device (auto), or the same for all texts (fixed)."""
+
+    auto = "auto"
+    fixed = "fixed"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from translate.data.dataset import CleanText
 from translate.data.prepare import ChooseTokenizer, Prepared
 from translate.distributed import World
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.config import Recipe, TrainConfig
-from translate.training.open_options import open_part, with_choice
+from translate.training.config import TrainConfig
+from translate.training.open_options import Recipe, open_part, with_choice
 from translate.training.recommended import Choice, TextStatistics, choose_settings, choose_vocabulary
 from translate.training.trial_updates import TrialUpdates
 
