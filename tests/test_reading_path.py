@@ -46,6 +46,7 @@ TRAINING_ASIDE = [
     "data/filters/config.py",
     "data/filters/corpus_filters.py",
     "data/forms/named_sets.py",
+    "data/forms/rows.py",
     "data/filters/near_duplicates.py",
     "distributed.py",
     "errors.py",
@@ -183,7 +184,7 @@ def test_a_sentence_is_followed_into_its_gradient_through_twelve_files(run):
 
 
 def test_a_whole_run_enters_few_files(run):
-    assert len(run["entered"]) <= 94
+    assert len(run["entered"]) <= 95
 
 
 def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder):

@@ -1,4 +1,4 @@
-"""Noisy versions of a test set, and the table of their scores beside those of the clean set."""
+"""Noisy versions of a test set, and a table that compares their scores with those of the clean set."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from translate.data.corpora import ParallelText
 from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation
 
-SEED = 1  # of all noise, so that scores of different models can be compared
+SEED = 1  # fixed, so that scores of different models can be compared
 
 
 def check_noise(kinds: Sequence[str], *, synonyms_file: str) -> None:
-    """Raise UserError for kinds of noise that there are not, or synonyms without a table of them."""
+    """Raise UserError for an unknown kind of noise, or for synonyms without a valid file."""
     for kind in kinds:
         if kind not in KINDS:
             raise UserError(f"noise={kind}: unknown noise; choose from {', '.join(KINDS)}")
@@ -32,10 +32,10 @@ def check_noise(kinds: Sequence[str], *, synonyms_file: str) -> None:
 def noisy_version(
     text: ParallelText, kind: str, *, synonyms_file: str = "", languages: tuple[str, str] = ("", "")
 ) -> ParallelText:
-    """A test set with one kind of noise, the same at each call.
+    """A test set with one kind of noise; deterministic.
 
-    Joined sets have one line for two, and no labels. Each line has a generator of its own: a line that is the same
-    in two sets gets the same noise if its number is the same.
+    Joined sets have one line for two, and no labels. Each line has its own random generator: equal lines with equal
+    numbers get equal noise in every set.
 
     languages  ISO 639 codes of source and target, for the conjunctions of clauses
     """
@@ -69,7 +69,7 @@ def _joined_version(text: ParallelText, kind: str, name: str, languages: tuple[s
 
 
 def _with_lines(text: ParallelText, name: str, changed: list[list[Pair]]) -> ParallelText:
-    """The set with other lines: of each, a pair for each of its references, with one source."""
+    """The set with changed lines; changed: for each line, pairs of its noisy source and each of its references."""
     references = [[pairs[number][1] for pairs in changed] for number in range(len(text.references))]
     return replace(
         text,
@@ -82,7 +82,7 @@ def _with_lines(text: ParallelText, name: str, changed: list[list[Pair]]) -> Par
 
 
 def robustness_rows(clean: Evaluation, noisy: Mapping[str, Evaluation]) -> list[list[str]]:
-    """A header, and a row for the clean set and each kind of noise: lines, scores, and exact translations."""
+    """Table with a header, a row for the clean set and one for each kind of noise: lines, scores, exact matches."""
     header = ["noise", "lines", *(score.name for score in clean.scores.values()), "exact"]
     return [header, *(_row(kind, evaluation) for kind, evaluation in [("none", clean), *noisy.items()])]
 

@@ -1,7 +1,7 @@
-"""Tables of sentence pairs: CSV and TSV as spreadsheets, Kaggle and Tatoeba write them, and sheets of Excel workbooks.
+"""CSV and TSV files, and the pairs in rows of any table.
 
-The delimiter, the meaning of quotation marks, the header and the two columns are found in the beginning of each file,
-and logged. csv.reader does the rest.
+Delimiter, quotation, header and columns are determined from the beginning of each file, and logged; csv.reader parses
+quoted cells.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from translate.text import read_ended_lines
 
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 1 << 23, 200
 _DELIMITERS = {"\t": "TAB", " ||| ": "|||", ";": "semicolon", ",": "comma", "|": "|"}
-# of the first rows, the share that must have one number of columns, at least two; commas are in every text
+# share of the first rows that must have the same number of columns, at least two; commas also occur in text
 _LEAST_SHARES = {"\t": 0.5, " ||| ": 0.5, ";": 0.7, ",": 0.7, "|": 0.7}
 
 
 class Cells(NamedTuple):
-    """A row of a table with the number of its first line; problem: reason why its cells could not be read."""
+    """A row of a table with its line number (the first, if it has several); problem: why it could not be parsed."""
 
     line: int
     cells: list[str]
@@ -35,14 +35,14 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Characters between cells; whether quotation marks around cells, and CR at the ends of lines, are removed."""
+    """Delimiter of cells; is_quoted, has_crlf: quotation marks around cells, and CR at line ends, are removed."""
 
     delimiter: str
     is_quoted: bool
     has_crlf: bool = False
 
     def rows(self, lines: Iterator[str]) -> Iterator[Cells]:
-        """The rows of a table, given its lines with their ends."""
+        """Parse the lines of a table, given with their line ends."""
         if self.is_quoted:
             yield from self._quoted_rows(lines)
             return
@@ -59,13 +59,13 @@ class Layout:
             except StopIteration:
                 return
             except csv.Error as error:
-                # the reader continues with the line after those it has read
+                # the reader continues after the lines that it has consumed
                 until = f" until line {reader.line_num}" if reader.line_num > first else ""
-                yield Cells(first, [], f"quotation marks that do not fit, or a very long cell{until} ({error})")
+                yield Cells(first, [], f"unbalanced quotation marks, or a very long cell{until} ({error})")
 
 
 def read_table(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of tables whose delimiter and quotation are found by their content."""
+    """Two columns of CSV or TSV files, whose delimiter and quotation are determined from their content."""
     for path in matching_files(config):
         sample, is_whole = _sample(path)
         layout = find_layout(sample, path, is_whole=is_whole)
@@ -75,25 +75,25 @@ def read_table(config: CorpusConfig) -> Iterator[Row]:
 
 
 def read_tsv(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
+    """Two columns of TSV files without quotation or escapes."""
     for path in matching_files(config):
         rows = Layout("\t", is_quoted=False).rows(_lines(path))
-        yield from mostly_pairs(pairs(rows, config, path, "columns divided by TAB, nothing else has a meaning"))
+        yield from mostly_pairs(pairs(rows, config, path, "columns separated by TAB, without quotation"))
 
 
 def table_columns(path: str) -> list[str]:
-    """Names of the columns in a table's header; none without one."""
+    """Names of the columns in the header of a CSV or TSV; empty without a header."""
     sample, is_whole = _sample(path)
     return header_of(find_layout(sample, path, is_whole=is_whole).rows(iter(sample)))
 
 
 def tsv_columns(path: str) -> list[str]:
-    """Names of the columns in a TSV's header; none without one."""
+    """Names of the columns in the header of an unquoted TSV; empty without a header."""
     return header_of(Layout("\t", is_quoted=False).rows(_lines(path)))
 
 
 def header_of(table: Iterator[Cells]) -> list[str]:
-    """Names of columns in the first row of a table; none if it is no header."""
+    """Names of the columns in the first row of a table; empty if it is not a header."""
     named, *below = [row.cells for row in islice(table, _SAMPLE_ROWS) if row.cells] or [[]]
     names = [name.strip() for name in named]
     return names if are_names(names, below) else []
@@ -102,13 +102,13 @@ def header_of(table: Iterator[Cells]) -> list[str]:
 def pairs(
     table: Iterator[Cells], config: CorpusConfig, path: str, description: str, *, width: int | None = None
 ) -> Iterator[Row]:
-    """The pairs in two columns of a table, its header left out.
+    """The pairs in two columns of a table, without its header.
 
-    description  of the table's form, for the log
-    width        number of columns, more than which are a problem of a row; None: any number of them
+    description  of the table's layout, for the log
+    width        maximal number of columns; a longer row has a problem. None: no limit
     """
     head = list(islice(table, _SAMPLE_ROWS))
-    head = [row for row in head if "".join(row.cells) != "sep="]  # Excel's note of the delimiter
+    head = [row for row in head if "".join(row.cells) != "sep="]  # Excel's line that declares the delimiter
     named = next((row for row in head if row.cells), Cells(1, []))
     below = [row.cells for row in head if row.cells and row is not named]
     source, target, has_header = _columns(named, below, config, path)
@@ -135,22 +135,25 @@ def _problem(row: Cells, source: int, target: int, width: int | None) -> str:
 
 
 def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
-    """Delimiter and quotation of a table, from its first lines with their ends; is_whole: these are all.
+    """Delimiter and quotation of a table.
 
-    Raises UserError for lines without a delimiter that most of them share.
+    sample    its first lines, with their line ends
+    is_whole  the sample is the whole table
+
+    Raises UserError if most lines share no delimiter.
     """
     delimiter = find_delimiter(sample)
     if not delimiter:
         raise UserError(
-            f"{path}: lines of text without columns (no TAB, semicolon or comma that most of them share); if this is "
-            "one side of a parallel text, name both files with source= and target= instead of path="
+            f"{path}: lines of text without columns (most lines share no TAB, semicolon or comma); if this is one side "
+            "of a parallel text, name both files with source= and target= instead of path="
         )
     is_quoted = _has_quotation(sample, is_whole=is_whole) if delimiter == "\t" else len(delimiter) == 1
     return Layout(delimiter, is_quoted, has_crlf=all(line.endswith("\r\n") for line in sample[:-1]))
 
 
 def find_delimiter(sample: Sequence[str]) -> str:
-    """The first delimiter that divides most of the lines (with their ends) into one number of columns; "": none."""
+    """The first delimiter that splits most lines into the same number of columns; "": none. Lines have their ends."""
     shares = ((delimiter, _share_of_usual_width(sample, delimiter)) for delimiter in _DELIMITERS)
     return next((delimiter for delimiter, share in shares if share >= _LEAST_SHARES[delimiter]), "")
 
@@ -163,17 +166,17 @@ def _share_of_usual_width(sample: Sequence[str], delimiter: str) -> float:
 
 
 def _has_quotation(sample: Sequence[str], *, is_whole: bool) -> bool:
-    """True if a program put the quotation marks around the cells of a TSV, as many do around cells with commas.
+    """True if quotation marks around cells of a TSV were added by a program, and are not part of the text.
 
-    Signs of it: doubled marks, line breaks in cells, nearly all cells quoted, or all with a comma and no others.
-    They must outnumber ten times what contradicts it: marks inside of other cells, and rows that cannot be read so.
+    Evidence for it: doubled marks, line breaks in cells, nearly all cells quoted, or exactly those with a comma. It
+    must outnumber the evidence against it tenfold: marks inside unquoted cells, and rows that cannot be parsed.
     """
     complete = [line.rstrip("\r\n").split("\t") for line in sample if line.count('"') % 2 == 0]
     cells = [cell for row in complete for cell in row if cell]
     quoted = [cell for cell in cells if len(cell) > 1 and cell[0] == cell[-1] == '"']
     rows = list(Layout("\t", is_quoted=True).rows(iter(sample)))
     if not is_whole:
-        rows = rows[:-1]  # cut
+        rows = rows[:-1]  # the last row may be incomplete
     inside = sum('"' in cell.replace('""', "") for cell in cells) - len(quoted)
     against = inside + sum(bool(row.problem) for row in rows)
     signs = sum('""' in cell[1:-1] for cell in quoted) + sum("\n" in cell for row in rows for cell in row.cells)
@@ -185,12 +188,12 @@ def _has_quotation(sample: Sequence[str], *, is_whole: bool) -> bool:
 
 
 def describe(layout: Layout, sample: Sequence[str]) -> str:
-    """The form of a table, for the log."""
-    form = f"columns divided by {_DELIMITERS[layout.delimiter]}"
+    """Description of a table's layout, for the log."""
+    description = f"columns separated by {_DELIMITERS[layout.delimiter]}"
     if layout.is_quoted:
-        way_out = " (format=tsv keeps them)" if layout.delimiter == "\t" else ""
-        return f"{form}, quotation marks around cells removed{way_out}"
-    return form + (", quotation marks are text" if any('"' in line for line in sample) else "")
+        hint = " (format=tsv keeps them)" if layout.delimiter == "\t" else ""
+        return f"{description}, quotation marks around cells removed{hint}"
+    return description + (", quotation marks kept as text" if any('"' in line for line in sample) else "")
 
 
 def _columns(named: Cells, below: Sequence[list[str]], config: CorpusConfig, path: str) -> tuple[int, int, bool]:
@@ -206,7 +209,7 @@ def _columns(named: Cells, below: Sequence[list[str]], config: CorpusConfig, pat
         if min(map(int, asked)) < 1:
             raise UserError("columns are counted from 1, as in `cut -f`; found 0")
         source, target = (int(column) - 1 for column in asked)
-        # some tables have a header that only numbers the columns
+        # the header may consist of column numbers
         return source, target, len(names) > max(source, target) and [names[source], names[target]] == asked
     for column in asked:
         if column not in names:
@@ -217,7 +220,7 @@ def _columns(named: Cells, below: Sequence[list[str]], config: CorpusConfig, pat
 
 
 def _width(rows: Sequence[Cells]) -> int:
-    """The usual number of columns."""
+    """The most frequent number of columns."""
     return Counter(len(row.cells) for row in rows if row.cells).most_common(1)[0][0] if rows else 0
 
 
@@ -234,7 +237,7 @@ def _lines(path: str) -> Iterator[str]:
 
 
 def _sample(path: str) -> tuple[list[str], bool]:
-    """The first lines of a file with their ends, and whether they are all."""
+    """The first lines of a file with their line ends; and True if that is the whole file."""
     sample, size = [], 0
     for line in _lines(path):
         sample.append(line)
