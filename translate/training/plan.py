@@ -96,7 +96,7 @@ def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost
     schedule = expected_schedule(config, cost, test_seconds=test_seconds)
     tokens = text.target_tokens / cost.updates_per_epoch
     epochs = schedule.updates / cost.updates_per_epoch
-    yield f"plan of run.dir={config.run.dir}: nothing was trained or written but data.cache"
+    yield f"plan of run.dir={config.run.dir}: nothing was trained, only data.cache was written"
     yield f"pairs: {len(data.train):,} to train on, {len(data.valid):,} to validate, {test:,} to test"
     yield f"updates per epoch: {cost.updates_per_epoch:,}, of about {tokens:,.0f} target tokens"
     yield f"model: {weights:,} weights"
