@@ -273,3 +273,9 @@ def test_all_stages_run_with_the_modules_of_training_and_decoding_alone(tmp_path
     skipped = {stage["name"] for stage in stages if stage["verdict"] == "skipped"}
     assert len(stages) == len(StageName)
     assert skipped == {"memory", "compile", "hypotheses", "corpus"}
+
+
+def test_one_stage_in_place_of_a_list_is_said():
+    process = call_here("gpu_check", "stages=machine")
+    assert process.returncode == 1
+    assert process.stderr.decode() == "error: stages=machine: a list is written stages=[machine]\n"

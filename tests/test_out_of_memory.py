@@ -34,6 +34,8 @@ def test_errors_of_allocators_are_recognised():
             allocate()
         assert is_out_of_memory(error.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."))
+    assert is_out_of_memory(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
+    assert not is_out_of_memory(ImportError("No module named 'x'"))
     assert is_out_of_memory(RuntimeError("can't start new thread"))
     assert not is_out_of_memory(RuntimeError("shape '[2]' is invalid for input of size 3"))
     assert not is_out_of_memory(ValueError("out of memory"))

@@ -15,6 +15,7 @@ from in_process import call_here
 from small_runs import composed, options, write_corpus
 from translate.data.prepare import prepare
 from translate.distributed import join_world
+from translate.errors import UserError
 from translate.training import recipe
 from translate.training.config import TrainConfig
 from translate.training.open_options import Recipe
@@ -160,3 +161,17 @@ def test_model_options_without_effect_beside_a_base_are_refused(corpus, tmp_path
     assert not (tmp_path / "other").exists()
     dropout = call_here("train", *options(corpus, tmp_path / "other", model__dropout=0.4, **adapted))
     assert b"set adapt.dropout instead" in dropout.stderr
+
+
+def test_a_recipe_for_new_models_is_refused_beside_a_base(corpus, tmp_path):
+    words = options(
+        corpus, tmp_path / "run", recipe="auto", adapt="lora", adapt__model=tmp_path, tokenizer__vocab_size=None
+    )
+    with pytest.raises(UserError, match="recipe=auto is for new models: leave it out beside adapt=lora"):
+        composed(words).check()
+
+
+def test_a_plan_is_of_one_run(corpus, tmp_path):
+    process = call_here("train", *options(corpus, tmp_path / "sweep", plan="true", run__seed="1,2"), "--multirun")
+    assert process.returncode == 1
+    assert b"plan=true is of one run: leave --multirun out" in process.stderr

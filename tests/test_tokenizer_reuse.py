@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 import sentencepiece
 
+from in_process import call_here
 from small_runs import composed, options, syllables, write_corpus
 from stored_runs import train_here
 from translate.data.prepare import prepare
@@ -140,3 +142,11 @@ def test_tags_that_a_given_vocabulary_lacks_are_named(corpus, tmp_path, tokenize
     config = config_of(corpus, tmp_path / "run", tmp_path, back_translation__monolingual=tmp_path / "more")
     with pytest.raises(UserError, match=r"with the symbol <bt> \(back_translation\.tag\)"):
         back_translate(config, None, train=lambda *_: None)
+
+
+def test_a_vocabulary_of_another_script_is_said(corpus, tmp_path):
+    model = foreign_model(tmp_path, pad_id=0, unk_id=1, bos_id=2, eos_id=3)
+    words = options(corpus, tmp_path / "run", run__max_steps=1, tokenizer__path=model, **GIVEN)
+    assert call_here("train", *words).returncode == 0
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert re.search(r"tokenizer.path=.*: \d\d\.\d% of the tokens of the training text are unknown", log)

@@ -165,7 +165,7 @@ def test_shares_of_the_training_text_decide_what_auto_does():
 
 
 def test_file_holds_the_table_and_a_damaged_one_is_refused(tmp_path):
-    table, path = learn(TRAINING), tmp_path / "truecase.json"
+    table, path = learn([*TRAINING, f"Die {'a' * 200} {'a' * 200}."]), tmp_path / "truecase.json"
     table.save(path)
     assert Truecaser.load(path).forms == table.forms
     content = json.loads(path.read_text(encoding="utf-8"))

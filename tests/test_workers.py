@@ -15,8 +15,9 @@ import torch
 from fake_models import FakeModel, random_model
 from searches import search
 from small_runs import environment
-from translate.decoding.config import Queue, SearchConfig
+from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
+from translate.decoding.search import Queue
 from translate.errors import UserError
 
 

@@ -158,7 +158,7 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
         read_manifest(Path(config.model)), target_language=config.target_language, tag=config.tag
     )
     options = DocumentOptions(
-        name=config.input,
+        name=config.input if config.input != STANDARD else "standard input",
         source_language=manifest.get("source_language", ""),
         target_language=config.target_language or manifest.get("target_language", ""),
         overwrite=config.overwrite,
@@ -167,7 +167,7 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
     )
     document = read_document(open_input(config.input), form, options)
     count = len(document.segments)
-    print_notes(f"{config.input}: {form} document, {count:,} text{'' if count == 1 else 's'} to translate")
+    print_notes(f"{options.name}: {form} document, {count:,} text{'' if count == 1 else 's'} to translate")
     return document
 
 
@@ -182,10 +182,10 @@ def translate_document(translator: Translator, document: Document, config: Decod
         done = len(pieces)
         return [found.text for found in translator.translate(texts, progress=within(progress, done, len(texts)))]
 
-    for start in range(0, len(document.segments), WINDOW):
-        pieces += translate_segments(document.segments[start : start + WINDOW], translate)
     try:
-        with open_output(config.output) as output:
+        with open_output(config.output) as output:  # a path that cannot be written is refused before the work
+            for start in range(0, len(document.segments), WINDOW):
+                pieces += translate_segments(document.segments[start : start + WINDOW], translate)
             output.write(document.write(pieces))
             output.flush()
     except BrokenPipeError:

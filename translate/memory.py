@@ -37,13 +37,14 @@ _OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
     "STATUS_ALLOC_FAILED",
+    "failed to map segment",  # of a library that is loaded
     "can't start new thread",  # Python's, of a thread whose stack finds no room, or under `ulimit -u`
 )
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """True for an out-of-memory error of Python or PyTorch, on any device."""
-    if isinstance(error, RuntimeError):
+    """True for an out-of-memory error of Python or PyTorch, on any device, or of a library that is loaded."""
+    if isinstance(error, RuntimeError | ImportError):
         return any(text in str(error) for text in _OUT_OF_MEMORY)
     return isinstance(error, MemoryError)
 

@@ -231,6 +231,8 @@ def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     """Train, with back-translation if that is configured; trial: of a sweep. Returns the best validation score."""
     if trial is None and config.sweep.method is SweepMethod.optuna:
         raise UserError("sweep=optuna makes many runs: add --multirun")
+    if trial is not None and config.plan:
+        raise UserError("plan=true is of one run: leave --multirun out, and give each option one value")
     if config.back_translation.monolingual and not config.plan:
         return back_translate(config, trial, train=train)
     require_effect(config, is_given)

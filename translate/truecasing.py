@@ -23,9 +23,8 @@ from translate.parsing import from_plain
 from translate.sentences import split_sentences
 
 TRUECASE = "truecase.json"  # in a model directory and in a run's folder
-MAX_WORDS = 50_000
+MAX_WORDS, MAX_WORD_LENGTH = 50_000, 100
 MANY_LINES = 0.02  # of the training lines: a model that has seen as many reads such lines as they are
-_MAX_WORD_LENGTH = 100
 _MOST_SMALL = 0.1  # small letters for each capital: "DVDs", "mm"
 _MIN_LETTERS, _MIN_WORD, _MIN_ONLY_WORD = 4, 3, 6
 _MIN_TITLE_WORDS, _MIN_SMALL_WORDS = 4, 2
@@ -165,7 +164,7 @@ class Truecaser:
         if len(content["words"]) > MAX_WORDS:
             raise UserError(f"{path}: {len(content['words']):,} words, expected at most {MAX_WORDS:,}")
         for word in content["words"]:
-            if not (isinstance(word, str) and len(word) <= _MAX_WORD_LENGTH and WORDS.fullmatch(word)):
+            if not (isinstance(word, str) and len(word) <= MAX_WORD_LENGTH and WORDS.fullmatch(word)):
                 raise UserError(f"{path}: {excerpt(repr(word))} is no word; the file is damaged, copy it again")
         return cls(**content)
 

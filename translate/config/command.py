@@ -183,7 +183,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
         _fail(message_for(error, known(), _line.config_dir))
     except OSError as error:
         _fail(describe(error))
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         if is_out_of_memory(error):
             _fail(describe_out_of_memory(error))
         raise

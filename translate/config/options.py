@@ -169,6 +169,8 @@ def message_for(error: Exception, known: Sequence[str], directory: str = "") -> 
         override = message.removeprefix("Error merging override ").split("\n")[0]
         if override.partition("=")[0] in ("data.valid", "data.test"):
             return f"{override}: {_EVALUATION_SETS}"
+        if "is not a ListConfig" in str(cause):
+            return "{0}={1}: a list is written {0}=[{1}]".format(*override.split("=", 1))
         return f"{override}: {str(cause.msg or cause).split(chr(10))[0]}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:  # further lines are about internal types
         return f"{error.full_key}: {message.splitlines()[0]}"

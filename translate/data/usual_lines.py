@@ -18,6 +18,7 @@ from translate.sentences import VERSION as SENTENCES_VERSION
 from translate.sentences import split_sentences
 from translate.tags import split_tag
 from translate.truecasing import (
+    MAX_WORD_LENGTH,
     MAX_WORDS,
     SEPARATOR,
     TRUECASE,
@@ -33,6 +34,7 @@ _CASE_VERSION = 1  # raise it when the same lines give another table
 _USUAL_SHARE = 0.02
 _COUNTED_LINES, _CASED_LINES, _LINES_AT_ONCE = 100_000, 500_000, 10_000
 _MIN_COUNT = 2  # of a word in the table
+_MAX_FORMS = 500_000  # different ones in memory
 # A word inside of a sentence: after a space with no mark before it behind which a sentence may begin.
 _INSIDE = re.compile(rf"(?<=[^.!?…:;\"“”„‟‚‘’'`«»()\[\]{{}}<>•*–—\s-]\s){WORDS.pattern}")
 
@@ -147,12 +149,15 @@ class CaseCounter:
             self.begun += words[0][0].isupper()
             self.other_begun += words[0][0].islower()
             self.forms.update(_INSIDE.findall(line))
+            if len(self.forms) > _MAX_FORMS:  # bounds the memory, also of text without end of new words
+                self.forms = Counter(dict(self.forms.most_common(_MAX_FORMS // 2)))
 
     def truecaser(self) -> Truecaser:
         """The table; without words where most lines have no case."""
         cased = self.begun + self.other_begun + self.capitals + self.title_case
         usual = _usual_forms(self.forms, self.language) if cased > self.lines / 2 else Counter[str]()
-        frequent = [form for form, count in usual.most_common(MAX_WORDS) if count >= _MIN_COUNT]
+        known = Counter({form: count for form, count in usual.items() if len(form) <= MAX_WORD_LENGTH})
+        frequent = [form for form, count in known.most_common(MAX_WORDS) if count >= _MIN_COUNT]
         # words that were seen once are like those that were never seen
         rare = [form for form, count in usual.items() if count == 1 and not form.isupper()]
         return Truecaser(

@@ -17,6 +17,7 @@ from translate.errors import UserError, excerpt
 _SAMPLE_LINES = 1000
 _SOURCES = ("source", "src", "text", "sentence", "original")
 _TARGETS = ("target", "tgt", "translation")
+_NOTE = re.compile("sep=(.)\r?\n")  # declares the delimiter for Excel
 _NEW_COLUMN = "translation"
 
 
@@ -31,7 +32,10 @@ class TableDocument:
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         text, self._encoding = decode(content, options.name)
         self._options = options
-        self._delimiter = _find_delimiter(text)
+        noted = _NOTE.match(text)
+        self._note = noted[0] if noted else ""
+        text = text[len(self._note) :]
+        self._delimiter = noted[1] if noted else _find_delimiter(text)
         self._rows = [_Row(*pair) for pair in _read_rows(text, self._delimiter, options.name)]
         if not self._rows:
             raise UserError(f"{options.name}: the table has no rows")
@@ -86,10 +90,12 @@ class TableDocument:
         )
 
     def _is_selected(self, row: _Row) -> bool:
-        """True for a row with a source cell and a translation to fill in; False for blank and incomplete rows."""
-        if len(row.cells) <= self._source or (self._target is not None and len(row.cells) <= self._target):
+        """True for a row with a source cell and a translation to fill in, also if it ends before that column."""
+        if len(row.cells) <= self._source or not row.cells[self._source].strip():
             return False
-        return self._target is None or self._options.overwrite or not row.cells[self._target].strip()
+        if self._target is None or self._options.overwrite:
+            return True
+        return not "".join(row.cells[self._target : self._target + 1]).strip()
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
         pieces = iter(translations)
@@ -99,17 +105,19 @@ class TableDocument:
         }
         if self._has_header and self._target is None:
             texts[0] = self._options.target_column or _NEW_COLUMN
-        return self._encoding.encode("".join(self._written(row, texts.get(n)) for n, row in enumerate(self._rows)))
+        rows = (self._written(row, texts.get(n)) for n, row in enumerate(self._rows))
+        return self._encoding.encode("".join([self._note, *rows]))
 
     def _written(self, row: _Row, text: str | None) -> str:
         """A row with its translation; text=None leaves it unchanged, or appends an empty cell for a new column."""
-        if not row.cells or (self._target is not None and text is None):
+        if not "".join(row.cells).strip() or (self._target is not None and text is None):
             return row.raw
         cell = self._quoted(text or "", row)
-        if self._target is None:
-            return f"{row.body}{self._delimiter}{cell}{row.end}"
+        index = len(self._header) if self._target is None else self._target
+        if len(row.cells) <= index:  # a row may be cut short
+            return row.body + self._delimiter * (index - len(row.cells) + 1) + cell + row.end
         cells = row.raw_cells(self._delimiter)
-        cells[self._target] = cell
+        cells[index : index + (self._target is not None)] = [cell]
         return self._delimiter.join(cells) + row.end
 
     def _quoted(self, text: str, row: _Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ from translate.text import Source, name_of
 
 MAX_BYTES = 1 << 28  # of a document, decompressed: its tree takes about ten times as much memory
 # UTF-32 before UTF-16, whose mark is a prefix of it
-_MARKS = {
+BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -66,6 +67,14 @@ class DocumentOptions:
     overwrite: bool = False
     source_column: str = ""
     target_column: str = ""
+
+    def require_source_language(self, found: str) -> None:
+        """Raise UserError if a document names another source language than the model's."""
+        if found and self.source_language and not same_language(found, self.source_language):
+            raise UserError(
+                f"{self.name} is in {excerpt(found)}, and the model translates from {self.source_language}: choose "
+                "another model, or correct the language that the document names"
+            )
 
     def require_target_language(self, found: str = "") -> str:
         """The target language to write into a document.
@@ -119,6 +128,12 @@ def read_bytes(source: Source, *, is_archive: bool = False) -> bytes:
     return content
 
 
+def split_lines(text: str) -> list[tuple[str, str]]:
+    """The lines of a text with their ends, LF, CR LF or CR; the last one has none."""
+    parts = re.split("(\r\n|\n|\r)", text)
+    return list(zip(parts[::2], [*parts[1::2], ""], strict=True))
+
+
 @dataclass(frozen=True)
 class Encoding:
     """An encoding of text, and the byte order mark in front of it."""
@@ -135,8 +150,8 @@ def decode(content: bytes, name: str, declared: str = "") -> tuple[str, Encoding
 
     Raises UserError for bytes that are invalid in that encoding.
     """
-    mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
-    encoding = Encoding(_MARKS.get(mark, _python_name(declared) or "utf-8"), mark)
+    mark = next((mark for mark in BYTE_ORDER_MARKS if content.startswith(mark)), b"")
+    encoding = Encoding(BYTE_ORDER_MARKS.get(mark, _python_name(declared) or "utf-8"), mark)
     try:
         text = content[len(mark) :].decode(encoding.name)
     except UnicodeDecodeError as error:

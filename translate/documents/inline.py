@@ -9,8 +9,14 @@ from functools import cached_property
 
 _TAGS = r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}"  # the latter in subtitles, such as {\an8}
 _URL = r"(?:https?://|ftp://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’”»]|[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"
-_VARIABLES = r"%(?:\(\w+\)|\d+\$)?[-+0#]*\d*(?:\.\d+)?l*[sdiufxXgeco@](?!\w)|\$?\{[\w.:,!-]*\}|%\w+%"
-_CODES = re.compile(f"(?P<code>{_TAGS})|(?P<kept>{_URL}|{_VARIABLES})")
+# placeholders of template engines (Jinja, Handlebars), printf, Python, Ruby, Qt and shells
+_TEMPLATES = r"\{\{[^{}\n]*\}\}|\{%[^{}\n]*%\}|<%[^<>\n]*%>"
+_VARIABLES = (
+    r"%(?:\(\w+\)|\d+\$)?[-+0#]*\d*(?:\.\d+)?l*[sdiufxXgeco@](?!\w)|%L?\d{1,2}(?![\w$])|%\w+%|"
+    r"[$%#]?\{[\w!-z|]*\}"
+)
+_ENTITIES = r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z]\w{1,30});"
+_CODES = re.compile(f"(?P<code>{_TAGS})|(?P<kept>{_URL}|{_TEMPLATES}|{_VARIABLES}|{_ENTITIES})")
 _MAX_KEPT = 200  # kept parts of a segment: searching for them takes quadratic time
 
 

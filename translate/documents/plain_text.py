@@ -6,16 +6,18 @@ segment, so that headings, verse, lists and addresses keep their lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
-from translate.documents.document import DocumentOptions, decode
+from translate.documents.document import DocumentOptions, decode, split_lines
 from translate.documents.inline import Segment
 from translate.documents.wrapping import wrap
 
-_MAX_WIDTH = 132  # columns of wrapped text
+_MIN_WIDTH, _MAX_WIDTH = 30, 132  # columns of wrapped text
 _FULL = 0.8  # share of inner lines that must be full
 _MIN_FULL = 4  # lines
+_INDENT = re.compile(r"\s*(?:>+[ \t]*)*")  # also marks of quoted mail
 
 
 class TextDocument:
@@ -25,24 +27,32 @@ class TextDocument:
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         text, self._encoding = decode(content, options.name)
-        self._line_end = "\r\n" if "\r\n" in text else "\n"
-        lines = text.split(self._line_end)
+        ended = split_lines(text)
+        lines, self._ends = [line for line, _ in ended], [end for _, end in ended]
         self._width = _width(lines)
         self._blocks = [block for paragraph in _paragraphs(lines) for block in self._divided(paragraph)]
-        self.segments = [Segment((" ".join(line.strip() for line in block),)) for block in self._blocks]
+        self.segments = [
+            Segment((" ".join(_without_indent(line).strip() for line in block),)) for block in self._blocks
+        ]
 
     def _divided(self, paragraph: list[str]) -> list[list[str]]:
-        if len(paragraph) > 1 and _count_full(paragraph, self._width) >= _FULL * (len(paragraph) - 1):
+        is_full = _count_full(paragraph, self._width) >= _FULL * (len(paragraph) - 1)
+        if len(paragraph) > 1 and is_full and self._width >= _MIN_WIDTH:
             return [paragraph]
         return [[line] for line in paragraph]
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
-        lines: list[str] = []
-        for block, (text,) in zip(self._blocks, translations, strict=True):
-            indents = [line[: len(line) - len(line.lstrip())] for line in (block[0], block[-1])]
+        output, position = list[str](), 0
+        for block, segment, (text,) in zip(self._blocks, self.segments, translations, strict=True):
+            ends = self._ends[position : position + len(block)]
+            position += len(block)
+            if text == segment.pieces[0]:
+                output += map("".join, zip(block, ends, strict=True))
+                continue
+            indents = [line.removesuffix(_without_indent(line)) for line in (block[0], block[-1])]
             wrapped = wrap(text.strip(), self._width - len(indents[1])) if len(block) > 1 else [text.strip()]
-            lines += [indents[number > 0] + line for number, line in enumerate(wrapped or [""])]
-        return self._encoding.encode(self._line_end.join(lines))
+            output.append(ends[0].join(indents[n > 0] + line for n, line in enumerate(wrapped or [""])) + ends[-1])
+        return self._encoding.encode("".join(output))
 
 
 def is_wrapped(text: str) -> bool:
@@ -50,12 +60,17 @@ def is_wrapped(text: str) -> bool:
 
     Lines of a parallel corpus, lists and verse vary too much in length for that.
     """
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = [line for line, _ in split_lines(text)]
     width = _width(lines)
     paragraphs = [paragraph for paragraph in _paragraphs(lines) if paragraph[0].strip()]
     inner = sum(len(paragraph) - 1 for paragraph in paragraphs)
     full = sum(_count_full(paragraph, width) for paragraph in paragraphs)
     return len(paragraphs) > 1 and width <= _MAX_WIDTH and full >= max(_MIN_FULL, _FULL * inner)
+
+
+def _without_indent(line: str) -> str:
+    found = _INDENT.match(line)
+    return line[found.end() :] if found else line
 
 
 def _paragraphs(lines: list[str]) -> list[list[str]]:

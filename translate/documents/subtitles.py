@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from translate.documents.document import DocumentOptions, decode
+from translate.documents.document import DocumentOptions, decode, split_lines
 from translate.documents.inline import Segment, without_extra_spaces
 from translate.documents.wrapping import wrap
 from translate.errors import UserError, excerpt
@@ -23,8 +23,8 @@ class SubtitleDocument:
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         text, self._encoding = decode(content, options.name)
-        self._line_end = "\r\n" if "\r\n" in text else "\n"
-        self._lines = text.split(self._line_end)
+        lines = split_lines(text)
+        self._lines, self._ends = [line for line, _ in lines], [end for _, end in lines]
         self._require_times(options.name)
         self._turns = self._find_turns()
         self.segments = [Segment((" ".join(self._lines[start:end]),)) for start, end in self._turns]
@@ -58,14 +58,11 @@ class SubtitleDocument:
         return turns
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
-        lines, position = [], 0
+        lines = list(map("".join, zip(self._lines, self._ends, strict=True)))
         for (start, end), (text,) in zip(self._turns, translations, strict=True):
-            lines += self._lines[position:start]
-            lines += self._wrapped(self._lines[start:end], without_extra_spaces(text))
-            position = end
-        return self._encoding.encode(self._line_end.join(lines + self._lines[position:]))
-
-    def _wrapped(self, source: list[str], text: str) -> list[str]:
-        if text == without_extra_spaces(" ".join(source)):
-            return source
-        return wrap(text, max(_WIDTH, *map(len, source)), even=True)
+            source, text = self._lines[start:end], without_extra_spaces(text)
+            if text != without_extra_spaces(" ".join(source)):
+                # at the first of its lines, in place of all of them
+                wrapped = wrap(text, max(_WIDTH, *map(len, source)), even=True)
+                lines[start:end] = [self._ends[start].join(wrapped) + self._ends[end - 1], *[""] * (end - start - 1)]
+        return self._encoding.encode("".join(lines))

@@ -9,10 +9,20 @@ from translate import __version__
 from translate.data.forms.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
-from translate.documents.xml_tree import Element, Slots, children, inline_slots, name_of_tag, parse_xml, write_xml
+from translate.documents.xml_tree import (
+    Element,
+    Slots,
+    children,
+    has_words,
+    inline_slots,
+    name_of_tag,
+    parse_xml,
+    write_xml,
+)
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_AUTHORSHIP = ("changeid", "changedate", "creationid", "creationdate")  # of a translation that is replaced
 _CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is not text
 _TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
@@ -48,13 +58,15 @@ class TmxDocument:
     def _add(self, unit: Element, source: Element) -> None:
         """Add the variant in the target language to a unit, as a copy of the source whose text is translated later."""
         variants = [each for each in children(unit, "tuv") if same_language(_language(each), self._target)]
+        if any(map(has_words, _segments(variants))) and not self._options.overwrite:
+            return
         variant = next(iter(variants), None)
         if variant is None:
             variant = unit.makeelement(source.tag, {_LANGUAGE: self._target})
             unit.insert(unit.index(source) + 1, variant)
             source.tail, variant.tail, variant.text = unit.text, source.tail, source.text
-        elif children(variant, "seg") and not self._options.overwrite:
-            return
+        for name in _AUTHORSHIP:
+            variant.attrib.pop(name, None)
         variant.attrib.update(_TOOL)
         for segment in children(variant, "seg"):
             variant.remove(segment)
@@ -76,6 +88,10 @@ class TmxDocument:
         for slots, pieces in zip(self._slots, translations, strict=True):
             slots.fill(pieces)
         return write_xml(self._tree, self._content)
+
+
+def _segments(variants: list[Element]) -> list[Element]:
+    return [segment for variant in variants for segment in children(variant, "seg")]
 
 
 def _role(element: Element) -> str:

@@ -23,7 +23,7 @@ _INLINE = frozenset(
 )
 _KEPT = {"code", "kbd", "samp", "var"}  # read by the model, but not changed
 _SKIPPED = {
-    "math", "noembed", "noframes", "object", "pre", "script", "style", "svg", "template", "textarea", "xmp",
+    "math", "noembed", "noframes", "object", "pre", "rp", "rt", "script", "style", "svg", "template", "textarea", "xmp",
 }  # fmt: skip
 _RAW = {"script", "style", "textarea", "xmp", "noembed", "noframes", "iframe"}  # without tags, up to their end tag
 _VOID = {
@@ -38,7 +38,13 @@ _ATTRIBUTES = {"alt", "aria-label", "placeholder", "title"}
 _TAG_REST = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])))*+>""")
 _NAME = re.compile(r"[A-Za-z][^\s/>]*+")
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s"'=<>`]++))?""")
-_CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?([\w-]+)""", re.IGNORECASE)
+_CHARSET = re.compile(
+    rb"""(?:<meta[^>]{1,200}?charset\s*=|^\s*<\?xml[^>]{1,200}?encoding\s*=)\s*["']?([\w-]+)""", re.IGNORECASE
+)
+# what browsers read pages as that declare these
+_BROWSER_ENCODINGS = {"iso-8859-1": "windows-1252", "us-ascii": "windows-1252", "iso-8859-9": "windows-1254"}
+# Comments and instructions, which may hold ">". Of several beginnings the first counts.
+_CLOSINGS = {"<!--": "-->", "<![CDATA[": "]]>", "<?php": "?>", "<?=": "?>"}
 _ENTITY = re.compile(r"&[A-Za-z]\w*;")
 
 
@@ -93,7 +99,8 @@ class WebPage:
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         declared = _CHARSET.search(content[:4096])
-        self._page, self._encoding = decode(content, options.name, declared[1].decode() if declared else "")
+        encoding = declared[1].decode().lower() if declared else ""
+        self._page, self._encoding = decode(content, options.name, _BROWSER_ENCODINGS.get(encoding, encoding))
         self._language = options.target_language
         self._ranges: list[list[_Range]] = []  # of each segment
         self._edits: list[tuple[int, int, str]] = []
@@ -220,7 +227,7 @@ def _tokens(page: str) -> Iterator[tuple[str, int, int]]:
         if start > text_start:
             yield "text", text_start, start
         if found is None:
-            closing = "-->" if page.startswith("<!--", start) else ">"
+            closing = next((end for begin, end in _CLOSINGS.items() if page.startswith(begin, start)), ">")
             stop = page.find(closing, start + 2)
             position = text_start = stop + len(closing) if stop >= 0 else end
             continue

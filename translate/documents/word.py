@@ -20,6 +20,11 @@ _PARTS = re.compile(r"word/(?:document|header|footer|footnotes|endnotes|comments
 _NAMESPACE = re.compile(r"\{[^}]*/wordprocessingml/(?:2006/)?main\}")
 _MAX_PARTS = 20_000
 _BREAKS = {"tab", "br", "cr", "ptab"}  # separate segments within a run
+_HYPHENS = {"noBreakHyphen": "-", "softHyphen": ""}  # elements within a word -> their text
+# text that was deleted or moved elsewhere, and ruby text
+_NOT_READ = {"del", "moveFrom", "rt"}
+# fields whose results are text of the author; Word computes all others anew
+_TEXT_FIELDS = {"HYPERLINK", "TOC", "INDEX", "QUOTE", "FORMTEXT"}
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 
 
@@ -38,21 +43,22 @@ class WordDocument:
         if not any(name.startswith("word/document") for name in self._trees):
             raise UserError(f"{options.name}: not a DOCX, since it has no word/document.xml; save it as DOCX")
         self._texts: list[list[list[Element]]] = []  # of each segment and piece
+        self.segments: list[Segment] = []
         for _, tree in self._trees.values():
             for paragraph in tree.iter("{*}p"):
                 if _is_word(paragraph):
-                    self._texts += _segments(paragraph)
-        self.segments: list[Segment] = [
-            Segment(tuple("".join(each.text for each in texts) for texts in pieces)) for pieces in self._texts
-        ]
+                    results = _field_results(paragraph)
+                    for pieces in _segments(paragraph, results):
+                        texts = tuple("".join(map(_text, elements)) for elements in pieces)
+                        kept = frozenset(n for n, elements in enumerate(pieces) if elements[0] in results)
+                        self._texts.append(pieces)
+                        self.segments.append(Segment(texts, kept))
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
-        for pieces, texts in zip(self._texts, translations, strict=True):
-            for elements, text in zip(pieces, texts, strict=True):
-                for element in elements:
-                    element.text = ""
-                elements[0].text = as_xml_text(text)
-                elements[0].set(_SPACE, "preserve")
+        for pieces, segment, texts in zip(self._texts, self.segments, translations, strict=True):
+            for elements, before, text in zip(pieces, segment.pieces, texts, strict=True):
+                if text != before:
+                    _replace(elements, as_xml_text(text))
         output = io.BytesIO()
         with zipfile.ZipFile(output, "w") as archive:
             for info, part in self._files:
@@ -69,6 +75,8 @@ def _read_zip(content: bytes, name: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
+            if len({info.filename for info in infos}) < len(infos):
+                raise UserError(f"{name}: a damaged DOCX: two of its files have one name")
             # zipfile never reads more of a member than its declared size
             if len(infos) > _MAX_PARTS or sum(info.file_size for info in infos) > MAX_BYTES:
                 raise UserError(f"{name}: more than {MAX_BYTES:,} bytes or {_MAX_PARTS:,} files when decompressed")
@@ -79,20 +87,72 @@ def _read_zip(content: bytes, name: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
         raise UserError(f"{name}: not a DOCX, or a damaged one: {excerpt(error)}") from None
 
 
-def _segments(paragraph: Element) -> Iterator[list[list[Element]]]:
-    """The w:t elements of each segment of a paragraph, grouped into pieces: adjacent runs of equal format are one."""
+def _segments(paragraph: Element, results: set[Element]) -> Iterator[list[list[Element]]]:
+    """The texts of each segment of a paragraph, grouped into pieces: adjacent runs of equal format are one.
+
+    results  texts of fields, which are separate pieces
+    """
     pieces: list[list[Element]] = []
     for element in _texts_and_breaks(paragraph):
-        if name_of_tag(element) != "t":
+        if name_of_tag(element) in _BREAKS:
             if pieces:
                 yield pieces
             pieces = []
-        elif element.text and pieces and _continues(pieces[-1][-1], element):
+        elif name_of_tag(element) == "t" and not element.text:
+            continue
+        elif pieces and (element in results) == (pieces[-1][-1] in results) and _continues(pieces[-1][-1], element):
             pieces[-1].append(element)
-        elif element.text:
+        elif name_of_tag(element) == "t":  # a hyphen has a word in front of it
             pieces.append([element])
     if pieces:
         yield pieces
+
+
+def _text(element: Element) -> str:
+    return _HYPHENS.get(name_of_tag(element), element.text or "")
+
+
+def _replace(elements: list[Element], text: str) -> None:
+    """Write a text into the first of these elements, and empty the others."""
+    for element in elements[1:]:
+        if name_of_tag(element) in _HYPHENS:
+            element.getparent().remove(element)
+        else:
+            element.text = ""
+    elements[0].text = text
+    elements[0].set(_SPACE, "preserve")
+
+
+def _field_results(paragraph: Element) -> set[Element]:
+    """Texts in a paragraph that are results of fields: page numbers, references, dates, mail-merge data."""
+    results: set[Element] = set()
+    fields: list[list[str]] = []  # open ones: the instruction, then "separate"
+    for element in paragraph.iter():
+        name = name_of_tag(element)
+        if name == "fldSimple" and _is_computed(_attribute(element, "instr")):
+            results.update(element.iter("{*}t"))
+        elif name == "instrText" and fields:
+            fields[-1][0] += element.text or ""
+        elif name == "fldChar":
+            kind = _attribute(element, "fldCharType")
+            if kind == "begin":
+                fields.append([""])
+            elif fields and kind == "separate":
+                fields[-1].append(kind)
+            elif fields and kind == "end":
+                fields.pop()
+        elif name == "t" and any(len(field) > 1 and _is_computed(field[0]) for field in fields):
+            results.add(element)
+    return results
+
+
+def _is_computed(instruction: str) -> bool:
+    words = instruction.split()
+    return bool(words) and words[0].upper() not in _TEXT_FIELDS
+
+
+def _attribute(element: Element, name: str) -> str:
+    return next((str(value) for key, value in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
 def _texts_and_breaks(paragraph: Element) -> Iterator[Element]:
@@ -104,7 +164,9 @@ def _texts_and_breaks(paragraph: Element) -> Iterator[Element]:
         name = name_of_tag(element)
         if not name or name == "p" or name.endswith("Pr"):  # *Pr are properties, which include tab stops
             continue
-        if name == "t" or name in _BREAKS:
+        if name in _NOT_READ and _is_word(element):
+            continue
+        if name == "t" or name in _BREAKS or name in _HYPHENS:
             if _is_word(element):
                 yield element
             continue

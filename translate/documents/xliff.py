@@ -9,7 +9,16 @@ from translate import __version__
 from translate.data.forms.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
-from translate.documents.xml_tree import Element, Slots, children, inline_slots, name_of_tag, parse_xml, write_xml
+from translate.documents.xml_tree import (
+    Element,
+    Slots,
+    children,
+    has_words,
+    inline_slots,
+    name_of_tag,
+    parse_xml,
+    write_xml,
+)
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -18,7 +27,10 @@ _TOOL = "translate"
 
 
 class XliffDocument:
-    """Units without a target; with overwrite all units. Units marked translate="no" are skipped."""
+    """Units whose target has no text; with overwrite all units. Units marked translate="no" are skipped.
+
+    In a unit with a segmented source, only segments without a translation are translated.
+    """
 
     target_language = ""
 
@@ -41,6 +53,7 @@ class XliffDocument:
 
     def _read_1(self, root: Element) -> None:
         for file in children(root, "file"):
+            self._options.require_source_language(file.get("source-language", ""))
             language = self._options.require_target_language(file.get("target-language", ""))
             file.set("target-language", language)
             if self.target_language and not same_language(self.target_language, language):
@@ -59,11 +72,13 @@ class XliffDocument:
             for unit in _translatable(file, {"trans-unit"}):
                 # a segmented source is given in both elements
                 source = next(iter(children(unit, "seg-source") or children(unit, "source")), None)
-                self._add(unit, source, state)
+                if self._add(unit, source, state) and unit.get("approved") == "yes":
+                    unit.set("approved", "no")  # a person had approved of another translation
             if len(self._slots) > count:
                 _name_tool(file)
 
     def _read_2(self, root: Element) -> None:
+        self._options.require_source_language(root.get("srcLang", ""))
         language = self._options.require_target_language(root.get("trgLang", ""))
         root.set("trgLang", language)
         self.target_language = language
@@ -75,23 +90,36 @@ class XliffDocument:
     def _add(self, unit: Element, source: Element | None, attributes: dict[str, str]) -> bool:
         """Add a target to a unit, as a copy of the source whose text is translated later; False if it keeps its own."""
         target = next(iter(children(unit, "target")), None)
-        if source is None or (target is not None and _has_content(target) and not self._options.overwrite):
+        if source is None:
             return False
+        if target is not None and has_words(target) and not self._options.overwrite:
+            return self._add_segments(source, target, attributes)
         if target is None:
             namespace = source.tag.rpartition("}")[0]
             target = unit.makeelement(f"{namespace}}}target" if namespace else "target")
             unit.insert(unit.index(source) + 1, target)
             source.tail, target.tail = unit.text, source.tail
         tail = target.tail
-        for child in list(target):
-            target.remove(child)
-        target.text, target.tail = source.text, tail
-        target.extend(deepcopy(child) for child in source)
-        for name, value in attributes.items():
-            target.set(name, value)
+        _copy_content(source, target)
+        target.tail = tail
+        target.attrib.update(attributes)
         segments = [mark for mark in target.iter("{*}mrk") if _is_segment(mark)]
         self._slots += [inline_slots(each, role=_role, stop=_is_segment) for each in segments or [target]]
         return True
+
+    def _add_segments(self, source: Element, target: Element, attributes: dict[str, str]) -> bool:
+        """Copy the segments that have no translation in a target yet; False where there are none."""
+        sources = {mark.get("mid"): mark for mark in source.iter("{*}mrk") if _is_segment(mark)}
+        is_added = False
+        for mark in [each for each in target.iter("{*}mrk") if _is_segment(each) and not has_words(each)]:
+            found = sources.get(mark.get("mid"))
+            if found is not None and has_words(found):
+                _copy_content(found, mark)
+                self._slots.append(inline_slots(mark, role=_role, stop=_is_segment))
+                is_added = True
+        if is_added:
+            target.attrib.update(attributes)
+        return is_added
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
         for slots, pieces in zip(self._slots, translations, strict=True):
@@ -112,8 +140,11 @@ def _translatable(root: Element, names: set[str]) -> Iterator[Element]:
         stack += [(child, wanted) for child in reversed(element) if isinstance(child.tag, str)]
 
 
-def _has_content(target: Element) -> bool:
-    return bool((target.text or "").strip()) or len(target) > 0
+def _copy_content(source: Element, target: Element) -> None:
+    for child in list(target):
+        target.remove(child)
+    target.text = source.text
+    target.extend(deepcopy(child) for child in source)
 
 
 def _is_segment(element: Element) -> bool:

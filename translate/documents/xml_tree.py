@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from translate.data.forms.xml_stream import parse_xml as parse_xml_stream
+from translate.documents.document import BYTE_ORDER_MARKS
 from translate.documents.inline import Segment
 from translate.errors import UserError, excerpt, import_extra
 
 Element = Any  # lxml's own classes have no types
-_DECLARATION = re.compile(r"<\?xml[^>]*\?>")
+_DECLARATION = re.compile(r"<\?xml[^>]*\?>\s*")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -30,8 +30,8 @@ def parse_xml(content: bytes, name: str) -> Element:
     for _ in parse_xml_stream(io.BytesIO(content), _Ignored(), name=name):  # checks the limits before building a tree
         pass
     etree = lxml_etree()
-    # huge_tree allows more than 256 levels; the checks it disables have been done above
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
+    # huge_tree: for more than 256 levels; what it leaves unchecked are entities and depth
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True, strip_cdata=False)
     try:
         return etree.fromstring(content, parser).getroottree()
     except etree.XMLSyntaxError as error:
@@ -47,20 +47,27 @@ class _Ignored:
 
 
 def write_xml(tree: Element, content: bytes) -> bytes:
-    """Serialise a tree that was parsed from this content, with its encoding, declaration and final line break."""
-    encoding = tree.docinfo.encoding or "UTF-8"
-    declaration = _DECLARATION.match(content.decode(encoding, "replace").removeprefix("\ufeff")[:200])
-    standalone = tree.docinfo.standalone if declaration and "standalone" in declaration[0] else None
-    written: bytes = lxml_etree().tostring(
-        tree, encoding=encoding, xml_declaration=declaration is not None, standalone=standalone
-    )
-    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
-    return mark + written + (b"\n" if content.endswith(b"\n") else b"")
+    """The file of a tree that was parsed from this content: in its encoding, with its declaration and line ends."""
+    mark = next((mark for mark in BYTE_ORDER_MARKS if content.startswith(mark)), b"")
+    encoding = BYTE_ORDER_MARKS.get(mark) or tree.docinfo.encoding or "UTF-8"
+    before = content[len(mark) :].decode(encoding, "replace")
+    declaration = _DECLARATION.match(before)
+    text = lxml_etree().tostring(tree, encoding="unicode")
+    end = before[len(before.rstrip()) :].replace("\r\n", "\n")
+    text = (declaration[0].replace("\r\n", "\n") if declaration else "") + text + end
+    if "\r\n" in before:  # a parser reads one character, and another CR is written as a reference
+        text = text.replace("\n", "\r\n")
+    return mark + text.encode(encoding, "xmlcharrefreplace")
 
 
 def name_of_tag(element: Element) -> str:
     """Name of an element without its namespace; "" for comments and processing instructions."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def has_words(element: Element) -> bool:
+    """True if an element has text inside, other than white space."""
+    return any(text.strip() for text in element.itertext(tag=lxml_etree().Element))
 
 
 def children(element: Element, *names: str) -> list[Element]:

@@ -59,7 +59,6 @@ class AveragingConfig:
 class ValidationConfig:
     """Validations during a run.
 
-    every         updates between validations
     metrics       metrics to report, also for the final test; groups are scored by the first two
     metric        one of metrics, or loss; chooses the best checkpoint, and determines early stopping
     tokenize      sacreBLEU's -tok, also for the final test; "": by data.target_language, or the references' script
@@ -132,7 +131,6 @@ class BackTranslationConfig:
     monolingual  a file of sentences in the target language; "": no back-translation
     search       search for their translations; search.method=sampling gives more varied sources
     keep         share of the translations to use, the most probable ones
-    tag          tag of synthetic sources
     weight       number of times that each synthetic pair occurs in an epoch
     """
 
@@ -179,7 +177,6 @@ class SweepConfig:
 
     trials          trials per command (optuna)
     startup_trials  random trials before earlier results guide the search
-    seed            seed of the sampler
     params          option -> values: interval(0.0, 0.4), choice(2, 4), range(1, 9), tag(log, interval(1e-4, 1e-2))
     storage         URL of the study's database; "": a file in run.dir
     """
@@ -275,6 +272,8 @@ class TrainConfig:
     def _check_vocabularies(self) -> None:
         """Raise UserError for settings that contradict the vocabulary, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
+            if self.recipe is Recipe.auto:
+                raise UserError(f"recipe=auto is for new models: leave it out beside adapt={self.adapt.method}")
             self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
         check_tying(self.model, shared=self.tokenizer.shared)

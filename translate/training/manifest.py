@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
 from translate.data.corpora import ParallelText
@@ -25,6 +27,7 @@ from translate.evaluation.evaluate import scoring_notes
 from translate.files import read_json, to_plain
 from translate.model_directory import read_truecaser
 from translate.text import normalise
+from translate.tokenizer import UNK
 from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerName
 from translate.training.parallel import TrainingDecision
@@ -41,6 +44,10 @@ logger = logging.getLogger(__name__)
 
 # entries of the manifest that follow settings which may change in a run
 _FOLLOWING = ("source_language", "target_language")
+_SAMPLED_PAIRS, _MANY_UNKNOWN = (
+    10_000,
+    0.05,
+)  # of a given vocabulary: 0.05 % are usual in the text that it was learned from
 
 
 def describe_run(
@@ -269,6 +276,13 @@ def _notes(config: TrainConfig, data: Prepared, validator: Validator) -> Iterato
         )
 
 
+def unknown_share(data: Prepared) -> float:
+    """Share of the tokens that the vocabulary does not know, in pairs spread evenly over the training text."""
+    rows = np.linspace(0, len(data.train), min(len(data.train), _SAMPLED_PAIRS), endpoint=False).astype(int)
+    tokens = np.concatenate([ids for side in data.train.pairs(rows) for ids in side])
+    return float((tokens == UNK).mean())
+
+
 def _case_notes(truecaser: Truecaser) -> Iterator[str]:
     for name, share in truecaser.shares.items():
         if share < MANY_LINES:
@@ -283,6 +297,11 @@ def _case_notes(truecaser: Truecaser) -> Iterator[str]:
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:
     if config.optimizer.name is OptimizerName.muon and not decision.capabilities.bf16_matmul:
         yield "Muon uses bf16 matrix products, which this processor emulates: expect slow updates"
+    if config.tokenizer.path and (share := unknown_share(data)) > _MANY_UNKNOWN:
+        yield (
+            f"tokenizer.path={config.tokenizer.path}: {share:.1%} of the tokens of the training text are unknown to "
+            "this vocabulary; is it of other languages?"
+        )
     yield from validator.notes
     yield from scoring_notes(data.valid.references, config.validation.metrics)
     for text in filter(None, (*data.validation_sets, data.test, *data.further_tests)):

@@ -97,7 +97,7 @@ def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost
     schedule = expected_schedule(config, cost, test_seconds=test_seconds)
     tokens = text.target_tokens / cost.updates_per_epoch
     epochs = schedule.updates / cost.updates_per_epoch
-    yield f"plan of run.dir={config.run.dir}: nothing was trained or written but data.cache"
+    yield f"plan of run.dir={config.run.dir}: nothing was trained, only data.cache was written"
     yield f"pairs: {len(data.train):,} to train on, {valid:,} to validate, {test:,} to test"
     if data.mix:
         yield data.mix

@@ -88,8 +88,7 @@ def _bands(texts: Sequence[str]) -> NDArray[np.uint32]:
     # hashes of all 4-grams of the concatenated texts; those in the last three characters of a text span two texts
     hashes = np.zeros(len(codes) - _GRAM + 1, np.uint64)
     for offset in range(_GRAM):
-        hashes = (hashes + codes[offset : len(codes) - _GRAM + 1 + offset]) * _MIXER
-        hashes ^= hashes >> np.uint64(32)
+        hashes = _mixed(hashes, codes[offset : len(codes) - _GRAM + 1 + offset])
     ends = np.cumsum(lengths)
     is_gram = np.ones(len(codes), bool)
     for offset in range(1, _GRAM):
@@ -100,10 +99,15 @@ def _bands(texts: Sequence[str]) -> NDArray[np.uint32]:
     minima = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), _BANDS, _ROWS)
     bands = np.zeros((len(texts), _BANDS), np.uint64)
     for row in range(_ROWS):
-        bands = (bands + minima[:, :, row]) * _MIXER
-        bands ^= bands >> np.uint64(32)
+        bands = _mixed(bands, minima[:, :, row])
     # 32 bits suffice: a collision only costs a comparison of texts
     return bands.astype(np.uint32)
+
+
+def _mixed(hashes: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hashes extended by one more value each."""
+    hashes = (hashes + values) * _MIXER
+    return hashes ^ (hashes >> np.uint64(32))
 
 
 def _equal_before(values: NDArray[np.uint32]) -> Iterator[NDArray[np.int64]]:
