@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 from translate.checkpoint import LoadedModel, fingerprint, weights_of
 from translate.data.batching import padding_share
 from translate.data.corpora import ParallelText
-from translate.data.languages import TrainedDirection, directions_of, directions_of_manifest
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.data.report import data_report
@@ -36,7 +35,7 @@ from translate.training.session import hash_fact, provenance, require_equal
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.validation import Validator
-from translate.training.validation_sets import tokenizer_of_new_run
+from translate.training.validation_sets import describe_directions
 from translate.truecasing import MANY_LINES, Case, Truecaser, case_of
 from translate.unicode_form import Form, TargetUnicode
 
@@ -127,7 +126,7 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
         "target_language": config.data.languages[1],
         "data": data.fingerprint,
         "tokenizer": data.tokenizer.hash,
-        **_describe_directions(config, data, base),
+        **describe_directions(config, data, {} if base is None else base.manifest),
         "sentences_per_line": data.sentences_per_line,
         "trained_tokens": data.trained_tokens,
         **_describe_tags(config, data, base),
@@ -155,30 +154,6 @@ def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None
         untagged = untagged or base.manifest.get("untagged_source", True)
     tag = "" if config.data.directions else data.valid.tag
     return {"tags": list(dict.fromkeys(tags)), "tag": tag, "untagged_source": untagged}
-
-
-def _describe_directions(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
-    """BLEU's tokenizer; for a model of several directions, that of each with its languages and its tag."""
-    tokenizers = {text.name: tokenizer_of_new_run(config, text).name for text in data.validation_sets}
-    own, tokenizer = config.data.directions, tokenizers[data.valid.name]
-    inherited = [] if base is None else directions_of_manifest(base.manifest)
-    if not own and inherited:
-        own = directions_of([corpus for _, corpus in config.data.training_corpora])
-        tokenizers = {each.name: tokenizer for each in own}
-    directions = [
-        TrainedDirection(
-            source_language=each.source_language,
-            target_language=each.target_language,
-            tag=each.tag,
-            bleu_tokenizer=tokenizers[each.name],
-        )
-        for each in own
-    ]
-    names = {each.name for each in own}
-    # a base model keeps its other directions, in whatever quality
-    directions += [each for each in inherited if each.name not in names]
-    recorded = {"directions": [asdict(each) for each in directions]} if directions else {}
-    return recorded if config.data.directions else {"bleu_tokenizer": tokenizer, **recorded}
 
 
 def with_run_case(data: Prepared, base: LoadedModel | None, folder: RunFolder) -> Prepared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from translate.batch import Batch, pad_batch
 from translate.data.batching import BatchConfig, BatchPlan
 from translate.data.corpora import ParallelText
-from translate.data.languages import directions_of_manifest
+from translate.data.languages import TrainedDirection, directions_of, directions_of_manifest
 from translate.data.prepare import Prepared
 from translate.errors import UserError
 from translate.evaluation.tokenizers import TokenizerChoice, choose_tokenizer, reason_missing, tokenizer_of_language
@@ -107,3 +107,28 @@ def tokenizer_of_run(config: TrainConfig, text: ParallelText, manifest: Mapping[
     return TokenizerChoice(
         begun, f"BLEU counts by tok:{begun}, as when this run began; a new run takes tok:{choice.name}"
     )
+
+
+def describe_directions(config: TrainConfig, data: Prepared, base: Mapping[str, Any]) -> dict[str, Any]:
+    """BLEU's tokenizer for the manifest; of a model of several directions, each with languages, tag and tokenizer.
+
+    base  manifest of the model that is adapted; {}: none. Its other directions stay, in whatever quality
+    """
+    tokenizers = {text.name: tokenizer_of_new_run(config, text).name for text in data.validation_sets}
+    own, inherited, tokenizer = config.data.directions, directions_of_manifest(base), tokenizers[data.valid.name]
+    if not own and inherited:
+        own = directions_of([corpus for _, corpus in config.data.training_corpora])
+        tokenizers = {each.name: tokenizer for each in own}
+    directions = [
+        TrainedDirection(
+            source_language=each.source_language,
+            target_language=each.target_language,
+            tag=each.tag,
+            bleu_tokenizer=tokenizers[each.name],
+        )
+        for each in own
+    ]
+    names = {each.name for each in own}
+    directions += [each for each in inherited if each.name not in names]
+    recorded = {"directions": [asdict(each) for each in directions]} if directions else {}
+    return recorded if config.data.directions else {"bleu_tokenizer": tokenizer, **recorded}
