@@ -73,7 +73,8 @@ def _by_language(names: Sequence[str], wanted: tuple[str, str]) -> tuple[int, in
     """The columns named by the two languages of the data."""
     found = []
     for language in filter(None, wanted):
-        exact = [index for index, name in enumerate(names) if _last_part(name).lower() == language.lower()]
+        spellings = {language.lower(), language_of_name(language)}
+        exact = [index for index, name in enumerate(names) if _last_part(name).lower() in spellings]
         having = exact or [index for index, name in enumerate(names) if same_language(name, language)]
         if len(having) == 1:
             found += having
@@ -127,7 +128,7 @@ def _is_text(cells: Sequence[str]) -> bool:
     if 2 * len(filled) < len(cells) or not filled:
         return False
     texts = [cell for cell in filled if _WORD.search(cell) and not _LICENCES.match(cell)]
-    # an identifier mixes digits into one word
-    words = [cell for cell in texts if " " in cell or not re.search(r"\d", cell)]
+    # an identifier mixes digits into one word; other scripts than Latin may have no spaces
+    words = [cell for cell in texts if " " in cell or not cell.isascii() or not re.search(r"\d", cell)]
     is_category = len(filled) >= 10 and len(set(filled)) <= max(1, len(filled) // 10)
     return 2 * len(words) > len(filled) and not is_category

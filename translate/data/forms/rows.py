@@ -46,6 +46,17 @@ def _matches(pattern: str) -> list[str]:
     raise UserError(f"{pattern}: no such file (from {Path.cwd()})")
 
 
+def require_no_columns(config: CorpusConfig, path: str, form: str) -> None:
+    """Raise UserError for options that name columns, of a file that has none: its languages say what the sides are."""
+    if config.has_scores_as_sides:
+        raise UserError(f"{path}: {form} has no columns, so no score={config.score}")
+    if config.source or config.target:
+        given = f"source={config.source} target={config.target}"
+        raise UserError(
+            f"{path}: {form} has no columns {given}; choose its sides by data.source_language and data.target_language"
+        )
+
+
 def as_line(text: str) -> str:
     """Text on one line: each line break becomes a space, with the indentation and empty lines around it.
 
@@ -72,6 +83,6 @@ def mostly_pairs(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 @cache
-def log_once(message: str) -> None:
+def log_once(message: str, level: int = logging.INFO) -> None:
     """Log a finding about a file, which is read several times in a run."""
-    logger.info(message)
+    logger.log(level, message)
