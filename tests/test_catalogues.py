@@ -128,7 +128,7 @@ def test_a_po_file_that_is_too_large_is_refused(po, monkeypatch):
 
 
 @pytest.fixture
-def make_archive(tmp_path: Path) -> Path:
+def archive(tmp_path: Path) -> Path:
     path = tmp_path / "opus"
     write_moses(path, PAIRS, "en", "pt_BR")
     return path
@@ -226,7 +226,9 @@ def test_headers_of_catalogues_put_end_to_end_are_no_messages(tmp_path):
 @pytest.mark.parametrize("line", ['msgid "Hello', 'msgstr "Hello\\"', '"Hello', '  msgstr[0] "Hello  '])
 def test_a_text_without_its_second_quotation_mark_loses_no_character(tmp_path, line):
     (tmp_path / "a.po").write_text(f'{PO}\nmsgid "Last"\nmsgstr "Letzt"\n{line}\n', encoding="utf-8")
-    with pytest.raises(UserError, match=rf"line {len(PO.splitlines()) + 4}: no second quotation mark"):
+    with pytest.raises(
+        UserError, match=rf"cannot be read as PO: no second quotation mark in line {len(PO.splitlines()) + 4}"
+    ):
         rows(tmp_path / "a.po")
 
 

@@ -90,7 +90,7 @@ def parse_catalogue(text: str, path: str) -> polib.POFile:
     """The messages in the text of a PO file, with line numbers one higher. Raises UserError for anything else."""
     for number, line in enumerate(text.split("\n"), start=1):
         if _UNCLOSED.fullmatch(line):
-            raise UserError(f"{path}, line {number}: no second quotation mark in {excerpt(line)!r}")
+            raise UserError(f"{path}: cannot be read as PO: no second quotation mark in line {number}: {excerpt(line)}")
     try:
         return polib.pofile(_Catalogue(f"\n{text}"))
     except (OSError, ValueError, LookupError) as error:  # polib's own errors are OSErrors

@@ -13,6 +13,7 @@ _EXCEL = re.compile(r'"?sep=([^"\r\n])"?[;,\t]*\r?\n?')
 _ANKI = re.compile(
     r"#(separator|html|columns|(?:guid|notetype|deck|tags)(?: column)?|if matches):(.*?)\r?\n?", re.DOTALL
 )
+_COLUMN = re.compile(r"\s*0*([1-9][0-9]{0,3})\s*")  # its number
 _ANKI_DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ", "colon": ":"}
 _BREAK = re.compile(r"<(?:br|/?div|/?p|/?li)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
@@ -67,14 +68,14 @@ def find_preamble(lines: Sequence[str]) -> Preamble:
         return Preamble()
     named = settings.get("separator", "")
     delimiter = _ANKI_DELIMITERS.get(named.lower(), named if len(named) == 1 and named != '"' else "")
-    other = (value for key, value in settings.items() if key.endswith(" column") and value.strip().isdecimal())
+    other = (_COLUMN.fullmatch(value) for key, value in settings.items() if key.endswith(" column"))
     return Preamble(
         num_lines=len(found_lines),
         delimiter=delimiter,
         is_quoted=True,
         is_html=settings.get("html", "").strip().lower() == "true",
         names=settings.get("columns", "") if delimiter else "",
-        other=tuple(int(value) - 1 for value in other if 0 < int(value[:9]) < 10_000),
+        other=tuple(int(found[1]) - 1 for found in other if found),
     )
 
 
