@@ -66,7 +66,7 @@ def test_augmentation_is_seeded_and_limited_to_the_configured_side(tokenizer: To
 
 def test_sampling_starts_at_the_configured_share_of_the_run(tokenizer: Tokenizer):
     sampled = encoder(tokenizer, sampling={"source": 0.1, "start": 0.6})
-    assert sampled.phase_starts == [0.0, 0.6]
+    assert sampled.phases == {"sampled subwords": 0.6}
     assert [sampled.lengths_vary(fraction) for fraction in (0.0, 0.59, 0.6, 1.0)] == [False, False, True, True]
     assert [list(ids) for ids in sampled.encode(PAIRS, 1, 0.59)[0]] == tokenizer.encode_source(SOURCE)
     assert [list(ids) for ids in sampled.encode(PAIRS, 1, 0.6)[0]] != tokenizer.encode_source(SOURCE)

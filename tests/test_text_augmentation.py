@@ -61,8 +61,9 @@ def draw(prepared: Prepared, seed: int = 1, **shares: float) -> tuple[np.ndarray
     return rows, np.stack(sizes, axis=1)
 
 
-def stream(prepared: Prepared, *, start=None, world=ALONE, packed=False, **shares) -> UpdateStream:
+def stream(prepared: Prepared, *, start=None, world=ALONE, packed=False, start_share=None, **shares) -> UpdateStream:
     config = BatchConfig(tokens=256, sentence_multiple=1)
+    shares |= {} if start_share is None else {"start": start_share}
     return UpdateStream(
         prepared.train, encoder(prepared, **shares), config, seed=3, world=world, packed=packed, start=start
     )
@@ -202,6 +203,21 @@ def test_the_plan_without_augmentation_has_pairs_and_with_it_rows(prepared):
     assert {batch.pairs.shape[1:] for batch in plan.epoch(lengths, repeats, seed=1, epoch=0)} == {()}
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_late_start_changes_pairs_from_an_epoch_of_its_own_on(prepared, packed):
+    with (
+        stream(prepared, packed=packed, start_share=0.5, **MIXED) as late,
+        stream(prepared, packed=packed) as plain,
+        stream(prepared, packed=packed, start=DataPosition(epoch=1), **MIXED) as changed,
+    ):
+        assert late.phase_starts == [0.0, 0.5]
+        assert ids_of([late.next(0.0), late.next(0.49)]) == ids_of([plain.next(0.0), plain.next(0.49)])
+        update = late.next(0.5)
+        assert update.position == DataPosition(epoch=1, phase=1)
+        assert ids_of([update]) == ids_of([changed.next(0.5)])
+        assert late.describe_phase(update.position, before=0) == "epoch 1 begins with changed text"
+
+
 def test_pairs_of_an_update_are_those_that_it_was_made_of(prepared):
     with stream(prepared, **MIXED) as updates:
         found = [pair for number in range(len(updates.plan(DataPosition()))) for pair in
@@ -216,6 +232,7 @@ def test_pairs_of_an_update_are_those_that_it_was_made_of(prepared):
         ({"typos": 0.6, "joined": 0.6}, "the shares of augmentation.* (1.2 in all) must be at most 1"),
         ({"synonyms": 0.1}, "augmentation.synonyms needs augmentation.synonyms_file=FILE"),
         ({"synonyms": 0.1, "synonyms_file": "/nowhere"}, "/nowhere: no such file"),
+        ({"start": 1.5}, "augmentation.start (1.5) must be at least 0"),
         ({"typo_rate": -1}, "augmentation.typo_rate (-1) must be at least 0"),
     ],
 )

@@ -48,11 +48,12 @@ def drawn_longer(indices, seed):
 class Encoder:
     """Looks ids up with one function, and after a fraction of the run (None: never) samples them with another."""
 
-    augmentation = None
-
     def __init__(self, encode, sample, start):
         self._encode, self._sample, self._start = encode, sample, start
-        self.phase_starts = [0.0] if start is None else [0.0, start]
+        self.phases = {} if start is None else {"sampled subwords": start}
+
+    def augmentation(self, fraction_done):
+        return None
 
     def lengths_vary(self, fraction_done):
         return self._start is not None and fraction_done >= self._start

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self, TypeVar
 
@@ -50,9 +50,8 @@ class Encoder(Protocol):
     """Source of token ids; see PairEncoder."""
 
     @property
-    def phase_starts(self) -> Sequence[float]: ...
-    @property
-    def augmentation(self) -> Augmentation | None: ...
+    def phases(self) -> Mapping[str, float]: ...
+    def augmentation(self, fraction_done: float) -> Augmentation | None: ...
     def lengths_vary(self, fraction_done: float) -> bool: ...
     def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]: ...
 
@@ -90,7 +89,7 @@ class Update:
 class UpdateStream:
     """Batches for each update of a run, from any position; each holds `accumulation` batches per process.
 
-    A phase begins where corpora come or go, or where subword sampling begins; it begins an epoch of its own.
+    A phase begins where corpora come or go, or where pairs are encoded in another way; it begins an epoch of its own.
 
     seed          of the order of pairs and of all draws
     packed        sentences are packed end to end instead of padded
@@ -113,7 +112,7 @@ class UpdateStream:
     ) -> None:
         self.corpus, self.encoder, self.config = corpus, encoder, config
         self.seed, self.world, self.packed, self.pinned = seed, world, packed, pinned
-        self.phase_starts = sorted({*corpus.phase_starts, *encoder.phase_starts})  # the plan depends on both
+        self.phase_starts = sorted({*corpus.phase_starts, *encoder.phases.values()})  # the plan depends on both
         self.seek(start or DataPosition())
 
     def seek(self, position: DataPosition) -> None:
@@ -141,7 +140,7 @@ class UpdateStream:
             seed=self.seed_of(position),
             epoch=position.epoch,
             grouped=self.encoder.lengths_vary(start),
-            augmentation=self.encoder.augmentation,
+            augmentation=self.encoder.augmentation(start),
         )
 
     def seed_of(self, position: DataPosition) -> int:
@@ -158,8 +157,7 @@ class UpdateStream:
         """Log line for the start of a phase; before: number of the phase that ends."""
         begun = set(self.phase_starts[before + 1 : position.phase + 1])
         changes = [] if begun.isdisjoint(self.corpus.phase_starts) else ["another mix of corpora"]
-        if not begun.isdisjoint(self.encoder.phase_starts):
-            changes.append("sampled subwords")
+        changes += [change for change, start in self.encoder.phases.items() if start in begun]
         return f"epoch {position.epoch} begins with {' and '.join(changes)}"
 
     def close(self) -> None:

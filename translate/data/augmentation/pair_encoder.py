@@ -83,22 +83,33 @@ class PairEncoder:
         self._corpus, self._tokenizer, self._max_length = corpus, tokenizer, max_length
         self._sampling = sampling or SamplingConfig()
         self._switch_out = switch_out or SwitchOutConfig()
-        self.augmentation = augmentation
-        # a run without sampling has one phase
-        self.phase_starts = [0.0, self._sampling.start] if self._sampling.is_on else [0.0]
+        self._augmentation = augmentation
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Fractions of the run after which pairs are encoded in another way, by the name of the change."""
+        phases = {"sampled subwords": self._sampling.start} if self._sampling.is_on else {}
+        return phases | ({"changed text": self._augmentation.start} if self._augmentation else {})
 
     def lengths_vary(self, fraction_done: float) -> bool:
         """True if text is changed or subwords are sampled, and with them lengths, after that fraction of the run."""
-        return self.augmentation is not None or (self._sampling.is_on and fraction_done >= self._sampling.start)
+        return any(fraction_done >= start for start in self.phases.values())
+
+    def augmentation(self, fraction_done: float) -> TextAugmentation | None:
+        """Augmentation of the text after that fraction of the run."""
+        is_on = self._augmentation is not None and fraction_done >= self._augmentation.start
+        return self._augmentation if is_on else None
 
     def encode(self, pairs: Indices, seed: int, fraction_done: float) -> tuple[Side, Side]:
         """Source and target ids of the pairs, without BOS and EOS; a function of the arguments alone.
 
         pairs  their numbers (n,), or with text augmentation its rows (n, 3)
         """
-        sides, texts = self._stored(pairs), None
-        if self.augmentation is not None:
-            texts = self.augmentation.texts(pairs, seed)
+        augmentation = self.augmentation(fraction_done)
+        if augmentation is None:
+            sides, texts = self._corpus.pairs(pairs), None
+        else:
+            sides, texts = self._stored(pairs), augmentation.texts(pairs, seed)
             self._change(sides, texts, np.flatnonzero(pairs[:, 2] != NONE).tolist())
         if self._sampling.is_on and fraction_done >= self._sampling.start:
             self._sample(sides, texts or self._corpus.texts(pairs), seed)
@@ -107,9 +118,7 @@ class PairEncoder:
         return sides
 
     def _stored(self, pairs: Indices) -> Sides:
-        """Ids of the unchanged pairs; of two that are joined, end to end."""
-        if self.augmentation is None:
-            return self._corpus.pairs(pairs)
+        """Ids of the unchanged pairs in rows of the text augmentation; of two that are joined, end to end."""
         source, target = self._corpus.pairs(pairs[:, 0])
         joined = np.flatnonzero(pairs[:, 1] != NONE)
         for index, second_source, second_target in zip(joined, *self._corpus.pairs(pairs[joined, 1]), strict=True):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from translate.data.augmentation.joining import Casing, ClauseJoiner, join_pairs
 from translate.data.augmentation.noise import NOISES, TYPO_RATE, Noise, Pair, synonyms, typos
 from translate.data.augmentation.synonyms import read_synonyms
-from translate.errors import UserError, require_between
+from translate.errors import UserError, require_between, require_share
 from translate.tags import split_tag
 from translate.tokenizer import Tokenizer
 
@@ -48,6 +48,7 @@ class AugmentationConfig:
     synonyms       words of the source replaced; synonyms_file: lines of word<TAB>synonym…, or WordNet's folder
     joined         pairs joined with another one of their corpus, side by side
     clauses        likewise, as clauses of one sentence
+    start          fraction of the run after which pairs are changed
     """
 
     capitals: float = 0.0
@@ -60,6 +61,7 @@ class AugmentationConfig:
     clauses: float = 0.0
     typo_rate: float = TYPO_RATE
     synonyms_file: str = ""
+    start: float = 0.0
 
     @property
     def shares(self) -> list[float]:
@@ -77,6 +79,7 @@ class AugmentationConfig:
         if sum(self.shares) > 1 + 1e-9:
             raise UserError(f"the shares of augmentation.* ({sum(self.shares):g} in all) must be at most 1 in all")
         require_between("augmentation.typo_rate", self.typo_rate, 0, 1)
+        require_share("augmentation.start", self.start)
         if self.synonyms:
             if not self.synonyms_file:
                 raise UserError("augmentation.synonyms needs augmentation.synonyms_file=FILE: word, TAB, synonyms")
@@ -97,6 +100,7 @@ class Corpus(Protocol):
 class TextAugmentation:
     """Draws which pairs of an epoch are changed, and changes their text.
 
+    start       fraction of the run after which pairs are changed
     max_tokens  of either side of two joined pairs
     languages   ISO 639 codes of source and target, for the conjunctions of clauses
     """
@@ -110,6 +114,7 @@ class TextAugmentation:
         max_tokens: int,
         languages: tuple[str, str] = ("", ""),
     ) -> None:
+        self.start = config.start
         self._corpus, self._tokenizer, self._max_tokens = corpus, tokenizer, max_tokens
         self._bounds = np.cumsum(config.shares)
         self._noises: dict[str, Noise] = {**NOISES, "typos": partial(typos, rate=config.typo_rate)}
