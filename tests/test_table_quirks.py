@@ -75,7 +75,13 @@ def test_columns_of_an_anki_export_are_its_header(file):
 
 
 def test_text_that_begins_with_a_number_sign_is_no_preamble():
-    for line in ("#1\tNummer 1\n", "#html\n", "# separator:tab\n", "sep=ab\n"):
+    for line in (
+        "#1\tNummer 1\n",
+        "#html\n",
+        "#tags: the hashtag\t#tags: das Hashtag\n",
+        "# separator:tab\n",
+        "sep=ab\n",
+    ):
         assert find_preamble([line]).num_lines == 0, line
 
 

@@ -64,7 +64,7 @@ def find_preamble(lines: Sequence[str]) -> Preamble:
         return Preamble(num_lines=1, delimiter=found[1])
     found_lines = list(takewhile(bool, map(_ANKI.fullmatch, lines)))
     settings = {found[1]: found[2] for found in found_lines if found}
-    if not settings:
+    if settings.keys().isdisjoint(("separator", "html")):  # which all exports begin with
         return Preamble()
     named = settings.get("separator", "")
     delimiter = _ANKI_DELIMITERS.get(named.lower(), named if len(named) == 1 and named != '"' else "")

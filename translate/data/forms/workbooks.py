@@ -78,15 +78,12 @@ def _has_two_columns(sheet: Any) -> bool:
 
 def _rows(sheet: Any) -> Iterator[Cells]:
     """The rows of a sheet up to the last one with text: rows with a format alone may follow."""
-    blank: list[int] = []
+    last = 0
     for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
-        texts = _texts(values)
-        if texts:
-            yield from (Cells(each, []) for each in blank)
-            blank.clear()
+        if texts := _texts(values):
+            yield from (Cells(blank, []) for blank in range(last + 1, number))
             yield Cells(number, texts)
-        else:
-            blank.append(number)
+            last = number
 
 
 def _texts(values: tuple[Any, ...]) -> list[str]:
