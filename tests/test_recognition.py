@@ -83,8 +83,9 @@ def test_files_of_other_forms_are_named(tmp_path, content, message):
 
 def test_json_lines_are_recognised_by_a_first_line_of_any_length(tmp_path):
     records = [{"en": f"{a} " * 10_000, "de": f"{b} " * 10_000} for a, b in PAIRS]
-    (tmp_path / "x").write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
-    assert recognise(str(tmp_path / "x")) is CorpusFormat.jsonl
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "x").write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding=encoding)
+        assert recognise(str(tmp_path / "x")) is CorpusFormat.jsonl
     (tmp_path / "x").write_text(json.dumps(records), encoding="utf-8")
     assert recognise(str(tmp_path / "x")) is CorpusFormat.json
 

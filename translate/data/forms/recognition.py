@@ -84,8 +84,7 @@ CONTENTS: dict[CorpusFormat, Callable[[bytes], bool]] = {
 
 def _head_of_records(path: str, head: bytes) -> bytes:
     """The head up to the end of the first line, where that is a long one that may be a record of JSON lines."""
-    is_cut = len(head) > HEAD_BYTES // 2 and b"\n" not in head
-    return head_of(path, MAX_LINE_BYTES).lstrip() if is_cut and looks_like_json(head) else head
+    return head_of(path, MAX_LINE_BYTES).lstrip() if b"\n" not in head and looks_like_json(head) else head
 
 
 def recognise(path: str) -> CorpusFormat:
