@@ -74,6 +74,13 @@ def test_columns_of_an_anki_export_are_its_header(file):
     assert pairs(file, source="English", target="German") == PAIRS
 
 
+def test_the_log_says_which_language_a_column_without_a_name_is_taken_for(file, caplog):
+    file.write_text(written(PAIRS), encoding="utf-8")
+    with caplog.at_level(logging.INFO, logger="translate"):
+        assert pairs(file, source_language="de", target_language="en") == PAIRS
+    assert "source (de) is column 1, 'A sentence, the 0th.', target (en) is column 2, 'Ein Satz" in caplog.text
+
+
 def test_text_that_begins_with_a_number_sign_is_no_preamble():
     for line in (
         "#1\tNummer 1\n",

@@ -72,7 +72,8 @@ def _with_keys(config: CorpusConfig, sample: Sequence[Any], path: str) -> Corpus
     records = [dict(_texts_in(record)) for record in sample]
     table = [[record.get(key, "") for key in keys] for record in records if record]
     source, target = find_columns(keys, table, config, path)
-    log_once(f"{path}: source is {keys[source]!r}, target is {keys[target]!r}")
+    first, second = config.describe_sides()
+    log_once(f"{path}: {first} is {keys[source]!r}, {second} is {keys[target]!r}")
     return replace(config, source=keys[source], target=keys[target])
 
 

@@ -125,7 +125,7 @@ def pairs(
     named, below = _header_candidate(head)
     sample = [row.cells for row in head if row.cells and row is not named]
     source, target, has_header = _columns(named, sample, below, config, path)
-    log_once(f"{path}: {description}; {_describe_choice(source, target, named.cells, has_header)}")
+    log_once(f"{path}: {description}; {_describe_choice((source, target), named.cells, config, has_header)}")
     for row in chain(head, table):
         if row is named and has_header:
             continue
@@ -276,9 +276,9 @@ def _width(rows: Sequence[Cells]) -> int:
     return Counter(len(row.cells) for row in rows if row.cells).most_common(1)[0][0] if rows else 0
 
 
-def _describe_choice(source: int, target: int, first: Sequence[str], has_header: bool) -> str:
+def _describe_choice(columns: tuple[int, int], first: Sequence[str], config: CorpusConfig, has_header: bool) -> str:
     sides = []
-    for side, column in (("source", source), ("target", target)):
+    for side, column in zip(config.describe_sides(), columns, strict=True):
         example = excerpt(shorten(first[column], 60)) if column < len(first) else ""
         sides.append(f"{side} is column {column + 1}, {example!r}" + (" in the header" if has_header else ""))
     return ", ".join(sides)
