@@ -110,7 +110,7 @@ def test_the_encoding_is_the_one_in_the_header(po):
     [
         (PO.replace('msgid "Open"', 'mgsid "Open"'), r"Syntax error.*line 12"),
         (PO.replace('msgstr "Öffnen"', 'msgstr[x] "Öffnen"'), "cannot be read as PO"),
-        (PO.encode().replace(b"\xc3\x96", b"\xff"), "not UTF-8, which its header names"),
+        (PO.encode().replace(b"\xc3\x96", b"\xff"), "not UTF-8, the charset in its header"),
         (b"/etc/hostname", "cannot be read as PO|empty"),
         (HEADER, "empty"),
     ],

@@ -202,10 +202,10 @@ def test_a_missing_file_is_named(corpus, tmp_path):
         (["model.num_heads=3"], "must be a multiple of model.num_heads (3)"),
         (
             ["validation.metric=meteor"],
-            "meteor is none of validation.metrics and loss: bleu, chrf, loss",
+            "validation.metric=meteor must be one of bleu, chrf, loss",
         ),
         (["validation.tokenize=moses"], "validation.tokenize=moses is none of 13a,"),
-        (["model=convolutional"], "model.ffn_dim: nothing that was chosen for model has such an option"),
+        (["model=convolutional"], "model.ffn_dim: the choice of model does not have this option"),
         (["auxiliary=[rdrop]"], "auxiliary=rdrop: unknown choice; did you mean r_drop?"),
         (["auxiliary=[sim_cut]", "auxiliary.sim_cut.start=1"], "auxiliary.sim_cut.start (1.0) must be at least 0"),
         (["run.max_steps=0", "run.patience=0"], "the run would never end"),
@@ -215,6 +215,10 @@ def test_a_missing_file_is_named(corpus, tmp_path):
             "auxiliary.sim_cut.start is a share of the run: set run.max_steps",
         ),
         (["sampling.source=0.1", "sampling.start=1"], "sampling.start (1.0) must be at least 0 and below 1"),
+        (
+            ["run.max_steps=0", "run.patience=1", "augmentation.typos=0.1", "augmentation.start=0.5"],
+            "augmentation.start is a share of the run: set run.max_steps",
+        ),
         (
             ["run.max_steps=0", "run.patience=1", "sampling.source=0.1", "sampling.start=0.5"],
             "sampling.start is a share of the run: set run.max_steps",

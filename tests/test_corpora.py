@@ -175,10 +175,10 @@ def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path
                 function(config)
     with pytest.raises(
         UserError,
-        match=r"^data\.train: nothing says .* set data\.train\.source=… data\.train\.target=…, or data.*path=…",
+        match=r"^data\.train: .* not specified; set data\.train\.source=… data\.train\.target=…, or data.*path=…",
     ):
         read(CorpusConfig())
-    with pytest.raises(UserError, match=r"where the parquet corpus is; set data\.train\.path=…$"):
+    with pytest.raises(UserError, match=r"the parquet corpus is not specified; set data\.train\.path=…$"):
         read(CorpusConfig(format=CorpusFormat.parquet, source="en", target="de"))
 
 
@@ -186,10 +186,10 @@ def test_empty_and_missing_corpora_are_errors_that_name_their_key(tmp_path: Path
     ("line", "message"),
     [
         ("{not json", "column 2: not JSON"),
-        ('{"en": "x"}', "no 'de' here, only en"),
+        ('{"en": "x"}', "no key 'de', only en"),
         ('{"en": "x", "de": null}', "'de' should be text, but is None"),
         ('{"en": "x", "de": 3}', "'de' should be text, but is 3"),
-        ("[1]", "no 'en' here, only 1"),
+        ("[1]", "no key 'en', only 1"),
     ],
 )
 def test_a_line_of_json_without_a_pair_is_a_problem_of_that_row(tmp_path: Path, line: str, message: str):
@@ -200,7 +200,7 @@ def test_a_line_of_json_without_a_pair_is_a_problem_of_that_row(tmp_path: Path, 
     assert second.line == 2
     assert second.problem.startswith(message)
     write_lines(tmp_path / "a.jsonl", ['{"en": "a", "de": "b"}', line, line])
-    with pytest.raises(UserError, match=r"data\.train: .*a\.jsonl, line 2: .*; 2 of its 3 rows are no pairs"):
+    with pytest.raises(UserError, match=r"data\.train: .*a\.jsonl, line 2: .*; 2 of 3 rows are not sentence pairs"):
         read(config)
 
 
@@ -213,7 +213,7 @@ def test_json_values_become_one_line_of_real_characters(tmp_path: Path):
 def test_wrong_parquet_file_or_column_is_named_in_the_error(tmp_path: Path):
     config = as_parquet(tmp_path)
     config.source = "translation.fr"
-    with pytest.raises(UserError, match=r"part-0\.parquet, line 1: no 'translation\.fr' here"):
+    with pytest.raises(UserError, match=r"part-0\.parquet, line 1: no key 'translation\.fr', only"):
         read(config)
     (tmp_path / "part-0.parquet").write_bytes(b"no parquet")
     with pytest.raises(UserError, match=r"part-0\.parquet: cannot be read as Parquet"):
@@ -324,5 +324,7 @@ def test_header_of_column_numbers_is_skipped(tmp_path: Path):
 
 def test_one_column_alone_is_refused(tmp_path: Path):
     write_lines(tmp_path / "a.tsv", ["en\tde", "Hi.\tHallo."])
-    with pytest.raises(UserError, match=r"^data\.train: nothing says which columns .* set data\.train\.target=…$"):
+    with pytest.raises(
+        UserError, match=r"^data\.train: the columns of the tsv corpus are not specified; set data\.train\.target=…$"
+    ):
         read(tsv(tmp_path / "a.tsv", "en", ""))

@@ -76,7 +76,9 @@ def test_text_files_need_all_files_except_the_test_set(tmp_path: Path):
         write_lines(tmp_path / name, ["line"])
     given = ["data.train.source=a", "data.train.target=b", "data.valid.source=c"]
     data = compose("data", "text_files", *(option.replace("=", f"={tmp_path}/") for option in given))
-    with pytest.raises(UserError, match=r"^data\.valid: nothing says .* set data\.valid\.target=…$"):
+    with pytest.raises(
+        UserError, match=r"^data\.valid: the text corpus is not specified; set data\.valid\.target=… \(without"
+    ):
         prepare(data, TokenizerConfig())
 
 

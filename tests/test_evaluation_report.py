@@ -209,6 +209,6 @@ def test_report_overwrites_neither_input_nor_foreign_files(tmp_path):
     config.reference, config.output = str(tmp_path / "ref"), str(tmp_path / "own")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "report.md").write_text("precious")
-    with pytest.raises(UserError, match=r"output=.*own: report\.md is in that folder already"):
+    with pytest.raises(UserError, match=r"output=.*own: report\.md exists in that folder"):
         evaluate()
     assert (tmp_path / "own" / "report.md").read_text() == "precious"

@@ -128,7 +128,7 @@ def test_mistakes_in_scores_are_named(tmp_path: Path):
     data.cleaning.filters.min_score = 0.0
     with pytest.raises(UserError, match=r"min_score: no training corpus has scores: set data\.train\.score"):
         data.check()
-    for name, message in (("few", "not as many as the pairs"), ("words", "has no numbers")):
+    for name, message in (("few", "number of scores differs from the number of pairs"), ("words", "has no numbers")):
         data.train.score = f"{tmp_path}/{name}"
         with pytest.raises(UserError, match=rf"^data\.train\.score: .*{message}"):
             prepare(data, TOKENIZER)
@@ -231,12 +231,14 @@ def test_a_missing_package_is_named_with_its_command(
 def test_languages_need_lines_that_are_long_enough(tmp_path: Path):
     data = make_data(tmp_path, [f"yes {n}" for n in range(50)], [f"ja {n}" for n in range(50)])
     data.cleaning.filters.language = True
-    with pytest.raises(UserError, match=r"^data\.train\.source: 0 lines are long enough .* filters\.language=false"):
+    with pytest.raises(
+        UserError, match=r"^data\.train\.source: only 0 lines are long enough .* filters\.language=false"
+    ):
         prepare(data, TOKENIZER)
 
 
 def test_samples_are_spread_evenly(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("translate.data.filters.corpus_filters._SAMPLE", 10)
+    monkeypatch.setattr("translate.data.filters.corpus_filters._MAX_SAMPLE", 10)
     assert list(sample_pairs((str(n), "") for n in range(8)).sources) == [str(n) for n in range(8)]
     assert list(sample_pairs((str(n), "") for n in range(100)).sources) == [str(n) for n in range(0, 100, 16)]
 

@@ -166,7 +166,7 @@ def test_claimed_folder_keeps_foreign_files(tmp_path):
     assert names(tmp_path / "new") == ["a", "b"]
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "a").write_text("precious")
-    with pytest.raises(UserError, match=r"output=.*own: a is in that folder already"):
+    with pytest.raises(UserError, match=r"output=.*own: a exists in that folder"):
         write(tmp_path / "own")
     assert (tmp_path / "own" / "a").read_text() == "precious"
     with pytest.raises(ZeroDivisionError):

@@ -130,7 +130,7 @@ def test_files_of_another_kind_are_named(tmp_path: Path):
             "Schöne Grüße\tBest wishes\n".encode("latin-1"),
             r", line 1, byte 4: 0xf6 .* iconv -f WINDOWS-1252 -t UTF-8, if .Schöne Grüße",
         ),
-        (b"<?xml version='1.0'?><svg/>", "is XML or HTML of another kind; known forms: "),
+        (b"<?xml version='1.0'?><svg/>", "is XML or HTML of another kind; known formats: "),
         (b"\n \n", "the file is empty"),
         (
             b"A text, of lines.\nWithout any columns.\nBut, as ever, with some commas.\n",
@@ -171,12 +171,14 @@ def test_odd_rows_are_problems_with_their_lines(tmp_path: Path):
     assert [(row.line - first, row.problem.split(" (")[0]) for row in rows if row.problem] == [
         (0, "column 2 of 1 is missing"),
         (1, "a blank line"),
-        (3, "quotation marks that do not fit, or a very long cell"),
+        (3, "unbalanced quotation marks, or a very long cell"),
         (4, "3 columns instead of 2"),
-        (5, "quotation marks that do not fit, or a very long cell"),
+        (5, "unbalanced quotation marks, or a very long cell"),
     ]
     path = write(tmp_path / "a.tsv", "en\tde\n" + "one\teins\n" + "two\n" * 2)
-    with pytest.raises(UserError, match=r"a\.tsv, line 3: column 2 of 1 is missing; 2 of its 3 rows are no pairs"):
+    with pytest.raises(
+        UserError, match=r"a\.tsv, line 3: column 2 of 1 is missing; 2 of 3 rows are not sentence pairs"
+    ):
         pairs_of(path, format=CorpusFormat.tsv)
 
 
@@ -193,9 +195,12 @@ def test_odd_rows_are_problems_with_their_lines(tmp_path: Path):
         ),
         (
             [("The cat.", "Die Katze.", "Le chat."), ("One.", "Eins.", "Un.")],
-            r"3 of its columns hold text, .* 1 \(The cat",
+            r"3 of its columns contain text, .* 1 \(The cat",
         ),
-        ([("id", "text"), ("1", "one two"), ("2", "three four")], r"1 of its columns hold text, .* two of id, text$"),
+        (
+            [("id", "text"), ("1", "one two"), ("2", "three four")],
+            r"1 of its columns contain text, .* two of id, text$",
+        ),
     ],
 )
 def test_columns_that_cannot_be_told_are_listed(tmp_path: Path, rows, message: str):

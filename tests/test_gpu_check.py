@@ -29,6 +29,7 @@ from translate.training.state import TrainState
 
 CPU = torch.device("cpu")
 HOPPER = Capabilities(on_gpu=True, compute_capability=(9, 0), bf16_matmul=True, fp16_matmul=True, flash_attention=True)
+ENOUGH = "the batch fitted into 60% of the memory that it takes"
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +111,6 @@ def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, 
         assert like_a_gpu == ["error", "default"] * 3
 
 
-ENOUGH = "the batch fitted into 60% of the memory that it takes"
-
-
 @pytest.mark.parametrize(("most", "findings"), [(40_000, []), (1 << 40, [ENOUGH])])
 def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_path, monkeypatch, like_a_gpu):
     monkeypatch.setattr(setbacks, "LARGE_MODEL", {"d_model": 64, "max_length": 24})
@@ -135,15 +133,18 @@ def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_p
     assert check.result.figures.keys() == {"loss", "gradient"}
 
 
-def test_each_wait_for_the_gpu_is_found(tmp_path, monkeypatch, like_a_gpu):
-    step_without_waiting = updates.train_step
+@pytest.mark.parametrize(
+    ("owner", "name"), [(updates, "train_step"), (updates.RunningAverage, "update"), (step.PendingUpdate, "result")]
+)
+def test_each_wait_for_the_gpu_is_found(owner, name, tmp_path, monkeypatch, like_a_gpu):
+    without_waiting = getattr(owner, name)
 
     def waits(*arguments, **settings):
         if like_a_gpu and like_a_gpu[-1] == "error":
             raise RuntimeError("called a synchronizing CUDA operation\nat some line")
-        return step_without_waiting(*arguments, **settings)
+        return without_waiting(*arguments, **settings)
 
-    monkeypatch.setattr(updates, "train_step", waits)
+    monkeypatch.setattr(owner, name, waits)
     findings = findings_of(updates.updates, tmp_path, HOPPER)
     assert "transformer: called a synchronizing CUDA operation" in findings
     assert "convolutional + sim_cut: called a synchronizing CUDA operation" in findings

@@ -14,9 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from in_process import call_here
 from small_runs import REPOSITORY, environment, start
+from translate.device import Capabilities
 from translate.errors import UserError
 from translate.gpu_check import (
     Check,
@@ -123,6 +125,31 @@ def test_the_verdict_of_all_stages(verdicts, expected):
     assert page(results).startswith("# GPU check\n")
 
 
+def note_kernels(check: Check) -> None:
+    check.note("cuDNN's attention", torch.backends.cuda.cudnn_sdp_enabled())
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_stage_has_the_kernels_of_a_run(on_gpu, tmp_path):
+    """A stage's process does not choose the device, which would forbid it to fork processes that use a GPU."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    check = Check(
+        GpuCheckConfig(threads=1),
+        torch.device("cpu"),
+        Capabilities(on_gpu=on_gpu),
+        0,
+        tmp_path,
+        Result(StageName.machine),
+    )
+    try:
+        stage = command.Stage(note_kernels, 60)
+        [result] = in_processes(command.perform, (stage, check, tmp_path / "log"), seconds=60)
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+    assert result.facts == {"cuDNN's attention": str(not on_gpu)}
+
+
 def test_the_error_of_one_process_ends_the_others():
     started = time.monotonic()
     with pytest.raises(ProcessError, match="ValueError: rank 1"):
@@ -174,7 +201,7 @@ def test_a_folder_with_a_users_files_is_refused_and_unchanged(tmp_path):
     (tmp_path / "logs").mkdir()
     for output, message in (
         ("file", "that is a file, or a link to nothing; name a folder"),
-        (".", "logs is in that folder already and would be overwritten; name another folder"),
+        (".", "logs exists in that folder and would be overwritten; name another folder"),
     ):
         done = call_here("gpu_check", "stages=[machine]", "device=cpu", f"output={tmp_path / output}")
         assert done.returncode == 1

@@ -34,8 +34,8 @@ def refused(path: Path, form: CorpusFormat, **options) -> str:
         ('{"en": ' + "9" * 5000 + "}", "not JSON: Exceeds the limit (4300 digits)"),
         ('{"en": "a", "en": "b"}', "not JSON: the key en twice in one object"),
         ('{"en": "a", "de": [[1]]}', "'de' should be text, but is [[1]]"),
-        ('{"' + "x" * 10**6 + '": 1}', "no 'en' here, only xxx"),
-        ("null", "no 'en' here, only NoneType"),
+        ('{"' + "x" * 10**6 + '": 1}', "no key 'en', only xxx"),
+        ("null", "no key 'en', only NoneType"),
     ],
 )
 def test_a_hostile_line_of_json_is_named(tmp_path, line, message):

@@ -130,4 +130,4 @@ def test_choices_of_a_group_that_are_no_names_are_refused_with_the_choices(word)
 @pytest.mark.parametrize("word", ["=5", "=", "+=x"])
 def test_a_value_without_an_option_is_refused(word):
     done = call_here("train", word)
-    assert done.stderr.decode() == f"error: {word}: there is no option in front of the equals sign\n"
+    assert done.stderr.decode() == f"error: {word}: there is no option before the equals sign\n"

@@ -17,7 +17,7 @@ LAYERS = [
     {"folders"},
     {"opening"},
     {"text", "sentences", "device", "distributed"},
-    {"tags", "unicode_form", "output"},
+    {"tags", "unicode_form", "truecasing", "output"},
     {"tokenizer"},
     {"tokenizer_reuse"},
     {"tokenizer_training", "batch", "tensor_files"},

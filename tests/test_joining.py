@@ -87,7 +87,7 @@ def test_a_table_of_synonyms_is_read_by_small_letters(tmp_path):
     [
         ("big\tlarge\nsmall\n", "line 2: expected a word, a TAB and its synonyms"),
         ("\tlarge\n", "line 1: expected a word, a TAB"),
-        ("", "no synonyms in that file"),
+        ("", "no synonyms; write lines"),
     ],
 )
 def test_other_tables_are_refused_by_their_line(content, message, tmp_path):

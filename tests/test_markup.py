@@ -141,10 +141,10 @@ def test_other_encodings(file, encoding):
         (tmx(unit(en="&nbsp;", de="b")), r"line 4: the entity &nbsp; is not declared"),
         (tmx(unit(en="a", de="b")).replace("UTF-8", "UTF-9"), r"line 1.*unknown encoding"),
         (tmx(unit(en="a", de="b")).replace("UTF-8", "Shift_JIS"), r"encoding that cannot be read"),
-        (f'<!DOCTYPE tmx [<!ENTITY l0 "ha">{LAUGHS}]><tmx>&l9;</tmx>', "line 1: declarations of entities"),
+        (f'<!DOCTYPE tmx [<!ENTITY l0 "ha">{LAUGHS}]><tmx>&l9;</tmx>', "line 1: XML that declares entities"),
         (
             '<!DOCTYPE tmx [<!ENTITY x SYSTEM "file:///etc/passwd">]>\n<tmx>&x;</tmx>',
-            "line 1: declarations of entities",
+            "line 1: XML that declares entities",
         ),
         ("<tmx>" + "<a>" * 100_000, r"nested more than 10,000 deep"),
         (f"<tmx><!--{'x' * (1 << 25)}", r"a tag or comment of more than 16,777,216 bytes"),
@@ -216,5 +216,5 @@ def test_columns_of_a_translation_memory_are_refused(file):
 
 def test_declared_entities_are_refused_by_their_name(file):
     file.write_text('<!DOCTYPE tmx [<!ENTITY a "x">]>\n<tmx version="1.4"></tmx>', encoding="utf-8")
-    with pytest.raises(UserError, match="declarations of entities in the file are not read"):
+    with pytest.raises(UserError, match="XML that declares entities is refused"):
         list(read_rows(CorpusConfig(path=str(file)), key="data.train"))

@@ -11,7 +11,7 @@ import torch
 from forked_ranks import run_ranks
 from translate.distributed import join_world
 from translate.errors import UserError
-from translate.launcher import is_said_by_another
+from translate.launcher import is_printed_by_another
 
 CPU = torch.device("cpu")
 
@@ -49,9 +49,9 @@ def test_a_port_without_an_answer_is_waited_for_within_the_limit(monkeypatch, is
 
 
 def say(rank: int) -> bool:
-    return is_said_by_another("model.d_model (500) must be a multiple of model.num_heads (8)")
+    return is_printed_by_another("model.d_model (500) must be a multiple of model.num_heads (8)")
 
 
 def test_a_message_of_all_processes_is_said_once():
     assert sorted(run_ranks(3, say)) == [False, True, True]
-    assert not is_said_by_another("of one process alone")
+    assert not is_printed_by_another("of one process alone")

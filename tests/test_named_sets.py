@@ -111,7 +111,7 @@ def test_the_languages_are_those_of_the_name(mtdata):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("newstest", r"newstest is no parallel corpus of mtdata: its names"),
+        ("newstest", r"newstest is not a parallel corpus of mtdata: their names"),
         ("Test-Table-1-eng-deu", r"mtdata cannot load Test-Table-1-eng-deu: AssertionError: .*lower cased"),
         ("Test-missing-4-eng-deu", r"mtdata cannot load Test-missing-4-eng-deu: ConnectionError"),
     ],

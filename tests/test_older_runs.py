@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from small_runs import composed
+from translate.data.augmentation.text import AugmentationConfig
 from translate.errors import UserError
 from translate.files import to_plain
 from translate.model_directory import read_origin
@@ -133,3 +134,17 @@ def test_run_of_this_version_does_not_keep_a_former_preset(tmp_path: Path):
     before = to_plain(replace(config, model=replace(config.model, positions=Positions.sinusoidal)))
     with pytest.raises(UserError, match=r"model\.positions: 'sinusoidal' there, 'rotary' now"):
         find_changes(config, before, folder=tmp_path)
+
+
+def test_older_run_keeps_the_augmentation_that_its_experiment_had(tmp_path: Path):
+    config = composed(["experiment=shipped"])
+    assert config.augmentation.start
+    before = to_plain(replace(config, augmentation=AugmentationConfig()))
+    with pytest.raises(UserError, match=r"augmentation\.clauses: 0\.0 there"):
+        find_changes(config, before, folder=tmp_path)
+    del before["augmentation"]["start"]
+    found = find_changes(config, before, folder=tmp_path)
+    assert found.settings.augmentation == AugmentationConfig()
+    assert found.config["augmentation"] == before["augmentation"]
+    with pytest.raises(UserError, match=r"augmentation\.typos: 0\.0 there"):
+        find_changes(replace(config, augmentation=AugmentationConfig(typos=0.1)), before, folder=tmp_path)

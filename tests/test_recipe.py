@@ -16,7 +16,8 @@ from small_runs import composed, options, write_corpus
 from translate.data.prepare import prepare
 from translate.distributed import join_world
 from translate.training import recipe
-from translate.training.config import Recipe, TrainConfig
+from translate.training.config import TrainConfig
+from translate.training.open_options import Recipe
 from translate.training.plan import expected_schedule
 from translate.training.recommended import Cost
 from translate.training.trial_updates import TrialUpdates
@@ -83,7 +84,7 @@ def test_a_run_begins_with_what_fits_and_never_chooses_again(corpus, tmp_path, m
     assert before["validation"]["every"] == before["run"]["save_every"] or "run.save_every" not in before["chosen"]
     # the device is faster now, and another size would be chosen for the same text
     monkeypatch.setattr(recipe, "recommend", lambda *_: pytest.fail("chosen again"))
-    monkeypatch.setattr("translate.training.recommended.TEXTS", ())
+    monkeypatch.setattr("translate.training.recommended.TEXT_DEFAULTS", ())
     again = call_here("train", *options(corpus, run, run__max_steps=10, **OPEN))
     assert again.returncode == 0, again.stderr.decode()
     after = stored(run)

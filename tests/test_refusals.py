@@ -51,9 +51,11 @@ def test_reports_of_a_run_are_not_replaced(model):
     reports = [*run.glob("evaluation/*"), *run.glob("data_report.*")]
     before = [path.read_bytes() for path in reports]
     texts = [f"source={corpus}/test.src", f"reference={corpus}/test.tgt"]
-    assert "has a report of its own" in error_of("evaluate", f"model={run}", *texts, f"output={run}/evaluation")
+    assert "this folder has the report of a run" in error_of(
+        "evaluate", f"model={run}", *texts, f"output={run}/evaluation"
+    )
     words = [word for word in options(corpus, run) if word.startswith(("data", "tokenizer"))]
-    assert "has a report of its own" in error_of("prepare", *words, f"output={run}")
+    assert "this folder has the report of a run" in error_of("prepare", *words, f"output={run}")
     assert len(before) > 2
     assert [path.read_bytes() for path in reports] == before
 

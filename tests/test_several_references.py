@@ -198,7 +198,7 @@ def test_compare_and_evaluate_take_one_reference_or_a_list(tmp_path):
     refused = call_here("compare", "reference=a.txt,b.txt", f"baseline={paths[1]}")
     assert b"error: reference=a.txt,b.txt: a list is written reference=[a.txt,b.txt]" in refused.stderr
     refused = call_here("compare", "reference=[]", f"baseline={paths[1]}")
-    assert b"reference=[]: that is neither a name nor a list of names" in refused.stderr
+    assert b"reference=[]: neither a name nor a list of names" in refused.stderr
 
 
 def test_references_that_differ_from_their_file_are_written_out(tmp_path):

@@ -15,7 +15,8 @@ from in_process import call_here
 from small_runs import options
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
-from translate.data.prepare import prepare, reached_by
+from translate.data.prepare import prepare
+from translate.data.usual_lines import reached_by
 from translate.decode import DecodeConfig, translate_files
 from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split
 from translate.decoding.segmentation import Splitting, split_line

@@ -229,7 +229,7 @@ def test_pairs_of_an_update_are_those_that_it_was_made_of(prepared):
     ("settings", "message"),
     [
         ({"typos": 1.5}, "augmentation.typos (1.5) must be at least 0 and at most 1"),
-        ({"typos": 0.6, "joined": 0.6}, "the shares of augmentation.* (1.2 in all) must be at most 1"),
+        ({"typos": 0.6, "joined": 0.6}, "the shares of augmentation.* must add up to at most 1; found 1.2"),
         ({"synonyms": 0.1}, "augmentation.synonyms needs augmentation.synonyms_file=FILE"),
         ({"synonyms": 0.1, "synonyms_file": "/nowhere"}, "/nowhere: no such file"),
         ({"start": 1.5}, "augmentation.start (1.5) must be at least 0"),

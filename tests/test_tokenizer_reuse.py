@@ -108,7 +108,7 @@ def test_foreign_model_is_used_where_its_special_tokens_fit(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file or folder"), (b"not a model", "not a SentencePiece model"), ("folder", "has none of")],
+    [(None, "no such file or folder"), (b"not a model", "not a SentencePiece model"), ("folder", "contains none of")],
 )
 def test_path_without_a_vocabulary_is_refused(tmp_path, content, message):
     path = tmp_path / "vocabulary"

@@ -71,7 +71,7 @@ def test_rows_without_a_pair_are_left_out_of_a_test_set_with_their_labels(tmp_pa
     assert text.references == [["eine Katze", "drei"], ["ein Kater", "3"]]
     assert text.labels == [["a"], ["d"]]
     assert (
-        "data.test: left out, as they are no pairs: line 3 (column 3 of 2 is missing), 4 (a blank line) of"
+        "data.test: left out rows that are not sentence pairs: line 3 (column 3 of 2 is missing), 4 (a blank line) of"
         in caplog.text
     )
 

@@ -15,7 +15,7 @@ from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import parallelize
-from translate.training.step import train_step
+from translate.training.step import PendingUpdate, copy_to_cpu, train_step
 
 ALONE = World()
 
@@ -127,3 +127,36 @@ def test_update_with_a_gradient_that_is_not_finite_is_skipped(name):
     assert result.skipped
     for name, weight in trained.module.named_parameters():
         torch.testing.assert_close(weight.detach(), before[name], equal_nan=True, rtol=0, atol=0)
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it is on a GPU, and whose copy to the CPU arrives when its event is waited for."""
+
+    is_cuda = True
+    calls: list[str]
+
+    def to(self, device, *, non_blocking):
+        assert (device, non_blocking) == ("cpu", True)
+        self.calls.append("copy")
+        self.late = torch.full(self.shape, torch.nan)
+        return self.late
+
+    def record_event(self):
+        self.calls.append("record")
+        return self
+
+    def synchronize(self):
+        self.calls.append("wait")
+        self.late.copy_(torch.tensor([8.0, 4.0, 0.0, 0.5, 0.0, 1.0]))
+
+
+def test_a_result_is_copied_when_it_is_launched_and_read_after_its_own_event(monkeypatch):
+    """Otherwise reading it would wait for the update that has been launched since."""
+    numbers = torch.zeros(6).as_subclass(OnGpu)
+    numbers.calls = calls = []
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: numbers)
+    pending = PendingUpdate(1, *copy_to_cpu(numbers), (), target_tokens=4, source_tokens=4, positions=8)
+    assert calls == ["copy", "record"]
+    result = pending.result()
+    assert calls == ["copy", "record", "wait"]
+    assert (result.loss, result.cross_entropy, result.gradient_norm) == (2.0, 1.0, 0.5)

@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from translate.training.final_evaluation import average_weights
 from translate.training.optimizer import RunningAverage
@@ -61,6 +62,27 @@ def test_running_average_copies_every_trained_weight():
     for name, weight in average.weights.items():
         np.testing.assert_allclose(weight.numpy(), 0.1 * before[name] + 0.9 * -2 * before[name], rtol=1e-6)
         np.testing.assert_array_equal(dict(model.named_parameters())[name].detach().numpy(), -2 * before[name])
+
+
+class Operations(TorchDispatchMode):
+    """Records the names of PyTorch's operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), settings=None):
+        self.names.append(function.__name__)
+        return function(*arguments, **settings or {})
+
+
+def test_running_average_copies_nothing_from_the_cpu():
+    """A copy to a GPU would wait for all of its work, in every update."""
+    average = RunningAverage(nn.Linear(3, 2, device="meta"), 0.99)
+    with Operations() as operations:
+        average.update(1)
+    assert not [name for name in operations.names if "copy" in name]
+    assert "_foreach_lerp_.Scalar" in operations.names
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

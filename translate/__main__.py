@@ -18,7 +18,7 @@ COMMANDS = {
     "compare": "score translations of the same text by several systems beside each other",
     "prepare": "clean and encode a corpus ahead of training, and report on it",
     "explain": "write pages and pictures of what a model attends to",
-    "merge": "merge a LoRA into its model, as a model directory of its own",
+    "merge": "merge a LoRA into its base model, as a new model directory",
     "gpu_check": "check the kernels, updates, resuming and decoding of this machine's device",
 }
 

@@ -1,7 +1,7 @@
 """Models and adapters to and from their directories.
 
-model    weights.safetensors  model.yaml    tokenizer.model  manifest.json
-adapter  weights.safetensors  adapter.yaml                   manifest.json, which names its model
+model    weights.safetensors  model.yaml    tokenizer.model  truecase.json  manifest.json
+adapter  weights.safetensors  adapter.yaml                                  manifest.json, which names its model
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from translate.model_directory import (
     find_model,
     load_manifest,
     read_origin,
+    read_truecaser,
     verify_model,
 )
 from translate.models import ARCHITECTURES, build_model
@@ -41,6 +42,7 @@ from translate.models.seq2seq import ModelConfig, Seq2Seq, Vocabularies
 from translate.parsing import from_plain, read_yaml
 from translate.tensor_files import Shapes, read_shapes, require_shapes, require_sizes, shapes_of
 from translate.tokenizer import Tokenizer
+from translate.truecasing import TRUECASE, Truecaser
 
 _SPARE_BYTES = 1 << 20  # for safetensors' header and small objects
 Weights = dict[str, Tensor]
@@ -91,12 +93,15 @@ def save_model(
     config: ModelConfig,
     tokenizer: Tokenizer,
     manifest: Mapping[str, Any],
+    truecaser: Truecaser | None = None,
 ) -> None:
     """Write a model directory; one that was there before is replaced only by a complete one."""
     with replaced_directory(directory, owned=MODEL_FILES) as new:
         write_weights(weights, new / WEIGHTS)
         write_text(new / MODEL, yaml.safe_dump(to_plain(config), sort_keys=False))
         tokenizer.save(new)
+        if truecaser is not None:
+            truecaser.save(new / TRUECASE)
         write_json(new / MANIFEST, {**manifest, "tokenizer": tokenizer.hash})
 
 
@@ -258,6 +263,7 @@ def save_merged(base: LoadedModel, path: str | Path, output: Path) -> None:
         config=read_config(base.directory / MODEL),
         tokenizer=base.tokenizer,
         manifest={**merged.manifest, "merged": fingerprint(find_adapter(Path(path)))},
+        truecaser=read_truecaser(base.directory),
     )
 
 

@@ -1,7 +1,7 @@
-"""Checksums of a folder's files, in a file beside them: a damaged file is found before it is used.
+"""Checksums of a folder's files, stored in the folder, by which damaged files are detected before use.
 
-checksums.json has the size and the SHA-256 of every other file in a folder that translate.folders has given its name: a
-state, a model, a conversion, an entry of the cache. It covers files, whatever their format is.
+checksums.json has the size and SHA-256 of every other file in a folder written by translate.folders: a state, a model,
+a conversion, an entry of the cache.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _BYTES, _SHA256 = "bytes", "sha256"
 
 
 class DamagedError(UserError):
-    """A file of a folder is not what was written there; finding: the file and the difference."""
+    """A file of a folder is missing or changed; finding: the file and the difference."""
 
     def __init__(self, directory: Path, finding: str) -> None:
         super().__init__(f"{directory}: {finding}")
         self.directory, self.finding = directory, finding
 
     def __reduce__(self) -> tuple[type[DamagedError], tuple[Path, str]]:
-        # processes send each other their errors; by default, unpickling passes the message alone
+        # processes exchange errors; by default, unpickling passes only the message to __init__
         return type(self), (self.directory, self.finding)
 
 
 def write_checksums(directory: Path) -> None:
-    """Write the checksums of a folder's files; called when every file has its final content."""
+    """Write the checksums of a folder's files, which must have their final content."""
     checksums = {path.name: {_BYTES: path.stat().st_size, _SHA256: sha256(path)} for path in _files(directory)}
     write_json(directory / CHECKSUMS, checksums)
 
@@ -38,8 +38,8 @@ def write_checksums(directory: Path) -> None:
 def verify(directory: Path, *, complete: bool = False, contents: bool = True) -> dict[str, str]:
     """Compare a folder's files with their checksums; returns the SHA-256 of each file that is listed.
 
-    complete  every file must be listed. Otherwise files may be added, and a folder without checksums passes: earlier
-              versions wrote none
+    complete  every file must be listed. Otherwise additional files are allowed, and so is a folder without checksums,
+              which earlier versions did not write
     contents  compare contents as well as sizes, at about a second per GB
 
     Raises DamagedError for the first file that differs or is missing.
@@ -49,7 +49,7 @@ def verify(directory: Path, *, complete: bool = False, contents: bool = True) ->
     listed = _read_list(directory)
     if complete and (added := {path.name for path in _files(directory)} - listed.keys()):
         raise DamagedError(directory, f"{min(added)} is not listed in {CHECKSUMS}")
-    # sizes of all files first: most damage is found without reading any
+    # sizes first, since most damage is found without reading files
     for name, (size, _) in listed.items():
         path = directory / name
         if not path.is_file():
@@ -66,7 +66,7 @@ def verify(directory: Path, *, complete: bool = False, contents: bool = True) ->
 
 
 def finding(directory: Path, *, contents: bool = True) -> str:
-    """The first difference of a folder from its checksums, all of whose files must be listed; "" for none."""
+    """The first difference between a folder and its checksums, which must list all files; "" if there is none."""
     try:
         verify(directory, complete=True, contents=contents)
     except DamagedError as error:
@@ -90,7 +90,7 @@ def _read_list(directory: Path) -> dict[str, tuple[int | None, str]]:
 
 
 def _checksum(name: str, entry: Any) -> tuple[int | None, str]:
-    # a list that came with a foreign model must not lead out of its folder
+    # names in the list of an untrusted model must not point outside its folder
     if Path(name).name != name or name in ("", ".."):
         raise UserError(f"{name!r} is not the name of a file")
     size, content = (entry.get(_BYTES), entry.get(_SHA256)) if isinstance(entry, dict) else (None, entry)
@@ -103,7 +103,7 @@ def _content_hash(directory: Path, name: str) -> str:
     try:
         return sha256(directory / name)
     except OSError as error:
-        # a failing disk; with any other error the file may be good
+        # a failing disk; after other errors the file may be intact
         if error.errno != errno.EIO:
             raise
         raise DamagedError(directory, f"{name} cannot be read: {error.strerror}") from None

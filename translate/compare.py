@@ -23,13 +23,16 @@ Lines = list[str]
 
 @dataclass(kw_only=True)
 class CompareConfig:
-    """The compare command: scores with confidence intervals, and p of each difference from the baseline.
+    """Score several systems, with confidence intervals and p-values of the differences from a baseline.
+
+    Example: python -m translate.compare reference=FILE baseline=FILE 'systems=[FILE,FILE]'
 
     reference        a file; several references: reference=[FIRST,SECOND]
-    baseline         a file of translations, line by line; a run's are in evaluation/hypotheses.txt
-    systems          files of others: systems=[a.txt,b.txt]
-    target_language  its code: chooses BLEU's tokenizer, unless tokenize does; "": chosen by the references' script
-    bootstrap        resamples, for intervals and for p (paired), at least 100; 0: neither
+    baseline         a file of translations, line by line; those of a run are in evaluation/hypotheses.txt
+    systems          files of translations to compare with it
+    target_language  code such as zh, which determines BLEU's tokenizer unless tokenize is set; "": by the script of the
+                     references
+    bootstrap        resamples for intervals and p-values (paired), at least 100; 0: neither
     """
 
     reference: Any = "???"  # str | list[str]

@@ -1,4 +1,4 @@
-"""python -m translate.decode: translate a file, a document, or standard input as its lines come."""
+"""python -m translate.decode: translate a file, a document, or standard input line by line."""
 
 from __future__ import annotations
 
@@ -41,20 +41,23 @@ from translate.text import (
 
 @dataclass(kw_only=True)
 class DecodeConfig(DecodingConfig, DocumentConfig):
-    """The decode command.
+    """Translate a file, a document, or standard input.
+
+    Examples: python -m translate.decode model=runs/mine input=FILE output=FILE
+              python -m translate.decode model=runs/mine input=letter.docx output=brief.docx
 
     model          a run's folder or a model directory
-    input, output  files; "-" is standard input and output. A file appears under its name once it is complete:
-                   until then it has a name of its own that ends in .partial
-    progress       show on stderr how far the work is
-    resume         keep what is translated in a folder OUTPUT.resume, from which the same command continues after it was
-                   killed; of files only. The folder goes when the output is complete
+    input, output  files; "-" is standard input and output. The output file appears under its name when it is complete;
+                   until then its name ends in .partial
+    progress       show progress on stderr
+    resume         keep finished translations in a folder OUTPUT.resume, from which the same command continues after it
+                   was killed; for files only. The folder is removed when the output is complete
 
-    document       form of the input, of which all but the text is kept. auto: by the ending of its name (.csv, .docx,
-                   .html, .po, .srt, .tmx, .xliff; .txt where its lines are wrapped); none: lines, whatever the name
-    target_language   code of the language of the translations, which some documents name; "": the model's
-    overwrite      replace translations that a document has already
-    source_column, target_column   of a table: names in its header, or numbers from 1 without one; "": usual names
+    document       format of the input, whose markup is kept. auto: by file name extension (.csv, .docx, .html, .po,
+                   .srt, .tmx, .xliff; .txt if hard-wrapped); none: translate line by line
+    target_language   language code to write into documents that name their languages; "": the model's
+    overwrite      replace translations that a document already has
+    source_column, target_column   of a table: names in its header, or numbers from 1; "": found by usual names
     """
 
     model: str = "???"
@@ -65,7 +68,7 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
 
 
 def decode(config: DecodeConfig) -> None:
-    """Translate config.input into config.output: as many lines out as in, in their order, or the same document."""
+    """Translate config.input into config.output: line by line, or as a document that keeps its markup."""
     config.check()
     # before a model is loaded
     form = check_files(config)
@@ -81,9 +84,9 @@ def decode(config: DecodeConfig) -> None:
 
 
 def translate_files(translator: Translator, config: DecodeConfig) -> None:
-    """Open both files, translate, and report.
+    """Translate one file or stream into another, line by line.
 
-    A reader of standard output that leaves early (`| head`) ends the work without a complaint.
+    If the reader of standard output exits early (`| head`), the command ends without an error.
     """
     source = open_input(config.input)
     progress = make_progress(config, source)
@@ -116,12 +119,12 @@ def translate_stream(
 
     skip  number of windows that an earlier process has translated
     """
-    # A file can be read twice: warnings about its tags come before the work. Lines of a pipe are counted as they pass.
+    # A file can be read twice, so that warnings about its tags come first; lines of a pipe are counted as they arrive.
     is_checked = bool(translator.tagging.known) and isinstance(source, str) and is_complete(source)
     if is_checked:
         print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
     tags, done = TagCount(translator.tagging), 0
-    windows = read_windows(source)  # 2,000 lines of a file; as many as have arrived of a pipe
+    windows = read_windows(source)  # 2,000 lines of a file; of a pipe, the lines that have arrived
     if skip:
         done = sum(map(len, islice(windows, skip)))
         print_notes(f"continuing after {done:,} lines that were translated before")
@@ -134,7 +137,7 @@ def translate_stream(
         translations = translator.translate(texts, progress=within(progress, done, len(window)))
         for index, (translation, line) in enumerate(zip(translations, window, strict=True), start=done):
             output.write(format_translation(translation, line, index, n_best=translator.search.n_best))
-        # whoever reads the other end of a pipe may wait for these lines before the next ones are sent
+        # the other end of a pipe may wait for these lines before it sends the next ones
         output.flush()
         done += len(window)
         if progress:
@@ -144,7 +147,7 @@ def translate_stream(
 
 
 def open_document(config: DecodeConfig, form: Form) -> Document:
-    """Read the input as a document. Raises UserError where it is none, or where an option is for lines only."""
+    """Read the input as a document. Raises UserError for an invalid document, or options that are only for lines."""
     if config.resume:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
     if config.search.n_best > 1:
@@ -165,7 +168,7 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
 
 
 def translate_document(translator: Translator, document: Document, config: DecodeConfig) -> None:
-    """Translate the segments of a document, write it with them, and report."""
+    """Translate the segments of a document and write it."""
     is_shown = config.progress and not (config.output == STANDARD and sys.stdout.isatty())
     progress = Progress("texts", total=len(document.segments)) if is_shown else None
     tags, pieces = TagCount(translator.tagging), list[list[str]]()
@@ -190,26 +193,26 @@ def translate_document(translator: Translator, document: Document, config: Decod
 
 
 def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
-    """All that decides the output, as it is kept beside an unfinished one."""
+    """Everything that determines the output; stored with unfinished output to detect other options."""
     return {
         "version": __version__,
         "lines in a piece": WINDOW,
         "model": content_hash(config.model, config.adapter),
         "input": sha256(config.input),
         **deciding_options(config),
-        "precision": translator.engine.precision.value,  # what auto has become on this machine
+        "precision": translator.engine.precision.value,  # auto resolved on this machine
     }
 
 
 def format_translation(translation: Translation, line: Line, index: int, *, n_best: int) -> bytes:
-    """The translation with the end of its line; of several, a line each with the input's index and the score."""
+    """A line with the translation and the input's line end; for n-best lists, lines "index ||| text ||| score"."""
     if n_best == 1:
         return f"{translation.text}{line.end}".encode()
     return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
 
 
 def check_files(config: DecodeConfig) -> Form:
-    """The form of the input. Raises UserError for unreadable input, output that cannot be written or is the input."""
+    """The format of the input. Raises UserError for input that cannot be read and output that cannot be written."""
     for option in ("model", "input", "output"):
         if not getattr(config, option):
             raise UserError(f"{option} is empty: leave it out, or write {option}=…")
@@ -225,8 +228,14 @@ def check_files(config: DecodeConfig) -> Form:
     if form is Form.none and (config.overwrite or config.source_column or config.target_column):
         raise UserError("overwrite, source_column and target_column are for documents, and the input is lines of text")
     if form is Form.none and config.input != STANDARD and is_complete(config.input):
-        for _ in read_lines(config.input):  # a line that is not UTF-8 is found now, not after hours
+        for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
             pass
+    check_output(config)
+    return form
+
+
+def check_output(config: DecodeConfig) -> None:
+    """Raise UserError for an output file that cannot be written, or is the input file."""
     if config.output != STANDARD:
         # the target of a link is what gets written
         output, _ = follow_links(Path(config.output))
@@ -238,37 +247,36 @@ def check_files(config: DecodeConfig) -> Form:
     # regular files only: a terminal is often both
     if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
         raise UserError(f"output={config.output}: that is the input itself; choose another file")
-    return form
 
 
 def is_file(path: str) -> bool:
-    """True for a regular file, which may have to be made; False for "-", a pipe and a device."""
+    """True for a regular file, which may not exist yet; False for "-", pipes and devices."""
     if path == STANDARD:
         return False
     target, is_stream = follow_links(Path(path))
-    return not is_stream or target.is_dir()  # which is refused in words of its own
+    return not is_stream or target.is_dir()  # a folder has its own error message
 
 
 def _status(path: str, standard: TextIO) -> os.stat_result | None:
-    """Status of a file, or of standard input or output for "-"; None where there is none."""
+    """Status of a file, or of a standard stream for "-"; None if it does not exist."""
     try:
         return os.stat(path) if path != STANDARD else os.fstat(standard.fileno())
-    except (OSError, ValueError, AttributeError):  # also of a stream that is closed or no file, or of none
+    except (OSError, ValueError, AttributeError):  # also for a stream that is closed, missing or not a file
         return None
 
 
 def make_progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | None:
-    """The display on stderr; None also where a person types or reads the lines: it would be in the way."""
+    """Progress display on stderr; None if it is off, or would mix with lines on a terminal."""
     is_typed = not isinstance(source, str) and source.isatty()
     if not config.progress or is_typed or (config.output == STANDARD and sys.stdout.isatty()):
         return None
-    # counting reads the input, which a pipe allows only once
+    # counting reads the whole input, which is impossible for a pipe
     is_countable = isinstance(source, str) and is_complete(source)
     return Progress("lines", total=count_lines(source) if is_countable else None)
 
 
 def within(progress: Progress | None, done: int, size: int) -> Callable[[float], None] | None:
-    """Display of the fraction of a window of `size` lines that follows `done` lines."""
+    """Callback that shows the progress within a window of `size` lines after `done` lines."""
     return None if progress is None else lambda share: progress.show(done + share * size)
 
 

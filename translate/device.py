@@ -90,6 +90,8 @@ class Gpus:
 def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
     """The device for a setting; auto: a GPU if there is one. Each of several processes takes the GPU of its local rank.
 
+    Sets up PyTorch for a GPU by choose_kernels().
+
     gpus  by default those of this machine
 
     Raises UserError where a GPU is asked for and missing.
@@ -100,13 +102,20 @@ def choose_device(device: Device, *, gpus: Gpus | None = None) -> torch.device:
         return torch.device("cpu")
     gpus = find_gpus() if gpus is None else gpus
     if gpus.count:
-        # cuDNN's attention, PyTorch's first choice on Hopper, plans anew for every shape, and batches differ in theirs
-        torch.backends.cuda.enable_cudnn_sdp(False)
+        choose_kernels()
         return torch.device("cuda", gpu_of_process(gpus.count))
     if device is Device.cuda:
         cause = f": {gpus.obstacle}" if gpus.obstacle else ""
         raise UserError(f"device=cuda, but PyTorch finds no GPU here{cause}; use device=cpu or device=auto")
     return torch.device("cpu")
+
+
+def choose_kernels() -> None:
+    """Choose among PyTorch's kernels for GPUs, in this process and those that it forks; does not use the GPU."""
+    import torch
+
+    # cuDNN's attention, PyTorch's first choice on Hopper, plans anew for every shape, and batches differ in theirs
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def gpu_of_process(count: int) -> int:

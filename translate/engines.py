@@ -25,6 +25,7 @@ from translate.device import (
 )
 from translate.errors import UserError
 from translate.memory import keep_memory
+from translate.model_directory import read_truecaser
 from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 
@@ -50,6 +51,8 @@ def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = F
         manifest,
         tagging=tagging_of(manifest, tokenizer, requested=config.tag, as_validated=as_validated),
         split=config.split,
+        case=config.case,
+        truecaser=read_truecaser(Path(path)),
         max_source_length=config.max_source_length,
     )
 

@@ -1,4 +1,4 @@
-"""Errors that speak to the person who runs a command: their text, checks of values, import of optional packages."""
+"""Errors for the user of a command: their text, checks of option values, import of optional packages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MESSAGE = 4000  # characters of a whole message
 
 
 class UserError(ValueError):
-    """A mistake or condition that the person can mend: the message says where, what was found and what to do.
+    """An error that the user can fix: the message names the option or file, the value found and a way out.
 
-    Commands print it without a traceback and exit with status 1; any other exception is a bug. Messages quote files
-    and command lines: they are at most 4,000 characters long, and hold no control character but line breaks.
+    Commands print it without a traceback and exit with status 1; any other exception is a bug. Messages quote files and
+    command lines, so they are limited to 4,000 characters, and control characters except line breaks are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -28,16 +28,16 @@ class UserError(ValueError):
 
 
 class DivergedError(UserError):
-    """Training has run into numbers that are not finite: with other settings it may go well."""
+    """Training has diverged; it may succeed with other settings."""
 
 
 class FullDiskError(UserError):
-    """No room for a file: on the disk, in a quota or under a limit; the command goes on once there is room."""
+    """No space for a file: full disk, quota or limit for file sizes. The command can be repeated with more space."""
 
 
 @contextmanager
 def errors_naming(where: object) -> Iterator[None]:
-    """Put a file, or the key of a configuration, in front of a UserError."""
+    """Prefix UserErrors with the name of a file or the key of a configuration."""
     try:
         yield
     except UserError as error:
@@ -45,13 +45,13 @@ def errors_naming(where: object) -> Iterator[None]:
 
 
 def excerpt(value: object) -> str:
-    """A name or value from a file for the middle of a message: on one line, its middle cut out where it is long."""
-    # cut first: a header of 3 MB is not spelled out for 200 characters of it
+    """A name or value from a file, for a message: on one line, with the middle of a long text left out."""
+    # shorten first, since escaping a header of 3 MB takes long
     return shorten(show_unprintable(shorten(str(value), _EXCERPT)), 2 * _EXCERPT)
 
 
 def shorten(text: str, length: int) -> str:
-    """The text, its middle replaced by an ellipsis where it has more characters."""
+    """The text with its middle replaced by an ellipsis, if it is longer than `length` characters."""
     if len(text) <= length:
         return text
     half = (length - 3) // 2
@@ -59,15 +59,15 @@ def shorten(text: str, length: int) -> str:
 
 
 def show_unprintable(text: str) -> str:
-    r"""Text on one line: control characters, unusual spaces and line ends as \x0b or \u2028."""
+    r"""Escape control characters, unusual spaces and line ends, as \x0b or \u2028: the text is then one line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def show_controls(text: str) -> str:
-    r"""Text whose line breaks stay, with what a terminal would obey or reorder by spelled out, as \x1b or \u202e.
+    r"""Escape characters that control a terminal or reorder text, as \x1b or \u202e; line breaks stay.
 
-    Also half a surrogate pair, which stands for a byte of a file name that is not UTF-8. Joiners stay, by which
-    Persian, Hindi and emoji are spelled.
+    Lone surrogates, which stand for invalid bytes of file names, are escaped too. Joiners stay, since Persian, Hindi
+    and emoji need them.
     """
     if text.isprintable():
         return text
@@ -82,7 +82,7 @@ def _is_control(character: str) -> bool:
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an optional part of this package."""
+    """Command that installs an extra of this package."""
     return f"pip install 'translate-seq2seq[{extra}]'"
 
 
@@ -93,19 +93,19 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     """
     try:
         return import_module(module)
-    except ImportError as error:  # also of a package that is there and lacks a library of the system
+    except ImportError as error:  # the package or one of its system libraries is missing
         raise UserError(f"{purpose} needs an extra package ({error}): {install_command(extra)}") from None
 
 
 def require_at_least(key: str, value: float, least: float) -> None:
-    """Raise UserError for a value of an option that is too small, or not a number."""
-    if not value >= least:  # also of NaN
+    """Raise UserError if the value of an option is too small or NaN."""
+    if not value >= least:  # also for NaN
         raise UserError(f"{key} ({value}) must be at least {least}")
 
 
 def require_between(key: str, value: float, least: float, most: float) -> None:
-    """Raise UserError for a value of an option outside of [least, most], or not a number."""
-    if not least <= value <= most:  # also of NaN
+    """Raise UserError if the value of an option is outside [least, most] or NaN."""
+    if not least <= value <= most:  # also for NaN
         raise UserError(f"{key} ({value}) must be at least {least} and at most {most}")
 
 
@@ -116,10 +116,10 @@ def require_share(key: str, value: float) -> None:
 
 
 def require_numbers(config: Any, key: str = "") -> None:
-    """Raise UserError for a number in a configuration that no computation can use, by the name of its option.
+    """Raise UserError for numbers in a configuration that are not finite or too large.
 
-    Floats must be finite and below 1e30, so that fp32 can hold their products with other values; integers must fit
-    into 64 bits. `key` is the option that the configuration belongs to; "" for all options of a command.
+    Floats must be below 1e30, so that their products with other values fit into fp32; integers must fit into 64 bits.
+    `key` is the option that the configuration belongs to; "": all options of a command.
     """
     if dataclasses.is_dataclass(config):
         for field in dataclasses.fields(config):
@@ -133,5 +133,5 @@ def require_numbers(config: Any, key: str = "") -> None:
     elif isinstance(config, float) and not abs(config) <= _LARGEST_FLOAT:  # also NaN
         raise UserError(f"{key} ({config}) must be a finite number, at most {_LARGEST_FLOAT:g}")
     elif isinstance(config, int) and config.bit_length() >= 64:
-        # not the number itself, which may have thousands of digits
+        # without the number itself, which may have thousands of digits
         raise UserError(f"{key} must be an integer of at most 64 bits, sign included, not of {config.bit_length() + 1}")

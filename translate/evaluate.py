@@ -58,23 +58,25 @@ def evaluate(config: EvaluateConfig) -> None:
 
 @dataclass(kw_only=True)
 class EvaluateConfig(DecodingConfig):
-    """The evaluate command: on the files that a run validated or tested on, it repeats the run's scores.
+    """Translate a test set and score it. On the files that a run was scored on, this repeats the run's scores.
 
-    Search, precision, tag and BLEU's tokenizer are those of the run unless they are given here.
+    Example: python -m translate.evaluate model=runs/mine source=FILE reference=FILE
+
+    Search, precision, tag and BLEU's tokenizer are those of the run unless they are set here.
 
     model              a run's folder or a model directory
-    source, reference  files of equally many lines; several references: reference=[FIRST,SECOND]
-    test_set           in their place, a test set of sacreBLEU, such as wmt20, in the model's languages
-    labels             a file with a line of TAB-separated labels for each of them; "" for none
-    output             the report's folder; "": evaluation/NAME in the model's or the adapter's, NAME being the source
-                       file's
-    target_language    its code, such as zh: chooses BLEU's tokenizer, unless tokenize does
-    metrics            those reported; groups are scored by the first two
-    tokenize           sacreBLEU's -tok; "": by target_language; without both, as in the run
+    source, reference  files with the same number of lines; several references: reference=[FIRST,SECOND]
+    test_set           instead of these, a test set of sacreBLEU in the model's languages, such as wmt20
+    labels             a file with a line of TAB-separated labels for each source line; "": none
+    output             folder for the report; "": evaluation/NAME in the folder of the model or adapter, with the name
+                       of the source file
+    target_language    code such as zh, which determines BLEU's tokenizer unless tokenize is set
+    metrics            metrics to report; groups are scored by the first two
+    tokenize           sacreBLEU's -tok; "": by target_language; if neither is set, as in the run
     bootstrap          resamples for the confidence intervals, at least 100; 0: none
-    examples           lines shown in the report, worst and best
-    noise              noisy versions of the test set that are scored as well, such as [capitals,typos]; see
-                       AugmentationConfig. Each has a folder in output, and robustness.md there compares them
+    examples           number of the worst and best lines shown in the report
+    noise              noisy versions of the test set to score as well, such as [capitals,typos]: names of
+                       augmentation.*. Each has a folder in output, and robustness.md there compares them
     synonyms_file      for noise=[synonyms]
     """
 
@@ -237,11 +239,9 @@ def evaluate_noisy(
     clean      evaluation of the set itself
     languages  ISO 639 codes of source and target
     """
-    noisy = {}
+    noisy, tags = {}, translator.tagging.known
     for kind in config.noise:
-        version = noisy_version(
-            text, kind, synonyms_file=config.synonyms_file, languages=languages, tags=translator.tagging.known
-        )
+        version = noisy_version(text, kind, synonyms_file=config.synonyms_file, languages=languages, tags=tags)
         noisy[kind] = translate_and_score(translator, version, config, run=run)
         directory, names = report_directory(config) / kind, reference_names(len(version.references))
         with claimed(directory, REPORT_FILES, may_have=[*names, SOURCE], kind="evaluation", option="output"):

@@ -30,17 +30,22 @@ Pair = tuple[list[int], list[int]]  # source and target tokens, without EOS
 
 @dataclass(kw_only=True)
 class ExplainConfig(DecodingConfig):
-    """The explain command: a page and a picture for every line, of what the model attends to and how sure it is.
+    """Write a page and a picture for each line with attention maps and token probabilities.
+
+    Example: python -m translate.explain model=runs/mine input=FILE lines=10
+
+    Lines in capitals or Title Case are shown as the model gets them, in their usual case (case=keep: as they are), and
+    so are their translations.
 
     model       a run's folder or a model directory
     input       a file of source sentences
-    target      a file of translations to be explained instead of the model's own; "" for none
-    output      the folder of the pages, index.html among them
+    target      a file of translations to explain instead of the model's own; "": none
+    output      folder for the pages, with index.html
     lines       number of lines to read from the input; 0: all
-    max_pieces  longer sentences are left out: their maps would be unreadable
+    max_pieces  longer sentences are skipped, since their maps would be unreadable
     """
 
-    model: str = "???"  # to be given: Hydra's mark of a missing value
+    model: str = "???"  # OmegaConf's mark of a required value
     input: str = "???"
     target: str = ""
     output: str = "explanations"

@@ -25,28 +25,28 @@ from translate.errors import UserError
 from translate.parsing import read_json_value
 
 _PACKAGE = Path(__file__).parent
-# YAML files of the choices; a wheel carries them inside the package, in a checkout they lie beside it
+# YAML files of the choices: inside the package in a wheel, next to it in a checkout
 CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
-_MAX_LINKS = 40  # as the Linux kernel
-NAME_LENGTH = 50  # of a private name's first part: the whole has at most 255 bytes
-_SYMBOLS = {"tag", "user_symbols"}  # of text: options in which ~ stands for itself
+_MAX_LINKS = 40  # limit of the Linux kernel
+NAME_LENGTH = 50  # characters of the original name in a temporary name, which has at most 255 bytes
+_SYMBOLS = {"tag", "user_symbols"}  # options for symbols in text, in which ~ is literal
 
 
 @contextmanager
 def atomic_file(
     path: str | Path, *, partial: Path | None = None, on_error: Callable[[Path], None] = Path.unlink
 ) -> Iterator[BinaryIO]:
-    """A binary stream to a file that gets its name when everything is on disk.
+    """Context with a binary stream to a file that appears under its name when everything is on disk.
 
-    A symbolic link stays, and its target is replaced. A pipe or device is written directly. A file that is replaced
-    keeps its permissions.
+    A symbolic link is kept, and its target replaced. Pipes and devices are written directly. A replaced file passes on
+    its permissions.
 
-    partial   the private file, on the same disk; by default a new name beside the file
-    on_error  is given the private file after an error; by default it is removed
+    partial   temporary file, on the same disk; by default a new name in the same folder
+    on_error  called with the temporary file after an error; by default removes it
     """
     target, is_stream = follow_links(Path(path))
     if is_stream:
-        # append: /dev/stdout may be a file that others write to as well
+        # append, since /dev/stdout may be a file that other processes also write to
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND), "wb") as stream:
             yield stream
         return
@@ -61,9 +61,9 @@ def atomic_file(
             yield stream
             stream.flush()
             os.fsync(descriptor)
-        # on disk before it has its name: after a power cut the name must not stand for an empty file
+        # flush before renaming, so that the file is not empty after a power failure
         os.replace(partial, target)
-        # the name is an entry of the folder, which has to be on disk as well
+        # the name is an entry of the folder, which must be flushed too
         flush(target.parent)
     except BaseException as error:
         if partial is not None and partial.exists():
@@ -74,9 +74,9 @@ def atomic_file(
 
 
 def follow_links(path: Path) -> tuple[Path, bool]:
-    """Where a file is written: the end of a chain of symbolic links, and whether that is a pipe, terminal or device.
+    """Follow symbolic links; returns the final path, and True if it is a pipe, terminal or device.
 
-    Raises UserError where the links form a loop.
+    Raises UserError for a loop of links.
     """
     for _ in range(_MAX_LINKS):
         if os.path.realpath(path.parent).startswith("/proc/"):
@@ -88,19 +88,19 @@ def follow_links(path: Path) -> tuple[Path, bool]:
 
 
 def _permissions_to_keep(target: Path) -> int | None:
-    """Permissions of the file that is replaced; None if there is none. Raises PermissionError for a read-only file."""
+    """Permissions of an existing file; None if it does not exist. Raises PermissionError for a read-only file."""
     try:
         permissions = stat.S_IMODE(target.stat().st_mode)
     except FileNotFoundError:
         return None
-    # a rename asks for rights in the folder only, and would replace a protected file
+    # renaming needs only rights in the folder, and would replace a protected file
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is protected from writing", str(target))
     return permissions & 0o777  # without the set-user and set-group bits
 
 
 def private_name(path: Path, kind: str) -> Path:
-    """A new name beside the path, for a file or folder under work."""
+    """A new temporary name in the folder of a path, for an unfinished file or folder."""
     return path.with_name(f"{path.name[:NAME_LENGTH]}.{secrets.token_hex(4)}.{kind}")
 
 
@@ -110,7 +110,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    r"""Write UTF-8; line ends stay as they are. A byte of a folder's name that is no text is written as \udcff."""
+    r"""Write UTF-8 with unchanged line ends. Invalid bytes in names of folders are written as \udcff."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
@@ -123,7 +123,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON object. Raises UserError where the file holds something else."""
+    """Read a JSON object. Raises UserError for other content."""
     content = read_json_value(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: a JSON object is expected here, found {type(content).__name__}")
@@ -131,7 +131,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def to_plain(value: Any) -> Any:
-    """A configuration in the basic types of YAML and JSON: dataclasses as dictionaries, enum members as values."""
+    """Convert a configuration to the types of YAML and JSON: dataclasses to dictionaries, enum members to values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_plain(dataclasses.asdict(value))
     if isinstance(value, dict):
@@ -160,7 +160,7 @@ def expand_home(value: Any) -> Any:
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dotted keys."""
+    """Flatten nested dictionaries to one with dotted keys."""
     if not isinstance(config, dict):
         return {prefix: config}
     return {
@@ -177,7 +177,7 @@ def sha256(path: str | Path) -> str:
 
 
 def require_regular(path: str | Path, *, option: str) -> None:
-    """Raise UserError for a path to anything but a file, such as a pipe, which can be read only once."""
+    """Raise UserError unless a path is a regular file; pipes, for instance, can be read only once."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -199,7 +199,7 @@ def require_no_files(folders: Iterable[Path]) -> None:
 
 
 def require_writable(folder: Path, *, option: str) -> None:
-    """Raise UserError for a folder that cannot be made or written to, before the work whose result it will hold."""
+    """Raise UserError for a folder that cannot be created or written, before the work whose results it is for."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         raise UserError(f"{folder} cannot be made, because {existing} is a file; set {option} to a folder")
@@ -208,7 +208,7 @@ def require_writable(folder: Path, *, option: str) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -220,9 +220,9 @@ def flush(path: Path) -> None:
 
 
 class BackgroundWriter:
-    """One thread that writes files in the order given: a large model takes as long to write as many updates to make.
+    """A thread that writes files in order, since writing a large model takes as long as many updates.
 
-    What it writes must not change meanwhile: it is given copies. An error is raised by the next wait.
+    The data must not change until it is written, so callers pass copies. Errors are raised by the next wait().
     """
 
     def __init__(self) -> None:
@@ -233,10 +233,10 @@ class BackgroundWriter:
         self._pending.append(self._thread.submit(work))
 
     def wait(self) -> None:
-        """Return when all is on disk."""
+        """Wait until everything is on disk."""
         while self._pending:
             self._pending.pop(0).result()
 
     def close(self) -> None:
-        """Return when nothing is being written any more, whatever came of it."""
+        """Wait until nothing is being written any more, and ignore errors."""
         self._thread.shutdown()

@@ -1,4 +1,4 @@
-"""Folders that appear complete or not at all, and that replace nothing but what this program made.
+"""Folders that appear complete or not at all, and never replace files of the user.
 
 As in translate.files, a folder is filled under a private name. A process killed at any moment leaves the old folder or
 the new one, and at most folders of the form NAME.0123abcd.new or .old.
@@ -22,8 +22,8 @@ from translate.errors import UserError
 from translate.files import NAME_LENGTH, flush, private_name, read_json, write_json
 from translate.locks import ProcessLock
 
-MARKER = ".made-by-translate-seq2seq"  # lists which kinds of folder the program made here
-_PARTIAL = "." + "[0-9a-f]" * 8 + ".partial"  # the end of a file's private name, which a killed process leaves
+MARKER = ".made-by-translate-seq2seq"  # lists the kinds of folder that the program has made here
+_PARTIAL = "." + "[0-9a-f]" * 8 + ".partial"  # suffix of temporary files, which a killed process may leave
 _PRIVATE_FOLDER = re.compile(r"(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def replaced_directory(directory: Path, *, owned: Collection[str], needed: int = 0) -> Iterator[Path]:
-    """A new folder to fill, which then replaces `directory`; on an error the old one stays.
+    """Context with a new folder to fill, which then replaces `directory`; after an error the old one stays.
 
-    owned  patterns of the names that this program gives in such a folder. Anything else in the old folder is moved
-           into the new one
-    needed  bytes that the new folder takes, for the message on a full disk; 0: as many as the old one
+    owned   name patterns of this program's files in such a folder; other files in the old folder are moved to the new
+            one
+    needed  size of the new folder in bytes, for the message on a full disk; 0: as the old one
 
-    Raises UserError where the folder cannot be written. See restore_directory for what a killed process leaves.
+    Raises UserError if the folder cannot be written. restore_directory recovers from a killed replacement.
     """
     directory = Path(os.path.realpath(directory))
     new, old = private_name(directory, "new"), private_name(directory, "old")
@@ -47,31 +47,31 @@ def replaced_directory(directory: Path, *, owned: Collection[str], needed: int =
         yield new
         write_checksums(new)
         _flush_all(new)
-        # a folder cannot be renamed over one that holds files: of the two steps, either can be undone by name
+        # a folder cannot be renamed over one with files; each of these two steps can be undone by name
         if directory.exists():
             directory.rename(old)
         new.rename(directory)
         flush(directory.parent)
     except OSError as error:
         before = "the one before stays" if directory.exists() else ""
-        shutil.rmtree(new, ignore_errors=True)  # now: the message tells the room that is left without it
+        shutil.rmtree(new, ignore_errors=True)  # before the message, which reports the free space
         raise write_error(directory, error, outcome=before, needed=needed or size_of([directory])) from None
     finally:
         # the second rename failed
         if old.exists() and not directory.exists():
             old.rename(directory)
         shutil.rmtree(new, ignore_errors=True)
-    _discard(old, directory, owned)  # only when the new one is there
+    _discard(old, directory, owned)
 
 
 def restore_directory(directory: Path, *, owned: Collection[str]) -> None:
-    """Finish or undo a replacement that was killed half-way. No other process may be at work on the folder."""
+    """Finish or undo an interrupted replacement. No other process may be using the folder."""
     directory = Path(os.path.realpath(directory))
     if not directory.exists():
         legacy = directory.with_name(directory.name + ".old")  # of earlier versions
         candidates = [*_private_folders(directory, "old"), *([legacy] if _holds_only(legacy, owned) else [])]
         if candidates:
-            # killed between the two renames: the old folder is whole, the new one is not known to be
+            # killed between the two renames: the old folder is complete, the new one may not be
             candidates[0].rename(directory)
     for old in _private_folders(directory, "old"):
         _discard(old, directory, owned)
@@ -80,7 +80,7 @@ def restore_directory(directory: Path, *, owned: Collection[str]) -> None:
 
 
 def interrupted(parent: Path) -> list[Path]:
-    """The folders in `parent` whose replacement or removal was killed half-way: see restore_directory."""
+    """Folders in `parent` whose replacement or removal was interrupted: see restore_directory."""
     if not parent.is_dir():
         return []
     found = [_PRIVATE_FOLDER.fullmatch(path.name) for path in parent.iterdir() if path.is_dir()]
@@ -88,13 +88,13 @@ def interrupted(parent: Path) -> list[Path]:
 
 
 def remove_directory(directory: Path, *, owned: Collection[str]) -> None:
-    """Remove what this program has put into a folder, and the folder if nothing else is in it."""
+    """Remove this program's files from a folder, and the folder if it is then empty."""
     if not _holds_only(directory, owned):
         for path in _matching(directory, owned):
             if path.is_file():
                 path.unlink()
         return
-    # renamed first: half a folder must not be taken for a whole one
+    # rename first, so that a partly removed folder is never taken for a complete one
     removed = private_name(directory, "new")
     directory.rename(removed)
     shutil.rmtree(removed, ignore_errors=True)
@@ -133,34 +133,34 @@ def foreign_names(directory: Path, owned: Collection[str]) -> list[str]:
 def claimed(
     directory: Path, names: Collection[str], *, kind: str, option: str, may_have: Collection[str] = ()
 ) -> Iterator[None]:
-    """Mark a folder to write these files into, which is new or has none or all of them from an earlier time.
+    """Claim a folder for writing these files; it may be new, or have none or all of them from an earlier call.
 
-    names     of the files that are always written
-    may_have  names of further files
-    kind, option  of the folder, for its marker and for messages
+    names     files that are always written
+    may_have  further files
+    kind, option  kind of the folder for its marker, and option that names it for messages
 
-    Raises UserError for the report of a run; and where the folder has only some of the files, which then are the
-    user's own, unless the marker is there, which a killed process leaves and the end of the writing removes.
+    Raises UserError if the folder has the report of a run, or only some of the files: these are the user's, unless the
+    marker of an interrupted call is there. The marker is removed at the end.
     """
     found = _existing(directory, [*names, *may_have])
     if found and is_marked(directory.parent if directory.name == "evaluation" else directory, "run"):
-        raise UserError(f"{option}={directory}: the run there has a report of its own in it; name another folder")
+        raise UserError(f"{option}={directory}: this folder has the report of a run; name another folder")
     if found and not set(names) <= set(found) and not is_marked(directory, kind):
         raise UserError(
-            f"{option}={directory}: {listing(found)} is in that folder already and would be overwritten; "
+            f"{option}={directory}: {listing(found)} exists in that folder and would be overwritten; "
             "name another folder"
         )
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"{option}={directory}: that is a file, or a link to nothing; name a folder") from None
-    # first: where the process is killed, the mark tells its files from a user's
+    # before any file, so that files of a killed process are not taken for the user's
     mark(directory, kind)
     try:
         yield
     finally:
         found = _existing(directory, [*names, *may_have])
-        # none or all: the next run needs no mark to know them as the program's
+        # with none or all of the files, the next call needs no marker
         if not found or set(names) <= set(found):
             _unmark(directory, kind)
         if not any(directory.iterdir()):
@@ -172,13 +172,13 @@ def _existing(directory: Path, names: Collection[str]) -> list[str]:
 
 
 def mark(directory: Path, kind: str) -> None:
-    """Mark a folder as made by this program, as a folder of this kind; done before anything else is written into it."""
+    """Mark a folder as made by this program, with its kind; called before other files are written to it."""
     if kind not in (kinds := _kinds(directory)):
         write_json(directory / MARKER, {"kinds": [*kinds, kind]})
 
 
 def is_marked(directory: Path, kind: str) -> bool:
-    """True if this program has made the folder, as one of this kind."""
+    """True if this program has made the folder, with this kind."""
     return kind in _kinds(directory)
 
 
@@ -197,23 +197,22 @@ def _kinds(directory: Path) -> list[str]:
 
 
 def listing(names: Iterable[str]) -> str:
-    """The first three names for a message, and the number of the others."""
+    """The first three names and the number of further ones, for a message."""
     shown = [name if name.isprintable() else ascii(name) for name in names]
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
 @contextmanager
 def building(directory: Path, *, option: str, waiting_for: str, contents: bool = True) -> Iterator[Path | None]:
-    """A folder to fill that becomes `directory` in one step at the end; None if that is there, and is what was written.
+    """Context with a folder to fill that atomically becomes `directory`; None if `directory` is there, undamaged.
 
-    One process builds, and others that need the same folder wait. A damaged folder is made again, with a line in the
-    log.
+    One process builds while others that need the same folder wait. A damaged folder is made again, with a log message.
 
-    option       of the cache that the folder is in, for messages
-    waiting_for  the other process's work, for the log
-    contents     compare the contents of the files with their checksums; otherwise their sizes, which is instant
+    option       option that names the cache, for messages
+    waiting_for  description of the other process's work, for the log
+    contents     verify the contents of files by their checksums; otherwise only their sizes, which is instant
 
-    Raises UserError where the folder cannot be written.
+    Raises UserError if the folder cannot be written.
     """
     if directory.exists() and not finding(directory, contents=contents):
         yield None
@@ -223,7 +222,7 @@ def building(directory: Path, *, option: str, waiting_for: str, contents: bool =
         directory.parent.mkdir(parents=True, exist_ok=True)
         lock.wait(lambda holder: logger.info(f"waiting for another process to {waiting_for} ({holder})"))
         try:
-            # once more, now that no other process can be at work on it
+            # check again, now that no other process can be building it
             damage = finding(directory, contents=contents) if directory.exists() else None
             if damage == "":
                 yield None
@@ -243,8 +242,8 @@ def building(directory: Path, *, option: str, waiting_for: str, contents: bool =
 
 @contextmanager
 def _filled(directory: Path) -> Iterator[Path]:
-    """A private folder to fill, which becomes `directory`; the caller holds the lock."""
-    # of killed processes, as this one has the lock; earlier versions called it .NAME.partial
+    """Context with a temporary folder to fill, which becomes `directory`; the caller holds the lock."""
+    # left by killed processes, since this one has the lock; earlier versions used .NAME.partial
     for left in (*_private_folders(directory, "new"), directory.with_name(f".{directory.name}.partial")):
         shutil.rmtree(left, ignore_errors=True)
     new = private_name(directory, "new")
@@ -253,7 +252,7 @@ def _filled(directory: Path) -> Iterator[Path]:
         yield new
         write_checksums(new)
         _flush_all(new)
-        shutil.rmtree(directory, ignore_errors=True)  # not whole
+        shutil.rmtree(directory, ignore_errors=True)  # incomplete
         new.rename(directory)
         flush(directory.parent)
     finally:
@@ -261,7 +260,7 @@ def _filled(directory: Path) -> Iterator[Path]:
 
 
 def _private_folders(directory: Path, kind: str) -> list[Path]:
-    """Folders that replacements of this one have left, the newest first."""
+    """Folders left by interrupted replacements of this one, the newest first."""
     found = []
     for path in directory.parent.iterdir() if directory.parent.is_dir() else ():
         match = _PRIVATE_FOLDER.fullmatch(path.name)
@@ -271,7 +270,7 @@ def _private_folders(directory: Path, kind: str) -> list[Path]:
 
 
 def _discard(old: Path, directory: Path, owned: Collection[str]) -> None:
-    """Remove a replaced folder; files in it that are not the program's move into the new one."""
+    """Remove a replaced folder, after moving the user's files in it to the new one."""
     if not old.exists():
         return
     for path in old.iterdir():
@@ -281,7 +280,7 @@ def _discard(old: Path, directory: Path, owned: Collection[str]) -> None:
 
 
 def _holds_only(directory: Path, owned: Collection[str]) -> bool:
-    """True if a folder is not empty and holds only the program's own files."""
+    """True if a folder is not empty and contains only the program's files."""
     return directory.is_dir() and 0 < len(list(directory.iterdir())) == len(_matching(directory, owned))
 
 

@@ -1,4 +1,4 @@
-"""The launcher of a run's processes, torchrun: the variables that it sets, and messages that all processes share."""
+"""torchrun: the environment variables that it sets, and messages that only one of its processes prints."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from datetime import timedelta
 
 from translate.errors import UserError
 
-_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # as PyTorch's env:// reads them
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # read by PyTorch's env:// initialisation
 _PATIENCE = timedelta(seconds=3)
 
 
 def launched_as() -> tuple[int, int]:
     """Rank and world size, from the environment variables that torchrun sets; (0, 1) without them.
 
-    Raises UserError where they say that this is one of several processes, but not which or where the others are.
+    Raises UserError if they are incomplete or contradictory.
     """
-    # images and clusters export WORLD_SIZE=1; an empty variable is as none
+    # container images and clusters may export WORLD_SIZE=1 or empty variables
     size, missing = os.environ.get("WORLD_SIZE") or "1", [name for name in _VARIABLES if not os.environ.get(name)]
     if size.strip() == "1":
         return 0, 1
@@ -36,17 +36,17 @@ def launched_as() -> tuple[int, int]:
     return int(rank), int(size)
 
 
-def is_said_by_another(message: str) -> bool:
-    """True if another process that torchrun started on any machine has said this message before.
+def is_printed_by_another(message: str) -> bool:
+    """True if another process of the same torchrun job, on any machine, has already printed this message.
 
-    torchrun has the store in which they leave their messages; without it, each process says its own.
+    The processes count their messages in torchrun's store; without the store, each process prints its own.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return False
-    import torch.distributed as dist  # not above: decoding by CTranslate2 does without PyTorch
+    import torch.distributed as dist  # here, since decoding with CTranslate2 works without PyTorch
 
     key = f"message {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')} {hashlib.sha256(message.encode()).hexdigest()}"
-    with suppress(UserError, dist.DistError):  # the store may be gone with torchrun
+    with suppress(UserError, dist.DistError):  # the store may have ended with torchrun
         _, size = launched_as()
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         return size > 1 and dist.TCPStore(address, port, is_master=False, timeout=_PATIENCE).add(key, 1) > 1

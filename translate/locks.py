@@ -1,4 +1,4 @@
-"""Locks between processes, and the holder of one in words: who it is, and whether it is stopped or has ended."""
+"""Locks between processes, and descriptions of the process that holds one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from translate.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0  # between two looks at the holder of a lock
-_REPEAT_SECONDS = 600.0  # between two messages about the same state of it
+_LOOK_SECONDS = 5.0  # between checks of the holder of a lock
+_REPEAT_SECONDS = 600.0  # between messages about an unchanged holder
 
 
 class ProcessLock:
-    """A lock that one process holds at a time, any number of times; the system releases that of a killed process.
+    """A reentrant lock between processes; the system releases the lock of a killed process.
 
-    NAME.json beside the lock file names the holder, for messages only.
+    NAME.json in the folder of the lock file describes the holder, only for messages.
     """
 
     _taken: ClassVar[dict[Path, tuple[FileLock, int]]] = {}  # locks that this process holds, and how often
@@ -40,9 +40,9 @@ class ProcessLock:
         return self._acquire(timeout=0)
 
     def wait(self, report: Callable[[str], None]) -> None:
-        """Take the lock; as long as another process holds it, report that one: at first, when it changes, and rarely.
+        """Acquire the lock; while another process holds it, report the holder: at first, on changes, and every 10 min.
 
-        report  is given holder()
+        report  called with holder()
         """
         said, said_at = "", 0.0
         while not self._acquire(timeout=_LOOK_SECONDS if said else 0):
@@ -52,7 +52,7 @@ class ProcessLock:
                 said, said_at = holder, now
 
     def _acquire(self, *, timeout: float) -> bool:
-        # not per thread: the writer thread and the main one are one holder
+        # per process, not per thread: the writer thread and the main thread share the lock
         lock, times = self._taken.get(self._path) or (FileLock(self._path, thread_local=False), 0)
         if not times:
             try:
@@ -60,7 +60,7 @@ class ProcessLock:
             except Timeout:
                 return False
             started = time.strftime("%Y-%m-%d %H:%M:%S")
-            with suppress(OSError):  # on a full disk the lock is held all the same
+            with suppress(OSError):  # the lock is held even if the disk is full
                 write_json(self._note, {"host": socket.gethostname(), "pid": os.getpid(), "started": started})
         self._taken[self._path] = lock, times + 1
         return True
@@ -73,7 +73,7 @@ class ProcessLock:
         if times > 1:
             self._taken[self._path] = lock, times - 1
             return
-        # while the lock is held: later it could be the note of the next holder
+        # before the lock is released: later the note could be that of the next holder
         self._note.unlink(missing_ok=True)
         lock.release()
 
@@ -85,7 +85,7 @@ class ProcessLock:
         self.release()
 
     def holder(self) -> str:
-        """Process, host, start and state of the holder, as far as they are known."""
+        """Process id, host, start time and state of the holder, as far as they are known."""
         with suppress(OSError, UserError, KeyError, ValueError):
             note = read_json(self._note)
             remark = describe_process(int(note["pid"])) if note["host"] == socket.gethostname() else ""
@@ -94,12 +94,12 @@ class ProcessLock:
 
 
 def describe_process(pid: int) -> str:
-    """Remark on a process of this host that is stopped; "" for one at work.
+    """Remark on a process of this host that is stopped; "" for a running one.
 
-    Raises ProcessLookupError for one that has ended: what it left is not about the holder of today.
+    Raises ProcessLookupError if the process has ended, so that its note is outdated.
     """
-    with suppress(PermissionError):  # of another user
-        os.kill(pid, 0)  # only asks
+    with suppress(PermissionError):  # a process of another user
+        os.kill(pid, 0)  # only checks that the process exists
     state = ""
     with suppress(OSError):  # where there is no /proc, as on macOS
         # PID (NAME) STATE …, where the name may hold spaces and brackets

@@ -1,4 +1,4 @@
-"""Memory of this machine: refusal of work that cannot fit into it, errors of its lack, and the C allocator."""
+"""Memory of this machine: refusal of work that cannot fit, out-of-memory errors, and the C allocator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.
 
 
 def machine_memory() -> int:
-    """Bytes of memory that a process may use here: the machine's, or the limit of its container; 0: unknown."""
+    """Bytes of memory available to a process: of the machine, or the limit of its container; 0: unknown."""
     limits = []
     with suppress(AttributeError, ValueError, OSError):  # systems without sysconf, or without these names
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -26,12 +26,12 @@ def machine_memory() -> int:
 
 
 def require_memory(needed: int, memory: int, *, purpose: str, remedy: str) -> None:
-    """Raise UserError, with both figures, for work that needs more bytes than there are; 0 bytes: unknown."""
+    """Raise UserError, with both figures, for work that needs more memory than the machine has; 0: unknown."""
     if memory and needed > memory:
         raise UserError(f"{purpose} needs {readable(needed)} of memory, and there are {readable(memory)}: {remedy}")
 
 
-# as the CPU's allocator, CUDA's and the libraries of CUDA put it; only the caching allocator has a class of its own
+# messages of the CPU allocator, CUDA and its libraries; only PyTorch's caching allocator has its own exception class
 _OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -42,26 +42,26 @@ _OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """True for an error by which Python or PyTorch says that memory does not suffice, on any device."""
+    """True for an out-of-memory error of Python or PyTorch, on any device."""
     if isinstance(error, RuntimeError):
         return any(text in str(error) for text in _OUT_OF_MEMORY)
     return isinstance(error, MemoryError)
 
 
 def describe_out_of_memory(error: Exception) -> str:
-    """An error of is_out_of_memory in one line."""
+    """An out-of-memory error in one line."""
     reason = str(error).partition("\n")[0] or "Python found no room for an object"
     return f"out of memory: {reason}"
 
 
 def keep_memory() -> None:
-    """Let the C allocator keep large blocks instead of returning them to the system after every tensor.
+    """Have the C allocator keep large blocks instead of returning them to the system after every tensor.
 
-    Page faults cost several times the work on a CPU. These are glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD; other C
-    libraries lack mallopt and are left alone.
+    On a CPU, the page faults would cost several times the actual work. Sets glibc's M_MMAP_THRESHOLD and
+    M_TRIM_THRESHOLD; other C libraries lack mallopt and are not changed.
     """
     mmap_threshold, trim_threshold, largest = -3, -1, 2**31 - 1
-    # a user who has set the thresholds by environment variables keeps them
+    # thresholds in environment variables take precedence
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
         mallopt(mmap_threshold, 2**30)

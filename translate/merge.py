@@ -1,4 +1,4 @@
-"""python -m translate.merge: a model with its LoRA merged into it, as a model directory of its own."""
+"""python -m translate.merge: merge a LoRA into its base model, as a new model directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from translate.config import run_command
 
 @dataclass(kw_only=True)
 class MergeConfig:
-    """The merge command: what adapt=lora has trained becomes part of the model, which every engine then runs.
+    """Merge the weights trained with adapt=lora into the base model, so that every engine can run it.
 
-    model, adapter  a run's folder each, or model directories
+    Example: python -m translate.merge model=runs/base adapter=runs/adapted output=runs/merged
+
+    model, adapter  folders of runs, or model directories
     output          the new model directory
     """
 

@@ -1,6 +1,6 @@
 """Model directories without PyTorch: their files, finding them, reading their manifests.
 
-weights.safetensors  model.yaml  tokenizer.model (or one per side)  manifest.json
+weights.safetensors  model.yaml  tokenizer.model (or one per side)  truecase.json  manifest.json
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from translate.files import read_json, sha256
 from translate.parsing import from_plain
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
+from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
-MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, "evaluation", "ctranslate2")
+MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")
 
 
 @dataclass(kw_only=True)
@@ -99,12 +100,25 @@ def content_hash(model: str, adapter: str = "") -> str:
 
     model  a path as find_model takes it, or a folder that was exported for another engine
     """
-    path = Path(model)
-    directories = [path if (path / RUNTIME_MODEL).is_file() else find_model(path)]
+    directories = [_find(Path(model))]
     directories += [find_adapter(Path(adapter))] if adapter else []
-    names = (WEIGHTS, RUNTIME_MODEL, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES)
+    names = (WEIGHTS, RUNTIME_MODEL, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
     files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
     return hashlib.sha256("".join(f"{sha256(file)} {file.name}\n" for file in files).encode()).hexdigest()
+
+
+def _find(path: Path) -> Path:
+    """A folder that was exported for another engine, or the model directory that a user's path means."""
+    return path if (path / RUNTIME_MODEL).is_file() else find_model(path)
+
+
+def read_truecaser(path: Path) -> Truecaser | None:
+    """The usual case of words that a model has; None in those of earlier versions, and for a source without case.
+
+    path  as find_model takes it, or a folder that was exported for another engine
+    """
+    file = _find(path) / TRUECASE
+    return Truecaser.load(file) if file.exists() else None
 
 
 def verify_model(directory: Path) -> dict[str, str]:
@@ -154,6 +168,7 @@ EXPORTED_FILES = (
     "*tokenizer.model",
     "model.yaml",
     "manifest.json",
+    TRUECASE,
     "fingerprint",  # of earlier versions
 )
 

@@ -1,4 +1,4 @@
-"""Files by what they hold and not by their names: decompressed, as UTF-8, or refused with what they are."""
+"""Open files by their content, not their names: decompress, convert to UTF-8, or refuse with a description."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from typing import BinaryIO, cast
 
 from translate.errors import UserError, excerpt
 
-# Text that people have compresses 3 to 20 times. A file that becomes larger than both bounds is made to fill disks.
+# Real text compresses 3 to 20 times. A file that exceeds both limits when decompressed is taken for a zip bomb.
 MAX_RATIO, MAX_SMALL_FILE = 200, 1 << 28
 _HEAD_BYTES = 1 << 10
 _TAR_MARK = slice(257, 262)  # of the first header
 _ZIP = b"PK\x03\x04"
-# what the modules for these forms raise, besides OSErrors without a number
-_DAMAGE = (
+# raised by the decompression modules for damaged files, besides OSErrors without a number
+_DAMAGE_ERRORS = (
     zipfile.BadZipFile,
     lzma.LZMAError,
     zlib.error,
@@ -35,7 +35,7 @@ _DAMAGE = (
     NotImplementedError,
     UnicodeDecodeError,
 )
-_OF_SYSTEMS = ("__MACOSX/", ".DS_Store")  # that some programs put into archives
+_SYSTEM_FILES = ("__MACOSX/", ".DS_Store")  # added to archives by macOS
 _NOTES = re.compile(r"(.*/)?_?(readme|about|licen[cs]e|copying)(\.(txt|md|html))?", re.IGNORECASE)  # beside the text
 
 
@@ -61,15 +61,15 @@ def _open_bz2(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, bz2.BZ2File(file))
 
 
-# first bytes of a compressed file -> its name, and the function that opens it
+# first bytes of a compressed file -> name of the compression, and the function that opens the file
 _COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], BinaryIO]]] = {
     b"\x1f\x8b": ("gzip", _open_gzip),
     b"\xfd7zXZ\0": ("xz", _open_xz),
     b"BZh91AY&SY": ("bz2", _open_bz2),
     _ZIP: ("zip", _open_zip),
 }
-# first bytes of what is no text -> description and way out
 _TEXT_FIRST = "save its text as UTF-8 first"
+# first bytes of files that are not text -> description and way out
 _OTHER_FILES = {
     b"%PDF-": f"a PDF document; {_TEXT_FIRST}, for example with pdftotext",
     b"{\\rtf1": f"an RTF document; {_TEXT_FIRST}",
@@ -94,10 +94,10 @@ _OTHER_FILES = {
 
 @contextmanager
 def open_decompressed(path: str | Path) -> Iterator[BinaryIO]:
-    """A file's bytes, decompressed if they are gzip, xz, bz2 or a zip archive of one file; a pipe's as well.
+    """Open a file or pipe as bytes, decompressed if it is gzip, xz, bz2 or a zip archive of one file.
 
-    Raises UserError for a file that is missing or damaged, for an archive of several files, and when the content turns
-    out to be more than 256 MiB and 200 times as large as the file.
+    Raises UserError if the file is missing or damaged, for an archive of several files, and once the content exceeds
+    both 256 MiB and 200 times the size of the file.
     """
     with naming_errors(path), open(path, "rb") as file:
         kind = _compression(file.peek(_HEAD_BYTES))
@@ -116,9 +116,9 @@ def open_decompressed(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_text(path: str | Path) -> Iterator[BinaryIO]:
-    """The bytes of a text file as UTF-8: decompressed, and converted if it begins with the byte order mark of UTF-16.
+    """Open a text file as UTF-8 bytes: decompressed, and converted if it begins with a UTF-16 byte order mark.
 
-    Raises UserError as open_decompressed does, and for a file that is no text, with what it is.
+    Raises UserError as open_decompressed does, and with a description for a file that is not text.
     """
     with open_decompressed(path) as stream:
         head = cast(io.BufferedReader, stream).peek(_HEAD_BYTES)
@@ -143,7 +143,7 @@ def require_outermost(head: bytes, path: str | Path) -> None:
 
 @contextmanager
 def naming_errors(path: str | Path) -> Iterator[None]:
-    """Turn errors of reading a file into UserErrors that name it."""
+    """Convert errors of reading a file to UserErrors that name it."""
     try:
         yield
     except FileNotFoundError:
@@ -154,25 +154,25 @@ def naming_errors(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _naming_damage(path: str | Path, form: str) -> Iterator[None]:
-    """Turn errors of a damaged file of a compressed form into UserErrors."""
+    """Convert errors of a damaged compressed file to UserErrors."""
     try:
         yield
-    except (*_DAMAGE, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # of the system, not of the form
+    except (*_DAMAGE_ERRORS, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # raised by the system, not for the content
             raise
         raise UserError(f"{path}: not a complete {form} file ({error})") from None
 
 
 def head_of(path: str | Path, size: int) -> bytes:
-    """The first bytes of a file's content, decompressed, and as UTF-8 without a byte order mark."""
+    """The first bytes of a file's content, decompressed and in UTF-8, without a byte order mark."""
     with open_decompressed(path) as stream:
         head = stream.read(size)
-    # the last character of the head may be cut
+    # the last character of the head may be incomplete
     return head.decode("utf-16", "ignore").encode() if _is_utf16(head) else head.removeprefix(codecs.BOM_UTF8)
 
 
 def archive_members(path: str | Path) -> list[str]:
-    """Names of the files in a zip archive; none for any other file. Raises UserError for a damaged one."""
+    """Names of the files in a zip archive; empty for any other file. Raises UserError for a damaged archive."""
     with naming_errors(path), open(path, "rb") as file:
         if not file.seekable() or file.read(len(_ZIP)) != _ZIP:
             return []
@@ -181,7 +181,7 @@ def archive_members(path: str | Path) -> list[str]:
 
 
 def is_plain(path: str | Path) -> bool:
-    """True if every program reads the file as it is: neither compressed nor with a byte order mark."""
+    """True if any program can read the file directly: neither compressed nor with a byte order mark."""
     with naming_errors(path), open(path, "rb") as file:
         head = file.peek(_HEAD_BYTES)
     marks = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -189,19 +189,19 @@ def is_plain(path: str | Path) -> bool:
 
 
 def _compression(head: bytes) -> bytes | None:
-    """The key of the table of compressions whose mark a file begins with."""
-    if head.startswith(b"BZh"):  # the fourth byte is the size of blocks, and a file without any has another mark
+    """Key of _COMPRESSIONS that a file begins with; None for uncompressed files."""
+    if head.startswith(b"BZh"):  # normalise the block size (fourth byte), and the mark of a file without blocks
         head = head[:3] + b"9" + head[4:].replace(b"\x17rE8P\x90", b"1AY&SY", 1)
     return next((mark for mark in _COMPRESSIONS if head.startswith(mark)), None)
 
 
 def _is_utf16(head: bytes) -> bool:
-    is_utf32 = head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))  # whose mark begins with that of UTF-16
+    is_utf32 = head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))  # UTF-32's mark begins with UTF-16's
     return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not is_utf32
 
 
 def _other_file(head: bytes) -> str:
-    """Description of a file that is no text, with the way out; "" for text."""
+    """Description of a file that is not text, with a way out; "" for text."""
     if head[_TAR_MARK] == b"ustar":
         return "a tar archive; unpack it first: tar xf FILE"
     return next((other for mark, other in _OTHER_FILES.items() if head.startswith(mark)), "")
@@ -210,13 +210,13 @@ def _other_file(head: bytes) -> str:
 def _members_of(archive: zipfile.ZipFile) -> list[str]:
     """The files in an archive; of one file with notes such as a README beside it, that file alone."""
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    names = [name for name in names if not name.startswith(_OF_SYSTEMS) and not name.endswith(_OF_SYSTEMS)]
+    names = [name for name in names if not name.startswith(_SYSTEM_FILES) and not name.endswith(_SYSTEM_FILES)]
     texts = [name for name in names if not _NOTES.fullmatch(name)]
     return texts if len(texts) == 1 else names
 
 
 def describe_archive(names: list[str]) -> str:
-    """A zip archive that holds other than one file of text, by the names of its files, and the way out."""
+    """Description of a zip archive that is not a single text file, by the names of its files, with a way out."""
     if "xl/workbook.xml" in names:
         return "an Excel workbook (.xlsx); name it with path=, not as text"
     if "word/document.xml" in names:
@@ -228,10 +228,12 @@ def describe_archive(names: list[str]) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """A decompressed stream that ends with an error where it is far too large for its file."""
+    """A decompressed stream that raises UserError beyond the limits MAX_RATIO and MAX_SMALL_FILE.
+
+    file_size  in bytes; 0 if unknown, as for a pipe: the stream has no limit then
+    """
 
     def __init__(self, stream: BinaryIO, file_size: int, path: str | Path) -> None:
-        """file_size: in bytes; 0 if unknown, as of a pipe: the content has no bound then."""
         self._path = path
         self._stream = cast(io.BufferedReader, stream)
         self._limit = max(MAX_SMALL_FILE, MAX_RATIO * file_size) if file_size else None
@@ -253,23 +255,23 @@ class _Bounded(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """A stream of UTF-16 with a byte order mark, as UTF-8."""
+    """A UTF-16 stream with a byte order mark, converted to UTF-8."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = cast(io.BufferedReader, stream)
         self._decoder = codecs.getincrementaldecoder("utf-16")()
-        self._waiting = b""
+        self._converted = b""  # not read yet
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._waiting:
+        while not self._converted:
             chunk = self._stream.read1(1 << 16)
-            self._waiting = self._decoder.decode(chunk, final=not chunk).encode()
-            if not chunk and not self._waiting:
+            self._converted = self._decoder.decode(chunk, final=not chunk).encode()
+            if not chunk and not self._converted:
                 return 0
-        count = min(len(buffer), len(self._waiting))
-        buffer[:count] = self._waiting[:count]
-        self._waiting = self._waiting[count:]
+        count = min(len(buffer), len(self._converted))
+        buffer[:count] = self._converted[:count]
+        self._converted = self._converted[count:]
         return count

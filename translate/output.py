@@ -1,4 +1,4 @@
-"""Output of translations: standard output, a file that appears whole, or pieces that a killed process continues."""
+"""Output of translations: standard output, a file that appears when complete, or pieces that can be continued."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _OWNED = (_KEY, _LOCK, f"{_LOCK}.json", _JOINED, "piece-*")
 
 @contextmanager
 def open_output(path: str) -> Iterator[BinaryIO]:
-    """Standard output for "-", a device or pipe as it is, or a file that gets its name when all has been written.
+    """Context with standard output for "-", a device or pipe, or a file that appears under its name when complete.
 
-    After an error the unfinished file stays under a private name, which is printed: what it holds may have taken long.
+    After an error the unfinished file is kept under a temporary name, which is printed.
     """
     if path == STANDARD:
         try:
@@ -68,7 +68,7 @@ def open_output(path: str) -> Iterator[BinaryIO]:
 
 
 class Pieces(io.BytesIO):
-    """Output that is kept in pieces, of which each flush ends one.
+    """Output stored in pieces; each flush completes a piece.
 
     count  number of pieces in the folder, up to the first that is missing or damaged
     """
@@ -87,7 +87,7 @@ class Pieces(io.BytesIO):
         return next(self.folder.glob(_PIECE.format(number, "*")), None)
 
     def flush(self) -> None:
-        """Write all since the last flush as a piece, which appears whole or not at all."""
+        """Write everything since the last flush as a piece, atomically."""
         while damaged := self._find(self.count):
             damaged.unlink()
         piece = self.folder / _PIECE.format(self.count, hashlib.sha256(self.getvalue()).hexdigest())
@@ -97,27 +97,27 @@ class Pieces(io.BytesIO):
         self.truncate()
 
     def join(self, output: str) -> None:
-        """Make the file of all pieces."""
+        """Concatenate all pieces to a file."""
         joined = self.folder / _JOINED
-        joined.unlink(missing_ok=True)  # of a killed process
+        joined.unlink(missing_ok=True)  # left by a killed process
         with atomic_file(output, partial=joined) as file, compressing(file, output) as stream:
             for path in self._paths:
                 with open(path, "rb") as piece:
                     shutil.copyfileobj(piece, stream)
-                stream.flush()  # as without pieces: gzip begins a block there
+                stream.flush()  # as without pieces, since gzip starts a new block here
 
 
 @contextmanager
 def open_pieces(path: str, key: Mapping[str, Any]) -> Iterator[Pieces]:
-    """Output to a file in pieces, in the folder FILE.resume, which at the end become the file; then the folder goes.
+    """Context with output to a file in pieces, which are kept in the folder FILE.resume until the file is complete.
 
     After an error or a kill the folder stays, and a call with the same key continues after its pieces.
 
-    key  all that decides the output, by name
+    key  everything that determines the output, by name
 
-    Raises UserError where the folder has pieces of another key, is in use, or holds anything else.
+    Raises UserError if the folder has pieces of another key, is in use, or contains other files.
     """
-    # beside the file itself, not beside a link to it: a rename cannot lead to another disk
+    # in the folder of the file, not of a link to it: a file cannot be renamed to another disk
     target, _ = follow_links(Path(path))
     folder = target.with_name(f"{target.name}.resume")
     lock = _claim(folder)
@@ -133,9 +133,9 @@ def open_pieces(path: str, key: Mapping[str, Any]) -> Iterator[Pieces]:
 
 
 def _claim(folder: Path) -> ProcessLock:
-    """Make and lock a folder of pieces. Raises UserError where it holds anything else, or is in use."""
-    restore_directory(folder, owned=_OWNED)  # of a process that was killed while it removed the folder
-    # a link may lead to another disk, from which no file can be renamed to the output
+    """Create and lock a folder of pieces. Raises UserError if it contains other files, or is in use."""
+    restore_directory(folder, owned=_OWNED)  # in case a process was killed while it removed the folder
+    # a link may lead to another disk, from which files cannot be renamed to the output
     is_folder = folder.is_dir() and not folder.is_symlink()
     foreign = foreign_names(folder, _OWNED) if is_folder else [folder.name] if os.path.lexists(folder) else []
     if foreign:
@@ -151,7 +151,7 @@ def _claim(folder: Path) -> ProcessLock:
 
 
 def _require_key(folder: Path, key: Mapping[str, Any]) -> None:
-    """Write the key into a new folder of pieces. Raises UserError for a folder with another one."""
+    """Write the key into a new folder of pieces. Raises UserError if the folder has another key."""
     if not (folder / _KEY).exists():
         write_json(folder / _KEY, dict(key))  # before the first piece
         return
@@ -169,7 +169,7 @@ def _require_key(folder: Path, key: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _outcome_told(path: str, pieces: Pieces) -> Iterator[None]:
-    """After an error, tell what is kept, if anything is."""
+    """After an error, print where finished translations are kept, if there are any."""
     try:
         yield
     except BaseException as error:

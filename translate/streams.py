@@ -1,4 +1,4 @@
-"""Standard input, output and error of a command: closed ones, readers and terminals that go, consoles without UTF-8."""
+"""Standard streams of a command that are closed, lose their reader or terminal, or are not UTF-8."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, TextIO, cast
 
 from translate.errors import UserError
 
-# characters of this program's own messages, for consoles that lack them
+# ASCII replacements for characters in messages, for consoles without UTF-8
 _ASCII = {"±": "+/-", "·": "|", "…": "...", "–": "-", "—": "-", "→": "->", "×": "x", "’": "'", "“": '"', "”": '"'}
 
 
 class UnbrokenStream:
-    """A text stream to a person, who may leave: the work continues, and later text is lost without an error."""
+    """A text stream to a terminal or pipe that may close: the work continues, and later text is discarded."""
 
     def __init__(self, stream: TextIO) -> None:
-        # a second wrapper would hide the stream by which tqdm finds its bars
+        # never wrap twice: tqdm identifies the bars of a stream by the stream
         self._stream: TextIO = getattr(stream, "_stream", stream)
 
     def write(self, text: str) -> int:
@@ -33,7 +33,7 @@ class UnbrokenStream:
     def _fail(self, error: Exception) -> None:
         discard_output(self._stream)
 
-    def __eq__(self, other: object) -> bool:  # by which tqdm finds the bars that are on a stream
+    def __eq__(self, other: object) -> bool:  # tqdm compares streams
         return self._stream is getattr(other, "_stream", other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -43,7 +43,7 @@ class UnbrokenStream:
 
 
 class ResultStream(UnbrokenStream):
-    """Standard output of results: its reader may leave as well (`| head`), but a full disk is a UserError."""
+    """Standard output of results: its reader may exit (`| head`), but a full disk is a UserError."""
 
     def _fail(self, error: Exception) -> None:
         discard_output(self._stream)
@@ -52,17 +52,17 @@ class ResultStream(UnbrokenStream):
 
 
 def guard_standard_streams() -> None:
-    """Make sys.stdout and sys.stderr safe to write to, whatever they lead to.
+    """Make sys.stdout and sys.stderr safe to write to, whatever they are connected to.
 
-    Python has None in place of a stream that was closed at the start; sys.stdin and sys.stdout keep it, so that a
-    command can tell.
+    Python represents a stream that was closed at the start by None; sys.stdin and sys.stdout keep it, so that commands
+    can detect this.
     """
     for descriptor in (0, 1, 2):
-        # or the next file to be opened would take the number, and libraries would write their messages into it
+        # otherwise the next file to be opened would get the number, and libraries would write messages into it
         with suppress(OSError):
             os.fstat(descriptor)
             continue
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -74,8 +74,8 @@ def guard_standard_streams() -> None:
 
 
 def discard_output(stream: TextIO | None) -> None:
-    """Redirect a stream to the null device: at exit, Python would try once more to write what the stream holds."""
-    with suppress(OSError, ValueError, AttributeError):  # of no file, closed, or none at all
+    """Redirect a stream to the null device, since Python would try to flush its buffer again at exit."""
+    with suppress(OSError, ValueError, AttributeError):  # the stream is not a file, closed, or None
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, cast(TextIO, stream).fileno())
         os.close(null)
@@ -88,12 +88,12 @@ def require_stream(stream: TextIO | None, name: str, way_out: str) -> None:
 
 
 def output_error(error: Exception) -> UserError:
-    """The error of writing to standard output, in words."""
+    """UserError for an error of writing to standard output."""
     return UserError(f"standard output: {getattr(error, 'strerror', None) or error}; not all output was written")
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:
-    r"""Characters that a console lacks as ASCII: this program's own in words, those of any text as \xe4 or \u0444."""
+    r"""Replace characters that a console lacks by ASCII: known ones by words, others by \xe4 or \u0444."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]

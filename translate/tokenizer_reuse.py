@@ -1,4 +1,4 @@
-"""The vocabulary of another run, or of another program, used as it is (tokenizer.path)."""
+"""tokenizer.path: an existing vocabulary, of another run or program."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _MANIFEST = "manifest.json"
 
 
 def load_given(path: str) -> Tokenizer:
-    """The tokenizer of a SentencePiece model, which both sides share, or of the folder of a run or model.
+    """Load the tokenizer in the folder of a run or model, or a SentencePiece model shared by both sides.
 
-    One of a run or model reads text in the form that it was learned with. Raises UserError for a path without a
-    tokenizer, a damaged one, and one whose special tokens have other ids than ours.
+    The tokenizer of a run or model normalises text as it did there. Raises UserError for a path without a tokenizer, a
+    damaged one, and one whose special tokens have other ids than ours.
     """
     given = Path(path)
     if given.is_dir():
         for folder in (given, given / "best"):
             if any((folder / name).exists() for name in TOKENIZER_FILES):
                 return Tokenizer.load(folder, text_form=_text_form(folder))
-        raise UserError(f"tokenizer.path={path}: this folder has none of {', '.join(TOKENIZER_FILES)}")
+        raise UserError(f"tokenizer.path={path}: the folder contains none of {', '.join(TOKENIZER_FILES)}")
     if not given.exists():
         raise UserError(f"tokenizer.path={path}: no such file or folder")
     if given.name in TOKENIZER_FILES[1:]:
-        raise UserError(f"tokenizer.path={path} is the vocabulary of one side: name its folder for both")
+        raise UserError(f"tokenizer.path={path} is the vocabulary of one side: name its folder, to use both")
     text_form = _text_form(given.parent) if given.name in TOKENIZER_FILES else TEXT_FORM
     return Tokenizer(read_model(given), text_form=text_form)
 
 
 def _text_form(folder: Path) -> int:
-    """The form that the manifest beside a tokenizer names; the current one where there is no manifest."""
+    """Version of the text form, from the manifest beside a tokenizer; the current version without a manifest."""
     manifest = folder / _MANIFEST
     return text_form_of(read_json(manifest)) if manifest.exists() else TEXT_FORM

@@ -25,7 +25,8 @@ from translate.training.best_model import restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
-from translate.training.manifest import describe_run, keep_held_out, log_description
+from translate.training.manifest import describe_run, keep_held_out, log_description, with_run_case
+from translate.training.model_writer import ModelWriter
 from translate.training.open_options import require_effect
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import decide_run, parallelize
@@ -33,7 +34,7 @@ from translate.training.parts import make_model, update_stream
 from translate.training.plan import plan
 from translate.training.recipe import choose_tokenizer, recommend
 from translate.training.recovery import Recovery
-from translate.training.run_folder import ModelWriter, RunFolder, errors_logged
+from translate.training.run_folder import RunFolder, errors_logged
 from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
@@ -86,6 +87,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         base = load_base_model(config.adapt)
         tokenizer = base.tokenizer if base else folder.tokenizer() or choose_tokenizer(config)
         data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
+        data = with_run_case(data, base, folder)
         logger.info(data.cleaning.table())
 
         # Settings that are not given, by text, speed of the device and run.max_minutes; a continued run has them.
@@ -110,7 +112,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
         batches = stack.enter_context(update_stream(config, data, decision, world))
         validator = Validator(config, data, model, world, precision=decision.decoding_precision, manifest=manifest)
-        models = ModelWriter(folder, config, data.tokenizer, world, manifest=manifest, scoring=validator.settings)
+        models = ModelWriter(folder, config, data, world, manifest=manifest, scoring=validator.settings)
         log_description(config, data, decision, batches, validator, state, states)
         reporter.begin(state)
         take_up_session(config, decision, state, world, manifest=manifest)

@@ -1,7 +1,7 @@
-"""Commands get their configuration: configs/NAME.yaml and the command line fill in a dataclass.
+"""Run a command with its configuration: a dataclass filled in from configs/NAME.yaml and the command line.
 
-Hydra composes the YAML files; the dataclasses beside the code give names, types and defaults. Nothing in a
-configuration can name code to run.
+Hydra composes the YAML files; the dataclasses next to the code define names, types and defaults. A configuration cannot
+name code to run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from translate.config.recipe import open_schema, with_recipe
 from translate.disk_space import describe
 from translate.errors import UserError
 from translate.files import expand_home
-from translate.launcher import is_said_by_another
+from translate.launcher import is_printed_by_another
 from translate.memory import describe_out_of_memory, is_out_of_memory
 from translate.signals import exit_statuses
 from translate.streams import guard_standard_streams
@@ -62,13 +62,13 @@ def run_command(
     choices: Tables = _NO_TABLES,
     additions: Tables = _NO_TABLES,
 ) -> None:
-    """Run a command with the configuration that configs/NAME.yaml and the command line make.
+    """Run a command with the configuration from configs/NAME.yaml and the command line.
 
-    choices    tables of groups of which one entry is chosen, which fills in GROUP
-    additions  tables of groups of which any number is chosen, each of which fills in GROUP.NAME
-    run        is given the configuration, and in a sweep the trial; returns its score, for sweeps
+    choices    tables of groups with exactly one chosen entry, which configures GROUP
+    additions  tables of groups with any number of chosen entries, each of which configures GROUP.NAME
+    run        function of the configuration and, in a sweep, the trial; returns the trial's score in sweeps
 
-    A UserError becomes one message on stderr and exit status 1; a signal that ends the work, status 128 + its number.
+    A UserError becomes a message on stderr and exit status 1, a stop signal exit status 128 + its number.
     """
     global _line
     guard_standard_streams()
@@ -79,7 +79,7 @@ def run_command(
 
         def to_config(overrides: Sequence[str]) -> Any:
             composed = compose(name, overrides, directory=line.config_dir)
-            if any(word.startswith("+") for word in overrides):  # Hydra refuses other unknown options by itself
+            if any(word.startswith("+") for word in overrides):  # Hydra itself refuses other unknown options
                 require_known(composed, known())
             return to_dataclass(composed, line.own)
 
@@ -88,7 +88,7 @@ def run_command(
         elif line.help:
             print(help_text(name, schema, compose(name, line.overrides, directory=line.config_dir), line.config_dir))
         elif line.multirun:
-            from translate.config.sweep import run_sweep  # with the training code, and thus PyTorch
+            from translate.config.sweep import run_sweep  # imports PyTorch
 
             run_sweep(line.overrides, to_config, run, partial(choices_of, directory=line.config_dir))
         else:
@@ -96,7 +96,7 @@ def run_command(
 
 
 def register_schemas(name: str, schema: type[Any], choices: Tables, additions: Tables) -> None:
-    """Make the dataclasses Hydra's schemas: schema_NAME of the command, schema_… of what each group fills in."""
+    """Register dataclasses as Hydra schemas: schema_NAME for the command, schema_… for groups and their choices."""
     store, options = ConfigStore.instance(), getattr(schema, "OPEN", ())
 
     def node(kind: type[Any], group: str = "") -> Any:
@@ -113,25 +113,25 @@ def register_schemas(name: str, schema: type[Any], choices: Tables, additions: T
             store.store(group=group, name=f"schema_{choice}", node=node(kind, group))
     for group, table in additions.items():
         for addition, (kind, _) in table.items():
-            # each below its own name, as several may be chosen
+            # each under its own name, since several may be chosen
             store.store(group=group, name=f"schema_{addition}", node=kind, package=f"{group}.{addition}")
 
 
 def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> DictConfig:
-    """The YAML files and overrides as one configuration; directory: further YAML files, beside configs/.
+    """Compose YAML files and overrides into one configuration; directory: searched for YAML files besides configs/.
 
-    Where training text is named without data=, the default corpus leaves altogether: its validation and test sets,
-    labels and languages do not suit another text.
+    If training text is named without data=, nothing of the default corpus remains: its validation and test sets, labels
+    and languages would not match the text.
     """
-    url = QuotedString(f"file://{directory}", Quote.single).with_quotes()  # its name may hold a comma
+    url = QuotedString(f"file://{directory}", Quote.single).with_quotes()  # the name may contain a comma
     search_path = [f"hydra.searchpath=[{url}]"] if directory else []
-    # Hydra 1.3 asks which version's behaviour is wanted; 1.4 has one, and warns of the question
+    # Hydra 1.3 warns if version_base is missing, 1.4 if it is given
     behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
     with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
         composed, choices = _compose(name, [*overrides, *search_path])
         if "data" in choices and not any(word.startswith("data=") for word in overrides):
             default, default_choices = _compose(name, search_path)
-            # the text is compared, not the words: repeating the default names no other text
+            # compare values, not words: repeating the default does not name another text
             if choices["data"] == default_choices["data"] and _training_text(composed) - _training_text(default):
                 overrides = [*overrides, "data=text_files"]
                 composed, choices = _compose(name, [*overrides, *search_path])
@@ -142,28 +142,25 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
 
 
 def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str | None]]:
-    """A configuration, and the choice of each group."""
+    """Compose a configuration; also returns the choice of each group."""
     composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
     with open_dict(composed):
-        of_hydra = composed.pop("hydra")  # no options of a command
-    if of_hydra.sweeper.get("params"):
+        hydra_config = composed.pop("hydra")
+    if hydra_config.sweeper.get("params"):
         raise UserError(FORMER_SWEEP)
-    return composed, of_hydra.runtime.choices
+    return composed, hydra_config.runtime.choices
 
 
 def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
-    """Options that name the training text, as they are written; others (take, weight, …) change how it is used."""
+    """Options that name the training text, with their values; others (take, weight, …) only change its use."""
     train = OmegaConf.to_container(composed.data.train, resolve=False)
     assert isinstance(train, dict)
     return {(key, str(train[key])) for key in ("source", "target", "path", "format", "name") if train[key]}
 
 
 def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
-    """The dataclass that a composed configuration fills in, with own in place of its values.
-
-    Raises UserError for missing values.
-    """
-    # after composition: Hydra would take model=FOLDER for a choice of the group model
+    """Convert a composed configuration to its dataclass; own: see CommandLine. Raises UserError for missing values."""
+    # after composition, since Hydra would take model=FOLDER for a choice of the group model
     composed.merge_with(own)
     if missing := sorted(OmegaConf.missing_keys(composed)):
         raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
@@ -171,13 +168,13 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
 
 
 def is_given(option: str) -> bool:
-    """True if the command line sets this option, its group, or an option below it; False outside a command."""
+    """True if the command line sets this option, its group, or an option in it; False outside a command."""
     return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _line.names())
 
 
 @contextmanager
 def user_errors(known: Names = list) -> Iterator[None]:
-    """End the process with one message and status 1 for what the person can mend."""
+    """Convert errors that the user can fix to one message and exit status 1."""
     try:
         yield
     except UserError as error:
@@ -193,18 +190,18 @@ def user_errors(known: Names = list) -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    if not is_said_by_another(message):
-        print(f"error: {UserError(message)}", file=sys.stderr)  # shortened and spelled out, also where others raised it
+    if not is_printed_by_another(message):
+        print(f"error: {UserError(message)}", file=sys.stderr)  # UserError shortens and escapes the message
     sys.exit(1)
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A command line, read.
+    """A parsed command line.
 
     overrides   options for Hydra to compose
-    own         options that Hydra must not see, because a group of choices has the same name
-    config_dir  folder of further YAML files; "" for none
+    own         options hidden from Hydra, because a group of choices has the same name
+    config_dir  folder of further YAML files; "": none
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -224,16 +221,16 @@ _line = CommandLine()  # of the command that runs in this process
 
 
 def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> CommandLine:
-    """Read a command's words. Raises UserError for unknown flags, groups without a choice and a missing folder.
+    """Parse a command line. Raises UserError for unknown flags and choices, invalid words and a missing folder.
 
     known  all option names of the command, for hints
     """
     for word in words:
-        if word.encode(errors="replace").decode() != word:  # a byte that is not UTF-8 is half a surrogate pair
+        if word.encode(errors="replace").decode() != word:  # Python decodes invalid bytes to lone surrogates
             encoding = sys.getfilesystemencoding()
             hint = "" if encoding == "utf-8" else f"; the locale has {encoding}: set PYTHONUTF8=1"
-            raise UserError(f"{word!a}: not UTF-8, which options and names of files must be{hint}")
-        if _MANY_DIGITS.search(word):  # Python converts no more of them
+            raise UserError(f"{word!a}: options and file names must be UTF-8{hint}")
+        if _MANY_DIGITS.search(word):  # Python refuses to convert longer numbers
             raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)
     own = _own_options(schema, options)
@@ -241,11 +238,11 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
     for word in overrides:
         key, equals, value = word.partition("=")
         if equals and not key.strip("+~ "):
-            raise UserError(f"{word}: there is no option in front of the equals sign")
-        if (CONFIGS / key).is_dir() and not may_be_choice(word):  # Hydra fails with an error of its own code
+            raise UserError(f"{word}: there is no option before the equals sign")
+        if (CONFIGS / key).is_dir() and not may_be_choice(word):  # Hydra would fail with an internal error
             raise UserError(unknown_choice(key, value, flags.get("--config-dir", "")))
-    of_hydra = ("hydra.", "hydra/")  # options of its own
-    renamed = (rename_former(word) if word.lstrip("+~").startswith(of_hydra) else word for word in overrides)
+    prefixes = ("hydra.", "hydra/")  # of options of earlier versions
+    renamed = (rename_former(word) if word.lstrip("+~").startswith(prefixes) else word for word in overrides)
     return CommandLine(
         overrides=[quoted(word) if is_refused_value(word) else word for word in renamed if word is not None],
         own=own,
@@ -257,7 +254,7 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
 
 
 def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str]]:
-    """The flags with their values, and the options."""
+    """Split words into flags with their values, and options."""
     short = {"-h": "--help", "-m": "--multirun", "-cd": "--config-dir"}
     flags, options = dict[str, str](), list[str]()
     remaining = iter(words)
@@ -276,8 +273,8 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
 
 
 def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
-    """Options that have the name of a group: model= chooses an architecture in training, and is a folder elsewhere."""
-    # only where the schema has a text under that name; a dataclass there is filled by the group
+    """Options with the name of a group: model= is a choice for the train command, and a folder for the others."""
+    # only if the schema has a text field of that name; a dataclass field is configured by the group
     texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
     pairs = dict(word.split("=", 1) for word in options if "=" in word)
     return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}

@@ -1,4 +1,4 @@
-"""Options and choices of a command: where the YAML files are, --help, and messages for mistakes."""
+"""Options and choices of a command: the text of --help, and messages for mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from translate.console import print_notes
 from translate.errors import UserError
 from translate.files import CONFIGS
 
-# options of Hydra's plugin for Optuna that earlier versions used, and their names now
+# options of Hydra's Optuna plugin, used by earlier versions -> present names
 _FORMER = {
     "hydra.sweeper.n_trials": "sweep.trials",
     "hydra.sweeper.direction": "",  # follows from validation.metric
@@ -36,7 +36,7 @@ FORMER_SWEEP = (
     "instead; configs/sweep/optuna.yaml is an example"
 )
 _FORMER_PARAMS = "hydra.sweeper.params."
-# names that other toolkits give to some options
+# names of options in other toolkits -> names here
 _OTHER_NAMES = {
     "lr": "optimizer.learning_rate",
     "batch_size": "batch.tokens",
@@ -52,21 +52,21 @@ _OTHER_NAMES = {
     "output_dir": "run.dir",
     "save_dir": "run.dir",
 }
-_LEAST_SIMILARITY = 0.7  # of two names, between 0 and 1; below, a hint would mislead
+_MIN_SIMILARITY = 0.7  # of two names, from 0 to 1, for a hint
 _EVALUATION_SETS = (
-    "a set has options of its own (source, target, …); with data=text_files and no data.valid option, validation and "
-    "test pairs are held out from data.train"
+    "a set has several options (path, source, …); with data=text_files and no data.valid option, validation and test "
+    "pairs are held out from data.train"
 )
 
 
 def choices_of(group: str, directory: str = "") -> list[str]:
-    """Names that a group of choices offers, in alphabetical order; directory: further YAML files, beside configs/."""
+    """Names of a group's choices, in alphabetical order; directory: searched for YAML files besides configs/."""
     folders = [CONFIGS, *([Path(directory)] if directory else [])]
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str = "") -> str:
-    """Text of --help: what the options mean, the choices of each group, and all values as they are."""
+    """Text of --help: description of the command, choices of each group, and all options with their values."""
     defaults = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
     # keys with a space are directives ("override …"), not groups
     groups = [key for entry in defaults if isinstance(entry, dict) for key in entry if " " not in key]
@@ -78,7 +78,7 @@ def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str
             "Choices (NAME=CHOICE):",
             *(f"  {group}: {', '.join(choices_of(group, directory))}" for group in groups),
             "",
-            "Options (NAME=VALUE), with the values they have now:",
+            "Options (NAME=VALUE) with their current values:",
             textwrap.indent(OmegaConf.to_yaml(composed), "  "),
             "Flags: --help, --version, --config-dir FOLDER (further YAML files)"
             + (", --multirun (several values: a sweep)" if "sweep" in groups else ""),
@@ -87,7 +87,7 @@ def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str
 
 
 def config_dir(path: str) -> str:
-    """The folder that --config-dir names, as Hydra wants it. Raises UserError where there is none."""
+    """Absolute path of the folder given by --config-dir. Raises UserError if it does not exist."""
     if not path:
         raise UserError("--config-dir needs a folder of YAML files: --config-dir FOLDER")
     folder = Path(path).expanduser().resolve()  # absolute, as Hydra wants a URL
@@ -106,14 +106,14 @@ def quoted(word: str) -> str:
 
 
 def known_options(schema: type[Any], choices: Mapping[str, Any], additions: Mapping[str, Any]) -> list[str]:
-    """All option names of a command, dotted, whatever is chosen; the tables are those of run_command."""
+    """All dotted option names of a command, for all choices; the tables are those of run_command."""
     others = [(kind, f"{group}.") for group, table in choices.items() for kind, _ in table.values()]
     others += [(kind, f"{group}.{name}.") for group, table in additions.items() for name, (kind, _) in table.items()]
     return list(dict.fromkeys(chain(_names(schema), *(_names(*other) for other in others))))
 
 
 def _names(schema: type[Any], prefix: str = "") -> Iterator[str]:
-    """All option names below a dataclass, dotted."""
+    """All dotted option names in a dataclass."""
     defaults = schema()
     for field in dataclasses.fields(schema):
         yield prefix + field.name
@@ -123,13 +123,13 @@ def _names(schema: type[Any], prefix: str = "") -> Iterator[str]:
 
 
 def require_known(composed: DictConfig, known: Sequence[str]) -> None:
-    """Raise UserError, with the nearest name, for an option that no dataclass of a configuration has."""
+    """Raise UserError with the nearest name for an option that the dataclasses of a configuration do not have."""
     for key in _unknown_options(composed):
         raise UserError(unknown_option(key, known))
 
 
 def _unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
-    """Options that +name=value has added to a dataclass that does not have them."""
+    """Options that +name=value has added although the dataclass does not have them."""
     if isinstance(config, ListConfig):
         for number, item in enumerate(config):
             yield from _unknown_options(item, f"{prefix}{number}.")
@@ -139,7 +139,7 @@ def _unknown_options(config: Any, prefix: str = "") -> Iterator[str]:
         for key in map(str, config):
             if names is not None and key not in names:
                 yield f"{prefix}{key}"
-            # an interpolation repeats options that are checked where they are defined
+            # interpolations refer to options that are checked elsewhere
             elif not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
                 yield from _unknown_options(config[key], f"{prefix}{key}.")
 
@@ -152,7 +152,7 @@ def message_for(error: Exception, known: Sequence[str], directory: str = "") -> 
     """
     message = str(error).strip()
     cause = error.__cause__
-    # errors of Hydra have neither codes nor fields: most are recognised by their first words
+    # Hydra's errors have no codes: recognise them by their first words
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, choice = str(error.missing_cfg_file).partition("/")
         if group == "hydra":
@@ -170,21 +170,21 @@ def message_for(error: Exception, known: Sequence[str], directory: str = "") -> 
         if override.partition("=")[0] in ("data.valid", "data.test"):
             return f"{override}: {_EVALUATION_SETS}"
         return f"{override}: {str(cause.msg or cause).split(chr(10))[0]}"
-    if isinstance(error, OmegaConfBaseException) and error.full_key:  # below it are names of this program's code
+    if isinstance(error, OmegaConfBaseException) and error.full_key:  # further lines are about internal types
         return f"{error.full_key}: {message.splitlines()[0]}"
     return message.split("\nSee https://hydra.cc")[0]
 
 
 def unknown_option(name: str, known: Sequence[str]) -> str:
-    """Message for an option that there is not, with the nearest name of those that there are."""
+    """Message for an option that does not exist, with the nearest existing name."""
     if name in known:
-        return f"{name}: nothing that was chosen for {name.partition('.')[0]} has such an option"
+        return f"{name}: the choice of {name.partition('.')[0]} does not have this option"
     nearest = _nearest(name, known)
     return f"unknown option {name}; " + (f"did you mean {nearest}?" if nearest else "--help lists them")
 
 
 def unknown_flag(word: str, known: Sequence[str]) -> str:
-    """Message for a word that begins with a dash and is no flag."""
+    """Message for a word that begins with a dash and is not a flag."""
     name, equals, value = word.lstrip("-").partition("=")
     hint = _nearest(name.replace("-", "_"), known)
     instead = f"; did you mean {hint}={value if equals else '…'}?" if hint else ""
@@ -208,26 +208,26 @@ def _unreadable(override: str) -> str:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    """The existing name that was most likely meant; "" where none is similar."""
+    """The existing name that was most likely meant; "" if none is similar."""
     last = name.rpartition(".")[2]
     if _OTHER_NAMES.get(last) in known:
         return _OTHER_NAMES[last]
-    # the right name in the wrong group helps more than a similar spelling
+    # prefer the same name in another group to a similar spelling
     candidates = [each for each in known if each.rpartition(".")[2] == last] or known
 
     def similarity(each: str) -> float:
-        # both with and without the group, as either may be the part that is misspelled
+        # with and without the group, since either part may be misspelled
         parts = (name, each), (last, each.rpartition(".")[2])
         return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in parts)
 
     nearest = max(candidates, key=similarity, default="")
-    return nearest if similarity(nearest) >= _LEAST_SIMILARITY else ""
+    return nearest if similarity(nearest) >= _MIN_SIMILARITY else ""
 
 
 def rename_former(word: str) -> str | None:
-    """An option of Hydra's under its name of today, with a warning; None where it has no effect any more.
+    """Translate an option of Hydra to its present name, with a warning; None if it no longer has an effect.
 
-    Raises UserError for others of Hydra's options.
+    Raises UserError for other options of Hydra.
     """
     key, _, value = word.lstrip("+~").partition("=")
     new: str | None
@@ -243,7 +243,7 @@ def rename_former(word: str) -> str | None:
 
 
 def may_be_choice(word: str) -> bool:
-    """True for GROUP=VALUE with a value that can name a file of the group: neither null nor a number."""
+    """True for GROUP=VALUE with a value that can name a choice: neither null nor a number."""
     with suppress(HydraException):
         value = OverridesParser.create().parse_override(word).value()
         return value is not None and not isinstance(value, bool | int | float | dict)
@@ -251,15 +251,15 @@ def may_be_choice(word: str) -> bool:
 
 
 def is_refused_value(word: str) -> bool:
-    """True for a value that Hydra's grammar refuses without quotes, such as a file name with "=" or "#" in it.
+    """True for a value that Hydra's grammar refuses without quotes, such as a file name with "=" or "#".
 
-    What begins a dictionary or a quotation, or holds one in a list, stays as it is: there a refusal is of use.
+    False for dictionaries, quoted text and lists of these, for which Hydra's error is helpful.
     """
     _, equals, value = word.partition("=")
     if not equals or value.startswith(("{", "'", '"')):
         return False
     if value != value.strip() and not value.strip().startswith("["):
-        return True  # Hydra would drop the spaces, which a file name may have
+        return True  # Hydra would strip the spaces, which may belong to a file name
     if value.startswith("[") and (not value.endswith("]") or set("'\"{") & set(value) or value.count("[") > 1):
         return False
     with suppress(HydraException):

@@ -1,7 +1,7 @@
-"""Options that are not given, which the recipe chooses (recipe=auto).
+"""Find the options that the user leaves open, for recipe=auto to choose.
 
-The schemas of a command have no value for the options in its OPEN. YAML files, experiments and the command line fill
-them in, and what is missing after composition was given by none of them.
+The schema of a command has no values for the options in its OPEN. YAML files, experiments and the command line set
+values; the options still missing after composition are open.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ _GROUP = "recipe"
 
 
 def open_schema(kind: type[Any], options: Sequence[str], group: str = "") -> DictConfig:
-    """The schema of a dataclass, without values of the options below it; GROUP.* stands for all of a group.
+    """The schema of a dataclass with these options missing; GROUP.* stands for all options of a group.
 
-    group  that the dataclass fills in; "" for the whole configuration
+    group  the group that the dataclass configures; "" for the whole configuration
     """
     schema: DictConfig = OmegaConf.structured(kind)
     for part, _, name in (option.partition(".") for option in options):
         node = schema if part == group else schema.get(part) if not group else None
         if node is not None:
-            # what is never missing: the architecture decides which other fields there are
+            # the architecture is never missing, since it determines the other fields
             names = [key for key in node if key != "architecture"] if name == "*" else [name] if name in node else []
             node.update(dict.fromkeys(names, MISSING))
     return schema
 
 
 def with_recipe(composed: DictConfig, choices: Mapping[str, Any], words: Sequence[str], compose: Compose) -> DictConfig:
-    """The configuration with the values of recipe=fixed for missing options; with recipe=auto, their names in `chosen`.
+    """Fill in missing options with those of recipe=fixed; with recipe=auto, also list their names in `chosen`.
 
-    choices  of groups that made the configuration
-    words    the options of the command line
+    choices  choice of each group in the configuration
+    words    options of the command line
 
-    Without recipe= the recipe is auto where a new model is trained and no experiment is given: an experiment stands for
-    settings that have been tried together.
+    Without recipe=, the recipe is auto for a new model without experiment=, and fixed otherwise: an experiment is a set
+    of settings that have been tried together.
     """
     others = [word for word in words if not word.startswith(f"{_GROUP}=")]
     is_auto = choices[_GROUP] == "auto"
@@ -55,7 +55,7 @@ def with_recipe(composed: DictConfig, choices: Mapping[str, Any], words: Sequenc
 
 
 def _default(composed: DictConfig, key: str) -> Any:
-    """The default of an option in the dataclass of its group; MISSING where there is none."""
+    """Default of an option in the dataclass of its group; MISSING if it has none."""
     group, _, name = key.rpartition(".")
     kind = OmegaConf.get_type(OmegaConf.select(composed, group)) if group else None
     if not dataclasses.is_dataclass(kind):

@@ -1,4 +1,4 @@
-"""Searches by Optuna (sweep=optuna): a study draws the settings of each trial, and remembers those of earlier sessions.
+"""Searches by Optuna (sweep=optuna): a study proposes the settings of each trial, and stores all trials.
 
 Optuna: Akiba et al. 2019; its sampler TPE: Bergstra et al. 2011.
 """
@@ -46,7 +46,7 @@ def search(
     run: Run,
     choices: Choices,
 ) -> None:
-    """Let Optuna draw the settings of each trial; a study in run.dir remembers those of earlier sessions."""
+    """Train trials with settings proposed by Optuna; its study in run.dir keeps the trials of earlier sessions."""
     import_extra("optuna", extra="sweep", purpose="sweep=optuna")
     space = _space(config, fixed, swept)
     distributions = {option: distribution(override, choices) for option, override in space.items()}
@@ -100,7 +100,7 @@ def _continue_study(
 def _next_trial(
     study: optuna.Study, config: TrainConfig, sweep: Path, distributions: Distributions
 ) -> Iterator[optuna.Trial]:
-    """The trial that a killed or interrupted session has left, else a new one; its run's folder is locked meanwhile."""
+    """An unfinished trial of an earlier session, else a new one; the folder of its run is locked inside the context."""
     import optuna
 
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def _next_trial(
                         f"{folder.path} has a run, but the study has no such trial: it is not the one of this folder; "
                         "bring the study back (study.db, name=), or choose another run.dir"
                     )
-                # one seed for each trial: sessions that follow or work beside each other draw others
+                # a seed for each trial, so that successive and concurrent sessions draw different settings
                 seed = (config.sweep.seed + len(study.trials)) % 2**32
                 study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.sweep.startup_trials)
                 drawn = study.ask(distributions)
@@ -127,7 +127,7 @@ def _next_trial(
 
 
 def _is_free(folder: RunFolder) -> bool:
-    """Lock the folder of a trial's run, unless another process is at work on it."""
+    """Lock the folder of a trial's run, unless another process is using it."""
     try:
         folder.claim()
     except UserError:
@@ -139,7 +139,7 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
     import optuna
 
     sweep, pruning = config.sweep, config.pruning
-    # trials have lines of their own in the log
+    # the log has its own lines about trials
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         study_name=config.name,
@@ -155,7 +155,7 @@ def _study(config: TrainConfig, folder: Path) -> optuna.Study:
 
 @contextmanager
 def _storage_errors(config: TrainConfig) -> Iterator[None]:
-    """Turn errors of the study's database, such as a damaged file or a full disk, into UserErrors."""
+    """Convert errors of the study's database, such as a damaged file or a full disk, to UserErrors."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -172,7 +172,7 @@ def _storage_errors(config: TrainConfig) -> Iterator[None]:
 
 
 def _require_same_search(study: optuna.Study, config: TrainConfig, distributions: Distributions) -> None:
-    """Raise UserError for a study of another metric, or of other values of an option than its search space allows."""
+    """Raise UserError for a study with another metric, or with values outside the search space."""
     import optuna
 
     metric = config.validation.metric

@@ -1,4 +1,4 @@
-"""Sweeps (--multirun): one run for each combination of values, or for each draw of Optuna's (study.py)."""
+"""Sweeps (--multirun): a run for each combination of values, or for each trial of Optuna (study.py)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from translate.training.run_folder import RunFolder
 from translate.training.saved_states import read_config
 from translate.training.stopping import TRIALS_LOCK, Trial
 
-# files of a sweep's folder, as patterns of names; the first two are of earlier versions
+# name patterns of a sweep's files; the first two are from earlier versions
 _STUDY = ("multirun.yaml", "optimization_results.yaml", "study.db*")
 _OF_A_SWEEP = (MARKER, *_STUDY, "trials.tsv", f"{TRIALS_LOCK}*", "trial-*")
 
@@ -34,26 +34,26 @@ Choices = Callable[[str], list[str]]
 
 
 def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choices) -> None:
-    """Train one model for each trial of a sweep, each in a folder of its own below run.dir.
+    """Train a model for each trial of a sweep, each in its own folder below run.dir.
 
-    words      the options of the command line, some of which have several values
-    to_config  a configuration of options with one value each
-    choices    names that a group offers, for glob(…)
+    words      options of the command line, some with several values
+    to_config  function from options with one value each to a configuration
+    choices    function from a group to its choices, for glob(…)
 
-    Raises UserError where the sweep cannot work.
+    Raises UserError for an invalid sweep.
     """
     overrides = OverridesParser.create().parse_overrides(list(words))
-    swept = {override.key_or_group: override for override in overrides}  # the last one counts
+    swept = {override.key_or_group: override for override in overrides}  # the last one wins
     swept = {option: override for option, override in swept.items() if override.is_sweep_override()}
     fixed = [word for word, each in zip(words, overrides, strict=True) if each.key_or_group not in swept]
-    # with a value for each option: one that is not swept may exist in a swept group alone
+    # with a value for each swept option, since a fixed option may exist only in a swept group
     config = to_config(
         [*fixed, *option_words({option: _first(override, choices) for option, override in swept.items()})]
     )
     if not isinstance(config, TrainConfig):
         raise UserError("--multirun is for the train command")
     if launched_as()[1] > 1:
-        raise UserError("a sweep trains its models one after the other, each in one process: start it without torchrun")
+        raise UserError("a sweep trains its models one after another, each in one process: start it without torchrun")
     if config.sweep.method is SweepMethod.optuna:
         from translate.config.study import search  # with Optuna, an extra
 
@@ -61,7 +61,7 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
         return
     trials = [(varied, to_config([*fixed, *option_words(varied)])) for varied in grid(swept, choices)]
     for _, trial_config in trials:
-        # a mistake in the last trial is found before the first one trains
+        # find a mistake in the last trial before the first one trains
         trial_config.check()
         decide_run(trial_config)
     folder, found = sweep_folder(config.run.dir), list[float]()
@@ -84,7 +84,7 @@ def grid(swept: Mapping[str, Override], choices: Choices) -> Iterator[dict[str, 
 
 
 def values_of(override: Override, choices: Choices) -> list[str]:
-    """Values of choice(…), range(…), glob(…) or a list, as they are written in an option."""
+    """Values of choice(…), range(…), glob(…) or a list, in the syntax of options."""
     value = override.value()
     if not isinstance(value, Glob):
         return list(override.sweep_string_iterator())
@@ -100,16 +100,16 @@ def _first(override: Override, choices: Choices) -> str:
 
 
 def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
-    """One run of a sweep; its value, not a number where training diverged; None where a signal ends the sweep.
+    """Run one trial of a sweep and return its score: NaN if training diverged, None if a signal ends the sweep.
 
-    Raises UserError where the trial's folder has a run with other values of the options that are swept.
+    Raises UserError if the trial's folder has a run with other values of swept options.
     """
     config = replace(config, run=replace(config.run, dir=str(trial.folder)))
     _require_own_run(config, trial)
     try:
         value = run(config, trial)
     except DivergedError as error:
-        print_notes(f"error: {error}")  # the log has it already
+        print_notes(f"error: {error}")  # already logged
         value = math.nan
     if value is not None:
         logger.info(trial.record(value))
@@ -117,15 +117,15 @@ def run_trial(config: TrainConfig, trial: Trial, run: Run) -> float | None:
 
 
 def require_success(values: Sequence[float]) -> None:
-    """Raise DivergedError where training has diverged in every trial: the exit status is then no success."""
+    """Raise DivergedError if training has diverged in every trial."""
     if values and all(map(math.isnan, values)):
         raise DivergedError("training has diverged in every trial; sweep lower values of optimizer.learning_rate")
 
 
 def _require_own_run(config: TrainConfig, trial: Trial) -> None:
-    """Raise UserError where the run in the trial's folder has other values of the options that are swept.
+    """Raise UserError if the run in the trial's folder has other values of swept options.
 
-    A run may change its learning rate on the way, but its score would be taken for that of the new one.
+    A run may change such options, but the sweep would attribute its score to the new values.
     """
     folder = RunFolder(trial.folder)
     if not folder.has_begun:
@@ -133,7 +133,7 @@ def _require_own_run(config: TrainConfig, trial: Trial) -> None:
     try:
         before = read_config(folder.config_file)
     except (FileNotFoundError, UserError):
-        return  # made again from a copy when the run continues
+        return  # config.yaml is restored when the run continues
     for change in find_changes(config, before, folder=folder.path).changes:
         if any(_sets(option, change.key, config) for option in trial.varied):
             raise UserError(
@@ -143,9 +143,9 @@ def _require_own_run(config: TrainConfig, trial: Trial) -> None:
 
 
 def _sets(option: str, key: str, config: TrainConfig) -> bool:
-    """True if an option that is swept may have set a key: a group of choices sets all keys below it."""
+    """True if a swept option may set this key: a group of choices sets all keys in it."""
     if not hasattr(config, option.partition(".")[0]):
-        # a group of whole configurations, such as experiment; bounds of a run may be raised on the way
+        # a group of whole configurations, such as experiment; limits of a run may be raised later
         return not key.startswith("run.")
     return key == option or key.startswith(f"{option}.")
 
@@ -155,7 +155,7 @@ def option_words(varied: Mapping[str, str]) -> list[str]:
 
 
 def sweep_folder(path: str) -> Path:
-    """Make and mark a sweep's folder. Raises UserError for a folder with files that are not a sweep's."""
+    """Create and mark the folder of a sweep. Raises UserError for a folder with other files."""
     if not path:
         raise UserError("run.dir is empty: name a folder for the sweep")
     folder = Path(path)

@@ -5,17 +5,20 @@
     and when       rows, raw      filters/          is learned     on disk        augmentation/
                                   held_out.py
 
-A sentence is a line or a cell of a file that a CorpusConfig names. forms/recognition.py says by the file's content
-which form it has; the reader of that form yields it with its other side and its line number. prepare() then makes
-folders in data.cache, each once and named by a hash of all that it is made from. First the clean text: the line is
-normalised, its pair is dropped if a cleaning rule says so or kept as a row, and if no validation set is given, some
-pairs are held out. Then the tokenizer, learned from a sample of the rows. Last the token ids of all rows in memory-
-mapped files, a TokenizedCorpus. Validation and test sets are read whole, as ParallelText, and stay as they are.
+A sentence is a line or a cell of a file that a CorpusConfig names. forms/recognition.py recognises the format of the
+file by its content; the reader of that format yields sentence pairs with their line numbers. prepare() then fills
+folders in data.cache, each named by a hash of everything that it is made from:
 
-In training an UpdateStream takes over. For each epoch a BatchPlan says which pairs form which batch, as a pure function
-of lengths, seed and epoch. A PairEncoder looks their ids up, or encodes text that augmentation/ has changed, or samples
-other segmentations of it. pad_batch or pack_batch makes tensors of them, in a thread that is a few updates ahead of the
-model. A DataPosition (epoch, batch, phase) is all that a resumed run needs to continue with the same batches.
+1. The clean text: pairs are normalised, dropped by cleaning rules and filters, or held out for validation and test.
+2. The tokenizer, learned from a sample of the clean text.
+3. The token ids of all pairs in memory-mapped files, a TokenizedCorpus.
 
-text_profile.py, report.py and report_page.py make the data report: what a person should know about the corpora.
+Validation and test sets are read whole, as ParallelText, without cleaning.
+
+In training, an UpdateStream provides the batches. For each epoch, a BatchPlan decides which pairs form which batch, as
+a pure function of lengths, seed and epoch. A PairEncoder looks up their ids, encodes text changed by augmentation/, or
+samples segmentations. pad_batch or pack_batch makes tensors, in a thread that is a few updates ahead of the model. A
+DataPosition (epoch, batch, phase) suffices for a resumed run to continue with the same batches.
+
+text_profile.py, report.py and report_page.py make the data report: properties of the corpora and warnings.
 """

@@ -1,4 +1,4 @@
-"""One corpus of sentence pairs: its form, its files, and when it takes part in training."""
+"""One corpus of sentence pairs: its format, its files, and its part in training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from translate.errors import UserError, require_between
 from translate.files import require_regular
 
 _MOST_PAIRS = 2**48
-LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e4  # of a corpus, so that an epoch has pairs, and no more than memory holds
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e4  # bounds of `weight`: an epoch must have pairs, and fit into memory
 
 
 class CorpusFormat(StrEnum):
-    auto = "auto"  # by the content of path; text where there is none
+    auto = "auto"  # recognised by the content of path; text if path is not set
     text = "text"
     csv = "csv"
     tsv = "tsv"
@@ -37,28 +37,29 @@ class CorpusFormat(StrEnum):
     sacrebleu = "sacrebleu"
 
 
-_NAMED = (CorpusFormat.hub, CorpusFormat.mtdata, CorpusFormat.sacrebleu)  # by name, not by path
+_NAMED = (CorpusFormat.hub, CorpusFormat.mtdata, CorpusFormat.sacrebleu)  # loaded by name, not from path
 
 
 @dataclass(kw_only=True)
 class CorpusConfig:
     """One corpus of sentence pairs.
 
-    source, target  text: one file each. Otherwise the column: a name, or for TSV without a header a number
-                    from 1 (as in `cut -f`); a dotted name reaches into a record, such as translation.de.
+    source, target  text: one file each. Other formats: the column, by name or number from 1 (as in `cut -f`), or the
+                    key, with a dot for each level (translation.de); "": found by names and contents.
                     Several references of a validation or test set: target=[FIRST,SECOND]
-    path            all forms but text: the file, a pattern such as corpus/*.tmx, or a list of both; .gz but for Parquet
-    name            hub, mtdata, sacrebleu: of the data set. Of a test set also in reports; "": the name of its file
-    subset, split, revision  hub: as in datasets.load_dataset; a local folder may stand for the name
-    skip, take      number of pairs left out at the beginning, and of pairs read after them; 0: all
-    every_answer    squad: all right answers, separated by TAB, as a test set wants them; else the first
-    weight          number of times that an epoch sees each pair of a training corpus
-    start, end      fractions of the run between which a training corpus takes part
-    tag             a symbol such as <bt> to put in front of every source sentence; "" for none
-    labels          for a test set: a file with a line of TAB-separated labels for each pair; "" for none
-    score           column of a score of each pair, for data.cleaning.filters.min_score; text: a file; "" for none
-    filters         of a training corpus, over those of data.cleaning.filters
-    source_language, target_language  of its text, by which columns or parts of the file are chosen; "": those of data
+    path            other formats: the file, a pattern such as corpus/*.tmx, or a list of both
+    name            hub, mtdata, sacrebleu: the data set. For a test set also its name in reports; "": the file name
+    subset, split, revision  hub: as in datasets.load_dataset; name can be a local folder
+    skip, take      number of rows left out at the beginning, and of rows read after them; 0: all
+    every_answer    squad: all correct answers, separated by TAB, for test sets; else the first
+    weight          number of times that each pair of a training corpus occurs in an epoch
+    start, end      fractions of the run between which a training corpus is used
+    tag             symbol prepended to every source sentence, such as <bt>; "": none
+    labels          of a test set: a file with a line of TAB-separated labels for each pair; "": none
+    score           column of scores, for data.cleaning.filters.min_score; text: a file; "": none
+    filters         of a training corpus; they override data.cleaning.filters
+    source_language, target_language  languages of the text, which choose columns or parts of the file; "": those of
+                    data
     """
 
     format: CorpusFormat = CorpusFormat.auto
@@ -83,8 +84,8 @@ class CorpusConfig:
     target_language: str = ""
 
     def __post_init__(self) -> None:
-        # Text has two files and no path: with one, it is only the default of a configuration that was composed before.
-        # Without, auto is text, as in the configurations and fingerprints of older runs.
+        # Text has no path: with one, `text` is only left over from an earlier composition of the configuration.
+        # Without a path, auto is text, as in the configurations and fingerprints of older runs.
         if self.format in (CorpusFormat.auto, CorpusFormat.text):
             self.format = CorpusFormat.auto if self.path else CorpusFormat.text
         targets = one_or_several(self.target, key="target")
@@ -94,7 +95,7 @@ class CorpusConfig:
 
     @property
     def targets(self) -> list[str]:
-        """All targets: the first is for training and the validation loss, all are references."""
+        """All targets: training and validation loss use the first, scores use all as references."""
         return self.target if isinstance(self.target, list) else [self.target]
 
     @property
@@ -104,7 +105,7 @@ class CorpusConfig:
 
     @property
     def title(self) -> str:
-        """Name in messages: of the data set or the files."""
+        """Name in messages: the data set or the files."""
         return self.name or ", ".join(self.paths) or self.source
 
     @property
@@ -125,11 +126,11 @@ class CorpusConfig:
 
     @property
     def is_permanent(self) -> bool:
-        """True if it takes part from a run's first update to its last."""
+        """True if the corpus is used from the first update of a run to the last."""
         return self.start <= 0 and self.end >= 1
 
     def takes_part(self, fraction_done: float) -> bool:
-        """True if it is trained on when that fraction of the run is done."""
+        """True if the corpus is used after this fraction of the run."""
         return self.start <= fraction_done < self.end
 
     @property
@@ -152,38 +153,45 @@ class CorpusConfig:
 
     @property
     def is_searched(self) -> bool:
-        """True if the reader finds the two sides by itself, by their languages."""
-        has_sides = self.format in (CorpusFormat.text, CorpusFormat.hub, CorpusFormat.squad)  # in any language
-        return not has_sides and not (self.source and self.target)
+        """True if the reader has to find the source and target columns, by their languages."""
+        has_fixed_sides = self.format in (CorpusFormat.text, CorpusFormat.hub, CorpusFormat.squad)
+        return not has_fixed_sides and not (self.source and self.target)
 
     def check(self, key: str) -> None:
-        """Raise UserError for options that are missing or make no sense, and files that are missing or read only once.
+        """Raise UserError for options that are missing or out of range, and for missing files and pipes.
 
-        key  of this configuration in errors, such as data.train
+        key  name of this configuration in errors, such as data.train
         """
         for name in ("skip", "take"):
             require_between(f"{key}.{name}", getattr(self, name), 0, _MOST_PAIRS)
-        values = {**vars(self), "target": all(self.targets)}  # none of several may be empty
-        is_one_given = bool(values["source"]) != values["target"]
-        has_both = self.format in (CorpusFormat.text, CorpusFormat.hub) or is_one_given
-        needed = ["source", "target"] if has_both else []
-        if self.format is not CorpusFormat.text:
-            needed.append("name" if self.format in _NAMED else "path")
-        if missing := [name for name in needed if not values[name]]:
-            options = " ".join(f"{key}.{name}=…" for name in missing)
-            what = f"where the {self.format} corpus is"
-            if self.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing):
-                what = f"which columns of the {self.format} corpus to read"
-            if key in ("data.valid", "data.test"):
-                what += f" (pairs are held out from data.train where no {key} option is set)"
-            if self.format is CorpusFormat.text and len(missing) == 2:
-                options += f", or {key}.path=… for a file with both sides"
-            raise UserError(f"{key}: nothing says {what}; set {options}")
+        if missing := self._missing_options():
+            raise self._missing_error(missing, key)
         for option, path in self._paths():
             require_regular(path, option=f"{key}.{option}")
 
+    def _missing_options(self) -> list[str]:
+        values = {**vars(self), "target": all(self.targets)}  # none of several may be empty
+        is_one_given = bool(values["source"]) != values["target"]
+        needs_both = self.format in (CorpusFormat.text, CorpusFormat.hub) or is_one_given
+        needed = ["source", "target"] if needs_both else []
+        if self.format is not CorpusFormat.text:
+            needed.append("name" if self.format in _NAMED else "path")
+        return [name for name in needed if not values[name]]
+
+    def _missing_error(self, missing: list[str], key: str) -> UserError:
+        options = " ".join(f"{key}.{name}=…" for name in missing)
+        subject = f"the {self.format} corpus is"
+        if self.format is not CorpusFormat.text and {"source", "target"}.issuperset(missing):
+            subject = f"the columns of the {self.format} corpus are"
+        if self.format is CorpusFormat.text and len(missing) == 2:
+            options += f", or {key}.path=… for a file with both sides"
+        message = f"{key}: {subject} not specified; set {options}"
+        if key in ("data.valid", "data.test"):
+            message += f" (without any {key} option, pairs are held out from data.train)"
+        return UserError(message)
+
     def _paths(self) -> Iterator[tuple[str, str]]:
-        """Each file named by an option, with the option."""
+        """Options and the files that they name."""
         if self.labels:
             yield "labels", self.labels
         if self.format is CorpusFormat.text:
@@ -196,27 +204,27 @@ class CorpusConfig:
                 yield from (("path", match) for match in matches or [path])
 
     def content(self, hashes: list[str]) -> list[Any]:
-        """Settings that, with the hashes of its files, determine its pairs: neither file names nor weights."""
+        """Settings that determine the pairs, together with the hashes of the files: no file names, no weights."""
         columns = [] if self.format is CorpusFormat.text else [self.source, self.target]
         if self.is_searched:
             columns += [self.source_language, self.target_language]
-        # left out where they have their defaults, as in the fingerprints of runs that are older than these options
+        # defaults are left out, so that fingerprints of runs older than these options stay valid
         part = [self.skip, self.take, self.every_answer] if self.is_part or self.every_answer else []
         return [self.format.value, hashes, columns, self.tag, *part]
 
     @property
     def share_of_training(self) -> Any:
-        """Its weight and, if it takes part for a time only, that time: for the fingerprint of a run."""
+        """Weight, with start and end if the corpus is not used in the whole run: for the fingerprint of a run."""
         return self.weight if self.is_permanent else [self.weight, self.start, self.end]
 
 
 def one_or_several(value: Any, *, key: str) -> list[str]:
-    """The names in an option that is one name or a list of them; numbers (of columns) become text.
+    """Value of an option that is a name or a list of names, as a list; column numbers become text.
 
-    For options of type Any, as OmegaConf does not know `str | list[str]`. Raises UserError for anything else, an empty
-    list included.
+    For options of type Any, since OmegaConf does not support `str | list[str]`. Raises UserError for anything else and
+    for an empty list.
     """
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str | int | float | Path) for name in names):
-        raise UserError(f"{key}={value!r}: that is neither a name nor a list of names, as in {key}=[FIRST,SECOND]")
+        raise UserError(f"{key}={value!r}: neither a name nor a list of names, as in {key}=[FIRST,SECOND]")
     return [str(name) for name in names]

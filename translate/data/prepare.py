@@ -6,13 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sentencepiece
-from numpy.typing import NDArray
 
 from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
@@ -22,18 +19,15 @@ from translate.data.filters.corpus_filters import filters_content
 from translate.data.held_out import VERSION as HELD_OUT_VERSION
 from translate.data.held_out import HeldOut, load_held_out
 from translate.data.readers import read_parallel_text
+from translate.data.usual_lines import TrainingLines
 from translate.errors import UserError
-from translate.sentences import VERSION as SENTENCES_VERSION
-from translate.sentences import split_sentences
 from translate.text import TEXT_FORM
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights, train_tokenizer
+from translate.truecasing import Truecaser
 from translate.unicode_form import TargetUnicode
 
 _FORMAT_VERSION = 2  # of everything in the cache: raise it when the same input gives other files
-# Limits of usual source lines: a model has hardly seen lengths that fewer lines reach.
-_USUAL_SHARE = 0.02
-_SAMPLED_LINES, _LINES_AT_ONCE = 100_000, 10_000
 logger = logging.getLogger(__name__)
 
 
@@ -43,8 +37,9 @@ class Prepared:
 
     fingerprint     changes with any of the data, tokenizer included
     cleaning        report of the training text
-    sentences_per_line, trained_tokens  limits of usual source lines: see usual_limits
+    sentences_per_line, trained_tokens  limits of usual source lines: see TrainingLines
     target_unicode  Unicode form of the training target, which translations are written in
+    truecaser       usual case of the source's words; None for a source without case
     evaluation      corpora of valid and all test sets, with the keys of their configurations
     further_tests   test sets beside test
     snapshot        state of the corpora's files when they were hashed
@@ -64,6 +59,7 @@ class Prepared:
     snapshot: Snapshot
     held_out: HeldOut | None = None
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
+    truecaser: Truecaser | None = None
     tokenizer_config: TokenizerConfig | None = None
     further_tests: list[ParallelText] = field(default_factory=list)
 
@@ -119,9 +115,15 @@ def prepare(
     shares = [corpus.share_of_training for _, corpus in corpora]
     evaluated = [corpus.content(snapshot.hashes[key]) for key, corpus in given]
     fingerprint = digest([tokens_key, shares, *evaluated, *([name, corpus.tag] for name, corpus in taken)])
-    sentences, tokens = usual_limits(
-        train, language=data.source_language, cache=Path(data.cache), key=tokens_key, verified=verified
+    lines = TrainingLines(
+        train=train,
+        language=data.source_language,
+        cache=Path(data.cache),
+        key=tokens_key,
+        tags=built.tags,
+        verified=verified,
     )
+    sentences, tokens = lines.usual_limits()
     return Prepared(
         tokenizer=built,
         tokenizer_config=tokenizer if isinstance(tokenizer, TokenizerConfig) else None,
@@ -136,6 +138,7 @@ def prepare(
         snapshot=snapshot,
         held_out=held_out,
         target_unicode=text.target_unicode,
+        truecaser=lines.truecaser(),
         further_tests=[found for key, found in texts.items() if key not in ("data.valid", "data.test")],
     )
 
@@ -247,54 +250,3 @@ def _require_pairs(report: CleaningReport) -> None:
 def _log_time(what: str, pairs: int, started: float) -> None:
     seconds = time.monotonic() - started
     logger.info("%s %s pairs in %.1f s", what, f"{pairs:,}", seconds)
-
-
-def usual_limits(
-    train: TokenizedCorpus, *, language: str, cache: Path, key: str, verified: bool = False
-) -> tuple[int, int]:
-    """Greatest numbers of sentences and of source tokens that 2 % of the training lines reach.
-
-    Lines are weighted by their repeats in an epoch, on average over the run; of a large corpus, lines spread evenly
-    are counted.
-
-    language  of the source, an ISO 639 code; "": chosen by the script of each line
-    cache     folder of data.cache
-    key       identifies the training pairs, for the cache
-    verified  see prepare
-    """
-    # Sampled lines; the same at each call.
-    count = len(train)
-    rows = np.linspace(0, count, min(count, _SAMPLED_LINES), endpoint=False).astype(np.int64)
-    sentences = _sentence_counts(train, rows, language=language, cache=cache, key=key, verified=verified)
-    # A pair's weight is the mean of its repeats in all phases, by their shares of the run.
-    ends = [*train.phase_starts[1:], 1.0]
-    phases = zip(train.phase_starts, ends, strict=True)
-    weights = np.sum([(end - start) * train.repeats(start).astype(np.float64) for start, end in phases], axis=0)[rows]
-    return reached_by(sentences, weights, _USUAL_SHARE), reached_by(train.source_lengths[rows], weights, _USUAL_SHARE)
-
-
-def reached_by(values: NDArray[np.integer], weights: NDArray[np.floating], share: float) -> int:
-    """Greatest value that at least this share of the values, by weight, reaches or exceeds."""
-    descending = np.argsort(-values.astype(np.int64), kind="stable")  # negated as int64: unsigned values would wrap
-    reached = np.cumsum(weights[descending], dtype=np.float64)
-    index = np.searchsorted(reached, share * reached[-1] * (1 - 1e-9))  # rounding must not miss an exact share
-    return int(values[descending[index]])
-
-
-def _sentence_counts(
-    train: TokenizedCorpus, rows: NDArray[np.int64], *, language: str, cache: Path, key: str, verified: bool
-) -> NDArray[np.int32]:
-    """Sentences of each of the rows' sources, counted once and kept in the cache."""
-    # another version of either splitter may count otherwise
-    name = digest([key, language, SENTENCES_VERSION, version("sentencex")])[:16]
-    directory = cache / f"sentences-{name}"
-    with building_in_cache(directory, waiting_for="prepare the same data", contents=not verified) as folder:
-        if folder is not None:
-            counts = [
-                len(split_sentences(text, language))
-                for start in range(0, len(rows), _LINES_AT_ONCE)
-                for text in train.texts(rows[start : start + _LINES_AT_ONCE])[0]
-            ]
-            np.save(folder / "counts.npy", np.array(counts, np.int32))
-    counted: NDArray[np.int32] = np.load(directory / "counts.npy")
-    return counted

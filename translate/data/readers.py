@@ -1,8 +1,8 @@
-"""Readers of corpora: text files, tables, JSON lines, Parquet, SQuAD and the Hugging Face hub.
+"""Readers of corpora: the table READERS with a reader for each format, and functions that read whole sets.
 
-A reader is a lazy function from a CorpusConfig to rows, in order; READERS has one for each format. A "\\n" inside a
-value of JSON, Parquet or the hub becomes a space, so that a sentence is a line whatever the format. A blank line of a
-table or of JSON lines is a pair with two blank sides, as in text files.
+A reader is a lazy function from a CorpusConfig to rows, in order. Readers of files are in forms/; those of text files,
+SQuAD and the Hugging Face hub are here. A "\\n" inside a value becomes a space, so that a sentence is a line whatever
+the format. A blank line of a table or of JSON lines is a pair with two blank sides, as in text files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import compress, islice, zip_longest
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from translate.data.forms.markup import read_tmx, read_xliff
 from translate.data.forms.named_sets import mtdata_files, read_mtdata, with_sacrebleu_files
 from translate.data.forms.recognition import recognise
 from translate.data.forms.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
-from translate.data.forms.rows import Row, matching_files, mostly_pairs
+from translate.data.forms.rows import Row, aligned_rows, matching_files, mostly_pairs
 from translate.data.forms.tables import read_table, read_tsv
 from translate.data.forms.workbooks import read_xlsx
 from translate.errors import UserError, errors_naming
@@ -43,19 +43,19 @@ def read_pairs(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:
 
 
 def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
-    """The corpus's pairs in order, untouched; of several targets, the first.
+    """Rows of a corpus in order, with unchanged text; with several targets, the first.
 
-    key  of its configuration in errors, such as data.train
+    key  name of the configuration in errors, such as data.train
 
-    Raises UserError when something is missing, unreadable or empty, when the two sides have different numbers of lines,
-    or naming the line that lacks a column.
+    Raises UserError if a file is missing, unreadable or empty, if most rows of a file are not pairs, and if two files
+    have different numbers of lines.
     """
     config.check(key)
     with errors_naming(key):
         config = with_sacrebleu_files(config)
         one_target = replace(config, target=config.targets[0])
         is_empty = True
-        # skip and take count pairs of the files, so that they mean the same whatever cleaning drops
+        # skip and take count rows of the files, so that their effect does not depend on cleaning
         for row in islice(READERS[config.format](one_target), config.skip, config.last):
             yield row
             is_empty = False
@@ -66,40 +66,32 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
-    """A row's corpus, with its file where the corpus has several."""
+    """Key of a row's corpus, with the file name if the corpus has several files."""
     return f"{key} {Path(row.path).name}" if config.path not in ("", row.path) else key
 
 
 def without_carriage_return(line: str) -> str:
-    """The line without the carriage return of a CRLF line end, which is not text."""
+    """Remove the carriage return of a CRLF line end."""
     return line.removesuffix("\r")
 
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items each, the last one shorter."""
+    """Lists of `size` items; the last one may be shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
 
 
 def read_text(config: CorpusConfig) -> Iterator[Row]:
-    """Line n of one file and line n of the other."""
-    counts = [0, 0]
-    source = target = ""
-    for source, target in zip_longest(read_lines(config.source), read_lines(config.target)):
-        counts[0] += source is not None
-        counts[1] += target is not None
-        # where one file has ended, the other is read on to count its lines for the error
-        if counts[0] == counts[1]:
-            yield Row(config.source, counts[0], source, target)
-    if counts[0] != counts[1]:
-        raise UserError(
-            f"the two sides must have the same number of lines, but {config.source} has {counts[0]:,} "
-            f"and {config.target} has {counts[1]:,}"
-        )
-    for path, line in ((config.source, source), (config.target, target)):
-        if counts == [1, 1] and "\r" in without_carriage_return(line):
-            raise UserError(f"{path}: its lines end in CR alone, not in \\n; convert it first: tr '\\r' '\\n'")
+    """Pairs of line n of the source file and line n of the target file."""
+    names = config.source, config.target
+    row = None
+    for row in aligned_rows(*map(read_lines, names), path=config.source, names=names):
+        yield row
+    if row is not None and row.line == 1:
+        for path, line in zip(names, (row.source, row.target), strict=True):
+            if "\r" in without_carriage_return(line):
+                raise UserError(f"{path}: its lines end in CR alone, not in \\n; convert it first: tr '\\r' '\\n'")
 
 
 def read_squad(config: CorpusConfig) -> Iterator[Row]:
@@ -122,7 +114,7 @@ def read_hub(config: CorpusConfig) -> Iterator[Row]:
 
 
 def read_recognised(config: CorpusConfig) -> Iterator[Row]:
-    """Files whose forms are recognised by their content."""
+    """Rows of files whose formats are recognised by their content."""
     for path in matching_files(config):
         yield from READERS[recognise(path)](replace(config, path=path))
 
@@ -147,7 +139,7 @@ READERS: dict[CorpusFormat, Callable[[CorpusConfig], Iterator[Row]]] = {
 
 
 def files_of(config: CorpusConfig, *, key: str) -> list[str]:
-    """The files that hold a corpus, those of the local copy of a named data set; key: see read_rows."""
+    """Files of a corpus; for a named data set, those of its local copy. key: see read_rows."""
     config.check(key)
     with errors_naming(key):
         config = with_sacrebleu_files(config)
@@ -161,12 +153,12 @@ def files_of(config: CorpusConfig, *, key: str) -> list[str]:
 
 
 def read_scores(config: CorpusConfig, *, key: str) -> Iterator[float | None]:
-    """The score of each row of read_rows, None where a row has no number; key: see read_rows.
+    """The score of each row of read_rows, None for a row without a number; key: see read_rows.
 
     Raises UserError also at the end of a corpus without any score.
     """
     has_scores = False
-    # another pass with the column of scores as both sides: each form has one way to its columns
+    # a second pass with the score column as both sides reuses the readers of all formats
     for row in read_rows(config.of_scores, key=f"{key}.score"):
         score = _number(row.source)
         has_scores |= score is not None
@@ -195,9 +187,9 @@ def hub_dataset(config: CorpusConfig) -> Any:
 
 
 def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[list[str]], list[bool]]:
-    """All N source lines, N lines of each target, and N times True for what is a pair in all of them.
+    """N source lines, N lines for each target, and a mask (N) that is True for rows that are pairs in all of them.
 
-    Raises UserError where targets have other sources or lengths.
+    Raises UserError if the targets belong to different sources or have different lengths.
     """
     first: list[Row] = []
     references = []
@@ -211,7 +203,7 @@ def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[
             )
         first = first or rows
         is_pair = [not row.problem and before for row, before in zip(rows, is_pair or [True] * len(rows), strict=True)]
-        # the source of a row with a problem may be unknown
+        # rows with a problem may lack their source
         if any(ok and row.source != other.source for row, other, ok in zip(rows, first, is_pair, strict=True)):
             raise UserError(f"{key}.target: {config.targets[0]} and {target} belong to different source sentences")
         references.append([row.target for row in rows])
@@ -220,17 +212,18 @@ def read_references(config: CorpusConfig, *, key: str) -> tuple[list[str], list[
 
 
 def _warn_of_problems(rows: list[Row], key: str) -> None:
-    """Name the lines that are left out of a validation or test set."""
+    """Log the lines that are left out of a validation or test set."""
     if problems := [row for row in rows if row.problem]:
         listing = ", ".join(f"{row.line} ({row.problem})" for row in problems[:_LISTED_PROBLEMS])
         more = f" and {len(problems) - _LISTED_PROBLEMS:,} more" if len(problems) > _LISTED_PROBLEMS else ""
-        logger.warning("%s: left out, as they are no pairs: line %s%s of %s", key, listing, more, problems[0].path)
+        path = problems[0].path
+        logger.warning("%s: left out rows that are not sentence pairs: line %s%s of %s", key, listing, more, path)
 
 
 def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
-    """A whole validation or test set without the rows that are no pairs.
+    """A whole validation or test set, without rows that are not sentence pairs.
 
-    Raises UserError also when its labels are not as many as its rows.
+    Raises UserError also if the number of labels differs from the number of rows.
     """
     config.check(key)
     with errors_naming(key):
@@ -247,7 +240,7 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
     source, *references = (list(compress(side, is_pair)) for side in (source, *references))
     if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
         raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")
-    # sacreBLEU's command, which reports name, reads whole plain files only
+    # the sacrebleu command that reports print can read only whole, uncompressed files
     is_whole_text = config.format is CorpusFormat.text and not config.is_part
     return ParallelText(
         name=name_of_set(key, config),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 from translate.device import Device, Precision, require_threads
@@ -14,6 +12,7 @@ from translate.errors import UserError, excerpt, require_at_least, require_betwe
 from translate.files import flatten, to_plain
 from translate.parsing import from_plain
 from translate.tokenizer import BOS, PAD, UNK
+from translate.truecasing import Case
 
 NEVER_GENERATED = (PAD, UNK, BOS)
 DIVERGED = "the model's scores are not finite: its training has diverged, and it cannot translate"
@@ -175,6 +174,9 @@ class DecodingConfig:
     max_source_length  tokens beyond which a line is split; 0: what the model can read
     split              which other lines are split. auto: those of more sentences than training lines usually had,
                        unless the model was trained with split=never; never: none; sentences: at every sentence end
+    case               lines in capitals get the usual case of their words, and capitals again when they are translated;
+                       those in Title Case the former. auto: unless the training text has many such lines, or the model
+                       was trained with case=keep; restore: in any case; keep: no line
     threads            of the CPU; 0: as many as PyTorch takes by itself
     workers            processes on a CPU that share its threads and the sentences; 0: one for every thread
     """
@@ -187,6 +189,7 @@ class DecodingConfig:
     batch_sentences: int = 0
     max_source_length: int = 0
     split: Split = Split.auto
+    case: Case = Case.auto
     precision: Precision = Precision.auto
     device: Device = Device.auto
     threads: int = 0
@@ -272,29 +275,3 @@ def _effective(search: SearchConfig) -> dict[str, Any]:
     # options of other methods change nothing: they must not make two searches differ
     others = set().union(*(names for method, names in _ONLY_FOR_METHOD.items() if method is not search.method))
     return {name: value for name, value in asdict(search).items() if name not in others | _DECIDES_NOTHING}
-
-
-Found = list[tuple[int, list[Hypothesis]]]  # index of a sentence, its hypotheses
-Report = Callable[[Found], None]
-
-
-@dataclass
-class Queue:
-    """The numbers 0 to size - 1, each taken once, by the first process that asks."""
-
-    size: int
-    counter: Any = field(default_factory=lambda: SimpleNamespace(value=0))
-    lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
-
-    @property
-    def next_index(self) -> int:
-        """The next number, or size if all are taken; until take() is called another process may have taken it."""
-        return int(self.counter.value)
-
-    def take(self, count: int) -> list[int]:
-        """The next numbers, at most `count`."""
-        # read and raised in one step: two workers must not get the same numbers
-        with self.lock:
-            first = self.counter.value
-            self.counter.value = min(first + max(0, count), self.size)
-            return list(range(first, self.counter.value))

@@ -18,18 +18,9 @@ from torch import Tensor
 
 from translate.batch import Tokens
 from translate.decoding.beam import BeamSearch
-from translate.decoding.config import (
-    Found,
-    Hypothesis,
-    Queue,
-    Report,
-    SearchConfig,
-    SearchMethod,
-    Sentence,
-    length_limits,
-)
+from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.greedy import GreedySearch, SamplingSearch
-from translate.decoding.search import Search, sentences_in_memory
+from translate.decoding.search import Found, Queue, Report, Search, sentences_in_memory
 from translate.decoding.workers import run_in_processes
 from translate.device import Precision, capabilities, decoding_precision, without_tf32
 from translate.memory import is_out_of_memory, machine_memory

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +23,8 @@ from translate.memory import require_memory
 from translate.tokenizer import EOS, PAD
 
 HISTORY = Padding(-1, PAD, left=True)  # tokens so far: the last ones are aligned
+Found = list[tuple[int, list[Hypothesis]]]  # index of a sentence, its hypotheses
+Report = Callable[[Found], None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -208,3 +212,25 @@ def _completes_ngram(tokens: Tensor, n: int, vocabulary_size: int) -> Tensor:
     banned.scatter_(1, ngrams[:, :, -1].masked_fill(~is_repeated, PAD), True)
     banned[:, PAD] = False
     return banned
+
+
+@dataclass
+class Queue:
+    """The numbers 0 to size - 1, each taken once, by the first process that asks."""
+
+    size: int
+    counter: Any = field(default_factory=lambda: SimpleNamespace(value=0))
+    lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+    @property
+    def next_index(self) -> int:
+        """The next number, or size if all are taken; until take() is called another process may have taken it."""
+        return int(self.counter.value)
+
+    def take(self, count: int) -> list[int]:
+        """The next numbers, at most `count`."""
+        # read and raised in one step: two workers must not get the same numbers
+        with self.lock:
+            first = self.counter.value
+            self.counter.value = min(first + max(0, count), self.size)
+            return list(range(first, self.counter.value))

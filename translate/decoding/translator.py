@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -15,6 +15,7 @@ from translate.signals import stop_signals
 from translate.tags import Tagging
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
+from translate.truecasing import Case, CaseRestorer, Recased, Truecaser
 from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Translation:
                    Where the search has found fewer, the rest is ("", -inf); of a blank line all are ("", 0.0)
     source_tokens, target_tokens   EOS not counted
     segments       how many parts the line was translated in; 0: it was blank
+    recased        it was translated in its usual case, which is not the line's
     """
 
     text: str
@@ -39,24 +41,31 @@ class Translation:
     source_tokens: int
     target_tokens: int
     segments: int
+    recased: bool = False
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Counts of all lines, of lines translated in several parts (split), and of these parts."""
+    """Counts of all lines, of those translated in several parts (split), of these parts, and of recased lines."""
 
     lines: int = 0
     split: int = 0
     parts: int = 0
+    recased: int = 0
 
     @classmethod
-    def of(cls, translations: Iterable[Translation]) -> Splits:
-        segments = [translation.segments for translation in translations]
-        several = [count for count in segments if count > 1]
-        return cls(len(segments), len(several), sum(several))
+    def of(cls, translations: Sequence[Translation]) -> Splits:
+        several = [translation.segments for translation in translations if translation.segments > 1]
+        recased = sum(translation.recased for translation in translations)
+        return cls(len(translations), len(several), sum(several), recased)
 
     def __add__(self, other: Splits) -> Splits:
-        return Splits(self.lines + other.lines, self.split + other.split, self.parts + other.parts)
+        return Splits(
+            self.lines + other.lines,
+            self.split + other.split,
+            self.parts + other.parts,
+            self.recased + other.recased,
+        )
 
 
 NO_ALTERNATIVE = ("", -math.inf)
@@ -69,6 +78,7 @@ class Translator:
     splitting  which lines are translated in parts; None: only those too long for the model
     written    Unicode form of translations; None: NFC
     tagging    tags of the source lines; None: none
+    restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
     splits     counts of all lines translated so far
     """
@@ -83,6 +93,7 @@ class Translator:
         splitting: Splitting | None = None,
         written: TargetUnicode | None = None,
         tagging: Tagging | None = None,
+        restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
     ):
         self.engine = engine
@@ -92,6 +103,7 @@ class Translator:
         self.max_source_length = min(max_source_length or engine.max_length, engine.max_length)
         self.splitting = splitting or Splitting()
         self.tagging = tagging or Tagging()
+        self.restorer = restorer
         self.manifest = manifest or {}
         self.splits = Splits()
 
@@ -104,13 +116,15 @@ class Translator:
         manifest: Mapping[str, Any],
         *,
         tagging: Tagging,
+        truecaser: Truecaser | None,
         split: Split = Split.auto,
+        case: Case = Case.auto,
         max_source_length: int = 0,
     ) -> Translator:
-        """Translator that splits lines and writes translations as the model's manifest says.
+        """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
-        split, unless auto, replaces the manifest's. Raises UserError for a damaged manifest, and for a search that the
-        model is too small for.
+        split and case, unless auto, replace the manifest's. Raises UserError for a damaged manifest, and for a search
+        that the model is too small for.
         """
         search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
@@ -121,6 +135,7 @@ class Translator:
             splitting=Splitting.of_model(manifest, split),
             written=TargetUnicode.of_manifest(manifest),
             tagging=tagging,
+            restorer=CaseRestorer.of_model(truecaser, manifest, case, symbols=tokenizer.user_symbols),
             manifest=manifest,
         )
 
@@ -129,8 +144,9 @@ class Translator:
 
         progress is called now and then with the fraction of sentences that are done.
         """
-        # 1. Normalise and encode the lines; split those that the model cannot read whole.
-        line_segments = self.split(lines)
+        # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
+        sources = [self._read(line) for line in lines]
+        line_segments = self._split(sources)
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
@@ -140,8 +156,11 @@ class Translator:
         decoded = iter(self.tokenizer.decode_target(tokens))
         texts = {sentence: list(islice(decoded, len(hypotheses))) for sentence, hypotheses in found.items()}
         translations = [
-            _join_segments(segments, found, texts, self.written, n_best=self.search.n_best)
-            for segments in line_segments
+            replace(
+                _join_segments(segments, found, texts, partial(self._write, source), n_best=self.search.n_best),
+                recased=source.changed,
+            )
+            for source, segments in zip(sources, line_segments, strict=True)
         ]
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
@@ -149,10 +168,27 @@ class Translator:
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
+        return self._split([self._read(line) for line in lines])
+
+    def _read(self, line: str) -> Recased:
+        """A raw line, normalised and in its usual case."""
         # as in training: in the text form that the model's tokenizer has learned from
-        lines = [normalise(line, self.tokenizer.text_form) for line in lines]
-        encoded = self.tokenizer.encode_source([self.tagging.tagged(line) for line in lines])
-        return [self._segments(line, tokens) if tokens else [] for line, tokens in zip(lines, encoded, strict=True)]
+        line = normalise(line, self.tokenizer.text_form)
+        if self.restorer is None:
+            return Recased(line)
+        _, text = self.tagging.split(line)
+        restored = self.restorer.restore(text)
+        return replace(restored, text=line.removesuffix(text) + restored.text)
+
+    def _write(self, source: Recased, translation: str) -> str:
+        return self.written.write(source.write(translation, self.manifest.get("target_language", "")))
+
+    def _split(self, sources: Sequence[Recased]) -> list[list[Segment]]:
+        encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
+        return [
+            self._segments(source.text, tokens) if tokens else []
+            for source, tokens in zip(sources, encoded, strict=True)
+        ]
 
     def _segments(self, line: str, tokens: list[int]) -> list[Segment]:
         """Segments of a normalised line that has these tokens."""
@@ -165,9 +201,14 @@ class Translator:
         )
 
     def describe(self, splits: Splits) -> str:
-        """A line for the log about lines translated in parts; "" if there are none."""
-        if not splits.split:
-            return ""
+        """A line for the log about lines translated in parts or in another case; "" if there are none."""
+        notes = [self._describe_split(splits)] if splits.split else []
+        if splits.recased:
+            count = f"{splits.recased:,} of {splits.lines:,} lines"
+            notes.append(f"{count} were in capitals or Title Case: translated in their usual case")
+        return "; ".join(notes)
+
+    def _describe_split(self, splits: Splits) -> str:
         limits = [f"{self.max_source_length:,} tokens"]
         if self.splitting.by_sentences:
             count = self.splitting.sentences
@@ -180,7 +221,7 @@ def _join_segments(
     segments: list[Segment],
     found: dict[Sentence, list[Hypothesis]],
     texts: dict[Sentence, list[str]],
-    written: TargetUnicode,
+    write: Callable[[str], str],
     *,
     n_best: int,
 ) -> Translation:
@@ -196,7 +237,7 @@ def _join_segments(
         weights = [len(part.tokens) + 1 for part in parts]
         score = sum(part.score * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
         joined = [texts[sentence][rank] for sentence, rank in zip(sentences, ranks, strict=True)]
-        alternatives.append((written.write(join_translations(joined, segments)), score))
+        alternatives.append((write(join_translations(joined, segments)), score))
     # an n-best list has n lines for every sentence, also where the search found fewer
     alternatives += [NO_ALTERNATIVE] * (n_best - len(alternatives))
     return Translation(

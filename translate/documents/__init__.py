@@ -1,7 +1,8 @@
-"""Documents in, the same documents translated out.
+"""Translation of documents that keeps their markup and layout.
 
-A form is one class: it reads a file's bytes, offers the texts as segments, takes their translations and writes the file
-(document.Document). It has a line in FORMS and one in ENDINGS. Libraries are imported when a document is read.
+Each format is a class that parses a file's bytes, offers its texts as segments, and writes the file with their
+translations (document.Document), with lines in the tables FORMS and ENDINGS. Libraries are imported when a document is
+read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from translate.documents.document import Document, DocumentOptions, Form, read_b
 from translate.documents.plain_text import is_wrapped
 from translate.text import STANDARD, Source, is_complete, open_bytes
 
-# class of each form
+# format -> module and class
 FORMS: dict[Form, tuple[str, str]] = {
     Form.csv: ("csv_table", "TableDocument"),
     Form.docx: ("word", "WordDocument"),
@@ -40,13 +41,13 @@ ENDINGS: dict[str, Form] = {
     ".xliff": Form.xliff,
 }
 _COMPRESSED = {".gz", ".xz", ".bz2", ".zip"}
-_SAMPLE = 1 << 16  # bytes of a text that tell whether it is in paragraphs
+_SAMPLE = 1 << 16  # bytes of a text file that decide whether it is hard-wrapped
 
 
 def find_form(path: str, requested: Form) -> Form:
-    """The form of an input: that requested, or the one of its name's ending; Form.none for lines.
+    """The format of an input: as requested, or by its file name extension; Form.none to translate lines.
 
-    A .txt is a document if its paragraphs have full lines (plain_text.is_wrapped); else its lines are translated.
+    A .txt file is a document if it is hard-wrapped (plain_text.is_wrapped).
     """
     if requested is not Form.auto:
         return requested
@@ -58,13 +59,13 @@ def find_form(path: str, requested: Form) -> Form:
     if form is Form.txt:
         with open_bytes(path) as stream:
             sample = stream.read(_SAMPLE)
-        # a cut character at the end tells nothing
+        # ignore: the last character may be incomplete
         return form if is_wrapped(sample.decode("utf-8", "ignore")) else Form.none
     return form
 
 
 def read_document(source: Source, form: Form, options: DocumentOptions) -> Document:
-    """Read a document of a form. Raises UserError for one that is damaged, too large or of another form."""
+    """Read a document. Raises UserError if it is damaged, too large or of another format."""
     module, name = FORMS[form]
     read: Callable[[bytes, DocumentOptions], Document] = getattr(import_module(f"{__name__}.{module}"), name)
     return read(read_bytes(source, is_archive=form is Form.docx), options)

@@ -1,4 +1,4 @@
-"""CSV: a column is translated into another one, which is added or filled; all other cells stay as they are written."""
+"""CSV: translate one column into another, which is filled or appended; all other cells keep their spelling."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from translate.errors import UserError, excerpt
 _SAMPLE_LINES = 1000
 _SOURCES = ("source", "src", "text", "sentence", "original")
 _TARGETS = ("target", "tgt", "translation")
-_ADDED = "translation"  # the name of a column that is added
+_NEW_COLUMN = "translation"
 
 
 class TableDocument:
-    """Cells of the source column whose translation is missing; with overwrite all of them.
+    """Cells of the source column without a translation; with overwrite all cells.
 
-    A column is named by the header, or by its number in a table without one.
+    Columns are given by a name in the header, or by a number in a table without one.
     """
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
@@ -38,12 +38,12 @@ class TableDocument:
         self._source = self._find_source()
         self._target = self._find_target()
         first = int(self._has_header)
-        self._asked = [index for index, row in enumerate(self._rows) if index >= first and self._is_asked(row)]
-        self._lines = [line_segments(self._rows[index].cells[self._source]) for index in self._asked]
+        self._selected = [index for index, row in enumerate(self._rows) if index >= first and self._is_selected(row)]
+        self._lines = [line_segments(self._rows[index].cells[self._source]) for index in self._selected]
         self.segments = [line for lines in self._lines for line in lines]
 
     def _find_source(self) -> int:
-        """Index of the source column. Raises UserError where the header does not tell it."""
+        """Index of the source column. Raises UserError if the header does not determine it."""
         wanted = self._options.source_column
         if wanted.isdecimal():
             return self._numbered("source_column", wanted)
@@ -53,11 +53,11 @@ class TableDocument:
             return 0
         if len(found) == 1:
             return found[0]
-        usual = "no column, or several, with the usual name of a source"
-        raise self._error("source_column", f"no column {excerpt(wanted)!r}" if wanted else usual)
+        ambiguous = "no column, or several, named like a source"
+        raise self._error("source_column", f"no column {excerpt(wanted)!r}" if wanted else ambiguous)
 
     def _find_target(self) -> int | None:
-        """Index of the translations' column; None: it is added."""
+        """Index of the column for translations; None: a new column is appended."""
         wanted = self._options.target_column
         if wanted.isdecimal():
             return self._numbered("target_column", wanted)
@@ -65,7 +65,7 @@ class TableDocument:
         return next((index for index in found if index != self._source), None)
 
     def _named(self, wanted: str, usual: tuple[str, ...], language: str) -> list[int]:
-        """Indices of the columns of this name; "": of a usual one, or of one that names the language."""
+        """Indices of the columns with this name; for "", with a usual name or the name of the language."""
         names = [name.lower() for name in self._header]
         if wanted:
             return [index for index, name in enumerate(names) if name == wanted.lower()]
@@ -83,8 +83,8 @@ class TableDocument:
             "table without a header"
         )
 
-    def _is_asked(self, row: _Row) -> bool:
-        """True for a row with a source and room for its translation; False for blank lines and those cut short."""
+    def _is_selected(self, row: _Row) -> bool:
+        """True for a row with a source cell and a translation to fill in; False for blank and incomplete rows."""
         if len(row.cells) <= self._source or (self._target is not None and len(row.cells) <= self._target):
             return False
         return self._target is None or self._options.overwrite or not row.cells[self._target].strip()
@@ -93,14 +93,14 @@ class TableDocument:
         pieces = iter(translations)
         texts = {
             index: "".join(next(pieces)[0] for _ in lines)
-            for index, lines in zip(self._asked, self._lines, strict=True)
+            for index, lines in zip(self._selected, self._lines, strict=True)
         }
         if self._has_header and self._target is None:
-            texts[0] = self._options.target_column or _ADDED
+            texts[0] = self._options.target_column or _NEW_COLUMN
         return self._encoding.encode("".join(self._written(row, texts.get(n)) for n, row in enumerate(self._rows)))
 
     def _written(self, row: _Row, text: str | None) -> str:
-        """A row with a translation; without one as it is, or with an empty cell in a column that is added."""
+        """A row with its translation; text=None leaves it unchanged, or appends an empty cell for a new column."""
         if not row.cells or (self._target is not None and text is None):
             return row.raw
         cell = self._quoted(text or "", row)
@@ -111,17 +111,16 @@ class TableDocument:
         return self._delimiter.join(cells) + row.end
 
     def _quoted(self, text: str, row: _Row) -> str:
-        """A cell, in quotation marks if the row's source is, or if it has to be."""
-        is_source_quoted = len(row.cells) > self._source and row.raw_cells(self._delimiter)[self._source].startswith(
-            '"'
-        )
+        """A cell, quoted if the row's source cell is quoted, or if necessary."""
+        cells = row.raw_cells(self._delimiter)
+        is_source_quoted = len(row.cells) > self._source and cells[self._source].startswith('"')
         if is_source_quoted or any(character in text for character in f'{self._delimiter}"\r\n'):
             return '"' + text.replace('"', '""') + '"'
         return text
 
 
 class _Row:
-    """A row's cells, and its text with the end of its line."""
+    """Cells of a row, and its text (body) and line end as written."""
 
     def __init__(self, raw: str, cells: list[str]) -> None:
         self.raw, self.cells = raw, cells
@@ -129,32 +128,32 @@ class _Row:
         self.end = raw[len(self.body) :]
 
     def raw_cells(self, delimiter: str) -> list[str]:
-        """The cells as they are written, with their quotation marks."""
+        """The cells as written, with their quotation marks."""
         d = re.escape(delimiter)
         found = re.findall(rf'(?:^|{d})("(?:[^"]|"")*+"[^{d}]*|[^{d}]*)', self.body)
         if len(found) == len(self.cells):
             return found
-        output = io.StringIO()  # quoted in an unusual way
+        output = io.StringIO()  # unusual quotation: write the row anew
         csv.writer(output, delimiter=delimiter, lineterminator="").writerow(self.cells)
         return re.findall(rf'(?:^|{d})("(?:[^"]|"")*+"|[^{d}]*)', output.getvalue())
 
 
 def _read_rows(text: str, delimiter: str, name: str) -> Iterator[tuple[str, list[str]]]:
-    """The text and the cells of each row."""
-    taken: list[str] = []
+    """Text and cells of each row. Raises UserError for invalid CSV."""
+    consumed: list[str] = []
 
     def lines() -> Iterator[str]:
         # newline="": a cell may hold a line break
         for line in io.StringIO(text, newline=""):
-            taken.append(line)
+            consumed.append(line)
             yield line
 
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(MAX_BYTES)
     try:
         for cells in reader:
-            yield "".join(taken), cells
-            taken.clear()
+            yield "".join(consumed), cells
+            consumed.clear()
     except csv.Error as error:
         raise UserError(f"{name}, line {reader.line_num}: not a CSV table: {excerpt(error)}") from None
     finally:
@@ -162,6 +161,6 @@ def _read_rows(text: str, delimiter: str, name: str) -> Iterator[tuple[str, list
 
 
 def _find_delimiter(text: str) -> str:
-    """The delimiter of the table; a comma where it has one column."""
+    """Delimiter of the table; a comma if it has one column."""
     found = find_delimiter(list(islice(io.StringIO(text, newline=""), _SAMPLE_LINES)))
     return found if len(found) == 1 else ","

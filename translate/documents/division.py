@@ -1,11 +1,11 @@
-"""Division of a translation into the pieces of its segment.
+"""Divide a translation among the pieces of its segment.
 
-Markup stays where it is, and the words of the translation are divided among the pieces between it, in order: each tag
-exists once and nesting cannot change, whatever the model writes. Where the borders fall is an estimate:
+The words of the translation are distributed, in order, over the pieces between inline tags. Every tag therefore occurs
+once and nesting cannot change, whatever the model writes. The borders are estimates:
 
-1. Words that are equal on both sides, such as names and numbers, or begin with the same letters are fixed points.
-2. Between these a border moves in proportion to characters, to a boundary between words near by, preferably to one that
-   has punctuation on the same side as in the source.
+1. Words that are equal on both sides, such as names and numbers, or share their first letters, are fixed points.
+2. Between these, a border is interpolated by characters and moved to a nearby word boundary, preferably one with
+   punctuation on the same side as in the source.
 3. Each piece with text gets at least one word if there are enough.
 """
 
@@ -25,23 +25,23 @@ _MARKS = "!-/:-@\\[-`{-~¡-©«-±´-¸»¿،؛؟।॥‐-‧‰-⁞、-〃〈-
 _LETTERS = rf"[^\s{_CJK}{_MARKS}]+"
 _WORD = re.compile(rf"[{_CJK}][\u3099\u309a\ufe00-\ufe0f]*|{_LETTERS}(?:['’._@-]{_LETTERS})*|[{_MARKS}]")
 _MARK = re.compile(f"[{_MARKS}]")
-_NEAR = 3  # words around the proportional position that are considered for a border
+_NEAR = 3  # words around the interpolated position that are considered for a border
 _WRONG_SIDE = 6.0  # cost, in characters, of punctuation on the other side of a border
-_FOREIGN = 8.0  # likewise, of punctuation in a piece that has none in the source
+_NEW_MARK = 8.0  # cost, in characters, of punctuation in a piece that has none in the source
 
 
 @dataclass(frozen=True)
 class _Token:
-    """A word or punctuation mark; spaced if white space is in front of it."""
+    """A word or punctuation mark; spaced: white space precedes it."""
 
     text: str
     spaced: bool
 
 
 def divide(segment: Segment, translation: str) -> list[str]:
-    """Pieces of a translation, as many as the segment has; joined they are the translation, apart from white space.
+    """Divide a translation into as many pieces as the segment has; joined, they are the translation up to white space.
 
-    Kept parts and tags are in the pieces that had them. White space on both ends is the segment's.
+    Kept parts and tags stay in their pieces. White space on both ends is that of the segment.
     """
     parts = segment.parts
     if len(parts) == len(segment.pieces) == 1 and parts[0].has_words:
@@ -54,9 +54,9 @@ def divide(segment: Segment, translation: str) -> list[str]:
 
 
 def _assign(parts: list[Part], translation: str, spans: list[tuple[int, int]] | None) -> list[list[_Token]]:
-    """The words of each part, given where the kept parts are in the translation; None: they are not in it."""
+    """Words of each part; spans: positions of the kept parts in the translation, None if it does not contain them."""
     words: list[list[_Token]] = [[] for _ in parts]
-    stretch: list[int] = []  # text parts since the last kept part that is in the translation
+    stretch: list[int] = []  # text parts since the last kept part
     found, start = iter(spans or []), 0
     for index, part in enumerate(parts):
         if part.has_words:
@@ -69,7 +69,7 @@ def _assign(parts: list[Part], translation: str, spans: list[tuple[int, int]] | 
             words[index] = [_Token(translation[begin:end], spaced=translation[begin - 1 : begin].isspace())]
             stretch, start = [], end
     _fill(words, parts, stretch, _tokens(translation, start, len(translation)))
-    if spans is None:  # text after a kept part is spaced as in the source, too
+    if spans is None:  # text after a kept part is also spaced as in the source
         for index in range(1, len(parts)):
             if parts[index - 1].kind is Kind.kept and words[index]:
                 words[index][0] = _Token(words[index][0].text, spaced=_is_spaced(parts, index))
@@ -77,7 +77,7 @@ def _assign(parts: list[Part], translation: str, spans: list[tuple[int, int]] | 
 
 
 def _is_spaced(parts: list[Part], index: int) -> bool:
-    """True if white space is in front of a part's first word."""
+    """True if white space precedes a part's first word."""
     return parts[index].text[:1].isspace() or (index > 0 and parts[index - 1].text[-1:].isspace())
 
 
@@ -90,7 +90,7 @@ def _tokens(text: str, start: int, stop: int) -> list[_Token]:
 
 
 def _fill(words: list[list[_Token]], parts: list[Part], stretch: list[int], tokens: list[_Token]) -> None:
-    """Divide tokens among the text parts of a stretch."""
+    """Distribute words over the text parts of a stretch."""
     if stretch:
         cuts = _borders([parts[index].text for index in stretch], [token.text for token in tokens])
         for index, (start, end) in zip(stretch, pairwise([0, *cuts, len(tokens)]), strict=True):
@@ -119,7 +119,7 @@ def _borders(texts: list[str], target: list[str]) -> list[int]:
         costs = {
             cut: abs(ends[cut] - position)
             + _WRONG_SIDE * (cut < len(target) and _is_mark(target[cut]) != is_mark)
-            + _FOREIGN * (marks[cut] > marks[cuts[-1]] and not has_marks)
+            + _NEW_MARK * (marks[cut] > marks[cuts[-1]] and not has_marks)
             for cut in range(max(near - _NEAR, least), min(near + _NEAR, most) + 1)
         }
         cuts.append(min(costs, key=costs.__getitem__))
@@ -147,10 +147,10 @@ def _project(source: list[str], target: list[str], borders: list[int]) -> list[f
 
 
 def _fixed_points(source: list[str], target: list[str]) -> list[tuple[int, int]]:
-    """Indices on both sides of equal words, and of related ones: the longest sequence that is in order on both.
+    """Pairs of indices of equal or related words, as the longest sequence that is in order on both sides.
 
-    Words are related by their first four letters, as in "information" and "Informationen". Only such as occur once on
-    each side count.
+    Related words share their first four letters, as "information" and "Informationen". Only words that occur once on
+    each side are used.
     """
     found: dict[int, int] = {}
     for key in (str, _stem):
@@ -181,7 +181,7 @@ def _stem(word: str) -> str:
 
 
 def _spaced_texts(parts: list[Part], words: list[list[_Token]]) -> list[str]:
-    """Text of each part; a space of the translation at a border is written as the source has it there."""
+    """Text of each part; white space at a border is that of the source."""
     filled = [index for index, own in enumerate(words) if own]
     texts = [
         part.text if part.kind is Kind.code else "".join(" " * (n > 0 and w.spaced) + w.text for n, w in enumerate(own))
@@ -203,7 +203,7 @@ def _spaced_texts(parts: list[Part], words: list[list[_Token]]) -> list[str]:
 
 
 def _copy_spaces(texts: list[str], parts: list[Part], left: int, right: int) -> None:
-    """Separate two texts by the white space of the source between them, by one space where it has none."""
+    """Separate two texts by the white space between them in the source, or by one space if there is none."""
     before = sum(map(len, texts[left : right + 1]))
     texts[left] += _trailing(parts[left].text)
     texts[right] = _leading(parts[right].text) + texts[right]
@@ -215,7 +215,7 @@ def _copy_spaces(texts: list[str], parts: list[Part], left: int, right: int) -> 
 
 
 def _leading(text: str) -> str:
-    """White space in front of a text; all of a blank one."""
+    """Leading white space of a text; the whole text if it is blank."""
     return text[: len(text) - len(text.lstrip())]
 
 

@@ -1,4 +1,4 @@
-"""The contract of a form of documents, and the texts that all forms share: bytes, encodings, options."""
+"""The interface of a document format, and what all formats share: options, reading bytes, encodings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from translate.errors import UserError, excerpt
 from translate.opening import naming_errors, open_decompressed
 from translate.text import Source, name_of
 
-MAX_BYTES = 1 << 28  # of a document, decompressed: its tree takes some ten times as much memory
-# UTF-32's mark begins with that of UTF-16, so it comes first
+MAX_BYTES = 1 << 28  # of a document, decompressed: its tree takes about ten times as much memory
+# UTF-32 before UTF-16, whose mark is a prefix of it
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -27,7 +27,7 @@ _MARKS = {
 
 
 class Form(StrEnum):
-    """Forms of documents; auto: by the ending of the input's name, none: lines."""
+    """Document formats; auto: by file name extension, none: translate lines."""
 
     auto = "auto"
     none = "none"
@@ -54,11 +54,11 @@ class DocumentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentOptions:
-    """The document's name for messages, and how its translations are written.
+    """Name of a document for messages, and options for its translations.
 
     source_language, target_language   codes such as de or pt-BR; "": unknown
-    overwrite      replace translations that the document has already; without it they are kept
-    source_column, target_column   of a table: a name in its header or, from 1, a number; "": found by their names
+    overwrite      replace existing translations instead of keeping them
+    source_column, target_column   of a table: a name in its header, or a number from 1; "": found by name
     """
 
     name: str
@@ -69,9 +69,11 @@ class DocumentOptions:
     target_column: str = ""
 
     def require_target_language(self, found: str = "") -> str:
-        """The code to write into a document that names one itself, or has to.
+        """The target language to write into a document.
 
-        found  the document's own; "" for none. Raises UserError without any code, or where the two contradict.
+        found  language in the document; "": none
+
+        Raises UserError if it is unknown, or if document and options contradict each other.
         """
         if found and self.target_language and not same_language(found, self.target_language):
             raise UserError(
@@ -86,18 +88,18 @@ class DocumentOptions:
 class Document(Protocol):
     """A document that has been read.
 
-    segments  its texts in order, each with the markup inside of it as borders between its pieces
+    segments  its texts in order; inline markup lies between the pieces of a segment
     """
 
     segments: list[Segment]
 
     def write(self, translations: Sequence[list[str]]) -> bytes:
-        """The document with the pieces of all translations, as inline.divide makes them, in the order of segments."""
+        """The document with the translations of all segments, each divided into pieces (division.divide)."""
         ...
 
 
 def read_bytes(source: Source, *, is_archive: bool = False) -> bytes:
-    """All bytes of a stream or a file, decompressed unless the document is an archive itself.
+    """All bytes of a stream or file, decompressed unless the document itself is an archive.
 
     Raises UserError for more than MAX_BYTES.
     """
@@ -128,9 +130,9 @@ class Encoding:
 
 
 def decode(content: bytes, name: str, declared: str = "") -> tuple[str, Encoding]:
-    """Text of a file by its byte order mark, else by the encoding that it declares, else as UTF-8; and that encoding.
+    """Decode a file by its byte order mark, else by its declared encoding, else as UTF-8; returns text and encoding.
 
-    Raises UserError for bytes that are no text.
+    Raises UserError for bytes that are invalid in that encoding.
     """
     mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
     encoding = Encoding(_MARKS.get(mark, _python_name(declared) or "utf-8"), mark)
@@ -143,16 +145,16 @@ def decode(content: bytes, name: str, declared: str = "") -> tuple[str, Encoding
             "convert the file to UTF-8 first (for example with iconv)"
         ) from None
     if "\0" in text:
-        raise UserError(f"{name}: it holds zero bytes, which no text has; is it UTF-16 without a byte order mark?")
+        raise UserError(f"{name}: contains zero bytes, so it is not text; is it UTF-16 without a byte order mark?")
     return text, encoding
 
 
 def _python_name(declared: str) -> str:
-    """Python's name of an encoding of text in which a declaration can be read; "" for any other."""
+    """Python's name of a declared encoding; "" if it is unknown, not a text encoding, or cannot be the actual one."""
     try:
         found = codecs.lookup(declared)
     except (LookupError, ValueError):
         return ""
-    # not "hex" or "zlib", which decode to bytes; UTF-16 has a byte order mark, or it is a wrong declaration
+    # "hex" and "zlib" decode to bytes; a declaration readable as ASCII is not in UTF-16 or UTF-32
     is_possible = getattr(found, "_is_text_encoding", True) and not found.name.startswith(("utf-16", "utf-32"))
     return found.name if is_possible else ""

@@ -1,4 +1,4 @@
-"""Segments of a document: text that is translated as a whole, in pieces, with markup on the borders between them."""
+"""Segments of a document: text that is translated as a whole, in pieces separated by inline markup."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-_TAGS = r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}"  # also of subtitles, such as {\an8}
+_TAGS = r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}"  # the latter in subtitles, such as {\an8}
 _URL = r"(?:https?://|ftp://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’”»]|[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"
 _VARIABLES = r"%(?:\(\w+\)|\d+\$)?[-+0#]*\d*(?:\.\d+)?l*[sdiufxXgeco@](?!\w)|\$?\{[\w.:,!-]*\}|%\w+%"
 _CODES = re.compile(f"(?P<code>{_TAGS})|(?P<kept>{_URL}|{_VARIABLES})")
-_MOST_KEPT = 200  # kept parts of a segment that are looked for: the time grows with their square
+_MAX_KEPT = 200  # kept parts of a segment: searching for them takes quadratic time
 
 
 class Kind(Enum):
-    """Text, text that the model reads and must not change, and codes that it does not read."""
+    """text: translated; kept: read by the model, but unchanged; code: unchanged and hidden from the model."""
 
     text = "text"
     kept = "kept"
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a piece, and that piece's index."""
+    """A part of a piece; owner: index of the piece."""
 
     text: str
     kind: Kind
@@ -37,14 +37,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Segment:
-    """Text in pieces, between which markup lies; kept are the indices of those that are not translated."""
+    """Text in pieces, with markup between them; kept: indices of pieces that are not translated."""
 
     pieces: tuple[str, ...]
     kept: frozenset[int] = frozenset()
 
     @cached_property
     def parts(self) -> list[Part]:
-        """The pieces, divided at tags, URLs, addresses and variables in their text; none is empty."""
+        """The pieces, split at tags, URLs, addresses and placeholders in their text; no part is empty."""
         parts = []
         for owner, piece in enumerate(self.pieces):
             if owner in self.kept:
@@ -65,22 +65,22 @@ class Segment:
 
     @property
     def text_alone(self) -> str:
-        """The text without what must not change."""
+        """The text without its kept parts."""
         return without_extra_spaces("".join(part.text if part.kind is Kind.text else " " for part in self.parts))
 
     @property
     def is_translatable(self) -> bool:
-        """True if the text has a letter: numbers, punctuation, addresses and codes alone stay as they are."""
+        """True if the text has a letter; numbers, punctuation, addresses and codes alone are not translated."""
         return any(character.isalpha() for part in self.parts if part.kind is Kind.text for character in part.text)
 
     def find_kept(self, translation: str) -> list[tuple[int, int]] | None:
-        """Start and end in a translation of what must not change.
+        """Start and end of the kept parts in a translation.
 
-        None where it is not all there, in order and as often as in the text; also where the translation has words
-        between two of them, and the segment no text.
+        None unless all are there, in order and as often as in the text; also None if the translation has words between
+        two kept parts, and the segment does not.
         """
         kept = [without_extra_spaces(part.text) for part in self.parts if part.kind is Kind.kept]
-        if len(kept) > _MOST_KEPT or any(_count(word, translation) != _count(word, self.text) for word in set(kept)):
+        if len(kept) > _MAX_KEPT or any(_count(word, translation) != _count(word, self.text) for word in set(kept)):
             return None
         spans, position = [], 0
         for word in kept:
@@ -92,7 +92,7 @@ class Segment:
         return spans if self._has_room(translation, spans) else None
 
     def _has_room(self, translation: str, spans: list[tuple[int, int]]) -> bool:
-        """True if there is a text part wherever the translation has words: before, between and after the spans."""
+        """True if the segment has text wherever the translation has words: before, between and after the spans."""
         bounds = [0, *(position for span in spans for position in span), len(translation)]
         has_words = [bool(translation[start:end].strip()) for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
         has_text = [False]
@@ -105,12 +105,12 @@ class Segment:
 
 
 def line_segments(text: str) -> list[Segment]:
-    """A segment for each line of a text, its line break included: white space on both ends of a segment stays."""
+    """A segment for each line of a text, with its line break, since segments keep white space on both ends."""
     return [Segment((line,)) for line in re.split(r"(?<=\n)", text)]
 
 
 def without_extra_spaces(text: str) -> str:
-    """The text with one space for each run of white space, as markup languages show it."""
+    """Collapse white space as markup languages do: one space for each run, none on both ends."""
     return " ".join(text.split())
 
 

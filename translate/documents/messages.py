@@ -1,6 +1,6 @@
 """PO: message catalogues of GNU gettext, by polib.
 
-Translations are marked fuzzy, gettext's mark for those that a person has not checked.
+Translations are marked fuzzy, gettext's mark for translations that nobody has reviewed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FORMS = re.compile(r"nplurals\s*=\s*([1-6])")
 
 
 class CatalogueDocument:
-    """Messages without a translation; with overwrite all but those that are obsolete."""
+    """Messages without a translation; with overwrite all that are not obsolete."""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         declared = re.search(rb"charset=([\w-]+)", content[:10_000])
         text, self._encoding = decode(content, options.name, declared[1].decode() if declared else "")
         if "msgid" not in text:
-            raise UserError(f"{options.name}: no message is in it; is it a PO catalogue?")
+            raise UserError(f"{options.name}: no messages; is it a PO catalogue?")
         self._catalogue = parse_catalogue(text, options.name)
         if options.target_language:
             self._catalogue.metadata["Language"] = options.target_language.replace("-", "_")
@@ -48,7 +48,7 @@ class CatalogueDocument:
             singular = next(messages)
             if entry.msgid_plural:
                 plural = next(messages)
-                # of one form, as in Chinese, the plural is the general one
+                # languages with a single form, such as Chinese, use the translation of the plural
                 forms = [singular, *[plural] * (self._plurals - 1)] if self._plurals > 1 else [plural]
                 entry.msgstr_plural = dict(enumerate(forms))
             else:

@@ -1,7 +1,7 @@
-"""Plain text in paragraphs: blank lines between them, and lines that were broken where they were full.
+"""Hard-wrapped plain text: paragraphs separated by blank lines, with line breaks where the next word does not fit.
 
-A paragraph of full lines is one segment, and its translation is wrapped to the same width. Any other line is a segment
-of its own: headings, verse, lists and addresses keep their lines.
+A paragraph of full lines is one segment, and its translation is wrapped to the same width. Any other line is a separate
+segment, so that headings, verse, lists and addresses keep their lines.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class TextDocument:
 
 
 def is_wrapped(text: str) -> bool:
-    """True for text in paragraphs whose lines are full: where the next word would not have fitted.
+    """True for hard-wrapped text: paragraphs of full lines, into which the next word would not have fitted.
 
-    Lines of a parallel corpus, lists and verse differ too much in length for that.
+    Lines of a parallel corpus, lists and verse vary too much in length for that.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     width = _width(lines)
@@ -57,7 +57,7 @@ def is_wrapped(text: str) -> bool:
 
 
 def _paragraphs(lines: list[str]) -> list[list[str]]:
-    """Runs of lines with text; a blank line is one of its own."""
+    """Runs of lines with text; each blank line is a separate paragraph."""
     runs = [(blank, list(run)) for blank, run in groupby(lines, lambda line: not line.strip())]
     return [part for blank, run in runs for part in ([[line] for line in run] if blank else [run])]
 

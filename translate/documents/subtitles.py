@@ -1,4 +1,4 @@
-"""SRT: subtitles, changed in place: numbers and times stay, translations are wrapped into lines again."""
+"""SRT subtitles: numbers and times are unchanged, translations are wrapped into lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from translate.errors import UserError, excerpt
 _WIDTH = 42  # characters of a line, the usual limit of subtitles
 _TIME = r"\d{1,3}:\d{1,2}:\d{1,2}(?:[,.:]\d{1,3})?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
-_SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue each line with a dash is another person's
+_SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue, a line with a dash begins another speaker's turn
 
 
 class SubtitleDocument:
@@ -32,7 +32,7 @@ class SubtitleDocument:
         for number, line in enumerate(self._lines, start=1):
             if "-->" in line and not _TIMES.fullmatch(line):
                 raise UserError(
-                    f"{name}, line {number}: {excerpt(line)!r} are no times of a subtitle, such as "
+                    f"{name}, line {number}: {excerpt(line)!r} is not a line of times, such as "
                     "00:00:01,000 --> 00:00:02,500"
                 )
             is_found = is_found or "-->" in line
@@ -40,7 +40,7 @@ class SubtitleDocument:
             raise UserError(f"{name}: no line of times, such as 00:00:01,000 --> 00:00:02,500: is it SRT?")
 
     def _find_turns(self) -> list[tuple[int, int]]:
-        """First line and end of each text."""
+        """First line and end of each turn: a subtitle, or one speaker's lines in it."""
         turns: list[tuple[int, int]] = []
         is_inside = False  # of a subtitle's text
         for index, line in enumerate(self._lines):

@@ -1,4 +1,4 @@
-"""TMX: each unit gets a variant in the target language, with the inline markup of its source."""
+"""TMX: add a variant in the target language to each unit, with the inline markup of the source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from translate.documents.xml_tree import Element, Slots, children, inline_slots,
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is no text
+_CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is not text
+_TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 class TmxDocument:
@@ -34,8 +35,8 @@ class TmxDocument:
         if units and all(source is None for _, source in pairs):
             found = sorted({_language(variant) for unit in units for variant in children(unit, "tuv")})
             raise UserError(
-                f"{options.name}: no unit has a text in the language of the model ({self._source}); "
-                f"found {excerpt(', '.join(found))}"
+                f"{options.name}: no unit has text in the source language ({self._source}); found "
+                f"{excerpt(', '.join(found))}"
             )
         for unit, source in pairs:
             if source is not None:
@@ -43,7 +44,7 @@ class TmxDocument:
         self.segments: list[Segment] = [slots.segment() for slots in self._slots]
 
     def _add(self, unit: Element, source: Element) -> None:
-        """Give a unit its variant in the target language, a copy of the source that is still to be translated."""
+        """Add the variant in the target language to a unit, as a copy of the source whose text is translated later."""
         variants = [each for each in children(unit, "tuv") if same_language(_language(each), self._target)]
         variant = next(iter(variants), None)
         if variant is None:
@@ -60,7 +61,7 @@ class TmxDocument:
         self._slots.append(inline_slots(segment, role=_role))
 
     def _find_source(self, unit: Element) -> Element | None:
-        """The variant in the source language; without a known one the first in any other than the target's."""
+        """The variant in the source language; if that is unknown, the first that is not in the target language."""
         is_known = self._source not in ("", "*all*")
         for variant in children(unit, "tuv"):
             language = _language(variant)
@@ -77,9 +78,6 @@ class TmxDocument:
 
 def _role(element: Element) -> str:
     return "code" if name_of_tag(element) in _CODES else "text"
-
-
-_TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
 def _language(variant: Element) -> str:

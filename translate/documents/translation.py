@@ -1,4 +1,4 @@
-"""Segments of a document to their translations, by whatever translates lines."""
+"""Translate the segments of a document with a function that translates lines."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from translate.documents.inline import Segment
 
 
 def translate_segments(segments: Sequence[Segment], translate: Callable[[list[str]], list[str]]) -> list[list[str]]:
-    """Translate the texts of segments; the pieces of each translation.
+    """Translate the texts of segments; returns each translation, divided into the pieces of its segment.
 
-    A text without letters stays as it is. Where a translation has lost or changed what must stay (a URL, a variable,
-    code), the text is translated again without it, and it is put where it stood in proportion.
+    Texts without letters are unchanged. If a translation has lost or changed a kept part (a URL, a placeholder, code),
+    the text is translated again without these, and they are inserted at their proportional positions.
     """
     pieces = [list(segment.pieces) for segment in segments]
-    asked = [index for index, segment in enumerate(segments) if segment.is_translatable]
-    found = dict(zip(asked, translate([segments[index].text for index in asked]), strict=True))
-    changed = [index for index in asked if segments[index].find_kept(found[index]) is None]
-    found.update(zip(changed, translate([segments[index].text_alone for index in changed]), strict=True))
-    for index, translation in found.items():
+    translatable = [index for index, segment in enumerate(segments) if segment.is_translatable]
+    texts = [segments[index].text for index in translatable]
+    translations = dict(zip(translatable, translate(texts), strict=True))
+    damaged = [index for index in translatable if segments[index].find_kept(translations[index]) is None]
+    translations.update(zip(damaged, translate([segments[index].text_alone for index in damaged]), strict=True))
+    for index, translation in translations.items():
         pieces[index] = divide(segments[index], translation)
     return pieces

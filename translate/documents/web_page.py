@@ -1,7 +1,7 @@
-"""HTML, changed in place: text, some attributes and the language; all else stays as it is, byte by byte.
+"""HTML, edited in place: text, some attributes and the language change, all other bytes are kept.
 
-A parser that builds a tree would repair the page and write another one. Here the text between tags is divided into
-segments at the tags of blocks; tags within a line, such as <b>, are borders inside of a segment.
+A parser that builds a tree would repair the page and write a different one. Here, tags of blocks separate segments;
+inline tags, such as <b>, separate the pieces of a segment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ENTITY = re.compile(r"&[A-Za-z]\w*;")
 
 @dataclass(frozen=True)
 class _Range:
-    """Characters of the page that are text; quote is that around an attribute's value."""
+    """Range of text in the page; quote: the quotation mark around an attribute's value."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ class _Range:
 
 
 @dataclass
-class _Mode:
+class _OpenElement:
     """An open element, and the treatment of its text: "text", "kept" or "skipped"."""
 
     name: str
@@ -61,10 +61,10 @@ class _Mode:
 
 
 @dataclass
-class _Open:
-    """The open elements, of which some are never closed."""
+class _ElementStack:
+    """Stack of open elements; some are closed implicitly."""
 
-    stack: list[_Mode] = field(default_factory=lambda: [_Mode("", "text")])
+    stack: list[_OpenElement] = field(default_factory=lambda: [_OpenElement("", "text")])
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -76,18 +76,18 @@ class _Open:
             self.end("p")
         while self.stack[-1].name in _IMPLIED_ENDS.get(name, ()):
             self.end(self.stack[-1].name)
-        self.stack.append(_Mode(name, treatment))
+        self.stack.append(_OpenElement(name, treatment))
         self.counts[name] += 1
 
     def end(self, name: str) -> None:
-        if self.counts[name]:  # else it is an end tag without a start
+        if self.counts[name]:  # ignore an end tag without a start tag
             while (closed := self.stack.pop().name) != name:
                 self.counts[closed] -= 1
             self.counts[name] -= 1
 
 
 class WebPage:
-    """Segments are the texts of blocks, and attributes that are read by people."""
+    """Segments are the texts of blocks, and the values of visible attributes."""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         declared = _CHARSET.search(content[:4096])
@@ -95,7 +95,7 @@ class WebPage:
         self._language = options.target_language
         self._ranges: list[list[_Range]] = []  # of each segment
         self._edits: list[tuple[int, int, str]] = []
-        self._block: list[_Range] = []  # that has not ended
+        self._block: list[_Range] = []  # the current one
         self._read()
         self.segments = [
             Segment(
@@ -110,7 +110,7 @@ class WebPage:
         }
 
     def _read(self) -> None:
-        open_elements = _Open()
+        open_elements = _ElementStack()
         for kind, start, end in _tokens(self._page):
             treatment = open_elements.treatment
             if kind == "text":
@@ -205,9 +205,9 @@ def _attributes(page: str, start: int, end: int) -> Iterator[tuple[str, _Range]]
 
 
 def _tokens(page: str) -> Iterator[tuple[str, int, int]]:
-    """Texts and tags with their ranges: ("text", …), ("b", …), ("/b", …). Comments and the like are left out.
+    """Texts and tags with their ranges: ("text", …), ("b", …), ("/b", …). Comments and declarations are skipped.
 
-    Takes time in proportion to the page: what is not closed reaches to its end, as in browsers.
+    Takes linear time: unclosed tags and comments extend to the end of the page, as in browsers.
     """
     position, text_start, end = 0, 0, len(page)
     while (start := page.find("<", position)) >= 0:
@@ -229,7 +229,7 @@ def _tokens(page: str) -> Iterator[tuple[str, int, int]]:
         yield page[start + 1 : found.end()], start, position
         name = found[0].lower()
         if name in _RAW and page[start + 1] != "/":
-            # up to the end tag all is text of this element, which is skipped
+            # everything up to the end tag is raw text, which is skipped
             end_tag = re.compile(rf"</{name}\b", re.IGNORECASE).search(page, position)
             position = text_start = end_tag.start() if end_tag else end
     if end > text_start:

@@ -1,6 +1,6 @@
-"""DOCX: the paragraphs of a Word document, in tables, headers, footers, notes, comments and text boxes as well.
+"""DOCX: paragraphs of a Word document, including tables, headers, footers, notes, comments and text boxes.
 
-All other parts of the file are copied as they are: styles, pictures, links, and also macros, which nothing here runs.
+All other parts of the file are copied unchanged: styles, pictures, links, and macros, which are never run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from translate.errors import UserError, excerpt
 _PARTS = re.compile(r"word/(?:document|header|footer|footnotes|endnotes|comments|glossary/document)\d*\.xml")
 _NAMESPACE = re.compile(r"\{[^}]*/wordprocessingml/(?:2006/)?main\}")
 _MAX_PARTS = 20_000
-_BREAKS = {"tab", "br", "cr", "ptab"}  # of a run: a text on both sides of one is two segments
+_BREAKS = {"tab", "br", "cr", "ptab"}  # separate segments within a run
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 
 
 class WordDocument:
-    """One segment for each paragraph, or part of one between tabs and line breaks; its pieces are runs."""
+    """A segment for each paragraph, or part of one between tabs and line breaks; its pieces are runs."""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         self._files = _read_zip(content, options.name)
@@ -34,7 +34,7 @@ class WordDocument:
             if _PARTS.fullmatch(info.filename)
         }
         if not any(name.startswith("word/document") for name in self._trees):
-            raise UserError(f"{options.name}: it has no word/document.xml, so it is no DOCX; save it as one")
+            raise UserError(f"{options.name}: not a DOCX, since it has no word/document.xml; save it as DOCX")
         self._texts: list[list[list[Element]]] = []  # of each segment and piece
         for _, tree in self._trees.values():
             for paragraph in tree.iter("{*}p"):
@@ -61,13 +61,13 @@ class WordDocument:
 
 
 def _read_zip(content: bytes, name: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
-    """All files of an archive, in order. Raises UserError for one that is damaged, encrypted or a zip bomb."""
+    """All files of an archive, in order. Raises UserError for a damaged or encrypted archive, or a zip bomb."""
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise UserError(f"{name}: encrypted, or a DOC of before 2007; save it as DOCX without a password")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
-            # zipfile never reads more of a file than the archive says it has
+            # zipfile never reads more of a member than its declared size
             if len(infos) > _MAX_PARTS or sum(info.file_size for info in infos) > MAX_BYTES:
                 raise UserError(f"{name}: more than {MAX_BYTES:,} bytes or {_MAX_PARTS:,} files when decompressed")
             return [(info, archive.read(info)) for info in infos]
@@ -78,7 +78,7 @@ def _read_zip(content: bytes, name: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
 
 
 def _segments(paragraph: Element) -> Iterator[list[list[Element]]]:
-    """The w:t elements of each segment of a paragraph, grouped in pieces: neighbouring runs of equal format are one."""
+    """The w:t elements of each segment of a paragraph, grouped into pieces: adjacent runs of equal format are one."""
     pieces: list[list[Element]] = []
     for element in _texts_and_breaks(paragraph):
         if name_of_tag(element) != "t":
@@ -94,13 +94,13 @@ def _segments(paragraph: Element) -> Iterator[list[list[Element]]]:
 
 
 def _texts_and_breaks(paragraph: Element) -> Iterator[Element]:
-    """Texts and breaks of a paragraph's runs, in order, without those of paragraphs in its text boxes."""
-    # a stack, not recursion: elements may be nested deeper than Python's calls
+    """Texts and breaks of a paragraph's runs, in order, except for paragraphs in its text boxes."""
+    # a stack instead of recursion: elements may be nested deeper than Python's recursion limit
     stack = list(reversed(paragraph))
     while stack:
         element = stack.pop()
         name = name_of_tag(element)
-        if not name or name == "p" or name.endswith("Pr"):  # properties; among them the positions of tabs
+        if not name or name == "p" or name.endswith("Pr"):  # *Pr are properties, which include tab stops
             continue
         if name == "t" or name in _BREAKS:
             if _is_word(element):
@@ -110,17 +110,15 @@ def _texts_and_breaks(paragraph: Element) -> Iterator[Element]:
 
 
 def _continues(before: Element, text: Element) -> bool:
-    """True if Word has divided a text without a change of format, as it does for the history of its editing."""
+    """True if Word has split a text without a change of format, as it does to record revisions."""
     run, next_run = before.getparent(), text.getparent()
     if run is next_run:
         return before.getnext() is text
     following = run.getnext()
     while following is not None and name_of_tag(following) in ("proofErr", "lastRenderedPageBreak"):
         following = following.getnext()
-    is_last, is_first = (
-        before.getnext() is None,
-        all(name_of_tag(each) == "rPr" for each in text.itersiblings(preceding=True)),
-    )
+    is_last = before.getnext() is None
+    is_first = all(name_of_tag(each) == "rPr" for each in text.itersiblings(preceding=True))
     return following is next_run and is_last and is_first and _format(run) == _format(next_run)
 
 

@@ -1,21 +1,21 @@
-"""Lines of at most so many columns, for subtitles and wrapped paragraphs."""
+"""Wrap text to a width, for subtitles and hard-wrapped paragraphs."""
 
 from __future__ import annotations
 
 import re
 
 _TAG = r"<[^<>]*>|\{\\[^{}]*\}"
-# Chinese and Japanese have no spaces: a line may break behind any character that no closing mark follows
+# Chinese and Japanese have no spaces: a line may break after any character, except before a closing mark
 _WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _UNIT = re.compile(rf"(?:{_TAG})*[{_WIDE}](?:{_TAG}|[、。，．！？：；）」』】〉》])*|(?:{_TAG}|[^\s{_WIDE}])+")
 _TAGS = re.compile(_TAG)
 
 
 def wrap(text: str, width: int, *, even: bool = False) -> list[str]:
-    """Divide a text on one line into as few lines as possible; tags such as <i> have no width.
+    """Wrap a text into as few lines as possible; tags such as <i> have no width.
 
-    width  characters of a line; a single word may be longer
-    even   lines of nearly equal length
+    width  characters per line; a single word may be longer
+    even   make the lines nearly equal in length
     """
     units, end = [], 0
     for found in _UNIT.finditer(text):
@@ -23,7 +23,7 @@ def wrap(text: str, width: int, *, even: bool = False) -> list[str]:
         end = found.end()
     lines = _fill(units, width)
     if even and len(lines) > 1:
-        # the narrowest width that needs no more lines
+        # binary search for the smallest width that needs no more lines
         least, most = 1, width
         while least < most:
             middle = (least + most) // 2

@@ -1,4 +1,4 @@
-"""XLIFF 1.2 and 2.x: targets with the inline markup of their source, a state, and the tool that made them."""
+"""XLIFF 1.2 and 2.x: add targets with the inline markup of the source, a state, and the tool that made them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from translate.documents.xml_tree import Element, Slots, children, inline_slots,
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_TEXT_ELEMENTS = {"g", "mrk", "pc"}  # those whose content is text; the others stand for codes
+_TEXT_ELEMENTS = {"g", "mrk", "pc"}  # inline elements that contain text; the others stand for codes
 _TOOL = "translate"
 
 
 class XliffDocument:
-    """Units without a target; with overwrite all units. Units marked translate="no" are left alone."""
+    """Units without a target; with overwrite all units. Units marked translate="no" are skipped."""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
         self._content, self._options = content, options
@@ -48,7 +48,7 @@ class XliffDocument:
             }
             count = len(self._slots)
             for unit in _translatable(file, {"trans-unit"}):
-                # a source that has been segmented is in both forms
+                # a segmented source is given in both elements
                 source = next(iter(children(unit, "seg-source") or children(unit, "source")), None)
                 self._add(unit, source, state)
             if len(self._slots) > count:
@@ -63,7 +63,7 @@ class XliffDocument:
                 segment.set("subState", f"{_TOOL}:machine")
 
     def _add(self, unit: Element, source: Element | None, attributes: dict[str, str]) -> bool:
-        """Give a unit its target, a copy of the source that is still to be translated; False where it keeps its own."""
+        """Add a target to a unit, as a copy of the source whose text is translated later; False if it keeps its own."""
         target = next(iter(children(unit, "target")), None)
         if source is None or (target is not None and _has_content(target) and not self._options.overwrite):
             return False
@@ -90,7 +90,7 @@ class XliffDocument:
 
 
 def _translatable(root: Element, names: set[str]) -> Iterator[Element]:
-    """Elements of these names, in order, outside of what is marked translate="no"."""
+    """Elements with these names, in order, outside of elements marked translate="no"."""
     stack = [(root, True)]
     while stack:
         element, wanted = stack.pop()

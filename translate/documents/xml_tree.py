@@ -1,4 +1,4 @@
-"""XML by lxml: untrusted files in, the same files with other text out."""
+"""Parse untrusted XML with lxml, replace text between tags, and write it back."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def lxml_etree() -> Any:
 
 
 def parse_xml(content: bytes, name: str) -> Element:
-    """The tree of an XML file. Raises UserError for anything else, and for entities, which can stand for endless text.
+    """Parse an XML file into a tree. Raises UserError for invalid XML, and for XML that declares entities.
 
-    Nothing is loaded from a DTD or the network. Elements may be nested some 2,000 deep, libxml2's own bound.
+    Nothing is loaded from a DTD or the network. Elements may be nested about 2,000 deep, the limit of libxml2.
     """
-    for _ in parse_xml_stream(io.BytesIO(content), _Ignored(), name=name):  # its bounds come before a tree
+    for _ in parse_xml_stream(io.BytesIO(content), _Ignored(), name=name):  # checks the limits before building a tree
         pass
     etree = lxml_etree()
-    # huge_tree: for more than 256 levels; what it leaves unchecked are entities and depth
+    # huge_tree allows more than 256 levels; the checks it disables have been done above
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
     try:
         return etree.fromstring(content, parser).getroottree()
@@ -39,7 +39,7 @@ def parse_xml(content: bytes, name: str) -> Element:
 
 
 class _Ignored:
-    """A receiver of elements that takes none."""
+    """Handler that ignores all elements."""
 
     def start(self, name: str, attributes: dict[str, str], *, parent: str, line: int) -> None: ...
     def text(self, text: str) -> None: ...
@@ -47,7 +47,7 @@ class _Ignored:
 
 
 def write_xml(tree: Element, content: bytes) -> bytes:
-    """The file of a tree that was parsed from this content: in its encoding, with its declaration."""
+    """Serialise a tree that was parsed from this content, with its encoding, declaration and final line break."""
     encoding = tree.docinfo.encoding or "UTF-8"
     declaration = _DECLARATION.match(content.decode(encoding, "replace").removeprefix("\ufeff")[:200])
     standalone = tree.docinfo.standalone if declaration and "standalone" in declaration[0] else None
@@ -59,7 +59,7 @@ def write_xml(tree: Element, content: bytes) -> bytes:
 
 
 def name_of_tag(element: Element) -> str:
-    """An element's name without its namespace; "" for a comment and the like."""
+    """Name of an element without its namespace; "" for comments and processing instructions."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
@@ -68,9 +68,9 @@ def children(element: Element, *names: str) -> list[Element]:
 
 
 class Slots:
-    """Positions of text in a tree, in document order: each is an element's text, or that behind its end ("tail").
+    """Positions of text in a tree, in document order; each is the "text" or the "tail" of an element.
 
-    is_kept  for each: it is not translated
+    Positions added with is_kept are not translated.
     """
 
     def __init__(self) -> None:
@@ -94,10 +94,10 @@ class Slots:
 def inline_slots(
     root: Element, *, role: Callable[[Element], str], stop: Callable[[Element], bool] | None = None
 ) -> Slots:
-    """Text inside of an element and of those within.
+    """Positions of text inside an element and its descendants.
 
-    role  of an element within: "text", "kept" (it is not translated), or "code" (it has no text to read)
-    stop  elements whose inside is left out, as it is a segment of its own
+    role  of a descendant: "text", "kept" (not translated) or "code" (skipped)
+    stop  True for descendants that are skipped because they are separate segments
     """
     slots = Slots()
     for element, attribute, kept in _walk(root, role, stop):
@@ -108,7 +108,7 @@ def inline_slots(
 def _walk(
     root: Element, role: Callable[[Element], str], stop: Callable[[Element], bool] | None
 ) -> Iterator[tuple[Element, str, bool]]:
-    # a stack, not recursion: elements may be nested deeper than Python's calls
+    # a stack instead of recursion: elements may be nested deeper than Python's recursion limit
     stack: list[tuple[Element, str, bool]] = [(root, "text", False)]
     while stack:
         element, attribute, kept = stack.pop()
@@ -123,5 +123,5 @@ def _walk(
 
 
 def as_xml_text(text: str) -> str:
-    """Text without the characters that XML does not allow."""
+    """Replace characters that XML does not allow by spaces."""
     return _NOT_XML.sub(" ", text)

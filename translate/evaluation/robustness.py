@@ -1,4 +1,4 @@
-"""Noisy versions of a test set, and the table of their scores beside those of the clean set."""
+"""Noisy versions of a test set, and a table that compares their scores with those of the clean set."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from translate.errors import UserError
 from translate.evaluation.evaluate import Evaluation
 from translate.tags import split_tag
 
-SEED = 1  # of all noise, so that scores of different models can be compared
+SEED = 1  # fixed, so that scores of different models can be compared
 
 
 def check_noise(kinds: Sequence[str], *, synonyms_file: str) -> None:
-    """Raise UserError for kinds of noise that there are not, or synonyms without a table of them."""
+    """Raise UserError for an unknown kind of noise, or for synonyms without a valid file."""
     for kind in kinds:
         if kind not in KINDS:
             raise UserError(f"noise={kind}: unknown noise; choose from {', '.join(KINDS)}")
@@ -40,10 +40,10 @@ def noisy_version(
     languages: tuple[str, str] = ("", ""),
     tags: Sequence[str] = (),
 ) -> ParallelText:
-    """A test set with one kind of noise, the same at each call.
+    """A test set with one kind of noise; deterministic.
 
-    Joined sets have one line for two, and no labels. Each line has a generator of its own: a line that is the same
-    in two sets gets the same noise if its number is the same.
+    Joined sets have one line for two, and no labels. Each line has its own random generator: equal lines with equal
+    numbers get equal noise in every set.
 
     languages  of source and target, by code or name, for the conjunctions of clauses
     tags       of the model: one in front of a line is no text, and two lines that are joined have the same
@@ -109,7 +109,7 @@ def _with_lines(text: ParallelText, name: str, fronts: Sequence[str], changed: l
 
 
 def robustness_rows(clean: Evaluation, noisy: Mapping[str, Evaluation]) -> list[list[str]]:
-    """A header, and a row for the clean set and each kind of noise: lines, scores, and exact translations."""
+    """Table with a header, a row for the clean set and one for each kind of noise: lines, scores, exact matches."""
     header = ["noise", "lines", *(score.name for score in clean.scores.values()), "exact"]
     return [header, *(_row(kind, evaluation) for kind, evaluation in [("none", clean), *noisy.items()])]
 

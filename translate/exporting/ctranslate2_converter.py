@@ -19,6 +19,7 @@ from translate.models.layers import Positions, sinusoids
 from translate.models.seq2seq import ModelConfig
 from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, UNK, Tokenizer
+from translate.truecasing import TRUECASE
 
 _ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
@@ -48,8 +49,9 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
     with replaced_directory(directory, owned=EXPORTED_FILES) as new:
         specification.save(str(new))
         loaded.tokenizer.save(new)
-        for name in (MODEL, MANIFEST):
-            shutil.copyfile(loaded.directory / name, new / name)
+        for name in (MODEL, MANIFEST, TRUECASE):
+            if (loaded.directory / name).exists():  # not all models have the last one
+                shutil.copyfile(loaded.directory / name, new / name)
 
 
 def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:

@@ -1,15 +1,16 @@
-"""Correctness of this machine's device: its kernels, updates, resuming and decoding, against references.
+"""Checks of this machine's device against references: kernels, updates, resuming and decoding.
 
     kernels.py   attention against its formula in double precision
-    updates.py   updates: packed batches, all architectures and losses, loss scaling, compilation
-    decoding.py  hypotheses of all batch sizes, and those of the CPU
-    runs.py      training in processes: a run killed and continued, two ranks, and the shipped corpus
-    children.py  work in processes of its own, whose crash or hang is an error here
-    report.py    the results as JSON, as a page and as lines of the terminal
-    __main__.py  the command, which runs each stage in a process of its own
+    updates.py   updates: packed batches, all architectures and losses, compilation
+    setbacks.py  updates that overflow in fp16, or do not fit into memory
+    decoding.py  hypotheses at several batch sizes, and against the CPU
+    runs.py      training in child processes: a run killed and continued, two ranks, and the shipped corpus
+    children.py  child processes whose crash or hang becomes an error
+    report.py    the results as JSON, Markdown page and lines of text
+    __main__.py  the command, which runs each stage in its own process
 
-A stage is a function of a `Check`, by which it compares errors with tolerances and notes what it could not check. A
-tolerance follows from the precision of the arithmetic or from the error of a plain reference in the same precision.
+A stage is a function of a `Check`, which compares errors with tolerances and records what cannot be checked. A
+tolerance follows from the precision of the arithmetic, or from the error of a plain reference in the same precision.
 """
 
 from __future__ import annotations
@@ -45,27 +46,27 @@ class StageName(StrEnum):
 
 @dataclass(kw_only=True)
 class GpuCheckConfig:
-    """The gpu_check command: checks of this machine's device, each against a reference.
+    """Check this machine's device, in stages, each against a reference.
 
     machine     device, driver and versions; a matrix product
     kernels     every attention kernel, forward and backward, against the formula in double precision
     packed      gradients of packed sentences against those of padded ones
-    updates     three updates of every architecture with every loss, during which nothing may wait for the GPU
-    scaling     fp16 with loss scaling: gradients, and the update that overflows
+    updates     three updates of every architecture with every loss, without synchronisation with the GPU
+    scaling     fp16 with loss scaling: gradients, and an update that overflows
     memory      an update that does not fit into the memory of the GPU against the whole one (GPU only)
     compile     a compiled model against the plain one (GPU only)
-    resume      a run that is killed and continued against one that is not
+    resume      a run that is killed and continued against an uninterrupted one
     batches     translations at batch sizes 1, 7 and 64
     hypotheses  translations in fp32 against the CPU's (GPU only)
     processes   gradients of two processes against those of one
-    corpus      training on the shipped corpus to a BLEU
+    corpus      training on the shipped corpus up to a BLEU score
 
-    stages   those to run; []: all
+    stages   stages to run; []: all
     output   folder for gpu_check.json, gpu_check.md and the logs of the stages
     corpus   folder of the shipped corpus
-    minutes  of training on it
-    threads  of the CPU; 0: one, and for training on the corpus as many as PyTorch takes by itself
-    seed     of weights and data
+    minutes  training time on it
+    threads  CPU threads; 0: one, and PyTorch's default for training on the corpus
+    seed     seed of weights and data
     """
 
     stages: list[StageName] = field(default_factory=list)
@@ -92,7 +93,7 @@ class Verdict(StrEnum):
 
 
 class Skipped(Exception):  # noqa: N818 - not an error
-    """Raised by a stage that can check nothing on this machine; the message is the reason."""
+    """Raised by a stage that cannot check anything on this machine; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Figure:
 
     @property
     def share(self) -> float:
-        """Error as a share of its tolerance; infinite for NaN, and for any error where none is tolerated."""
+        """Error divided by its tolerance; infinite for NaN, and for any error if the tolerance is 0."""
         if not math.isfinite(self.value) or (self.value and not self.tolerance):
             return math.inf
         return self.value / self.tolerance if self.tolerance else 0.0
@@ -122,7 +123,7 @@ class Figure:
 
 @dataclass
 class Result:
-    """Verdict of a stage, and what it rests on.
+    """Verdict of a stage, and the evidence.
 
     findings   failures, one line each
     reason     why the stage was skipped
@@ -142,10 +143,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Check:
-    """The input of a stage, and its record.
+    """Input of a stage, and recorder of its results.
 
-    num_gpus  that PyTorch can use
-    folder    for files of the stage, removed after it
+    num_gpus  number of GPUs that PyTorch can use
+    folder    temporary folder of the stage
     """
 
     config: GpuCheckConfig
@@ -156,9 +157,9 @@ class Check:
     result: Result
 
     def compare(self, name: str, error: float, tolerance: float, *, case: str = "") -> None:
-        """Compare an error with its tolerance: above it, and where it is NaN, the stage fails.
+        """Compare an error with its tolerance; the stage fails if it is larger or NaN.
 
-        name  of a kind of error, of which the largest is reported
+        name  kind of error; the largest of each kind is reported
         """
         before = self.result.figures.get(name)
         figure = Figure(error, tolerance, case, count=1 if before is None else before.count + 1)

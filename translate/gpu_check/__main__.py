@@ -22,6 +22,7 @@ from translate.device import (
     Device,
     capabilities,
     choose_device,
+    choose_kernels,
     find_gpus,
     processor_name,
     tune_process,
@@ -55,10 +56,10 @@ LOGS = "logs"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's function and its limits.
+    """Function and limits of a stage.
 
-    seconds  several times what it takes; the minutes of training on the corpus come on top
-    threads  of the CPU unless the command says more; 0: as many as PyTorch takes. Small tensors gain nothing by two
+    seconds  timeout, several times the usual duration; the minutes of training on the corpus are added
+    threads  CPU threads unless the command sets them; 0: PyTorch's default. One suffices for small tensors
     """
 
     work: Callable[[Check], None]
@@ -67,7 +68,7 @@ class Stage:
 
 
 def machine(check: Check) -> None:
-    """Device, driver and versions, and a matrix product; fails where PyTorch cannot use a GPU that is there."""
+    """Record device, driver and versions, and check a matrix product; fails if PyTorch cannot use an existing GPU."""
     check.note("device", f"{check.device} ({check.can})" if check.can.on_gpu else f"cpu ({processor_name()})")
     check.note("CUDA devices", check.num_gpus)
     check.note("threads", torch.get_num_threads())
@@ -84,7 +85,7 @@ def machine(check: Check) -> None:
     left, right = torch.randn(2, 512, 512, generator=generator).unbind()
     with without_tf32():
         found = left.to(check.device) @ right.to(check.device)
-    # sums of 512 products, each rounded: √512 roundings if they are independent
+    # sums of 512 rounded products: the errors add up to √512 roundings if they are independent
     tolerance = 512**0.5 * torch.finfo(torch.float32).eps
     check.compare("fp32, product of matrices", relative_error(found, left.double() @ right.double()), tolerance)
 
@@ -108,7 +109,7 @@ STAGES = {
 def gpu_check(config: GpuCheckConfig) -> None:
     """Run the stages, print and write their results.
 
-    Raises UserError, for status 1, if any has failed, and for a folder that has other files of these names.
+    Raises UserError if any stage has failed, and for an output folder with unrelated files of these names.
     """
     config.check()
     with claimed(Path(config.output), (PAGE, JSON), may_have=(LOGS,), kind="gpu_check", option="output"):
@@ -116,8 +117,8 @@ def gpu_check(config: GpuCheckConfig) -> None:
 
 
 def check_device(config: GpuCheckConfig, output: Path) -> None:
-    """Run the stages; results go into the folder `output` after each."""
-    # in a process of its own: forked processes can use CUDA only where their parent has not
+    """Run the stages, and write the results to the folder `output` after each."""
+    # in a child process, since forked processes cannot use CUDA if their parent has
     try:
         [(device, can, num_gpus)] = in_processes(probe, (config.device,), seconds=PROBE_SECONDS)
     except ProcessError as error:
@@ -128,20 +129,20 @@ def check_device(config: GpuCheckConfig, output: Path) -> None:
         result = run_stage(name, partial(Check, config, device, can, num_gpus), output / LOGS)
         results.append(result)
         print(line(result), flush=True)
-        write_results(results, output)  # what is known so far, should the next stage take the machine down
+        write_results(results, output)  # in case the next stage crashes the machine
     print(f"results: {output / PAGE}, {output / JSON}")
     if failed := [result.name.value for result in results if result.verdict is Verdict.failed]:
         raise UserError(f"failed: {', '.join(failed)}; findings in {output / PAGE}, logs in {output / LOGS}")
 
 
 def probe(device: Device) -> tuple[torch.device, Capabilities, int]:
-    """The device that a setting means, its capabilities, and the number of GPUs."""
+    """The device chosen by a setting, its capabilities, and the number of GPUs."""
     chosen = choose_device(device)
     return chosen, capabilities(chosen), find_gpus().count if chosen.type == "cuda" else 0
 
 
 def run_stage(name: StageName, make_check: Callable[[Path, Result], Check], logs: Path) -> Result:
-    """Run a stage in a process of its own: neither a crash nor a broken CUDA context reaches the others."""
+    """Run a stage in its own process, so that a crash or broken CUDA context does not affect the others."""
     stage, started = STAGES[name], time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpu_check.", ignore_cleanup_errors=True) as folder:
         check = make_check(Path(folder), Result(name))
@@ -155,12 +156,14 @@ def run_stage(name: StageName, make_check: Callable[[Path, Result], Check], logs
 
 
 def perform(stage: Stage, check: Check, log: Path) -> Result:
-    """Do a stage; whatever it prints goes into its log."""
+    """Body of a stage's process, with its output redirected to the log."""
     with open(log, "wb") as file:
-        for descriptor in (1, 2):  # of this process and of those that it starts, in any language
+        for descriptor in (1, 2):  # also redirects libraries and child processes
             os.dup2(file.fileno(), descriptor)
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which write there
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     tune_process(check.config.threads or stage.threads)
+    if check.can.on_gpu:
+        choose_kernels()  # as commands do: another process has chosen the device
     try:
         stage.work(check)
     except Skipped as skipped:

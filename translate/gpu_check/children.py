@@ -1,4 +1,4 @@
-"""Work in processes of its own: one that fails, crashes or hangs is an error of the process that started it."""
+"""Child processes: one that fails, crashes or hangs becomes an error in the process that started it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 
 from translate.errors import UserError
 
-FORK = multiprocessing.get_context("fork")  # a child has what is loaded here, and anything can be its argument
+FORK = multiprocessing.get_context("fork")  # arguments need not be pickled, and modules stay loaded
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 Value = TypeVar("Value")
 
 
 class ProcessError(RuntimeError):
-    """A process that ended without a result; the message is its error, or the signal that ended it."""
+    """A child process ended without a result; the message is its error, or the signal that ended it."""
 
 
 def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], seconds: float) -> list[Value]:
-    """Results of work(*each) for each of the arguments, computed side by side, each in a process of its own.
+    """Results of work(*each) for each of the arguments, computed concurrently, each in its own process.
 
-    The processes are forked, which forbids this one to use CUDA before. They end with it, even if it is killed.
-    Raises ProcessError if one of them fails or is not done in time; the others are ended then.
+    The processes are forked, so this process must not have used CUDA. They end with it, even if it is killed. Raises
+    ProcessError if one of them fails or does not finish in time; the others are killed then.
     """
     processes: list[ForkProcess] = []
     readers: list[Connection] = []
@@ -75,9 +75,9 @@ def _send_result(writer: Connection, work: Callable[..., Any], arguments: tuple[
     end_with_parent()
     try:
         message = "", work(*arguments)
-    except (UserError, ProcessError) as error:  # the message says all
+    except (UserError, ProcessError) as error:  # no traceback needed
         message = str(error), None
-    except Exception as error:  # of any kind: that is what is looked for
+    except Exception as error:  # any failure is a finding of the check
         traceback.print_exc()
         lines = str(error).strip().splitlines()
         message = f"{type(error).__name__}: {lines[0] if lines else ''}", None
@@ -85,6 +85,6 @@ def _send_result(writer: Connection, work: Callable[..., Any], arguments: tuple[
 
 
 def end_with_parent() -> None:
-    """Let the system kill this process when its parent ends, on Linux; a parent that is killed cannot do so."""
+    """Have Linux kill this process when its parent ends, even if the parent is killed."""
     if prctl := getattr(ctypes.CDLL(None), "prctl", None):
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Translations of one model: at several batch sizes, and on the device and on the CPU."""
+"""Translations of a model at several batch sizes, and on the device compared with the CPU."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OTHER_IN_HALF, OTHER_IN_BATCH = 0.25, 0.05
 
 
 def batches(check: Check) -> None:
-    """Every architecture translates alike at batch sizes 1, 7 and 64: in fp32 exactly, in half precision nearly."""
+    """Every architecture translates equally at batch sizes 1, 7 and 64: exactly in fp32, nearly in half precision."""
     for architecture in ARCHITECTURES:
         model = learn(check, architecture)
         whole = compare_sizes(check, model, Precision.fp32, tolerance=0.0, architecture=architecture)
@@ -51,7 +51,7 @@ def batches(check: Check) -> None:
 def compare_sizes(
     check: Check, model: Seq2Seq, precision: Precision, *, tolerance: float, architecture: str
 ) -> list[Hypothesis]:
-    """Compare hypotheses of all batch sizes; returns those of the first."""
+    """Compare the hypotheses at all batch sizes; returns those of the first size."""
     first, *others = (translate(check, model, precision, size) for size in BATCH_SIZES)
     for size, other in zip(BATCH_SIZES[1:], others, strict=True):
         case = f"{architecture}, batch size {size} and {BATCH_SIZES[0]}"
@@ -72,7 +72,7 @@ def hypotheses(check: Check) -> None:
 
 
 def learn(check: Check, architecture: str) -> Seq2Seq:
-    """A model that has begun to learn to copy: its hypotheses differ in length and are neither sure nor random."""
+    """A model trained briefly to copy: its hypotheses differ in length, and are neither certain nor random."""
     random = np.random.default_rng(check.config.seed)
     trained = parallelize(make_model(check, architecture), World(), decide(check, Precision.auto))
     optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=5e-3))
@@ -83,7 +83,7 @@ def learn(check: Check, architecture: str) -> Seq2Seq:
 
 
 def sentences(check: Check) -> list[Sentence]:
-    """Random sentences of up to 20 tokens, one of them empty."""
+    """Random sentences of at most 20 tokens, one of them empty."""
     random = np.random.default_rng((check.config.seed, 1))
     drawn = [random.integers(4, VOCABULARY, random.integers(1, 21)).tolist() for _ in range(SENTENCES - 1)]
     return [(), *map(tuple, drawn)]
@@ -98,6 +98,6 @@ def translate(check: Check, model: Seq2Seq, precision: Precision, size: int) -> 
 
 
 def different(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> int:
-    """Number of sentences with another hypothesis whose score is no tie with the expected one's."""
+    """Number of sentences with different hypotheses whose scores are not tied."""
     pairs = zip(found, expected, strict=True)
     return sum(one.tokens != other.tokens and abs(one.score - other.score) > TIE for one, other in pairs)

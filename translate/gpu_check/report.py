@@ -1,4 +1,4 @@
-"""Results of the stages: as lines of the terminal, as JSON, and as a page."""
+"""Results of the stages as lines of text, JSON and a Markdown page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def line(result: Result) -> str:
 
 
 def summary(result: Result) -> str:
-    """The first finding, the reason for skipping, or the error that is nearest to its tolerance."""
+    """The first finding, the reason for skipping, or the error that is closest to its tolerance."""
     if result.findings:
         others = f" (and {len(result.findings) - 1} more)" if len(result.findings) > 1 else ""
         return f"{result.findings[0]}{others}"
@@ -47,7 +47,7 @@ def overall(results: Sequence[Result]) -> Verdict:
 
 
 def plain(result: Result) -> dict[str, Any]:
-    """A result in the types of JSON, which has no NaN and no infinity: null stands for both."""
+    """A result in JSON types; NaN and infinity, which JSON lacks, become null."""
     values: dict[str, Any] = asdict(result)
     values["seconds"] = round(result.seconds, 1)
     for figure in values["figures"].values():
@@ -69,7 +69,7 @@ def page(results: Sequence[Result]) -> str:
 
 
 def section(result: Result) -> list[str]:
-    """A stage's paragraphs; none if the table of verdicts says all."""
+    """Paragraphs about a stage; none if the table of verdicts suffices."""
     parts = []
     if result.findings:
         parts.append("\n".join(f"- **failed**: {escape_markdown(finding)}" for finding in result.findings))

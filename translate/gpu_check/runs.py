@@ -1,4 +1,4 @@
-"""Training in processes of its own: a run killed and continued, two ranks, and a run on the shipped corpus."""
+"""Training in child processes: a run killed and continued, two ranks, and a run on the shipped corpus."""
 
 from __future__ import annotations
 

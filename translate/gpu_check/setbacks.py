@@ -25,7 +25,7 @@ SMALL_SHARE = 0.6
 
 
 def scaling(check: Check) -> None:
-    """fp16 with loss scaling: an update's numbers, and an overflow, which changes nothing but the scale."""
+    """fp16 with loss scaling: loss and gradient of an update, and an overflow, which must change only the scale."""
     for architecture in ARCHITECTURES:
         model, batch = make_model(check, architecture), make_batch(check)
         exact, exact_gradient = plain_update(copy.deepcopy(model).double(), batch, {})
@@ -38,7 +38,7 @@ def scaling(check: Check) -> None:
 
 
 def in_fp16(check: Check, model: Seq2Seq) -> ParallelModel:
-    """The model in fp16, also on a CPU, where PyTorch emulates it and commands refuse it."""
+    """The model in fp16; also on a CPU, where PyTorch emulates fp16 and the commands refuse it."""
     if check.can.on_gpu:
         return parallelize(model, World(), decide(check, Precision.fp16))
     return ParallelModel(model, model, check.device, Precision.fp16, LossScale(check.device))
@@ -59,7 +59,7 @@ def check_overflow(check: Check, trained: ParallelModel, batch: Batch, case: str
 
 
 def memory(check: Check) -> None:
-    """An update that does not fit into the memory of the GPU is made in parts, and is that of the whole batch."""
+    """An update that does not fit into GPU memory is computed in parts, with the result of the whole batch."""
     if not check.can.on_gpu:
         raise Skipped(NO_CUDA)
     model = make_model(check, "transformer", **LARGE_MODEL)

@@ -28,7 +28,7 @@ from translate.models.layers import Positions
 from translate.models.seq2seq import Seq2Seq
 from translate.models.transformer import Activation
 from translate.training.config import LossConfig, TrainConfig
-from translate.training.optimizer import OptimizerConfig, make_optimizer
+from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import (
     ParallelModel,
     TrainingDecision,
@@ -171,11 +171,15 @@ def trains_packed(check: Check) -> bool:
 
 
 def train_without_waiting(check: Check, architecture: str, losses: Losses, batch: Batch) -> None:
-    """Three updates with dropout, in the precision of training: losses fall, and nothing waits for the GPU."""
+    """Three updates with dropout, in the precision of training: losses fall, and nothing waits for the GPU.
+
+    The running average and the reading of results take part. PyTorch notices its own waiting, not that of libraries.
+    """
     case = " + ".join([architecture, *losses]) + (", packed" if batch.source.is_packed else "")
     model = make_model(check, architecture, dropout=0.1)
     trained = parallelize(model, World(), decide(check, Precision.auto))
     optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=1e-2))
+    average = RunningAverage(trained.module, decay=0.9)
     on_gpu, waits = check.can.on_gpu, WAITING.get(architecture, "")
     if on_gpu:
         batch = batch.pin_memory()  # as the loader does: else the copy itself waits
@@ -183,15 +187,15 @@ def train_without_waiting(check: Check, architecture: str, losses: Losses, batch
             check.leave_out(f"that updates of model.architecture={architecture} do not wait for the GPU", waits)
     try:
         with no_waiting() if on_gpu and not waits else nullcontext():
-            pending = [
-                train_step(trained, optimizer, [batch], settings(losses), World(), step=step)
-                for step in range(1, UPDATES + 1)
-            ]
+            results = []
+            for step in range(1, UPDATES + 1):
+                pending = train_step(trained, optimizer, [batch], settings(losses), World(), step=step)
+                average.update(step)
+                results.append(pending.result())  # waits for an event, which PyTorch does not count
     except RuntimeError as error:  # of the next loss as well, if it waits, too
         traceback.print_exc()
         check.require(False, f"{case}: {str(error).splitlines()[0]}")
         return
-    results = [update.result() for update in pending]
     check.require(not any(result.skipped for result in results), f"{case}: an update has numbers that are not finite")
     # a batch that is seen three times is learned, whatever else is added
     share = results[-1].cross_entropy / results[0].cross_entropy
@@ -209,17 +213,17 @@ def no_waiting() -> Iterator[None]:
 
 
 def compiled(check: Check) -> None:
-    """The gradient of a compiled Transformer against that of the plain one, both against double precision."""
+    """The gradients of a compiled Transformer and of the plain one, padded and packed, against double precision."""
     if not check.can.on_gpu:
         raise Skipped(f"{NO_CUDA}; on a CPU torch.compile needs a C++ compiler, and no run uses it by default")
     precision = fastest_training_precision(check.can)
-    model, batch = make_model(check, "transformer"), make_batch(check)
-    exact, exact_gradient = plain_update(copy.deepcopy(model).double(), batch, {})
-    for fused in (False, True):
+    model = make_model(check, "transformer")
+    exact, exact_gradient = plain_update(copy.deepcopy(model).double(), make_batch(check), {})
+    for fused, packed_batch in product((False, True), (False, True) if trains_packed(check) else (False,)):
         trained = parallelize(copy.deepcopy(model), World(), decide(check, precision), compiled=fused)
-        result, gradient = one_update(trained, [batch], {})
+        result, gradient = one_update(trained, [make_batch(check, packed=packed_batch)], {})
         for_loss, for_gradient = tolerances(check, precision)
-        case = "compiled" if fused else "plain"
+        case = f"{'compiled' if fused else 'plain'}, {'packed' if packed_batch else 'padded'}"
         check.compare(f"{precision}, loss", abs(result.loss / exact["loss"] - 1), for_loss, case=case)
         check.compare(f"{precision}, gradient", relative_error(gradient, exact_gradient), for_gradient, case=case)
 

@@ -1,4 +1,4 @@
-"""Attention within packed sentences, whose tokens lie end to end.
+"""Attention within packed sentences, whose tokens are concatenated without padding.
 
 Letters: N tokens, H heads, T queries and S keys of a sentence, W width of a head.
 """

@@ -38,6 +38,7 @@ from translate.errors import UserError
 from translate.files import require_regular, write_text
 from translate.folders import is_marked, listing, mark
 from translate.launcher import launched_as
+from translate.model_directory import read_truecaser
 from translate.tags import Tagging, tagging_of
 from translate.text import WINDOW, count_lines, normalise, read_lines, write_lines
 from translate.training.config import BackTranslationConfig, TrainConfig
@@ -238,7 +239,14 @@ def _translate_from(
     tagging = tagging_of(loaded.manifest, loaded.tokenizer, as_validated=bool(loaded.manifest.get("tag")))
     if world.is_main:
         _log_tags(tagging, settings.monolingual)
-    own = Translator.of_model(engine, loaded.tokenizer, settings.search, loaded.manifest, tagging=tagging)
+    own = Translator.of_model(
+        engine,
+        loaded.tokenizer,
+        settings.search,
+        loaded.manifest,
+        tagging=tagging,
+        truecaser=read_truecaser(loaded.directory),
+    )
     translator, splits = ShardedTranslator(own, world), Splits()
     progress = Progress("lines", total=lines) if world.is_main else None
     remaining = islice(read_lines(settings.monolingual), done, None)

@@ -1,12 +1,12 @@
-"""Batches that do not fit into memory: each is halved until its parts do, and such sizes are remembered.
+"""Batches that do not fit into memory: they are halved until their parts fit, and their sizes are remembered.
 
 All losses are sums over sentences, divided by the number of target tokens of the whole update, so that the gradient of
-the parts is that of the batch, but for rounding and for other dropout masks.
+the parts is that of the batch, except for rounding and different dropout masks.
 
-Across processes, gradients are exchanged while the last batch's backward pass is running, by hooks that every process
-must reach: an error in that pass could not be mended by one process alone. So only a batch of a size that has fitted
-before is the one that exchanges; behind any other, a batch of one pair without labels does (`exchange_batch`). A
-process whose memory does not suffice then starts its update over while the others wait for it.
+Processes exchange gradients during the backward pass of the last batch, by hooks that all must reach: one process alone
+could not recover from an error in that pass. So the last batch must have a size that has fitted before; otherwise a
+batch of one pair without labels follows for the exchange (`exchange_batch`). A process that runs out of memory then
+repeats its update while the others wait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RandomState = dict[str, torch.Tensor | None]
 
 
 class BatchMemory:
-    """Sizes of batches that are too large for the memory of this process, and of those that have fitted.
+    """Sizes of batches that were too large for the memory of this process, and of batches that have fitted.
 
     too_large  part of the run's state, so that a continued run halves the same batches
     """
@@ -46,7 +46,7 @@ class BatchMemory:
         return [part for batch in batches for part in self._parts_of(batch)]
 
     def _parts_of(self, batch: Batch) -> list[Batch]:
-        # as large in every dimension: a wide batch of few long pairs says nothing about one of many short pairs
+        # as large in every dimension: few long pairs and many short pairs need different amounts of memory
         if not any(_covers(batch.shape, shape) for shape in self.too_large):
             return [batch]
         halves = halves_of(batch)
@@ -72,7 +72,7 @@ class BatchMemory:
         self._fitting = [shape for shape in self._fitting if not _covers(shape, batch.shape)]
 
     def free(self, device: torch.device, *, step: int, tokens: int) -> None:
-        """Release what the update has left behind, and log the size of the batch; tokens: of batch.tokens."""
+        """Free the memory of the failed update, and log the size of the batch; tokens: batch.tokens."""
         if device.type == "cuda":
             torch.cuda.empty_cache()
         assert self._newest is not None
@@ -84,7 +84,7 @@ class BatchMemory:
 
     def note_fitting(self, batches: Sequence[Batch]) -> None:
         """Note the sizes of batches whose gradients have been computed."""
-        # the optimizer makes its state in the first update: what fitted before may not fit beside it
+        # the optimizer allocates its state in the first update, after which less memory is left
         self._num_updates += 1
         if self._num_updates > 1:
             for batch in batches:
@@ -98,7 +98,7 @@ class BatchMemory:
 
 
 def halves_of(batch: Batch) -> list[Batch]:
-    """The first and the second half of the pairs, no longer than these need; of one pair, the batch itself."""
+    """Both halves of a batch, without unneeded padding; a batch of one pair is returned unchanged."""
     # without EOS and BOS, which a batch is given when it is made
     source = [ids[:-1] for ids in batch.source.sentences()]
     target = [ids[1:] for ids in batch.target.sentences()]
@@ -130,7 +130,7 @@ def random_state(device: torch.device) -> RandomState:
 
 
 def set_random_state(state: RandomState, device: torch.device) -> None:
-    """Repeat the draws since random_state."""
+    """Restore the generators to the result of random_state()."""
     assert state["cpu"] is not None
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and state["cuda"] is not None:
@@ -139,7 +139,7 @@ def set_random_state(state: RandomState, device: torch.device) -> None:
 
 @contextmanager
 def same_draws_after(device: torch.device) -> Iterator[None]:
-    """Context whose draws of random numbers leave no trace."""
+    """Context that restores the random generators at its end."""
     before = random_state(device)
     yield
     set_random_state(before, device)

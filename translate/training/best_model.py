@@ -11,8 +11,8 @@ from translate.checksums import DamagedError, verify
 from translate.errors import UserError
 from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, load_manifest
 from translate.training.config import TrainConfig
+from translate.training.model_writer import ModelWriter
 from translate.training.progress import is_better
-from translate.training.run_folder import ModelWriter
 from translate.training.saved_states import AVERAGE, state_step
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder

@@ -23,9 +23,10 @@ from translate.files import flatten, to_plain
 from translate.locks import ProcessLock
 from translate.training.best_model import score_best_again, step_of
 from translate.training.config import TrainConfig
+from translate.training.model_writer import ModelWriter
 from translate.training.older_runs import as_begun
 from translate.training.open_options import with_stored
-from translate.training.run_folder import LOCK, ModelWriter, RunFolder
+from translate.training.run_folder import LOCK, RunFolder
 from translate.training.saved_states import read_config
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
@@ -74,6 +75,7 @@ RULES: dict[str, Rule] = {
     "data.source_language": RECORDED,
     "data.target_language": RESCORED,  # BLEU's tokenizer follows it
     "split": RESCORED,
+    "case": RESCORED,
     "tokenizer": Rule(_BUILT),
     "tokenizer.max_sentences": FREE,  # a run that has begun has its tokenizer
     "augmentation": Rule(_ORDER),

@@ -19,10 +19,11 @@ from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig, check_tying
 from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.open_options import OPEN_OPTIONS
+from translate.training.open_options import OPEN_OPTIONS, Recipe
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
+from translate.truecasing import Case
 
 LOSS = "loss"  # as a validation metric
 MOST_SEED = 2**62  # the rank of a process is added to it
@@ -42,8 +43,8 @@ class LossConfig:
 class AveragingConfig:
     """Averages of weights.
 
-    ema_decay  of the running average that is validated and kept; 0: the raw weights are
-    last       number of checkpoints that the average at the end is made of; 0: none is made
+    ema_decay  decay of the running average, which is validated and saved; 0: no running average
+    last       number of checkpoints to average at the end of the run; 0: none
     """
 
     ema_decay: float = 0.999
@@ -56,18 +57,21 @@ class AveragingConfig:
 
 @dataclass(kw_only=True)
 class ValidationConfig:
-    """every counts updates; metric chooses the best checkpoint and is what patience watches.
+    """Validations during a run.
 
-    metrics   those reported, for the final test as well; groups are scored by the first two
-    tokenize  sacreBLEU's -tok, for validation and the final test; "": by data.target_language, or by the script of the
-              references where that is ""
+    every         updates between validations
+    metrics       metrics to report, also for the final test; groups are scored by the first two
+    metric        one of metrics, or loss; chooses the best checkpoint, and determines early stopping
+    tokenize      sacreBLEU's -tok, also for the final test; "": by data.target_language, or the references' script
+    batch_tokens  source tokens per batch in decoding; 0: chosen automatically
+    samples, attention_maps  numbers of translations and of sentences with attention maps in TensorBoard
     """
 
     every: int = 1000
     metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
-    metric: str = "bleu"  # one of those, or loss
+    metric: str = "bleu"
     tokenize: str = ""
-    batch_tokens: int = 0  # of the source side, while decoding; 0: as many as are fast
+    batch_tokens: int = 0
     samples: int = 6
     attention_maps: int = 3
 
@@ -76,18 +80,18 @@ class ValidationConfig:
         for key in ("batch_tokens", "samples", "attention_maps"):
             require_at_least(f"validation.{key}", getattr(self, key), 0)
         if self.metric not in (choices := [*self.metrics, LOSS]):
-            raise UserError(
-                f"validation.metric={self.metric} is none of validation.metrics and loss: {', '.join(choices)}"
-            )
+            raise UserError(f"validation.metric={self.metric} must be one of {', '.join(choices)} (validation.metrics)")
         if self.tokenize:
             check_tokenizer(self.tokenize, key="validation.tokenize")
 
 
 @dataclass(kw_only=True)
 class RunConfig:
-    """Bounds of a run (0: none) and what it keeps; every interval counts updates.
+    """Folder and limits of a run (0: no limit); intervals are in updates.
 
-    max_skipped  updates that are skipped in a row before training returns to an earlier state, or gives up
+    patience     validations without improvement after which the run ends
+    save_every   interval of saved states, of which the newest `keep` are kept
+    max_skipped  updates skipped in a row before training rolls back to an earlier state or ends
     """
 
     dir: str = "runs/default"
@@ -103,7 +107,7 @@ class RunConfig:
 
     @property
     def has_bound(self) -> bool:
-        """True if the length of the run is known from its start."""
+        """True if the run has a limit other than early stopping."""
         return bool(self.max_steps or self.max_epochs or self.max_minutes)
 
     def check(self) -> None:
@@ -123,13 +127,13 @@ class RunConfig:
 
 @dataclass(kw_only=True)
 class BackTranslationConfig:
-    """Training pairs made of text in the target language, by a model that is trained for it first.
+    """Back-translation: training pairs made from text in the target language by a reverse model, trained first.
 
-    monolingual  a file of sentences; "": no back-translation
-    search       how they are translated; search.method=sampling gives more varied sources
-    keep         share of the translations that is used, the most confident ones
-    tag          what stands before a synthetic source
-    weight       how many times an epoch sees each synthetic pair
+    monolingual  a file of sentences in the target language; "": no back-translation
+    search       search for their translations; search.method=sampling gives more varied sources
+    keep         share of the translations to use, the most probable ones
+    tag          tag of synthetic sources
+    weight       number of times that each synthetic pair occurs in an epoch
     """
 
     monolingual: str = ""
@@ -141,17 +145,17 @@ class BackTranslationConfig:
     def check(self) -> None:
         self.search.check("back_translation.search")
         require_between("back_translation.keep", self.keep, 1e-6, 1.0)
-        # the pairs become a corpus only after hours
+        # checked here, since the pairs become a corpus only after hours
         require_between("back_translation.weight", self.weight, LEAST_WEIGHT, MOST_WEIGHT)
         check_tag("back_translation.tag", self.tag)
 
 
 @dataclass(kw_only=True)
 class PruningConfig:
-    """A trial of a sweep with Optuna ends early when its best validation is worse than the others' median at that step.
+    """Pruning in sweeps with Optuna: a trial ends if its best validation is worse than the median of the others.
 
-    trials       how many others must be over (0: no trial ends early)
-    validations  how many a trial has at least
+    trials       number of finished trials before any is pruned; 0: no pruning
+    validations  minimal number of validations of a trial
     """
 
     trials: int = 4
@@ -163,7 +167,7 @@ class PruningConfig:
 
 
 class SweepMethod(StrEnum):
-    """Source of a sweep's trials: all combinations of values, or Optuna's draws."""
+    """Source of a sweep's trials: all combinations of values, or proposals by Optuna."""
 
     grid = "grid"
     optuna = "optuna"
@@ -171,12 +175,12 @@ class SweepMethod(StrEnum):
 
 @dataclass(kw_only=True)
 class SweepConfig:
-    """Search for settings, by the train command with --multirun.
+    """Hyperparameter search, with --multirun.
 
-    trials          drawn by one command (optuna)
-    startup_trials  drawn at random before those before guide the search
-    seed            of the draws
-    params          option -> its values: interval(0.0, 0.4), choice(2, 4), range(1, 9), tag(log, interval(1e-4, 1e-2))
+    trials          trials per command (optuna)
+    startup_trials  random trials before earlier results guide the search
+    seed            seed of the sampler
+    params          option -> values: interval(0.0, 0.4), choice(2, 4), range(1, 9), tag(log, interval(1e-4, 1e-2))
     storage         URL of the study's database; "": a file in run.dir
     """
 
@@ -193,24 +197,21 @@ class SweepConfig:
         require_at_least("sweep.seed", self.seed, 0)
 
 
-class Recipe(StrEnum):
-    """Source of the settings that are not given: chosen for the text and the device, or the same for all."""
-
-    auto = "auto"
-    fixed = "fixed"
-
-
 @dataclass(kw_only=True)
 class TrainConfig:
-    """The train command: from text to a scored model in run.dir; the same command continues a run.
+    """Train a model on parallel text and score it; the same command continues an interrupted run.
 
-    split  which lines are translated in parts, in validation and test, and later by the model. auto: those of more
-           sentences than training lines usually have; never: only those too long for the model, as for documents
-           with their summaries; sentences: at every sentence end
-    recipe  auto, the default without an experiment: settings that are not given suit the text, the device and
+    Example: python -m translate.train data.train.path=FILE run.dir=runs/mine
+
+    recipe  auto, the default without an experiment: settings that you leave out are chosen for the text, the device and
             run.max_minutes. fixed: they are the same for any text
-    chosen  the options that recipe=auto chooses, filled in by the command: those that are not given
-    plan    only print the settings, the memory and the time that the run would take
+    plan    print settings, memory and time of the run without training
+    split   lines to translate in parts, in validation and test, and later by the model. auto: lines with more sentences
+            than training lines usually have; never: only lines too long for the model, as for summarisation;
+            sentences: all lines of several sentences, at every sentence end
+    case    lines in capitals or Title Case to translate in the usual case of their words, likewise. auto: all, unless
+            the training text has many of them; restore: all; keep: none
+    chosen  options that recipe=auto chooses; set by the command
     """
 
     OPEN: ClassVar = OPEN_OPTIONS
@@ -235,6 +236,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     split: Split = Split.auto
+    case: Case = Case.auto
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -243,7 +245,7 @@ class TrainConfig:
     pruning: PruningConfig = field(default_factory=PruningConfig)
 
     def check(self) -> None:
-        """Raise UserError for values that make no sense: of each part, then of parts that depend on each other."""
+        """Raise UserError for invalid values: of each part, then of parts that depend on each other."""
         require_numbers(self)
         for part in vars(self).values():
             if hasattr(part, "check"):
@@ -251,7 +253,7 @@ class TrainConfig:
         self._check_losses()
         self._check_times()
         self._check_vocabularies()
-        # the average at the end is made of states that are still there
+        # the final average is made of saved states
         if self.averaging.last > self.run.keep:
             raise UserError(f"averaging.last ({self.averaging.last}) must be at most run.keep ({self.run.keep})")
         if not 0 < self.data.cleaning.max_tokens <= self.model.max_length:
@@ -271,7 +273,7 @@ class TrainConfig:
                 )
 
     def _check_vocabularies(self) -> None:
-        """Raise UserError for what the vocabulary will not allow, before it is learned; a base model has one."""
+        """Raise UserError for settings that contradict the vocabulary, before it is learned; a base model has one."""
         if not self.adapt.begins_anew:
             self.tokenizer.require_no_path("adapt.model, which has a vocabulary")
             return
@@ -282,12 +284,14 @@ class TrainConfig:
             self.back_translation.search.check_model(source_size, self.model.max_length, "back_translation.search")
 
     def _check_times(self) -> None:
-        """A share of the run has a meaning only where the length of the run is known."""
+        """Raise UserError for settings by fractions of the run if its length is not known."""
         if self.run.has_bound:
             return
         timed = [f"auxiliary.{name}.start" for name, loss in self.auxiliary.items() if loss.start]
         timed += [f"start or end of {key}" for key, corpus in self.data.training_corpora if not corpus.is_permanent]
         if self.sampling.is_on and self.sampling.start:
             timed.insert(0, "sampling.start")
+        if self.augmentation.is_on and self.augmentation.start:
+            timed.insert(0, "augmentation.start")
         if timed:
             raise UserError(f"{timed[0]} is a share of the run: set run.max_steps, run.max_epochs or run.max_minutes")

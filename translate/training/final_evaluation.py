@@ -19,8 +19,9 @@ from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.best_model import restore_models
 from translate.training.config import LOSS, TrainConfig
+from translate.training.model_writer import ModelWriter
 from translate.training.progress import is_better
-from translate.training.run_folder import ModelWriter, RunFolder
+from translate.training.run_folder import RunFolder
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.tracking import Reporter

@@ -16,13 +16,13 @@ from translate.data.batching import padding_share
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.data.report import data_report
-from translate.decoding.config import Split
+from translate.decoding.config import Split, split_of
 from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.files import read_json, to_plain
+from translate.model_directory import read_truecaser
 from translate.text import normalise
-from translate.tokenizer import Tokenizer
 from translate.training.config import TrainConfig
 from translate.training.optimizer import OptimizerName
 from translate.training.parallel import TrainingDecision
@@ -31,6 +31,7 @@ from translate.training.session import hash_fact, provenance, require_equal
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.validation import Validator, tokenizer_of_new_run
+from translate.truecasing import MANY_LINES, Case, Truecaser, case_of
 from translate.unicode_form import Form, TargetUnicode
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,11 @@ def describe_run(
     manifest = new_manifest(config, data, base)
     require_equal({key: hash_fact(manifest[key]) for key in ("data", "tokenizer", "base") if key in manifest}, world)
     if world.is_main:
-        # split comes from the configuration: it may change in a continued run
-        manifest = {**_begin_or_check(folder, to_plain(config), manifest, data.tokenizer), "split": manifest["split"]}
+        # these come from the configuration: they may change in a continued run
+        in_force = _begin_or_check(folder, to_plain(config), manifest, data)
+        # a run of an older version has no case
+        following = [key for key in ("split", "case") if key in {"split", *in_force}]
+        manifest = {**in_force, **{key: manifest[key] for key in following}}
         # the stored form, which translations of this run are written in
         target_unicode = TargetUnicode.of_manifest(manifest)
         report = data_report(config.data, dataclasses.replace(data, target_unicode=target_unicode))
@@ -67,13 +71,13 @@ def describe_run(
 
 
 def _begin_or_check(
-    folder: RunFolder, config: dict[str, Any], manifest: dict[str, Any], tokenizer: Tokenizer
+    folder: RunFolder, config: dict[str, Any], manifest: dict[str, Any], data: Prepared
 ) -> dict[str, Any]:
     """The manifest in force: the new one in a new run, else the stored one."""
     if not folder.has_begun:
-        for path in folder.tokenizer_files():  # of a start that saved nothing
+        for path in folder.text_files():  # of a start that saved nothing
             path.unlink()
-        tokenizer.save(folder.path)
+        folder.write_text_files(data)
         folder.write(config, manifest)  # after the tokenizer, whose hash the manifest has
         return manifest
     before = read_json(folder.manifest_file)
@@ -81,7 +85,7 @@ def _begin_or_check(
         if before.get(key) != manifest.get(key):
             raise UserError(_mismatch(folder.path, key, what, before, manifest))
     # files that were lost or cut: the hash compared above shows that this is the same tokenizer
-    tokenizer.save(folder.path)
+    folder.write_text_files(data)
     following = list(_FOLLOWING)
     if before.get("target_language") != manifest.get("target_language"):
         following.append("bleu_tokenizer")
@@ -105,7 +109,7 @@ def _mismatch(folder: Path, key: str, what: str, before: Mapping[str, Any], now:
 
 
 def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
-    """The manifest of a new run; split is that of the base model unless the configuration chooses one."""
+    """The manifest of a new run; split and case are those of the base model unless the configuration chooses them."""
     manifest = {
         **provenance(),
         "seed": config.run.seed,
@@ -125,9 +129,11 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
         manifest["base"] = fingerprint(base.directory)
     if data.held_out is not None:
         manifest["held_out"] = data.held_out.sizes
-    # a base model that splits lines keeps doing so; another setting would change what it reads
-    inherited = base.manifest.get("split") if base is not None and config.split is Split.auto else None
-    return {**manifest, "split": inherited or config.split.value}
+    # a base model keeps what it does to lines; another setting would change what it reads
+    inherited = base.manifest if base is not None else {}
+    split = split_of(inherited) if config.split is Split.auto else config.split
+    case = case_of(inherited) if config.case is Case.auto else config.case
+    return {**manifest, "split": split.value, "case": case.value}
 
 
 def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:
@@ -138,6 +144,12 @@ def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None
         tags += base.manifest.get("tags", base.tokenizer.tags)
         untagged = untagged or base.manifest.get("untagged_source", True)
     return {"tags": list(dict.fromkeys(tags)), "tag": data.valid.tag, "untagged_source": untagged}
+
+
+def with_run_case(data: Prepared, base: LoadedModel | None, folder: RunFolder) -> Prepared:
+    """The data with the usual case of words that the base model has, or that the run began with."""
+    learned = read_truecaser(base.directory) if base is not None else data.truecaser
+    return dataclasses.replace(data, truecaser=folder.truecaser(learned))
 
 
 def keep_held_out(data: Prepared, folder: RunFolder, world: World) -> Prepared:
@@ -175,7 +187,7 @@ def log_description(
     logger.info(decision.line())
     for warning in decision.warnings:
         logger.warning(warning)
-    for note in _notes(config, validator):
+    for note in _notes(config, data, validator):
         logger.info(note)
     for warning in _warnings(config, data, decision, validator):
         logger.warning(warning)
@@ -200,7 +212,7 @@ def _describe_model(config: TrainConfig, state: TrainState) -> str:
     return f"{config.model.architecture} with {parameters:,} parameters{share}"
 
 
-def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
+def _notes(config: TrainConfig, data: Prepared, validator: Validator) -> Iterator[str]:
     translator = validator.translator
     if translator.written.form is not Form.nfc:
         yield f"translations are written in {translator.written}, as the training target is"
@@ -210,6 +222,8 @@ def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
             f"sentences translated at once: at most {most}; lines with more are translated in parts "
             "(split=never: only lines that are too long)"
         )
+    if data.truecaser is not None and case_of(translator.manifest) is Case.auto:
+        yield from _case_notes(data.truecaser)
     if config.run.max_minutes:
         minutes = f"{config.run.max_minutes:g}"
         yield f"bounded by {minutes} minutes: such a run ends by the clock and cannot repeat exactly"
@@ -217,6 +231,17 @@ def _notes(config: TrainConfig, validator: Validator) -> Iterator[str]:
             f"these {minutes} minutes are of updates, validations and saving, in all sessions; the data are prepared "
             "before, and the test set is translated after them"
         )
+
+
+def _case_notes(truecaser: Truecaser) -> Iterator[str]:
+    for name, share in truecaser.shares.items():
+        if share < MANY_LINES:
+            yield f"lines in {name} are translated in the usual case of their words (case=keep: as they are)"
+        else:
+            yield (
+                f"{share:.1%} of the training lines are in {name}: such lines are translated as they are "
+                "(case=restore: in the usual case of their words)"
+            )
 
 
 def _warnings(config: TrainConfig, data: Prepared, decision: TrainingDecision, validator: Validator) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Runs that an older version of this program began: what its presets and its rules would have made of a command."""
+"""Settings kept by runs that an older version of this program began: former presets, and former rules for options."""
 
 from __future__ import annotations
 
@@ -7,48 +7,57 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from translate.data.augmentation.text import AugmentationConfig
 from translate.files import to_plain
 from translate.models.layers import Positions
 from translate.models.transformer import Activation, TransformerConfig
+from translate.parsing import from_plain
 from translate.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
 
-# ffn_dim of the sizes in configs/model with a gated layer, and before, with two matrices instead of three
-_FORMER_WIDTHS = {168: 256, 672: 1024, 1344: 2048, 2688: 4096}
+# ffn_dim in configs/model: now, with three matrices (gated) -> before, with two
+_FORMER_FFN_DIMS = {168: 256, 672: 1024, 1344: 2048, 2688: 4096}
 
 
 def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration with the settings that an older run keeps, and the new content of the run's config.yaml.
 
-    before  the content until now. A key that is newer than the run stays out of it, so that its age remains known.
+    before  the present content. Keys that are newer than the run are left out, so that its age stays recognisable.
     """
     content = to_plain(config)
     schedule, before_schedule = config.schedule, before.get("schedule") or {}
     if "max_warmup_steps" not in before_schedule:
-        # warmup_steps was followed, whatever the run's length
+        # warmup_steps did not depend on the length of the run
         if schedule.warmup_steps is None:
             schedule = replace(schedule, warmup_steps=before_schedule.get("warmup_steps"))
         content["schedule"] = to_plain(schedule)
         del content["schedule"]["max_warmup_steps"]
+    augmentation, before_augmentation = config.augmentation, before.get("augmentation") or {}
+    if "start" not in before_augmentation:
+        if augmentation.start:  # no option of the older version: an experiment has gained it
+            augmentation = from_plain(AugmentationConfig, before_augmentation, "augmentation")
+            logger.info("the run was begun by an older version and keeps its augmentation of text")
+        content["augmentation"] = to_plain(augmentation)
+        del content["augmentation"]["start"]
     model, before_model = config.model, before.get("model") or {}
     if isinstance(model, TransformerConfig) and "qk_norm" not in before_model:
         model = _of_former_preset(model, before_model)
         defaults = {"bias": True, "qk_norm": False}
         content["model"] = {key: x for key, x in to_plain(model).items() if key not in defaults or x != defaults[key]}
-    return replace(config, schedule=schedule, model=model), content
+    return replace(config, schedule=schedule, augmentation=augmentation, model=model), content
 
 
 def _of_former_preset(model: TransformerConfig, before: Mapping[str, Any]) -> TransformerConfig:
-    """The model with the parts that presets had, sinusoids and ReLU, where the run has them."""
+    """The model with the former presets' sinusoidal positions and ReLU, if the run has them."""
     kept: dict[str, Any] = {}
     if model.positions is Positions.rotary and before.get("positions") == Positions.sinusoidal:
         kept["positions"] = Positions.sinusoidal
     if model.activation is Activation.swiglu and before.get("activation") == Activation.relu:
         kept["activation"] = Activation.relu
-    if "activation" in kept and before.get("ffn_dim") == _FORMER_WIDTHS.get(model.ffn_dim):
+    if "activation" in kept and before.get("ffn_dim") == _FORMER_FFN_DIMS.get(model.ffn_dim):
         kept["ffn_dim"] = before["ffn_dim"]
     if kept:
         listing = ", ".join(f"model.{key}={value}" for key, value in kept.items())
-        logger.info(f"the run was begun by an older version, whose model it keeps: {listing}")
+        logger.info(f"the run was begun by an older version and keeps its model: {listing}")
     return replace(model, **kept)

@@ -1,10 +1,14 @@
-"""Options that are not given, which recipe=auto fills in; in a run that has begun, they are those of the run."""
+"""Open options: the user sets no value, so a new run chooses one (recipe=auto) and a continued run keeps its own.
+
+TrainConfig.chosen has the names of the options that are open in a run.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from translate.checkpoint import base_model_config
@@ -15,8 +19,8 @@ from translate.parsing import from_plain, read_yaml
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
 
-# GROUP.* is all of a group: the file of a model's size sets some of it, and only the dropout is chosen by itself. The
-# bounds run.max_epochs and run.max_minutes are never chosen, but a continued run keeps those that it began with.
+# Options that can be open. model.*: all options of the model, of which a size in configs/model sets some; only the
+# dropout is chosen separately. run.max_epochs and run.max_minutes are never chosen, but a continued run keeps them.
 OPEN_OPTIONS = (
     "tokenizer.type",
     "tokenizer.vocab_size",
@@ -36,12 +40,19 @@ OPEN_OPTIONS = (
     "run.patience",
     "run.save_every",
 )
-SIZE = "model.d_model"  # stands for all options of a model's size
+SIZE = "model.d_model"  # open if the size of the model is open
+
+
+class Recipe(StrEnum):
+    """Source of open settings: chosen for the text and the device (auto), or the same for all texts (fixed)."""
+
+    auto = "auto"
+    fixed = "fixed"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Values of some options, and the reason for them; `model` is the name of a file in configs/model."""
+    """Values for some options, and the reason; the option `model` is the name of a file in configs/model."""
 
     values: Mapping[str, Any]
     reason: str
@@ -51,13 +62,13 @@ class Choice:
 
 
 def open_part(choice: Choice, config: TrainConfig) -> Choice:
-    """The choice without the options that are given."""
-    chosen = {key: x for key, x in choice.values.items() if (SIZE if key == "model" else key) in config.chosen}
-    return Choice(chosen, choice.reason)
+    """The choice without options that the user has set."""
+    values = {key: x for key, x in choice.values.items() if (SIZE if key == "model" else key) in config.chosen}
+    return Choice(values, choice.reason)
 
 
 def with_choice(config: TrainConfig, choice: Choice) -> TrainConfig:
-    """The configuration with the values of a choice, but for options that are given."""
+    """The configuration with the values of a choice, except for options that the user has set."""
     values = dict(open_part(choice, config).values)
     if size := values.pop("model", None):
         config = with_size(config, size)
@@ -65,21 +76,21 @@ def with_choice(config: TrainConfig, choice: Choice) -> TrainConfig:
 
 
 def with_size(config: TrainConfig, size: str) -> TrainConfig:
-    """The configuration with a model of configs/model, but for options of the model that are given."""
-    # what the file leaves out has its default, and not the value of another size
+    """The configuration with a model size of configs/model, except for model options that the user has set."""
+    # options that the file leaves out get their defaults, not the values of a former size
     values = to_plain(type(config.model)()) | read_yaml(CONFIGS / "model" / f"{size}.yaml")
     return _with_values(config, {f"model.{key}": value for key, value in values.items()})
 
 
 def with_stored(config: TrainConfig, stored: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a continued run: options that are not given are those of its config.yaml, `stored`."""
-    # an option of the model that the file lacks is newer than the run, which had the default
+    """The configuration of a continued run: open options get the values of its config.yaml, `stored`."""
+    # model options that the file lacks are newer than the run, which has had their defaults
     model = flatten({"model": to_plain(type(config.model)())})
     return _with_values(config, model | flatten(dict(stored)))
 
 
 def _with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with plain values for those of the dotted options that are open."""
+    """The configuration with plain values for dotted options, as far as they are open."""
     changed: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         if key in config.chosen:
@@ -90,13 +101,13 @@ def _with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 
 def _replaced(part: Any, values: Mapping[str, Any]) -> Any:
-    """A part of the configuration with plain values, which become those of its types."""
+    """A part of the configuration with plain values, converted to the types of its fields."""
     read = from_plain(type(part), values, "config.yaml")
     return dataclasses.replace(part, **{name: getattr(read, name) for name in values})
 
 
 def require_effect(config: TrainConfig, is_given: Callable[[str], bool]) -> None:
-    """Raise UserError for an option of the model that is given beside adapt= and is another than the base model's."""
+    """Raise UserError for a model option beside adapt= that differs from the base model, where it has no effect."""
     if config.adapt.begins_anew:
         return
     base = to_plain(base_model_config(config.adapt, config.model))

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-from translate.checkpoint import Weights
+from translate.checkpoint import Weights, weights_of
 from translate.decoding.config import length_limits
 from translate.decoding.search import sentences_in_memory
 from translate.errors import UserError, require_at_least, require_between, require_share
@@ -274,19 +273,11 @@ class RunningAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        # AveragedModel copies all that it is given: not the frozen weights of an adapted model
-        self._trained = nn.ParameterList(named.values())
-        self._averaged = AveragedModel(self._trained, multi_avg_fn=self._blend)
-        self.weights: Weights = dict(zip(named, (p.detach() for p in self._averaged.parameters()), strict=True))
-        self._decay, self._step = decay, 0
+        self._model, self._decay = model, decay
+        self.weights: Weights = {name: weight.clone() for name, weight in weights_of(model).items()}
 
     def update(self, step: int) -> None:
         """Take in the weights that update number `step`, from 1, has made."""
-        self._step = step
-        self._averaged.n_averaged.fill_(step)  # of a continued run as well; at 0 it would copy the weights
-        self._averaged.update_parameters(self._trained)
-
-    def _blend(self, averages: Any, currents: Any, _: Any) -> None:
-        # the number of updates is a tensor on the device, which the CPU would have to wait for
-        torch._foreach_lerp_(averages, currents, max(1 - self._decay, 9 / (self._step + 9)))
+        averages, currents = list(self.weights.values()), list(weights_of(self._model).values())
+        # not by PyTorch's AveragedModel: it copies its count of updates to the device, and waits until that is idle
+        torch._foreach_lerp_(averages, currents, max(1 - self._decay, 9 / (step + 9)))

@@ -51,7 +51,7 @@ class ComputeConfig:
 
     precision  auto is bf16 on GPUs and CPUs with matrix units for it, fp16 on GPUs with units for that alone, fp32
                elsewhere; weights and sums stay in fp32 in any case
-    compile    let torch.compile fuse the model; pays on a GPU, whose packed batches never change shape
+    compile    let torch.compile fuse the model; for GPUs, whose packed batches seldom change shape; never timed
     threads    of the CPU; 0: as many as PyTorch takes by itself
     timeout    seconds that one of several processes waits for another, except while data is prepared
     """

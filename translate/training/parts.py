@@ -1,4 +1,4 @@
-"""Parts of a run that are made from its whole configuration: the model, and the batches of its updates."""
+"""Build the model and the update stream of a run from its configuration."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from translate.training.parallel import TrainingDecision
 
 
 def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
-    """A new model, or one with the weights of its base and those that adaptation adds."""
+    """A new model, or with adapt= the base model with the weights that the adaptation adds."""
     model = build_model(config.model, vocabularies_of(data.tokenizer))
     if base is not None:
-        # before adapt(), which freezes or adds weights that the base lacks
+        # before adapt(), which adds weights that the base model lacks, and freezes others
         set_weights(model, weights_of(base.model))
         adapt(model, config.adapt)
     return model
 
 
 def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
-    """The batches of all updates of this process."""
+    """The stream of batches of all updates, for this process."""
     augmentation = make_text_augmentation(
         config.augmentation,
         data.train,

@@ -1,4 +1,4 @@
-"""plan=true: pairs, batches, memory and time of a run, without training it."""
+"""plan=true: pairs, batches, memory and time of a run, without training."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from translate.training.tracking import peak_memory
 from translate.training.trial_updates import TrialUpdates
 
 logger = logging.getLogger(__name__)
-_COPIES_WHILE_SAVING = 6  # of the weights: those, their average, two moments; and of files before they are written
+_COPIES_WHILE_SAVING = 6  # in sizes of the weights: weights, average, two moments of AdamW, and files to be written
 
 
 def plan(config: TrainConfig) -> None:
-    """Print what a run of this configuration takes. The folder of the run is neither made nor claimed.
+    """Print time and memory of a run with this configuration, without making or locking its folder.
 
     Raises UserError as train() does.
     """
@@ -60,9 +60,10 @@ def plan(config: TrainConfig) -> None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Expected length of a run: updates, validations, and seconds with the translation of the test set.
+    """Expected length of a run.
 
-    is_bounded  False where only patience ends it: the numbers are of one validation interval then
+    seconds     including the translation of the test sets
+    is_bounded  False if only early stopping ends the run: the numbers are then those of one validation interval
     """
 
     updates: int
@@ -72,7 +73,7 @@ class Schedule:
 
 
 def expected_schedule(config: TrainConfig, cost: Cost, *, test_seconds: float) -> Schedule:
-    """The run that ends at the first of its bounds, if no validation ends it earlier."""
+    """Length of a run that reaches the first of its limits, without early stopping."""
     run, every = config.run, config.validation.every
     # an update with its share of a validation
     seconds = cost.update_seconds + cost.validation_seconds / every
@@ -110,6 +111,6 @@ def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost
 
 
 def _memory(weights: int) -> float:
-    """GiB at the peak of the run: of the trial updates and, on a CPU, of copies that are being saved."""
+    """Peak memory in GiB: that of the trial updates and, on a CPU, of the copies while a state is saved."""
     copies = 0 if torch.cuda.is_available() else _COPIES_WHILE_SAVING * 4 * weights
     return peak_memory() + copies / 2**30

@@ -1,4 +1,4 @@
-"""recipe=auto: what is measured of the text, and the settings of a new run that follow from it."""
+"""recipe=auto: measure the text, and choose the settings of a new run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from translate.data.dataset import CleanText
 from translate.data.prepare import ChooseTokenizer, Prepared
 from translate.distributed import World
 from translate.tokenizer_training import TokenizerConfig
-from translate.training.config import Recipe, TrainConfig
-from translate.training.open_options import open_part, with_choice
+from translate.training.config import TrainConfig
+from translate.training.open_options import Recipe, open_part, with_choice
 from translate.training.recommended import Choice, TextStatistics, choose_settings, choose_vocabulary
 from translate.training.trial_updates import TrialUpdates
 
@@ -22,19 +22,19 @@ _LONG_PERCENTILE = 98
 
 
 def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
-    """Settings of the vocabulary of a new run, or the function of the clean text that chooses them."""
+    """Settings of a new run's vocabulary, or a function that chooses them from the clean text."""
     if config.recipe is not Recipe.auto or config.tokenizer.path:
         return config.tokenizer
     return lambda text: with_choice(config, vocabulary_for(text, config.tokenizer.character_coverage)).tokenizer
 
 
 def vocabulary_for(text: CleanText, coverage: float) -> Choice:
-    """Type and size of the vocabulary for a text."""
+    """Type and size of the vocabulary for a text; coverage: see num_characters."""
     return choose_vocabulary(len(text.kept), num_characters(text, coverage))
 
 
 def num_characters(text: CleanText, coverage: float) -> int:
-    """Number of the most frequent characters that make up this share of the text, in pairs spread evenly over it."""
+    """Number of the most frequent characters that cover this share of the text, in a sample spread evenly over it."""
     rows = text.kept[np.linspace(0, len(text.kept), min(len(text.kept), _SAMPLED_PAIRS), endpoint=False).astype(int)]
     codes = [np.frombuffer("".join(side).encode("utf-32-le", "surrogatepass"), "<u4") for side in text.texts(rows)]
     text.release()
@@ -43,7 +43,7 @@ def num_characters(text: CleanText, coverage: float) -> int:
 
 
 def text_statistics(data: Prepared) -> TextStatistics:
-    """Numbers of the training pairs as an epoch sees them at the start of the run."""
+    """Statistics of the training pairs in the first epoch, with the weights of corpora."""
     repeats = data.train.repeats(0.0)
     lengths = np.stack([data.train.source_lengths, data.train.target_lengths])
     source_tokens, target_tokens = (repeats * (lengths + 1)).sum(axis=1, dtype=np.float64)  # with EOS
@@ -56,9 +56,9 @@ def text_statistics(data: Prepared) -> TextStatistics:
 
 
 def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
-    """The configuration of a new run, with all that recipe=auto chooses; equal on all processes.
+    """The configuration of a new run, with the settings that recipe=auto chooses; equal on all processes.
 
-    Logs the choices, with their reasons.
+    Logs the choices with their reasons.
     """
     if config.recipe is not Recipe.auto:
         return config
@@ -70,9 +70,9 @@ def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
     if not config.tokenizer.path:
         tokenizer = {f"tokenizer.{key}": getattr(config.tokenizer, key) for key in ("type", "vocab_size")}
         choices.insert(0, open_part(Choice(tokenizer, f"{text.pairs:,} pairs and their characters"), config))
-    logger.info("recipe=auto chooses what is not given:")
+    logger.info("recipe=auto chooses these settings:")
     for choice in choices:
         if choice.values:
             logger.info(f"  {choice}")
-    # of the main process, in case that another processor rounds a number of the text elsewhere
+    # other processors may round statistics differently
     return world.from_main(config)

@@ -1,6 +1,6 @@
-"""Settings of recipe=auto: two small tables, by the text and by the model, and what follows from the length of a run.
+"""Settings of recipe=auto: two tables, by text and by model size, and rules for the length of the run.
 
-Pure functions of measured numbers. docs/recipes.md has the tables with their sources.
+Pure functions of measured numbers. docs/recipes.md gives reasons and sources.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForText:
-    """Settings for a text of up to so many pairs.
+class TextDefaults:
+    """Settings for a text of at most `pairs` pairs.
 
-    vocab_size  pieces: each should occur often enough to be learned (Sennrich and Zhang 2019; Ding et al. 2019)
-    model       the largest size that does not only learn the text by heart
-    dropout     of that size, when the text is seen often
-    epochs      until the validation score usually stops rising, where no option sets the length of the run
+    vocab_size  small enough for each piece to be frequent (Sennrich and Zhang 2019; Ding et al. 2019)
+    model       largest size that generalises from so many pairs
+    dropout     of that size, in a run of many epochs
+    epochs      until the validation score usually stops rising; used if no option sets the length of the run
     """
 
     pairs: float
@@ -32,23 +32,24 @@ class ForText:
     epochs: int
 
 
-TEXTS = (
-    ForText(pairs=3_000, vocab_size=1_000, model="tiny", dropout=0.3, epochs=150),
-    ForText(pairs=10_000, vocab_size=2_000, model="tiny", dropout=0.3, epochs=100),
-    ForText(pairs=50_000, vocab_size=4_000, model="mini", dropout=0.3, epochs=60),
-    ForText(pairs=200_000, vocab_size=8_000, model="small", dropout=0.3, epochs=40),
-    ForText(pairs=600_000, vocab_size=16_000, model="small", dropout=0.2, epochs=25),
-    ForText(pairs=2_000_000, vocab_size=16_000, model="base", dropout=0.1, epochs=15),
-    ForText(pairs=20_000_000, vocab_size=32_000, model="base", dropout=0.1, epochs=10),
-    ForText(pairs=math.inf, vocab_size=32_000, model="big", dropout=0.1, epochs=5),
+TEXT_DEFAULTS = (
+    TextDefaults(pairs=3_000, vocab_size=1_000, model="tiny", dropout=0.3, epochs=150),
+    TextDefaults(pairs=10_000, vocab_size=2_000, model="tiny", dropout=0.3, epochs=100),
+    TextDefaults(pairs=50_000, vocab_size=4_000, model="mini", dropout=0.3, epochs=60),
+    TextDefaults(pairs=200_000, vocab_size=8_000, model="small", dropout=0.3, epochs=40),
+    TextDefaults(pairs=600_000, vocab_size=16_000, model="small", dropout=0.2, epochs=25),
+    TextDefaults(pairs=2_000_000, vocab_size=16_000, model="base", dropout=0.1, epochs=15),
+    TextDefaults(pairs=20_000_000, vocab_size=32_000, model="base", dropout=0.1, epochs=10),
+    TextDefaults(pairs=math.inf, vocab_size=32_000, model="big", dropout=0.1, epochs=5),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForModel:
-    """Settings for a model of up to this width, and for batches of an update of so many tokens on all devices.
+class ModelDefaults:
+    """Settings for a model of at most this width.
 
-    learning_rate  the peak: the wider the model, the lower
+    batch_tokens   tokens per update, on all devices together
+    learning_rate  peak: the wider the model, the lower
     """
 
     width: float
@@ -57,33 +58,33 @@ class ForModel:
     warmup_steps: int
 
 
-MODELS = {
-    "tiny": ForModel(width=192, batch_tokens=1024, learning_rate=3e-3, warmup_steps=400),
-    "mini": ForModel(width=384, batch_tokens=1024, learning_rate=2e-3, warmup_steps=400),
-    "small": ForModel(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
-    "base": ForModel(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
-    "big": ForModel(width=math.inf, batch_tokens=32_768, learning_rate=5e-4, warmup_steps=4000),
+MODEL_DEFAULTS = {
+    "tiny": ModelDefaults(width=192, batch_tokens=1024, learning_rate=3e-3, warmup_steps=400),
+    "mini": ModelDefaults(width=384, batch_tokens=1024, learning_rate=2e-3, warmup_steps=400),
+    "small": ModelDefaults(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
+    "base": ModelDefaults(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
+    "big": ModelDefaults(width=math.inf, batch_tokens=32_768, learning_rate=5e-4, warmup_steps=4000),
 }
 
-_ENOUGH_UPDATES = 16_000  # with fewer, small batches are better than large ones
-_SMALLEST_BATCH, _SMALLEST_ON_GPU = 1024, 4096  # on a GPU, smaller ones take as long
-_LONG_SENTENCES = 8  # as many of the longest usual ones fit into a batch
-_FEW_EPOCHS, _LEAST_DROPOUT = 10, 0.1
+_ENOUGH_UPDATES = 16_000  # a run with fewer uses smaller batches
+_MIN_BATCH, _MIN_BATCH_ON_GPU = 1024, 4096  # on a GPU, smaller batches are not faster
+_MIN_SENTENCES = 8  # long sentences that a batch has room for
+_FEW_EPOCHS, _MIN_DROPOUT = 10, 0.1
 _DECAY_SHARE = 0.4
-_WEIGHT_DECAYS = (0.01, 0.3)
-_TRAINING_SHARE = 0.85  # of a run's time; the rest is for validations
-_DAY = 24 * 60.0  # minutes: the longest run where no option sets the length
-_VALIDATION_SHARE = 0.1
-_VALIDATIONS, _PATIENT_VALIDATIONS = (4, 15), (15, 40)  # least and most in a run, without and with early stopping
+_WEIGHT_DECAYS = (0.01, 0.3)  # minimum, maximum
+_TRAINING_SHARE = 0.85  # of a run's time; validations take the rest
+_MAX_MINUTES = 24 * 60.0  # if no option sets the length of the run
+_VALIDATION_SHARE = 0.1  # of a run's time
+_VALIDATIONS, _VALIDATIONS_WITH_PATIENCE = (4, 15), (15, 40)  # minimum and maximum per run
 _PATIENCE = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextStatistics:
-    """Measured numbers of the training text.
+    """Statistics of the training text.
 
-    source_tokens, target_tokens  of an epoch
-    long_length                   tokens that 2 % of the source or target sentences reach
+    source_tokens, target_tokens  per epoch
+    long_length                   98th percentile of sentence lengths, in tokens
     """
 
     pairs: int
@@ -94,15 +95,15 @@ class TextStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Measured cost of a configuration on a device: updates and validations in seconds."""
+    """Measured cost of a configuration on this machine."""
 
     update_seconds: float
     updates_per_epoch: int
     validation_seconds: float = 0.0
 
 
-class Device(Protocol):
-    """Measures configurations; see TrialUpdates."""
+class Trials(Protocol):
+    """Interface of TrialUpdates, which measures configurations on this machine."""
 
     on_gpu: bool
     devices: int
@@ -111,81 +112,81 @@ class Device(Protocol):
     def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost: ...
 
 
-def for_text(pairs: int) -> ForText:
-    return next(row for row in TEXTS if pairs <= row.pairs)
+def text_defaults(pairs: int) -> TextDefaults:
+    return next(row for row in TEXT_DEFAULTS if pairs <= row.pairs)
 
 
-def for_model(width: int) -> ForModel:
-    return next(row for row in MODELS.values() if width <= row.width)
+def model_defaults(width: int) -> ModelDefaults:
+    return next(row for row in MODEL_DEFAULTS.values() if width <= row.width)
 
 
 def choose_vocabulary(pairs: int, characters: int) -> Choice:
     """Type and size of the vocabulary.
 
-    characters  different ones that make up nearly all of the text
+    characters  number of different characters that make up nearly all of the text
     """
-    size, reason = for_text(pairs).vocab_size, f"{pairs:,} pairs"
+    size, reason = text_defaults(pairs).vocab_size, f"{pairs:,} pairs"
     if 2 * characters > size:
-        # a piece for each of them would leave none for words
+        # otherwise single characters would take most of the pieces
         size, reason = math.ceil(2 * characters / 1000) * 1000, f"{reason} with {characters:,} different characters"
     return Choice({"tokenizer.type": "unigram", "tokenizer.vocab_size": size}, reason)
 
 
-def choose_settings(config: TrainConfig, text: TextStatistics, device: Device) -> tuple[TrainConfig, list[Choice]]:
-    """The configuration with all open options but the vocabulary's chosen, and the choices with their reasons."""
-    size, tokens = _choose_model(config, text, device)
+def choose_settings(config: TrainConfig, text: TextStatistics, trials: Trials) -> tuple[TrainConfig, list[Choice]]:
+    """Choose all open options except those of the vocabulary; also returns the choices with their reasons."""
+    size, tokens = _choose_model(config, text, trials)
     config = with_choice(config, size)
-    batch = _choose_batch(config, text, device, tokens)
+    batch = _choose_batch(config, text, trials, tokens)
     config = with_choice(config, batch)
-    cost = device.cost(config, validating=True)
+    cost = trials.cost(config, validating=True)
     updates = run_updates(config, text, cost)
-    choices = [size, batch, _choose_regularisation(config, text, cost, updates), _choose_times(config, cost, updates)]
+    choices = [size, batch, _choose_regularisation(config, text, cost, updates), _choose_length(config, cost, updates)]
     for choice in choices:
         config = with_choice(config, choice)
     return config, [open_part(choice, config) for choice in choices]
 
 
-def _choose_model(config: TrainConfig, text: TextStatistics, device: Device) -> tuple[Choice, int]:
-    """The largest size for the text whose run has at least one target token for each of its weights; and the tokens."""
+def _choose_model(config: TrainConfig, text: TextStatistics, trials: Trials) -> tuple[Choice, int]:
+    """Choose the largest size for which the run has a target token per parameter; also returns the run's tokens."""
     if SIZE not in config.chosen:
-        return Choice({}, "given"), _tokens_of_run(config, text, device)
-    sizes = list(MODELS)
-    size, *larger_sizes = sizes[: sizes.index(for_text(text.pairs).model) + 1]
-    tokens, reason = _tokens_of_run(with_size(config, size), text, device), f"{text.pairs:,} pairs"
+        return Choice({}, "given"), _tokens_of_run(config, text, trials)
+    sizes = list(MODEL_DEFAULTS)
+    size, *larger_sizes = sizes[: sizes.index(text_defaults(text.pairs).model) + 1]
+    tokens, reason = _tokens_of_run(with_size(config, size), text, trials), f"{text.pairs:,} pairs"
     for larger in larger_sizes:
-        weights, fewer = device.weights(with_size(config, larger)), tokens
-        # larger models are slower: one that is too large by the speed of the smaller one need not be tried
+        weights, fewer = trials.weights(with_size(config, larger)), tokens
+        # a larger model is slower: skip the measurement if it is too large even at the speed of the smaller one
         if weights <= tokens:
-            fewer = _tokens_of_run(with_size(config, larger), text, device)
+            fewer = _tokens_of_run(with_size(config, larger), text, trials)
         if weights > fewer:
-            reason = f"{larger} has {weights:,} weights, and the run about {fewer:,} target tokens"
+            reason = f"{larger} has {weights:,} parameters, but the run only about {fewer:,} target tokens"
             break
         size, tokens = larger, fewer
     return Choice({"model": size}, reason), tokens
 
 
-def _tokens_of_run(config: TrainConfig, text: TextStatistics, device: Device) -> int:
-    """Target tokens that a run of this model would see."""
-    config = with_choice(config, Choice({"batch.tokens": _batch_tokens(config, text, device)}, "trial"))
-    cost = device.cost(config)
+def _tokens_of_run(config: TrainConfig, text: TextStatistics, trials: Trials) -> int:
+    """Number of target tokens in a run with this model."""
+    config = with_choice(config, Choice({"batch.tokens": _batch_tokens(config, text, trials)}, "trial"))
+    cost = trials.cost(config)
     return run_updates(config, text, cost) * text.target_tokens // cost.updates_per_epoch
 
 
-def _batch_tokens(config: TrainConfig, text: TextStatistics, device: Device, tokens: int = 0) -> int:
-    """Batch of one device for a run of so many tokens; 0: the smallest, for trials."""
-    row = for_model(config.model.d_model)
-    smallest = max(_SMALLEST_ON_GPU if device.on_gpu else _SMALLEST_BATCH, _LONG_SENTENCES * text.long_length)
-    # in a run of a given number of updates, large batches take nothing from it
+def _batch_tokens(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: int = 0) -> int:
+    """Tokens per batch of one device, for a run of so many tokens; tokens=0: the smallest batch, for trials."""
+    row = model_defaults(config.model.d_model)
+    smallest = max(_MIN_BATCH_ON_GPU if trials.on_gpu else _MIN_BATCH, _MIN_SENTENCES * text.long_length)
+    # if the number of updates is given, large batches do not reduce it
     wanted = row.batch_tokens if _has_steps(config) else min(row.batch_tokens, tokens // _ENOUGH_UPDATES)
-    wanted //= device.devices * config.batch.accumulation
+    wanted //= trials.devices * config.batch.accumulation
     return max(smallest, 1 << max(wanted, 1).bit_length() - 1)  # a power of two
 
 
-def _choose_batch(config: TrainConfig, text: TextStatistics, device: Device, tokens: int) -> Choice:
-    """Batch, learning rate and schedule; tokens: of the run."""
-    row = for_model(config.model.d_model)
+def _choose_batch(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: int) -> Choice:
+    """Choose batch size, learning rate and schedule; tokens: target tokens in the run."""
+    row = model_defaults(config.model.d_model)
     values = {
-        "batch.tokens": _batch_tokens(config, text, device, tokens),
+        "batch.tokens": _batch_tokens(config, text, trials, tokens),
         "optimizer.learning_rate": row.learning_rate,
         "schedule.name": "warmup_stable_decay",
         "schedule.max_warmup_steps": row.warmup_steps,
@@ -195,32 +196,32 @@ def _choose_batch(config: TrainConfig, text: TextStatistics, device: Device, tok
 
 
 def _choose_regularisation(config: TrainConfig, text: TextStatistics, cost: Cost, updates: int) -> Choice:
-    """Dropout by the number of epochs, and weight decay by that of updates."""
-    row, epochs = for_text(text.pairs), updates / cost.updates_per_epoch
+    """Choose dropout by the number of epochs, and weight decay by the number of updates."""
+    row, epochs = text_defaults(text.pairs), updates / cost.updates_per_epoch
     dropout = row.dropout
-    if for_model(config.model.d_model).width < MODELS[row.model].width:
+    if model_defaults(config.model.d_model).width < MODEL_DEFAULTS[row.model].width:
         dropout -= 0.1
     if epochs < _FEW_EPOCHS:
-        dropout = _LEAST_DROPOUT
-    # the time scale of the decay, 1 / (rate · decay), is half of the run (Wang and Aitchison 2024)
+        dropout = _MIN_DROPOUT
+    # time scale of the decay, 1 / (rate · decay), of half the run (Wang and Aitchison 2024)
     decay = 2 / (updates * max(config.optimizer.learning_rate, 1e-9))
     low, high = _WEIGHT_DECAYS
     values = {
-        "model.dropout": round(max(dropout, _LEAST_DROPOUT), 2),
+        "model.dropout": round(max(dropout, _MIN_DROPOUT), 2),
         "optimizer.weight_decay": round(min(max(decay, low), high), 3),
     }
     return Choice(values, f"about {updates:,} updates, {epochs:.3g} epochs")
 
 
-def _choose_times(config: TrainConfig, cost: Cost, updates: int) -> Choice:
-    """Length of the run, its validations, and the running average of weights."""
+def _choose_length(config: TrainConfig, cost: Cost, updates: int) -> Choice:
+    """Choose the length of the run, the validation interval, and the running average of weights."""
     has_length = _has_steps(config) or bool(config.run.max_epochs or config.run.max_minutes)
-    fewest, most = _VALIDATIONS if has_length else _PATIENT_VALIDATIONS
+    fewest, most = _VALIDATIONS if has_length else _VALIDATIONS_WITH_PATIENCE
     affordable = _VALIDATION_SHARE * updates * cost.update_seconds / max(cost.validation_seconds, 1e-3)
     validations = min(max(int(affordable), fewest), most)
-    # a state is saved with each validation, also where their interval is given
+    # a state is saved with each validation, even if the interval of validations is given
     every = _rounded(updates / validations) if "validation.every" in config.chosen else config.validation.every
-    horizon = min(max(updates // 4, 50), 2000)  # updates that the average reaches back
+    horizon = min(max(updates // 4, 50), 2000)  # number of updates in the running average
     values = {
         "run.max_steps": 0 if has_length else updates,
         "run.patience": 0 if has_length else _PATIENCE,
@@ -233,25 +234,25 @@ def _choose_times(config: TrainConfig, cost: Cost, updates: int) -> Choice:
 
 
 def run_updates(config: TrainConfig, text: TextStatistics, cost: Cost) -> int:
-    """Number of updates of the run, by its bounds; without any, by the number of pairs, in a day at most."""
+    """Number of updates of the run, by its limits; without any, by the number of pairs, at most those of a day."""
     run, minutes, limits = config.run, config.run.max_minutes, list[int]()
     if _has_steps(config):
         limits.append(run.max_steps)
     if run.max_epochs:
         limits.append(int(run.max_epochs * cost.updates_per_epoch))
     if not (limits or minutes):
-        limits, minutes = [for_text(text.pairs).epochs * cost.updates_per_epoch], _DAY
+        limits, minutes = [text_defaults(text.pairs).epochs * cost.updates_per_epoch], _MAX_MINUTES
     if minutes:
         limits.append(int(_TRAINING_SHARE * 60 * minutes / cost.update_seconds))
     return max(1, min(limits))
 
 
 def _has_steps(config: TrainConfig) -> bool:
-    """True if the number of updates is given."""
+    """True if the user sets the number of updates."""
     return bool(config.run.max_steps) and "run.max_steps" not in config.chosen
 
 
 def _rounded(updates: float) -> int:
-    """The number to two digits, at least 1."""
+    """The number rounded down to two significant digits, at least 1."""
     digits = max(0, len(str(int(updates))) - 2)
     return max(1, int(updates // 10**digits * 10**digits))

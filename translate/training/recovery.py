@@ -1,14 +1,14 @@
-"""Recovery from divergence: four measures, each of which is taken where the one before did not help.
+"""Recovery from divergence, by four measures in turn:
 
-1. An update is skipped whose loss or gradient is not finite, or far above those of late (a spike).
-2. After run.max_skipped of them in a row, or as many losses far above that of uniform guessing, training returns to the
-   newest state from before, and goes on with another order of the data.
-3. The next time it does the same with half the learning rate.
-4. After recovery.roll_backs returns the run ends; the pairs of the first update that failed are in a file.
+1. An update is skipped if its loss or gradient is not finite, or far above recent ones (a spike).
+2. After run.max_skipped skipped updates in a row, or as many losses far above that of uniform guessing, training rolls
+   back to the newest state before them, and continues with another order of the data.
+3. Further roll-backs also halve the learning rate.
+4. After recovery.roll_backs roll-backs the run ends; a file lists the pairs of the first update that failed.
 
-Updates are skipped by the device itself (found_inf in training/step.py), so that the CPU need not wait for it. That
-needs limits which are known when an update is launched: they follow from the results up to the update before the last,
-as the last one may still be computing. A spike is thus never found late, after it has changed the weights.
+The device itself skips updates (found_inf in training/step.py), so that the CPU does not wait for it. The limits must
+therefore be known when an update is launched: they follow from the results up to the update before the last, as the
+last one may still be running. A spike is thus never detected after it has changed the weights.
 
 All that is decided here follows from numbers that are summed over all processes, and from the main process's view of
 state/, so that processes decide alike; and it is part of the state, so that a killed run recovers in the same way.
@@ -35,13 +35,13 @@ from translate.training.state_folder import StateFolder, read_progress
 from translate.training.tracking import Reporter
 
 logger = logging.getLogger(__name__)
-SOUND_UPDATES = 1000  # beyond the step of the last divergence, after which a further one counts as the first
+SOUND_UPDATES = 1000  # updates beyond the step of the last divergence, after which the count of roll-backs is reset
 
 
 class Recovery:
-    """Reaction of one run to updates that are skipped, or whose loss is far above that of guessing.
+    """Reaction of a run to updates that are skipped, or whose loss is far above that of uniform guessing.
 
-    is_trial  the run is one of a sweep: it is to fail with settings that diverge, not to be mended with others
+    is_trial  the run is a trial of a sweep, which fails if its settings diverge instead of recovering with others
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Recovery:
         self._batches, self._file = batches, states.path.parent / "diverged.tsv"
         self._roll_backs = 0 if is_trial else config.recovery.roll_backs
         self._positions: dict[int, DataPosition] = {}  # of the last updates
-        # until there is a state on disk, the weights at the start are what to return to
+        # until there is a state on disk, training returns to the initial weights
         self._start: Snapshot | None = None
         if self._roll_backs and not states.newest:
             self._start = state.snapshot([state.of_process()])
@@ -73,11 +73,11 @@ class Recovery:
         # by the second save there is a state from before whatever happens then
         if step > 2 * config.run.save_every:
             self._start = None
-        # another mix of corpora, or another loss, has other numbers
+        # losses change with the mix of corpora and the auxiliary losses
         kind = [update.position.phase, sum(fraction_done >= loss.start for loss in config.auxiliary.values())]
         if progress.kind != kind:
             progress.kind, progress.kind_since = kind, step
-        # not the result of the last update: whether it is known depends on what was logged
+        # without the result of the last update, which may or may not be known
         known = [values for values in progress.recent if progress.kind_since <= values[0] <= step - 2]
         return partial(spike_limits, known, config.recovery.spike_distance)
 
@@ -88,7 +88,7 @@ class Recovery:
         return max(progress.skipped_in_a_row, progress.far_in_a_row) >= self._config.run.max_skipped
 
     def roll_back(self, reporter: Reporter) -> None:
-        """Return to the newest state from before the divergence, or to the start.
+        """Roll back to the newest state before the divergence, or to the start.
 
         Raises DivergedError after recovery.roll_backs returns in a row, and where there is nothing to return to.
         """
@@ -118,7 +118,7 @@ class Recovery:
         reporter.rolled_back(state)
 
     def require_sound(self) -> None:
-        """Raise DivergedError where the run has reached its end while it diverges."""
+        """Raise DivergedError if the run has reached its end while it diverges."""
         if self.is_needed:
             raise self._error(self._discard())
 
@@ -166,7 +166,7 @@ class Recovery:
         for number, pairs in enumerate(self._batches.pairs(self._positions[step])):
             sizes = corpus.source_lengths[pairs].tolist(), corpus.target_lengths[pairs].tolist()
             for pair, *row in zip(pairs.tolist(), *sizes, *corpus.texts(pairs), strict=True):
-                # a tab inside of a text would be a column
+                # a TAB inside a text would start a column
                 cells = [str(cell).replace("\t", " ") for cell in (step, number, pair, *row)]
                 lines.append("\t".join(cells))
         write_lines(self._file, lines)
@@ -178,7 +178,7 @@ def rolled_back(restored: RunProgress, former: RunProgress, *, in_a_row: int) ->
     return replace(
         restored,
         position=replace(restored.position, order=count),
-        # the model in best/ stays, also where it is of a later step
+        # the model in best/ stays, even if it is from a later step
         best=former.best,
         best_loss=former.best_loss,
         best_step=former.best_step,

@@ -1,4 +1,4 @@
-"""A run's folder: paths, ownership and lock; models written in the background; errors in its log."""
+"""A run's folder: paths, ownership and lock; errors in its log."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
-from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.checksums import verify
 from translate.console import TIME_FORMAT
+from translate.data.prepare import Prepared
 from translate.disk_space import is_full, write_error
-from translate.distributed import World
 from translate.errors import FullDiskError, UserError
 from translate.files import BackgroundWriter, json_text, require_no_files, write_text
 from translate.folders import MARKER, foreign_names, interrupted, is_marked, listing, mark, restore_directory
@@ -27,7 +25,6 @@ from translate.model_directory import MANIFEST, MODEL, MODEL_FILES, WEIGHTS, rea
 from translate.signals import Interrupted
 from translate.text import text_form_of
 from translate.tokenizer import TOKENIZER_FILES, Tokenizer
-from translate.training.config import TrainConfig
 from translate.training.saved_states import (
     CONFIG,
     STATE_FILES,
@@ -38,6 +35,7 @@ from translate.training.saved_states import (
     set_aside_damaged,
     state_folders,
 )
+from translate.truecasing import TRUECASE, Truecaser
 
 logger = logging.getLogger(__name__)
 RUN_KIND = "run"  # in the folder's marker
@@ -213,6 +211,20 @@ class RunFolder:
                 )
         return None
 
+    def truecaser(self, learned: Truecaser | None) -> Truecaser | None:
+        """The usual case of words that the run in this folder began with; None in a run of an older version.
+
+        learned  for a new run, and where no copy is left
+        """
+        if not self.has_begun:
+            return learned
+        if "case" not in read_run_manifest(self.manifest_file):
+            return None
+        for directory in (self.path, self.last, self.best):
+            with suppress(OSError, UserError):  # lost or cut: a model of the run has the same
+                return Truecaser.load(directory / TRUECASE)
+        return learned
+
     def write(self, config: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Write the manifest, then the configuration: until that is new, the next session finds the same changes."""
         self.texts = {
@@ -222,46 +234,14 @@ class RunFolder:
         for name, text in self.texts.items():
             write_text(self.path / name, text)
 
-    def tokenizer_files(self) -> list[Path]:
-        return [path for name in TOKENIZER_FILES if (path := self.path / name).exists()]
+    def write_text_files(self, data: Prepared) -> None:
+        """Write the tokenizer and the usual case of words, which also models have."""
+        data.tokenizer.save(self.path)
+        if data.truecaser is not None:
+            data.truecaser.save(self.path / TRUECASE)
 
-
-class ModelWriter:
-    """Writes models of a run in the background, by the main process.
-
-    manifest  of the run; scoring: settings of its scores; a model's manifest holds both
-    """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        config: TrainConfig,
-        tokenizer: Tokenizer,
-        world: World,
-        *,
-        manifest: dict[str, Any],
-        scoring: dict[str, Any],
-    ):
-        self.folder, self.manifest = folder, manifest
-        self._config, self._tokenizer, self._world, self._scoring = config, tokenizer, world, scoring
-
-    def save(self, directory: Path, weights: Weights, *, step: int, averaged: Sequence[str] = ()) -> None:
-        """Have weights of a step written as a model directory.
-
-        averaged  names of the states that the weights are the mean of
-        """
-        if self._world.is_main:
-            origin = {"averaged": list(averaged)} if averaged else {}
-            manifest = {**self.manifest, "step": step, **self._scoring, **origin}
-            # a copy: the next update changes the weights while the thread writes
-            self.folder.writer.write(partial(self._write, directory, copy_of(weights), manifest))
-
-    def _write(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
-        config = self._config
-        if config.adapt.adds_weights:
-            save_adapter(directory, weights=weights, config=config.adapt, manifest=manifest)
-        else:
-            save_model(directory, weights=weights, config=config.model, tokenizer=self._tokenizer, manifest=manifest)
+    def text_files(self) -> list[Path]:
+        return [path for name in (*TOKENIZER_FILES, TRUECASE) if (path := self.path / name).exists()]
 
 
 @contextmanager

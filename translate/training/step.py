@@ -72,20 +72,24 @@ class StepResult:
 class PendingUpdate:
     """Result of an update that the GPU may not have finished.
 
-    numbers  (2 + A + 4,), one tensor, since reading each would wait for the device: sums of the losses with and without
-             label smoothing, of the A auxiliary ones, and of the batches that were divided, over all processes;
-             gradient norm; 1 if the loss or the gradient is above its limit; factor of the loss, 1 outside of fp16
+    numbers  (2 + A + 4,) on the CPU: sums of the losses with and without label smoothing, of the A auxiliary ones, and
+             of the batches that were divided, over all processes; gradient norm; 1 if the loss or the gradient is above
+             its limit; factor of the loss, 1 outside of fp16
+    copied   event after which the GPU has written the numbers; None on a CPU
     """
 
     step: int
     numbers: Tensor
+    copied: torch.Event | None
     auxiliary: tuple[str, ...]
     target_tokens: int
     source_tokens: int
     positions: int
 
     def result(self) -> StepResult:
-        """Wait for the device and read the numbers."""
+        """Wait until the device has computed the numbers, and read them."""
+        if self.copied is not None:
+            self.copied.synchronize()
         *sums, divided, gradient_norm, spiked, loss_scale = self.numbers.tolist()
         loss, cross_entropy, *others = (value / max(self.target_tokens, 1) for value in sums)
         return StepResult(
@@ -151,12 +155,24 @@ def train_step(
     spiked = ~overflowed & ((norm > most.gradient_norm) | (sums[0] > most.loss * max(target_tokens, 1)))
     found_inf = (overflowed | spiked).float()
     optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
-    numbers = torch.cat([sums, torch.stack([norm, spiked, loss_scale])])
+    numbers, copied = copy_to_cpu(torch.cat([sums, torch.stack([norm, spiked, loss_scale])]))
     optimizer.step()  # does nothing where found_inf is 1
     optimizer.zero_grad(set_to_none=True)  # of a skipped update, too
     if scaling is not None:
         scaling.update(overflowed.float())
-    return PendingUpdate(step, numbers, tuple(auxiliary), *counts)
+    return PendingUpdate(step, numbers, copied, tuple(auxiliary), *counts)
+
+
+def copy_to_cpu(numbers: Tensor) -> tuple[Tensor, torch.Event | None]:
+    """A copy on the CPU, and the event after which it holds the numbers; of numbers on the CPU, themselves and None.
+
+    A copy that is asked for when the numbers are read would come after all work that has been launched by then, and so
+    wait for the next update, too.
+    """
+    if not numbers.is_cuda:
+        return numbers, None
+    copy = numbers.to("cpu", non_blocking=True)  # into page-locked memory
+    return copy, torch.cuda.current_stream(numbers.device).record_event()
 
 
 def _counts(batch: Batch) -> list[int]:

@@ -1,4 +1,4 @@
-"""Trial updates: the speed of a configuration on this device, by a few updates and a validation that are discarded."""
+"""Speed of a configuration on this machine, measured in a few updates and a validation that are discarded."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from translate.training.state import TrainState
 from translate.training.step import train_step
 from translate.training.validation import Validator
 
-_WARM_UP, _TIMED, _SECONDS = 2, 12, 3.0  # updates before those that are timed; timed ones, as long as they may take
-_FEW_LINES, _MORE_LINES, _FAST = 64, 512, 1.0  # of the validation set; more are translated if the first took no longer
+_WARM_UP_UPDATES, _TIMED_UPDATES = 2, 12
+_ENOUGH_SECONDS = 3.0  # of timed updates, after which the rest is skipped
+_FEW_LINES, _MORE_LINES = 64, 512  # of the validation set
+_FAST_SECONDS = 1.0  # if few lines take less, more are translated
 
 
 class TrialUpdates:
-    """Measures configurations with a model and an optimizer of their own, on all processes; see recommended.Device.
+    """Measures configurations with temporary models and optimizers, on all processes; see recommended.Trials.
 
-    base             the model that is adapted, if there is one
-    on_gpu, devices  kind and number of the devices of a run
+    base     base model of an adaptation
+    devices  number of devices of a run
     """
 
     def __init__(self, config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None = None):
@@ -39,13 +41,13 @@ class TrialUpdates:
         self.on_gpu, self.devices = decide_run(config).capabilities.on_gpu, world.size
 
     def weights(self, config: TrainConfig) -> int:
-        """Number of weights of a model of this configuration, which is not made."""
+        """Number of parameters of a model of this configuration, without allocating it."""
         with torch.device("meta"):
             model = build_model(config.model, vocabularies_of(self._data.tokenizer))
         return sum(weight.numel() for weight in model.parameters())
 
     def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost:
-        """Seconds of an update and, if asked for, of a validation; those of the main process, on every process."""
+        """Cost of updates and, if `validating`, of a validation, as measured by the main process."""
         decision = decide_run(config)
         torch.manual_seed(config.run.seed)
         model = parallelize(
@@ -63,20 +65,20 @@ class TrialUpdates:
         batches = config.batch.accumulation * self._world.size
         plan = stream.plan(DataPosition())
         updates_per_epoch = -(-len(plan) // batches)
-        # first the update with the longest sentences, which needs the most memory
+        # start with the update with the longest sentences, which needs the most memory
         longest = max(range(len(plan)), key=lambda index: plan[index].source_length + plan[index].target_length)
         stream.seek(DataPosition(batches=longest // batches * batches))
         seconds, tokens = 0.0, 0
-        for number in range(_WARM_UP + _TIMED):
+        for number in range(_WARM_UP_UPDATES + _TIMED_UPDATES):
             if number == 1:
                 stream.seek(DataPosition())
             started = time.monotonic()
             update = stream.next(0.0)
             result = train_step(model, optimizer, update.batches, config, self._world, step=number + 1).result()
             state.advance(update, target_tokens=result.target_tokens)
-            if number >= _WARM_UP:
+            if number >= _WARM_UP_UPDATES:
                 seconds, tokens = seconds + time.monotonic() - started, tokens + result.target_tokens
-            if self._world.from_main(seconds > _SECONDS):
+            if self._world.from_main(seconds > _ENOUGH_SECONDS):
                 break
         lengths = self._data.train.target_lengths + 1
         epoch_tokens = float((lengths * self._data.train.repeats(0.0)).sum())
@@ -87,14 +89,14 @@ class TrialUpdates:
         """Seconds of a validation, by a sample of the set."""
         total = len(self._data.valid)
         seconds = self._translation(config, model, decision, lines := min(total, _FEW_LINES))
-        if seconds < _FAST and lines < total:
+        if seconds < _FAST_SECONDS and lines < total:
             seconds = self._translation(config, model, decision, lines := min(total, _MORE_LINES))
         return seconds * total / lines
 
     def _translation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision, lines: int) -> float:
-        """Seconds in which some lines of the validation set are validated, with translations as long as usual."""
+        """Seconds of a validation on some lines, with translations of usual length."""
         train = self._data.train
-        # the model has not learned to end a sentence: every translation reaches its limit
+        # the untrained model does not end sentences: limit translations to the usual length
         ratio = float(train.target_lengths.sum() / max(1, train.source_lengths.sum()))
         search = dataclasses.replace(
             config.search, max_length_ratio=ratio, max_length_offset=1, max_length=0, min_length=0
@@ -111,7 +113,7 @@ class TrialUpdates:
 
 
 def _sample(text: ParallelText, lines: int) -> ParallelText:
-    """Evenly spread lines of a validation set."""
+    """Lines spread evenly over a validation set."""
     rows = [number * len(text) // lines for number in range(lines)]
     return dataclasses.replace(
         text,

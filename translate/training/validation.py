@@ -113,7 +113,9 @@ class Validator:
         )
         # every line of the evaluation sets has its tag already
         tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
-        self.translator = Translator.of_model(engine, data.tokenizer, config.search, manifest, tagging=tagging)
+        self.translator = Translator.of_model(
+            engine, data.tokenizer, config.search, manifest, tagging=tagging, truecaser=data.truecaser
+        )
         self.sharded = ShardedTranslator(self.translator, world)
         choice = tokenizer_of_run(config, data.valid.references, manifest)
         self.tokenize, self.notes = choice.name, [choice.note] if choice.note else []

@@ -58,7 +58,8 @@ def prepare_corpus(data: Message, *, vocab_size: int) -> Prepared:
 def update_stream(corpus: Prepared, work: TrainingWork) -> UpdateStream:
     packed = work.device == "cuda" and work.precision == "bf16" and work.attention_dropout == 0
     encoder, batches = PairEncoder(corpus.train, corpus.tokenizer), BatchConfig(tokens=work.tokens)
-    return UpdateStream(corpus.train, encoder, batches, seed=work.seed, packed=packed, world=World())
+    stream = partial(UpdateStream, corpus.train, encoder, batches, seed=work.seed, world=World())
+    return stream(packed=packed, pinned=work.device == "cuda")  # as a run makes it
 
 
 def transformer_of(work: TrainingWork, *, max_length: int = 256) -> TransformerConfig:

@@ -1,4 +1,4 @@
-"""Two sentence pairs joined into a longer one, on both sides alike: side by side, or as clauses of one sentence."""
+"""Join two sentence pairs into a longer one: concatenated, or as clauses of one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from random import Random
 from translate.data.augmentation.noise import Pair
 from translate.data.forms.language_names import language_of_name
 
-# "and" and "but": between main clauses they change neither clause in these languages, apart from the first letter
+# "and" and "but": between main clauses of these languages they change no word but the case of the first letter
 _CONJUNCTIONS = {
     "cs": (" a ", ", ale "),
     "da": (", og ", ", men "),
@@ -28,7 +28,7 @@ _CONJUNCTIONS = {
     "uk": (", і ", ", але "),
     "zh": ("，", "，但"),
 }
-_WIDE = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")  # of scripts without spaces
+_WIDE = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")  # characters of scripts without spaces
 _STATEMENT = re.compile(r".*[^.!?…。！？।؟\s][.。।]", re.DOTALL)
 _INNER_END = re.compile(r"[.!?…।؟][\"'”’»)\]]*\s|[。！？]")
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
@@ -37,32 +37,32 @@ _WORDS_INSIDE = re.compile(r"(?<=[^.!?…:\"“”„‚‘«»(\s]\s)[^\W\d_]+"
 
 @dataclass
 class Casing:
-    """Counts of words inside of sentences, by which the first word of a sentence gets its usual letter there."""
+    """Counts of words inside sentences, which decide if the first word of a sentence is lower-cased in a clause."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
     def learn(self, lines: Iterable[str]) -> None:
-        """Count the words of lines that do not begin a sentence."""
+        """Count the words that do not begin a sentence."""
         for line in lines:
             self.counts.update(_WORDS_INSIDE.findall(line))
 
     def continued(self, text: str) -> str:
-        """The text as it continues a sentence: with a small first letter where its first word usually has one."""
+        """The text as continuation of a sentence: its first word is lower-cased if it usually is inside sentences."""
         found = _FIRST_WORD.match(text)
         if found is None or len(found[0][0].lower()) != 1:
             return text
-        word, small = found[0], found[0][0].lower() + found[0][1:]
-        return small + text[found.end() :] if self.counts[small] > self.counts[word] else text
+        word, lower_cased = found[0], found[0][0].lower() + found[0][1:]
+        return lower_cased + text[found.end() :] if self.counts[lower_cased] > self.counts[word] else text
 
 
 def join_pairs(first: Pair, second: Pair) -> Pair:
-    """Two pairs, one behind the other, each with its own marks."""
-    return _side_by_side(first[0], second[0]), _side_by_side(first[1], second[1])
+    """Concatenate two pairs; each keeps its punctuation."""
+    return _concatenate(first[0], second[0]), _concatenate(first[1], second[1])
 
 
 @dataclass(frozen=True)
 class ClauseJoiner:
-    """Makes one sentence of two statements: "A. B." becomes "A, and b."
+    """Joins two statements into one sentence: "A. B." becomes "A, and b."
 
     languages  of source and target, by code or name; unless both have a known conjunction, a semicolon joins
     casing     of the words of source and target
@@ -72,8 +72,8 @@ class ClauseJoiner:
     casing: tuple[Casing, Casing] = field(default_factory=lambda: (Casing(), Casing()))
 
     def join(self, first: Pair, second: Pair, random: Random) -> Pair:
-        """The joined pair; side by side where a text is anything but one statement with a full stop."""
-        number = random.randrange(2)  # of the conjunction, the same on both sides
+        """The joined pair; concatenated if any text is not a single statement with a full stop."""
+        number = random.randrange(2)  # the same conjunction on both sides
         clauses = [(_statement(text), _statement(following)) for text, following in zip(first, second, strict=True)]
         conjunctions = [_CONJUNCTIONS.get(language_of_name(language)) for language in self.languages]
         sides = []
@@ -87,12 +87,12 @@ class ClauseJoiner:
 
 
 def _statement(text: str) -> str | None:
-    """A single sentence that ends in its full stop; None for questions, several sentences and text without one."""
+    """The text, if it is a single sentence with a full stop; None for questions, several sentences and other text."""
     text = text.strip()
     return text if _STATEMENT.fullmatch(text) and not _INNER_END.search(text[:-1]) else None
 
 
-def _side_by_side(first: str, second: str) -> str:
+def _concatenate(first: str, second: str) -> str:
     first, second = first.rstrip(), second.lstrip()
     spaced = not (first and second and _WIDE.match(first[-1]) and _WIDE.match(second[0]))
     return first + " " * spaced + second

@@ -1,8 +1,8 @@
-"""Noise that people's text has: pure functions of a sentence pair and a random generator.
+"""Noise of real text: pure functions of a sentence pair and a random generator.
 
-A noise changes the source. The target follows where the noise is part of what is said (capitals, emoji, a missing
-final mark) and stays clean where it is an error. The changed source depends on the source and the generator alone,
-so that several references of one source can each follow it.
+Noise changes the source. The target follows if the noise carries meaning (capitals, emoji, a missing final mark) and
+stays clean if it is an error. The noisy source depends only on the source and the generator, so that several references
+of one source can follow it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from translate.data.augmentation.synonyms import Synonyms
 Pair = tuple[str, str]
 Noise = Callable[[str, str, Random], Pair]
 
-TYPO_RATE = 0.04  # typos per letter; at least one in a text that has words
-_SYNONYM_RATE = 0.3  # of the words that have one; at least one in a text
+TYPO_RATE = 0.04  # typos per letter; at least one in a text with words
+_SYNONYM_RATE = 0.3  # share of the words with synonyms that are replaced; at least one word
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _MARKS = "[.!?…。！？।؟]"
-# from the first of several marks alone, or a line of nothing else would take quadratic time
+# starts only at the first of several marks: a line of marks would take quadratic time
 _FINAL_MARK = re.compile(rf"(?<!{_MARKS})({_MARKS}+)([\"'”’»)\]]*)\s*$")
-# not inside of figures and times: 3,5 and 16:05
+# not inside numbers and times: 3,5 and 16:05
 _INNER_MARK = re.compile(r"(?<!\d)[,;:、，；：،](?!\d)|(?<=\d)[,;:、，；：،](?=\s)")
 
 _KEYBOARDS = (
@@ -45,12 +45,14 @@ def capitals(source: str, target: str, random: Random) -> Pair:
 
 
 def title_case(source: str, target: str, random: Random) -> Pair:
-    """A capital at the beginning of each source word, as in headlines; the target keeps its own rules."""
+    """A Capital For Each Source Word, as in headlines; the target is unchanged, since languages differ in this."""
     return _WORD.sub(lambda word: _capital(word[0][0]) + word[0][1:], source), target
 
 
 def punctuation(source: str, target: str, random: Random) -> Pair:
-    """A missing or repeated mark: no final one, or in the source alone no inner ones or a final one twice or thrice."""
+    """Missing or repeated punctuation: no final mark on either side, or, in the source only, no inner marks or two to
+    three final marks.
+    """
     kind = random.randrange(3)
     if kind == 0:
         return _FINAL_MARK.sub(r"\2", source), _FINAL_MARK.sub(r"\2", target)
@@ -60,9 +62,9 @@ def punctuation(source: str, target: str, random: Random) -> Pair:
 
 
 def typos(source: str, target: str, random: Random, *, rate: float = TYPO_RATE) -> Pair:
-    """Slips of a typist in the source: a neighbouring key, swapped, missing or doubled letters.
+    """Typing errors in the source: neighbouring keys, swapped, missing and doubled letters.
 
-    rate  probability of a slip at each letter of an alphabet; a text with words has at least one slip
+    rate  probability of an error at each letter of an alphabet; a text with words has at least one
     """
     positions = [match.start() for match in re.finditer(r"[^\W\d_]", source) if _is_typed(match[0])]
     if not positions:
@@ -70,12 +72,12 @@ def typos(source: str, target: str, random: Random, *, rate: float = TYPO_RATE) 
     chosen = [position for position in positions if random.random() < rate] or [random.choice(positions)]
     letters = [*source, ""]
     for position in chosen:
-        _slip(letters, position, random)
+        _mistype(letters, position, random)
     return "".join(letters), target
 
 
 def emoji(source: str, target: str, random: Random) -> Pair:
-    """One to three emoji, the same on both sides: behind the text, or seldom in front."""
+    """One to three emoji, the same on both sides: after the text, or sometimes before it."""
     signs = random.choice(_EMOJI) * random.choice((1, 1, 1, 2, 3))
     if random.random() < 0.1:
         return f"{signs} {source}", f"{signs} {target}"
@@ -83,7 +85,7 @@ def emoji(source: str, target: str, random: Random) -> Pair:
 
 
 def synonyms(source: str, target: str, random: Random, *, known: Synonyms, rate: float = _SYNONYM_RATE) -> Pair:
-    """Words of the source replaced by synonyms, with the same capital letters.
+    """Replace words of the source by synonyms, with the same capitalisation.
 
     rate  share of the words with synonyms that are replaced; at least one, if there is any
     """
@@ -108,7 +110,7 @@ NOISES: dict[str, Noise] = {
 
 
 def _capital(letter: str) -> str:
-    # "ß" has a capital of two letters, "ŉ" one that is no letter of a word
+    # "ß" and "ŉ" have capitals of two characters
     return letter.upper() if len(letter.upper()) == 1 else letter
 
 
@@ -119,12 +121,12 @@ def _cased_like(word: str, synonym: str) -> str:
 
 
 def _is_typed(letter: str) -> bool:
-    """True for a letter of an alphabet, which is typed by itself; Chinese, Japanese and Korean are composed."""
+    """True for a letter that has its own key; Chinese, Japanese and Korean are entered with an input method."""
     return ord(letter) < 0x2E80
 
 
-def _slip(letters: list[str], position: int, random: Random) -> None:
-    """Mistype one letter of a text, in a list that has an empty string behind the text."""
+def _mistype(letters: list[str], position: int, random: Random) -> None:
+    """Mistype one letter of a text, in place; the last item of letters is an empty string."""
     letter, before, following = letters[position], letters[position - 1] if position else "", letters[position + 1]
     kind = random.randrange(4)
     if kind == 0 and (near := _NEIGHBOURS.get(letter.lower())):
@@ -132,14 +134,14 @@ def _slip(letters: list[str], position: int, random: Random) -> None:
         letters[position] = wrong.upper() if letter.isupper() else wrong
     elif kind == 1 and following.isalpha() and following != letter:
         letters[position], letters[position + 1] = following, letter
-    elif kind == 2 and (before.isalpha() or following.isalpha()):  # of a word of one letter nothing would be left
+    elif kind == 2 and (before.isalpha() or following.isalpha()):  # never delete a word of one letter
         letters[position] = ""
     else:
         letters[position] = letter * 2
 
 
 def _neighbours() -> dict[str, str]:
-    """The keys around each key of the keyboards: left and right, and two in the rows above and below."""
+    """Neighbours of each key: left and right, and two each in the rows above and below."""
     found: dict[str, str] = {}
     for rows in _KEYBOARDS:
         for number, row in enumerate(rows):

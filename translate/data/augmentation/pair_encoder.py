@@ -1,7 +1,7 @@
-"""Data augmentation: token ids of training pairs with changed text, sampled subwords and replaced tokens.
+"""Token ids of training pairs, with text augmentation, sampled subwords and SwitchOut.
 
-Text is changed by text.py, subwords are sampled by subword_sampling.py; SwitchOut is here. All draws are a
-function of a batch's seed, so that a resumed run draws what the uninterrupted one drew.
+Text augmentation is in text.py, subword sampling in subword_sampling.py, SwitchOut here. All draws are a function of a
+batch's seed, so that a resumed run repeats them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Texts = tuple[list[str], list[str]]
 
 @dataclass(kw_only=True)
 class SamplingConfig:
-    """Subword sampling while training; 0 is off.
+    """Subword sampling during training; 0 is off.
 
-    source, target  unigram tokenizers: exponent of the probabilities, small is wild, 0.1 to 0.5 usual; BPE: the share
-                    of merges that are dropped, 0.1 usual
+    source, target  unigram: exponent of the probabilities, usually 0.1 to 0.5; the smaller, the more diverse. BPE:
+                    share of merges that are dropped, usually 0.1
     start           fraction of the run after which sampling begins
     """
 
@@ -49,7 +49,7 @@ class SamplingConfig:
 
 @dataclass(kw_only=True)
 class SwitchOutConfig:
-    """Tokens replaced by random others while training; 0 is off, 1 usual (Wang et al. 2018, "SwitchOut").
+    """Random replacement of tokens during training; 0 is off, 1 is usual (Wang et al. 2018, "SwitchOut").
 
     source, target  temperature: n tokens of a sentence are replaced with probability proportional to
                     exp(-n / temperature)
@@ -64,10 +64,10 @@ class SwitchOutConfig:
 
 
 class PairEncoder:
-    """Token ids of training pairs: looked up, or of changed text and subwords sampled each time they are asked for.
+    """Token ids of training pairs: stored ids, or ids of augmented text and sampled subwords.
 
-    max_length    tokens that the model can read: what is longer after a change is replaced by the stored ids
-    augmentation  of the text; None: off
+    max_length    tokens that the model can read; longer results of augmentation are replaced by the stored ids
+    augmentation  text augmentation; None: off
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class PairEncoder:
         return source, target
 
     def _change(self, sides: Sides, texts: Texts, changed: list[int]) -> None:
-        """Replace the ids of pairs by those of their changed text; where these do not fit, the text by none."""
+        """Replace the ids of pairs by those of their augmented text; if these are too long, clear that text instead."""
         source = self._tokenizer.encode_source([texts[0][index] for index in changed])
         target = self._tokenizer.encode_target([texts[1][index] for index in changed])
         for index, *ids in zip(changed, source, target, strict=True):
@@ -141,7 +141,7 @@ class PairEncoder:
                     side_texts[index] = ""
 
     def _sample(self, sides: Sides, texts: Texts, seed: int) -> None:
-        """Replace ids by those of sampled segmentations, unless these do not fit."""
+        """Replace ids by those of sampled segmentations, unless these are empty or too long."""
         strengths = self._sampling.source, self._sampling.target
         for side, side_texts, sample, strength in zip(
             sides, texts, (sample_source, sample_target), strengths, strict=True

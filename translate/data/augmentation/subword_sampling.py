@@ -1,7 +1,7 @@
-"""Subword sampling: a word in many segmentations (Kudo 2018 for unigram models, Provilkov et al. 2020 for BPE).
+"""Subword sampling: subword regularisation for unigram models (Kudo 2018), BPE-dropout (Provilkov et al. 2020).
 
-Both are implemented here, because SentencePiece's own generator mixes the seed with values that differ from process to
-process; here all draws are a function of a batch's seed, so that a resumed run draws what the uninterrupted one drew.
+SentencePiece's own sampling mixes the seed with values that differ between processes. Here all draws are a function of
+a batch's seed, so that a resumed run repeats them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sentencepiece import SentencePieceProcessor
 
 from translate.tokenizer import EOS, Tokenizer
 
-_CANDIDATES = 32  # segmentations of a sentence that one is sampled from
-_SPACE = "▁"  # how SentencePiece writes the space in front of a word
+_CANDIDATES = 32  # best segmentations of a sentence, one of which is sampled
+_SPACE = "▁"  # SentencePiece's symbol for the space in front of a word
 _CACHED_WORDS = 2**16  # partly merged words, most of them under a kilobyte
-_LONGEST_CACHED = 24  # symbols of such a word: a sentence without spaces is one word, which hardly recurs
+_LONGEST_CACHED = 24  # symbols: sentences without spaces are single words that hardly recur
 
 _Symbols = tuple[int, ...]  # ids of the pieces that a word consists of
 _Merge = tuple[int, int]  # index of the left one of two symbols, and the piece that they become
@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 
 
 def sample_source(tokenizer: Tokenizer, lines: Sequence[str], *, strength: float, seed: int) -> list[list[int]]:
-    """Ids of a random segmentation of each source line, the tag in front aside; see sample_segmentations."""
+    """Ids of a random segmentation of each source line, after its tag; see sample_segmentations."""
     tags, texts = tokenizer.separate_tags(lines)
     sampled = sample_segmentations(tokenizer.source_processor, texts, strength=strength, seed=seed)
     return [[*tag, *ids] for tag, ids in zip(tags, sampled, strict=True)]
@@ -66,7 +66,7 @@ def _draw(
     if not candidates:
         return []
     scores = np.array([strength * sum(log_probs[token] for token in ids) for ids in candidates])
-    # the largest score is subtracted first, so that exp neither overflows nor gives zeros only
+    # softmax with the maximum subtracted, so that exp neither overflows nor is 0 for all
     cumulative = np.exp(scores - scores.max()).cumsum()
     index = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
     return candidates[min(index, len(candidates) - 1)]  # the product may be rounded up to the total
@@ -83,7 +83,7 @@ def _has_merges(processor: SentencePieceProcessor) -> bool:
 
 @cache
 def _log_probs(processor: SentencePieceProcessor) -> list[float]:
-    """Log probability of each piece, asked for once instead of for every batch."""
+    """Log probability of each piece."""
     return [processor.get_score(token) for token in range(processor.get_piece_size())]
 
 
@@ -94,10 +94,10 @@ def memoize_short_words(function: Callable[[_Word], list[_Result]]) -> Callable[
 
 
 class _Merges:
-    """Merges that a BPE model has learned.
+    """Merges of a BPE model.
 
     pieces  text of each piece, by id
-    whole   ids of pieces that are never split: bytes, the unknown token, and tags
+    whole   ids of pieces that are never split: bytes, special tokens and tags
     """
 
     def __init__(self, processor: SentencePieceProcessor) -> None:
@@ -109,7 +109,7 @@ class _Merges:
         unranked = [token for token in range(size) if self._ranks[token] == 0 and token not in special]
         self.whole = frozenset(special.union(unranked[:-1]))
         self._ids = {piece: token for token, piece in enumerate(self.pieces) if token not in self.whole}
-        # the loader's Python competes with the training loop: most words of a batch have been seen before
+        # the loader thread competes with the training loop for Python: cache, since most words recur
         self.spelled = memoize_short_words(self._spelled)
         self.stages = memoize_short_words(self._stages)
         self.possible = memoize_short_words(self._possible)
@@ -139,7 +139,7 @@ def _with_dropout(ids: Sequence[int], merges: _Merges, rate: float, random: Rand
     """The text of these ids encoded again with BPE-dropout."""
     result: list[int] = []
     for is_whole, run in groupby(ids, key=merges.whole.__contains__):
-        if is_whole:  # no merge leads to or from these
+        if is_whole:  # these take part in no merge
             result += run
         else:
             for word in _words("".join(merges.pieces[token] for token in run)):
@@ -156,16 +156,15 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _encode_word(stages: list[_Symbols], merges: _Merges, rate: float, random: Random) -> _Symbols:
-    """Provilkov et al. 2020, algorithm 1: make the earliest merge that is not skipped, until none is left.
+    """Provilkov et al. 2020, algorithm 1: apply the earliest merge that is not dropped, until none is left.
 
-    One random number decides on each possible merge. As long as the first is kept, the word runs through `stages`,
-    which are cached.
+    Each possible merge takes one random number. As long as the first one is kept, the result is in the cached `stages`.
     """
     while True:
         made, last = 0, len(stages) - 1
         while made < last and random.random() >= rate:  # the first possible merge is not skipped
             made += 1
-        # if the stages did not come to their end, the first of the possible merges has been skipped already
+        # unless the last stage was reached, the first possible merge has already been dropped
         possible, skipped = merges.possible(stages[made]), int(made < last)
         while skipped < len(possible) and random.random() < rate:
             skipped += 1

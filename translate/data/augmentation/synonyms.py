@@ -1,4 +1,4 @@
-"""Synonyms of words, from a table of the user's or from a WordNet database."""
+"""Synonyms of words, from the user's table or a WordNet database."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from translate.errors import UserError, import_extra
 from translate.text import normalise, read_lines
 
-Synonyms = Callable[[str], Sequence[str]]  # of a word in small letters; none for most words
+Synonyms = Callable[[str], Sequence[str]]  # lower-case word -> its synonyms; empty for most words
 
 _CACHED_WORDS = 2**16
 
 
 def read_synonyms(path: str) -> Synonyms:
-    """Synonyms from a file of lines "word<TAB>synonym<TAB>synonym …", or from a folder with WordNet's files.
+    """Read synonyms from a file of lines "word<TAB>synonym<TAB>synonym …", or from a folder of WordNet files.
 
-    Raises UserError for a file of another form, naming the line, and for a folder without WordNet's files.
+    Raises UserError with the line of a malformed file, and for a folder without WordNet files.
     """
     if Path(path).is_dir():
         return _wordnet(path)
@@ -33,14 +33,14 @@ def read_synonyms(path: str) -> Synonyms:
         known = table.setdefault(word.lower(), [])
         known += [other for other in others if other and other not in known]
     if not table:
-        raise UserError(f"{path}: no synonyms in that file; write lines of a word, a TAB and its synonyms")
+        raise UserError(f"{path}: no synonyms; write lines of a word, a TAB and its synonyms, separated by TABs")
     return lambda word: table.get(word, ())
 
 
 def _wordnet(folder: str) -> Synonyms:
-    """The other words of a word's first, most frequent sense.
+    """Synonyms by WordNet: the other words of a word's first, most frequent sense.
 
-    Only a word as the dictionary has it: an inflected one would be replaced by a word without the inflection.
+    Inflected forms have none, since the synonym would lack the inflection.
     """
     wordnet = _open_wordnet(folder)
 
@@ -55,22 +55,22 @@ def _wordnet(folder: str) -> Synonyms:
 
 
 def _open_wordnet(folder: str) -> Any:
-    """NLTK's reader of a folder. Raises UserError where the package or a file is missing."""
+    """NLTK's reader of a WordNet folder. Raises UserError if the package or a file is missing."""
     data, module = (
         import_extra(name, extra="wordnet", purpose=f"WordNet ({folder})")
         for name in ("nltk.data", "nltk.corpus.reader.wordnet")
     )
-    # NLTK reads below the folders of this list alone; the user has named this one
+    # NLTK reads only below the folders in this list
     if (root := str(Path(folder).resolve())) not in data.path:
         data.path.append(root)
 
     class Reader(module.WordNetCorpusReader):  # type: ignore[name-defined]
         def map_wn(self, version: str = "wordnet") -> None:
-            """Leave out the map from the senses of NLTK's own copy, which need not be installed."""
+            """Skip the sense map, which needs NLTK's own copy of WordNet."""
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about other languages, which have further files
+            warnings.simplefilter("ignore")  # about missing files of other languages
             return Reader(root, None)
     except (OSError, ValueError, AssertionError, LookupError, module.WordNetError) as error:
         raise UserError(f"{folder}: not a folder of WordNet's files (data.noun, index.noun, …): {error}") from None

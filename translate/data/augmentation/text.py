@@ -1,8 +1,8 @@
 """Augmentation of the text of training pairs: noise, and pairs joined into longer ones.
 
-A plan of an epoch decides which pairs are changed and how, so that batches are formed by the lengths to expect. Its
-rows are written (pair, partner, kind): partner is the second of two joined pairs or -1, kind a number of KINDS or -1.
-The text itself is changed when a batch is made, with a generator seeded for that batch.
+The plan of an epoch decides which pairs are changed and how, so that batches can be formed by expected lengths. Its
+rows are (pair, partner, kind): partner is the second of two joined pairs or -1, kind an index into KINDS or -1. The
+text is changed when a batch is made, with a random generator seeded for that batch.
 
 Letters: M pairs of an epoch, R rows of its plan, K kinds.
 """
@@ -29,8 +29,8 @@ JOINS = (JOINED, CLAUSES)
 KINDS = (*NOISES, SYNONYMS, *JOINS)
 NONE = -1
 
-_SAMPLED_PAIRS = 20_000  # whose words decide which ones have small letters
-_MEASURED_PAIRS = 500  # whose tokens are counted with and without noise
+_SAMPLED_PAIRS = 20_000  # that determine the usual case of words
+_MEASURED_PAIRS = 500  # that determine the growth in tokens by each kind of noise
 
 Rows = NDArray[np.int64]
 Lengths = NDArray[np.int32]
@@ -41,13 +41,13 @@ class AugmentationConfig:
     """Shares of the training pairs whose text is changed, anew in each epoch; 0 is off, and their sum is at most 1.
 
     capitals       both sides in capital letters
-    title_case     source words with capitals, as in headlines
-    punctuation    a missing or repeated mark
-    typos          slips of a typist in the source; typo_rate: probability at each letter
+    title_case     capitals for all source words, as in headlines
+    punctuation    missing or repeated punctuation
+    typos          typing errors in the source; typo_rate: probability at each letter
     emoji          emoji on both sides
-    synonyms       words of the source replaced; synonyms_file: lines of word<TAB>synonym…, or WordNet's folder
-    joined         pairs joined with another one of their corpus, side by side
-    clauses        likewise, as clauses of one sentence
+    synonyms       source words replaced; synonyms_file: lines of word<TAB>synonym…, or a folder of WordNet
+    joined         concatenated with another pair of the corpus
+    clauses        joined with another pair of the corpus, as clauses of one sentence
     start          fraction of the run after which pairs are changed
     """
 
@@ -73,11 +73,11 @@ class AugmentationConfig:
         return any(self.shares)
 
     def check(self) -> None:
-        """Raise UserError for shares that are none, or synonyms that cannot be read."""
+        """Raise UserError for values out of range, or synonyms that cannot be read."""
         for kind, share in zip(KINDS, self.shares, strict=True):
             require_between(f"augmentation.{kind}", share, 0, 1)
         if sum(self.shares) > 1 + 1e-9:
-            raise UserError(f"the shares of augmentation.* ({sum(self.shares):g} in all) must be at most 1 in all")
+            raise UserError(f"the shares of augmentation.* must add up to at most 1; found {sum(self.shares):g}")
         require_between("augmentation.typo_rate", self.typo_rate, 0, 1)
         require_share("augmentation.start", self.start)
         if self.synonyms:
@@ -87,7 +87,7 @@ class AugmentationConfig:
 
 
 class Corpus(Protocol):
-    """Part of a corpus that is augmented; see TokenizedCorpus."""
+    """Interface of the corpus to augment; see TokenizedCorpus."""
 
     source_lengths: Lengths
     target_lengths: Lengths
@@ -101,7 +101,7 @@ class TextAugmentation:
     """Draws which pairs of an epoch are changed, and changes their text.
 
     start       fraction of the run after which pairs are changed
-    max_tokens  of either side of two joined pairs
+    max_tokens  limit for either side of two joined pairs
     languages   ISO 639 codes of source and target, for the conjunctions of clauses
     """
 
@@ -130,7 +130,7 @@ class TextAugmentation:
     def draw(
         self, pairs: Rows, lengths: tuple[Lengths, Lengths], random: np.random.Generator
     ) -> tuple[Rows, tuple[Lengths, Lengths]]:
-        """Rows (R, 3) of an epoch's pairs (M,), and the expected tokens of their sides, (R,) each.
+        """Plan an epoch: rows (R, 3) for its pairs (M,), and the expected tokens of source and target, (R,) each.
 
         lengths  (M,) each, of source and target
         """
@@ -140,13 +140,13 @@ class TextAugmentation:
         sizes = np.stack(lengths, axis=1)  # (M, 2)
         for kind in JOINS:
             rows, sizes = self._joined(rows, sizes, KINDS.index(kind))
-        # the last row of the growth, of ones, is that of kind -1
+        # kind -1 indexes the last row of the growth, which is 1
         sizes = np.rint(sizes * self._growth[rows[:, 2]]).astype(np.int32)
         return rows, (sizes[:, 0], sizes[:, 1])
 
     def texts(self, rows: Rows, seed: int) -> tuple[list[str], list[str]]:
-        """Source and target text of some rows (R, 3), changed; a function of the arguments alone."""
-        random = Random(f"augmentation {seed}")  # other draws than those of subword sampling by the same seed
+        """Augmented source and target text of rows (R, 3); a function of the arguments alone."""
+        random = Random(f"augmentation {seed}")  # independent of subword sampling with the same seed
         first_source, first_target = self._corpus.texts(rows[:, 0])
         second_source, second_target = self._corpus.texts(np.maximum(rows[:, 1], 0))
         firsts, seconds = zip(first_source, first_target, strict=True), zip(second_source, second_target, strict=True)
@@ -155,10 +155,10 @@ class TextAugmentation:
         return [source for source, _ in changed], [target for _, target in changed]
 
     def _joined(self, rows: Rows, sizes: Lengths, kind: int) -> tuple[Rows, Lengths]:
-        """Rows, and their sizes, of which those of a kind of join are joined in twos if both are short enough."""
+        """Join the rows of one kind in pairs, if both are short enough; returns the rows left, and their sizes."""
         chosen = np.flatnonzero(rows[:, 2] == kind)
         rows[chosen, 2] = NONE
-        # only pairs of one corpus have the same tag; stable: the order of the epoch is random already
+        # only pairs of one corpus have equal tags; a stable sort keeps the random order of the epoch
         chosen = chosen[np.argsort(self._corpus.corpora(rows[chosen, 0]), kind="stable")]
         first, second = chosen[: len(chosen) // 2 * 2].reshape(-1, 2).T
         pairs = rows[first, 0], rows[second, 0]
@@ -172,7 +172,7 @@ class TextAugmentation:
     def _change(self, first: Pair, second: Pair, kind: int, random: Random) -> Pair:
         if kind == NONE:
             return first
-        # the tag, which decides the language, is no text
+        # the tag is not text
         tag, source = split_tag(first[0], self._tokenizer.tags)
         first, second = (source, first[1]), (split_tag(second[0], self._tokenizer.tags)[1], second[1])
         if KINDS[kind] == JOINED:
@@ -185,13 +185,13 @@ class TextAugmentation:
         return f"{tag} {source}" if tag else source, target
 
     def _measure_growth(self, config: AugmentationConfig) -> NDArray[np.float64]:
-        """Tokens with each kind of change as a multiple of those without, (K + 1, 2), of some pairs of the corpus."""
+        """Ratios (K + 1, 2) of tokens with and without each kind of noise, for source and target; the last row is 1."""
         growth = np.ones((len(KINDS) + 1, 2))
         pairs = _spread(self._corpus, _MEASURED_PAIRS)
         before = [side[pairs].sum() for side in (self._corpus.source_lengths, self._corpus.target_lengths)]
         for kind, name in enumerate(KINDS):
             if getattr(config, name):
-                # each pair is joined once as the first, and once as the second
+                # with the previous pair as partner, each pair occurs twice
                 partners = np.roll(pairs, 1) if name in JOINS else np.full_like(pairs, NONE)
                 source, target = self.texts(np.stack([pairs, partners, np.full_like(pairs, kind)], axis=1), seed=0)
                 after = self._tokenizer.encode_source(source), self._tokenizer.encode_target(target)
@@ -203,12 +203,12 @@ class TextAugmentation:
 def make_text_augmentation(
     config: AugmentationConfig, corpus: Corpus, tokenizer: Tokenizer, *, max_tokens: int, languages: tuple[str, str]
 ) -> TextAugmentation | None:
-    """The augmentation of a run; None if it changes no pair."""
+    """Text augmentation of a run; None if it is off."""
     if not config.is_on:
         return None
     return TextAugmentation(corpus, tokenizer, config, max_tokens=max_tokens, languages=languages)
 
 
 def _spread(corpus: Corpus, count: int) -> Rows:
-    """Pairs spread evenly over the corpus, the same at each call."""
+    """Indices of pairs spread evenly over the corpus; deterministic."""
     return np.linspace(0, len(corpus), min(count, len(corpus)), endpoint=False).astype(np.int64)

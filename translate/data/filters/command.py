@@ -1,4 +1,4 @@
-"""A filter that is a program of the user's own: it reads pairs and answers each with a number."""
+"""Filter by an external program, which reads pairs and writes a number for each."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import numpy as np
 from translate.data.filters.pair_rules import Mask
 from translate.errors import UserError, excerpt
 
-LONGEST_SILENCE = 600.0  # seconds in which the program neither reads nor writes while it is waited for
+LONGEST_SILENCE = 600.0  # seconds without reading or writing after which the program counts as hung
 _POLL_SECONDS = 0.1
 _LONGEST_ANSWER = 100  # bytes
 _CHUNKS_AHEAD = 2
-_PAIRS_AT_ONCE = 1000  # written to the program
+_PAIRS_AT_ONCE = 1000  # per write to the program
 
 
 class PairCommand:
-    """A program that reads "source TAB target" lines and writes a number for each, in order, one a line.
+    """A program that reads lines "source TAB target" and writes one number per line for each, in order.
 
-    It is started once for a corpus, and may answer at any time: its answers are waited for at the end of the corpus.
-    Two threads write and read, so that neither side waits for the other.
+    It is started once per corpus and may buffer its answers; finish() waits for them. One thread writes and another
+    reads, so that full pipes cannot deadlock.
 
-    words      program and arguments; no shell reads them
-    lowest     answer of pairs that are kept
-    key        of its option in errors
+    words   program and arguments, run without a shell
+    lowest  smallest answer for pairs that are kept
+    key     name of the option in errors
 
-    All methods raise UserError when the program cannot be started, has ended early or with an error, is silent, or has
-    written something else.
+    All methods raise UserError if the program cannot be started, exits early or with an error, hangs, or writes
+    anything but numbers.
     """
 
     def __init__(self, words: Sequence[str], *, lowest: float, key: str) -> None:
@@ -54,7 +54,7 @@ class PairCommand:
             thread.start()
 
     def send(self, sources: Sequence[str], targets: Sequence[str]) -> None:
-        """Hand over pairs, which hold neither TAB nor line break."""
+        """Queue pairs for the program; they contain neither TAB nor line break."""
         lines = [f"{source}\t{target}\n" for source, target in zip(sources, targets, strict=True)]
         for start in range(0, len(lines), _PAIRS_AT_ONCE):
             part = lines[start : start + _PAIRS_AT_ONCE]
@@ -62,7 +62,7 @@ class PairCommand:
             self._put(part)
 
     def finish(self) -> Mask:
-        """(N,) True for each pair whose answer is too low, once the program has answered all N and has ended."""
+        """Wait until the program has answered all N pairs and exited; (N,) True for pairs whose answer is too low."""
         self._put(None)
         since = time.monotonic()
         for thread in self._threads:
@@ -70,10 +70,10 @@ class PairCommand:
                 thread.join(_POLL_SECONDS)
                 self._require_progress(since)
         self._require_success()
-        return ~(np.array(self._answers) >= self._lowest)  # NaN is too low
+        return ~(np.array(self._answers) >= self._lowest)  # NaN counts as too low
 
     def close(self) -> None:
-        """End the program if it still runs."""
+        """Kill the program if it is still running."""
         self._process.kill()
         self._process.wait()
 
@@ -96,7 +96,7 @@ class PairCommand:
                 self._process.stdin.flush()
                 self._active_at = time.monotonic()
             self._process.stdin.close()
-        except OSError:  # the program has ended: _require_success reports it
+        except OSError:  # the program has exited: _require_success reports it
             while self._waiting.get() is not None:
                 continue
 
@@ -120,8 +120,8 @@ class PairCommand:
             self._fail(f"has neither read nor written for {LONGEST_SILENCE:g} s")
 
     def _require_success(self) -> None:
-        """Raise UserError unless the program has answered everything, closed its output and ended well."""
-        if self._problem:  # of one that may still run
+        """Raise UserError unless the program has answered all pairs and exited with status 0."""
+        if self._problem:  # the program may still be running
             self._fail(self._problem)
         try:
             status = self._process.wait(LONGEST_SILENCE)

@@ -1,4 +1,4 @@
-"""Settings of the optional filters of training text, which can be switched on one by one and for each corpus."""
+"""Settings of the optional filters of training text, shared by all corpora or for one corpus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from translate.errors import UserError, require_between
 
-# reasons in reports, by the names of the filters' options, in the order in which the filters judge: cheap ones first
+# option of each filter -> reason in reports, in the order in which the filters run: cheap ones first
 FILTER_REASONS = {
     "min_score": "low score",
     "length_factor": "unusual ratio of characters",
@@ -20,28 +20,27 @@ FILTER_REASONS = {
     "command": "rejected by the command",
     "near_duplicates": "near-duplicate pair",
 }
-_USUAL_ANSWER = 0.5  # lowest of a program whose answers are 0 and 1
+_DEFAULT_MIN_ANSWER = 0.5  # for programs that answer 0 or 1
 _BOUNDS = {"length_factor": (1.1, 1e6), "repetition": (2, 1000), "near_duplicates": (0.7, 1.0)}
 
 
 @dataclass(kw_only=True)
 class FilterConfig:
-    """Filters of one corpus; None in that of a corpus: as data.cleaning.filters says, where None is off.
+    """Filters of training pairs. For one corpus, None means as in data.cleaning.filters; there, None means off.
 
-    min_score        drop pairs with a lower score, of corpora whose option `score` names its column
-    length_factor    drop pairs whose ratio of characters is this many times larger or smaller than the corpus's median;
-                     0: any ratio
-    numbers          drop pairs with numbers of several digits, none of which both sides have
-    addresses        drop pairs with URLs or e-mail addresses, none of which both sides have
-    punctuation      drop pairs whose last marks are of different kinds (question, sentence, clause), or of which one
-                     side alone ends with a question mark
+    min_score        drop pairs with a lower score, in corpora whose option `score` names a column
+    length_factor    drop pairs whose ratio of lengths in characters is this many times larger or smaller than the
+                     corpus's median; 0: off
+    numbers          drop pairs that have numbers of two or more digits, but none on both sides
+    addresses        drop pairs that have URLs or e-mail addresses, but none on both sides
+    punctuation      drop pairs with final marks of different kinds (question, sentence, clause), or with a final
+                     question mark on one side only
     script           drop pairs with a side in another script than most lines of that side of the corpus
-    repetition       drop pairs with a word or phrase that occurs this many times in a row; 0: any number
+    repetition       drop pairs with a word or phrase that occurs this many times in a row; 0: off
     language         drop pairs with a side in another language than most lines of that side of the corpus
-    command          words of a program, run without a shell, that answers each pair with a number; []: none
-    min_answer       lowest answer of the program for pairs that are kept; None: 0.5, for answers 0 and 1
-    near_duplicates  drop pairs whose character 4-grams have at least this Jaccard similarity to an earlier pair's;
-                     0: off
+    command          program and arguments, run without a shell, that scores each pair; []: off
+    min_answer       lowest score of the program for pairs that are kept; None: 0.5, for scores 0 and 1
+    near_duplicates  drop pairs with this Jaccard similarity of character 4-grams to an earlier pair; 0: off
     """
 
     min_score: float | None = None
@@ -56,24 +55,24 @@ class FilterConfig:
     min_answer: float | None = None
     near_duplicates: float | None = None
 
-    def over(self, shared: FilterConfig) -> FilterConfig:
-        """These settings, with the shared ones where this has None."""
+    def with_defaults(self, shared: FilterConfig) -> FilterConfig:
+        """These settings, with the shared ones instead of None."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(shared, **{name: value for name, value in own.items() if value is not None})
 
     @property
     def active(self) -> dict[str, Any]:
-        """Settings of the filters that are on, by name in the order of their work."""
+        """Settings of the active filters, by name in the order in which they run."""
         values = {name: getattr(self, name) for name in FILTER_REASONS}
-        # every score can be a threshold, 0 too; of the others 0, False and [] mean off
+        # 0 is a valid threshold of scores; for other filters 0, False and [] mean off
         return {name: value for name, value in values.items() if value or (name == "min_score" and value is not None)}
 
     @property
     def lowest_answer(self) -> float:
-        return _USUAL_ANSWER if self.min_answer is None else self.min_answer
+        return _DEFAULT_MIN_ANSWER if self.min_answer is None else self.min_answer
 
     def check(self, key: str) -> None:
-        """Raise UserError for a value out of range; key: of this configuration in errors."""
+        """Raise UserError for a value out of range; key: name of this configuration in errors."""
         for name, (least, most) in _BOUNDS.items():
             if value := getattr(self, name):
                 require_between(f"{key}.{name}", value, least, most)

@@ -1,8 +1,8 @@
-"""Optional filters of training text: which are on for a corpus, and their work on its pairs.
+"""Active filters of a corpus, and their application to its pairs.
 
-RULES has those that judge pairs by themselves or against a sample of their corpus. The two others need more than a
-chunk of pairs: a command answers when it likes (command.py), and a near-duplicate has an earlier pair anywhere
-(near_duplicates.py).
+RULES has the filters that judge each pair by itself, or against a sample of its corpus. The other two need more than a
+chunk of pairs: an external program may answer later (command.py), and a near-duplicate may be similar to any earlier
+pair (near_duplicates.py).
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from translate.data.readers import read_rows, read_scores
 from translate.errors import UserError, import_extra
 from translate.files import sha256
 
-_VERSION = 1  # raise it when a filter drops other pairs with the same settings
-_SAMPLE = 20_000  # pairs at most; half as many at least of a larger corpus
-_SAMPLED = {"length_factor", "script", "language"}
+_VERSION = 1  # increment it when a filter drops other pairs with the same settings
+_MAX_SAMPLE = 20_000  # pairs; a larger corpus has at least half as many
+_SAMPLING_RULES = {"length_factor", "script", "language"}
 _PACKAGES = {"language": "py3langid", "near_duplicates": "rensa"}
 
-# name of the option -> the rule, made from the option's value, a sample of the corpus, and the corpus's key
+# option -> function of its value, a sample of the corpus, and the corpus's key that makes the rule
 RULES: dict[str, Callable[[Any, Pairs, str], Rule]] = {
     "min_score": lambda least, sample, key: ScoreRule(least),
     "length_factor": lambda factor, sample, key: LengthRule.of_sample(sample, factor),
@@ -56,11 +56,11 @@ RULES: dict[str, Callable[[Any, Pairs, str], Rule]] = {
 
 
 class CorpusFilters:
-    """The filters that are on for one corpus; its program, if it has one, runs until close().
+    """The active filters of one corpus; an external program runs until close().
 
-    sample           some normalised pairs that pass the rules of cleaning
-    scores           of all pairs in order, for min_score
-    near_duplicates  similarity of pairs that are near-duplicates; 0: the filter is off
+    sample           normalised pairs that pass the cleaning rules
+    scores           scores of all pairs in order, for min_score
+    near_duplicates  minimal similarity of near-duplicates; 0: the filter is off
     """
 
     def __init__(self, config: FilterConfig, sample: Pairs, scores: Iterator[float | None], *, key: str) -> None:
@@ -76,10 +76,10 @@ class CorpusFilters:
             self._command = PairCommand(config.command, lowest=config.lowest_answer, key=f"{key}: filters.command")
 
     def judge(self, sources: Sequence[str], targets: Sequence[str], reasons: list[str | None]) -> None:
-        """Enter the reasons of the next N normalised pairs that are dropped, where there is none yet."""
+        """Set the reason of each of the next N normalised pairs that a rule drops and that has no reason yet."""
         pairs = Pairs(sources, targets, self._next_scores(len(sources)))
         for reason, rule in self._rules:
-            # a pair that is dropped already costs no more
+            # skip pairs that are already dropped
             remaining = [found is None for found in reasons]
             for index in compress(np.flatnonzero(remaining).tolist(), rule(pairs.select(remaining))):
                 reasons[index] = reason
@@ -88,21 +88,22 @@ class CorpusFilters:
         if self._scores is None:
             return [None] * count
         scores = list(islice(self._scores, count))
-        self._require_scores(len(scores) == count)
+        if len(scores) < count:
+            raise self._wrong_number_of_scores()
         return scores
 
-    def _require_scores(self, are_as_many: bool) -> None:
-        if not are_as_many:
-            raise UserError(f"{self._key}.score: the scores are not as many as the pairs of the corpus")
+    def _wrong_number_of_scores(self) -> UserError:
+        return UserError(f"{self._key}.score: the number of scores differs from the number of pairs in the corpus")
 
     def ask_command(self, sources: Sequence[str], targets: Sequence[str]) -> None:
-        """Hand pairs to the program, if there is one."""
+        """Pass pairs to the external program, if there is one."""
         if self._command is not None:
             self._command.send(sources, targets)
 
     def finish(self, num_pairs: int) -> Mask:
-        """(N,) True for the pairs that the program has rejected, of all that it was asked about, after the last one."""
-        self._require_scores(self._scores is None or next(self._scores, self) is self)
+        """(N,) True for the pairs rejected by the program, of all N that ask_command() has passed to it."""
+        if self._scores is not None and list(islice(self._scores, 1)):
+            raise self._wrong_number_of_scores()
         return np.zeros(num_pairs, bool) if self._command is None else self._command.finish()
 
     def close(self) -> None:
@@ -111,23 +112,23 @@ class CorpusFilters:
 
 
 def filter_config(corpus: CorpusConfig, cleaning: CleaningConfig) -> FilterConfig:
-    """The settings that hold for a corpus."""
-    config = corpus.filters.over(cleaning.filters)
-    # a threshold of all corpora is for those that have scores
+    """The filters of a corpus: its own settings over the shared ones."""
+    config = corpus.filters.with_defaults(cleaning.filters)
+    # a shared threshold applies only to corpora with scores
     return config if corpus.score else replace(config, min_score=None)
 
 
 def open_filters(
     corpus: CorpusConfig, cleaning: CleaningConfig, *, key: str, normalise: Callable[[str], str]
 ) -> CorpusFilters:
-    """The filters of a corpus, some of which need another pass over its text; to be closed.
+    """Make the filters of a corpus, some from a sample that takes an extra pass over its text. The caller closes them.
 
-    key        of its configuration in errors
-    normalise  makes text of it that the rules judge
+    key        name of the corpus's configuration in errors
+    normalise  normalisation of each side before the rules
     """
     config = filter_config(corpus, cleaning)
     pairs: Iterable[tuple[str, str]] = ()
-    if not _SAMPLED.isdisjoint(config.active):
+    if not _SAMPLING_RULES.isdisjoint(config.active):
         rows = (row for row in read_rows(corpus, key=key) if not row.problem)
         normalised = ((normalise(row.source), normalise(row.target)) for row in rows)
         pairs = (pair for pair in normalised if reason_to_drop(*pair, cleaning) is None)
@@ -141,21 +142,21 @@ def sample_pairs(pairs: Iterable[tuple[str, str]]) -> Pairs:
     for index, pair in enumerate(pairs):
         if index % stride == 0:
             kept.append(pair)
-        if len(kept) > _SAMPLE:
-            # every second one: those at multiples of the doubled stride
+        if len(kept) > _MAX_SAMPLE:
+            # keep every second pair: those at multiples of the doubled stride
             kept, stride = kept[::2], 2 * stride
     return Pairs([source for source, _ in kept], [target for _, target in kept], [None] * len(kept))
 
 
 def filters_content(corpora: Sequence[CorpusConfig], cleaning: CleaningConfig) -> list[Any]:
-    """Settings and programs that determine the pairs that filters drop: for fingerprints; [] if no filter is on.
+    """Settings, programs and package versions that the filters depend on, for fingerprints; [] without filters.
 
     Raises UserError for a filter that needs an extra package.
     """
     configs = [filter_config(corpus, cleaning) for corpus in corpora]
     active = [config.active for config in configs]
     if not any(active):
-        return []  # fingerprints of text without filters stay those of older versions
+        return []  # keeps the fingerprints of text without filters from older versions
     packages = sorted({package for each in active for name, package in _PACKAGES.items() if name in each})
     for name, package in _PACKAGES.items():
         if package in packages:
@@ -166,5 +167,5 @@ def filters_content(corpora: Sequence[CorpusConfig], cleaning: CleaningConfig) -
 
 
 def _files_of(command: Sequence[str]) -> list[str]:
-    """SHA-256 of each word of a command that names a file, such as a script: another one gives other answers."""
+    """SHA-256 of the files that words of a command name, such as a script, whose changes may change its answers."""
     return [sha256(word) if os.path.isfile(word) else "" for word in command]

@@ -1,4 +1,4 @@
-"""Rule on the language of both sides, identified offline by py3langid (Lui and Baldwin 2012)."""
+"""Rule on the language of both sides, identified by py3langid, offline (Lui and Baldwin 2012)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from translate.data.filters.pair_rules import Mask, Pairs
 from translate.errors import UserError, import_extra
 
-_MIN_BYTES = 20  # of UTF-8: shorter lines are not judged
-_UNLIKELY = 0.1  # probability of the usual language, relative to the most probable one
-_LEAST_SAMPLE = 20  # lines that are long enough
+_MIN_BYTES = 20  # in UTF-8: shorter lines are not judged
+_MIN_RELATIVE_PROBABILITY = 0.1  # of the usual language, relative to the most probable one
+_MIN_SAMPLE = 20  # lines that are long enough to be judged
 logger = logging.getLogger(__name__)
 
 
 class LanguageRule:
     """Drops pairs with a side that is far more probably in another language than most lines of that side in the sample.
 
-    languages  most frequent ones of source and target, whatever the run's: a corpus may have the other direction
+    languages  most frequent language of source and of target, independent of the run's: a corpus may be reversed
     """
 
     def __init__(self, sample: Pairs, *, key: str) -> None:
@@ -38,18 +38,18 @@ class LanguageRule:
     def _is_foreign(self, line: str, language: str) -> bool:
         if not _is_judged(line):
             return False
-        # most lines cost one pass: all probabilities are asked for only where another language is the most probable
+        # cheap test first: most lines are in the usual language
         if self._identifier.classify(line)[0] == language:
             return False
         ranked = self._identifier.rank(line)
-        # relative, since both are small where a line says little, such as one of names and markup
-        return bool(dict(ranked)[language] < _UNLIKELY * ranked[0][1])
+        # relative, since all probabilities are small for lines of names or markup
+        return bool(dict(ranked)[language] < _MIN_RELATIVE_PROBABILITY * ranked[0][1])
 
     def _usual(self, lines: Sequence[str], key: str) -> str:
         counts = Counter(self._identifier.classify(line)[0] for line in lines if _is_judged(line))
-        if counts.total() < _LEAST_SAMPLE:
+        if counts.total() < _MIN_SAMPLE:
             raise UserError(
-                f"{key}: {counts.total()} lines are long enough to identify their language ({_LEAST_SAMPLE} are "
+                f"{key}: only {counts.total()} lines are long enough to identify their language ({_MIN_SAMPLE} are "
                 "needed): set filters.language=false for this corpus"
             )
         return counts.most_common(1)[0][0]
@@ -61,5 +61,5 @@ def _is_judged(line: str) -> bool:
 
 def _load_identifier() -> Any:
     module = import_extra("py3langid.langid", extra="cleaning", purpose="data.cleaning.filters.language")
-    # with probabilities that do not depend on the length of a line
+    # normalised probabilities do not depend on the length of a line
     return module.LanguageIdentifier.from_model_file(module.MODEL_FILE, norm_probs=True)

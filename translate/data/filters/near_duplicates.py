@@ -1,9 +1,9 @@
-"""Near-duplicate pairs, found by MinHash and bands (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4).
+"""Near-duplicate pairs by MinHash and LSH banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4).
 
-The signature of a pair is a minimum of hashes of its character 4-grams for each of 40 permutations. Pairs that agree in
-one of ten bands of four minima are compared by their text: each with the first pair and with the last one before it.
-Memory: 56 bytes a pair. Pairs with a similarity of 0.8 share a band with a probability of 99.5 %, those with 0.7 with
-94 %.
+The signature of a pair has the minimal hash of its character 4-grams under each of 40 permutations, in ten bands of
+four. Pairs with an equal band are candidates: each is compared, by its text, with the first and with the previous pair
+of the same band. Pairs with a Jaccard similarity of 0.8 share a band with probability 99.5 %, pairs with 0.7 with 94 %.
+Memory: 56 bytes per pair.
 
 Letters: N pairs.
 """
@@ -23,13 +23,13 @@ from translate.errors import import_extra
 _GRAM = 4  # characters
 _BANDS, _ROWS = 10, 4
 _SEED = 1
-_PAIRS_AT_ONCE = 5_000  # for which some MB of memory are taken
-_MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits spread evenly: 2^64 / golden ratio
+_PAIRS_AT_ONCE = 5_000  # limits memory to some MB
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # multiplicative hashing (Knuth): 2^64 / golden ratio
 Sides = tuple[Sequence[str], Sequence[str]]  # of N pairs
 
 
 class NearDuplicates:
-    """Collects the bands of pairs, and finds the pairs that are like an earlier one with the same tag."""
+    """Collects the bands of pairs, and finds pairs that are similar to an earlier one with the same tag."""
 
     def __init__(self) -> None:
         self._rows: list[NDArray[np.int64]] = []
@@ -37,14 +37,14 @@ class NearDuplicates:
         self._least: list[NDArray[np.float64]] = []
 
     def add(self, sources: Sequence[str], targets: Sequence[str], *, first_row: int, least: float, tag: str) -> None:
-        """Add N consecutive pairs without their tag.
+        """Add N consecutive pairs, without their tag.
 
-        first_row  of the first pair, among all that are written
-        least      similarity of pairs that are near-duplicates
+        first_row  row of the first pair in the clean text
+        least      minimal similarity of near-duplicates
         """
         texts = [_joined(*pair) for pair in zip(sources, targets, strict=True)]
         parts = [texts[start : start + _PAIRS_AT_ONCE] for start in range(0, len(texts), _PAIRS_AT_ONCE)]
-        # the same text with another tag asks for another translation: their bands must differ
+        # equal texts with different tags have different translations: make their bands differ
         self._bands += [_bands(part) ^ np.uint32(zlib.crc32(tag.encode())) for part in parts]
         self._rows.append(np.arange(first_row, first_row + len(sources)))
         self._least.append(np.full(len(sources), least))
@@ -52,13 +52,13 @@ class NearDuplicates:
     def find(self, kept: Mask, sources: Ragged, targets: Ragged) -> NDArray[np.int64]:
         """Ascending rows of kept pairs that are similar to an earlier kept pair.
 
-        kept              of all rows that are written
-        sources, targets  their texts, with tags
+        kept              mask over all rows of the clean text
+        sources, targets  the clean text, with tags
         """
         if not self._bands:
             return np.empty(0, np.int64)
         rows, bands, least = np.concatenate(self._rows), np.concatenate(self._bands), np.concatenate(self._least)
-        self._bands.clear()  # copied
+        self._bands.clear()  # frees memory: they have been copied
         judged = kept[rows]
         rows, bands, least = rows[judged], bands[judged], least[judged]
         similar = np.zeros(len(rows), bool)
@@ -76,7 +76,7 @@ class NearDuplicates:
 
 
 def _joined(source: str, target: str) -> str:
-    """Both sides as one text without case and repeated spaces, of at least one 4-gram."""
+    """Both sides as one case-folded text without repeated spaces, padded to the length of a 4-gram."""
     return " ".join(f"{source} | {target}".casefold().split()).ljust(_GRAM)
 
 
@@ -85,7 +85,7 @@ def _bands(texts: Sequence[str]) -> NDArray[np.uint32]:
     rensa = import_extra("rensa", extra="cleaning", purpose="data.cleaning.filters.near_duplicates")
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").astype(np.uint64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    # hashes of all 4-grams of the texts end to end; those that begin in the last three characters of a text span two
+    # hashes of all 4-grams of the concatenated texts; those in the last three characters of a text span two texts
     hashes = np.zeros(len(codes) - _GRAM + 1, np.uint64)
     for offset in range(_GRAM):
         hashes = (hashes + codes[offset : len(codes) - _GRAM + 1 + offset]) * _MIXER
@@ -102,13 +102,13 @@ def _bands(texts: Sequence[str]) -> NDArray[np.uint32]:
     for row in range(_ROWS):
         bands = (bands + minima[:, :, row]) * _MIXER
         bands ^= bands >> np.uint64(32)
-    # half of the bits: a collision only costs a comparison of texts
+    # 32 bits suffice: a collision only costs a comparison of texts
     return bands.astype(np.uint32)
 
 
 def _equal_before(values: NDArray[np.uint32]) -> Iterator[NDArray[np.int64]]:
-    """(N,) indices of the first, then of the last equal element before each element; -1 where there is none."""
-    # as many are compared in a band that a thousand pairs share as in one of three
+    """Yield (N,) indices of the first, then of the previous equal element before each element; -1 if there is none."""
+    # two comparisons per pair, however many pairs share a band
     order = np.argsort(values, kind="stable")
     indices = np.arange(len(values))
     starts = np.ones(len(values), bool)
@@ -121,7 +121,7 @@ def _equal_before(values: NDArray[np.uint32]) -> Iterator[NDArray[np.int64]]:
 
 
 def _similarities(first: Sides, second: Sides) -> NDArray[np.float64]:
-    """(N,) Jaccard similarity of the 4-grams of N pairs and N other pairs."""
+    """(N,) Jaccard similarities of the 4-grams of N pairs to those of N other pairs."""
     pairs = zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
     return np.array([_jaccard(_grams(*one), _grams(*other)) for one, other in pairs])
 

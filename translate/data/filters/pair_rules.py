@@ -1,6 +1,6 @@
-"""Rules on sentence pairs that need no other package: lengths, numbers, addresses, punctuation, scripts, repetition.
+"""Rules that need no further package: scores, lengths, numbers, addresses, punctuation, scripts, repetition.
 
-A rule judges N pairs at once: (N,) booleans, True for those to drop. Some are made from a sample of the corpus.
+A rule maps N pairs to a mask (N,) that is True for pairs to drop. Some rules are made from a sample of the corpus.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from translate.data.text_profile import Profiler, script_of
 
 Mask = NDArray[np.bool_]
 
-_MIN_LENGTH = 20  # characters of the longer side: ratios of shorter pairs say little
+_MIN_LENGTH = 20  # characters of the longer side: ratios of shorter pairs vary too much
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+)*")
 _URL = re.compile(r"(?:https?://|www\.)([A-Za-z0-9.-]+)")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+")
-# of questions, sentences and clauses; full stops and exclamation marks are one kind, as languages differ in their use
+# final marks of questions, sentences and clauses -> one mark for each kind; full stops and exclamation marks are one
+# kind, as languages differ in their use
 _ENDS = {mark: marks[0] for marks in ("?？؟", ".。．!！…।։။።", ":：,，；،、", ";") for mark in marks}
 _CLOSING = " \"'”“’‘»«›‹)]}）】」』"
 _MARKS = _CLOSING + "".join(_ENDS)
-_PHRASE = range(2, 41)  # characters of what is repeated
-_ONE_LETTER = 3  # times a letter alone is no phrase
-_FEW_LETTERS = 0.1  # share of those of the usual script
-_LINES_AT_ONCE = 10_000  # a profile takes some hundred bytes of memory a character
+_PHRASE_LENGTHS = range(2, 41)  # characters
+_MAX_LETTER_RUN = 3  # equal letters that do not count as a repeated phrase
+_MIN_SCRIPT_SHARE = 0.1  # of a line's letters in the usual script
+_LINES_AT_ONCE = 10_000  # a profile takes some hundred bytes of memory per character
 
 
 class Pairs(NamedTuple):
-    """N normalised pairs, with their scores if the corpus has them."""
+    """N normalised pairs with their scores, if the corpus has them."""
 
     sources: Sequence[str]
     targets: Sequence[str]
@@ -53,7 +54,7 @@ _script_of = cache(script_of)
 
 @dataclass(frozen=True)
 class ScoreRule:
-    """Drops pairs with a score below the least, or without one."""
+    """Drops pairs with a score below `least` or without a score."""
 
     least: float
 
@@ -63,7 +64,7 @@ class ScoreRule:
 
 @dataclass(frozen=True)
 class LengthRule:
-    """Drops pairs whose ratio of characters is more than `factor` times the median, or less than 1 / factor of it.
+    """Drops pairs whose ratio of lengths is more than `factor` times the median, or less than 1 / factor of it.
 
     median  of log(target characters / source characters)
     """
@@ -75,13 +76,13 @@ class LengthRule:
     def of_sample(cls, sample: Pairs, factor: float) -> LengthRule:
         source, target = _lengths(sample.sources), _lengths(sample.targets)
         judged = np.minimum(source, target) > 0
-        # logarithms, so that twice and half the median are equally far
+        # in logarithms, twice and half the median are equally far from it
         ratios = np.log(target[judged] / source[judged])
         return cls(float(np.median(ratios)) if len(ratios) else 0.0, factor)
 
     def __call__(self, pairs: Pairs) -> Mask:
         source, target = _lengths(pairs.sources), _lengths(pairs.targets)
-        # the target in characters of the source
+        # length of the target, scaled to the length of a source
         expected = target / np.exp(self.median)
         longer, shorter = np.maximum(source, expected), np.minimum(source, expected)
         return (longer >= _MIN_LENGTH) & (longer > self.factor * shorter)
@@ -92,17 +93,17 @@ def _lengths(lines: Sequence[str]) -> NDArray[np.float64]:
 
 
 def numbers_differ(pairs: Pairs) -> Mask:
-    """Drops pairs with numbers of several digits, none of which both sides have.
+    """Drop pairs that have numbers of two or more digits, but none on both sides.
 
-    Digits alone are compared: "1,000.5" is "1.000,5". Numbers of one digit are often written as words.
+    Only digits are compared: "1,000.5" equals "1.000,5". Single digits are often written as words.
     """
     return _none_shared(pairs, _numbers)
 
 
 def addresses_differ(pairs: Pairs) -> Mask:
-    """Drops pairs with URLs or e-mail addresses, none of which both sides have.
+    """Drop pairs that have URLs or e-mail addresses, but none on both sides.
 
-    Of a URL, the last two labels of the host count: en.example.org and de.example.org are versions of one site.
+    URLs are compared by the last two labels of the host: en.example.org and de.example.org are versions of one site.
     """
     return _none_shared(pairs, _addresses)
 
@@ -118,28 +119,28 @@ def _numbers(line: str) -> set[str]:
 
 
 def _digits(number: str) -> str:
-    # decimal() knows the digits of all scripts
+    # decimal() converts digits of all scripts
     return "".join(str(unicodedata.decimal(character)) for character in number if character.isdecimal())
 
 
 def _addresses(line: str) -> set[str]:
     sites = {".".join(host.lower().strip(".").split(".")[-2:]) for host in _URL.findall(line)}
-    # scanning for addresses costs ten times as much as finding no "@"
+    # searching for addresses takes ten times as long as searching for "@"
     return sites | {email.lower().strip(".") for email in (_EMAIL.findall(line) if "@" in line else ())}
 
 
 def ends_differ(pairs: Pairs) -> Mask:
-    """Drops pairs whose sides end with marks of different kinds, or of which one side alone ends as a question.
+    """Drop pairs that end with marks of different kinds, or with a question mark on one side only.
 
-    A full stop on one side alone is no reason: many headings and captions are translated so. A semicolon fits
-    everything, since it is the question mark of Greek.
+    A full stop on one side only is accepted, since it is common in headings and captions. A semicolon matches every
+    mark, since it is the Greek question mark.
     """
     ends = ((_end(source), _end(target)) for source, target in zip(pairs.sources, pairs.targets, strict=True))
     return np.fromiter((_are_unlike(*marks) for marks in ends), bool, len(pairs.sources))
 
 
 def _end(line: str) -> str:
-    """A mark that stands for the kind of the last one; "" if there is none."""
+    """Kind of the final mark of a line, as a value of _ENDS; "" if there is none."""
     return _ENDS.get(line.rstrip(_CLOSING)[-1:], "")
 
 
@@ -151,8 +152,8 @@ def _are_unlike(first: str, second: str) -> bool:
 class ScriptRule:
     """Drops pairs with a side in another script than most lines of that side in the sample.
 
-    Lines that mix scripts stay if a tenth of their letters, by bytes of UTF-8, are of the usual one, as Chinese about
-    program code often is.
+    Lines with a tenth of their letters, in UTF-8 bytes, in the usual script are kept, such as Chinese sentences about
+    program code.
     """
 
     def __init__(self, sample: Pairs) -> None:
@@ -169,7 +170,7 @@ class _SideScript:
     def __init__(self, sample: Sequence[str]) -> None:
         self._profiler = Profiler()
         counts = np.bincount(self._main(sample), minlength=2)
-        counts[0] = 0  # lines of too few letters, or of several scripts
+        counts[0] = 0  # lines with too few letters, or in several scripts
         self._usual = int(counts.argmax()) if counts.any() else 0
         self._names = set(self._profiler.script_names()[self._usual].split("/"))
 
@@ -177,11 +178,11 @@ class _SideScript:
         main = self._main(lines)
         other = (main != 0) & (main != self._usual) & (self._usual != 0)
         for index in np.flatnonzero(other).tolist():
-            other[index] = self._usual_share(lines[index]) < _FEW_LETTERS
+            other[index] = self._usual_share(lines[index]) < _MIN_SCRIPT_SHARE
         return other
 
     def _main(self, lines: Sequence[str]) -> NDArray[np.uint8]:
-        """(N,) the script of most letters of each line, as in Profile."""
+        """(N,) main script of each line, by its number in Profile."""
         return np.concatenate([np.empty(0, np.uint8), *(self._profiler(part).script for part in _parts(lines))])
 
     def _usual_share(self, line: str) -> float:
@@ -201,13 +202,13 @@ class RepetitionRule:
 
     def _repeats(self, lines: Sequence[str]) -> Mask:
         """(N,) True for lines with a repeated phrase."""
-        # one array of the code points of all lines, each ended by a newline; the last word by a space, as the others
+        # code points of all lines in one array; a space ends the last word, as all others, and a newline each line
         text = "".join([f"{line.rstrip(_MARKS)} \n" for line in lines])
         codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
         ends = np.flatnonzero(codes == ord("\n"))
         found = np.zeros(len(lines), bool)
-        for period in _PHRASE:
-            # a phrase of this length occurs n times in a row where (n - 1) * period characters equal those before
+        for period in _PHRASE_LENGTHS:
+            # n repetitions of a phrase: (n - 1) * period characters equal those one period before
             equal = codes[period:] == codes[:-period]
             equal &= codes[period:] != ord("\n")
             bounds = np.concatenate([[-1], np.flatnonzero(~equal), [len(equal)]])
@@ -219,8 +220,8 @@ class RepetitionRule:
 
 
 def _is_phrase(codes: Sequence[int]) -> bool:
-    """True for code points of words: neither rows of dashes, nor one letter, as in "Hmmmm", unless it is many times."""
-    return any(chr(code).isalpha() for code in codes) and (len(set(codes)) > 1 or len(codes) > _ONE_LETTER)
+    """True for code points that contain letters, but not only a few equal ones, as in "Hmmmm"."""
+    return any(chr(code).isalpha() for code in codes) and (len(set(codes)) > 1 or len(codes) > _MAX_LETTER_RUN)
 
 
 def _parts(lines: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""OPUS's archives in Moses' form: a zip with NAME.SRC-TGT.SRC and NAME.SRC-TGT.TGT, lines of which are pairs."""
+"""OPUS archives in Moses format: zip files with NAME.SRC-TGT.SRC and NAME.SRC-TGT.TGT, aligned line by line."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
 from translate.data.forms.language_tags import choose_sides, find
-from translate.data.forms.rows import Row, matching_files, require_no_columns
+from translate.data.forms.rows import Row, aligned_rows, matching_files, require_no_columns
 from translate.errors import UserError, errors_naming, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE
 from translate.text import read_lines
 
 _LANGUAGE = re.compile(r"[A-Za-z][\w-]*")
 
-_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)  # the last of a name
+# UnicodeDecodeError: the name of a member
+_DAMAGE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError, OSError)
 
 
 def looks_like_moses(names: Sequence[str]) -> bool:
-    """True if an archive with these files has the two sides of a corpus."""
+    """True if an archive with these files contains both sides of a corpus."""
     return bool(member_pairs(names))
 
 
 def member_pairs(names: Sequence[str]) -> list[dict[str, str]]:
-    """The pairs of members that are the two sides of a corpus: language to name, in the order of NAME.SRC-TGT."""
+    """Pairs of members that are the two sides of a corpus: language to file name, in the order of NAME.SRC-TGT."""
     known = set(names)
     pairs = []
     # NAME.SRC-TGT.LANGUAGE; beside them are README, LICENSE and .ids or .xml files
@@ -45,7 +45,7 @@ def member_pairs(names: Sequence[str]) -> list[dict[str, str]]:
 
 
 def read_moses(config: CorpusConfig) -> Iterator[Row]:
-    """Line n of one member and line n of the other, of each pair of members of zip files."""
+    """Pairs of line n of the source member and line n of the target member, for all pairs of members."""
     for path in matching_files(config):
         require_no_columns(config, path, "an archive of OPUS")
         with _opened(path) as archive:
@@ -61,7 +61,7 @@ def read_moses(config: CorpusConfig) -> Iterator[Row]:
 
 
 def moses_languages(path: str) -> list[str]:
-    """Languages of the members of a zip file, each once."""
+    """Distinct languages of the members of a zip file."""
     with _opened(path) as archive:
         return _languages(member_pairs(archive.namelist()))
 
@@ -80,7 +80,7 @@ def _members_of(members: dict[str, str], languages: tuple[str, str]) -> tuple[st
 
 
 def require_plausible(info: zipfile.ZipInfo, path: str) -> None:
-    """Raise UserError for a large member that is too well compressed to be text."""
+    """Raise UserError for a large member whose compression ratio is too high for text."""
     if info.file_size > max(MAX_RATIO * info.compress_size, MAX_SMALL_FILE):
         raise UserError(
             f"{path}: {excerpt(info.filename)} has {info.file_size:,} bytes, over {MAX_RATIO} times its size in the "
@@ -91,27 +91,18 @@ def require_plausible(info: zipfile.ZipInfo, path: str) -> None:
 def _lines_of(archive: zipfile.ZipFile, path: str, names: tuple[str, str]) -> Iterator[Row]:
     for name in names:
         require_plausible(archive.getinfo(name), path)
-    counts = [0, 0]
     with archive.open(names[0]) as source_file, archive.open(names[1]) as target_file:
-        lines = (read_lines(cast(BinaryIO, file)) for file in (source_file, target_file))
-        for source, target in zip_longest(*lines):
-            counts[0] += source is not None
-            counts[1] += target is not None
-            # where one member has ended, the other is read on to count its lines for the error
-            if counts[0] == counts[1]:
-                yield Row(path, counts[0], source, target)
-    if counts[0] != counts[1]:
-        numbers = " and ".join(f"{excerpt(name)} has {count:,}" for name, count in zip(names, counts, strict=True))
-        raise UserError(f"the two sides must have the same number of lines, but {numbers}")
+        source_lines, target_lines = (read_lines(cast(BinaryIO, file)) for file in (source_file, target_file))
+        yield from aligned_rows(source_lines, target_lines, path=path, names=[excerpt(name) for name in names])
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[zipfile.ZipFile]:
-    """A zip file, whose damage is a UserError that names it."""
+    """Open a zip file; errors of damaged ones become UserErrors that name the file."""
     try:
         with errors_naming(path), zipfile.ZipFile(path) as archive:
             yield archive
-    except (*_DAMAGES, OSError) as error:
+    except _DAMAGE_ERRORS as error:
         raise UserError(f"{path}: a damaged zip file: {excerpt(error)}") from None
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or compressed by an unusual method
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unsupported compression method
         raise UserError(f"{path}: {excerpt(error)}: unpack it yourself and name the files") from None

@@ -1,4 +1,4 @@
-"""Message catalogues of programs: gettext's PO files, read by polib."""
+"""PO files: message catalogues of gettext, parsed by polib."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from translate.errors import UserError, excerpt
 from translate.text import open_bytes
 
 SIDES = ("msgid", "msgstr")
-_MAX_BYTES = 1 << 26  # polib keeps all entries, in some ten times as much memory
+_MAX_BYTES = 1 << 26  # polib keeps all entries in memory, about ten times the size of the file
 _ENTRY = re.compile(rb'^(msgctxt|msgid)[ \t]+"', re.MULTILINE)
 # polib would take off the last character of a text without its second quotation mark
 _UNCLOSED = re.compile(r'[^"#]*+"(?:[^"\\]|\\.)*+\\?[ \t\r]*')
 
 
 class _Catalogue(str):
-    """Content of a PO file whose lines end in \\n alone; polib would also end them at U+2028 and seven others."""
+    """Content of a PO file, split into lines only at \\n: polib's splitlines would also split at U+2028 and others."""
 
     def splitlines(self, keepends: bool = False) -> list[str]:
         assert not keepends
@@ -29,7 +29,7 @@ class _Catalogue(str):
 
 
 def looks_like_po(head: bytes) -> bool:
-    """True for a PO file's beginning: comments, then an entry."""
+    """True for the beginning of a PO file: comments, then an entry."""
     head = head.removeprefix(b"\xef\xbb\xbf")
     entry = _ENTRY.search(head)
     before = head[: entry.start()].split(b"\n") if entry else [head]
@@ -37,7 +37,7 @@ def looks_like_po(head: bytes) -> bool:
 
 
 def read_po(config: CorpusConfig) -> Iterator[Row]:
-    """Translated messages of PO files: also both forms of a plural, but neither fuzzy nor obsolete ones."""
+    """Messages of PO files with their translations; fuzzy, obsolete and untranslated ones are rows with a problem."""
     for path in matching_files(config):
         catalogue = _parse(path)
         swapped = _is_swapped(config, catalogue, path)
@@ -52,17 +52,17 @@ def read_po(config: CorpusConfig) -> Iterator[Row]:
 
 
 def po_languages(path: str) -> list[str]:
-    """Languages of the messages and of their translations in a PO file; "" for one that its header does not name."""
+    """Languages of the messages and of their translations; "" for a language that the header does not name."""
     return _languages(_parse(path))
 
 
 def _languages(catalogue: polib.POFile) -> list[str]:
-    # gettext has no header for the first; several translation tools write this one
+    # gettext itself defines only Language; several translation tools write X-Source-Language
     return [catalogue.metadata.get(key, "").strip() for key in ("X-Source-Language", "Language")]
 
 
 def _is_swapped(config: CorpusConfig, catalogue: polib.POFile, path: str) -> bool:
-    """True if the translations are the source side of the corpus."""
+    """True if the translations are the source side of the corpus, and the messages its target."""
     if config.source or config.target:
         if (config.source, config.target) not in (SIDES, SIDES[::-1]):
             given = f"source={config.source} target={config.target}"
@@ -78,11 +78,11 @@ def _parse(path: str) -> polib.POFile:
         raw = stream.read(_MAX_BYTES + 1)
     if len(raw) > _MAX_BYTES:
         raise UserError(f"{path}: more than {_MAX_BYTES:,} bytes in one PO file; split it")
-    encoding = polib.detect_encoding(b"\n" + raw)  # never the name of a file
+    encoding = polib.detect_encoding(b"\n" + raw)  # with a line break polib cannot take it for a file name
     try:
         text = raw.decode(encoding).removeprefix("\ufeff")
     except (UnicodeDecodeError, LookupError) as error:
-        raise UserError(f"{path}: not {excerpt(encoding)}, which its header names: {excerpt(error)}") from None
+        raise UserError(f"{path}: not {excerpt(encoding)}, the charset in its header: {excerpt(error)}") from None
     return parse_catalogue(text, path)
 
 
@@ -92,6 +92,7 @@ def parse_catalogue(text: str, path: str) -> polib.POFile:
         if _UNCLOSED.fullmatch(line):
             raise UserError(f"{path}: cannot be read as PO: no second quotation mark in line {number}: {excerpt(line)}")
     try:
+        # with a line break polib cannot take the text for a file name
         return polib.pofile(_Catalogue(f"\n{text}"))
     except (OSError, ValueError, LookupError) as error:  # polib's own errors are OSErrors
         raise UserError(f"{path}: cannot be read as PO: {excerpt(error)}") from None
@@ -106,7 +107,7 @@ def _reason_to_skip(entry: polib.POEntry) -> str:
 
 
 def _pairs(entry: polib.POEntry) -> Iterator[tuple[str, str]]:
-    """A message with its translation; of a plural, the singular with the first form and the plural with the last."""
+    """A message with its translation; for plurals, the singular with the first form and the plural with the last."""
     if not entry.msgid_plural:
         yield entry.msgid, entry.msgstr
         return

@@ -1,6 +1,6 @@
-"""The two columns of a table, or keys of records, that hold the sides of sentence pairs.
+"""Find the source and target columns of a table, or keys of records, by names and contents.
 
-Tables without a header number their columns from 1; records name them, with a dot for each level (translation.de).
+Columns without a header are numbered from 1; keys have a dot for each level (translation.de).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from translate.errors import UserError, excerpt, shorten
 
 _SOURCE_ROLES = {"source", "src", "input", "original"}
 _TARGET_ROLES = {"target", "tgt", "trg", "output", "translation"}
-_ROLE_OF = {"text", "sentence", "sentences", "segment", "string"}  # words that may stand beside a role or a language
-_LISTED = 20  # columns in an error
+_FILLERS = {"text", "sentence", "sentences", "segment", "string"}  # as in source_text
+_MAX_LISTED = 20  # columns in an error
 _LICENCES = re.compile(r"^(CC[ -]|CC0|https?://|www\.)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
@@ -25,10 +25,10 @@ def find_columns(
 ) -> tuple[int, int]:
     """Indices of the source and the target column, from 0.
 
-    names   of the columns; "" for those without
-    sample  some rows of cells, in the order of the names; a row may end early
+    names   column names; "" if a column has none
+    sample  some rows of cells, in the order of the names; rows may be shorter
 
-    Raises UserError, with a list of the columns, where names and contents leave it open.
+    Raises UserError with a list of the columns if names and contents do not determine the two.
     """
     wanted = config.source_language, config.target_language
     found = _by_language(names, wanted) or _by_role(names) or _by_any_language(names, wanted, path)
@@ -37,27 +37,29 @@ def find_columns(
     texts = [index for index in range(len(names)) if _is_text([row[index] for row in sample if index < len(row)])]
     if len(texts) != 2:
         raise UserError(
-            f"{path}: {len(texts)} of its columns hold text, so which are source and target? Set source= and target= "
-            f"to two of {describe_columns(names, sample)}"
+            f"{path}: {len(texts)} of its columns contain text, so source and target are ambiguous: set source= and "
+            f"target= to two of {describe_columns(names, sample)}"
         )
     return texts[0], texts[1]
 
 
 def describe_columns(names: Sequence[str], sample: Sequence[Sequence[str]]) -> str:
-    """The columns by name, or by number with an example, for errors."""
+    """List the columns for an error: by name, or by number with an example."""
     if any(names):
-        listing = ", ".join(name or str(number) for number, name in enumerate(names[:_LISTED], start=1))
+        listing = ", ".join(name or str(number) for number, name in enumerate(names[:_MAX_LISTED], start=1))
     else:
         cells = [next((row[index] for row in sample if index < len(row)), "") for index in range(len(names))]
-        listing = ", ".join(f"{number} ({shorten(cell, 40)})" for number, cell in enumerate(cells[:_LISTED], start=1))
-    return excerpt(listing) + (" …" if len(names) > _LISTED else "")
+        listing = ", ".join(
+            f"{number} ({shorten(cell, 40)})" for number, cell in enumerate(cells[:_MAX_LISTED], start=1)
+        )
+    return excerpt(listing) + (" …" if len(names) > _MAX_LISTED else "")
 
 
 def are_names(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """True if the first line of a table names its columns.
+    """True if the first line of a table is a header.
 
-    It does if two of its cells name languages or sides, or if all are single words as a program would choose them and
-    most rows below have text of several words.
+    It is one if two of its cells name languages or sides, or if all cells are identifiers and most rows below have text
+    of several words.
     """
     languages = {language for cell in cells if (language := language_of_name(cell))}
     if len(languages) > 1 or _by_role(cells):
@@ -70,7 +72,7 @@ def are_names(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _by_language(names: Sequence[str], wanted: tuple[str, str]) -> tuple[int, int] | None:
-    """The columns named by the two languages of the data."""
+    """Columns named by the source and the target language of the configuration."""
     found = []
     for language in filter(None, wanted):
         spellings = {language.lower(), language_of_name(language)}
@@ -82,28 +84,31 @@ def _by_language(names: Sequence[str], wanted: tuple[str, str]) -> tuple[int, in
 
 
 def _by_role(names: Sequence[str]) -> tuple[int, int] | None:
-    """The columns named source and target, or in similar words."""
+    """Columns named source and target, or by similar words."""
     found = []
     for roles in (_SOURCE_ROLES, _TARGET_ROLES):
         words = [set(re.findall(r"[^\W_]+", _last_part(name).lower())) for name in names]
-        having = [index for index, parts in enumerate(words) if parts & roles and parts <= roles | _ROLE_OF]
-        if len(having) != 1:
+        matching = [index for index, parts in enumerate(words) if parts & roles and parts <= roles | _FILLERS]
+        if len(matching) != 1:
             return None
-        found += having
+        found += matching
     return found[0], found[1]
 
 
 def _by_any_language(names: Sequence[str], wanted: tuple[str, str], path: str) -> tuple[int, int] | None:
-    """The two columns that are named by languages, in their order, if no other languages are wanted."""
+    """The only two columns named by languages, in their order.
+
+    Raises UserError if there are more, or if none of them is a language of the configuration.
+    """
     languages = {index: language for index, name in enumerate(names) if (language := language_of_name(name))}
     if not languages:
         return None
     named = set(languages.values())
     listing = ", ".join(excerpt(names[index]) for index in languages)
-    strangers = [language for language in filter(None, wanted) if not any(same_language(x, language) for x in named)]
-    if strangers and len(named) > 1:
+    missing = [language for language in filter(None, wanted) if not any(same_language(x, language) for x in named)]
+    if missing and len(named) > 1:
         raise UserError(
-            f"{path}: no column for {' and '.join(strangers)} (data.source_language, data.target_language), only "
+            f"{path}: no column for {' and '.join(missing)} (data.source_language, data.target_language), only "
             f"{listing}; set source= and target= to two of them"
         )
     if len(languages) > 2:
@@ -123,7 +128,7 @@ def _last_part(name: str) -> str:
 
 
 def _is_text(cells: Sequence[str]) -> bool:
-    """True if most cells are words and differ: no numbers, identifiers, categories or licences."""
+    """True if most cells are text: not numbers, identifiers, licences or the few values of a category."""
     filled = [cell.strip() for cell in cells if cell.strip()]
     if 2 * len(filled) < len(cells) or not filled:
         return False

@@ -1,4 +1,4 @@
-"""Languages by their codes and names, as headers of tables and attributes of files have them."""
+"""Codes and names of languages in headers of tables and attributes of files."""
 
 from __future__ import annotations
 
@@ -94,22 +94,22 @@ _LANGUAGES = {
     "zu": "zul zulu",
 }
 _CODES = {word: code for code, words in _LANGUAGES.items() for word in (code, *words.split())}
-# words that may stand beside a language in the name of a column
-_BESIDE = re.compile("texts?|sentences?|words?|phrases?|segment|string|source|src|target|tgt|trg|original|translation")
-_AMBIGUOUS = {"id", "no"}  # usually an identifier and a number, where they name a column
+# words that may accompany a language in the name of a column, as in "English sentences"
+_FILLERS = re.compile("texts?|sentences?|words?|phrases?|segment|string|source|src|target|tgt|trg|original|translation")
+_AMBIGUOUS = {"id", "no"}  # as names of columns usually an identifier and a number
 
 
 @cache
 def language_of_name(name: str) -> str:
-    """ISO 639-1 code of the language that a column is named by; "" if it is named by none, or by several.
+    """ISO 639-1 code of the language in the name of a column; "" if the name has none or several.
 
-    A code (en, deu, pt-BR, text_en, translation.de) or a name in English or in the language itself.
+    Names contain a code (en, deu, pt-BR, text_en, translation.de) or the language's name in English or itself.
     """
     last = name.strip().rpartition(".")[2].strip()
     words = re.findall(r"[^\W\d_]+", last)
     if len(words) > 5 or last.lower() in _AMBIGUOUS or last.endswith((".", "!", "?", "。")):
         return ""
-    rest = [word for word in words if not _BESIDE.fullmatch(word.lower())]
+    rest = [word for word in words if not _FILLERS.fullmatch(word.lower())]
     # short words other than the first are regions and prepositions: pt-BR, English (US), text in English
     full = {_CODES[word.lower()] for word in rest if (len(word) > 3 or not word.isascii()) and word.lower() in _CODES}
     if len(full) == 1 and all(len(word) < 3 or word.lower() in _CODES for word in rest):
@@ -119,7 +119,7 @@ def language_of_name(name: str) -> str:
 
 
 def same_language(name: str, language: str) -> bool:
-    """True if a column or attribute (see language_of_name) names this language, whose code or name is given."""
+    """True if the name of a column or an attribute names this language, given by code or name; see language_of_name."""
     if not name or not language:
         return False
     wanted = language_of_name(language) or language.lower()  # "id" alone is a language here

@@ -1,4 +1,4 @@
-"""Languages of corpora: tags such as de-DE, and the two that a file's own tags, or the configuration, choose."""
+"""Language tags such as de-DE, and the choice of the two languages to read from a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from translate.errors import UserError, excerpt
 
 
 def matches(wanted: str, tag: str) -> bool:
-    """True if a tag (BCP 47, `_` for `-` allowed) is the wanted language, or that with a script or region."""
+    """True if a tag (BCP 47, also with `_`) is the wanted language, possibly with a script or region."""
     wanted, tag = normalised(wanted), normalised(tag)
     return tag == wanted or tag.startswith(f"{wanted}-")
 
 
 def find(wanted: str, tags: Sequence[str]) -> int | None:
-    """Index of the tag that fits best: the same, the first with a region or script, or "" for an unnamed language."""
+    """Index of the best match: an equal tag, else the first with a region or script, else "" (an unnamed language)."""
     exact = [index for index, tag in enumerate(tags) if normalised(tag) == normalised(wanted)]
     regional = [index for index, tag in enumerate(tags) if tag and matches(wanted, tag)]
     unnamed = [index for index, tag in enumerate(tags) if not tag]
@@ -24,13 +24,13 @@ def find(wanted: str, tags: Sequence[str]) -> int | None:
 
 
 def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -> tuple[str, str]:
-    """The two languages to read from a file that has these, its source language first.
+    """The source and the target language to read from a file.
 
-    found           its languages, "" for one that it does not name
-    source, target  those asked for; "": taken from the file, if only one way is left
+    found           languages of the file, its source language first; "" for a language that it does not name
+    source, target  requested languages; "": taken from the file, if only one choice remains
     name            of the file in errors
 
-    Raises UserError, with a list of the file's languages, where they do not decide.
+    Raises UserError with a list of the file's languages if the choice is ambiguous.
     """
     if not found:
         raise UserError(f"{name} has no text in any language")
@@ -45,7 +45,7 @@ def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -
         return source, target
     if source or target:
         others = [tag for tag in found if not matches(source or target, tag)]
-        # an unnamed language may be the one asked for
+        # an unnamed language may be the requested one
         others = others if len(others) < len(found) else [tag for tag in others if tag]
         if len(others) != 1:
             raise _undecided(found, "which is the other one", name)
@@ -66,6 +66,6 @@ def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
 
 @lru_cache(maxsize=1024)
 def normalised(tag: str) -> str:
-    """The tag in lower case, its language by the shortest code: deu-DE and de_de become de-de."""
+    """The tag in lower case with the shortest language code: deu-DE and de_de become de-de."""
     language, dash, rest = tag.lower().replace("_", "-").partition("-")
     return (language_of_name(language) or language) + dash + rest

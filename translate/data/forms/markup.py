@@ -1,7 +1,7 @@
-"""Translation memories and files of translation tools: TMX 1.1 to 1.4b, and XLIFF 1.2 and 2.x, streamed.
+"""TMX 1.1 to 1.4b and XLIFF 1.2 and 2.x, streamed.
 
-Inline tags that enclose text (hi; g, mrk; pc) give their text; those that stand for codes of the original document
-(bpt, ept, it, ph, ut; x, bx, ex; sc, ec, cp) are dropped with their content, a line break among them is a space.
+The text in inline elements that enclose text (hi; g, mrk; pc) is kept. Elements that stand for native codes (bpt, ept,
+it, ph, ut; x, bx, ex; sc, ec, cp) are dropped with their content; those for line breaks become a space.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from translate.data.forms.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
 from translate.opening import open_decompressed
 
-_SAMPLED_UNITS = 10_000  # from which the languages of a file are taken
+_SAMPLED_UNITS = 10_000  # that determine the languages of a file
 _UNITS = {"tu", "trans-unit", "segment"}
-# texts of a unit, each with the element around it: those of alternative translations have another one
+# (parent, element) of the texts of a unit: those of alternative translations have other parents
 _TEXTS = {
     ("tuv", "seg"),
     ("trans-unit", "source"),
@@ -29,24 +29,24 @@ _TEXTS = {
     ("segment", "target"),
 }
 _CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex", "sc", "ec", "cp"}
-# after a byte order mark, declarations and comments; atomic groups, as backtracking into them takes exponential time
+# after a byte order mark, declarations and comments; atomic groups avoid exponential backtracking
 _ROOT = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[[^\]]*+\]\s*+)?>)\s*+)*+<(?:[\w.-]+:)?(?P<name>[\w.-]+)",
     re.DOTALL,
 )
-_LINE_BREAKS = {"lb", "x-lb", "xlf:lb"}  # as type (TMX), ctype (XLIFF 1.2) or subType (XLIFF 2)
+_LINE_BREAKS = {"lb", "x-lb", "xlf:lb"}  # values of type (TMX), ctype (XLIFF 1.2) and subType (XLIFF 2)
 
 
 @dataclass
 class Unit:
-    """A translation unit: the line of its tag, and its texts, each with its language; "" for an unnamed one."""
+    """A translation unit: the line of its tag, and pairs of language ("": not named) and text."""
 
     line: int
     texts: list[tuple[str, str]] = field(default_factory=list)
 
     def text(self, language: str) -> str:
         """The text in a language; "" if there is none."""
-        for tag, text in self.texts:  # fast: most files spell a language in one way
+        for tag, text in self.texts:  # fast path: most files use equal tags throughout
             if tag == language:
                 return text
         index = find(language, [tag for tag, _ in self.texts])
@@ -62,18 +62,18 @@ def looks_like_xliff(head: bytes) -> bool:
 
 
 def _root(head: bytes) -> bytes:
-    """Name of the root element, without its prefix, of XML that begins so; b"" for anything else."""
+    """Name, without prefix, of the root element at the beginning of an XML file; b"" for other content."""
     found = _ROOT.match(head)
     return found["name"] if found else b""
 
 
 def read_tmx(config: CorpusConfig) -> Iterator[Row]:
-    """Translation units of TMX files that have text in both languages."""
+    """Translation units of TMX files; a unit without text in both languages is a row with a problem."""
     yield from _read(config, CorpusFormat.tmx)
 
 
 def read_xliff(config: CorpusConfig) -> Iterator[Row]:
-    """Units (1.2) or segments (2.x) of XLIFF files that have a translation."""
+    """Units (1.2) or segments (2.x) of XLIFF files; one without a translation is a row with a problem."""
     yield from _read(config, CorpusFormat.xliff)
 
 
@@ -93,7 +93,7 @@ def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
 def read_units(stream: BinaryIO, form: CorpusFormat, *, name: str) -> Iterator[Unit]:
     """All units of a TMX or XLIFF file, in order; name: of the file in errors.
 
-    Raises UserError, with the line, where the file is no such XML: rows before are yielded first.
+    Raises UserError with the line number for invalid XML, after yielding the units before it.
     """
     handler = _UnitHandler(form, name)
     for _ in parse_xml(stream, handler, name=name):
@@ -101,9 +101,9 @@ def read_units(stream: BinaryIO, form: CorpusFormat, *, name: str) -> Iterator[U
 
 
 def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) -> list[str]:
-    """Languages of a TMX or XLIFF file, each once, the source language first.
+    """Distinct languages of a TMX or XLIFF file, the source language first.
 
-    They are those of its first units, and of as many more as it takes to find the wanted ones.
+    Read from its first 10,000 units, and from further ones until all wanted languages are found.
     """
     found: dict[str, str] = {}  # the first spelling of each tag
     with open_decompressed(path) as stream:
@@ -120,9 +120,9 @@ def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) 
 
 
 class _UnitHandler:
-    """Collects units from elements of TMX and XLIFF.
+    """Handler of xml_stream.parse_xml that collects units of TMX and XLIFF.
 
-    source_language  of the whole file, as far as it has been read; "" if not named
+    source_language  declared for the whole file, as far as it has been read; "" if not declared
     """
 
     def __init__(self, form: CorpusFormat, name: str) -> None:
@@ -133,13 +133,13 @@ class _UnitHandler:
         self._size = 0  # characters of the current unit
         self._text: list[str] | None = None  # of the current text; None outside of one
         self._depth = 0  # of the current element in the text
-        self._code_depth = 0  # of the outermost code around the current element; 0: none
+        self._code_depth = 0  # depth of the outermost native code around the current element; 0: none
         self._language = ""
         self._root_languages = self._file_languages = {"source": "", "target": ""}  # XLIFF
         self.source_language = ""
 
     def take(self) -> list[Unit]:
-        """The units completed since the last call."""
+        """Return the units completed since the last call."""
         units, self._units = self._units, []
         return units
 
@@ -161,9 +161,9 @@ class _UnitHandler:
         if name == "tuv":
             self._language = attributes.get("xml:lang") or attributes.get("lang", "")  # lang: TMX 1.1
         elif name == "header":
-            # *all*: units in several languages, none of which is the source
+            # *all*: any language can be the source
             self.source_language = attributes.get("srclang", "").replace("*all*", "")
-        elif name == "xliff":  # of version 2; of version 1.2, each file has them
+        elif name == "xliff":  # version 2; in version 1.2 each <file> has its languages
             self._root_languages = {"source": attributes.get("srcLang", ""), "target": attributes.get("trgLang", "")}
         elif name == "file":
             self._file_languages = {
@@ -184,7 +184,7 @@ class _UnitHandler:
             self._append(text)
 
     def _append(self, text: str) -> None:
-        """Add to the current text. Raises UserError for a unit that is too long to be one."""
+        """Append to the current text. Raises UserError if the unit becomes too long."""
         assert self._text is not None
         assert self._unit is not None
         self._size += len(text)
@@ -205,8 +205,8 @@ class _UnitHandler:
             self._code_depth = 0 if self._depth == self._code_depth else self._code_depth
             self._depth -= 1
             return
-        # a variant without a language is no text of TMX, which requires it
+        # TMX requires a language: ignore variants without one
         if self._unit is not None and (self._language or self._form is CorpusFormat.xliff):
             self._unit.texts.append((self._language, as_line("".join(self._text))))
-            self._size += 100  # of many empty texts
+            self._size += 100  # bounds the memory of many empty texts
         self._text = None

@@ -1,6 +1,6 @@
-"""Data sets known by a name: test sets of sacreBLEU, and corpora in the index of mtdata.
+"""Data sets loaded by name: test sets of sacreBLEU, and corpora in the index of mtdata.
 
-Both libraries download a set once, into a folder of their own ($SACREBLEU, $MTDATA), and find it there from then on.
+Both libraries download a set once, into their own cache folders ($SACREBLEU, $MTDATA).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def with_sacrebleu_files(config: CorpusConfig) -> CorpusConfig:
-    """This corpus as text files, if it is a test set of sacreBLEU: its source and all its references.
+    """Replace a test set of sacreBLEU by its text files: the source and all references. Other corpora are unchanged.
 
     Raises UserError, see sacrebleu_files.
     """
@@ -44,12 +44,12 @@ def sacrebleu_files(name: str, source_language: str, target_language: str) -> tu
     pair = _direction(name, source_language, target_language, list(dataset.langpairs))
     try:
         return dataset.get_source_file(pair), list(dataset.get_reference_files(pair))
-    except (OSError, SystemExit) as error:  # it exits after a download with a wrong checksum
+    except (OSError, SystemExit) as error:  # sacreBLEU exits if a checksum is wrong
         raise UserError(f"sacreBLEU cannot download {name} ({pair}): {error}") from None
 
 
 def _direction(name: str, source: str, target: str, pairs: list[str]) -> str:
-    """A set's own name for the direction, such as en-de."""
+    """The test set's name for a direction, such as en-de."""
     if not (source and target):
         raise UserError(
             f"{name} has test sets of {len(pairs)} directions ({excerpt(', '.join(pairs))}): set "
@@ -67,7 +67,7 @@ def _is_same(wanted: str, language: str) -> bool:
 
 
 def read_mtdata(config: CorpusConfig) -> Iterator[Row]:
-    """Pairs of a corpus in mtdata's index, by whose own parsers it is read."""
+    """Pairs of a corpus in mtdata's index, read by mtdata's parsers."""
     entry = _entry(config.name)
     parsing = import_extra("mtdata.parser", extra="mtdata", purpose="format=mtdata")
     swapped = _is_swapped(entry, config)
@@ -80,14 +80,14 @@ def read_mtdata(config: CorpusConfig) -> Iterator[Row]:
 
 
 def mtdata_files(config: CorpusConfig) -> list[str]:
-    """The downloaded files of a corpus in mtdata's index. Raises UserError for one that cannot be had."""
+    """Downloaded files of a corpus in mtdata's index. Raises UserError if it is unknown or cannot be downloaded."""
     with _mtdata_errors(config.name):
         paths = _local_paths(_entry(config.name))
     return list(dict.fromkeys(file for path in paths for file in _files_of(path)))
 
 
 def _files_of(found: Any) -> list[str]:
-    """The files behind what mtdata's cache returns: a path, a member of an archive, a data set of the hub."""
+    """Files of an entry of mtdata's cache: a path, a member of an archive, or a data set of the hub."""
     if isinstance(found, Path):
         return [str(found)]
     if hasattr(found, "cache_files"):
@@ -96,22 +96,22 @@ def _files_of(found: Any) -> list[str]:
 
 
 def mtdata_languages(config: CorpusConfig) -> list[str]:
-    """The two languages in mtdata's name of a corpus, GROUP-NAME-VERSION-LANGUAGE-LANGUAGE."""
+    """The two languages in a corpus name of mtdata, GROUP-NAME-VERSION-LANGUAGE-LANGUAGE."""
     parts = config.name.split("-")
     if len(parts) != 5:
         raise UserError(
-            f"{excerpt(config.name)} is no parallel corpus of mtdata: its names, which `mtdata list` shows, are "
+            f"{excerpt(config.name)} is not a parallel corpus of mtdata: their names, which `mtdata list` shows, are "
             "GROUP-NAME-VERSION-LANGUAGE-LANGUAGE"
         )
     return parts[3:]
 
 
 def _entry(name: str) -> Any:
-    """The entry of mtdata's index."""
+    """The entry of mtdata's index for a corpus name. Raises UserError for an unknown name."""
     mtdata = _import_mtdata()
     mtdata_languages(CorpusConfig(format=CorpusFormat.mtdata, name=name))  # for its error
     if not Path(mtdata.cached_index_file).exists():
-        logger.info("mtdata builds its index of data sets: once, it takes half a minute")
+        logger.info("mtdata builds its index of data sets, once: this takes half a minute")
     with _mtdata_errors(name), _root_logger_kept():
         index = import_extra("mtdata.index", extra="mtdata", purpose="format=mtdata")
         entries = import_extra("mtdata.entry", extra="mtdata", purpose="format=mtdata")
@@ -127,14 +127,14 @@ def _import_mtdata() -> Any:
 
 
 def _local_paths(entry: Any) -> list[Any]:
-    """The entry's files in mtdata's cache, downloaded where they are missing."""
+    """Files of an entry in mtdata's cache, downloaded if missing."""
     caches = import_extra("mtdata.cache", extra="mtdata", purpose="format=mtdata")
     found = caches.Cache(_import_mtdata().cache_dir).get_entry(entry)
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def _is_swapped(entry: Any, config: CorpusConfig) -> bool:
-    """True if the entry's second language is the source. Raises UserError for a direction that it does not have."""
+    """True if the entry's second language is the source. Raises UserError if the entry has other languages."""
     tags = import_extra("mtdata.iso.bcp47", extra="mtdata", purpose="format=mtdata")
     first, second = entry.did.langs
     for languages, swapped in (((first, second), False), ((second, first), True)):
@@ -158,13 +158,13 @@ def _mtdata_errors(name: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:  # it raises this class itself, and that of whatever library it was using
+    except Exception as error:  # mtdata raises Exception itself, and errors of the libraries it uses
         raise UserError(f"mtdata cannot load {excerpt(name)}: {type(error).__name__}: {excerpt(error)}") from None
 
 
 @contextmanager
 def _root_logger_kept() -> Iterator[None]:
-    """Undo what mtdata does to the root logger when it is imported."""
+    """Restore the root logger, which mtdata reconfigures when it is imported."""
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
     try:

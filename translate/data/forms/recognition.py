@@ -1,4 +1,4 @@
-"""Recognition of the form of a corpus's file by its content, whatever its name."""
+"""Recognition of a file's format by its content, whatever its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from translate.parsing import parse_json
 from translate.text import MAX_LINE_BYTES
 
 HEAD_BYTES = 1 << 16  # of the decompressed file, which the tests below are given
-_JUDGED_LINES = 20
+_SAMPLED_LINES = 20
 # cells may have tags, but the first line of a table is not one tag alone
 _MARKUP = re.compile(rb"<\?xml|<!doctype|<!--|<html|<[\w:.-]++(\s[^<>\n]*+)?>[ \t\r]*+\n", re.IGNORECASE)
 
@@ -25,14 +25,14 @@ def looks_like_squad(head: bytes) -> bool:
 
 
 def looks_like_jsonl(head: bytes) -> bool:
-    """True if most lines are JSON objects or arrays of their own."""
-    lines = [line for line in head.split(b"\n")[:_JUDGED_LINES] if line.strip()]
+    """True if most lines are complete JSON objects or arrays."""
+    lines = [line for line in head.split(b"\n")[:_SAMPLED_LINES] if line.strip()]
     values = sum(map(_is_record, lines))
     return values > 0 and 2 * values >= len(lines) and not _is_one_array(lines)
 
 
 def looks_like_json(head: bytes) -> bool:
-    """True for an array or object of JSON: the caller has ruled out JSON lines."""
+    """True for a JSON array or object, after JSON lines have been ruled out."""
     return head.startswith((b"[", b"{"))
 
 
@@ -57,19 +57,19 @@ def _is_record(line: bytes) -> bool:
 
 
 def _is_one_array(lines: list[bytes]) -> bool:
-    """True for an array of records on one line, alone or in an object; an array of JSON lines would hold texts."""
+    """True for an array of records on one line, alone or in an object; an array in JSON lines contains texts."""
     value = parse_json(lines[0]) if len(lines) == 1 else []
     arrays = [item for item in value.values() if isinstance(item, list)] if isinstance(value, dict) else [value]
     return any(isinstance(item, dict | list) for array in arrays for item in array)
 
 
-# How each form is recognised. The first test that is True decides, so special forms come before general ones.
-# Archives of several files, by the names of these.
+# Tests for each format, special formats before general ones: the first that is True decides.
+# Archives of several files, by the file names
 ARCHIVES: dict[CorpusFormat, Callable[[list[str]], bool]] = {
     CorpusFormat.xlsx: looks_like_xlsx,
     CorpusFormat.moses: looks_like_moses,
 }
-# All other files, by the first HEAD_BYTES of their content, decompressed, and as UTF-8 where they were UTF-16.
+# All other files, by the first HEAD_BYTES of their content, decompressed, and UTF-16 converted to UTF-8
 CONTENTS: dict[CorpusFormat, Callable[[bytes], bool]] = {
     CorpusFormat.parquet: looks_like_parquet,
     CorpusFormat.squad: looks_like_squad,
@@ -88,16 +88,16 @@ def _head_of_records(path: str, head: bytes) -> bytes:
 
 
 def recognise(path: str) -> CorpusFormat:
-    """Form of a file. Raises UserError for one of no known form, with what it is instead."""
+    """Format of a file. Raises UserError for an unknown format, with a description of the file."""
     names = archive_members(path)
     if len(names) > 1:
-        found = [form for form, matches in ARCHIVES.items() if matches(names)]
+        found = [kind for kind, is_match in ARCHIVES.items() if is_match(names)]
     else:
         head = _head_of_records(path, head_of(path, HEAD_BYTES).lstrip())
         if not head:
             raise UserError(f"{path}: the file is empty")
-        found = [form for form, matches in CONTENTS.items() if matches(head)]
+        found = [kind for kind, is_match in CONTENTS.items() if is_match(head)]
     if not found:
-        what = describe_archive(names) if len(names) > 1 else "XML or HTML of another kind"
-        raise UserError(f"{path} is {what}; known forms: {', '.join([*CONTENTS, *ARCHIVES])}")
+        description = describe_archive(names) if len(names) > 1 else "XML or HTML of another kind"
+        raise UserError(f"{path} is {description}; known formats: {', '.join([*CONTENTS, *ARCHIVES])}")
     return found[0]

@@ -1,4 +1,4 @@
-"""Records of untrusted JSON, Parquet and SQuAD files: every error names the file, problems of rows their line."""
+"""Records of JSON, JSON lines, Parquet and SQuAD files. Errors name the file, problems of rows their line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from translate.parsing import parse_json
 from translate.text import open_bytes, read_lines
 
 BATCH_ROWS = 10_000
-_MAX_JSON_BYTES = 1 << 28  # six times SQuAD 2: one value, which takes ten times as much memory
+_MAX_JSON_BYTES = 1 << 28  # six times SQuAD 2; as one value in memory it is ten times as large
 _SAMPLE_RECORDS = 100
-_MAX_LEVELS = 4
+_MAX_LEVELS = 4  # of nested objects in which texts are found
 
 
 def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
@@ -30,7 +30,7 @@ def read_jsonl(config: CorpusConfig) -> Iterator[Row]:
 
 
 def read_json(config: CorpusConfig) -> Iterator[Row]:
-    """One JSON array of records, alone or as the only array in an object; its rows are numbered from 1."""
+    """One JSON array of records, alone or as the only array in an object; records are numbered from 1."""
     for path in matching_files(config):
         yield from mostly_pairs(record_pairs(enumerate(_json_array(path), start=1), config, path))
 
@@ -47,7 +47,7 @@ def read_parquet(config: CorpusConfig) -> Iterator[Row]:
 
 
 def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path: str) -> Iterator[Row]:
-    """The pairs in numbered records. A ValueError among these, or one without two texts, is a row with a problem."""
+    """The pairs in numbered records; a ValueError, or a record without two texts, becomes a row with a problem."""
     numbered = iter(records)
     head = list(islice(numbered, _SAMPLE_RECORDS))
     if not config.source:
@@ -62,7 +62,7 @@ def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path:
 
 
 def _with_keys(config: CorpusConfig, sample: Sequence[Any], path: str) -> CorpusConfig:
-    """The configuration with the keys of source and target, found by names and contents of some records."""
+    """The configuration with the keys of source and target, found by names and contents of a sample of records."""
     keys = _keys_of(sample)
     if not keys:
         if problem := next((record for record in sample if isinstance(record, ValueError)), None):
@@ -107,7 +107,7 @@ def _texts_in(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _as_object(value: Any) -> dict[str, Any]:
-    """An object as it is, an array with its items numbered from 1; empty for anything else."""
+    """An object unchanged, an array as an object with keys from 1; an empty object for anything else."""
     if isinstance(value, list):
         return {str(number): item for number, item in enumerate(value, start=1)}
     return value if isinstance(value, dict) else {}
@@ -119,7 +119,7 @@ def _json_lines(path: str) -> Iterator[tuple[int, Any]]:
             yield number, parse_json(line) if line.strip() else ValueError(BLANK_LINE)
         except json.JSONDecodeError as error:
             yield number, ValueError(f"column {error.colno}: not JSON: {error.msg}")
-        except ValueError as error:  # a number of 5,000 digits, a key twice, 1,000 brackets
+        except ValueError as error:  # numbers of thousands of digits, duplicate keys, deep nesting
             yield number, ValueError(f"not JSON: {excerpt(error)}")
 
 
@@ -141,7 +141,7 @@ def _json_array(path: str) -> list[Any]:
 
 
 def _parquet_records(path: str, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file as dictionaries of these columns (None: all), a batch at a time."""
+    """Rows of a Parquet file as dictionaries of these columns (None: all), read in batches."""
     import pyarrow
     from pyarrow import parquet
 
@@ -160,14 +160,14 @@ def _parquet_records(path: str, columns: Sequence[str] | None) -> Iterator[dict[
 
 
 def _rows_of(batch: Any, path: str, first: int) -> list[dict[str, Any]]:
-    """The rows of a batch of Arrow's; first: number of the first one."""
+    """Rows of an Arrow batch; first: number of the first row. Raises UserError with the row of invalid UTF-8."""
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
         return rows
     except UnicodeDecodeError as error:
         if len(batch) == 1:
             raise UserError(f"{path}, row {first:,}: text that is not UTF-8: {excerpt(error.object[:50])}") from None
-        # one half of the rows after the other: Arrow does not say which one it is
+        # Arrow does not report which row is invalid: bisect
         middle = len(batch) // 2
         return _rows_of(batch[:middle], path, first) + _rows_of(batch[middle:], path, first + middle)
 
@@ -183,7 +183,7 @@ def squad_records(path: str) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _json_value(path: str) -> Any:
-    """The only JSON value of a file. Raises ValueError for anything else, UserError for a file that is too large."""
+    """The JSON value of a whole file. Raises ValueError for invalid JSON, UserError for a file that is too large."""
     with open_bytes(path) as stream:
         raw = stream.read(_MAX_JSON_BYTES + 1)
     if len(raw) > _MAX_JSON_BYTES:
@@ -205,19 +205,19 @@ def _damage(path: str, form: str, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def text_of(record: Any, key: str, *, numbers: bool = False) -> str:
-    """The text that a dotted key names in a record, as one line. Raises ValueError where there is none.
+    """The text under a dotted key of a record, on one line. Raises ValueError if there is none.
 
-    numbers  a number is text, too
+    numbers  convert numbers to text
     """
     if isinstance(record, ValueError):
         raise record
-    # a column whose own name has a dot wins over the path
+    # a column whose name contains the dots takes precedence over a path
     value = record
     for part in [key] if isinstance(record, dict) and key in record else key.split("."):
         items = _as_object(value)
         if part not in items:
             found = ", ".join(_as_object(record)) or type(record).__name__
-            raise ValueError(f"no {key!r} here, only {excerpt(found)}")
+            raise ValueError(f"no key {key!r}, only {excerpt(found)}")
         value = items[part]
     if numbers and isinstance(value, int | float):
         return str(value)

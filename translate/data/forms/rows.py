@@ -1,11 +1,12 @@
-"""Rows of sentence pairs, as the readers of all forms of corpora yield them."""
+"""Rows of sentence pairs, which the readers of all file formats yield."""
 
 from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +18,10 @@ BLANK_LINE = "a blank line"  # as the problem of a row
 
 
 class Row(NamedTuple):
-    """A sentence pair with its file and its line there, from 1; of records and table rows their number.
+    """A sentence pair with its file and line number, from 1; for JSON arrays, workbooks and Parquet the row number.
 
-    problem  reason why it is no pair, such as a missing column: its sides are then what could be read of them. Training
-             text counts it among the dropped pairs, validation and test sets leave it out
+    problem  reason why the row is not a sentence pair, such as a missing column; source and target are then incomplete.
+             Training text counts the row among the dropped pairs, validation and test sets leave it out
     """
 
     path: str
@@ -31,9 +32,9 @@ class Row(NamedTuple):
 
 
 def matching_files(config: CorpusConfig) -> list[str]:
-    """The files that config.path names or matches, each once; those of a pattern in alphabetical order.
+    """Distinct files that config.path names or matches; matches of a pattern in alphabetical order.
 
-    Raises UserError if there is none.
+    Raises UserError if nothing matches.
     """
     return list(dict.fromkeys(path for pattern in config.paths for path in _matches(pattern)))
 
@@ -58,9 +59,9 @@ def require_no_columns(config: CorpusConfig, path: str, form: str) -> None:
 
 
 def as_line(text: str) -> str:
-    """Text on one line: each line break becomes a space, with the indentation and empty lines around it.
+    """The text on one line: line breaks, with the white space and empty lines around them, become single spaces.
 
-    Half a surrogate pair, which JSON can hold but UTF-8 cannot, becomes a question mark.
+    A lone surrogate, which JSON can contain but UTF-8 cannot, becomes a question mark.
     """
     if "\n" in text:
         text = " ".join(filter(None, (line.strip(" \t\r") for line in text.split("\n"))))
@@ -68,7 +69,7 @@ def as_line(text: str) -> str:
 
 
 def mostly_pairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows of a file. Raises UserError at its end if most of them, blank lines apart, are no pairs."""
+    """Pass on the rows of a file. Raises UserError at its end if most rows, except blank lines, are not pairs."""
     count, problems, first = 0, 0, None
     for row in rows:
         count += 1
@@ -78,8 +79,30 @@ def mostly_pairs(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
     if first is not None and 2 * problems > count:
         raise UserError(
-            f"{first.path}, line {first.line}: {first.problem}; {problems:,} of its {count:,} rows are no pairs"
+            f"{first.path}, line {first.line}: {first.problem}; {problems:,} of {count:,} rows are not sentence pairs"
         )
+
+
+def aligned_rows(
+    source_lines: Iterable[str], target_lines: Iterable[str], *, path: str, names: Sequence[str]
+) -> Iterator[Row]:
+    """Rows of line n of the source and line n of the target.
+
+    path   of the rows
+    names  of the source and the target file in errors
+
+    Raises UserError at the end if the sides have different numbers of lines.
+    """
+    counts = [0, 0]
+    for source, target in zip_longest(source_lines, target_lines):
+        counts[0] += source is not None
+        counts[1] += target is not None
+        # when one side has ended, continue with the other to count its lines for the error
+        if counts[0] == counts[1]:
+            yield Row(path, counts[0], source, target)
+    if counts[0] != counts[1]:
+        listing = " and ".join(f"{name} has {count:,}" for name, count in zip(names, counts, strict=True))
+        raise UserError(f"the two sides must have the same number of lines, but {listing}")
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Tables of sentence pairs: CSV and TSV as spreadsheets, Kaggle and Tatoeba write them, and sheets of Excel workbooks.
+"""CSV and TSV files, and the pairs in rows of any table.
 
-The delimiter, the meaning of quotation marks, the header and the two columns are found in the beginning of each file,
-and logged. csv.reader does the rest.
+Delimiter, quotation, header and columns are determined from the beginning of each file, and logged; csv.reader parses
+quoted cells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from translate.text import read_ended_lines
 
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 1 << 23, 200
 _DELIMITERS = {"\t": "TAB", " ||| ": "|||", ";": "semicolon", ",": "comma", "|": "|"}
-# of the first rows, the share that must have one number of columns, at least two; commas are in every text
+# share of the first rows that must have the same number of columns, at least two; commas also occur in text
 _LEAST_SHARES = {"\t": 0.5, " ||| ": 0.5, ";": 0.7, ",": 0.7, "|": 0.7}
 
 
@@ -61,13 +61,13 @@ class Layout:
             except StopIteration:
                 return
             except csv.Error as error:
-                # the reader continues with the line after those it has read
+                # the reader continues after the lines that it has consumed
                 until = f" until line {reader.line_num}" if reader.line_num > first else ""
-                yield Cells(first, [], f"quotation marks that do not fit, or a very long cell{until} ({error})")
+                yield Cells(first, [], f"unbalanced quotation marks, or a very long cell{until} ({error})")
 
 
 def read_table(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of tables whose delimiter and quotation are found by their content."""
+    """Two columns of CSV or TSV files, whose delimiter and quotation are determined from their content."""
     for path in matching_files(config):
         sample, is_whole = _sample(path)
         layout = find_layout(sample, path, is_whole=is_whole)
@@ -77,20 +77,20 @@ def read_table(config: CorpusConfig) -> Iterator[Row]:
 
 
 def read_tsv(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of a table in which only TAB and "\\n" count: no quoting, no escapes."""
+    """Two columns of TSV files without quotation or escapes."""
     for path in matching_files(config):
         rows = Layout("\t", is_quoted=False).rows(_lines(path))
-        yield from mostly_pairs(pairs(rows, config, path, "columns divided by TAB, nothing else has a meaning"))
+        yield from mostly_pairs(pairs(rows, config, path, "columns separated by TAB, without quotation"))
 
 
 def table_columns(path: str) -> list[str]:
-    """Names of the columns in a table's header; none without one."""
+    """Names of the columns in the header of a CSV or TSV; empty without a header."""
     sample, is_whole = _sample(path)
     return header_of(find_layout(sample, path, is_whole=is_whole).rows(iter(sample)))
 
 
 def tsv_columns(path: str) -> list[str]:
-    """Names of the columns in a TSV's header; none without one."""
+    """Names of the columns in the header of an unquoted TSV; empty without a header."""
     return header_of(Layout("\t", is_quoted=False).rows(_lines(path)))
 
 
@@ -103,8 +103,7 @@ def header_of(table: Iterator[Cells]) -> list[str]:
 def _header_candidate(head: Sequence[Cells]) -> tuple[Cells, list[list[str]]]:
     """The row that may be the header, and the cells of those below, which help to tell.
 
-    It is the first with two cells that are not blank: titles above a header have one. Below a title, or a row without
-    one side, only the names of its cells make a header.
+    It is the first with two cells that are not blank: a title above has one. Below it, only names make a header.
     """
     rows = [row for row in head if row.cells] or [Cells(1, [])]
     index = next((index for index, row in enumerate(rows) if sum(map(bool, map(str.strip, row.cells))) > 1), 0)
@@ -114,10 +113,10 @@ def _header_candidate(head: Sequence[Cells]) -> tuple[Cells, list[list[str]]]:
 def pairs(
     table: Iterator[Cells], config: CorpusConfig, path: str, description: str, *, width: int | None = None
 ) -> Iterator[Row]:
-    """The pairs in two columns of a table, its header left out.
+    """The pairs in two columns of a table, without its header.
 
-    description  of the table's form, for the log
-    width        number of columns, more than which are a problem of a row; None: any number of them
+    description  of the table's layout, for the log
+    width        maximal number of columns; a longer row has a problem. None: no limit
     """
     head = list(islice(table, _SAMPLE_ROWS))
     if not any(row.cells for row in head):
@@ -148,9 +147,12 @@ def _problem(row: Cells, source: int, target: int, width: int | None) -> str:
 
 
 def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
-    """Delimiter and quotation of a table, from its first lines with their ends; is_whole: these are all.
+    """Delimiter and quotation of a table.
 
-    Raises UserError for lines without a delimiter that most of them share.
+    sample    its first lines, with their line ends
+    is_whole  the sample is the whole table
+
+    Raises UserError if most lines share no delimiter.
     """
     preamble = find_preamble(sample)
     sample = sample[preamble.num_lines :]
@@ -159,8 +161,8 @@ def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
         raise UserError(f"{path}: its lines end in CR alone, not in \\n; convert it first: tr '\\r' '\\n'")
     if not delimiter:
         raise UserError(
-            f"{path}: lines of text without columns (no TAB, semicolon or comma that most of them share); if this is "
-            "one side of a parallel text, name both files with source= and target= instead of path="
+            f"{path}: lines of text without columns (most lines share no TAB, semicolon or comma); if this is one side "
+            "of a parallel text, name both files with source= and target= instead of path="
         )
     is_quoted = len(delimiter) == 1
     if delimiter == "\t" and not preamble.is_quoted:
@@ -197,10 +199,10 @@ def _share_of_usual_width(sample: Sequence[str], delimiter: str, skips_spaces: b
 
 
 def _has_quotation(sample: Sequence[str], *, is_whole: bool) -> bool:
-    """True if a program put the quotation marks around the cells of a TSV, as many do around cells with commas.
+    """True if quotation marks around cells of a TSV were added by a program, and are not part of the text.
 
-    Signs of it: doubled marks, line breaks in cells, nearly all cells quoted, or all with a comma and no others.
-    They must outnumber ten times what contradicts it: marks inside of other cells, and rows that cannot be read so.
+    Evidence for it: doubled marks, line breaks in cells, nearly all cells quoted, or exactly those with a comma. It
+    must outnumber the evidence against it tenfold: marks inside unquoted cells, and rows that cannot be parsed.
     """
     rows = list(Layout("\t", is_quoted=True).rows(iter(sample)))
     if not is_whole:
@@ -229,14 +231,13 @@ def _lines_of_one_row(sample: Sequence[str], rows: Sequence[Cells]) -> list[str]
 
 
 def describe(layout: Layout, sample: Sequence[str]) -> str:
-    """The form of a table, for the log."""
-    form = f"columns divided by {_DELIMITERS.get(layout.delimiter, layout.delimiter)}"
-    if layout.preamble.is_html:
-        form += ", HTML made text"
+    """Description of a table's layout, for the log."""
+    description = f"columns separated by {_DELIMITERS.get(layout.delimiter, layout.delimiter)}"
+    description += ", HTML converted to text" if layout.preamble.is_html else ""
     if layout.is_quoted:
-        way_out = " (format=tsv keeps them)" if layout.delimiter == "\t" else ""
-        return f"{form}, quotation marks around cells removed{way_out}"
-    return form + (", quotation marks are text" if any('"' in line for line in sample) else "")
+        hint = " (format=tsv keeps them)" if layout.delimiter == "\t" else ""
+        return f"{description}, quotation marks around cells removed{hint}"
+    return description + (", quotation marks kept as text" if any('"' in line for line in sample) else "")
 
 
 def _columns(
@@ -272,7 +273,7 @@ def _columns(
 
 
 def _width(rows: Sequence[Cells]) -> int:
-    """The usual number of columns."""
+    """The most frequent number of columns."""
     return Counter(len(row.cells) for row in rows if row.cells).most_common(1)[0][0] if rows else 0
 
 
@@ -289,7 +290,7 @@ def _lines(path: str) -> Iterator[str]:
 
 
 def _sample(path: str) -> tuple[list[str], bool]:
-    """The first lines of a file with their ends, and whether they are all."""
+    """The first lines of a file with their line ends; and True if that is the whole file."""
     sample, size = [], 0
     for line in _lines(path):
         sample.append(line)

@@ -1,4 +1,4 @@
-"""Sheets of Excel workbooks (.xlsx), row by row."""
+"""Excel workbooks (.xlsx), read row by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any
 
 from translate.data.corpus import CorpusConfig
 from translate.data.forms.preambles import Cells
@@ -17,11 +17,11 @@ from translate.data.forms.tables import header_of, pairs
 from translate.errors import UserError, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 
-_MAX_BYTES = 1 << 30  # of the unpacked workbook, whose texts are kept in memory
+_MAX_BYTES = 1 << 30  # unpacked; the shared strings of a workbook are kept in memory
 _DECLARATION_BYTES = 1 << 12
 _SAMPLE_ROWS = 200
-# what zipfile, the XML parser and openpyxl raise for damaged files
-_DAMAGE = (
+# raised by zipfile, the XML parser and openpyxl for damaged files
+_DAMAGE_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, SyntaxError),
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
 )
@@ -34,7 +34,7 @@ def read_xlsx(config: CorpusConfig) -> Iterator[Row]:
 
 
 def workbook_columns(path: str) -> list[str]:
-    """Names of the columns in a sheet's header; none without one."""
+    """Names of the columns in the header of a workbook; empty without a header."""
     return header_of(_cells(path))
 
 
@@ -45,7 +45,9 @@ def _cells(path: str) -> Iterator[Cells]:
     # opened here: openpyxl refuses names without .xlsx
     with naming_errors(path), open(path, "rb") as file:
         try:
-            _require_harmless(file, path)
+            with zipfile.ZipFile(file) as archive:
+                _require_plausible_size(archive, path)
+                _require_no_document_type(archive, path)
             workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
             for sheet in workbook.worksheets:
                 sheet.reset_dimensions()  # those in the file may be wrong
@@ -53,7 +55,7 @@ def _cells(path: str) -> Iterator[Cells]:
                 yield from _rows(sheet)
         except UserError:
             raise
-        except _DAMAGE as error:
+        except _DAMAGE_ERRORS as error:
             reason = f"{type(error).__name__}: {excerpt(error)}"
             raise UserError(f"{path}: cannot be read as an Excel workbook: {reason}") from None
 
@@ -96,17 +98,19 @@ def _texts(values: tuple[Any, ...]) -> list[str]:
     return texts
 
 
-def _require_harmless(file: BinaryIO, path: str) -> None:
-    """Raise UserError for a workbook that unpacks to far more than its size, or whose XML defines entities."""
-    with zipfile.ZipFile(file) as archive:
-        infos = archive.infolist()
-        size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
-        if size > _MAX_BYTES or size > max(MAX_RATIO * packed, MAX_SMALL_FILE):
-            raise UserError(f"{path}: unpacked, it is {size:,} bytes; save its sheet as CSV")
-        for info in infos:
-            if info.filename.endswith((".xml", ".rels")):
-                with archive.open(info) as member:
-                    if b"<!DOCTYPE" in member.read(_DECLARATION_BYTES):
-                        raise UserError(
-                            f"{path}: {excerpt(info.filename)} declares a document type, as no workbook does"
-                        )
+def _require_plausible_size(archive: zipfile.ZipFile, path: str) -> None:
+    """Raise UserError for a workbook that is too large, or far larger than its compressed size."""
+    infos = archive.infolist()
+    size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
+    if size > _MAX_BYTES or size > max(MAX_RATIO * packed, MAX_SMALL_FILE):
+        raise UserError(f"{path}: unpacked, it is {size:,} bytes; save its sheet as CSV")
+
+
+def _require_no_document_type(archive: zipfile.ZipFile, path: str) -> None:
+    """Raise UserError for XML with a document type, which could declare entities."""
+    for info in archive.infolist():
+        if not info.filename.endswith((".xml", ".rels")):
+            continue
+        with archive.open(info) as member:
+            if b"<!DOCTYPE" in member.read(_DECLARATION_BYTES):
+                raise UserError(f"{path}: {excerpt(info.filename)} declares a document type, which workbooks never do")

@@ -1,4 +1,4 @@
-"""XML of untrusted files, streamed by expat: no declarations in the file, and bounds on depth, names and size."""
+"""XML of untrusted files, streamed by expat: no entity declarations, and limits on depth, names and size."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from translate.errors import UserError, excerpt
 
 MAX_UNIT = 1 << 24  # characters of one translation unit
 _CHUNK_BYTES = 1 << 18
-_MAX_TOKEN_BYTES = 1 << 24  # of one tag or comment, which expat keeps whole
+_MAX_TOKEN_BYTES = 1 << 24  # of one tag or comment, which expat keeps in memory
 _MAX_DEPTH = 10_000
-_MAX_NAMES = 10_000  # of elements and attributes, all of which expat keeps
-_CUT = {
+_MAX_NAMES = 10_000  # different names of elements and attributes, which expat keeps in memory
+_TRUNCATED = {
     expat.errors.codes[message]
     for message in (
         expat.errors.XML_ERROR_NO_ELEMENTS,
@@ -26,7 +26,7 @@ _INVALID = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 
 
 class Handler(Protocol):
-    """Receiver of the elements and the text of a file, in order; names are without namespace prefixes."""
+    """Receiver of elements and text in document order; names have no namespace prefix."""
 
     def start(self, name: str, attributes: dict[str, str], *, parent: str, line: int) -> None: ...
     def text(self, text: str) -> None: ...
@@ -34,29 +34,29 @@ class Handler(Protocol):
 
 
 def parse_xml(stream: BinaryIO, handler: Handler, *, name: str) -> Iterator[None]:
-    """Feed a file to a handler; yields after each chunk, so that the caller can take what the handler has collected.
+    """Feed a file to a handler; yields after each chunk, so that the caller can take the handler's results.
 
     name  of the file in errors
 
-    Raises UserError, with the line, for what is not well-formed or ends early, for entities and other declarations
-    within the file, and beyond the bounds. An external DTD may be named, but is never read.
+    Raises UserError with the line number for XML that is not well-formed or truncated, for entity and other
+    declarations in the file, and beyond the limits. An external DTD may be named, but is never read.
     """
-    feed = _Feed(handler, name)
+    parser = _BoundedParser(handler, name)
     while chunk := stream.read(_CHUNK_BYTES):
-        feed.parse(chunk)
+        parser.parse(chunk)
         yield
-    feed.parse(b"", is_final=True)
+    parser.parse(b"", is_final=True)
     yield
 
 
-class _Feed:
-    """An expat parser with the bounds, which passes names without prefixes to a handler."""
+class _BoundedParser:
+    """An expat parser with limits, which passes names without prefixes to a handler."""
 
     def __init__(self, handler: Handler, name: str) -> None:
         self._handler = handler
         self._name = name
-        self._open: list[str] = []
-        self._fed = 0
+        self._open: list[str] = []  # names of the open elements
+        self._fed = 0  # bytes
         self._names: dict[str, str] = {}
         self._parser = parser = expat.ParserCreate(intern=self._names)
         parser.buffer_text = True
@@ -73,7 +73,7 @@ class _Feed:
             raise self._error(_describe(error, is_final), line=error.lineno) from None
         except UserError:  # of the handler
             raise
-        except (ValueError, LookupError) as error:  # an encoding of several bytes a character, or an unknown one
+        except (ValueError, LookupError) as error:  # a multi-byte or unknown encoding
             raise self._error(f"its XML declares an encoding that cannot be read: {error}") from None
         self._fed += len(chunk)
         if self._fed - self._parser.CurrentByteIndex > _MAX_TOKEN_BYTES:
@@ -93,9 +93,9 @@ class _Feed:
         self._handler.end(self._open.pop())
 
     def _start_doctype(self, _: str, __: str | None, ___: str | None, has_internal_subset: int) -> None:
-        # where entities are declared, a few bytes of which could stand for gigabytes or for another file
+        # entities declared there could expand a few bytes to gigabytes, or refer to other files
         if has_internal_subset:
-            raise self._error("declarations of entities in the file are not read; remove <!DOCTYPE … […]>")
+            raise self._error("XML that declares entities is refused; remove <!DOCTYPE … […]>")
 
     def _skipped_entity(self, name: str, _: bool) -> None:
         raise self._error(f"the entity &{excerpt(name)}; is not declared; write the character itself")
@@ -105,9 +105,9 @@ class _Feed:
 
 
 def _describe(error: expat.ExpatError, is_final: bool) -> str:
-    if is_final and error.code in _CUT:
-        return "the file ends before its XML does; is it cut?"
+    if is_final and error.code in _TRUNCATED:
+        return "the file ends before its XML does; is it truncated?"
     cause = expat.ErrorString(error.code)
     if error.code == _INVALID:
-        cause = "& or < where &amp; or &lt; is meant, a control character, or bytes of another encoding"
+        cause = "& or < instead of &amp; or &lt;, a control character, or bytes of another encoding"
     return f"not well-formed XML, column {error.offset + 1}: {cause}"
