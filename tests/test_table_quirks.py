@@ -136,6 +136,7 @@ def test_a_name_of_two_columns_is_refused(file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ('#separator:tab\n"', "no rows with text"),
         ("a b,c d\re f,g h\r", r"lines end in CR alone.*tr '\\r' '\\n'"),
         ("<HTML>\n<BODY>a\tb</BODY>\n", "XML or HTML"),
         ("<corpus>\n\t<s>a</s>\n\t<s>b</s>\n</corpus>\n", "XML or HTML"),

@@ -209,7 +209,7 @@ def _other_file(head: bytes) -> str:
 
 def _members_of(archive: zipfile.ZipFile) -> list[str]:
     """The files in an archive; of one file with notes such as a README beside it, that file alone."""
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    names = [info.filename for info in archive.infolist() if info.filename and not info.is_dir()]
     names = [name for name in names if not name.startswith(_SYSTEM_FILES) and not name.endswith(_SYSTEM_FILES)]
     texts = [name for name in names if not _NOTES.fullmatch(name)]
     return texts if len(texts) == 1 else names

@@ -274,7 +274,7 @@ def _columns(
 
 def _width(rows: Sequence[Cells]) -> int:
     """The most frequent number of columns."""
-    return Counter(len(row.cells) for row in rows if row.cells).most_common(1)[0][0] if rows else 0
+    return next((width for width, _ in Counter(len(row.cells) for row in rows if row.cells).most_common(1)), 0)
 
 
 def _describe_choice(columns: tuple[int, int], first: Sequence[str], config: CorpusConfig, has_header: bool) -> str:
