@@ -50,6 +50,8 @@ def with_languages(data: DataConfig) -> DataConfig:
             break
         if corpus.source_language and corpus.target_language:  # of its own, as for a model of several directions
             continue
+        if corpus.paths:
+            corpus.check(key)  # before they are read: a pipe might have no end
         with errors_naming(key):
             if found := _languages_of(corpus):
                 source, target = choose_sides(found, data.source_language, data.target_language, name=corpus.title)
