@@ -205,3 +205,56 @@ def test_a_line_that_is_not_utf_8_is_named(archive):
         file.writestr("a.en-de.de", b"eins\nzwei\n")
     with pytest.raises(UserError, match=r"opus: a.en-de.en, line 2"):
         rows(archive)
+
+
+def test_the_first_message_of_a_catalogue_without_a_header_has_a_line(tmp_path):
+    path = tmp_path / "a.po"
+    path.write_text('# Free.\n\nmsgid "One"\nmsgstr "Eins"\n\nmsgid "Two"\nmsgstr "Zwei"\n', encoding="utf-8")
+    config = CorpusConfig(path=str(path), source_language="en", target_language="de")
+    found = list(read_rows(config, key="data.train"))
+    assert [(row.source, row.target) for row in found] == [("One", "Eins"), ("Two", "Zwei")]
+    assert all(row.line > 0 for row in found)
+
+
+def test_headers_of_catalogues_put_end_to_end_are_no_messages(tmp_path):
+    (tmp_path / "a.po").write_text(PO + "\n" + PO.replace("Open", "Reopen"), encoding="utf-8")
+    found = list(read_rows(CorpusConfig(path=str(tmp_path / "a.po")), key="data.train"))
+    assert all("charset" not in row.source + row.target for row in found)
+    assert len([row for row in found if not row.problem]) == 8
+
+
+@pytest.mark.parametrize("line", ['msgid "Hello', 'msgstr "Hello\\"', '"Hello', '  msgstr[0] "Hello  '])
+def test_a_text_without_its_second_quotation_mark_loses_no_character(tmp_path, line):
+    (tmp_path / "a.po").write_text(f'{PO}\nmsgid "Last"\nmsgstr "Letzt"\n{line}\n', encoding="utf-8")
+    with pytest.raises(
+        UserError, match=rf"cannot be read as PO: no second quotation mark in line {len(PO.splitlines()) + 4}"
+    ):
+        rows(tmp_path / "a.po")
+
+
+def archive_of(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, f"{name} one\n{name} two\n")
+    return path
+
+
+def test_of_an_archive_of_several_directions_the_wanted_one_is_read(tmp_path):
+    path = archive_of(tmp_path / "a.zip", "x.de-en.de", "x.de-en.en", "y.en-fr.en", "y.en-fr.fr")
+    found = rows(path, source_language="fr", target_language="en")
+    assert found == [(f"y.en-fr.fr {word}", f"y.en-fr.en {word}") for word in ("one", "two")]
+    with pytest.raises(UserError, match=r"no two of its files \(.*\) are de and fr"):
+        rows(path, source_language="de", target_language="fr")
+
+
+def test_languages_of_an_archive_may_have_scripts(tmp_path):
+    path = archive_of(tmp_path / "a.zip", "x.en-zh-Hans.en", "x.en-zh-Hans.zh-Hans")
+    assert rows(path, source_language="en", target_language="zh")[0][1] == "x.en-zh-Hans.zh-Hans one"
+
+
+def test_columns_of_an_archive_are_refused(tmp_path):
+    path = archive_of(tmp_path / "a.zip", "x.de-en.de", "x.de-en.en")
+    with pytest.raises(
+        UserError, match=r"has no columns source=en target=de; choose its sides by data\.source_language"
+    ):
+        rows(path, source="en", target="de")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -134,8 +135,8 @@ def test_two_languages_are_chosen(found, asked, chosen):
 @pytest.mark.parametrize(
     ("found", "asked", "message"),
     [
-        ([], ("", ""), r"file has text in 0 languages \(none\): which two"),
-        (["en"], ("", ""), r"1 languages \(en\): which two"),
+        ([], ("", ""), r"file has no text in any language"),
+        (["en"], ("", ""), r"one language \(en\): which two"),
         (["en", "de", "fr"], ("", ""), r"3 languages \(en, de, fr\): which two"),
         (["en", "de", "fr"], ("en", ""), r"which is the other one"),
         (["en", "de"], ("en", "fr"), r"fr is none of them"),
@@ -145,6 +146,17 @@ def test_two_languages_are_chosen(found, asked, chosen):
 def test_languages_that_leave_it_open_are_listed(found, asked, message):
     with pytest.raises(UserError, match=message):
         choose_sides(found, *asked, name="file")
+
+
+def test_two_unnamed_languages_are_in_the_order_of_the_file():
+    assert choose_sides(["", ""], "en", "de", name="file") == ("en", "de")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_pipes_and_folders_are_refused_before_they_are_opened(tmp_path, make):
+    make(tmp_path / "x")
+    with pytest.raises(UserError, match=r"data\.train\.path=.*/x: (a pipe cannot be read twice|that is a folder)"):
+        with_languages(DataConfig(train=CorpusConfig(path=str(tmp_path / "x"))))
 
 
 def test_the_most_fitting_tag_is_found():

@@ -211,7 +211,10 @@ def test_a_given_test_set_is_kept_and_a_given_validation_set_holds_nothing_out(t
 def test_options_of_a_set_without_its_text_are_refused_and_not_ignored(tmp_path: Path, name: str, option: dict):
     data = data_of(tmp_path, PAIRS)
     setattr(data, name, CorpusConfig(**option))
-    with pytest.raises(UserError, match=rf"data\.{name}: .* set data\.{name}.*without any data\.{name} option"):
+    message = (
+        rf"data\.{name}: .* not specified; set data\.{name}.* \(without any data\.{name} option, pairs are held out"
+    )
+    with pytest.raises(UserError, match=message):
         prepare(data, TOKENIZER)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.markup import read_units
-from translate.data.readers import read_rows
+from translate.data.forms.markup import markup_languages, read_units
+from translate.data.readers import read_rows, read_scores
 from translate.errors import UserError
 from translation_forms import tmx, unit
 
@@ -121,7 +121,7 @@ def test_languages_after_the_first_units_are_found_where_they_are_asked_for(file
 
 def test_a_file_without_languages_is_refused(file):
     content = tmx("<tu><tuv><seg>a</seg></tuv><tuv><seg>b</seg></tuv></tu>", "")
-    with pytest.raises(UserError, match=r"0 languages \(none\)"):
+    with pytest.raises(UserError, match="no text in any language"):
         rows(file, content)
 
 
@@ -195,3 +195,26 @@ def test_memory_does_not_grow_with_the_file():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
+
+
+def test_tags_that_differ_in_case_are_one_language(file):
+    content = tmx(unit(EN="a", de="b") + unit(en="c", DE="d") + unit(en_US="e", DE="f"))
+    config = CorpusConfig(path=str(file), source_language="en", target_language="de")
+    file.write_text(content, encoding="utf-8")
+    assert [row.problem for row in read_rows(config, key="data.train")] == ["", "", ""]
+    file.write_text(content.replace("en-US", "En"), encoding="utf-8")
+    assert markup_languages(str(file), CorpusFormat.tmx) == ["EN", "de"]
+
+
+def test_columns_of_a_translation_memory_are_refused(file):
+    file.write_text(tmx(unit(en="a", de="b")), encoding="utf-8")
+    with pytest.raises(UserError, match="tmx has no columns source=de target=en"):
+        list(read_rows(CorpusConfig(path=str(file), source="de", target="en"), key="data.train"))
+    with pytest.raises(UserError, match=r"tmx has no columns, so no score=quality"):
+        list(read_scores(CorpusConfig(path=str(file), score="quality"), key="data.train"))
+
+
+def test_declared_entities_are_refused_by_their_name(file):
+    file.write_text('<!DOCTYPE tmx [<!ENTITY a "x">]>\n<tmx version="1.4"></tmx>', encoding="utf-8")
+    with pytest.raises(UserError, match="XML that declares entities is refused"):
+        list(read_rows(CorpusConfig(path=str(file)), key="data.train"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fake_translators import copier
@@ -70,6 +72,32 @@ def test_joined_version_has_a_line_for_two():
     assert clauses.source[1] == "the six? seven."
     with pytest.raises(UserError, match="noise=joined: a single line cannot be joined"):
         noisy_version(test_set(source=["a"], target=["b"], further_references=[]), "joined")
+
+
+def test_tags_in_front_of_lines_are_no_text(table):
+    """Lines with a tag are changed as those without, and joined with lines of the same tag."""
+    tags = ["<2de>", "<2fr>", "<2de>", "<2fr>", "<2de>"]
+    tagged = [f"{tag} {line}" for tag, line in zip(tags, SOURCE, strict=True)]
+    for kind in set(KINDS) - set(JOINS):
+        noisy = noisy_version(test_set(source=tagged), kind, synonyms_file=table, tags=["<2de>", "<2fr>"])
+        plain = noisy_version(test_set(), kind, synonyms_file=table)
+        assert noisy.source == [f"{tag} {line}" for tag, line in zip(tags, plain.source, strict=True)], kind
+        assert noisy.references == plain.references
+    joined = noisy_version(test_set(source=tagged), "joined", tags=["<2de>", "<2fr>"])
+    assert joined.source == ["<2de> one two, three. the six?", "<2fr> Four five. seven."]
+    assert joined.target == ["eins zwei, drei. Sechs?", "Vier fünf. sieben."]
+    of_the_set = noisy_version(test_set(source=[f"<2de> {line}" for line in SOURCE], tag="<2de>"), "capitals")
+    assert of_the_set.source == [f"<2de> {line.upper()}" for line in SOURCE]
+
+
+def test_clauses_are_joined_in_all_references_or_in_none():
+    text = test_set(source=["One.", "Two."], target=["Eins.", "Zwei."], further_references=[["Eins!", "Zwei."]])
+    noisy = noisy_version(text, "clauses", languages=("English", "German"))
+    assert (noisy.source, noisy.references) == (["One. Two."], [["Eins. Zwei."], ["Eins! Zwei."]])
+    alone = noisy_version(replace(text, further_references=[]), "clauses", languages=("English", "German"))
+    assert (alone.source, alone.target) in [
+        ([f"One, {word} Two."], [f"Eins, {other} Zwei."]) for word, other in (("and", "und"), ("but", "aber"))
+    ]
 
 
 def make_config(tmp_path, **changes) -> EvaluateConfig:

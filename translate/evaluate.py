@@ -217,12 +217,11 @@ def evaluate_noisy(
     clean      evaluation of the set itself
     languages  ISO 639 codes of source and target
     """
-    noisy = {}
+    noisy, tags = {}, translator.tagging.known
     for kind in config.noise:
-        version = noisy_version(text, kind, synonyms_file=config.synonyms_file, languages=languages)
+        version = noisy_version(text, kind, synonyms_file=config.synonyms_file, languages=languages, tags=tags)
         noisy[kind] = translate_and_score(translator, version, config, run=run)
-        directory = report_directory(config) / kind
-        names = reference_names(len(version.references))
+        directory, names = report_directory(config) / kind, reference_names(len(version.references))
         with claimed(directory, REPORT_FILES, may_have=[*names, SOURCE], kind="evaluation", option="output"):
             write_lines(directory / SOURCE, version.source)
             write_evaluation(noisy[kind], version, directory, examples=config.examples)

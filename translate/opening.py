@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -35,6 +36,7 @@ _DAMAGE_ERRORS = (
     UnicodeDecodeError,
 )
 _SYSTEM_FILES = ("__MACOSX/", ".DS_Store")  # added to archives by macOS
+_NOTES = re.compile(r"(.*/)?_?(readme|about|licen[cs]e|copying)(\.(txt|md|html))?", re.IGNORECASE)  # beside the text
 
 
 def _open_zip(file: BinaryIO) -> BinaryIO:
@@ -82,6 +84,11 @@ _OTHER_FILES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first: 7z x FILE",
     b"Rar!\x1a\x07": "a RAR archive; unpack it first: unrar x FILE",
     b"\x7fELF": "a program (ELF)",
+    b"PK\x05\x06": "an empty zip archive",
+    b"]\0\0": "compressed with lzma; decompress it first: unlzma FILE",
+    b"\x1f\x9d": "compressed with compress; decompress it first: uncompress FILE",
+    b"\xde\x12\x04\x95": "a compiled message catalogue (.mo); make a .po file of it first: msgunfmt FILE",
+    b"\x95\x04\x12\xde": "a compiled message catalogue (.mo); make a .po file of it first: msgunfmt FILE",
 }
 
 
@@ -115,6 +122,7 @@ def open_text(path: str | Path) -> Iterator[BinaryIO]:
     """
     with open_decompressed(path) as stream:
         head = cast(io.BufferedReader, stream).peek(_HEAD_BYTES)
+        require_outermost(head, path)
         if other := _other_file(head):
             raise UserError(f"{path} is {other}")
         if not _is_utf16(head):
@@ -125,6 +133,12 @@ def open_text(path: str | Path) -> Iterator[BinaryIO]:
                 yield recoded
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not valid UTF-16 ({error.reason}), the file is damaged") from None
+
+
+def require_outermost(head: bytes, path: str | Path) -> None:
+    """Raise UserError for decompressed content that begins as a compressed file, or a zip archive, of its own."""
+    if (kind := _compression(head)) is not None:
+        raise UserError(f"{path} holds another file compressed with {_COMPRESSIONS[kind][0]}: decompress the outer one")
 
 
 @contextmanager
@@ -194,8 +208,11 @@ def _other_file(head: bytes) -> str:
 
 
 def _members_of(archive: zipfile.ZipFile) -> list[str]:
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    return [name for name in names if not name.startswith(_SYSTEM_FILES) and not name.endswith(_SYSTEM_FILES)]
+    """The files in an archive; of one file with notes such as a README beside it, that file alone."""
+    names = [info.filename for info in archive.infolist() if info.filename and not info.is_dir()]
+    names = [name for name in names if not name.startswith(_SYSTEM_FILES) and not name.endswith(_SYSTEM_FILES)]
+    texts = [name for name in names if not _NOTES.fullmatch(name)]
+    return texts if len(texts) == 1 else names
 
 
 def describe_archive(names: list[str]) -> str:
@@ -204,6 +221,8 @@ def describe_archive(names: list[str]) -> str:
         return "an Excel workbook (.xlsx); name it with path=, not as text"
     if "word/document.xml" in names:
         return f"a Word document (.docx); {_TEXT_FIRST}"
+    if "content.xml" in names:
+        return "an OpenDocument file (.ods, .odt, .odp); save it as .xlsx, .docx or text first"
     listing = excerpt(", ".join(names)) or "nothing"
     return f"a zip archive of {len(names):,} files ({listing}); unpack it first: unzip FILE"
 

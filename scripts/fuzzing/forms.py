@@ -19,6 +19,15 @@ from translate.data.readers import read_rows
 from translate.text import read_lines
 
 QUOTES = [b'"', b'""', b'","', b'"\n"', b"'", b",", b";", b"\t", b"|||", b"sep=;\n", b"\x00", b"en,de\n", b"a\tb\n"]
+NOTES = [
+    b"#separator:tab\n",
+    b"#separator:,\n",
+    b"#html:true\n",
+    b"#columns:en,de\n",
+    b"#deck column:1\n",
+    b"<br>",
+    b"&lt;",
+]
 PLAIN = "".join(f'"Sentence {n}, one","Satz ""{n}"", zwei"\n' for n in range(30)).encode()
 ARRAY = json.dumps([{"en": "a b", "de": "c d"}] * 3, indent=1).encode()
 MARKS = [b"PK\x03\x04", b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh91AY&SY", b"%PDF", b"PAR1", b"<?xml", b"\xff\xfe"]
@@ -28,7 +37,9 @@ NAME = "table"
 def contents() -> Mapping[str, Bytes]:
     """Strategies for one file, by the name of the reader."""
     return {
-        "table": damaged(PLAIN, QUOTES, TEXT) | joined(QUOTES, TEXT, length=20),
+        "table": damaged(PLAIN, QUOTES, TEXT)
+        | joined(QUOTES, TEXT, length=20)
+        | joined(NOTES, QUOTES, TEXT, length=20),
         "utf16": damaged(PLAIN.decode().encode("utf-16"), TEXT),
         "array": damaged(ARRAY, JSON) | joined(JSON, QUOTES),
         "recognised": st.builds(bytes.__add__, st.sampled_from(MARKS), joined(TEXT, JSON, QUOTES)),

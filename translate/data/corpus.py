@@ -113,6 +113,12 @@ class CorpusConfig:
         """Tag and space in front of each source line; "" without a tag."""
         return f"{self.tag} " if self.tag else ""
 
+    def describe_sides(self) -> tuple[str, str]:
+        """Names of the sides in messages, with their languages where these are known."""
+        languages = self.source_language, self.target_language
+        source, target = (f" ({language})" if language else "" for language in languages)
+        return f"source{source}", f"target{target}"
+
     @property
     def is_given(self) -> bool:
         """True if anything but the tag and the languages is set, which a held-out set may have as well."""

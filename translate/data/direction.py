@@ -79,6 +79,8 @@ def _with_first_languages(data: DataConfig) -> DataConfig:
             break
         if corpus.source_language and corpus.target_language:  # of its own, as for a model of several directions
             continue
+        if corpus.paths:
+            corpus.check(key)  # before they are read: a pipe might have no end
         with errors_naming(key):
             if found := _languages_of(corpus):
                 source = corpus.source_language or data.source_language

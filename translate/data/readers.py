@@ -59,6 +59,8 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
         for row in islice(READERS[config.format](one_target), config.skip, config.last):
             yield row
             is_empty = False
+        if is_empty and config.skip:
+            raise UserError(f"{config.title}: no pairs after the first {config.skip:,}, which {key}.skip leaves out")
         if is_empty:
             raise UserError(f"{config.title}: the corpus is empty")
 

@@ -23,7 +23,7 @@ from translate.training.state import TrainState
 from translate.training.step import train_step
 from translate.training.validation import Validator
 
-_WARM_UP_UPDATES, _TIMED_UPDATES = 2, 12
+_WARM_UP_UPDATES, _TIMED_UPDATES = 2, 40
 _ENOUGH_SECONDS = 3.0  # of timed updates, after which the rest is skipped
 _FEW_LINES, _MORE_LINES = 64, 512  # of the validation set
 _FAST_SECONDS = 1.0  # if few lines take less, more are translated

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from translate.data.augmentation.noise import Pair
-from translate.sentences import sentence_language
+from translate.data.forms.language_names import language_of_name
 
 # "and" and "but": between main clauses of these languages they change no word but the case of the first letter
 _CONJUNCTIONS = {
@@ -64,8 +64,8 @@ def join_pairs(first: Pair, second: Pair) -> Pair:
 class ClauseJoiner:
     """Joins two statements into one sentence: "A. B." becomes "A, and b."
 
-    languages  ISO 639 codes of source and target; a semicolon is used unless both have a known conjunction
-    casing     usual case of words, of source and target
+    languages  of source and target, by code or name; unless both have a known conjunction, a semicolon joins
+    casing     of the words of source and target
     """
 
     languages: tuple[str, str] = ("", "")
@@ -75,7 +75,7 @@ class ClauseJoiner:
         """The joined pair; concatenated if any text is not a single statement with a full stop."""
         number = random.randrange(2)  # the same conjunction on both sides
         clauses = [(_statement(text), _statement(following)) for text, following in zip(first, second, strict=True)]
-        conjunctions = [_CONJUNCTIONS.get(sentence_language(code, "")) if code else None for code in self.languages]
+        conjunctions = [_CONJUNCTIONS.get(language_of_name(language)) for language in self.languages]
         sides = []
         for (head, tail), casing, conjunction in zip(clauses, self.casing, conjunctions, strict=True):
             if head is None or tail is None:

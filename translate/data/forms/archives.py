@@ -12,15 +12,12 @@ from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
 from translate.data.forms.language_tags import choose_sides, find
-from translate.data.forms.rows import Row, aligned_rows, matching_files
+from translate.data.forms.rows import Row, aligned_rows, matching_files, require_no_columns
 from translate.errors import UserError, errors_naming, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE
 from translate.text import read_lines
 
-# NAME.SRC-TGT.LANGUAGE; the archives also have README, LICENSE and .ids or .xml files
-_MEMBER = re.compile(
-    r"(?P<stem>.+\.(?P<first>[A-Za-z]\w*)-(?P<second>[A-Za-z]\w*))\.(?P<language>[A-Za-z]\w*)", re.DOTALL
-)
+_LANGUAGE = re.compile(r"[A-Za-z][\w-]*")
 
 # UnicodeDecodeError: the name of a member
 _DAMAGE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError, OSError)
@@ -35,23 +32,32 @@ def member_pairs(names: Sequence[str]) -> list[dict[str, str]]:
     """Pairs of members that are the two sides of a corpus: language to file name, in the order of NAME.SRC-TGT."""
     known = set(names)
     pairs = []
-    for match in filter(None, map(_MEMBER.fullmatch, names)):
-        stem, first, second = match["stem"], match["first"], match["second"]
-        sides = {first: f"{stem}.{first}", second: f"{stem}.{second}"}
-        # both sides match; count the pair at its first one
-        if match["language"] == first != second and known.issuperset(sides.values()):
-            pairs.append(sides)
+    # NAME.SRC-TGT.LANGUAGE; beside them are README, LICENSE and .ids or .xml files
+    for name in names:
+        stem, _, first = name.rpartition(".")
+        corpus, _, second = stem.rpartition(f".{first}-")
+        # once for each pair, at its first side; a language may have a dash itself
+        if corpus and first != second and _LANGUAGE.fullmatch(first) and _LANGUAGE.fullmatch(second):
+            sides = {first: name, second: f"{stem}.{second}"}
+            if known.issuperset(sides.values()):
+                pairs.append(sides)
     return pairs
 
 
 def read_moses(config: CorpusConfig) -> Iterator[Row]:
     """Pairs of line n of the source member and line n of the target member, for all pairs of members."""
     for path in matching_files(config):
+        require_no_columns(config, path, "an archive of OPUS")
         with _opened(path) as archive:
             pairs = member_pairs(archive.namelist())
-            languages = choose_sides(_languages(pairs), config.source_language, config.target_language, name=path)
-            for members in pairs:
-                yield from _lines_of(archive, path, _members_of(members, languages, path))
+            asked = config.source_language, config.target_language
+            languages = choose_sides(_languages(pairs), *asked, name="the archive")
+            chosen = list(filter(None, (_members_of(members, languages) for members in pairs)))
+            if not chosen:
+                listing = excerpt(", ".join(name for members in pairs for name in members.values()))
+                raise UserError(f"no two of its files ({listing}) are {' and '.join(languages)}")
+            for members in chosen:
+                yield from _lines_of(archive, path, members)
 
 
 def moses_languages(path: str) -> list[str]:
@@ -64,13 +70,13 @@ def _languages(pairs: list[dict[str, str]]) -> list[str]:
     return list(dict.fromkeys(language for members in pairs for language in members))
 
 
-def _members_of(members: dict[str, str], languages: tuple[str, str], path: str) -> tuple[str, str]:
-    """File names of the source and the target member."""
-    found = [find(language, list(members)) for language in languages]
-    if None in found:
-        raise UserError(f"{path}: {excerpt(' and '.join(members.values()))} are not {' and '.join(languages)}")
-    source, target = (list(members.values())[index] for index in found if index is not None)
-    return source, target
+def _members_of(members: dict[str, str], languages: tuple[str, str]) -> tuple[str, str] | None:
+    """Names of the source and the target member; None if they are in other languages."""
+    source, target = (find(language, list(members)) for language in languages)
+    if source is None or target is None:
+        return None
+    names = list(members.values())
+    return names[source], names[target]
 
 
 def require_plausible(info: zipfile.ZipInfo, path: str) -> None:

@@ -16,6 +16,8 @@ from translate.text import open_bytes
 SIDES = ("msgid", "msgstr")
 _MAX_BYTES = 1 << 26  # polib keeps all entries in memory, about ten times the size of the file
 _ENTRY = re.compile(rb'^(msgctxt|msgid)[ \t]+"', re.MULTILINE)
+# polib would take off the last character of a text without its second quotation mark
+_UNCLOSED = re.compile(r'[^"#]*+"(?:[^"\\]|\\.)*+\\?[ \t\r]*')
 
 
 class _Catalogue(str):
@@ -39,12 +41,14 @@ def read_po(config: CorpusConfig) -> Iterator[Row]:
     for path in matching_files(config):
         catalogue = _parse(path)
         swapped = _is_swapped(config, catalogue, path)
-        for entry in catalogue:
+        # entries without a message are headers: catalogues put end to end have several
+        for entry in (entry for entry in catalogue if entry.msgid):
             problem = _reason_to_skip(entry)
             for message, translation in _pairs(entry):
                 sides = as_line(message), as_line(translation)
                 source, target = reversed(sides) if swapped else sides
-                yield Row(path, entry.linenum - 1, source, target, problem)
+                # polib does not number the first entry
+                yield Row(path, max(entry.linenum - 1, 1), source, target, problem)
 
 
 def po_languages(path: str) -> list[str]:
@@ -83,7 +87,10 @@ def _parse(path: str) -> polib.POFile:
 
 
 def parse_catalogue(text: str, path: str) -> polib.POFile:
-    """Parse the text of a PO file; line numbers of entries are one too high. Raises UserError for other text."""
+    """The messages in the text of a PO file, with line numbers one higher. Raises UserError for anything else."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if _UNCLOSED.fullmatch(line):
+            raise UserError(f"{path}: cannot be read as PO: no second quotation mark in line {number}: {excerpt(line)}")
     try:
         # with a line break polib cannot take the text for a file name
         return polib.pofile(_Catalogue(f"\n{text}"))

@@ -75,10 +75,11 @@ def _by_language(names: Sequence[str], wanted: tuple[str, str]) -> tuple[int, in
     """Columns named by the source and the target language of the configuration."""
     found = []
     for language in filter(None, wanted):
-        exact = [index for index, name in enumerate(names) if _last_part(name).lower() == language.lower()]
-        matching = exact or [index for index, name in enumerate(names) if same_language(name, language)]
-        if len(matching) == 1:
-            found += matching
+        spellings = {language.lower(), language_of_name(language)}
+        exact = [index for index, name in enumerate(names) if _last_part(name).lower() in spellings]
+        having = exact or [index for index, name in enumerate(names) if same_language(name, language)]
+        if len(having) == 1:
+            found += having
     return (found[0], found[1]) if len(set(found)) == 2 else None
 
 
@@ -132,7 +133,7 @@ def _is_text(cells: Sequence[str]) -> bool:
     if 2 * len(filled) < len(cells) or not filled:
         return False
     texts = [cell for cell in filled if _WORD.search(cell) and not _LICENCES.match(cell)]
-    # identifiers are single words with digits
-    words = [cell for cell in texts if " " in cell or not re.search(r"\d", cell)]
+    # an identifier mixes digits into one word; other scripts than Latin may have no spaces
+    words = [cell for cell in texts if " " in cell or not cell.isascii() or not re.search(r"\d", cell)]
     is_category = len(filled) >= 10 and len(set(filled)) <= max(1, len(filled) // 10)
     return 2 * len(words) > len(filled) and not is_category

@@ -32,13 +32,15 @@ def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -
 
     Raises UserError with a list of the file's languages if the choice is ambiguous.
     """
+    if not found:
+        raise UserError(f"{name} has no text in any language")
     sides = {wanted: find(wanted, found) for wanted in (source, target) if wanted}
     for wanted, index in sides.items():
         if index is None:
             raise _undecided(found, f"{wanted} is none of them", name)
     if source and target:
         # one unnamed language cannot be both
-        if source != target and sides[source] == sides[target] == find("", found):
+        if source != target and sides[source] == sides[target] == find("", found) and found != ["", ""]:
             raise _undecided(found, f"{source} and {target} are not these", name)
         return source, target
     if source or target:
@@ -46,18 +48,19 @@ def choose_sides(found: Sequence[str], source: str, target: str, *, name: str) -
         # an unnamed language may be the requested one
         others = others if len(others) < len(found) else [tag for tag in others if tag]
         if len(others) != 1:
-            raise _undecided(found, "which is the other one?", name)
+            raise _undecided(found, "which is the other one", name)
         return (source, others[0]) if source else (others[0], target)
     if len(found) != 2:
-        raise _undecided(found, "which two?", name)
+        raise _undecided(found, "which two", name)
     return found[0], found[1]
 
 
 def _undecided(found: Sequence[str], what: str, name: str) -> UserError:
     listing = ", ".join(tag or "unnamed" for tag in found) or "none"
+    languages = "one language" if len(found) == 1 else f"{len(found)} languages"
     return UserError(
-        f"{name} has text in {len(found)} languages ({excerpt(listing)}): {what} Set data.source_language=… "
-        "data.target_language=…"
+        f"{name} has text in {languages} ({excerpt(listing)}): {what}; set data.source_language=… "
+        "data.target_language=… to two of them"
     )
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.language_tags import choose_sides, find
-from translate.data.forms.rows import Row, as_line, matching_files
+from translate.data.forms.language_tags import choose_sides, find, normalised
+from translate.data.forms.rows import Row, as_line, matching_files, require_no_columns
 from translate.data.forms.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
 from translate.opening import open_decompressed
@@ -31,7 +31,7 @@ _TEXTS = {
 _CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex", "sc", "ec", "cp"}
 # after a byte order mark, declarations and comments; atomic groups avoid exponential backtracking
 _ROOT = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*+(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*>)\s*+)*+<(?:[\w.-]+:)?(?P<name>[\w.-]+)",
+    rb"(?:\xef\xbb\xbf)?\s*+(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[[^\]]*+\]\s*+)?>)\s*+)*+<(?:[\w.-]+:)?(?P<name>[\w.-]+)",
     re.DOTALL,
 )
 _LINE_BREAKS = {"lb", "x-lb", "xlf:lb"}  # values of type (TMX), ctype (XLIFF 1.2) and subType (XLIFF 2)
@@ -79,6 +79,7 @@ def read_xliff(config: CorpusConfig) -> Iterator[Row]:
 
 def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
     for path in matching_files(config):
+        require_no_columns(config, path, form)
         asked = config.source_language, config.target_language
         languages = choose_sides(markup_languages(path, form, list(filter(None, asked))), *asked, name=path)
         with open_decompressed(path) as stream:
@@ -104,15 +105,16 @@ def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) 
 
     Read from its first 10,000 units, and from further ones until all wanted languages are found.
     """
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}  # the first spelling of each tag
     with open_decompressed(path) as stream:
         handler = _UnitHandler(form, path)
         units = (unit for _ in parse_xml(stream, handler, name=path) for unit in handler.take())
         for number, unit in enumerate(units, start=1):
-            found |= dict.fromkeys(tag for tag, _ in unit.texts)
+            for tag, _ in unit.texts:
+                found.setdefault(normalised(tag), tag)
             if number >= _SAMPLED_UNITS and all(find(language, list(found)) is not None for language in wanted):
                 break
-    tags = list(found)
+    tags = list(found.values())
     source = find(handler.source_language, tags) if handler.source_language else None
     return tags if source is None else [tags.pop(source), *tags]
 

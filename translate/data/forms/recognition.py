@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from translate.data.corpus import CorpusFormat
@@ -11,9 +12,12 @@ from translate.data.forms.markup import looks_like_tmx, looks_like_xliff
 from translate.errors import UserError
 from translate.opening import archive_members, describe_archive, head_of
 from translate.parsing import parse_json
+from translate.text import MAX_LINE_BYTES
 
-HEAD_BYTES = 1 << 16  # of the decompressed file, the input of the tests below
+HEAD_BYTES = 1 << 16  # of the decompressed file, which the tests below are given
 _SAMPLED_LINES = 20
+# cells may have tags, but the first line of a table is not one tag alone
+_MARKUP = re.compile(rb"<\?xml|<!doctype|<!--|<html|<[\w:.-]++(\s[^<>\n]*+)?>[ \t\r]*+\n", re.IGNORECASE)
 
 
 def looks_like_squad(head: bytes) -> bool:
@@ -41,8 +45,8 @@ def looks_like_xlsx(names: list[str]) -> bool:
 
 
 def looks_like_table(head: bytes) -> bool:
-    """True for anything but XML, after other formats have been ruled out; opening it as text refuses binary files."""
-    return not head.startswith((b"<?xml", b"<!DOCTYPE", b"<html"))
+    """True for lines of text: other forms have been ruled out, and opening the file as text names any other."""
+    return not _MARKUP.match(head)
 
 
 def _is_record(line: bytes) -> bool:
@@ -78,13 +82,18 @@ CONTENTS: dict[CorpusFormat, Callable[[bytes], bool]] = {
 }
 
 
+def _head_of_records(path: str, head: bytes) -> bytes:
+    """The head up to the end of the first line, where that is a long one that may be a record of JSON lines."""
+    return head_of(path, MAX_LINE_BYTES).lstrip() if b"\n" not in head and looks_like_json(head) else head
+
+
 def recognise(path: str) -> CorpusFormat:
     """Format of a file. Raises UserError for an unknown format, with a description of the file."""
     names = archive_members(path)
     if len(names) > 1:
         found = [kind for kind, is_match in ARCHIVES.items() if is_match(names)]
     else:
-        head = head_of(path, HEAD_BYTES).lstrip()
+        head = _head_of_records(path, head_of(path, HEAD_BYTES).lstrip())
         if not head:
             raise UserError(f"{path}: the file is empty")
         found = [kind for kind, is_match in CONTENTS.items() if is_match(head)]

@@ -13,6 +13,7 @@ from translate.data.corpus import CorpusConfig
 from translate.data.forms.columns import find_columns
 from translate.data.forms.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt
+from translate.opening import archive_members, is_plain
 from translate.parsing import parse_json
 from translate.text import open_bytes, read_lines
 
@@ -64,11 +65,15 @@ def _with_keys(config: CorpusConfig, sample: Sequence[Any], path: str) -> Corpus
     """The configuration with the keys of source and target, found by names and contents of a sample of records."""
     keys = _keys_of(sample)
     if not keys:
-        raise UserError(f"{path}: none of the first {len(sample)} records contains text")
+        if problem := next((record for record in sample if isinstance(record, ValueError)), None):
+            raise UserError(f"{path}: none of its first {len(sample)} lines is a record with text: {problem}")
+        what = f"none of its first {len(sample)} records has text" if sample else "there are no records"
+        raise UserError(f'{path}: {what}; records have a text for each side, as in {{"en": "…", "de": "…"}}')
     records = [dict(_texts_in(record)) for record in sample]
     table = [[record.get(key, "") for key in keys] for record in records if record]
     source, target = find_columns(keys, table, config, path)
-    log_once(f"{path}: source is {keys[source]!r}, target is {keys[target]!r}")
+    first, second = config.describe_sides()
+    log_once(f"{path}: {first} is {keys[source]!r}, {second} is {keys[target]!r}")
     return replace(config, source=keys[source], target=keys[target])
 
 
@@ -140,6 +145,8 @@ def _parquet_records(path: str, columns: Sequence[str] | None) -> Iterator[dict[
     import pyarrow
     from pyarrow import parquet
 
+    if archive_members(path) or not is_plain(path):
+        raise UserError(f"{path}: a Parquet file in a compressed one; decompress it first, as it is compressed itself")
     # ValueError: names and metadata that are not UTF-8
     with _damage(path, "Parquet", OSError, ValueError, pyarrow.ArrowException), parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names

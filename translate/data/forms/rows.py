@@ -47,6 +47,17 @@ def _matches(pattern: str) -> list[str]:
     raise UserError(f"{pattern}: no such file (from {Path.cwd()})")
 
 
+def require_no_columns(config: CorpusConfig, path: str, form: str) -> None:
+    """Raise UserError for options that name columns, of a file that has none: its languages say what the sides are."""
+    if config.has_scores_as_sides:
+        raise UserError(f"{path}: {form} has no columns, so no score={config.score}")
+    if config.source or config.target:
+        given = f"source={config.source} target={config.target}"
+        raise UserError(
+            f"{path}: {form} has no columns {given}; choose its sides by data.source_language and data.target_language"
+        )
+
+
 def as_line(text: str) -> str:
     """The text on one line: line breaks, with the white space and empty lines around them, become single spaces.
 
@@ -95,6 +106,6 @@ def aligned_rows(
 
 
 @cache
-def log_once(message: str) -> None:
-    """Log a message about a file only once, although a run reads the file several times."""
-    logger.info(message)
+def log_once(message: str, level: int = logging.INFO) -> None:
+    """Log a finding about a file, which is read several times in a run."""
+    logger.log(level, message)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from itertools import chain, islice, pairwise
 
-from translate.data.corpus import CorpusConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.forms.columns import are_names, find_columns
+from translate.data.forms.preambles import Cells, Preamble, find_preamble
 from translate.data.forms.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt, shorten
 from translate.text import read_ended_lines
@@ -25,33 +25,35 @@ _DELIMITERS = {"\t": "TAB", " ||| ": "|||", ";": "semicolon", ",": "comma", "|":
 _LEAST_SHARES = {"\t": 0.5, " ||| ": 0.5, ";": 0.7, ",": 0.7, "|": 0.7}
 
 
-class Cells(NamedTuple):
-    """A row of a table with its line number (the first, if it has several); problem: why it could not be parsed."""
-
-    line: int
-    cells: list[str]
-    problem: str = ""
-
-
 @dataclass(frozen=True)
 class Layout:
-    """Delimiter of cells; is_quoted, has_crlf: quotation marks around cells, and CR at line ends, are removed."""
+    """The delimiter of a table, and what is removed with it.
+
+    is_quoted     quotation marks around cells
+    has_crlf      CR at the ends of lines
+    skips_spaces  spaces before cells and their quotation marks
+    preamble      lines in front
+    """
 
     delimiter: str
     is_quoted: bool
     has_crlf: bool = False
+    skips_spaces: bool = False
+    preamble: Preamble = field(default_factory=Preamble)
 
     def rows(self, lines: Iterator[str]) -> Iterator[Cells]:
-        """Parse the lines of a table, given with their line ends."""
-        if self.is_quoted:
-            yield from self._quoted_rows(lines)
-            return
+        """The rows of a table, given its lines with their ends."""
+        lines = islice(lines, self.preamble.num_lines, None)
+        rows = self._quoted_rows(lines) if self.is_quoted else self._plain_rows(lines)
+        return self.preamble.complete(rows) if self.preamble.num_lines else rows
+
+    def _plain_rows(self, lines: Iterator[str]) -> Iterator[Cells]:
         for number, line in enumerate(lines, start=1):
             text = line.removesuffix("\r\n" if self.has_crlf else "\n")
             yield Cells(number, text.split(self.delimiter) if text.strip() else [])
 
     def _quoted_rows(self, lines: Iterator[str]) -> Iterator[Cells]:
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=self.skips_spaces)
         while True:
             first = reader.line_num + 1
             try:
@@ -93,10 +95,19 @@ def tsv_columns(path: str) -> list[str]:
 
 
 def header_of(table: Iterator[Cells]) -> list[str]:
-    """Names of the columns in the first row of a table; empty if it is not a header."""
-    named, *below = [row.cells for row in islice(table, _SAMPLE_ROWS) if row.cells] or [[]]
-    names = [name.strip() for name in named]
-    return names if are_names(names, below) else []
+    """Names of columns in the first row of a table; none if it is no header."""
+    named, below = _header_candidate(list(islice(table, _SAMPLE_ROWS)))
+    return [name.strip() for name in named.cells] if named.is_header or are_names(named.cells, below) else []
+
+
+def _header_candidate(head: Sequence[Cells]) -> tuple[Cells, list[list[str]]]:
+    """The row that may be the header, and the cells of those below, which help to tell.
+
+    It is the first with two cells that are not blank: a title above has one. Below it, only names make a header.
+    """
+    rows = [row for row in head if row.cells] or [Cells(1, [])]
+    index = next((index for index, row in enumerate(rows) if sum(map(bool, map(str.strip, row.cells))) > 1), 0)
+    return rows[index], [] if index else [row.cells for row in rows[1:]]
 
 
 def pairs(
@@ -108,11 +119,12 @@ def pairs(
     width        maximal number of columns; a longer row has a problem. None: no limit
     """
     head = list(islice(table, _SAMPLE_ROWS))
-    head = [row for row in head if "".join(row.cells) != "sep="]  # Excel's line that declares the delimiter
-    named = next((row for row in head if row.cells), Cells(1, []))
-    below = [row.cells for row in head if row.cells and row is not named]
-    source, target, has_header = _columns(named, below, config, path)
-    log_once(f"{path}: {description}; {_describe_choice(source, target, named.cells, has_header)}")
+    if not any(row.cells for row in head):
+        raise UserError(f"{path}: there are no rows with text")
+    named, below = _header_candidate(head)
+    sample = [row.cells for row in head if row.cells and row is not named]
+    source, target, has_header = _columns(named, sample, below, config, path)
+    log_once(f"{path}: {description}; {_describe_choice((source, target), named.cells, config, has_header)}")
     for row in chain(head, table):
         if row is named and has_header:
             continue
@@ -142,27 +154,48 @@ def find_layout(sample: Sequence[str], path: str, *, is_whole: bool) -> Layout:
 
     Raises UserError if most lines share no delimiter.
     """
-    delimiter = find_delimiter(sample)
+    preamble = find_preamble(sample)
+    sample = sample[preamble.num_lines :]
+    delimiter = preamble.delimiter or find_delimiter(sample) or find_delimiter(sample, skips_spaces=True)
+    if not delimiter and len(sample) == 1 and "\r" in sample[0].rstrip("\r\n"):
+        raise UserError(f"{path}: its lines end in CR alone, not in \\n; convert it first: tr '\\r' '\\n'")
     if not delimiter:
         raise UserError(
             f"{path}: lines of text without columns (most lines share no TAB, semicolon or comma); if this is one side "
             "of a parallel text, name both files with source= and target= instead of path="
         )
-    is_quoted = _has_quotation(sample, is_whole=is_whole) if delimiter == "\t" else len(delimiter) == 1
-    return Layout(delimiter, is_quoted, has_crlf=all(line.endswith("\r\n") for line in sample[:-1]))
+    is_quoted = len(delimiter) == 1
+    if delimiter == "\t" and not preamble.is_quoted:
+        is_quoted = _has_quotation(sample, is_whole=is_whole)
+    return Layout(
+        delimiter,
+        is_quoted,
+        has_crlf=all(line.endswith("\r\n") for line in sample if line.endswith("\n")),
+        # "a", "b": otherwise the second cell begins with a space, and ends at a comma inside of it
+        skips_spaces=_share_of_usual_width(sample, delimiter, skips_spaces=True)
+        > _share_of_usual_width(sample, delimiter),
+        preamble=preamble,
+    )
 
 
-def find_delimiter(sample: Sequence[str]) -> str:
-    """The first delimiter that splits most lines into the same number of columns; "": none. Lines have their ends."""
-    shares = ((delimiter, _share_of_usual_width(sample, delimiter)) for delimiter in _DELIMITERS)
+def find_delimiter(sample: Sequence[str], *, skips_spaces: bool = False) -> str:
+    """The first delimiter that divides most of the lines (with their ends) into one number of columns; "": none.
+
+    skips_spaces  also where spaces are between a delimiter and a quotation mark
+    """
+    shares = ((delimiter, _share_of_usual_width(sample, delimiter, skips_spaces)) for delimiter in _DELIMITERS)
     return next((delimiter for delimiter, share in shares if share >= _LEAST_SHARES[delimiter]), "")
 
 
-def _share_of_usual_width(sample: Sequence[str], delimiter: str) -> float:
-    layout = Layout(delimiter, is_quoted=len(delimiter) == 1)
-    widths = [len(row.cells) for row in islice(layout.rows(iter(sample)), _SAMPLE_ROWS) if row.cells or row.problem]
-    usual, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
-    return count / len(widths) if usual > 1 else 0.0
+def _share_of_usual_width(sample: Sequence[str], delimiter: str, skips_spaces: bool = False) -> float:
+    shares = [0.0]
+    # in text that no program has written as a table, quotation marks may be anywhere, and TABs divide it all the same
+    for is_quoted in (True, False) if delimiter == "\t" else (len(delimiter) == 1,):
+        rows = islice(Layout(delimiter, is_quoted, skips_spaces=skips_spaces).rows(iter(sample)), _SAMPLE_ROWS)
+        widths = [len(row.cells) for row in rows if row.cells or row.problem]
+        usual, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        shares += [count / len(widths)] if usual > 1 else []
+    return max(shares)
 
 
 def _has_quotation(sample: Sequence[str], *, is_whole: bool) -> bool:
@@ -171,15 +204,19 @@ def _has_quotation(sample: Sequence[str], *, is_whole: bool) -> bool:
     Evidence for it: doubled marks, line breaks in cells, nearly all cells quoted, or exactly those with a comma. It
     must outnumber the evidence against it tenfold: marks inside unquoted cells, and rows that cannot be parsed.
     """
-    complete = [line.rstrip("\r\n").split("\t") for line in sample if line.count('"') % 2 == 0]
-    cells = [cell for row in complete for cell in row if cell]
-    quoted = [cell for cell in cells if len(cell) > 1 and cell[0] == cell[-1] == '"']
     rows = list(Layout("\t", is_quoted=True).rows(iter(sample)))
     if not is_whole:
-        rows = rows[:-1]  # the last row may be incomplete
+        rows = rows[:-1]  # cut
+    # marks that are text hold together cells that are none: a TAB is between them
+    held = [cell for row in rows for cell in row.cells if "\n" in cell]
+    whole = [cell for cell in held if "\t" not in cell]
+    one_line = sample if len(whole) < len(held) else _lines_of_one_row(sample, rows)
+    complete = [line.rstrip("\r\n").split("\t") for line in one_line if line.count('"') % 2 == 0]
+    cells = [cell for row in complete for cell in row if cell]
+    quoted = [cell for cell in cells if len(cell) > 1 and cell[0] == cell[-1] == '"']
     inside = sum('"' in cell.replace('""', "") for cell in cells) - len(quoted)
-    against = inside + sum(bool(row.problem) for row in rows)
-    signs = sum('""' in cell[1:-1] for cell in quoted) + sum("\n" in cell for row in rows for cell in row.cells)
+    against = inside + sum(bool(row.problem) for row in rows) + len(held) - len(whole)
+    signs = sum('""' in cell[1:-1] for cell in quoted) + len(whole)
     if signs or against:
         return signs > 10 * against
     if not quoted:
@@ -187,31 +224,47 @@ def _has_quotation(sample: Sequence[str], *, is_whole: bool) -> bool:
     return len(quoted) >= 0.9 * len(cells) or all(("," in cell) == (cell[0] == '"') for cell in cells)
 
 
+def _lines_of_one_row(sample: Sequence[str], rows: Sequence[Cells]) -> list[str]:
+    """The lines that are a row each, given all rows and their first lines."""
+    starts = [*(row.line for row in rows), len(sample) + 1]
+    return [sample[start - 1] for start, following in pairwise(starts) if following - start == 1]
+
+
 def describe(layout: Layout, sample: Sequence[str]) -> str:
     """Description of a table's layout, for the log."""
-    description = f"columns separated by {_DELIMITERS[layout.delimiter]}"
+    description = f"columns separated by {_DELIMITERS.get(layout.delimiter, layout.delimiter)}"
+    description += ", HTML converted to text" if layout.preamble.is_html else ""
     if layout.is_quoted:
         hint = " (format=tsv keeps them)" if layout.delimiter == "\t" else ""
         return f"{description}, quotation marks around cells removed{hint}"
     return description + (", quotation marks kept as text" if any('"' in line for line in sample) else "")
 
 
-def _columns(named: Cells, below: Sequence[list[str]], config: CorpusConfig, path: str) -> tuple[int, int, bool]:
-    """Indices of the two columns, from 0, and whether the first row is a header."""
+def _columns(
+    named: Cells, sample: Sequence[list[str]], below: Sequence[list[str]], config: CorpusConfig, path: str
+) -> tuple[int, int, bool]:
+    """Indices of the two columns, from 0, and whether the row that may be the header is one.
+
+    sample  cells of other rows; below: of those that tell if it is the header
+    """
     names = [name.strip() for name in named.cells]
     asked = [config.source, config.targets[0]]
+    has_header = named.is_header or are_names(names, below)
     if not any(asked):
-        has_header = are_names(names, below)
-        width = max(_width([Cells(0, cells) for cells in below]), len(names))
+        width = max(_width([Cells(0, cells) for cells in sample]), len(names))
         known = names + [""] * (width - len(names)) if has_header else [""] * width
-        return *find_columns(known, below if has_header else [named.cells, *below], config, path), has_header
+        return *find_columns(known, sample if has_header else [named.cells, *sample], config, path), has_header
     if all(column.isdecimal() for column in asked):
         if min(map(int, asked)) < 1:
             raise UserError("columns are counted from 1, as in `cut -f`; found 0")
         source, target = (int(column) - 1 for column in asked)
-        # the header may consist of column numbers
-        return source, target, len(names) > max(source, target) and [names[source], names[target]] == asked
+        # some tables have a header that only numbers the columns
+        is_numbered = len(names) > max(source, target) and [names[source], names[target]] == asked
+        # format=tsv takes all rows as they are, like `cut -f`
+        return source, target, is_numbered or (has_header and config.format is not CorpusFormat.tsv)
     for column in asked:
+        if names.count(column) > 1:
+            raise UserError(f"{path}, line {named.line}: {names.count(column)} columns are {column!r}: give numbers")
         if column not in names:
             raise UserError(
                 f"{path}, line {named.line}: no column {column!r} in the header, which has {excerpt(', '.join(names))}"
@@ -221,12 +274,12 @@ def _columns(named: Cells, below: Sequence[list[str]], config: CorpusConfig, pat
 
 def _width(rows: Sequence[Cells]) -> int:
     """The most frequent number of columns."""
-    return Counter(len(row.cells) for row in rows if row.cells).most_common(1)[0][0] if rows else 0
+    return next((width for width, _ in Counter(len(row.cells) for row in rows if row.cells).most_common(1)), 0)
 
 
-def _describe_choice(source: int, target: int, first: Sequence[str], has_header: bool) -> str:
+def _describe_choice(columns: tuple[int, int], first: Sequence[str], config: CorpusConfig, has_header: bool) -> str:
     sides = []
-    for side, column in (("source", source), ("target", target)):
+    for side, column in zip(config.describe_sides(), columns, strict=True):
         example = excerpt(shorten(first[column], 60)) if column < len(first) else ""
         sides.append(f"{side} is column {column + 1}, {example!r}" + (" in the header" if has_header else ""))
     return ", ".join(sides)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.rows import Row, matching_files, mostly_pairs
-from translate.data.forms.tables import Cells, header_of, pairs
+from translate.data.forms.preambles import Cells
+from translate.data.forms.rows import Row, log_once, matching_files, mostly_pairs
+from translate.data.forms.tables import header_of, pairs
 from translate.errors import UserError, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 
 _MAX_BYTES = 1 << 30  # unpacked; the shared strings of a workbook are kept in memory
 _DECLARATION_BYTES = 1 << 12
+_SAMPLE_ROWS = 200
 # raised by zipfile, the XML parser and openpyxl for damaged files
 _DAMAGE_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, SyntaxError),
@@ -24,7 +28,7 @@ _DAMAGE_ERRORS = (
 
 
 def read_xlsx(config: CorpusConfig) -> Iterator[Row]:
-    """Two columns of the first sheet that has rows."""
+    """Two columns of the first visible sheet that has two."""
     for path in matching_files(config):
         yield from mostly_pairs(pairs(_cells(path), config, path, "an Excel workbook"))
 
@@ -35,7 +39,7 @@ def workbook_columns(path: str) -> list[str]:
 
 
 def _cells(path: str) -> Iterator[Cells]:
-    """Numbered rows of the first sheet that has any; numbers and dates are converted to text."""
+    """The rows of one sheet, with their numbers; numbers and dates as text."""
     import openpyxl
 
     # opened here: openpyxl refuses names without .xlsx
@@ -46,12 +50,9 @@ def _cells(path: str) -> Iterator[Cells]:
                 _require_no_document_type(archive, path)
             workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
             for sheet in workbook.worksheets:
-                sheet.reset_dimensions()  # the stored ones may be wrong
-                number = 0
-                for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
-                    yield Cells(number, _texts(values))
-                if number:
-                    break
+                sheet.reset_dimensions()  # those in the file may be wrong
+            if sheet := _sheet_of_pairs(workbook, path):
+                yield from _rows(sheet)
         except UserError:
             raise
         except _DAMAGE_ERRORS as error:
@@ -59,9 +60,40 @@ def _cells(path: str) -> Iterator[Cells]:
             raise UserError(f"{path}: cannot be read as an Excel workbook: {reason}") from None
 
 
+def _sheet_of_pairs(workbook: Any, path: str) -> Any:
+    """The first sheet with two columns, not a hidden one if others are visible; None if there are no sheets."""
+    visible = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"] or workbook.worksheets
+    tables = [sheet for sheet in visible if _has_two_columns(sheet)] or visible
+    if unread := tables[1:]:
+        listing = excerpt(", ".join(sheet.title for sheet in unread))
+        message = (
+            f"{path}: only the sheet {excerpt(tables[0].title)} is read, not {listing}; save these as CSV to add them"
+        )
+        log_once(message, level=logging.WARNING)
+    return tables[0] if tables else None
+
+
+def _has_two_columns(sheet: Any) -> bool:
+    rows = islice(_rows(sheet), _SAMPLE_ROWS)
+    return any(sum(map(bool, map(str.strip, row.cells))) > 1 for row in rows)
+
+
+def _rows(sheet: Any) -> Iterator[Cells]:
+    """The rows of a sheet up to the last one with text: rows with a format alone may follow."""
+    last = 0
+    for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if texts := _texts(values):
+            yield from (Cells(blank, []) for blank in range(last + 1, number))
+            yield Cells(number, texts)
+            last = number
+
+
 def _texts(values: tuple[Any, ...]) -> list[str]:
-    texts = ["" if value is None else str(value) for value in values]
-    while texts and not texts[-1]:  # formatted cells without content
+    from openpyxl.utils.escape import unescape
+
+    # Excel writes a carriage return as _x000D_
+    texts = ["" if value is None else unescape(str(value)) for value in values]
+    while texts and not texts[-1]:  # cells with a format and without content
         texts.pop()
     return texts
 
