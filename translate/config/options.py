@@ -70,6 +70,7 @@ def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str
     defaults = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
     # keys with a space are directives ("override …"), not groups
     groups = [key for entry in defaults if isinstance(entry, dict) for key in entry if " " not in key]
+    options = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "chosen"])
     return "\n".join(
         [
             f"usage: python -m translate.{name} [NAME=VALUE ...]",
@@ -79,7 +80,7 @@ def help_text(name: str, schema: type[Any], composed: DictConfig, directory: str
             *(f"  {group}: {', '.join(choices_of(group, directory))}" for group in groups),
             "",
             "Options (NAME=VALUE) with their current values:",
-            textwrap.indent(OmegaConf.to_yaml(composed), "  "),
+            textwrap.indent(OmegaConf.to_yaml(options), "  "),
             "Flags: --help, --version, --config-dir FOLDER (further YAML files)"
             + (", --multirun (several values: a sweep)" if "sweep" in groups else ""),
         ]

@@ -208,7 +208,6 @@ class TrainConfig:
             sentences: all lines of several sentences, at every sentence end
     case    lines in capitals or Title Case to translate in the usual case of their words, likewise. auto: all, unless
             the training text has many of them; restore: all; keep: none
-    chosen  options that recipe=auto chooses; set by the command
     """
 
     OPEN: ClassVar = OPEN_OPTIONS
