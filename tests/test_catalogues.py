@@ -10,7 +10,7 @@ import pytest
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_rows
 from translate.errors import UserError
-from translation_forms import PAIRS, write_moses
+from translation_formats import PAIRS, write_moses
 
 HEADER = r"""# Comment.
 #, fuzzy
@@ -122,7 +122,7 @@ def test_damaged_po_files_are_refused(po, content, message):
 
 
 def test_a_po_file_that_is_too_large_is_refused(po, monkeypatch):
-    monkeypatch.setattr("translate.data.forms.catalogues._MAX_BYTES", 100)
+    monkeypatch.setattr("translate.data.formats.catalogues._MAX_BYTES", 100)
     with pytest.raises(UserError, match="more than 100 bytes in one PO file; split it"):
         rows(po)
 
@@ -166,7 +166,7 @@ def test_paths_out_of_the_archive_are_only_names(archive):
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(archive, monkeypatch):
-    monkeypatch.setattr("translate.data.forms.archives.MAX_SMALL_FILE", 1 << 20)
+    monkeypatch.setattr("translate.data.formats.archives.MAX_SMALL_FILE", 1 << 20)
     make_zip(archive, **{"a.en-de.en": "\n" * (1 << 22), "a.en-de.de": "\n" * (1 << 22)})
     with pytest.raises(UserError, match=r"a.en-de.en has 4,194,304 bytes, over 200 times its size in the archive"):
         rows(archive)

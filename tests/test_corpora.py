@@ -11,7 +11,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from corpus_files import FORMS
+from corpus_files import FORMATS
 from translate.data.clean_text import content_hashes
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import READERS, read_pairs, read_rows
@@ -85,8 +85,8 @@ def _hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 def test_every_format_has_a_test():
-    # those of test_forms.py, which cannot hold all of these characters, and SQuAD, whose sources are made of two parts
-    others = {form for _, form in FORMS.values()} | {
+    # those of test_formats.py, which cannot hold all of these characters, and SQuAD, whose sources have two parts
+    others = {file_format for _, file_format in FORMATS.values()} | {
         CorpusFormat.auto,
         CorpusFormat.squad,
         CorpusFormat.mtdata,

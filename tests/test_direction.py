@@ -1,4 +1,4 @@
-"""Corpora in the forms of translation tools: equal pairs in all of them, and languages taken from the files."""
+"""Corpora in the formats of translation tools: equal pairs in all of them, and languages taken from the files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from small_data import TOKENIZER
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.direction import reversed_direction, with_languages
-from translate.data.forms.language_tags import choose_sides, find
-from translate.data.forms.recognition import recognise
+from translate.data.formats.language_tags import choose_sides, find
+from translate.data.formats.recognition import recognise
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs
 from translate.errors import UserError
 from translate.text import read_lines
-from translation_forms import PAIRS, WRITERS, write_moses, write_po, write_tmx
+from translation_formats import PAIRS, WRITERS, write_moses, write_po, write_tmx
 
 
 def data_of(path: object, **options: object) -> DataConfig:
@@ -39,7 +39,7 @@ def test_each_form_is_recognised_and_gives_its_pairs(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_multi30k_is_the_same_training_set_in_each_form(corpora_root: Path, tmp_path: Path, name: str):
+def test_multi30k_is_the_same_training_set_in_each_format(corpora_root: Path, tmp_path: Path, name: str):
     sides = [list(read_lines(corpora_root / "multi30k" / f"train.{language}"))[:5000] for language in ("en", "de")]
     pairs = list(zip(*sides, strict=True))
     WRITERS[name](tmp_path / "file", pairs, "en", "de")

@@ -1,4 +1,4 @@
-"""The decode command on documents: the form is found, the output complete, lines as they were."""
+"""The decode command on documents: the format is found, the output complete, lines as they were."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import docx
 import pytest
 from lxml import etree
 
-from document_forms import word_file
+from document_formats import word_file
 from fake_translators import copier
 from in_process import call_here
 from trained_model import trained_model
 from translate.decode import DecodeConfig, check_files, open_document, translate_document
 from translate.decoding.config import SearchConfig
-from translate.documents import ENDINGS, FORMS, find_form
-from translate.documents.document import Form
+from translate.documents import ENDINGS, FORMATS, find_format
+from translate.documents.document import DocumentFormat
 from translate.documents.plain_text import is_wrapped
 from translate.errors import UserError
 
@@ -41,20 +41,20 @@ def decode(folder: Path, source: str, output: str, **options: object) -> bytes:
 
 
 def test_every_form_has_a_class_and_an_ending():
-    assert set(FORMS) == set(ENDINGS.values()) == set(Form) - {Form.auto, Form.none}
+    assert set(FORMATS) == set(ENDINGS.values()) == set(DocumentFormat) - {DocumentFormat.auto, DocumentFormat.none}
 
 
 def test_the_form_is_that_of_the_ending(tmp_path):
-    for ending, form in ENDINGS.items():
+    for ending, file_format in ENDINGS.items():
         for name in (f"a{ending}", f"a{ending.upper()}", f"a{ending}.gz"):
             (tmp_path / name).write_bytes(gzip.compress(WRAPPED.encode()) if name.endswith(".gz") else WRAPPED.encode())
-            assert find_form(str(tmp_path / name), Form.auto) is form
-            assert find_form(str(tmp_path / name), Form.none) is Form.none
+            assert find_format(str(tmp_path / name), DocumentFormat.auto) is file_format
+            assert find_format(str(tmp_path / name), DocumentFormat.none) is DocumentFormat.none
     for name in ("a.en", "a", "html", "a.tsv"):
         (tmp_path / name).write_text(WRAPPED, encoding="utf-8")
-        assert find_form(str(tmp_path / name), Form.auto) is Form.none
-    assert find_form("-", Form.auto) is Form.none
-    assert find_form("-", Form.html) is Form.html
+        assert find_format(str(tmp_path / name), DocumentFormat.auto) is DocumentFormat.none
+    assert find_format("-", DocumentFormat.auto) is DocumentFormat.none
+    assert find_format("-", DocumentFormat.html) is DocumentFormat.html
 
 
 @pytest.mark.parametrize(

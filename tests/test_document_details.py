@@ -13,10 +13,10 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 from lxml import etree
 
-from document_forms import translated, word_file
+from document_formats import translated, word_file
 from fake_translators import copier
 from translate.decode import DecodeConfig, check_files, open_document, translate_document
-from translate.documents.document import Form
+from translate.documents.document import DocumentFormat
 from translate.documents.inline import Kind, Segment
 from translate.errors import UserError
 
@@ -29,7 +29,7 @@ def paragraph_of(inner: str) -> str:
     """XML of a paragraph after translation, without the declarations of namespaces."""
     document = docx.Document()
     document.element.body.insert(0, parse_xml(f"<w:p {nsdecls('w')}>{inner}</w:p>"))
-    output = translated(word_file(document), Form.docx)
+    output = translated(word_file(document), DocumentFormat.docx)
     docx.Document(io.BytesIO(output))
     written = zipfile.ZipFile(io.BytesIO(output)).read("word/document.xml").decode()
     return written[written.index("<w:p>") + 5 : written.index("</w:p>")]
@@ -73,14 +73,16 @@ def test_docx_with_two_files_of_one_name_is_damaged():
     with zipfile.ZipFile(output, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("word/document.xml", b"<a/>")
     with pytest.raises(UserError, match="two of its files have one name"):
-        translated(output.getvalue(), Form.docx)
+        translated(output.getvalue(), DocumentFormat.docx)
 
 
 XLIFF = '<xliff version="1.2"><file source-language="{}"><body>{}</body></file></xliff>'
 
 
 def targets(unit: str, **options: object) -> list[str]:
-    root = etree.fromstring(translated(XLIFF.format("en", f"<trans-unit>{unit}</trans-unit>"), Form.xliff, **options))
+    root = etree.fromstring(
+        translated(XLIFF.format("en", f"<trans-unit>{unit}</trans-unit>"), DocumentFormat.xliff, **options)
+    )
     return ["".join(target.itertext()) for target in root.iter("target")]
 
 
@@ -95,45 +97,45 @@ def test_xliff_fills_targets_that_have_markup_and_no_text():
 
 def test_xliff_in_another_language_is_refused():
     with pytest.raises(UserError, match="is in fr, and the model translates from en: choose another model"):
-        translated(XLIFF.format("fr", ""), Form.xliff)
-    assert translated(XLIFF.format("fr", ""), Form.xliff, source_language="")
+        translated(XLIFF.format("fr", ""), DocumentFormat.xliff)
+    assert translated(XLIFF.format("fr", ""), DocumentFormat.xliff, source_language="")
     with pytest.raises(UserError, match="is in fr, and"):
-        translated('<xliff version="2.0" srcLang="fr" trgLang="de"/>', Form.xliff)
+        translated('<xliff version="2.0" srcLang="fr" trgLang="de"/>', DocumentFormat.xliff)
 
 
 def test_xliff_translated_again_is_no_longer_approved():
     unit = '<trans-unit approved="yes"><source>a</source><target>b</target></trans-unit>'
-    assert b'approved="yes"' in translated(XLIFF.format("en", unit), Form.xliff)
-    assert b'approved="no"' in translated(XLIFF.format("en", unit), Form.xliff, overwrite=True)
+    assert b'approved="yes"' in translated(XLIFF.format("en", unit), DocumentFormat.xliff)
+    assert b'approved="no"' in translated(XLIFF.format("en", unit), DocumentFormat.xliff, overwrite=True)
 
 
 def test_xml_keeps_its_declaration_line_ends_and_cdata():
     kept = "<trans-unit translate='no'><source><![CDATA[a <b>]]></source></trans-unit>\r\n"
     document = f"<?xml version='1.0'  encoding='utf-8'?>\r\n{XLIFF.format('en', kept)}\r\n"
-    output = translated(document, Form.xliff).decode()
+    output = translated(document, DocumentFormat.xliff).decode()
     assert output.startswith("<?xml version='1.0'  encoding='utf-8'?>\r\n<xliff")
     assert "<source><![CDATA[a <b>]]></source></trans-unit>\r\n" in output
     assert output.endswith("</xliff>\r\n")
-    assert "\r" not in translated(document.replace("\r\n", "\n"), Form.xliff).decode()
+    assert "\r" not in translated(document.replace("\r\n", "\n"), DocumentFormat.xliff).decode()
 
 
 def test_tmx_fills_variants_without_text_and_names_no_person_for_its_own():
     unit = '<tu><tuv xml:lang="en"><seg>a</seg></tuv><tuv xml:lang="de" changeid="me"><seg>{}</seg></tuv></tu>'
     tmx = f'<tmx version="1.4"><header srclang="en"/><body>{unit}</body></tmx>'
     for text, options in [("", {}), (" ", {}), ("<ph/>", {}), ("b", {"overwrite": True})]:
-        output = translated(tmx.format(text), Form.tmx, **options).decode()
+        output = translated(tmx.format(text), DocumentFormat.tmx, **options).decode()
         assert "<seg>A</seg>" in output
         assert "changeid" not in output
-    assert "<seg>b</seg>" in translated(tmx.format("b"), Form.tmx).decode()
+    assert "<seg>b</seg>" in translated(tmx.format("b"), DocumentFormat.tmx).decode()
 
 
 def test_csv_translations_are_in_their_column_in_rows_of_other_lengths():
     table = "id,text,note\n1,a\n2,b,c,d\n3\n   \n"
-    output = translated(table, Form.csv).decode()
+    output = translated(table, DocumentFormat.csv).decode()
     assert output == "id,text,note,translation\n1,a,,A\n2,b,c,B,d\n3,,,\n   \n"
     assert [row["translation"] for row in csv.DictReader(io.StringIO(output))][:2] == ["A", "B"]
-    assert translated("text,x,de\na\n", Form.csv).decode() == "text,x,de\na,,A\n"
-    assert translated("sep=;\ntext;n\na,b;1\n", Form.csv).decode() == "sep=;\ntext;n;translation\na,b;1;A,B\n"
+    assert translated("text,x,de\na\n", DocumentFormat.csv).decode() == "text,x,de\na,,A\n"
+    assert translated("sep=;\ntext;n\na,b;1\n", DocumentFormat.csv).decode() == "sep=;\ntext;n;translation\na,b;1;A,B\n"
 
 
 HEADER = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset={}\\n"\n\n'
@@ -142,25 +144,25 @@ HEADER = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset={}\\n"\n\n'
 def test_po_has_an_encoding_for_its_translations():
     message = 'msgid "ä"\nmsgstr ""\n'
     content = (HEADER.format("ISO-8859-1") + message).encode("latin-1")
-    output = translated(content, Form.po, lambda _: "→").decode()
+    output = translated(content, DocumentFormat.po, lambda _: "→").decode()
     assert "charset=UTF-8" in output
     assert polib.pofile(output)[0].msgstr == "→"
-    assert b"charset=ISO-8859-1" in translated(content, Form.po)
+    assert b"charset=ISO-8859-1" in translated(content, DocumentFormat.po)
     for header in ("", HEADER.format("CHARSET")):
-        assert "charset=UTF-8" in translated(header + message, Form.po).decode()
+        assert "charset=UTF-8" in translated(header + message, DocumentFormat.po).decode()
 
 
 def test_po_of_another_language_is_refused():
     header = HEADER.format("UTF-8").replace("Content", 'Language: {}\\n"\n"Content')
     with pytest.raises(UserError, match="wants translations into fr"):
-        translated(header.format("fr"), Form.po)
-    assert "Language: de_AT" in translated(header.format("de_AT"), Form.po).decode()
+        translated(header.format("fr"), DocumentFormat.po)
+    assert "Language: de_AT" in translated(header.format("de_AT"), DocumentFormat.po).decode()
 
 
 def test_po_keeps_line_ends_long_lines_and_forms_of_a_plural():
     entries = f'# Me\n#.{" a" * 60}\nmsgid "{"b " * 60}"\nmsgstr "c"\n'
     catalogue = HEADER.format("UTF-8") + entries + '\nmsgid "1"\nmsgid_plural "d e"\nmsgstr[0] "f"\nmsgstr[1] ""\n'
-    output = translated(catalogue.replace("\n", "\r\n"), Form.po).decode()
+    output = translated(catalogue.replace("\n", "\r\n"), DocumentFormat.po).decode()
     assert entries.replace("\n", "\r\n") in output
     assert "\n" not in output.replace("\r\n", "")
     assert polib.pofile(output)[-1].msgstr_plural == {0: "f", 1: "D E"}
@@ -176,28 +178,30 @@ def test_po_keeps_line_ends_long_lines_and_forms_of_a_plural():
     ],
 )
 def test_html_keeps_code_and_readings(page, expected):
-    assert translated(page, Form.html).decode() == expected
+    assert translated(page, DocumentFormat.html).decode() == expected
 
 
 def test_html_is_in_the_encoding_that_browsers_take():
     page = b'<meta charset="iso-8859-1"><p>\x93a\x94</p>'
-    assert translated(page, Form.html, lambda text: text.strip("“”") + "…") == page.replace(b"\x93a\x94", b"a\x85")
+    assert translated(page, DocumentFormat.html, lambda text: text.strip("“”") + "…") == page.replace(
+        b"\x93a\x94", b"a\x85"
+    )
     xhtml = b'<?xml version="1.0" encoding="ISO-8859-1"?><p>\xe4</p>'
-    assert translated(xhtml, Form.html) == xhtml.replace(b"\xe4", b"\xc4")
+    assert translated(xhtml, DocumentFormat.html) == xhtml.replace(b"\xe4", b"\xc4")
 
 
 def test_text_keeps_each_line_end():
     lines = "One two\r\nthree\nfour\rfive"
-    assert translated(lines, Form.txt).decode() == lines.upper()
+    assert translated(lines, DocumentFormat.txt).decode() == lines.upper()
     paragraph = "A line that is as long as it can be, and more\nof it below, which is long as well, until it\nends.\n"
     both = paragraph.replace("\n", "\r\n") + "\n" + paragraph
-    assert translated(both, Form.txt).decode() == both.upper()
+    assert translated(both, DocumentFormat.txt).decode() == both.upper()
     quoted = paragraph.replace("A ", "> A ").replace("\no", "\n> o").replace("\ne", "\n> e")
     asked = []
-    assert translated(quoted, Form.txt, lambda text: asked.append(text) or text).decode() == quoted
+    assert translated(quoted, DocumentFormat.txt, lambda text: asked.append(text) or text).decode() == quoted
     assert ">" not in asked[0]
     subtitle = "1\r\n00:00:01,000 --> 00:00:02,000\r\na\r\n\r\n2\n00:00:03,000 --> 00:00:04,000\nb\n"
-    assert translated(subtitle, Form.srt).decode() == subtitle.replace("a", "A").replace("b", "B")
+    assert translated(subtitle, DocumentFormat.srt).decode() == subtitle.replace("a", "A").replace("b", "B")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Each form of documents keeps all but the text: markup, styles, times, quoting, existing translations."""
+"""Each document format keeps all but the text: markup, styles, times, quoting, existing translations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 from lxml import etree, html
 
-from document_forms import translated, word_file
-from translate.documents.document import Form
+from document_formats import translated, word_file
+from translate.documents.document import DocumentFormat
 from translate.errors import UserError
 
 PAGE = """\
@@ -54,18 +54,18 @@ def test_html_keeps_all_but_its_text_byte_for_byte():
     ]:
         assert old in expected
         expected = expected.replace(old, new)
-    assert translated(PAGE, Form.html).decode() == expected
-    assert translated(PAGE, Form.html, str, target_language="").decode() == PAGE
+    assert translated(PAGE, DocumentFormat.html).decode() == expected
+    assert translated(PAGE, DocumentFormat.html, str, target_language="").decode() == PAGE
 
 
 def test_html_in_another_encoding_stays_in_it():
     page = '<meta charset="iso-8859-1"><p>Grün</p>'.encode("latin-1")
-    assert translated(page, Form.html, lambda text: f"{text} ü → ☃") == (
+    assert translated(page, DocumentFormat.html, lambda text: f"{text} ü → ☃") == (
         '<meta charset="iso-8859-1"><p>Grün ü &#8594; &#9731;</p>'.encode("latin-1")
     )
 
     wrong = b'<meta charset="utf-16"><p>ab'  # which browsers read as UTF-8, too
-    assert translated(wrong, Form.html) == b'<meta charset="utf-16"><p>AB'
+    assert translated(wrong, DocumentFormat.html) == b'<meta charset="utf-16"><p>AB'
 
 
 TMX = """\
@@ -83,7 +83,7 @@ SEG = '<seg>PRESS <bpt i="1">&lt;b&gt;</bpt>OK<ept i="1">&lt;/b&gt;</ept> TO <hi
 
 
 def test_tmx_gets_variants_and_keeps_those_it_has():
-    output = translated(TMX, Form.tmx)
+    output = translated(TMX, DocumentFormat.tmx)
     root = etree.fromstring(output)
     assert b'<!DOCTYPE tmx SYSTEM "tmx14.dtd">' in output
     language = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -95,11 +95,11 @@ def test_tmx_gets_variants_and_keeps_those_it_has():
     assert added.get("creationtool") == "translate"
     assert etree.tostring(added[0], encoding="unicode", with_tail=False) == SEG
     assert b"<seg>Lampe</seg>" in output
-    assert b"<seg>LAMP</seg>" in translated(TMX, Form.tmx, overwrite=True)
+    assert b"<seg>LAMP</seg>" in translated(TMX, DocumentFormat.tmx, overwrite=True)
     with pytest.raises(UserError, match="no unit has text in the source language \\(fr\\); found de-DE, en, en-US"):
-        translated(TMX, Form.tmx, source_language="fr")
+        translated(TMX, DocumentFormat.tmx, source_language="fr")
     with pytest.raises(UserError, match="set target_language="):
-        translated(TMX, Form.tmx, target_language="")
+        translated(TMX, DocumentFormat.tmx, target_language="")
 
 
 XLIFF_1 = """\
@@ -121,7 +121,7 @@ XLIFF_2 = """\
 
 
 def test_xliff_1_gets_targets_with_a_state_and_the_tool():
-    root = etree.fromstring(translated(XLIFF_1, Form.xliff))
+    root = etree.fromstring(translated(XLIFF_1, DocumentFormat.xliff))
     ns = {"x": "urn:oasis:names:tc:xliff:document:1.2"}
     inner = [
         re.sub(' xmlns="[^"]*"', "", etree.tostring(t, encoding="unicode")) for t in root.iterfind(".//x:target", ns)
@@ -135,18 +135,18 @@ def test_xliff_1_gets_targets_with_a_state_and_the_tool():
     ]
     assert root.find("x:file", ns).get("target-language") == "de"
     assert root.find(".//x:phase", ns).get("tool-id") == root.find(".//x:tool", ns).get("tool-id") == "translate"
-    assert b">LAMP</target>" in translated(XLIFF_1, Form.xliff, overwrite=True)
+    assert b">LAMP</target>" in translated(XLIFF_1, DocumentFormat.xliff, overwrite=True)
 
 
 def test_xliff_2_gets_targets_with_a_state():
-    output = translated(XLIFF_2, Form.xliff).decode()
+    output = translated(XLIFF_2, DocumentFormat.xliff).decode()
     segment = '<segment state="translated" subState="translate:machine">'
     assert f"{segment}<source>Hello" in output
     assert '<target>HELLO <pc id="1">BIG <ph id="2"/>WORLD</pc>!</target>' in output
     assert "<segment><source>lamp</source><target>Lampe</target>" in output
     assert output.count("<target>") == 2
     with pytest.raises(UserError, match="wants translations into de, and those of the model are in fr"):
-        translated(XLIFF_2, Form.xliff, target_language="fr")
+        translated(XLIFF_2, DocumentFormat.xliff, target_language="fr")
 
 
 def test_docx_keeps_styles_tables_notes_and_links():
@@ -167,7 +167,7 @@ def test_docx_keeps_styles_tables_notes_and_links():
     document.paragraphs[-1].add_run("right", style=None)
     document.add_comment(document.paragraphs[0].runs, text="a comment")
     content = word_file(document)
-    output = translated(content, Form.docx)
+    output = translated(content, DocumentFormat.docx)
     found = docx.Document(io.BytesIO(output))
     assert found.paragraphs[0].style.name == "Heading 1"
     assert [p.text for p in found.paragraphs] == ["A TITLE", "PLAIN BOLD END A LINK", "LEFT\tRIGHT"]
@@ -198,32 +198,34 @@ over two lines, {\\an8}in all, and that is enough for now
 
 
 def test_srt_keeps_numbers_times_and_tags_and_wraps_lines():
-    found = list(srt.parse(translated(SUBTITLES, Form.srt).decode()))
+    found = list(srt.parse(translated(SUBTITLES, DocumentFormat.srt).decode()))
     assert [(each.index, each.start, each.end) for each in found] == [
         (each.index, each.start, each.end) for each in srt.parse(SUBTITLES)
     ]
     assert found[0].content == "- HELLO <i>MY</i> DEAR\n- WHO?"
     assert found[1].content == "A LINE THAT GOES ON AND ON OVER TWO\nLINES, {\\an8}IN ALL, AND THAT IS ENOUGH FOR NOW"
-    assert translated(SUBTITLES.replace("\n", "\r\n"), Form.srt, str).decode() == SUBTITLES.replace("\n", "\r\n")
+    assert translated(SUBTITLES.replace("\n", "\r\n"), DocumentFormat.srt, str).decode() == SUBTITLES.replace(
+        "\n", "\r\n"
+    )
 
 
 def test_csv_gets_a_column_and_keeps_quoting():
     table = 'id,text\r\n"1","He said ""x"",\nand left"\r\n\r\n2,yo\r\n'
-    assert translated(table, Form.csv).decode() == (
+    assert translated(table, DocumentFormat.csv).decode() == (
         'id,text,translation\r\n"1","He said ""x"",\nand left","HE SAID ""X"",\nAND LEFT"\r\n\r\n2,yo,YO\r\n'
     )
     utf16 = "\ufeffsource;de\nHi;da\nlast;\n".encode("utf-16-le")
-    assert translated(utf16, Form.csv).decode("utf-16") == "source;de\nHi;da\nlast;LAST\n"
-    assert translated(utf16, Form.csv, overwrite=True).decode("utf-16") == "source;de\nHi;HI\nlast;LAST\n"
-    assert translated("a,b\nc,d", Form.csv, source_column="2").decode() == "a,b,B\nc,d,D"
-    assert translated("a,b\nc,d", Form.csv, source_column="2", target_column="1").decode() == "a,b\nc,d"
-    named = translated("a,b\nc,d", Form.csv, source_column="b", target_column="neu")
+    assert translated(utf16, DocumentFormat.csv).decode("utf-16") == "source;de\nHi;da\nlast;LAST\n"
+    assert translated(utf16, DocumentFormat.csv, overwrite=True).decode("utf-16") == "source;de\nHi;HI\nlast;LAST\n"
+    assert translated("a,b\nc,d", DocumentFormat.csv, source_column="2").decode() == "a,b,B\nc,d,D"
+    assert translated("a,b\nc,d", DocumentFormat.csv, source_column="2", target_column="1").decode() == "a,b\nc,d"
+    named = translated("a,b\nc,d", DocumentFormat.csv, source_column="b", target_column="neu")
     assert list(csv.DictReader(io.StringIO(named.decode()))) == [{"a": "c", "b": "d", "neu": "D"}]
-    assert translated("one\ntwo\n", Form.csv).decode() == "one,ONE\ntwo,TWO\n"  # without a header
-    assert translated("text_en;German\none;\n", Form.csv).decode() == "text_en;German\none;ONE\n"
+    assert translated("one\ntwo\n", DocumentFormat.csv).decode() == "one,ONE\ntwo,TWO\n"  # without a header
+    assert translated("text_en;German\none;\n", DocumentFormat.csv).decode() == "text_en;German\none;ONE\n"
     for wanted in ("", "x", "3"):
         with pytest.raises(UserError, match="its columns are a, b: set source_column=NAME"):
-            translated("a,b\nc,d", Form.csv, source_column=wanted)
+            translated("a,b\nc,d", DocumentFormat.csv, source_column=wanted)
 
 
 def test_po_fills_empty_messages():
@@ -232,7 +234,7 @@ def test_po_fills_empty_messages():
     catalogue.append(polib.POEntry(msgid="Hello %s,\n{name}\n", occurrences=[("a.c", "1")]))
     catalogue.append(polib.POEntry(msgid="%d file", msgid_plural="%d files", msgstr_plural={0: "", 1: ""}))
     catalogue.append(polib.POEntry(msgid="lamp", msgstr="Lampe", flags=["c-format"]))
-    found = polib.pofile(translated(str(catalogue), Form.po).decode())
+    found = polib.pofile(translated(str(catalogue), DocumentFormat.po).decode())
     assert [(entry.msgstr or entry.msgstr_plural, entry.flags) for entry in found] == [
         ("HELLO %s,\n{name}\n", ["fuzzy"]),
         ({0: "%d FILE", 1: "%d FILES", 2: "%d FILES"}, ["fuzzy"]),
@@ -255,7 +257,7 @@ and the translation is wrapped to the same width.
 
 
 def test_txt_wraps_paragraphs_and_keeps_blank_lines():
-    output = translated(TEXT, Form.txt, lambda text: text.replace("full", "entirely filled")).decode()
+    output = translated(TEXT, DocumentFormat.txt, lambda text: text.replace("full", "entirely filled")).decode()
     first, _, rest = output.partition("\n\n")
     paragraph, _, rest = rest.partition("\n\n\n")
     assert (first, rest) == ("A Title", "* an item\n* another\n")
@@ -263,7 +265,7 @@ def test_txt_wraps_paragraphs_and_keeps_blank_lines():
     assert " ".join(paragraph.split()) == " ".join(TEXT.partition("\n\n")[2].partition("\n\n\n")[0].split()).replace(
         "full", "entirely filled"
     )
-    assert translated(TEXT.replace("\n", "\r\n"), Form.txt, str).decode() == TEXT.replace("\n", "\r\n")
+    assert translated(TEXT.replace("\n", "\r\n"), DocumentFormat.txt, str).decode() == TEXT.replace("\n", "\r\n")
 
 
 def nested(opening: str, closing: str, count: int = 1000) -> str:
@@ -273,16 +275,16 @@ def nested(opening: str, closing: str, count: int = 1000) -> str:
 @pytest.mark.parametrize("translate", [str.upper, lambda text: " ".join(reversed(text.split())), lambda text: "one"])
 def test_a_thousand_nested_tags_are_there_once_and_well_formed(translate):
     page = f"<p>{nested('<b id=x{}>', '</b>')}</p>"
-    root = html.fromstring(translated(page, Form.html, translate), parser=html.HTMLParser(huge_tree=True))
+    root = html.fromstring(translated(page, DocumentFormat.html, translate), parser=html.HTMLParser(huge_tree=True))
     assert [each.get("id") for each in root.iter("b")] == [f"x{number}" for number in range(1000)]
     inner = nested('<g id="{}">', "</g>")
     xliff = XLIFF_1.replace('Hello <g id="1">big <x id="2"/>world</g><ph id="3">code</ph>!', inner)
-    root = etree.fromstring(translated(xliff, Form.xliff, translate), etree.XMLParser(huge_tree=True))
+    root = etree.fromstring(translated(xliff, DocumentFormat.xliff, translate), etree.XMLParser(huge_tree=True))
     found = [each.get("id") for each in root.iterfind(".//{*}target").__next__().iter("{*}g")]
     assert found == [str(number) for number in range(1000)]
     inner = nested('<hi x="{}">', "</hi>")
     root = etree.fromstring(
-        translated(TMX.replace("<hi>go</hi>", inner), Form.tmx, translate), etree.XMLParser(huge_tree=True)
+        translated(TMX.replace("<hi>go</hi>", inner), DocumentFormat.tmx, translate), etree.XMLParser(huge_tree=True)
     )
     found = [each.get("x") for each in root.findall(".//tuv")[1].iter("hi")]
     assert found == [str(number) for number in range(1000)]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from fuzzing.documents import document_forms
-from fuzzing.forms import contents
+from fuzzing.documents import document_formats
+from fuzzing.formats import contents
 from fuzzing.harness import check, fuzz
 from fuzzing.inputs import JSON, joined
 from fuzzing.readers import Reader, readers
@@ -20,7 +20,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 SLOW = ["options", "adapter", "state", "parquet", "model", "tokenizer"]
 FAST = ["text", "gzip", "tsv", "jsonl", "squad", "tmx", "xliff", "po", "moses", "yaml", "json", "run"]
 RECOGNISED = list(contents())
-DOCUMENTS = [f"{form}_document" for form in document_forms()]
+DOCUMENTS = [f"{file_format}_document" for file_format in document_formats()]
 NAMES = SLOW + FAST + RECOGNISED
 
 

@@ -1,4 +1,4 @@
-"""Documents that are damaged, of another form or made to harm end in one clear error, or in their translation."""
+"""Documents that are damaged, of another format or made to harm end in one clear error, or in their translation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from itertools import pairwise
 import docx
 import pytest
 
-from document_forms import translated, word_file
-from translate.documents.document import Form
+from document_formats import translated, word_file
+from translate.documents.document import DocumentFormat
 from translate.errors import UserError
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha">{}]>\n'.format(
@@ -31,45 +31,57 @@ def zip_of(**files: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "form", "message"),
+    ("content", "file_format", "message"),
     [
-        (BOMB + XLIFF.format("&h;"), Form.xliff, "line 1: XML that declares entities is refused"),
-        (f'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///x">]>{XLIFF.format("&f;")}', Form.xliff, "declares entities"),
-        (XLIFF.format("&unknown;"), Form.xliff, "not well-formed XML.*undefined entity"),
-        (XLIFF[:60], Form.xliff, "the file ends before its XML does"),
-        (b"\xff\xfe\x00", Form.xliff, "the file ends before its XML does"),
-        ("<a>" * 10_000 + "</a>" * 10_000, Form.tmx, "not XML: Excessive depth"),
-        ("<html/>", Form.xliff, "its root element is html"),
-        ("<html/>", Form.tmx, "its root element is html, not tmx"),
-        ('<xliff version="3.0"/>', Form.xliff, "not xliff of version 1.2 or 2.x"),
-        ("1\nno time\ntext\n", Form.srt, "no line of times"),
-        ("1\n00:00:01,000 --> 00:00:03,000\nok\n\n2\n00:0x --> 1\nno\n", Form.srt, "line 6: .* is not a line of times"),
-        (b"a\xffb\n", Form.txt, "line 1: 0xff is not UTF-8"),
-        (b"\xff\xfea\x00\x00\xd8", Form.csv, "is not UTF-16-LE"),
-        ("source\n" + "\0", Form.csv, "zero bytes"),
-        ('text\n"never closed', Form.csv, "line 2: not a CSV table: unexpected end of data"),
-        ("", Form.csv, "the table has no rows"),
-        ("nothing", Form.po, "no messages; is it"),
-        ('msgid "a"\nmsgstr "b\n"c\nmsgfoo', Form.po, "cannot be read as PO"),
-        ("text", Form.docx, "not a DOCX, or a damaged one: File is not a zip file"),
-        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, Form.docx, "encrypted, or a DOC of before 2007"),
-        (zip_of(other=b"<a/>"), Form.docx, "it has no word/document.xml"),
-        (zip_of(word__document=f"{BOMB}<a/>".encode()), Form.docx, "document.xml, line 1: XML that declares entities"),
-        (zip_of(word__document=b"<a>"), Form.docx, "word/document.xml, line 1: the file ends"),
-        (word_file(None, "text")[:-40], Form.docx, "not a DOCX, or a damaged one"),
+        (BOMB + XLIFF.format("&h;"), DocumentFormat.xliff, "line 1: XML that declares entities is refused"),
+        (
+            f'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///x">]>{XLIFF.format("&f;")}',
+            DocumentFormat.xliff,
+            "declares entities",
+        ),
+        (XLIFF.format("&unknown;"), DocumentFormat.xliff, "not well-formed XML.*undefined entity"),
+        (XLIFF[:60], DocumentFormat.xliff, "the file ends before its XML does"),
+        (b"\xff\xfe\x00", DocumentFormat.xliff, "the file ends before its XML does"),
+        ("<a>" * 10_000 + "</a>" * 10_000, DocumentFormat.tmx, "not XML: Excessive depth"),
+        ("<html/>", DocumentFormat.xliff, "its root element is html"),
+        ("<html/>", DocumentFormat.tmx, "its root element is html, not tmx"),
+        ('<xliff version="3.0"/>', DocumentFormat.xliff, "not xliff of version 1.2 or 2.x"),
+        ("1\nno time\ntext\n", DocumentFormat.srt, "no line of times"),
+        (
+            "1\n00:00:01,000 --> 00:00:03,000\nok\n\n2\n00:0x --> 1\nno\n",
+            DocumentFormat.srt,
+            "line 6: .* is not a line of times",
+        ),
+        (b"a\xffb\n", DocumentFormat.txt, "line 1: 0xff is not UTF-8"),
+        (b"\xff\xfea\x00\x00\xd8", DocumentFormat.csv, "is not UTF-16-LE"),
+        ("source\n" + "\0", DocumentFormat.csv, "zero bytes"),
+        ('text\n"never closed', DocumentFormat.csv, "line 2: not a CSV table: unexpected end of data"),
+        ("", DocumentFormat.csv, "the table has no rows"),
+        ("nothing", DocumentFormat.po, "no messages; is it"),
+        ('msgid "a"\nmsgstr "b\n"c\nmsgfoo', DocumentFormat.po, "cannot be read as PO"),
+        ("text", DocumentFormat.docx, "not a DOCX, or a damaged one: File is not a zip file"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, DocumentFormat.docx, "encrypted, or a DOC of before 2007"),
+        (zip_of(other=b"<a/>"), DocumentFormat.docx, "it has no word/document.xml"),
+        (
+            zip_of(word__document=f"{BOMB}<a/>".encode()),
+            DocumentFormat.docx,
+            "document.xml, line 1: XML that declares entities",
+        ),
+        (zip_of(word__document=b"<a>"), DocumentFormat.docx, "word/document.xml, line 1: the file ends"),
+        (word_file(None, "text")[:-40], DocumentFormat.docx, "not a DOCX, or a damaged one"),
     ],
 )  # fmt: skip
-def test_a_document_that_cannot_be_read_is_one_error(content, form, message):
+def test_a_document_that_cannot_be_read_is_one_error(content, file_format, message):
     with pytest.raises(UserError, match=message) as caught:
-        translated(content, form)
-    assert str(caught.value).startswith(f"file.{form}")
+        translated(content, file_format)
+    assert str(caught.value).startswith(f"file.{file_format}")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "lxml.etree", None)
     with pytest.raises(UserError, match=r"TMX, XLIFF, DOCX\) needs an extra package .*: pip install '.*\[documents\]'"):
-        translated(XLIFF.format("text"), Form.xliff)
+        translated(XLIFF.format("text"), DocumentFormat.xliff)
 
 
 def test_a_zip_bomb_is_not_decompressed():
@@ -79,7 +91,7 @@ def test_a_zip_bomb_is_not_decompressed():
             file.write(b" " * (1 << 20))
     start = time.process_time()
     with pytest.raises(UserError, match="bytes or 20,000 files when decompressed"):
-        translated(output.getvalue(), Form.docx)
+        translated(output.getvalue(), DocumentFormat.docx)
     assert time.process_time() - start < 1
 
 
@@ -89,7 +101,7 @@ def test_macros_and_external_relations_are_copied_as_they_are():
     output = io.BytesIO(word_file(document, "text"))
     with zipfile.ZipFile(output, "a") as archive:
         archive.writestr("word/vbaProject.bin", b"\0macro")
-    found = zipfile.ZipFile(io.BytesIO(translated(output.getvalue(), Form.docx)))
+    found = zipfile.ZipFile(io.BytesIO(translated(output.getvalue(), DocumentFormat.docx)))
     assert found.read("word/vbaProject.bin") == b"\0macro"
     assert b'Target="http://127.0.0.1:9/template.dotm"' in found.read("word/_rels/document.xml.rels")
     assert b">TEXT<" in found.read("word/document.xml")
@@ -118,7 +130,7 @@ def test_macros_and_external_relations_are_copied_as_they_are():
 )
 def test_hostile_html_takes_time_in_proportion(page):
     start = time.process_time()
-    assert translated(page, Form.html, str).decode() == page
+    assert translated(page, DocumentFormat.html, str).decode() == page
     assert time.process_time() - start < 2
 
 
@@ -126,8 +138,8 @@ def test_deep_and_broken_documents_keep_what_they_are():
     runs = "".join("<w:ins>" for _ in range(1000)), "".join("</w:ins>" for _ in range(1000))
     namespace = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
     body = f'<w:document xmlns:w="{namespace}"><w:p>{runs[0]}<w:r><w:t>text</w:t></w:r>{runs[1]}</w:p></w:document>'
-    found = zipfile.ZipFile(io.BytesIO(translated(zip_of(word__document=body.encode()), Form.docx)))
+    found = zipfile.ZipFile(io.BytesIO(translated(zip_of(word__document=body.encode()), DocumentFormat.docx)))
     assert found.read("word/document.xml").count(b"<w:ins>") == 1000
     assert b">TEXT<" in found.read("word/document.xml")
-    control = translated(XLIFF.format("text"), Form.xliff, lambda text: "a\x00\x0bb\ud800")
+    control = translated(XLIFF.format("text"), DocumentFormat.xliff, lambda text: "a\x00\x0bb\ud800")
     assert b">a  b <" in control

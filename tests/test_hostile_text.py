@@ -19,9 +19,9 @@ from translate.errors import UserError, excerpt
 from translate.text import MAX_LINE_BYTES, read_lines
 
 
-def refused(path: Path, form: CorpusFormat, **options) -> str:
+def refused(path: Path, file_format: CorpusFormat, **options) -> str:
     """The message for a table that is refused."""
-    config = CorpusConfig(format=form, path=str(path), **{"source": "en", "target": "de"} | options)
+    config = CorpusConfig(format=file_format, path=str(path), **{"source": "en", "target": "de"} | options)
     with pytest.raises(UserError) as error:
         list(read_rows(config, key="data.train"))
     return str(error.value).replace(f"{path}", path.name)

@@ -20,7 +20,7 @@ from translate.data.readers import read_pairs
 from translate.data.report import data_report
 from translate.errors import UserError
 from translate.tokenizer_training import TokenizerConfig
-from translation_forms import write_tmx
+from translation_formats import write_tmx
 
 PAIRS = [("one two", "zwei eins"), ("three", "drei")]
 TOKENIZER = TokenizerConfig(vocab_size=40, byte_fallback=False)

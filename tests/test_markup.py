@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.markup import markup_languages, read_units
+from translate.data.formats.markup import markup_languages, read_units
 from translate.data.readers import read_rows, read_scores
 from translate.errors import UserError
-from translation_forms import tmx, unit
+from translation_formats import tmx, unit
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 
 
 def rows(path: Path, content: str | bytes, **options: str) -> list[tuple[str, str, str]]:
-    """Source, target and problem of each row of a file with this content, whose form is recognised."""
+    """Source, target and problem of each row of a file with this content, whose format is recognised."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     config = CorpusConfig(path=str(path), **options)
     return [(row.source, row.target, row.problem) for row in read_rows(config, key="data.train")]
@@ -113,7 +113,7 @@ def test_a_file_of_three_languages_needs_a_choice(file):
 
 
 def test_languages_after_the_first_units_are_found_where_they_are_asked_for(file, monkeypatch):
-    monkeypatch.setattr("translate.data.forms.markup._SAMPLED_UNITS", 1)
+    monkeypatch.setattr("translate.data.formats.markup._SAMPLED_UNITS", 1)
     content = tmx(unit(en="one", de="eins") + unit(en="two", fr="deux"))
     assert [target for _, target, _ in rows(file, content)] == ["eins", ""]
     assert [target for _, target, _ in rows(file, content, source_language="en", target_language="fr")] == ["", "deux"]
@@ -167,10 +167,10 @@ def test_rows_before_a_cut_do_not_pass_for_the_whole_corpus(file):
         list(found)
 
 
-@pytest.mark.parametrize(("form", "root"), [("tmx", "xliff"), ("xliff", "html")])
-def test_another_root_element_is_named(file, form, root):
-    with pytest.raises(UserError, match=f"the root element is <{root}>, not <{form}>"):
-        rows(file, f"<{root}></{root}>", format=form)
+@pytest.mark.parametrize(("file_format", "root"), [("tmx", "xliff"), ("xliff", "html")])
+def test_another_root_element_is_named(file, file_format, root):
+    with pytest.raises(UserError, match=f"the root element is <{root}>, not <{file_format}>"):
+        rows(file, f"<{root}></{root}>", format=file_format)
 
 
 class Endless(io.RawIOBase):

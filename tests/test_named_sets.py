@@ -23,7 +23,7 @@ from translate.data.direction import with_languages
 from translate.data.readers import read_pairs, read_parallel_text
 from translate.errors import UserError
 from translate.files import sha256
-from translation_forms import PAIRS, write_moses, write_tmx
+from translation_formats import PAIRS, write_moses, write_tmx
 
 SUBMODULES = """statmt paracrawl tilde joshua_indian unitednations wikimatrix other neulab_tedtalks elrc_share ai4bharat
     eu linguatools anuvaad allenai_nllb flores opus.opus_index opus.opus100 leipzig huggingface"""

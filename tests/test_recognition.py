@@ -1,4 +1,4 @@
-"""Files that are easily taken for something else: inside of others, with long lines, and forms that are not read."""
+"""Files that are easily taken for something else: inside of others, with long lines, and formats that are not read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.recognition import recognise
+from translate.data.formats.recognition import recognise
 from translate.data.readers import read_rows
 from translate.errors import UserError
 

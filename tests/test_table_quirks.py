@@ -13,7 +13,7 @@ import pytest
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.direction import with_languages
-from translate.data.forms.preambles import find_preamble
+from translate.data.formats.preambles import find_preamble
 from translate.data.readers import read_rows, read_scores
 from translate.errors import UserError
 

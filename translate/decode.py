@@ -17,8 +17,8 @@ from translate.console import Progress, print_notes
 from translate.data.languages import choose_direction
 from translate.decoding.config import DecodingConfig, deciding_options, search_note, search_of
 from translate.decoding.translator import Translation, Translator
-from translate.documents import find_form, read_document
-from translate.documents.document import Document, DocumentConfig, DocumentOptions, Form
+from translate.documents import find_format, read_document
+from translate.documents.document import Document, DocumentConfig, DocumentFormat, DocumentOptions
 from translate.documents.translation import translate_segments
 from translate.engines import load_translator
 from translate.errors import UserError
@@ -71,8 +71,8 @@ def decode(config: DecodeConfig) -> None:
     """Translate config.input into config.output: line by line, or as a document that keeps its markup."""
     config.check()
     # before a model is loaded
-    form = check_files(config)
-    document = open_document(config, form) if form is not Form.none else None
+    file_format = check_files(config)
+    document = open_document(config, file_format) if file_format is not DocumentFormat.none else None
     if document is not None and not (config.target_language or config.tag):
         config = replace(config, target_language=document.target_language)
     translator = load_translator(config.model, config)
@@ -148,7 +148,7 @@ def translate_stream(
     return done
 
 
-def open_document(config: DecodeConfig, form: Form) -> Document:
+def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document:
     """Read the input as a document. Raises UserError for an invalid document, or options that are only for lines."""
     if config.resume:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
@@ -165,9 +165,9 @@ def open_document(config: DecodeConfig, form: Form) -> Document:
         source_column=config.source_column,
         target_column=config.target_column,
     )
-    document = read_document(open_input(config.input), form, options)
+    document = read_document(open_input(config.input), file_format, options)
     count = len(document.segments)
-    print_notes(f"{options.name}: {form} document, {count:,} text{'' if count == 1 else 's'} to translate")
+    print_notes(f"{options.name}: {file_format} document, {count:,} text{'' if count == 1 else 's'} to translate")
     return document
 
 
@@ -215,7 +215,7 @@ def format_translation(translation: Translation, line: Line, index: int, *, n_be
     return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
 
 
-def check_files(config: DecodeConfig) -> Form:
+def check_files(config: DecodeConfig) -> DocumentFormat:
     """The format of the input. Raises UserError for input that cannot be read and output that cannot be written."""
     for option in ("model", "input", "output"):
         if not getattr(config, option):
@@ -228,14 +228,14 @@ def check_files(config: DecodeConfig) -> Form:
         raise UserError("resume=true continues from one file into another, not from or into a pipe or a device")
     if config.input != STANDARD and Path(config.input).is_dir():
         raise UserError(f"input={config.input}: that is a folder; name a file, or - for standard input")
-    form = find_form(config.input, config.document)
-    if form is Form.none and (config.overwrite or config.source_column or config.target_column):
+    file_format = find_format(config.input, config.document)
+    if file_format is DocumentFormat.none and (config.overwrite or config.source_column or config.target_column):
         raise UserError("overwrite, source_column and target_column are for documents, and the input is lines of text")
-    if form is Form.none and config.input != STANDARD and is_complete(config.input):
+    if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
             pass
     check_output(config)
-    return form
+    return file_format
 
 
 def check_output(config: DecodeConfig) -> None:

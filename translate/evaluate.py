@@ -12,7 +12,7 @@ from translate.config import is_given, run_command
 from translate.console import Progress, markdown_table, print_notes, text_table
 from translate.data.corpora import ParallelText
 from translate.data.corpus import one_or_several
-from translate.data.forms.named_sets import sacrebleu_files
+from translate.data.formats.named_sets import sacrebleu_files
 from translate.data.languages import choose_direction
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName, search_note

@@ -153,14 +153,14 @@ def naming_errors(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def _naming_damage(path: str | Path, form: str) -> Iterator[None]:
+def _naming_damage(path: str | Path, file_format: str) -> Iterator[None]:
     """Convert errors of a damaged compressed file to UserErrors."""
     try:
         yield
     except (*_DAMAGE_ERRORS, OSError) as error:
         if getattr(error, "errno", None) is not None:  # raised by the system, not for the content
             raise
-        raise UserError(f"{path}: not a complete {form} file ({error})") from None
+        raise UserError(f"{path}: not a complete {file_format} file ({error})") from None
 
 
 def head_of(path: str | Path, size: int) -> bytes:

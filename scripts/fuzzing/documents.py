@@ -1,4 +1,4 @@
-"""Hostile documents: each form is read, translated by reversing the words, written, and read again."""
+"""Hostile documents: each format is read, translated by reversing the words, written, and read again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 from fuzzing.inputs import TEXT, Bytes, damaged, joined
-from fuzzing.markup import XML, translation_forms
+from fuzzing.markup import XML, translation_formats
 from translate.documents import read_document
-from translate.documents.document import DocumentOptions, Form
+from translate.documents.document import DocumentFormat, DocumentOptions
 from translate.documents.translation import translate_segments
 
 HTML = [
@@ -29,16 +29,19 @@ _WORD = (
 )
 
 
-def document_forms() -> dict[Form, Bytes]:
-    """Content of the documents of each form."""
-    corpora = translation_forms()
+def document_formats() -> dict[DocumentFormat, Bytes]:
+    """Content of the documents of each format."""
+    corpora = translation_formats()
     return {
-        Form.html: damaged(_HTML, HTML, TEXT) | joined(HTML, TEXT, length=20),
-        Form.srt: damaged(_SRT, SRT, TEXT) | joined(SRT, TEXT, length=20),
-        Form.csv: damaged(_CSV, CSV, TEXT) | joined(CSV, TEXT, length=20),
-        Form.txt: joined([b"\n", b"\n\n", b" ", b"word " * 12], TEXT, length=20),
-        Form.docx: damaged(_docx(_WORD)) | damaged(_WORD, XML, TEXT).map(_docx),
-        **{form: corpora[form.value][1] for form in (Form.tmx, Form.xliff, Form.po)},
+        DocumentFormat.html: damaged(_HTML, HTML, TEXT) | joined(HTML, TEXT, length=20),
+        DocumentFormat.srt: damaged(_SRT, SRT, TEXT) | joined(SRT, TEXT, length=20),
+        DocumentFormat.csv: damaged(_CSV, CSV, TEXT) | joined(CSV, TEXT, length=20),
+        DocumentFormat.txt: joined([b"\n", b"\n\n", b" ", b"word " * 12], TEXT, length=20),
+        DocumentFormat.docx: damaged(_docx(_WORD)) | damaged(_WORD, XML, TEXT).map(_docx),
+        **{
+            file_format: corpora[file_format.value][1]
+            for file_format in (DocumentFormat.tmx, DocumentFormat.xliff, DocumentFormat.po)
+        },
     }
 
 
@@ -49,12 +52,12 @@ def _docx(document: bytes) -> bytes:
     return output.getvalue()
 
 
-def read_written(form: Form, folder: Path) -> None:
+def read_written(file_format: DocumentFormat, folder: Path) -> None:
     """Translate a document, and read what has been written: as many texts, or fewer where targets are full now."""
     options = DocumentOptions(name="file", source_language="en", target_language="de", overwrite=True)
-    document = read_document(str(folder / "file"), form, options)
+    document = read_document(str(folder / "file"), file_format, options)
     content = document.write(translate_segments(document.segments, _reversed))
-    read_document(io.BytesIO(content), form, options)
+    read_document(io.BytesIO(content), file_format, options)
 
 
 def _reversed(texts: list[str]) -> list[str]:

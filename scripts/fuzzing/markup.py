@@ -76,8 +76,8 @@ _HEADER = b'msgid ""\nmsgstr ""\n"Language: de\\n"\n"Content-Type: text/plain; c
 _PO = _HEADER + b'#, fuzzy\nmsgid "a"\nmsgid_plural "b"\nmsgstr[0] "c"\nmsgstr[1] "d"\n'
 
 
-def translation_forms() -> dict[str, tuple[CorpusFormat, Bytes]]:
-    """Form and content of the files for each reader."""
+def translation_formats() -> dict[str, tuple[CorpusFormat, Bytes]]:
+    """Format and content of the files for each reader."""
     return {
         "tmx": (CorpusFormat.tmx, _around(_TMX, XML)),
         "xliff": (CorpusFormat.xliff, _around(_XLIFF, XML)),

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from torch import nn
 
-from fuzzing.documents import document_forms, read_written
-from fuzzing.forms import NAME, contents, read_recognised_file
+from fuzzing.documents import document_formats, read_written
+from fuzzing.formats import NAME, contents, read_recognised_file
 from fuzzing.inputs import JSON, NUMBERS, SETTINGS, TEXT, YAML, Bytes, compressed, damaged, joined
-from fuzzing.markup import translation_forms
+from fuzzing.markup import translation_formats
 from translate.adaptation import LoraConfig, adapt
 from translate.checkpoint import (
     LoadedModel,
@@ -87,7 +87,7 @@ def readers() -> dict[str, Reader]:
         "jsonl": _table(CorpusFormat.jsonl, joined(JSON, TEXT)),
         "squad": _table(CorpusFormat.squad, joined(JSON) | damaged(JSON[20], JSON)),
         "parquet": _table(CorpusFormat.parquet, st.sampled_from(_parquet_files()).flatmap(damaged)),
-        **{name: _table(*form) for name, form in translation_forms().items()},
+        **{name: _table(*file_format) for name, file_format in translation_formats().items()},
         "yaml": Reader(_named(joined(YAML, TEXT), "config.yaml"), lambda folder: read_yaml(folder / "config.yaml")),
         "json": Reader(_named(joined(JSON, TEXT), "manifest.json"), lambda folder: read_json(folder / "manifest.json")),
         "run": Reader(_named(joined(YAML), "config.yaml"), lambda folder: read_config(folder / "config.yaml")),
@@ -97,8 +97,8 @@ def readers() -> dict[str, Reader]:
         "tokenizer": Reader(_named(damaged(tokenizer, front=200), "tokenizer.model"), _read_tokenizer),
         "state": Reader(_with_damage(state), partial(_read_state, _train_state())),
         **{
-            f"{form}_document": Reader(_named(content, "file"), partial(read_written, form))
-            for form, content in document_forms().items()
+            f"{file_format}_document": Reader(_named(content, "file"), partial(read_written, file_format))
+            for file_format, content in document_formats().items()
         },
         **{name: Reader(_named(content, NAME), read_recognised_file) for name, content in contents().items()},
     }
@@ -108,8 +108,8 @@ def _named(content: Bytes, *names: str) -> st.SearchStrategy[Files]:
     return st.fixed_dictionaries(dict.fromkeys(names, content))
 
 
-def _table(form: CorpusFormat, content: Bytes) -> Reader:
-    return Reader(_named(content, "table"), partial(_read_corpus, form))
+def _table(file_format: CorpusFormat, content: Bytes) -> Reader:
+    return Reader(_named(content, "table"), partial(_read_corpus, file_format))
 
 
 def _with_damage(files: Files) -> st.SearchStrategy[Files]:
@@ -130,12 +130,14 @@ def _replaced(files: Files, name: str, content: bytes) -> Files:
     return {name: content} | {other: files[other] for other in files if other != name}  # first in reports
 
 
-def _read_corpus(form: CorpusFormat, folder: Path) -> None:
-    if form is CorpusFormat.text:
+def _read_corpus(file_format: CorpusFormat, folder: Path) -> None:
+    if file_format is CorpusFormat.text:
         config = CorpusConfig(source=str(folder / "source"), target=str(folder / "target"))
     else:
-        config = CorpusConfig(format=form, path=str(folder / "table"), source_language="en", target_language="de")
-        if form in _COLUMNS:  # the others find the sides by their languages
+        config = CorpusConfig(
+            format=file_format, path=str(folder / "table"), source_language="en", target_language="de"
+        )
+        if file_format in _COLUMNS:  # the others find the sides by their languages
             config = replace(config, source="en", target="de")
     for row in read_rows(config, key="data.train"):
         assert "\n" not in row.source + row.target

@@ -1,4 +1,4 @@
-"""Sentence pairs as files of all forms whose columns are found by the readers."""
+"""Sentence pairs as files of all formats whose columns are found by the readers."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "bz2": bz2.compress,
     "zip": zipped,
 }
-# name: writer, and the form that is recognised
-FORMS: dict[str, tuple[Callable[[Pairs], bytes], CorpusFormat]] = {
+# name: writer, and the format that is recognised
+FORMATS: dict[str, tuple[Callable[[Pairs], bytes], CorpusFormat]] = {
     "comma": (comma, CorpusFormat.csv),
     "semicolon": (semicolon, CorpusFormat.csv),
     "quoted TSV": (quoted_tsv, CorpusFormat.csv),
@@ -126,8 +126,8 @@ FORMS: dict[str, tuple[Callable[[Pairs], bytes], CorpusFormat]] = {
 }
 
 
-def write_form(folder: Path, name: str, pairs: Pairs) -> str:
+def write_file(folder: Path, name: str, pairs: Pairs) -> str:
     """Write a file whose name says nothing; its path."""
     path = folder / "corpus"
-    path.write_bytes(FORMS[name][0](pairs))
+    path.write_bytes(FORMATS[name][0](pairs))
     return str(path)

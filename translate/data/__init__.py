@@ -1,11 +1,11 @@
 """From files of sentence pairs to batches of token ids.
 
     corpora.py ──► readers.py ──► clean_text.py ──► prepare.py ──► dataset.py ──► loader.py ──► batches
-    which files    forms/         cleaning.py       tokenizer      token ids,     batching.py
+    which files    formats/       cleaning.py       tokenizer      token ids,     batching.py
     and when       rows, raw      filters/          is learned     on disk        augmentation/
                                   held_out.py
 
-A sentence is a line or a cell of a file that a CorpusConfig names. forms/recognition.py recognises the format of the
+A sentence is a line or a cell of a file that a CorpusConfig names. formats/recognition.py recognises the format of the
 file by its content; the reader of that format yields sentence pairs with their line numbers. prepare() then fills
 folders in data.cache, each named by a hash of everything that it is made from:
 

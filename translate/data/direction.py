@@ -9,17 +9,17 @@ from typing import Any
 
 from translate.data.corpora import DataConfig, KeyedCorpora, is_validation
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.archives import moses_languages
-from translate.data.forms.catalogues import SIDES, po_languages
-from translate.data.forms.language_names import language_of_name
-from translate.data.forms.language_tags import choose_sides, find, normalised
-from translate.data.forms.markup import markup_languages
-from translate.data.forms.named_sets import mtdata_languages, with_sacrebleu_files
-from translate.data.forms.recognition import recognise
-from translate.data.forms.records import json_keys, jsonl_keys, parquet_keys
-from translate.data.forms.rows import matching_files
-from translate.data.forms.tables import table_columns, tsv_columns
-from translate.data.forms.workbooks import workbook_columns
+from translate.data.formats.archives import moses_languages
+from translate.data.formats.catalogues import SIDES, po_languages
+from translate.data.formats.language_names import language_of_name
+from translate.data.formats.language_tags import choose_sides, find, normalised
+from translate.data.formats.markup import markup_languages
+from translate.data.formats.named_sets import mtdata_languages, with_sacrebleu_files
+from translate.data.formats.recognition import recognise
+from translate.data.formats.records import json_keys, jsonl_keys, parquet_keys
+from translate.data.formats.rows import matching_files
+from translate.data.formats.tables import table_columns, tsv_columns
+from translate.data.formats.workbooks import workbook_columns
 from translate.data.languages import (
     Direction,
     TrainedDirection,
@@ -41,8 +41,8 @@ COLUMNS: dict[CorpusFormat, Callable[[str], list[str]]] = {
 }
 # Languages that a file names, the source language first; "" for one that it leaves unnamed
 LANGUAGES: dict[CorpusFormat, Callable[[str], list[str]]] = {
-    CorpusFormat.tmx: partial(markup_languages, form=CorpusFormat.tmx),
-    CorpusFormat.xliff: partial(markup_languages, form=CorpusFormat.xliff),
+    CorpusFormat.tmx: partial(markup_languages, file_format=CorpusFormat.tmx),
+    CorpusFormat.xliff: partial(markup_languages, file_format=CorpusFormat.xliff),
     CorpusFormat.po: po_languages,
     CorpusFormat.moses: moses_languages,
 }
@@ -188,14 +188,14 @@ def _languages_of(corpus: CorpusConfig) -> list[str]:
     if not corpus.paths:
         return []
     path = matching_files(corpus)[0]
-    form = recognise(path) if corpus.format is CorpusFormat.auto else corpus.format
-    if form in COLUMNS:
-        names = map(language_of_name, COLUMNS[form](path) if corpus.is_searched else [])
+    file_format = recognise(path) if corpus.format is CorpusFormat.auto else corpus.format
+    if file_format in COLUMNS:
+        names = map(language_of_name, COLUMNS[file_format](path) if corpus.is_searched else [])
         named = list(dict.fromkeys(filter(None, names)))
         return named if len(named) > 1 else []
-    if form not in LANGUAGES:
+    if file_format not in LANGUAGES:
         return []
-    found = LANGUAGES[form](path)
+    found = LANGUAGES[file_format](path)
     return found[::-1] if corpus.source == SIDES[1] else found
 
 

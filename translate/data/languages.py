@@ -12,7 +12,7 @@ from typing import Any
 
 from translate.console import text_table
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.language_tags import matches, normalised
+from translate.data.formats.language_tags import matches, normalised
 from translate.errors import UserError, excerpt
 
 

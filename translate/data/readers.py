@@ -1,8 +1,8 @@
 """Readers of corpora: the table READERS with a reader for each format, and functions that read whole sets.
 
-A reader is a lazy function from a CorpusConfig to rows, in order. Readers of files are in forms/; those of text files,
-SQuAD and the Hugging Face hub are here. A "\\n" inside a value becomes a space, so that a sentence is a line whatever
-the format. A blank line of a table or of JSON lines is a pair with two blank sides, as in text files.
+A reader is a lazy function from a CorpusConfig to rows, in order. Readers of files are in formats/; those of text
+files, SQuAD and the Hugging Face hub are here. A "\\n" inside a value becomes a space, so that a sentence is a line
+whatever the format. A blank line of a table or of JSON lines is a pair with two blank sides, as in text files.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 
 from translate.data.corpora import ParallelText, name_of_set
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.archives import read_moses
-from translate.data.forms.catalogues import read_po
-from translate.data.forms.markup import read_tmx, read_xliff
-from translate.data.forms.named_sets import mtdata_files, read_mtdata, with_sacrebleu_files
-from translate.data.forms.recognition import recognise
-from translate.data.forms.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
-from translate.data.forms.rows import Row, aligned_rows, matching_files, mostly_pairs
-from translate.data.forms.tables import read_table, read_tsv
-from translate.data.forms.workbooks import read_xlsx
+from translate.data.formats.archives import read_moses
+from translate.data.formats.catalogues import read_po
+from translate.data.formats.markup import read_tmx, read_xliff
+from translate.data.formats.named_sets import mtdata_files, read_mtdata, with_sacrebleu_files
+from translate.data.formats.recognition import recognise
+from translate.data.formats.records import BATCH_ROWS, read_json, read_jsonl, read_parquet, record_pairs, squad_records
+from translate.data.formats.rows import Row, aligned_rows, matching_files, mostly_pairs
+from translate.data.formats.tables import read_table, read_tsv
+from translate.data.formats.workbooks import read_xlsx
 from translate.errors import UserError, errors_naming
 from translate.opening import is_plain
 from translate.text import read_lines

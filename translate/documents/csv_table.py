@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from translate.data.forms.language_names import same_language
-from translate.data.forms.tables import find_delimiter
+from translate.data.formats.language_names import same_language
+from translate.data.formats.tables import find_delimiter
 from translate.documents.document import MAX_BYTES, DocumentOptions, decode
 from translate.documents.inline import line_segments
 from translate.errors import UserError, excerpt

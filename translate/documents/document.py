@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from translate.data.forms.language_names import same_language
+from translate.data.formats.language_names import same_language
 from translate.documents.inline import Segment
 from translate.errors import UserError, excerpt
 from translate.opening import naming_errors, open_decompressed
@@ -27,7 +27,7 @@ BYTE_ORDER_MARKS = {
 }
 
 
-class Form(StrEnum):
+class DocumentFormat(StrEnum):
     """Document formats; auto: by file name extension, none: translate lines."""
 
     auto = "auto"
@@ -46,7 +46,7 @@ class Form(StrEnum):
 class DocumentConfig:
     """Settings of documents; DecodeConfig describes them."""
 
-    document: Form = Form.auto
+    document: DocumentFormat = DocumentFormat.auto
     overwrite: bool = False
     source_column: str = ""
     target_column: str = ""

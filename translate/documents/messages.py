@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polib
 
-from translate.data.forms.catalogues import parse_catalogue
+from translate.data.formats.catalogues import parse_catalogue
 from translate.documents.document import DocumentOptions, Encoding, decode
 from translate.documents.inline import line_segments
 from translate.errors import UserError

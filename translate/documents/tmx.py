@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from translate import __version__
-from translate.data.forms.language_names import same_language
+from translate.data.formats.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
 from translate.documents.xml_tree import (

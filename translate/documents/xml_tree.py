@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from translate.data.forms.xml_stream import parse_xml as parse_xml_stream
+from translate.data.formats.xml_stream import parse_xml as parse_xml_stream
 from translate.documents.document import BYTE_ORDER_MARKS
 from translate.documents.inline import Segment
 from translate.errors import UserError, excerpt, import_extra

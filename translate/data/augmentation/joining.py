@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from translate.data.augmentation.noise import Pair
-from translate.data.forms.language_names import language_of_name
+from translate.data.formats.language_names import language_of_name
 
 # "and" and "but": between main clauses of these languages they change no word but the case of the first letter
 _CONJUNCTIONS = {

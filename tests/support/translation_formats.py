@@ -1,4 +1,4 @@
-"""Files of sentence pairs in the forms of translation tools, as these write them."""
+"""Files of sentence pairs in the formats of translation tools, as these write them."""
 
 from __future__ import annotations
 

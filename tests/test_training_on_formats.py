@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus_files import COMPRESSIONS, FORMS, csv_bytes, write_form
+from corpus_files import COMPRESSIONS, FORMATS, csv_bytes, write_file
 from in_process import call_here
 from small_runs import options
 from translate.data.corpora import DataConfig
@@ -41,7 +41,7 @@ def train(folder: Path, *words: str):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_file_of_any_form_trains_with_one_command(tmp_path: Path, name: str):
-    path = write_form(tmp_path, name, sentences())
+    path = write_file(tmp_path, name, sentences())
     result = train(tmp_path, f"data.train.path={path}")
     assert result.returncode == 0, result.stderr.decode()
     log = result.stderr.decode()
@@ -80,7 +80,7 @@ def test_training_sets_are_equal_compressed_or_not(tmp_path: Path):
     fingerprints = []
     for number, compress in enumerate([bytes, *COMPRESSIONS.values()]):
         path = tmp_path / str(number)
-        path.write_bytes(compress(FORMS["quoted TSV"][0](sentences())))
+        path.write_bytes(compress(FORMATS["quoted TSV"][0](sentences())))
         data = DataConfig(train=CorpusConfig(path=str(path)), cache=str(tmp_path / "cache"))
         prepared = prepare(data, TokenizerConfig(vocab_size=45, byte_fallback=False))
         texts = prepared.train.texts(np.arange(len(prepared.train)))
@@ -91,9 +91,9 @@ def test_training_sets_are_equal_compressed_or_not(tmp_path: Path):
 NAMED = {"comma", "semicolon", "quoted TSV", "JSON lines", "JSON object", "Parquet"}
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_languages_come_from_the_names_of_columns(tmp_path: Path, name: str):
-    data = DataConfig(train=CorpusConfig(path=write_form(tmp_path, name, sentences())))
+    data = DataConfig(train=CorpusConfig(path=write_file(tmp_path, name, sentences())))
     found = with_languages(data)
     assert (found.source_language, found.target_language) == (("en", "de") if name in NAMED else ("", ""))
     turned = with_languages(replace(data, source_language="de"))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.language_tags import choose_sides, find, normalised
-from translate.data.forms.rows import Row, as_line, matching_files, require_no_columns
-from translate.data.forms.xml_stream import MAX_UNIT, parse_xml
+from translate.data.formats.language_tags import choose_sides, find, normalised
+from translate.data.formats.rows import Row, as_line, matching_files, require_no_columns
+from translate.data.formats.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
 from translate.opening import open_decompressed
 
@@ -77,37 +77,37 @@ def read_xliff(config: CorpusConfig) -> Iterator[Row]:
     yield from _read(config, CorpusFormat.xliff)
 
 
-def _read(config: CorpusConfig, form: CorpusFormat) -> Iterator[Row]:
+def _read(config: CorpusConfig, file_format: CorpusFormat) -> Iterator[Row]:
     for path in matching_files(config):
-        require_no_columns(config, path, form)
+        require_no_columns(config, path, file_format)
         asked = config.source_language, config.target_language
-        languages = choose_sides(markup_languages(path, form, list(filter(None, asked))), *asked, name=path)
+        languages = choose_sides(markup_languages(path, file_format, list(filter(None, asked))), *asked, name=path)
         with open_decompressed(path) as stream:
-            for unit in read_units(stream, form, name=path):
+            for unit in read_units(stream, file_format, name=path):
                 source, target = map(unit.text, languages)
                 lacking = [tag for tag, text in zip(languages, (source, target), strict=True) if not text]
                 problem = f"no text in {excerpt(lacking[0]) or 'the other language'}" if lacking else ""
                 yield Row(path, unit.line, source, target, problem)
 
 
-def read_units(stream: BinaryIO, form: CorpusFormat, *, name: str) -> Iterator[Unit]:
+def read_units(stream: BinaryIO, file_format: CorpusFormat, *, name: str) -> Iterator[Unit]:
     """All units of a TMX or XLIFF file, in order; name: of the file in errors.
 
     Raises UserError with the line number for invalid XML, after yielding the units before it.
     """
-    handler = _UnitHandler(form, name)
+    handler = _UnitHandler(file_format, name)
     for _ in parse_xml(stream, handler, name=name):
         yield from handler.take()
 
 
-def markup_languages(path: str, form: CorpusFormat, wanted: Sequence[str] = ()) -> list[str]:
+def markup_languages(path: str, file_format: CorpusFormat, wanted: Sequence[str] = ()) -> list[str]:
     """Distinct languages of a TMX or XLIFF file, the source language first.
 
     Read from its first 10,000 units, and from further ones until all wanted languages are found.
     """
     found: dict[str, str] = {}  # the first spelling of each tag
     with open_decompressed(path) as stream:
-        handler = _UnitHandler(form, path)
+        handler = _UnitHandler(file_format, path)
         units = (unit for _ in parse_xml(stream, handler, name=path) for unit in handler.take())
         for number, unit in enumerate(units, start=1):
             for tag, _ in unit.texts:
@@ -125,8 +125,8 @@ class _UnitHandler:
     source_language  declared for the whole file, as far as it has been read; "" if not declared
     """
 
-    def __init__(self, form: CorpusFormat, name: str) -> None:
-        self._form = form
+    def __init__(self, file_format: CorpusFormat, name: str) -> None:
+        self._format = file_format
         self._name = name
         self._units: list[Unit] = []
         self._unit: Unit | None = None
@@ -144,15 +144,15 @@ class _UnitHandler:
         return units
 
     def start(self, name: str, attributes: dict[str, str], *, parent: str, line: int) -> None:
-        if not parent and name != self._form:
-            raise UserError(f"{self._name}, line {line}: the root element is <{excerpt(name)}>, not <{self._form}>")
+        if not parent and name != self._format:
+            raise UserError(f"{self._name}, line {line}: the root element is <{excerpt(name)}>, not <{self._format}>")
         if self._text is not None:
             self._start_inline(name, attributes)
         elif name in _UNITS:
             self._unit, self._size = Unit(line), 0
         elif self._unit is not None and (parent, name) in _TEXTS:
             self._text, self._depth = [], 0
-            if self._form is CorpusFormat.xliff:
+            if self._format is CorpusFormat.xliff:
                 self._language = attributes.get("xml:lang") or self._file_languages[name]
         else:
             self._note_languages(name, attributes)
@@ -206,7 +206,7 @@ class _UnitHandler:
             self._depth -= 1
             return
         # TMX requires a language: ignore variants without one
-        if self._unit is not None and (self._language or self._form is CorpusFormat.xliff):
+        if self._unit is not None and (self._language or self._format is CorpusFormat.xliff):
             self._unit.texts.append((self._language, as_line("".join(self._text))))
             self._size += 100  # bounds the memory of many empty texts
         self._text = None

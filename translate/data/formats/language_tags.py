@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from translate.data.forms.language_names import language_of_name
+from translate.data.formats.language_names import language_of_name
 from translate.errors import UserError, excerpt
 
 

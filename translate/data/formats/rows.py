@@ -47,14 +47,15 @@ def _matches(pattern: str) -> list[str]:
     raise UserError(f"{pattern}: no such file (from {Path.cwd()})")
 
 
-def require_no_columns(config: CorpusConfig, path: str, form: str) -> None:
+def require_no_columns(config: CorpusConfig, path: str, file_format: str) -> None:
     """Raise UserError for options that name columns, of a file that has none: its languages say what the sides are."""
     if config.has_scores_as_sides:
-        raise UserError(f"{path}: {form} has no columns, so no score={config.score}")
+        raise UserError(f"{path}: {file_format} has no columns, so no score={config.score}")
     if config.source or config.target:
         given = f"source={config.source} target={config.target}"
         raise UserError(
-            f"{path}: {form} has no columns {given}; choose its sides by data.source_language and data.target_language"
+            f"{path}: {file_format} has no columns {given}; choose its sides by data.source_language and "
+            "data.target_language"
         )
 
 

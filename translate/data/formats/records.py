@@ -10,8 +10,8 @@ from itertools import chain, islice
 from typing import Any
 
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.columns import find_columns
-from translate.data.forms.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
+from translate.data.formats.columns import find_columns
+from translate.data.formats.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt
 from translate.opening import archive_members, is_plain
 from translate.parsing import parse_json
@@ -192,7 +192,7 @@ def _json_value(path: str) -> Any:
 
 
 @contextmanager
-def _damage(path: str, form: str, *kinds: type[Exception]) -> Iterator[None]:
+def _damage(path: str, file_format: str, *kinds: type[Exception]) -> Iterator[None]:
     """Turn errors of reading a damaged file, or one of another structure, into UserErrors that name it."""
     try:
         yield
@@ -200,7 +200,8 @@ def _damage(path: str, form: str, *kinds: type[Exception]) -> Iterator[None]:
         raise
     except kinds as error:
         raise UserError(
-            f"{path}: cannot be read as {form}: {type(error).__name__}: {excerpt(str(error).partition(chr(10))[0])}"
+            f"{path}: cannot be read as {file_format}: {type(error).__name__}: "
+            f"{excerpt(str(error).partition(chr(10))[0])}"
         ) from None
 
 

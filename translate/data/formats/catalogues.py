@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import polib
 
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.language_tags import choose_sides, find
-from translate.data.forms.rows import Row, as_line, matching_files
+from translate.data.formats.language_tags import choose_sides, find
+from translate.data.formats.rows import Row, as_line, matching_files
 from translate.errors import UserError, excerpt
 from translate.text import open_bytes
 

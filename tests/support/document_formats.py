@@ -8,18 +8,18 @@ from collections.abc import Callable
 import docx
 
 from translate.documents import read_document
-from translate.documents.document import DocumentOptions, Form
+from translate.documents.document import DocumentFormat, DocumentOptions
 from translate.documents.translation import translate_segments
 
 
 def translated(
-    content: bytes | str, form: Form, translate: Callable[[str], str] = str.upper, **options: object
+    content: bytes | str, file_format: DocumentFormat, translate: Callable[[str], str] = str.upper, **options: object
 ) -> bytes:
     """The document with the translation of each text."""
     content = content.encode() if isinstance(content, str) else content
     languages = {"source_language": "en", "target_language": "de"}
-    settings = DocumentOptions(name=f"file.{form}", **{**languages, **options})
-    document = read_document(io.BytesIO(content), form, settings)
+    settings = DocumentOptions(name=f"file.{file_format}", **{**languages, **options})
+    document = read_document(io.BytesIO(content), file_format, settings)
     return document.write(translate_segments(document.segments, lambda texts: [translate(text) for text in texts]))
 
 

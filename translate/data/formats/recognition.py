@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 from translate.data.corpus import CorpusFormat
-from translate.data.forms.archives import looks_like_moses
-from translate.data.forms.catalogues import looks_like_po
-from translate.data.forms.markup import looks_like_tmx, looks_like_xliff
+from translate.data.formats.archives import looks_like_moses
+from translate.data.formats.catalogues import looks_like_po
+from translate.data.formats.markup import looks_like_tmx, looks_like_xliff
 from translate.errors import UserError
 from translate.opening import archive_members, describe_archive, head_of
 from translate.parsing import parse_json
@@ -45,7 +45,7 @@ def looks_like_xlsx(names: list[str]) -> bool:
 
 
 def looks_like_table(head: bytes) -> bool:
-    """True for lines of text: other forms have been ruled out, and opening the file as text names any other."""
+    """True for lines of text: other formats have been ruled out, and opening the file as text names any other."""
     return not _MARKUP.match(head)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.language_names import language_of_name, same_language
+from translate.data.formats.language_names import language_of_name, same_language
 from translate.errors import UserError, excerpt, shorten
 
 _SOURCE_ROLES = {"source", "src", "input", "original"}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.language_tags import matches
-from translate.data.forms.rows import Row, as_line
+from translate.data.formats.language_tags import matches
+from translate.data.formats.rows import Row, as_line
 from translate.errors import UserError, excerpt, import_extra
 
 logger = logging.getLogger(__name__)

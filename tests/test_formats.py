@@ -1,4 +1,4 @@
-"""Files of all forms are recognised by their content, and give the pairs that were written."""
+"""Files of all formats are recognised by their content, and give the pairs that were written."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from corpus_files import COMPRESSIONS, FORMS, attributed, comma, csv_bytes, quoted_tsv, write_form
+from corpus_files import COMPRESSIONS, FORMATS, attributed, comma, csv_bytes, quoted_tsv, write_file
 from translate import opening
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.recognition import recognise
+from translate.data.formats.recognition import recognise
 from translate.data.readers import read_pairs, read_rows
 from translate.errors import UserError
 from translate.text import count_lines, read_lines, read_windows
@@ -43,21 +43,21 @@ def write(path: Path, content: bytes | str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_each_form_gives_the_pairs_that_were_written(tmp_path: Path, name: str):
-    path = write_form(tmp_path, name, PAIRS)
-    assert recognise(path) is FORMS[name][1]
+    path = write_file(tmp_path, name, PAIRS)
+    assert recognise(path) is FORMATS[name][1]
     assert pairs_of(path) == PAIRS
     swapped = [(target, source) for source, target in PAIRS]
     if name in ("comma", "semicolon", "quoted TSV", "JSON lines", "JSON object", "Parquet"):  # columns by language
         assert pairs_of(path, source_language="de", target_language="en") == swapped
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_multi30k_is_the_same_training_set_in_each_form(tmp_path: Path, corpora_root: Path, name: str):
+@pytest.mark.parametrize("name", FORMATS)
+def test_multi30k_is_the_same_training_set_in_each_format(tmp_path: Path, corpora_root: Path, name: str):
     sides = [list(read_lines(corpora_root / "multi30k" / f"train.{language}"))[:5000] for language in ("en", "de")]
     pairs = list(zip(*sides, strict=True))
-    assert pairs_of(write_form(tmp_path, name, pairs)) == pairs
+    assert pairs_of(write_file(tmp_path, name, pairs)) == pairs
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -139,7 +139,7 @@ def test_files_of_another_kind_are_named(tmp_path: Path):
     ]:
         with pytest.raises(UserError, match=f"^data.train: .*/a:? ?{message}"):
             pairs_of(write(tmp_path / "a", content))
-    book = write(tmp_path / "a", FORMS["workbook"][0](PAIRS))
+    book = write(tmp_path / "a", FORMATS["workbook"][0](PAIRS))
     with pytest.raises(UserError, match=r"is an Excel workbook \(.xlsx\); name it with path="):
         list(read_lines(book))
 
@@ -249,7 +249,7 @@ def test_numbers_and_dates_of_a_workbook_are_text_and_empty_cells_are_blank(tmp_
 
 
 def test_a_workbook_with_entities_or_a_damaged_one_is_refused(tmp_path: Path):
-    path = write(tmp_path / "a.xlsx", FORMS["workbook"][0](PAIRS)[:-40])
+    path = write(tmp_path / "a.xlsx", FORMATS["workbook"][0](PAIRS)[:-40])
     with pytest.raises(UserError, match=r"a\.xlsx: not a complete zip file"):
         pairs_of(path)
 

@@ -51,7 +51,7 @@ def contents() -> Mapping[str, Bytes]:
 
 
 def read_recognised_file(folder: Path) -> None:
-    """Read a file once as a corpus of whatever form, and once as lines."""
+    """Read a file once as a corpus, whatever its format, and once as lines."""
     path = str(folder / NAME)
     for row in read_rows(CorpusConfig(path=path), key="data.train"):
         assert "\n" not in row.source + row.target

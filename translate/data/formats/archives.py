@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.language_tags import choose_sides, find
-from translate.data.forms.rows import Row, aligned_rows, matching_files, require_no_columns
+from translate.data.formats.language_tags import choose_sides, find
+from translate.data.formats.rows import Row, aligned_rows, matching_files, require_no_columns
 from translate.errors import UserError, errors_naming, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE
 from translate.text import read_lines

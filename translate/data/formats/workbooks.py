@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any
 
 from translate.data.corpus import CorpusConfig
-from translate.data.forms.preambles import Cells
-from translate.data.forms.rows import Row, log_once, matching_files, mostly_pairs
-from translate.data.forms.tables import header_of, pairs
+from translate.data.formats.preambles import Cells
+from translate.data.formats.rows import Row, log_once, matching_files, mostly_pairs
+from translate.data.formats.tables import header_of, pairs
 from translate.errors import UserError, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 

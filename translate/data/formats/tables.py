@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.forms.columns import are_names, find_columns
-from translate.data.forms.preambles import Cells, Preamble, find_preamble
-from translate.data.forms.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
+from translate.data.formats.columns import are_names, find_columns
+from translate.data.formats.preambles import Cells, Preamble, find_preamble
+from translate.data.formats.rows import BLANK_LINE, Row, as_line, log_once, matching_files, mostly_pairs
 from translate.errors import UserError, excerpt, shorten
 from translate.text import read_ended_lines
 
