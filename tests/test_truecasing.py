@@ -9,12 +9,13 @@ import pytest
 from fake_models import CharacterTokenizer
 from fake_translators import HOSTILE
 from translate.data.usual_lines import CaseCounter
+from translate.decoding.case_restoring import CaseRestorer
 from translate.decoding.config import Hypothesis, SearchConfig
 from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import Splits, Translator
 from translate.errors import UserError
 from translate.tags import Tagging
-from translate.truecasing import MAX_WORDS, Case, CaseRestorer, Truecaser, lower, upper
+from translate.truecasing import MAX_WORDS, Case, Truecaser, lower, upper
 
 TRAINING = [
     "Der alte Hund schläft unter der großen Lampe.",

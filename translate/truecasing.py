@@ -1,8 +1,7 @@
-"""Truecasing: the usual upper and lower case of lines in capitals or Title Case (Lita et al. 2003).
+"""Truecasing: a table of the usual upper and lower case of the words of a training text (Lita et al. 2003).
 
-A model hardly knows the tokens of text in capitals. It gets such a line in the usual case of its words, by a table of
-the training text, and its translation is written in capitals again. A line in Title Case gets its usual case as well;
-its translation stays as the model writes it.
+A model hardly knows the tokens of lines in capitals or Title Case. By this table decoding/case_restoring.py gives it
+such lines in the usual case of their words. data/usual_lines.py learns the table.
 """
 
 from __future__ import annotations
@@ -13,37 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError, excerpt
 from translate.files import read_json, write_json
 from translate.parsing import from_plain
-from translate.sentences import split_sentences
 
 TRUECASE = "truecase.json"  # in a model directory and in a run's folder
 MAX_WORDS, MAX_WORD_LENGTH = 50_000, 100
 MANY_LINES = 0.02  # of the training lines: a model that has seen as many reads such lines as they are
-_MOST_SMALL = 0.1  # small letters for each capital: "DVDs", "mm"
-_MIN_LETTERS, _MIN_WORD, _MIN_ONLY_WORD = 4, 3, 6
-_MIN_TITLE_WORDS, _MIN_SMALL_WORDS = 4, 2
-_WORD = r"[^\W_]+(?:['’‑-][^\W_]+)*"
-# markup, code, variables and addresses stay, and say nothing about the case of a line; bounded, to take linear time
-_FIXED = "|".join(
-    (
-        r"<[^<>]{1,200}>",
-        r"`{1,2}[^`]{1,200}`{1,2}",
-        r"\{[^{}]{1,100}\}",
-        r"&#?\w{1,30};",
-        r"%(?:\(\w{1,50}\))?\w\b",
-        r"https?://\S+",
-        r"[\w.+-]{1,64}@[\w.-]+",
-        r"[^\W_]*+_\w*",
-    )
-)
+# of a line in capitals: its capitals, the letters of its only word, and of the longest of several words
+MIN_LETTERS, MIN_ONLY_WORD, _MIN_LONGEST_WORD = 4, 6, 3
+_MOST_SMALL = 0.1  # small letters for each capital in such a line: "DVDs", "mm"
+_MIN_TITLE_WORDS = 4
 SEPARATOR = re.compile("(['’‑-])")
-WORDS = re.compile(_WORD)
+WORDS = re.compile(r"[^\W_]+(?:['’‑-][^\W_]+)*")
 
 
 class Case(StrEnum):
@@ -67,15 +51,9 @@ def case_of(manifest: Mapping[str, Any]) -> Case:
     return Case(recorded)
 
 
-@lru_cache
-def _rules(language: str) -> str:
-    primary = re.split("[-_]", language.strip().lower())[0]
-    return {"tr": "tr", "tur": "tr", "az": "tr", "aze": "tr", "el": "el", "ell": "el", "gre": "el"}.get(primary, "")
-
-
 def upper(text: str, language: str = "") -> str:
     """Text in capitals; language, an ISO 639 code: İ in Turkish and Azeri, no accents in Greek. ß becomes SS."""
-    rules = _rules(language)
+    rules = _case_rules(language)
     if rules == "tr":
         text = text.replace("i", "İ")
     elif rules == "el":
@@ -85,9 +63,16 @@ def upper(text: str, language: str = "") -> str:
 
 def lower(text: str, language: str = "") -> str:
     """Text in small letters; language: see upper."""
-    if _rules(language) == "tr":
+    if _case_rules(language) == "tr":
         text = text.replace("I", "ı").replace("İ", "i")
     return text.lower()
+
+
+@lru_cache
+def _case_rules(language: str) -> str:
+    """The language whose rules of case apply, tr or el; "" for those of Unicode."""
+    primary = re.split("[-_]", language.strip().lower())[0]
+    return {"tr": "tr", "tur": "tr", "az": "tr", "aze": "tr", "el": "el", "ell": "el", "gre": "el"}.get(primary, "")
 
 
 def word_key(word: str, language: str) -> str:
@@ -95,7 +80,7 @@ def word_key(word: str, language: str) -> str:
     return upper(word, language).replace("ẞ", "SS")
 
 
-def in_capitals(words: Sequence[str], *, least: int = _MIN_ONLY_WORD) -> bool:
+def in_capitals(words: Sequence[str], *, least: int = MIN_ONLY_WORD) -> bool:
     """True for words that are nearly all in capitals, and too long for acronyms; least: letters of a single word."""
     words = [word for word in words if word.upper() != word.lower()]
     letters = "".join(words).replace("ß", "")  # small in many texts in capitals
@@ -104,7 +89,7 @@ def in_capitals(words: Sequence[str], *, least: int = _MIN_ONLY_WORD) -> bool:
         return False
     if len(words) < 2:
         return capitals >= least
-    return capitals >= _MIN_LETTERS and max(map(len, words)) >= _MIN_WORD
+    return capitals >= MIN_LETTERS and max(map(len, words)) >= _MIN_LONGEST_WORD
 
 
 def in_title_case(words: Sequence[str]) -> bool:
@@ -176,13 +161,13 @@ class Truecaser:
         """Word in capitals -> its usual form."""
         return {self.key(word): word for word in self.words}
 
-    def usual(self, word: str, unknown: Callable[[str], str]) -> str:
-        """Usual form of a word, of an unknown compound that of its parts; unknown: form of what is not in the table."""
+    def usual_form(self, word: str, unknown: Callable[[str], str]) -> str:
+        """Usual form of a word, or of each part of an unknown compound; unknown: form of words outside of the table."""
         parts = [word] if self.key(word) in self.forms else SEPARATOR.split(word)
         return "".join(self.forms.get(self.key(part)) or unknown(part) for part in parts)
 
-    def of_unknown(self, word: str) -> str:
-        """Form of a word in capitals that is not in the table; words with digits are names of things, and stay."""
+    def form_of_unknown(self, word: str) -> str:
+        """Form of a word in capitals outside of the table; one with digits, such as a product name, stays."""
         if any(map(str.isdigit, word)):
             return word
         small = lower(word, self.language)
@@ -192,108 +177,3 @@ class Truecaser:
         """The word with a capital first letter; ß stays, whose capital is two letters."""
         first = upper(word[0], self.language)
         return first + word[1:] if len(first) == 1 else word
-
-
-@dataclass(frozen=True)
-class Recased:
-    """A source line as the model gets it.
-
-    changed      its case is not that of the line
-    in_capitals  the translation is to be written in capitals
-    kept         words that stay as they are in the translation
-    """
-
-    text: str
-    changed: bool = False
-    in_capitals: bool = False
-    kept: frozenset[str] = frozenset()
-
-    def write(self, translation: str, language: str = "") -> str:
-        """The translation in the case of the line; language: of the translation, an ISO 639 code."""
-        if not self.in_capitals:
-            return translation
-        return WORDS.sub(lambda word: word[0] if word[0] in self.kept else upper(word[0], language), translation)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseRestorer:
-    """Gives lines in capitals or Title Case their usual case, and leaves all others.
-
-    capitals, title_case  lines that get it
-    symbols               of the tokenizer: in other letters they would be text
-    """
-
-    truecaser: Truecaser
-    capitals: bool = True
-    title_case: bool = True
-    symbols: tuple[str, ...] = ()
-
-    @classmethod
-    def of_model(
-        cls, truecaser: Truecaser | None, manifest: Mapping[str, Any], case: Case, *, symbols: Sequence[str] = ()
-    ) -> CaseRestorer | None:
-        """The restorer for a model; None where all lines stay as they are.
-
-        case, unless auto, replaces the manifest's. Raises UserError for restore and a model without a table.
-        """
-        case = case_of(manifest) if case is Case.auto else case
-        if case is Case.restore and truecaser is None:
-            raise UserError(f"case=restore: the model has no {TRUECASE}, the usual case of words: leave it out")
-        if case is Case.keep or truecaser is None:
-            return None
-        shares = truecaser.shares.values()
-        capitals, title_case = (case is Case.restore or share < MANY_LINES for share in shares)
-        if not (capitals or title_case):
-            return None
-        return cls(truecaser=truecaser, capitals=capitals, title_case=title_case, symbols=tuple(symbols))
-
-    def restore(self, line: str) -> Recased:
-        """A normalised line without its tag, in its usual case if it is in capitals or in Title Case."""
-        words = [match["word"] for match in self._pattern.finditer(line) if match["word"]]
-        if self.capitals and in_capitals(words, least=_MIN_LETTERS) and self._has_words(words):
-            restored = self._restored(line, self._of_capitals)
-            # variables, such as %s, and symbols
-            kept = frozenset(word for word in WORDS.findall(" ".join([line, *self.symbols])) if not word.isupper())
-            return Recased(restored, changed=restored != line, in_capitals=restored != line, kept=kept)
-        if self.title_case and in_title_case(words) and self._has_small_words(words[1:]):
-            restored = self._restored(line, self._of_title)
-            return Recased(restored, changed=restored != line)
-        return Recased(line)
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        """Words, and everything that stays, whose letters are no words."""
-        symbols = map(re.escape, sorted(self.symbols, key=len, reverse=True))
-        return re.compile("|".join([*symbols, _FIXED, f"(?P<word>{_WORD})"]))
-
-    def _has_words(self, words: Sequence[str]) -> bool:
-        """True if some word in capitals is no acronym: it is long, or the table has it in other letters."""
-        forms, key = self.truecaser.forms, self.truecaser.key
-        return any(len(word) >= _MIN_ONLY_WORD or forms.get(key(word), word) != word for word in words)
-
-    def _has_small_words(self, words: Sequence[str]) -> bool:
-        """True if some of these words usually have no capital: others are a list of names."""
-        usual = (self.truecaser.forms.get(self.truecaser.key(word), "") for word in words)
-        return sum(form[:1].islower() for form in usual) >= _MIN_SMALL_WORDS
-
-    def _of_capitals(self, word: str) -> str:
-        has_small = any(map(str.islower, word.replace("ß", "")))
-        return word if has_small else self.truecaser.usual(word, self.truecaser.of_unknown)
-
-    def _of_title(self, word: str) -> str:
-        # an unknown word with a capital may be a name
-        return self.truecaser.usual(word, lambda part: part)
-
-    def _restored(self, line: str, usual: Callable[[str], str]) -> str:
-        """The line with the usual form of each word, and a capital at the beginning of each sentence."""
-        ends = accumulate(map(len, split_sentences(line, self.truecaser.language)))
-        pieces, done, sentence_end, is_first = [], 0, 0, False
-        for match in self._pattern.finditer(line):
-            while match.start() >= sentence_end:
-                sentence_end, is_first = next(ends), self.truecaser.begins_with_capital
-            form = usual(match[0]) if match["word"] else match[0]
-            form = self.truecaser.capitalised(form) if is_first and match["word"] else form
-            pieces += [line[done : match.start()], form]
-            # a variable in front stands for a word, markup does not
-            done, is_first = match.end(), is_first and match[0].startswith("<")
-        return "".join(pieces) + line[done:]

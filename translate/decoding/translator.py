@@ -9,13 +9,14 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.signals import stop_signals
 from translate.tags import Tagging
 from translate.text import normalise
 from translate.tokenizer import Tokenizer
-from translate.truecasing import Case, CaseRestorer, Recased, Truecaser
+from translate.truecasing import Case, Truecaser
 from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
