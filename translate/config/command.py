@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from translate import __version__
+from translate.config.open_options import fill_open_options, open_schema
 from translate.config.options import (
     CONFIGS,
     FORMER_SWEEP,
@@ -39,7 +40,6 @@ from translate.config.options import (
     unknown_choice,
     unknown_flag,
 )
-from translate.config.recipe import open_schema, with_recipe
 from translate.disk_space import describe
 from translate.errors import UserError
 from translate.files import expand_home
@@ -52,6 +52,31 @@ Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implement
 Tables = Mapping[str, Table]  # group of choices -> its table
 Names = Callable[[], list[str]]  # all option names of a command
 _NO_TABLES: Tables = {}
+_MANY_DIGITS = re.compile("[0-9]{4000}")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A parsed command line.
+
+    overrides   options for Hydra to compose
+    own         options hidden from Hydra, because a group of choices has the same name
+    config_dir  folder of further YAML files; "": none
+    """
+
+    overrides: list[str] = field(default_factory=list)
+    own: dict[str, str] = field(default_factory=dict)
+    help: bool = False
+    version: bool = False
+    multirun: bool = False
+    config_dir: str = ""
+
+    def names(self) -> list[str]:
+        """Names of the options that are set."""
+        return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
+
+
+_command_line = CommandLine()  # of the command that runs in this process, for is_given and errors
 
 
 def run_command(
@@ -70,12 +95,12 @@ def run_command(
 
     A UserError becomes a message on stderr and exit status 1, a stop signal exit status 128 + its number.
     """
-    global _line
+    global _command_line
     guard_standard_streams()
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
     with user_errors(known), exit_statuses():
-        _line = line = read_command_line(schema, sys.argv[1:], known)
+        _command_line = line = read_command_line(schema, sys.argv[1:], known)
 
         def to_config(overrides: Sequence[str]) -> Any:
             composed = compose(name, overrides, directory=line.config_dir)
@@ -137,7 +162,7 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
                 composed, choices = _compose(name, [*overrides, *search_path])
         if "recipe" in choices:
             words = [*overrides, *search_path]
-            composed = with_recipe(composed, choices, words, lambda words: _compose(name, words)[0])
+            composed = fill_open_options(composed, choices, words, lambda words: _compose(name, words)[0])
     return composed
 
 
@@ -169,7 +194,7 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
 
 def is_given(option: str) -> bool:
     """True if the command line sets this option, its group, or an option in it; False outside a command."""
-    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _line.names())
+    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _command_line.names())
 
 
 @contextmanager
@@ -180,7 +205,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(message_for(error, known(), _line.config_dir))
+        _fail(message_for(error, known(), _command_line.config_dir))
     except OSError as error:
         _fail(describe(error))
     except (MemoryError, RuntimeError, ImportError) as error:
@@ -193,31 +218,6 @@ def _fail(message: str) -> NoReturn:
     if not is_printed_by_another(message):
         print(f"error: {UserError(message)}", file=sys.stderr)  # UserError shortens and escapes the message
     sys.exit(1)
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """A parsed command line.
-
-    overrides   options for Hydra to compose
-    own         options hidden from Hydra, because a group of choices has the same name
-    config_dir  folder of further YAML files; "": none
-    """
-
-    overrides: list[str] = field(default_factory=list)
-    own: dict[str, str] = field(default_factory=dict)
-    help: bool = False
-    version: bool = False
-    multirun: bool = False
-    config_dir: str = ""
-
-    def names(self) -> list[str]:
-        """Names of the options that are set."""
-        return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
-
-
-_MANY_DIGITS = re.compile("[0-9]{4000}")
-_line = CommandLine()  # of the command that runs in this process
 
 
 def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> CommandLine:

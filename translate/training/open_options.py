@@ -1,6 +1,7 @@
 """Open options: the user sets no value, so a new run chooses one (recipe=auto) and a continued run keeps its own.
 
-TrainConfig.chosen has the names of the options that are open in a run.
+TrainConfig.chosen has the names of the options that are open in a run, which config/open_options.py finds;
+training/recipe.py measures the text for a new run, and recommended.py chooses the values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the options that the user leaves open, for recipe=auto to choose.
+"""Find the options that the user leaves open; training/open_options.py sets their values.
 
 The schema of a command has no values for the options in its OPEN. YAML files, experiments and the command line set
 values; the options still missing after composition are open.
@@ -31,7 +31,9 @@ def open_schema(kind: type[Any], options: Sequence[str], group: str = "") -> Dic
     return schema
 
 
-def with_recipe(composed: DictConfig, choices: Mapping[str, Any], words: Sequence[str], compose: Compose) -> DictConfig:
+def fill_open_options(
+    composed: DictConfig, choices: Mapping[str, Any], words: Sequence[str], compose: Compose
+) -> DictConfig:
     """Fill in missing options with those of recipe=fixed; with recipe=auto, also list their names in `chosen`.
 
     choices  choice of each group in the configuration
