@@ -12,7 +12,7 @@ from small_data import TOKENIZER
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.direction import reversed_direction, with_languages
-from translate.data.formats.language_tags import choose_sides, find
+from translate.data.formats.language_tags import choose_sides, find_language
 from translate.data.formats.recognition import recognise
 from translate.data.prepare import prepare
 from translate.data.readers import read_pairs
@@ -160,8 +160,8 @@ def test_pipes_and_folders_are_refused_before_they_are_opened(tmp_path, make):
 
 
 def test_the_most_fitting_tag_is_found():
-    assert find("de", ["de-AT", "DE", "de-DE"]) == 1
-    assert find("de", ["den", "de-AT", "de-DE"]) == 1
-    assert find("de-DE", ["de", "de_de"]) == 1
-    assert find("pt", ["por_BR"]) == 0
-    assert find("de-DE", ["de"]) is None
+    assert find_language("de", ["de-AT", "DE", "de-DE"]) == 1
+    assert find_language("de", ["den", "de-AT", "de-DE"]) == 1
+    assert find_language("de-DE", ["de", "de_de"]) == 1
+    assert find_language("pt", ["por_BR"]) == 0
+    assert find_language("de-DE", ["de"]) is None

@@ -12,7 +12,7 @@ from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.formats.archives import moses_languages
 from translate.data.formats.catalogues import SIDES, po_languages
 from translate.data.formats.language_names import language_of_name
-from translate.data.formats.language_tags import choose_sides, find, normalised
+from translate.data.formats.language_tags import choose_sides, find_language, normalised_tag
 from translate.data.formats.markup import markup_languages
 from translate.data.formats.named_sets import mtdata_languages, with_sacrebleu_files
 from translate.data.formats.recognition import recognise
@@ -97,7 +97,7 @@ def _with_own_languages(data: DataConfig, given: tuple[str, str]) -> DataConfig:
         return data
     for key, corpus in [*_keyed("additional", data), *_keyed("further_valid", data), *_keyed("further_tests", data)]:
         languages = [] if corpus.source_language or corpus.target_language else _languages_of(corpus)
-        if len(languages) == 2 and all(languages) and any(find(each, languages) is None for each in common):
+        if len(languages) == 2 and all(languages) and any(find_language(each, languages) is None for each in common):
             found[key] = replace(corpus, source_language=languages[0], target_language=languages[1])
     return _with_corpora(data, found)
 
@@ -116,7 +116,7 @@ def _with_tags(data: DataConfig, base: Sequence[TrainedDirection]) -> DataConfig
         tags = {each.target_language: each.tag for each in base}
         tagged = {}
         for key, corpus in data.training_corpora:
-            language = normalised(corpus.target_language)
+            language = normalised_tag(corpus.target_language)
             tagged[key] = replace(corpus, tag=corpus.tag or tags.get(language) or tag_of_language(language))
         data = _with_corpora(data, tagged)
     (_, first), *_ = data.training_corpora
@@ -133,7 +133,7 @@ def _with_tags(data: DataConfig, base: Sequence[TrainedDirection]) -> DataConfig
 
 def _with_tag_of_direction(key: str, corpus: CorpusConfig, directions: Sequence[Direction]) -> CorpusConfig:
     """A validation or test set with the tag of its direction, or of its target language in another direction."""
-    languages = normalised(corpus.source_language), normalised(corpus.target_language)
+    languages = normalised_tag(corpus.source_language), normalised_tag(corpus.target_language)
     into = [each for each in directions if each.target_language == languages[1]]
     exact = [each for each in into if each.source_language == languages[0] or (len(into) == 1 and not languages[0])]
     if not into or (is_validation(key) and not exact):

@@ -12,7 +12,7 @@ from typing import Any
 
 from translate.console import text_table
 from translate.data.corpus import CorpusConfig
-from translate.data.formats.language_tags import matches, normalised
+from translate.data.formats.language_tags import is_language, normalised_tag
 from translate.errors import UserError, excerpt
 
 
@@ -36,19 +36,19 @@ class Direction:
 
 def name_of_direction(source_language: str, target_language: str) -> str:
     """Name of a direction in reports, such as en-de."""
-    return "-".join(normalised(language) for language in (source_language, target_language) if language)
+    return "-".join(normalised_tag(language) for language in (source_language, target_language) if language)
 
 
 def tag_of_language(language: str) -> str:
     """The tag that asks for translations into a language, such as <2de>."""
-    return f"<2{normalised(language)}>"
+    return f"<2{normalised_tag(language)}>"
 
 
 def directions_of(corpora: Sequence[CorpusConfig]) -> list[Direction]:
     """The directions of training corpora in the order of their first corpora, whose tags they have."""
     groups: dict[tuple[str, str], list[int]] = {}
     for index, corpus in enumerate(corpora):
-        key = normalised(corpus.source_language), normalised(corpus.target_language)
+        key = normalised_tag(corpus.source_language), normalised_tag(corpus.target_language)
         groups.setdefault(key, []).append(index)
     return [
         Direction(source_language=source, target_language=target, tag=corpora[indices[0]].tag, corpora=tuple(indices))
@@ -151,9 +151,9 @@ def choose_direction(manifest: Mapping[str, Any], *, target_language: str, tag: 
 def _into_language(directions: Sequence[TrainedDirection], language: str) -> list[TrainedDirection]:
     """Directions into a language: into exactly this one, into variants of it, or into one that it is a variant of."""
     tests = (
-        lambda known: normalised(known) == normalised(language),
-        lambda known: matches(language, known),
-        lambda known: matches(known, language),
+        lambda known: normalised_tag(known) == normalised_tag(language),
+        lambda known: is_language(language, known),
+        lambda known: is_language(known, language),
     )
     found = ([each for each in directions if test(each.target_language)] for test in tests)
     return next(filter(None, found), [])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from translate.data.formats.language_names import same_language
-from translate.data.formats.tables import find_delimiter
+from translate.data.formats.table_layout import find_delimiter
 from translate.documents.document import MAX_BYTES, DocumentOptions, decode
 from translate.documents.inline import line_segments
 from translate.errors import UserError, excerpt

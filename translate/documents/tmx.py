@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from translate import __version__
+from translate.data.formats.inline_elements import TMX_CODES
 from translate.data.formats.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
@@ -23,7 +24,6 @@ from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _AUTHORSHIP = ("changeid", "changedate", "creationid", "creationdate")  # of a translation that is replaced
-_CODES = {"bpt", "ept", "it", "ph", "ut"}  # native codes, whose content is not text
 _TOOL = {"creationtool": "translate", "creationtoolversion": __version__}
 
 
@@ -95,7 +95,7 @@ def _segments(variants: list[Element]) -> list[Element]:
 
 
 def _role(element: Element) -> str:
-    return "code" if name_of_tag(element) in _CODES else "text"
+    return "code" if name_of_tag(element) in TMX_CODES else "text"
 
 
 def _language(variant: Element) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
 from translate import __version__
+from translate.data.formats.inline_elements import XLIFF_TEXT
 from translate.data.formats.language_names import same_language
 from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
@@ -22,7 +23,6 @@ from translate.documents.xml_tree import (
 from translate.errors import UserError, excerpt
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_TEXT_ELEMENTS = {"g", "mrk", "pc"}  # inline elements that contain text; the others stand for codes
 _TOOL = "translate"
 
 
@@ -152,7 +152,7 @@ def _is_segment(element: Element) -> bool:
 
 
 def _role(element: Element) -> str:
-    if name_of_tag(element) not in _TEXT_ELEMENTS:
+    if name_of_tag(element) not in XLIFF_TEXT:  # an unknown element is kept like a code
         return "code"
     is_protected = element.get("mtype") == "protected" or element.get("translate") == "no"
     return "kept" if is_protected else "text"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from translate.data.corpus import CorpusConfig
-from translate.data.formats.language_tags import choose_sides, find
+from translate.data.formats.language_tags import choose_sides, find_language
 from translate.data.formats.rows import Row, aligned_rows, matching_files, require_no_columns
 from translate.errors import UserError, errors_naming, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE
@@ -72,7 +72,7 @@ def _languages(pairs: list[dict[str, str]]) -> list[str]:
 
 def _members_of(members: dict[str, str], languages: tuple[str, str]) -> tuple[str, str] | None:
     """Names of the source and the target member; None if they are in other languages."""
-    source, target = (find(language, list(members)) for language in languages)
+    source, target = (find_language(language, list(members)) for language in languages)
     if source is None or target is None:
         return None
     names = list(members.values())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import polib
 
 from translate.data.corpus import CorpusConfig
-from translate.data.formats.language_tags import choose_sides, find
+from translate.data.formats.language_tags import choose_sides, find_language
 from translate.data.formats.rows import Row, as_line, matching_files
 from translate.errors import UserError, excerpt
 from translate.text import open_bytes
@@ -70,7 +70,7 @@ def _is_swapped(config: CorpusConfig, catalogue: polib.POFile, path: str) -> boo
         return config.source == SIDES[1]
     languages = _languages(catalogue)
     source, target = choose_sides(languages, config.source_language, config.target_language, name=path)
-    return find(source, languages) == 1 and find(target, languages) == 0
+    return find_language(source, languages) == 1 and find_language(target, languages) == 0
 
 
 def _parse(path: str) -> polib.POFile:

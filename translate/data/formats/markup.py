@@ -1,7 +1,7 @@
 """TMX 1.1 to 1.4b and XLIFF 1.2 and 2.x, streamed.
 
-The text in inline elements that enclose text (hi; g, mrk; pc) is kept. Elements that stand for native codes (bpt, ept,
-it, ph, ut; x, bx, ex; sc, ec, cp) are dropped with their content; those for line breaks become a space.
+The text in inline elements that enclose text is kept. Native codes (inline_elements.py) are dropped with their content;
+those for line breaks become a space.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.formats.language_tags import choose_sides, find, normalised
+from translate.data.formats.inline_elements import TMX_CODES, XLIFF_CODES
+from translate.data.formats.language_tags import choose_sides, find_language, normalised_tag
 from translate.data.formats.rows import Row, as_line, matching_files, require_no_columns
 from translate.data.formats.xml_stream import MAX_UNIT, parse_xml
 from translate.errors import UserError, excerpt
@@ -28,7 +29,7 @@ _TEXTS = {
     ("segment", "source"),
     ("segment", "target"),
 }
-_CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex", "sc", "ec", "cp"}
+_CODES = TMX_CODES | XLIFF_CODES
 # after a byte order mark, declarations and comments; atomic groups avoid exponential backtracking
 _ROOT = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[[^\]]*+\]\s*+)?>)\s*+)*+<(?:[\w.-]+:)?(?P<name>[\w.-]+)",
@@ -49,7 +50,7 @@ class Unit:
         for tag, text in self.texts:  # fast path: most files use equal tags throughout
             if tag == language:
                 return text
-        index = find(language, [tag for tag, _ in self.texts])
+        index = find_language(language, [tag for tag, _ in self.texts])
         return "" if index is None else self.texts[index][1]
 
 
@@ -111,11 +112,13 @@ def markup_languages(path: str, file_format: CorpusFormat, wanted: Sequence[str]
         units = (unit for _ in parse_xml(stream, handler, name=path) for unit in handler.take())
         for number, unit in enumerate(units, start=1):
             for tag, _ in unit.texts:
-                found.setdefault(normalised(tag), tag)
-            if number >= _SAMPLED_UNITS and all(find(language, list(found)) is not None for language in wanted):
+                found.setdefault(normalised_tag(tag), tag)
+            if number >= _SAMPLED_UNITS and all(
+                find_language(language, list(found)) is not None for language in wanted
+            ):
                 break
     tags = list(found.values())
-    source = find(handler.source_language, tags) if handler.source_language else None
+    source = find_language(handler.source_language, tags) if handler.source_language else None
     return tags if source is None else [tags.pop(source), *tags]
 
 

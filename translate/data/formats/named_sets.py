@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.data.corpus import CorpusConfig, CorpusFormat
-from translate.data.formats.language_tags import matches
+from translate.data.formats.language_tags import is_language
 from translate.data.formats.rows import Row, as_line
 from translate.errors import UserError, excerpt, import_extra
 
@@ -63,7 +63,7 @@ def _direction(name: str, source: str, target: str, pairs: list[str]) -> str:
 
 
 def _is_same(wanted: str, language: str) -> bool:
-    return matches(wanted, language) or matches(language, wanted)
+    return is_language(wanted, language) or is_language(language, wanted)
 
 
 def read_mtdata(config: CorpusConfig) -> Iterator[Row]:

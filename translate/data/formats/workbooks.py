@@ -13,7 +13,7 @@ from typing import Any
 from translate.data.corpus import CorpusConfig
 from translate.data.formats.preambles import Cells
 from translate.data.formats.rows import Row, log_once, matching_files, mostly_pairs
-from translate.data.formats.tables import header_of, pairs
+from translate.data.formats.tables import header_of, table_pairs
 from translate.errors import UserError, excerpt
 from translate.opening import MAX_RATIO, MAX_SMALL_FILE, naming_errors
 
@@ -30,7 +30,7 @@ _DAMAGE_ERRORS = (
 def read_xlsx(config: CorpusConfig) -> Iterator[Row]:
     """Two columns of the first visible sheet that has two."""
     for path in matching_files(config):
-        yield from mostly_pairs(pairs(_cells(path), config, path, "an Excel workbook"))
+        yield from mostly_pairs(table_pairs(_cells(path), config, path, "an Excel workbook"))
 
 
 def workbook_columns(path: str) -> list[str]:
