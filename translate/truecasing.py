@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -24,6 +24,7 @@ from translate.sentences import split_sentences
 
 TRUECASE = "truecase.json"  # in a model directory and in a run's folder
 MAX_WORDS, MAX_WORD_LENGTH = 50_000, 100
+_VERSION = 1  # of the file
 MANY_LINES = 0.02  # of the training lines: a model that has seen as many reads such lines as they are
 _MOST_SMALL = 0.1  # small letters for each capital: "DVDs", "mm"
 _MIN_LETTERS, _MIN_WORD, _MIN_ONLY_WORD = 4, 3, 6
@@ -37,7 +38,7 @@ _FIXED = "|".join(
         r"\{[^{}]{1,100}\}",
         r"&#?\w{1,30};",
         r"%(?:\(\w{1,50}\))?\w\b",
-        r"https?://\S+",
+        r"(?i:https?)://\S+",
         r"[\w.+-]{1,64}@[\w.-]+",
         r"[^\W_]*+_\w*",
     )
@@ -86,8 +87,9 @@ def upper(text: str, language: str = "") -> str:
 def lower(text: str, language: str = "") -> str:
     """Text in small letters; language: see upper."""
     if _rules(language) == "tr":
-        text = text.replace("I", "ı").replace("İ", "i")
-    return text.lower()
+        text = text.replace("I", "ı")
+    # in other languages a foreign letter, which Python makes an i with a second dot
+    return text.replace("İ", "i").lower()
 
 
 def word_key(word: str, language: str) -> str:
@@ -116,11 +118,17 @@ def in_title_case(words: Sequence[str]) -> bool:
     return sum(any(map(str.islower, word)) for word in cased) > len(cased) / 2
 
 
-@dataclass(kw_only=True)
-class _Content:
-    """The entries of the file, and their types; see Truecaser."""
+@dataclass(frozen=True, kw_only=True)
+class Truecaser:
+    """Usual case of the words of a training text.
 
-    version: int = 1
+    language              of the words, an ISO 639 code; "": unknown
+    capitals, title_case  shares of the training lines in capitals and in Title Case
+    begins_with_capital   sentences usually do
+    unknown_with_capital  words that are not in the table usually begin with a capital, as in German
+    words                 the most frequent words, each in its most frequent form inside of sentences
+    """
+
     language: str = ""
     capitals: float = 0.0
     title_case: float = 0.0
@@ -128,45 +136,30 @@ class _Content:
     unknown_with_capital: bool = False
     words: list[str] = field(default_factory=list)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Truecaser:
-    """Usual case of the words of a training text.
-
-    words                 the most frequent words, each in its most frequent form inside of sentences
-    capitals, title_case  shares of the training lines in capitals and in Title Case
-    begins_with_capital   sentences usually do
-    unknown_with_capital  words that are not in the table usually begin with a capital, as in German
-    language              of the words, an ISO 639 code; "": unknown
-    """
-
-    words: Sequence[str]
-    capitals: float = 0.0
-    title_case: float = 0.0
-    begins_with_capital: bool = True
-    unknown_with_capital: bool = False
-    language: str = ""
-
     @property
     def shares(self) -> dict[str, float]:
         """Shares of the training lines, by the name of their case."""
         return {"capitals": self.capitals, "Title Case": self.title_case}
 
     def save(self, path: Path) -> None:
-        write_json(path, {name: getattr(self, name, default) for name, default in vars(_Content()).items()})
+        write_json(path, {"version": _VERSION, **asdict(self)})
 
     @classmethod
     def load(cls, path: Path) -> Truecaser:
         """Read what save wrote. Raises UserError for a damaged file."""
-        content = vars(from_plain(_Content, read_json(path), path))
-        if (version := content.pop("version")) != 1:
-            raise UserError(f"{path}: version {version}, expected 1: use the version of this program that wrote it")
-        if len(content["words"]) > MAX_WORDS:
-            raise UserError(f"{path}: {len(content['words']):,} words, expected at most {MAX_WORDS:,}")
-        for word in content["words"]:
+        content = read_json(path)
+        if (version := content.pop("version", None)) != _VERSION:
+            raise UserError(f"{path}: version {excerpt(version)}, expected {_VERSION}: written by another program version")
+        loaded = from_plain(cls, content, path)
+        for name, share in loaded.shares.items():
+            if not 0 <= share <= 1:  # nor NaN
+                raise UserError(f"{path}: share {share} of lines in {name}, expected 0 to 1; copy the file again")
+        if len(loaded.words) > MAX_WORDS:
+            raise UserError(f"{path}: {len(loaded.words):,} words, expected at most {MAX_WORDS:,}")
+        for word in loaded.words:
             if not (isinstance(word, str) and len(word) <= MAX_WORD_LENGTH and WORDS.fullmatch(word)):
                 raise UserError(f"{path}: {excerpt(repr(word))} is no word; the file is damaged, copy it again")
-        return cls(**content)
+        return loaded
 
     def key(self, word: str) -> str:
         return word_key(word, self.language)
@@ -189,7 +182,9 @@ class Truecaser:
         return self.capitalised(small) if self.unknown_with_capital and len(small) > 1 else small
 
     def capitalised(self, word: str) -> str:
-        """The word with a capital first letter; ß stays, whose capital is two letters."""
+        """The word with a capital first letter; ß stays, whose capital is two letters, and so does eBay."""
+        if any(map(str.isupper, SEPARATOR.split(word)[0])):
+            return word
         first = upper(word[0], self.language)
         return first + word[1:] if len(first) == 1 else word
 
@@ -201,18 +196,23 @@ class Recased:
     changed      its case is not that of the line
     in_capitals  the translation is to be written in capitals
     kept         words that stay as they are in the translation
+    fixed        text that does, such as variables and symbols
     """
 
     text: str
     changed: bool = False
     in_capitals: bool = False
     kept: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
 
     def write(self, translation: str, language: str = "") -> str:
         """The translation in the case of the line; language: of the translation, an ISO 639 code."""
         if not self.in_capitals:
             return translation
-        return WORDS.sub(lambda word: word[0] if word[0] in self.kept else upper(word[0], language), translation)
+        # the words of a variable are words elsewhere, so that it is kept as a whole
+        fixed = map(re.escape, sorted(self.fixed, key=len, reverse=True))
+        words, stays = re.compile("|".join([*fixed, _WORD])), self.kept | self.fixed
+        return words.sub(lambda found: found[0] if found[0] in stays else upper(found[0], language), translation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,12 +249,13 @@ class CaseRestorer:
 
     def restore(self, line: str) -> Recased:
         """A normalised line without its tag, in its usual case if it is in capitals or in Title Case."""
-        words = [match["word"] for match in self._pattern.finditer(line) if match["word"]]
+        found = [(match["word"], match[0]) for match in self._pattern.finditer(line)]
+        words = [word for word, _ in found if word]
         if self.capitals and in_capitals(words, least=_MIN_LETTERS) and self._has_words(words):
             restored = self._restored(line, self._of_capitals)
-            # variables, such as %s, and symbols
-            kept = frozenset(word for word in WORDS.findall(" ".join([line, *self.symbols])) if not word.isupper())
-            return Recased(restored, changed=restored != line, in_capitals=restored != line, kept=kept)
+            kept = frozenset(word for word in words if not word.isupper())
+            fixed = frozenset([*(text for word, text in found if not word), *self.symbols])
+            return Recased(restored, restored != line, in_capitals=restored != line, kept=kept, fixed=fixed)
         if self.title_case and in_title_case(words) and self._has_small_words(words[1:]):
             restored = self._restored(line, self._of_title)
             return Recased(restored, changed=restored != line)
