@@ -149,7 +149,7 @@ class Truecaser:
         """Read what save wrote. Raises UserError for a damaged file."""
         content = read_json(path)
         if (version := content.pop("version", None)) != _VERSION:
-            raise UserError(f"{path}: version {excerpt(version)}, expected {_VERSION}: written by another program version")
+            raise UserError(f"{path}: version {excerpt(version)}, expected {_VERSION}: written by another program")
         loaded = from_plain(cls, content, path)
         for name, share in loaded.shares.items():
             if not 0 <= share <= 1:  # nor NaN
