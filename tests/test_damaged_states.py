@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from damaged_runs import OPTIONS, contents, copy_of, cut, flip, make_original
 from stored_runs import assert_identical, changes_of, log_of, states, train_here
@@ -76,6 +77,19 @@ def test_damaged_newest_state_is_set_aside_and_the_one_before_continues(corpus, 
         assert_identical(run, original)
         (run / "train.log").unlink()
     assert sorted(path.name for path in (run / "state").iterdir()) == sorted(["step-00000005", "step-00000010", *aside])
+
+
+def test_generator_state_of_impossible_content_is_damage(corpus, original, run):
+    """As a state without checksums, of an older version, may have it."""
+    newest = run / "state" / "step-00000010"
+    training = torch.load(newest / "training.pt", weights_only=True)
+    training["random"][0]["cpu"].zero_()
+    torch.save(training, newest / "training.pt")
+    (newest / "checksums.json").unlink()
+    train_here(corpus, run, **OPTIONS)
+    assert "training.pt has no states of random generators" in log_of(run)
+    assert "continuing from step 5," in log_of(run)
+    assert_identical(run, original)
 
 
 def test_run_without_a_readable_state_ends_with_one_line_and_keeps_them(corpus, run):

@@ -166,7 +166,7 @@ def test_empty_translations_are_reported(tmp_path):
             self.texts = texts
 
         def translate(self, lines, *, progress=None):
-            return [SimpleNamespace(text=text, segments=1) for text in self.texts]
+            return [SimpleNamespace(text=text, segments=1, recased=False) for text in self.texts]
 
         def describe(self, splits):
             return ""

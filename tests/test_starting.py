@@ -39,7 +39,7 @@ def refused(module: str, *arguments: str) -> str:
         ("run.seed=-1", "run.seed (-1) must be at least 0"),
         (f"run.seed={2**70}", "run.seed must be an integer of at most 64 bits"),
         (f"run.seed={'9' * 5000}", "run.seed: a number with thousands of digits"),
-        ("run.seed=\udcff", r"'run.seed=\udcff': not UTF-8"),
+        ("run.seed=\udcff", r"'run.seed=\udcff': options and file names must be UTF-8"),
         ("model.d_model=400000", " GiB of memory, and there are "),
         ("tokenizer.vocab_size=1000000000 model.d_model=20000", "tokenizer.vocab_size=1000000000"),
         ("tokenizer.joint=false", "model.tying=all needs one vocabulary"),

@@ -223,11 +223,14 @@ def _misfit(saved: Snapshot, state: TrainState) -> str:
 
 
 def _is_random_state(value: Any) -> bool:
-    """True for the states of one process's generators: bytes, as many as there are in today's."""
+    """True for the states of one process's generators."""
     if not isinstance(value, dict) or not isinstance(value.get("cpu"), Tensor) or "cuda" not in value:
         return False
-    now = torch.get_rng_state()
-    return value["cpu"].dtype == now.dtype and value["cpu"].shape == now.shape
+    try:
+        torch.Generator().set_state(value["cpu"])
+    except (RuntimeError, TypeError):  # of another size or type, or bytes that are no state
+        return False
+    return True
 
 
 def read_progress(folder: Path) -> RunProgress:
