@@ -87,6 +87,8 @@ def test_lines_in_capitals_get_their_usual_case(restorer):
         "%s HUND. DER HUND": "%s Hund. Der Hund",
         "DER <SEP> HUND": "Der <SEP> Hund",
         "HUND": "Hund",
+        "DIE STRASSE HTTPS://A.DE/HUND": "Die Straße HTTPS://A.DE/HUND",
+        "SCHLÄFT İDA?": "Schläft ida?",  # i with one dot
         "  DER HUND\u3000": "  Der Hund\u3000",
     }.items():
         assert restorer.restore(line).text == expected
@@ -127,10 +129,19 @@ def test_title_case_is_restored_but_not_written(restorer):
     assert recased.write("A dog sleeps") == "A dog sleeps"
 
 
+def test_name_with_a_small_first_letter_keeps_it_at_the_beginning():
+    table = CaseRestorer(truecaser=learn(["Sie kennt eBay und d’Or.", "Er kennt eBay und d’Or."]))
+    assert table.restore("EBAY KENNT D’OR. D’OR KENNT EBAY.").text == "eBay kennt d’Or. D’Or kennt eBay."
+
+
 def test_translation_in_capitals_keeps_variables_of_the_line(restorer):
     recased = restorer.restore("LÖSCHE %s IN {name} UND <i>BERLIN</i>")
     assert recased.text == "Lösche %s in {name} und <i>Berlin</i>"
     assert recased.write("Delete %s in {name} and <i>Berlin</i>") == "DELETE %s IN {name} AND <i>BERLIN</i>"
+    # the word of a variable, an address or a symbol is a word elsewhere
+    assert recased.write("{name} is a name") == "{name} IS A NAME"
+    recased = restorer.restore("DER ALTE HUND <SEP> LIEF AUF DER STRASSE 1 km https://in.de/der")
+    assert recased.write("In 1 km der Sep https://in.de/der") == "IN 1 km DER SEP https://in.de/der"
 
 
 def test_capitals_follow_the_language():
@@ -178,6 +189,8 @@ def test_file_holds_the_table_and_a_damaged_one_is_refused(tmp_path):
         ({"words": "Berlin"}, "words .* must be"),
         ({"version": 2}, "version 2, expected 1"),
         ({"capitals": "many"}, "capitals .* must be"),
+        ({"capitals": float("nan")}, "share nan of lines in capitals, expected 0 to 1"),
+        ({"title_case": -1}, "share -1.0 of lines in Title Case, expected 0 to 1"),
         ({"more": 1}, "unknown key 'more'"),
     ):
         path.write_text(json.dumps(content | change), encoding="utf-8")
@@ -228,3 +241,14 @@ def test_tags_and_sentences_of_a_line_in_capitals(restorer):
     assert given(translator) == ["<2de> Der Hund schläft.", "<2de> Anna schläft.", "<2en> Der Hund schläft."]
     assert (typed.segments, put.segments) == (2, 1)
     assert put.text == "<2EN> DER HUND SCHLÄFT."  # the engine echoes the tag, which no model does
+
+
+def test_each_line_is_written_in_capitals_of_its_language(restorer):
+    directions = [
+        {"source_language": "de", "target_language": language, "tag": f"<2{language}>", "bleu_tokenizer": "13a"}
+        for language in ("tr", "en")
+    ]
+    tagging = Tagging(known=("<2tr>", "<2en>"))
+    translator = translator_of(restorer, tagging=tagging, manifest={"directions": directions})
+    found = translator.translate(["<2tr> DER HUND IN BERLIN", "<2en> DER HUND IN BERLIN"])
+    assert [each.text for each in found] == ["<2TR> DER HUND İN BERLİN", "<2EN> DER HUND IN BERLIN"]

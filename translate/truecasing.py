@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from translate.files import read_json, write_json
 from translate.parsing import from_plain
 
 TRUECASE = "truecase.json"  # in a model directory and in a run's folder
+_VERSION = 1  # of the file
 MAX_WORDS, MAX_WORD_LENGTH = 50_000, 100
 MANY_LINES = 0.02  # of the training lines: a model that has seen as many reads such lines as they are
 # of a line in capitals: its capitals, the letters of its only word, and of the longest of several words
@@ -64,8 +65,9 @@ def upper(text: str, language: str = "") -> str:
 def lower(text: str, language: str = "") -> str:
     """Text in small letters; language: see upper."""
     if _case_rules(language) == "tr":
-        text = text.replace("I", "ı").replace("İ", "i")
-    return text.lower()
+        text = text.replace("I", "ı")
+    # in other languages a foreign letter, which Python makes an i with a second dot
+    return text.replace("İ", "i").lower()
 
 
 @lru_cache
@@ -101,11 +103,17 @@ def in_title_case(words: Sequence[str]) -> bool:
     return sum(any(map(str.islower, word)) for word in cased) > len(cased) / 2
 
 
-@dataclass(kw_only=True)
-class _Content:
-    """The entries of the file, and their types; see Truecaser."""
+@dataclass(frozen=True, kw_only=True)
+class Truecaser:
+    """Usual case of the words of a training text.
 
-    version: int = 1
+    language              of the words, an ISO 639 code; "": unknown
+    capitals, title_case  shares of the training lines in capitals and in Title Case
+    begins_with_capital   sentences usually do
+    unknown_with_capital  words that are not in the table usually begin with a capital, as in German
+    words                 the most frequent words, each in its most frequent form inside of sentences
+    """
+
     language: str = ""
     capitals: float = 0.0
     title_case: float = 0.0
@@ -113,45 +121,32 @@ class _Content:
     unknown_with_capital: bool = False
     words: list[str] = field(default_factory=list)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Truecaser:
-    """Usual case of the words of a training text.
-
-    words                 the most frequent words, each in its most frequent form inside of sentences
-    capitals, title_case  shares of the training lines in capitals and in Title Case
-    begins_with_capital   sentences usually do
-    unknown_with_capital  words that are not in the table usually begin with a capital, as in German
-    language              of the words, an ISO 639 code; "": unknown
-    """
-
-    words: Sequence[str]
-    capitals: float = 0.0
-    title_case: float = 0.0
-    begins_with_capital: bool = True
-    unknown_with_capital: bool = False
-    language: str = ""
-
     @property
     def shares(self) -> dict[str, float]:
         """Shares of the training lines, by the name of their case."""
         return {"capitals": self.capitals, "Title Case": self.title_case}
 
     def save(self, path: Path) -> None:
-        write_json(path, {name: getattr(self, name, default) for name, default in vars(_Content()).items()})
+        write_json(path, {"version": _VERSION, **asdict(self)})
 
     @classmethod
     def load(cls, path: Path) -> Truecaser:
         """Read what save wrote. Raises UserError for a damaged file."""
-        content = vars(from_plain(_Content, read_json(path), path))
-        if (version := content.pop("version")) != 1:
-            raise UserError(f"{path}: version {version}, expected 1: use the version of this program that wrote it")
-        if len(content["words"]) > MAX_WORDS:
-            raise UserError(f"{path}: {len(content['words']):,} words, expected at most {MAX_WORDS:,}")
-        for word in content["words"]:
+        content = read_json(path)
+        if (version := content.pop("version", None)) != _VERSION:
+            raise UserError(
+                f"{path}: version {excerpt(version)}, expected {_VERSION}: written by another program version"
+            )
+        loaded = from_plain(cls, content, path)
+        for name, share in loaded.shares.items():
+            if not 0 <= share <= 1:  # nor NaN
+                raise UserError(f"{path}: share {share} of lines in {name}, expected 0 to 1; copy the file again")
+        if len(loaded.words) > MAX_WORDS:
+            raise UserError(f"{path}: {len(loaded.words):,} words, expected at most {MAX_WORDS:,}")
+        for word in loaded.words:
             if not (isinstance(word, str) and len(word) <= MAX_WORD_LENGTH and WORDS.fullmatch(word)):
                 raise UserError(f"{path}: {excerpt(repr(word))} is no word; the file is damaged, copy it again")
-        return cls(**content)
+        return loaded
 
     def key(self, word: str) -> str:
         return word_key(word, self.language)
@@ -174,6 +169,8 @@ class Truecaser:
         return self.capitalised(small) if self.unknown_with_capital and len(small) > 1 else small
 
     def capitalised(self, word: str) -> str:
-        """The word with a capital first letter; ß stays, whose capital is two letters."""
+        """The word with a capital first letter; ß stays, whose capital is two letters, and so does eBay."""
+        if any(map(str.isupper, SEPARATOR.split(word)[0])):
+            return word
         first = upper(word[0], self.language)
         return first + word[1:] if len(first) == 1 else word

@@ -6,6 +6,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from translate.data.corpora import DataConfig
+from translate.data.corpus import CorpusConfig
+
 LETTERS, CHARACTERS = "abcdefghij", "零一二三四五六七八九"
 TRANSLATE: dict[str, Callable[[list[str]], list[str]]] = {
     "en-de": lambda letters: letters[::-1],
@@ -37,3 +40,21 @@ def corpora(folder: Path) -> list[str]:
         "data.train.target_language=de",
         f"data.additional=[{further}]",
     ]
+
+
+def corpus(direction: str, **settings: object) -> CorpusConfig:
+    """A corpus of text files of a direction, such as en-de."""
+    source, target = direction.split("-")
+    files = {"source": f"{direction}.{source}", "target": f"{direction}.{target}"}
+    return CorpusConfig(**{**files, "source_language": source, "target_language": target, **settings})
+
+
+def three(**settings: object) -> DataConfig:
+    """Corpora of three directions."""
+    settings = {"train": corpus("en-de"), "additional": [corpus("en-zh"), corpus("de-en")], **settings}
+    return DataConfig(**settings)
+
+
+def tags(data: DataConfig) -> dict[str, str]:
+    """The tag of each corpus and each set that is given."""
+    return {key: corpus.tag for key, corpus in data.training_corpora + data.evaluation_corpora}

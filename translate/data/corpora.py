@@ -179,8 +179,10 @@ class DataConfig:
     def check_names(self) -> None:
         """Raise UserError unless the names of all sets differ and can be those of folders."""
         sets = self.evaluation_settings if not self.directions else self.evaluation_corpora
-        _check_names(["train", *(self.title_of(key, corpus) for key, corpus in sets)])
-        _check_names([self.name_of(key, corpus) for key, corpus in sets if not is_validation(key)])
+        held_out = list(self.sets_to_hold_out) if self.directions else []
+        _check_names(["train", *held_out, *(self.title_of(key, corpus) for key, corpus in sets)])
+        tests = [name.removeprefix("test.") for name in held_out if name.startswith("test.")]
+        _check_names([*tests, *(self.name_of(key, corpus) for key, corpus in sets if not is_validation(key))])
 
     def _check_mix(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 1):

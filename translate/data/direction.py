@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.formats.archives import moses_languages
 from translate.data.formats.catalogues import SIDES, po_languages
 from translate.data.formats.language_names import language_of_name
-from translate.data.formats.language_tags import choose_sides, find_language, normalised_tag
+from translate.data.formats.language_tags import choose_sides, find_language, is_language, normalised_tag
 from translate.data.formats.markup import markup_languages
 from translate.data.formats.named_sets import mtdata_languages, with_sacrebleu_files
 from translate.data.formats.recognition import recognise
@@ -28,8 +29,9 @@ from translate.data.languages import (
     tag_of_language,
     target_languages,
 )
-from translate.errors import UserError, errors_naming
+from translate.errors import UserError, errors_naming, excerpt
 
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Names of columns, or keys of records, which may be those of languages
 COLUMNS: dict[CorpusFormat, Callable[[str], list[str]]] = {
     CorpusFormat.csv: table_columns,
@@ -61,16 +63,54 @@ def with_languages(data: DataConfig, base: Sequence[TrainedDirection] = ()) -> D
     """
     data = _with_own_languages(_with_first_languages(data), given=(data.source_language, data.target_language))
     directions = directions_of([corpus for _, corpus in data.training_corpora])
-    if data.temperature != 1 and len(directions) == 1:
+    if data.temperature != 1 and (len(directions) == 1 or not all(each.target_language for each in directions)):
         raise UserError(
-            f"data.temperature={data.temperature:g} mixes directions, and the training corpora have one "
-            f"({_listing(directions)}): leave it out, or set source_language=… target_language=… of the corpora"
+            f"data.temperature={data.temperature:g} mixes directions, and the training corpora are of "
+            f"{_listing(directions)}: leave it out, or set source_language=… target_language=… of each corpus"
         )
     if not (data.directions or base):
+        _check_sets(data, directions)
         return data
     data = _with_tags(data, base)
+    _check_directions(data)
     data.check_names()
     return data
+
+
+def _check_sets(data: DataConfig, directions: Sequence[Direction]) -> None:
+    """Raise UserError for a set in another language than that of the training text."""
+    for key, corpus in data.evaluation_corpora:
+        source, target = corpus.source_language, corpus.target_language
+        into = [each for each in directions if _may_equal(target, each.target_language)]
+        # a test set may be of a source language that was not trained
+        if not into or (is_validation(key) and not any(_may_equal(source, each.source_language) for each in into)):
+            raise _direction_error(key, corpus, directions)
+
+
+def _may_equal(language: str, other: str) -> bool:
+    """True unless two languages are known to be different; one may be a variant of the other."""
+    return not (language and other) or is_language(language, other) or is_language(other, language)
+
+
+def _check_directions(data: DataConfig) -> None:
+    """Raise UserError for codes that names of files cannot have, and for a tag that asks for two languages."""
+    names, tagged = dict[str, tuple[str, str]](), dict[tuple[str, str], tuple[str, str]]()
+    for key, corpus in data.training_corpora:
+        source, target = languages = normalised_tag(corpus.source_language), normalised_tag(corpus.target_language)
+        for option, language in zip(("source_language", "target_language"), languages, strict=True):
+            if language and not _CODE.fullmatch(language):
+                value = excerpt(repr(getattr(corpus, option)))
+                raise UserError(f"{key}.{option} ({value}) must be the code of a language, such as de or zh-Hant")
+        name = name_of_direction(*languages)
+        if names.setdefault(name, languages) != languages:
+            raise UserError(f"{key}: another direction is called {name} as well: set languages by other codes")
+        first, language = tagged.setdefault((source, corpus.tag), (key, target))
+        if language != target:
+            raise UserError(
+                f"{first} and {key} have the tag {corpus.tag} for two target languages, {language} and {target}: set "
+                f"{key}.tag to another, or leave tags out, to have {tag_of_language(language)} and "
+                f"{tag_of_language(target)}"
+            )
 
 
 def _with_first_languages(data: DataConfig) -> DataConfig:
@@ -137,12 +177,17 @@ def _with_tag_of_direction(key: str, corpus: CorpusConfig, directions: Sequence[
     into = [each for each in directions if each.target_language == languages[1]]
     exact = [each for each in into if each.source_language == languages[0] or (len(into) == 1 and not languages[0])]
     if not into or (is_validation(key) and not exact):
-        raise UserError(
-            f"{key} is of direction {name_of_direction(*languages) or 'unknown'}, and the training corpora are of "
-            f"{_listing(directions)}: set {key}.source_language=… {key}.target_language=…"
-        )
+        raise _direction_error(key, corpus, directions)
     source = corpus.source_language or (exact or into)[0].source_language
     return replace(corpus, source_language=source, tag=corpus.tag or (exact or into)[0].tag)
+
+
+def _direction_error(key: str, corpus: CorpusConfig, directions: Sequence[Direction]) -> UserError:
+    name = name_of_direction(corpus.source_language, corpus.target_language)
+    return UserError(
+        f"{key} is of direction {name or 'unknown'}, and the training corpora are of {_listing(directions)}: set "
+        f"{key}.source_language=… {key}.target_language=…"
+    )
 
 
 def _check_validation(sets: Mapping[str, CorpusConfig], data: DataConfig) -> None:

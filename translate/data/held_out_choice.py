@@ -76,9 +76,10 @@ class PairKeys:
                 # the shares and minima below count different pairs, not copies of one
                 rows = _distinct(source, target, pair, np.flatnonzero(usable[start:stop]) + start)
                 if len(rows) < _FEWEST_USABLE:
+                    own = ", and data.further_valid for the other directions" if "." in name else ""
                     raise UserError(
                         f"{corpus.key}: of {len(rows)} different usable pairs none can be held out for validation "
-                        f"({_FEWEST_USABLE} are needed): set data.valid.source=… data.valid.target=…"
+                        f"({_FEWEST_USABLE} are needed): set data.valid.source=… data.valid.target=…{own}"
                     )
                 choosers[corpus.rows] = rows, _Chooser(source[rows], target[rows], key=corpus.key)
             rows, chooser = choosers[corpus.rows]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from translate.data.cleaning import shorten
 from translate.data.corpora import DataConfig
 from translate.data.dataset import building_in_cache, digest
+from translate.data.languages import name_of_direction
 from translate.data.prepare import Prepared
 from translate.data.readers import Row, without_carriage_return
 from translate.data.report_page import as_markdown
@@ -23,7 +24,7 @@ from translate.data.text_profile import Side, differences, far_lengths, likeness
 from translate.files import read_json, write_json, write_text
 
 MARKDOWN, VALUES = "data_report.md", "data_report.json"
-_FORMAT_VERSION = 5
+_FORMAT_VERSION = 6
 _NUM_EXAMPLES = 3
 _MUCH_OVERLAP = 0.05  # of the sources of a validation or test set
 _MIN_RATIO_CHARACTERS = 40  # of the longer side: ratios of shorter pairs say little
@@ -78,7 +79,7 @@ def _values(data: DataConfig, prepared: Prepared) -> Values:
     sorted_hashes = {name: np.sort(np.concatenate([each[name] for each in hashes_of])) for name in hashes_of[0]}
     splits = {split.name: _describe(split) for split in training.values()}
     _add_tokens(splits, data, prepared)
-    warned: list[str] = []
+    warned = _unknown_directions(data)
     for key, corpus in prepared.evaluation:
         split = gather(data.title_of(key, corpus), [(key, corpus)], left_out=np.empty(0, np.int64))
         shared = {name: shared_with(hashes, sorted_hashes[name]) for name, hashes in split.hashes().items()}
@@ -201,6 +202,21 @@ def warnings(key: str, split: Split, train: Split, overlap: Values) -> list[str]
             f"{share:.1%} of the sources of {key} are in the training text too "
             f"({overlap['pair']['count'] / split.size:.1%} with the same target): its scores are too high for new text"
         )
+    return lines
+
+
+def _unknown_directions(data: DataConfig) -> list[str]:
+    """Warnings about training corpora without a target language beside others that have one."""
+    known = [(key, corpus) for key, corpus in data.training_corpora if corpus.target_language]
+    lines = []
+    for key, corpus in data.training_corpora if known else []:
+        if not corpus.target_language:
+            (other, first), *_ = known
+            name = name_of_direction(first.source_language, first.target_language)
+            lines.append(
+                f"{key} does not say its languages, and {other} is of {name}: both count as one direction; if they are "
+                f"not, set {key}.source_language=… {key}.target_language=…"
+            )
     return lines
 
 

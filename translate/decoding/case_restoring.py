@@ -37,7 +37,7 @@ _FIXED = "|".join(
         r"\{[^{}]{1,100}\}",
         r"&#?\w{1,30};",
         r"%(?:\(\w{1,50}\))?\w\b",
-        r"https?://\S+",
+        r"(?i:https?)://\S+",
         r"[\w.+-]{1,64}@[\w.-]+",
         r"[^\W_]*+_\w*",
     )
@@ -51,18 +51,23 @@ class Recased:
     changed      its case is not that of the line
     in_capitals  the translation is to be written in capitals
     kept         words that stay as they are in the translation
+    fixed        other text that stays, such as variables and symbols
     """
 
     text: str
     changed: bool = False
     in_capitals: bool = False
     kept: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
 
     def write(self, translation: str, language: str = "") -> str:
         """The translation in the case of the line; language: of the translation, an ISO 639 code."""
         if not self.in_capitals:
             return translation
-        return WORDS.sub(lambda word: word[0] if word[0] in self.kept else upper(word[0], language), translation)
+        # the words of a variable are words elsewhere, so that it is kept as a whole
+        fixed = map(re.escape, sorted(self.fixed, key=len, reverse=True))
+        words, stays = re.compile("|".join([*fixed, WORDS.pattern])), self.kept | self.fixed
+        return words.sub(lambda found: found[0] if found[0] in stays else upper(found[0], language), translation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +104,13 @@ class CaseRestorer:
 
     def restore(self, line: str) -> Recased:
         """Restore a normalised line without its tag, if it is in capitals or in Title Case."""
-        words = [match["word"] for match in self._pattern.finditer(line) if match["word"]]
+        found = [(match["word"], match[0]) for match in self._pattern.finditer(line)]
+        words = [word for word, _ in found if word]
         if self.capitals and in_capitals(words, least=MIN_LETTERS) and self._has_words(words):
             restored = self._restored(line, self._form_of_capitals)
-            # variables, such as %s, and symbols: no capitals in the translation either
-            kept = frozenset(word for word in WORDS.findall(" ".join([line, *self.symbols])) if not word.isupper())
-            return Recased(restored, changed=restored != line, in_capitals=restored != line, kept=kept)
+            kept = frozenset(word for word in words if not word.isupper())
+            fixed = frozenset([*(text for word, text in found if not word), *self.symbols])
+            return Recased(restored, restored != line, in_capitals=restored != line, kept=kept, fixed=fixed)
         if self.title_case and in_title_case(words) and self._has_small_words(words[1:]):
             restored = self._restored(line, self._form_of_title)
             return Recased(restored, changed=restored != line)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
@@ -182,7 +183,14 @@ class Translator:
         return replace(restored, text=line.removesuffix(text) + restored.text)
 
     def _write(self, source: Recased, translation: str) -> str:
-        return self.written.write(source.write(translation, self.manifest.get("target_language", "")))
+        tag, _ = self.tagging.split(source.text)
+        language = self._languages.get(tag) or self.manifest.get("target_language", "")
+        return self.written.write(source.write(translation, language))
+
+    @cached_property
+    def _languages(self) -> dict[str, str]:
+        """Target languages of a model of several, by tag."""
+        return {each.tag: each.target_language for each in directions_of_manifest(self.manifest)}
 
     def _split(self, sources: Sequence[Recased]) -> list[list[Segment]]:
         encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
