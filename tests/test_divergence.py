@@ -170,9 +170,10 @@ def canned(monkeypatch, losses, bleu=0.0):
 
     def run(self, weights=None, **settings):
         validation = VALIDATE(self, weights, **settings)
-        for score in validation.evaluation.scores.values():
+        (only,) = validation.sets
+        for score in only.evaluation.scores.values():
             object.__setattr__(score, "value", bleu)
-        object.__setattr__(validation, "loss", left.pop(0))
+        object.__setattr__(only, "loss", left.pop(0))
         return validation
 
     monkeypatch.setattr(Validator, "run", run)
