@@ -113,9 +113,8 @@ def markup_languages(path: str, file_format: CorpusFormat, wanted: Sequence[str]
         for number, unit in enumerate(units, start=1):
             for tag, _ in unit.texts:
                 found.setdefault(normalised_tag(tag), tag)
-            if number >= _SAMPLED_UNITS and all(
-                find_language(language, list(found)) is not None for language in wanted
-            ):
+            are_found = (find_language(language, list(found)) is not None for language in wanted)
+            if number >= _SAMPLED_UNITS and all(are_found):
                 break
     tags = list(found.values())
     source = find_language(handler.source_language, tags) if handler.source_language else None
