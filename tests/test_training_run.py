@@ -258,7 +258,7 @@ def test_run_limited_by_minutes_warns_that_it_is_not_reproducible(corpus, tmp_pa
 
 
 def test_patience_ends_a_run_without_improvement(corpus, tmp_path):
-    stale = {"run__patience": 2, "validation__every": 2, "optimizer__learning_rate": 1e-9}
+    stale = {"run__patience": 2, "validation__every": 2, "optimizer__learning_rate": 1e-30}
     log = train_here(corpus, tmp_path / "run", run__max_steps=1000, **stale)
     assert "no better validation since step 2" in log
 
