@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fake_models import CharacterTokenizer
+from fake_models import CharacterTokenizer, EchoEngine
 from in_process import call_here
 from small_runs import options
 from translate.data.corpora import DataConfig
@@ -18,7 +18,7 @@ from translate.data.corpus import CorpusConfig
 from translate.data.prepare import prepare
 from translate.data.usual_lines import reached_by
 from translate.decode import DecodeConfig, translate_files
-from translate.decoding.config import EngineName, Hypothesis, Precision, SearchConfig, Split
+from translate.decoding.config import EngineName, Precision, SearchConfig, Split
 from translate.decoding.segmentation import Splitting, split_line
 from translate.decoding.translator import Splits, Translator
 from translate.engines import load_translator
@@ -32,19 +32,6 @@ from translate.training.changes import find_changes
 from translate.training.config import TrainConfig
 
 SINGLE = {"sentences_per_line": 1, "trained_tokens": 12, "source_language": "en"}
-
-
-class EchoEngine:
-    """Translates every sentence into itself, and remembers what it was given."""
-
-    max_length = 200
-
-    def __init__(self) -> None:
-        self.given: list[tuple[int, ...]] = []
-
-    def search(self, sentences, config, *, progress=None):
-        self.given += sentences
-        return [[Hypothesis(tokens=list(sentence), score=-0.5 * len(sentence))] for sentence in sentences]
 
 
 def translator_of(manifest, *, split: Split = Split.auto, **settings) -> tuple[Translator, EchoEngine]:

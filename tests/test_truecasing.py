@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from fake_models import CharacterTokenizer
+from fake_models import CharacterTokenizer, EchoEngine
 from fake_translators import HOSTILE
 from translate.data.usual_lines import CaseCounter
 from translate.decoding.case_restoring import CaseRestorer
-from translate.decoding.config import Hypothesis, SearchConfig
+from translate.decoding.config import SearchConfig
 from translate.decoding.segmentation import Splitting
 from translate.decoding.translator import Splits, Translator
 from translate.errors import UserError
@@ -196,19 +196,6 @@ def test_file_holds_the_table_and_a_damaged_one_is_refused(tmp_path):
         path.write_text(json.dumps(content | change), encoding="utf-8")
         with pytest.raises(UserError, match=problem):
             Truecaser.load(path)
-
-
-class EchoEngine:
-    """Translates every sentence into itself, and remembers what it was given."""
-
-    max_length = 200
-
-    def __init__(self) -> None:
-        self.given: list[tuple[int, ...]] = []
-
-    def search(self, sentences, config, *, progress=None):
-        self.given += sentences
-        return [[Hypothesis(tokens=list(sentence), score=-1.0)] * config.n_best for sentence in sentences]
 
 
 def translator_of(restorer: CaseRestorer, **settings) -> Translator:

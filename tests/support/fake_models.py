@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
+from translate.decoding.config import Hypothesis
 from translate.models.seq2seq import EmbeddingNoise, Output, Seq2Seq, State
 from translate.text import TEXT_FORM
 from translate.tokenizer import BOS, EOS
@@ -161,3 +162,17 @@ class CharacterTokenizer:
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
         characters = {number: character for character, number in self.ids.items()}
         return ["".join(characters.get(i, "?") for i in sentence if i >= self.FIRST) for sentence in ids]
+
+
+class EchoEngine:
+    """Translates every sentence into itself, n_best times, and remembers what it was given."""
+
+    max_length = 200
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, ...]] = []
+
+    def search(self, sentences, config, *, progress=None):
+        self.given += sentences
+        found = (Hypothesis(tokens=list(sentence), score=-0.5 * len(sentence)) for sentence in sentences)
+        return [[hypothesis] * config.n_best for hypothesis in found]

@@ -1,6 +1,6 @@
 """PO: message catalogues of GNU gettext, by polib.
 
-Translations are marked fuzzy, gettext's mark for translations that nobody has reviewed.
+Translations are marked fuzzy, gettext's mark for unreviewed translations.
 """
 
 from __future__ import annotations

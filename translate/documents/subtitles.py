@@ -62,7 +62,7 @@ class SubtitleDocument:
         for (start, end), (text,) in zip(self._turns, translations, strict=True):
             source, text = self._lines[start:end], without_extra_spaces(text)
             if text != without_extra_spaces(" ".join(source)):
-                # at the first of its lines, in place of all of them
+                # at the first of its lines, instead of all of them
                 wrapped = wrap(text, max(_WIDTH, *map(len, source)), even=True)
                 lines[start:end] = [self._ends[start].join(wrapped) + self._ends[end - 1], *[""] * (end - start - 1)]
         return self._encoding.encode("".join(lines))

@@ -63,7 +63,7 @@ def noisy_version(
 
 
 def _split_front(line: str, tags: Sequence[str]) -> tuple[str, str]:
-    """What stands in front of a line's text, a tag and space; and the text."""
+    """The tag and space in front of a line's text, "" without a tag; and the text."""
     text = split_tag(line, tags)[1]
     return line.removesuffix(text), text
 
