@@ -1,0 +1,227 @@
+"""A comparison as text for a terminal: tables that fit its width, sentences, and the lines that differ most."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+from wcwidth import wcswidth
+
+from translate.comparison.entries import Entry, Facts
+from translate.comparison.results import Compared, Comparison, Example, GroupScores
+from translate.comparison.systems import System, differing_settings
+from translate.comparison.verdicts import validation_verdicts, verdicts
+from translate.console import text_table
+from translate.errors import show_unprintable
+
+_LEAST_NAME = 12  # columns that a name keeps in a narrow terminal
+_GAP = 2  # between columns
+_ELLIPSIS = "…"
+Rows = list[list[str]]
+
+
+def comparison_text(comparison: Comparison, unfinished: Sequence[Entry], *, width: int | None, examples: int) -> str:
+    """Scores, facts, settings, verdicts, groups and lines, then the signatures.
+
+    width     of the terminal; None: whatever the text needs
+    examples  number of wins and of losses
+    """
+    systems = [each.system for each in comparison.systems]
+    parts = [table(score_rows(comparison), width)]
+    if any(system.facts.status for system in systems) or unfinished:
+        parts.append(table(fact_rows(systems, unfinished), width))
+    parts += _settings(systems, width)
+    parts += [_wrapped(sentence, width) for sentence in verdicts(comparison)]
+    parts += [_wrapped(sentence, width) for sentence in validation_verdicts(unfinished, comparison)]
+    for title, groups in (("source words", comparison.by_length), ("label", comparison.by_label)):
+        parts += [_group_table(comparison, title, groups, width)] if groups else []
+    if chosen := _most_interesting(comparison):
+        parts += list(_lines(comparison, chosen, width, examples))
+    # equal for all systems, so that those of the first stand for all
+    signatures = [f"{score.name}: {score.signature}" for score in comparison.systems[0].scores.values()]
+    return "\n\n".join([*parts, "\n".join(signatures)])
+
+
+def score_rows(comparison: Comparison) -> Rows:
+    """Header, then a row for each system: scores with intervals, and p-values of the paired bootstrap."""
+    rows = [["", *comparison.metrics]]
+    for compared in comparison.systems:
+        cells = []
+        for score in compared.scores.values():
+            difference = score.difference
+            p = None if difference is None else difference.p_bootstrap
+            cells.append(score.rounded + ("" if p is None else f"  p = {p:.3f}"))
+        rows.append([compared.system.name, *cells])
+    return rows
+
+
+def fact_rows(systems: Sequence[System], unfinished: Sequence[Entry]) -> Rows:
+    """Header, then a row for each system and each run without test scores; columns that nobody has are left out."""
+    named = [(system.name, system.facts) for system in systems]
+    named += [(str(entry.path), entry.facts) for entry in unfinished]
+    header = ["", "validation", "loss", "parameters", "lines/s", "training", "status"]
+    rows = [header, *([name, *fact_cells(facts)] for name, facts in named)]
+    used = [index for index in range(len(header)) if index == 0 or any(row[index] for row in rows[1:])]
+    return [[row[index] for index in used] for row in rows]
+
+
+def fact_cells(facts: Facts) -> list[str]:
+    """Validation score, loss, parameters, speed, training time and status, "" for what is not known."""
+    metric = "" if facts.validation_metric == "loss" else facts.validation_metric
+    return [
+        "" if facts.validation is None or not metric else f"{metric} {facts.validation:.1f}",
+        "" if facts.validation_loss is None else f"{facts.validation_loss:.3f}",
+        "" if facts.parameters is None else f"{facts.parameters:,}",
+        "" if facts.lines_per_second is None else f"{facts.lines_per_second:,.0f}",
+        "" if facts.seconds is None else duration(facts.seconds),
+        facts.status,
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Time in the two largest units, such as 1 h 15 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def table(rows: Rows, width: int | None, *, right: Sequence[int] = ()) -> str:
+    """Aligned text; where it is wider than the terminal, names are shortened and the last column is wrapped."""
+    rows = [[show_unprintable(cell) for cell in row] for row in rows]
+    if width is None or _width_of(rows) <= width:
+        return text_table(rows, right=right)
+    others = _width_of([row[1:] for row in rows]) + _GAP
+    longest = max(wcswidth(row[0]) for row in rows)
+    rows = [[shortened(row[0], max(_LEAST_NAME, min(longest, width - others))), *row[1:]] for row in rows]
+    if _width_of(rows) > width:
+        rows = _last_wrapped(rows, width)
+    return text_table(rows, right=right)
+
+
+def _width_of(rows: Rows) -> int:
+    columns = max(map(len, rows), default=0)
+    widths = [max((wcswidth(row[column]) for row in rows if column < len(row)), default=0) for column in range(columns)]
+    return sum(widths) + _GAP * max(columns - 1, 0)
+
+
+def _last_wrapped(rows: Rows, width: int) -> Rows:
+    """Rows whose last cell continues on rows of its own."""
+    room = max(_LEAST_NAME, width - _width_of([row[:-1] for row in rows]) - _GAP)
+    wrapped = []
+    for row in rows:
+        first, *further = textwrap.wrap(row[-1], room) or [""]
+        wrapped += [[*row[:-1], first], *([""] * (len(row) - 1) + [line] for line in further)]
+    return wrapped
+
+
+def shortened(text: str, width: int) -> str:
+    """Text with its middle left out, so that it takes at most so many columns."""
+    if wcswidth(text) <= width:
+        return text
+    half = max(1, (width - 1) // 2)
+    start, end = text, text
+    while wcswidth(start) > half:
+        start = start[:-1]
+    while wcswidth(end) > width - 1 - half:
+        end = end[1:]
+    return f"{start}{_ELLIPSIS}{end}"
+
+
+def _wrapped(text: str, width: int | None) -> str:
+    text = show_unprintable(text)
+    return text if width is None else textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _settings(systems: Sequence[System], width: int | None) -> list[str]:
+    """The settings that differ: a column for each system where that fits, else a line for each value."""
+    found = differing_settings(systems)
+    if not found:
+        return []
+    names = [system.name for system in systems]
+    rows = [["settings that differ", *names], *([name, *values] for name, values in found.items())]
+    if width is None or _width_of(rows) <= width:
+        return [text_table(rows)]
+    rows = [["settings that differ", ""]]
+    for number, name in enumerate(names):
+        own = ", ".join(f"{setting}={values[number]}" for setting, values in found.items())
+        rows.append([name, own])
+    return [text_table(_last_wrapped([[shortened(name, 24), own] for name, own in rows], width))]
+
+
+def _group_table(comparison: Comparison, title: str, groups: Sequence[GroupScores], width: int | None) -> str:
+    """Scores of each group, as many systems as fit, the baseline first; differences from it in brackets."""
+    metric = comparison.metrics[0]
+    shown = list(range(len(comparison.systems)))
+    while True:
+        names = [comparison.systems[number].system.name for number in shown]
+        rows = [[title, "lines", *(shortened(name, _LEAST_NAME + 4) for name in names)]]
+        for group in groups:
+            cells = [_group_cell(group, number) for number in shown]
+            rows.append([group.name, f"{group.lines:,}", *cells])
+        if width is None or _width_of(rows) <= width or len(shown) <= 2:
+            break
+        shown.pop()
+    left_out = len(comparison.systems) - len(shown)
+    more = f"; {left_out} more systems on the page (page=FILE.html)" if left_out else ""
+    heading = f"{comparison.systems[0].scores[metric].name} by {title}{more}"
+    return f"{heading}\n{table(rows, width, right=range(1, len(rows[0])))}"
+
+
+def _group_cell(group: GroupScores, number: int) -> str:
+    value = f"{group.values[number]:.1f}"
+    return f"{value} ({group.values[number] - group.values[0]:+.1f})" if number else value
+
+
+def _most_interesting(comparison: Comparison) -> Compared | None:
+    """The best system beside the baseline, whose lines are shown; the page has those of all."""
+    metric = comparison.metrics[0]
+    others = [each for each in comparison.systems[1:] if each.wins or each.losses]
+    if not others:
+        return None
+
+    def gain(compared: Compared) -> float:
+        difference = compared.scores[metric].difference
+        value = 0.0 if difference is None else difference.value
+        return value if comparison.is_better(metric, 1.0) else -value
+
+    return max(others, key=gain)
+
+
+def _lines(comparison: Comparison, compared: Compared, width: int | None, count: int) -> Iterator[str]:
+    names = comparison.systems[0].system.name, compared.system.name
+    yield _wrapped(
+        f"{names[1]} beside {names[0]}, line by line: {compared.num_equal:,} translations are equal; by chrF "
+        f"{compared.num_better:,} are better, {compared.num_worse:,} worse.",
+        width,
+    )
+    for title, examples in (("largest wins", compared.wins[:count]), ("largest losses", compared.losses[:count])):
+        if examples:
+            yield "\n".join([f"{title} of {names[1]}", *(_example(example, names, width) for example in examples)])
+
+
+def _example(example: Example, names: tuple[str, str], width: int | None) -> str:
+    texts: Mapping[str, str] = {
+        **({"source": example.source} if example.source else {}),
+        "reference": example.reference,
+        names[0]: example.baseline,
+        names[1]: example.hypothesis,
+    }
+    column = max(len("reference"), *(wcswidth(shortened(name, 20)) for name in texts))
+    lines = [f"  line {example.number:,}: chrF {example.baseline_score:.1f} → {example.score:.1f}"]
+    for name, text in texts.items():
+        label = shortened(show_unprintable(name), 20)
+        shown = show_unprintable(text)
+        # the beginning of a long line: where translations differ is seen on the page
+        shown = shown if width is None else _beginning(shown, width - column - 6)
+        lines.append(f"    {label}{' ' * (column - wcswidth(label))}  {shown}")
+    return "\n".join(lines)
+
+
+def _beginning(text: str, width: int) -> str:
+    if wcswidth(text) <= width:
+        return text
+    while wcswidth(text) > max(width, _LEAST_NAME) - 1:
+        text = text[: max(1, len(text) - max(1, (wcswidth(text) - width) // 2))]
+    return f"{text}{_ELLIPSIS}"

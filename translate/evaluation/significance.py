@@ -1,0 +1,142 @@
+"""Significance of differences between systems that translated the same N lines.
+
+Of single models: paired bootstrap resampling (Koehn 2004) and approximate randomization (Riezler and Maxwell 2005) by
+sacreBLEU's own code, with the p-values that `sacrebleu --paired-bs` and `--paired-ar` print. Its bootstrap counts one
+tail of the distribution, so that its p-values are about half of a two-sided test's; its randomization counts both.
+
+Of several models of one setting, which differ in their seeds: scores vary with the seed as well as with the sentences
+(Clark et al. 2011), so that both are resampled together, with seeds rescaled for their small number (Rao and Wu 1988).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sacrebleu.significance import PairedTest
+
+from translate.evaluation.scores import MIN_RESAMPLES, SEED, Statistics
+from translate.memory import machine_memory, require_memory
+
+TRIALS = 10_000  # of approximate randomization, by default, as in sacreBLEU
+BOOTSTRAP, RANDOMIZATION = "bs", "ar"  # tests, as sacreBLEU calls them
+_OPTIONS = {BOOTSTRAP: "bootstrap", RANDOMIZATION: "trials"}
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds of a 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+def paired_p_values(
+    baseline: Statistics, systems: Sequence[Statistics], *, test: str, samples: int, memory: int | None = None
+) -> list[float]:
+    """p-value of each system's difference from the baseline, by sacreBLEU's PairedTest and its seed.
+
+    A system whose counts equal the baseline's has p = 1, for which the bootstrap of sacreBLEU prints 1 / (samples + 1).
+
+    test     BOOTSTRAP or RANDOMIZATION
+    samples  resamples or trials
+    memory   of this machine, in bytes; None: found out
+
+    Raises UserError where the test needs more memory than there is.
+    """
+    lines, counts = baseline.counts.shape
+    needed = lines * samples * (4 * counts + 8 if test == BOOTSTRAP else 10)
+    option = f"{_OPTIONS[test]}={samples:,}".replace(",", "")
+    require_memory(
+        needed,
+        machine_memory() if memory is None else memory,
+        purpose=f"{option} of {lines:,} lines, by {baseline.name or 'this metric'},",
+        remedy=f"lower {_OPTIONS[test]}",
+    )
+    # fp64, in which counts of any corpus are exact
+    named = [(str(number), each.counts.astype(np.float64)) for number, each in enumerate([baseline, *systems])]
+    _, results = PairedTest(named, {"": _Counted(baseline)}, None, test, samples)()  # type: ignore[arg-type,dict-item]
+    found = [float(result.p_value) for result in results[_Counted.NAME][1:]]  # type: ignore[union-attr,arg-type]
+    equal = [np.array_equal(each.counts, baseline.counts) for each in systems]
+    return [1.0 if is_equal else p for p, is_equal in zip(found, equal, strict=True)]
+
+
+class _Counted:
+    """A metric as PairedTest calls it; its hypotheses are counts that are there already, (N, C)."""
+
+    NAME = "score"
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._score = statistics.score
+
+    def _extract_corpus_statistics(self, hypotheses: NDArray[Any], references: None) -> NDArray[Any]:
+        return hypotheses
+
+    def _compute_score_from_stats(self, counts: NDArray[Any]) -> Any:
+        return SimpleNamespace(name=self.NAME, score=self._score(counts))
+
+    def _aggregate_and_compute(self, counts: NDArray[Any]) -> Any:
+        return self._compute_score_from_stats(np.sum(counts, axis=0))
+
+    def get_signature(self) -> Any:
+        return SimpleNamespace(update=lambda key, value: None)
+
+
+def resampled_means(scores: Scores, random: np.random.Generator) -> Scores:
+    """Mean scores of a system of R seeds on resampled corpora, (S,), with seeds drawn as well as sentences.
+
+    scores  (R, S): of each seed's model on the same S resampled corpora
+    """
+    seeds, samples = scores.shape
+    centre = scores.mean(0)
+    if seeds == 1:
+        return centre
+    drawn = scores[random.integers(seeds, size=(seeds, samples)), np.arange(samples)].mean(0)
+    # the variance of a mean of R draws from R values is too small by (R - 1) / R
+    means: Scores = centre + math.sqrt(seeds / (seeds - 1)) * (drawn - centre)
+    return means
+
+
+def generator_of(number: int) -> np.random.Generator:
+    """Random numbers for the seeds of one system, the same in every call, and others than those of another system."""
+    return np.random.default_rng([SEED, number])
+
+
+def interval_of(values: Scores) -> Interval:
+    """Bounds that 2.5 % of resampled values lie below and above."""
+    ordered, cut = np.sort(values), len(values) // 40
+    return Interval(float(ordered[cut]), float(ordered[-1 - cut]))
+
+
+def two_sided_p_value(differences: Scores, observed: float) -> float:
+    """p-value of an observed difference between two systems, given that of each pair of resampled scores.
+
+    The resampled differences, less their mean, are the distribution of differences under the null hypothesis (Riezler
+    and Maxwell 2005). Equal systems have p = 1.
+    """
+    at_least_as_large = np.abs(differences - differences.mean()) >= abs(observed)
+    # the observed difference counts as one of the draws, so that p is never 0
+    return float((at_least_as_large.sum() + 1) / (len(differences) + 1))
+
+
+def paired_p_value(first: Statistics, second: Statistics, *, resamples: int) -> float:
+    """Two-sided p-value of the difference between two systems, by paired bootstrap; 1 for equal systems."""
+    assert resamples >= MIN_RESAMPLES
+    observed = first.score(first.counts.sum(0)) - second.score(second.counts.sum(0))
+    # the same draws for both systems: easy and hard samples cancel out
+    return two_sided_p_value(first.resampled_scores(resamples) - second.resampled_scores(resamples), observed)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of several comparisons with one baseline, adjusted by the method of Holm (1979)."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
