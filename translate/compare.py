@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,19 +15,22 @@ from translate.comparison.entries import Entry, read_entry
 from translate.comparison.inputs import find_inputs
 from translate.comparison.page import comparison_page
 from translate.comparison.results import ScoringSettings
+from translate.comparison.score_gap import explain_gaps
 from translate.comparison.scoring import compare_systems
 from translate.comparison.selection import Given, Selection, select
-from translate.comparison.systems import join_seeds, short_names
-from translate.comparison.terminal import comparison_text, fact_rows, table
+from translate.comparison.systems import System, join_seeds, short_names
+from translate.comparison.tables import table
+from translate.comparison.terminal import comparison_text, fact_rows
 from translate.comparison.test_sets import SourceText
 from translate.config import run_command
 from translate.data.corpus import one_or_several
 from translate.data.readers import read_labels
 from translate.disk_space import write_error
 from translate.errors import UserError, require_between, require_numbers, show_controls
+from translate.evaluation.comet import COMET, DEFAULT_MODEL, comet_statistics
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores
-from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName
+from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName, Statistics
 from translate.evaluation.significance import TRIALS
 from translate.files import json_text, write_text
 from translate.streams import require_stream
@@ -55,6 +59,9 @@ class CompareConfig:
                      by the script of the references
     bootstrap        resamples for intervals and p-values (paired), at least 100; 0: neither
     trials           of approximate randomization, for a second p-value; 0: none
+    comet            Python of an environment with unbabel-comet, for COMET beside the other metrics; "": none
+    comet_model      its model, downloaded on first use
+    explain          why the systems' BLEU differs: case, Unicode form, punctuation, spaces, length, settings of BLEU
     examples         number of largest wins, and of largest losses, that are printed
     format           text, or json on standard output
     page, json       files to write: an HTML page that needs no other file, and JSON
@@ -73,6 +80,9 @@ class CompareConfig:
     tokenize: str = ""
     bootstrap: int = RESAMPLES
     trials: int = TRIALS
+    comet: str = ""
+    comet_model: str = DEFAULT_MODEL
+    explain: bool = False
     examples: int = 3
     format: str = "text"
     page: str = ""
@@ -113,18 +123,20 @@ def compare(config: CompareConfig) -> None:
         metrics=config.metrics, resamples=config.bootstrap, trials=config.trials, examples=_PAGE_EXAMPLES
     )
     systems = join_seeds(selection.entries, short_names(paths))
-    comparison = compare_systems(systems, selection.test, settings)
+    further = {COMET: _comet(config, systems, selection)} if config.comet else {}
+    comparison = compare_systems(systems, selection.test, settings, further=further)
+    gaps = explain_gaps(comparison, selection.left_out) if config.explain else []
     notes += [*selection.notes, *_notes(config, selection)]
-    document = comparison_document(comparison, selection.left_out, notes)
+    document = comparison_document(comparison, selection.left_out, notes, gaps)
     if config.page:
-        _write(config.page, comparison_page(comparison, selection.left_out, notes), option="page")
+        _write(config.page, comparison_page(comparison, selection.left_out, notes, gaps), option="page")
     if config.json:
         _write(config.json, json_text(document), option="json")
     if config.format == "json":
         print(json_text(document), end="")
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(comparison_text(comparison, selection.left_out, width=width, examples=config.examples))
+        print(comparison_text(comparison, selection.left_out, width=width, examples=config.examples, gaps=gaps))
     for note in notes:
         print(show_controls(note), file=sys.stderr)
 
@@ -166,6 +178,16 @@ def _given(config: CompareConfig) -> Given:
         target_language=config.target_language,
         name=config.test or (Path(paths[0]).name if paths else ""),
     )
+
+
+def _comet(config: CompareConfig, systems: Sequence[System], selection: Selection) -> list[list[Statistics]]:
+    """COMET's statistics of each entry of each system, which read the source and the first reference."""
+    if selection.test.source is None:
+        raise UserError(f"comet={config.comet} reads the source, which the runs do not have: add source=FILE")
+    lines = [entry.hypotheses for system in systems for entry in system.entries]
+    source, reference = selection.test.source.source, selection.test.references[0]
+    found = iter(comet_statistics(lines, source, reference, python=config.comet, model=config.comet_model))
+    return [list(islice(found, len(system.entries))) for system in systems]
 
 
 def _print_unscored(entries: Sequence[Entry], notes: Sequence[str]) -> None:

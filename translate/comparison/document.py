@@ -8,11 +8,14 @@ from typing import Any
 
 from translate.comparison.entries import Entry
 from translate.comparison.results import Compared, Comparison, Example, GroupScores, SystemScore
+from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import differing_settings
 from translate.comparison.verdicts import verdicts
 
 
-def comparison_document(comparison: Comparison, left_out: Sequence[Entry], notes: Sequence[str]) -> dict[str, Any]:
+def comparison_document(
+    comparison: Comparison, left_out: Sequence[Entry], notes: Sequence[str], gaps: Sequence[ScoreGap] = ()
+) -> dict[str, Any]:
     """All results; the systems are in the order of the tables, the baseline first."""
     names = [each.system.name for each in comparison.systems]
     settings = {
@@ -31,9 +34,8 @@ def comparison_document(comparison: Comparison, left_out: Sequence[Entry], notes
         "verdicts": verdicts(comparison),
         "by_length": [_group(group, names) for group in comparison.by_length],
         "by_label": [_group(group, names) for group in comparison.by_label],
-        "left_out": [
-            {"path": str(entry.path), "reason": entry.problem, **asdict(entry.facts)} for entry in left_out
-        ],
+        "left_out": [{"path": str(entry.path), "reason": entry.problem, **asdict(entry.facts)} for entry in left_out],
+        "explanations": [asdict(gap) for gap in gaps],
         "notes": list(notes),
     }
 

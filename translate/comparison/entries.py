@@ -141,7 +141,7 @@ def _with_translations(entry: Entry, directory: Path, config: Mapping[str, Any])
     if not hypotheses:
         return replace(entry, problem=f"{directory / HYPOTHESES} is empty")
     decoding = _mapping(report.get("decoding"))
-    lines, seconds = _number(report.get("lines")), _number(report.get("seconds"))
+    count, seconds = _number(report.get("lines")), _number(report.get("seconds"))
     scores = {name: _number(_mapping(score).get("value")) for name, score in _mapping(report.get("scores")).items()}
     return replace(
         entry,
@@ -151,7 +151,7 @@ def _with_translations(entry: Entry, directory: Path, config: Mapping[str, Any])
         tokenize=str(report.get("tokenize", "")),
         scores={name: value for name, value in scores.items() if value is not None},
         settings={**entry.settings, **{f"decoding.{name}": str(value) for name, value in decoding.items()}},
-        facts=replace(entry.facts, lines_per_second=lines / seconds if lines and seconds else None),
+        facts=replace(entry.facts, lines_per_second=count / seconds if count and seconds else None),
     )
 
 
@@ -219,4 +219,3 @@ def _number(value: Any) -> float | None:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-

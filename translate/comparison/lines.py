@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from translate.comparison.entries import Entry
-from translate.comparison.results import Compared, Example, GroupScores, SystemScore, SharedTest
+from translate.comparison.results import Compared, Example, GroupScores, SharedTest, SystemScore
 from translate.evaluation.metrics import sentence_statistics
-from translate.evaluation.scores import MetricName, Statistics
+from translate.evaluation.scores import Lines, MetricName, Statistics
 
 
 def score_groups(measured: Sequence[Sequence[Statistics]], groups: Mapping[str, Sequence[int]]) -> list[GroupScores]:
@@ -37,7 +37,7 @@ def compare_lines(
     for number, each in enumerate(compared):
         usual = _usual(next(iter(each.scores.values())))
         entry = each.system.entries[usual]
-        counted = chrf[number][usual] if chrf else sentence_statistics(MetricName.chrf, entry.hypotheses, test.references)
+        counted = chrf[number][usual] if chrf else _chrf(entry.hypotheses, test.references)
         entries.append(entry)
         values.append(counted.line_values())
     return [
@@ -47,6 +47,10 @@ def compare_lines(
             for each, entry, own in zip(compared[1:], entries[1:], values[1:], strict=True)
         ),
     ]
+
+
+def _chrf(hypotheses: Lines, references: Sequence[Lines]) -> Statistics:
+    return sentence_statistics(MetricName.chrf, hypotheses, references)
 
 
 def _usual(score: SystemScore) -> int:

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from translate.comparison.entries import Entry
 from translate.comparison.results import Comparison
+from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import differing_settings
-from translate.comparison.terminal import fact_rows
-from translate.comparison.verdicts import LEVEL, validation_verdicts, verdicts
+from translate.comparison.terminal import fact_rows, signed
+from translate.comparison.verdicts import validation_verdicts, verdicts
 
 _MOST_WORDS = 400  # of a line in which words are compared with those of the reference
 
@@ -30,20 +31,27 @@ class Mark:
     high: float
 
 
-def comparison_page(comparison: Comparison, left_out: Sequence[Entry], notes: Sequence[str]) -> str:
-    """The page of a comparison."""
+def comparison_page(
+    comparison: Comparison, left_out: Sequence[Entry], notes: Sequence[str], gaps: Sequence[ScoreGap] = ()
+) -> str:
+    """The page of a comparison; gaps: explanations of differences in BLEU."""
     systems = [each.system for each in comparison.systems]
-    return _templates().get_template("comparison.html.jinja").render(
-        comparison=comparison,
-        systems=systems,
-        facts=fact_rows(systems, left_out),
-        settings=differing_settings(systems),
-        verdicts=[*verdicts(comparison), *validation_verdicts(left_out, comparison)],
-        marks=_marks(comparison),
-        left_out=left_out,
-        notes=notes,
-        marked_words=marked_words,
-        level=LEVEL,
+    return (
+        _templates()
+        .get_template("comparison.html.jinja")
+        .render(
+            comparison=comparison,
+            systems=systems,
+            facts=fact_rows(systems, left_out),
+            settings=differing_settings(systems),
+            verdicts=[*verdicts(comparison), *validation_verdicts(left_out, comparison)],
+            marks=_marks(comparison),
+            left_out=left_out,
+            notes=notes,
+            gaps=gaps,
+            signed=signed,
+            marked_words=marked_words,
+        )
     )
 
 

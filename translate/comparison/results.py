@@ -45,9 +45,11 @@ class ScoringSettings:
 class Difference:
     """A system's score less the baseline's, by one metric.
 
-    p_bootstrap, p_randomization  None where there was no such test; of several seeds, seeds and sentences are resampled
-    adjusted   the p-value that the verdict rests on, by Holm's method for the number of systems; None: no test
-    is_equal   all translations count the same as the baseline's
+    p_bootstrap, p_randomization  None where there was no such test; of several seeds the bootstrap has their errors,
+                                  and randomization is that of the counts of all seeds together
+    adjusted   p_value by Holm's method for the number of systems
+    is_equal   all lines count the same as the baseline's
+    has_seeds  at least one of the two systems has several seeds
     """
 
     value: float
@@ -56,6 +58,17 @@ class Difference:
     p_randomization: float | None = None
     adjusted: float | None = None
     is_equal: bool = False
+    has_seeds: bool = False
+
+    @property
+    def p_value(self) -> float | None:
+        """The p-value that a verdict rests on; None without a test.
+
+        Of single models that of randomization, which counts both tails; it knows nothing of the variance of seeds.
+        """
+        if self.has_seeds or self.p_randomization is None:
+            return self.p_bootstrap
+        return self.p_randomization
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from sacrebleu.significance import estimate_ci
 
 from translate.comparison.lines import compare_lines, score_groups
-from translate.comparison.results import Compared, Comparison, Difference, ScoringSettings, SystemScore, SharedTest
+from translate.comparison.results import Compared, Comparison, Difference, ScoringSettings, SharedTest, SystemScore
 from translate.comparison.systems import System
 from translate.evaluation.evaluate import group_by_label, group_by_length
 from translate.evaluation.metrics import sentence_statistics
-from translate.evaluation.scores import MIN_RESAMPLES, MetricName, Statistics
+from translate.evaluation.scores import MIN_RESAMPLES, SEED, MetricName, Statistics
 from translate.evaluation.significance import (
     BOOTSTRAP,
     RANDOMIZATION,
-    generator_of,
     holm,
     interval_of,
     paired_p_values,
-    resampled_means,
+    seed_errors,
+    seed_errors_of_difference,
     two_sided_p_value,
 )
 
@@ -63,9 +63,7 @@ def compare_systems(
     return Comparison(
         test=test,
         settings=settings,
-        systems=compare_lines(
-            compared, test, examples=settings.examples, chrf=measured.get(MetricName.chrf)
-        ),
+        systems=compare_lines(compared, test, examples=settings.examples, chrf=measured.get(MetricName.chrf)),
         by_length=score_groups(first, group_by_length(test.source.source)) if test.source else [],
         by_label=score_groups(first, group_by_label(test.source.labels or [])) if test.source else [],
     )
@@ -74,7 +72,7 @@ def compare_systems(
 def _scores(measured: Measured, settings: ScoringSettings) -> list[SystemScore]:
     """Score of each system by one metric, with its difference from the first."""
     resampled = _resampled(measured, settings.resamples)
-    scores = []
+    random, scores = np.random.default_rng(SEED), []
     for number, own in enumerate(measured):
         values = [each.value() for each in own]
         score = SystemScore(
@@ -82,18 +80,19 @@ def _scores(measured: Measured, settings: ScoringSettings) -> list[SystemScore]:
             signature=own[0].signature,
             values=values,
             spread=statistics.stdev(values) if len(values) > 1 else None,
-            interval=float(estimate_ci(resampled[number])[1]) if resampled else None,
         )
+        if resampled:
+            means = resampled[number] + seed_errors(values, settings.resamples, random)
+            score = replace(score, interval=float(estimate_ci(means)[1]))
         scores.append(score)
     return [scores[0], *_with_differences(scores, measured, resampled, settings)]
 
 
 def _resampled(measured: Measured, resamples: int) -> list[NDArray[np.float64]]:
-    """Scores of each system on resampled lines, of several seeds the means, with seeds resampled as well."""
+    """Scores of each system on resampled lines, (resamples,), of several seeds the means."""
     if resamples < MIN_RESAMPLES:
         return []
-    each = [np.array([counted.resampled_scores(resamples) for counted in own]) for own in measured]
-    return [resampled_means(scores, generator_of(number)) for number, scores in enumerate(each)]
+    return [np.mean([counted.resampled_scores(resamples) for counted in own], axis=0) for own in measured]
 
 
 def _with_differences(
@@ -103,27 +102,28 @@ def _with_differences(
     settings: ScoringSettings,
 ) -> list[SystemScore]:
     """Scores of all systems but the first with their differences from it, p-values adjusted for their number."""
-    pooled = [_pooled(own) for own in measured]
-    bootstrap = _p_values(pooled, BOOTSTRAP, settings.resamples if settings.resamples >= MIN_RESAMPLES else 0)
+    pooled, random = [_pooled(own) for own in measured], np.random.default_rng(SEED + 1)
+    bootstrap = _p_values(pooled, BOOTSTRAP, settings.resamples if resampled else 0)
     randomization = _p_values(pooled, RANDOMIZATION, settings.trials)
-    differences, decisive = [], []
+    differences = []
     for number in range(1, len(scores)):
+        values = scores[0].values, scores[number].values
         difference = Difference(
             value=scores[number].value - scores[0].value,
             p_bootstrap=bootstrap[number - 1],
             p_randomization=randomization[number - 1],
             is_equal=np.array_equal(pooled[number].counts, pooled[0].counts),
+            has_seeds=max(map(len, values)) > 1,
         )
-        has_seeds = len(measured[number]) > 1 or len(measured[0]) > 1
         if resampled:
             gaps = resampled[number] - resampled[0]
-            difference = replace(difference, interval=interval_of(gaps))
-            if has_seeds:
-                difference = replace(difference, p_bootstrap=two_sided_p_value(gaps, difference.value))
+            errors = seed_errors_of_difference(*values, settings.resamples, random)
+            difference = replace(difference, interval=interval_of(gaps + errors))
+            if difference.has_seeds:
+                p = two_sided_p_value(gaps, difference.value, errors=errors)
+                difference = replace(difference, p_bootstrap=p)
         differences.append(difference)
-        # of single models randomization decides, since it counts both tails; it leaves the variance of seeds out
-        without_seeds = difference.p_randomization is not None and not (has_seeds and resampled)
-        decisive.append(difference.p_randomization if without_seeds else difference.p_bootstrap)
+    decisive = [each.p_value for each in differences]
     known = [p for p in decisive if p is not None]
     adjusted = holm(known) if len(known) == len(decisive) else decisive
     return [

@@ -1,4 +1,4 @@
-"""The test set that entries have in common, and the entries that are compared on it: the others are named, not mixed in."""
+"""The test set that entries have in common; entries of another one are named, and not compared."""
 
 from __future__ import annotations
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from os.path import commonprefix
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ _NO_EFFECT = {
 }
 _NO_EFFECT_GROUPS = ("sweep.", "pruning.", "logger.")
 _MADE = {"data": "training data", "commit": "program", "torch": "torch", "hardware": "hardware"}
+_HASHES = {"training data", "program"}
 _HASH_LENGTH = 12  # digits of a hash that are shown
 NOT_SET = "–"
 
@@ -78,7 +78,9 @@ def join_seeds(entries: Sequence[Entry], names: Mapping[Path, str]) -> list[Syst
     systems = [System(_name_of([names[entry.path] for entry in group]), group) for group in groups.values()]
     titles = [system.name for system in systems]
     return [
-        replace(system, name=f"{system.name}: {names[system.entries[0].path]} …") if titles.count(system.name) > 1 else system
+        replace(system, name=f"{system.name}, {names[system.entries[0].path]} …")
+        if titles.count(system.name) > 1
+        else system
         for system in systems
     ]
 
@@ -99,7 +101,10 @@ def _name_of(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
     # base-s1, base-s2: base
-    common = commonprefix(names).rstrip("-_. ").removesuffix("seed").removesuffix("-s").rstrip("-_. /")
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    common = (
+        "".join(letters[0] for letters in same).rstrip("-_. ").removesuffix("seed").removesuffix("-s").rstrip("-_. /")
+    )
     return f"{common or names[0]} ({len(names)} seeds)"
 
 
@@ -107,7 +112,8 @@ def short_names(paths: Sequence[Path]) -> dict[Path, str]:
     """Names that differ: paths without the folders that all of them are in."""
     if len(paths) < 2:
         return {path: path.name if path.is_dir() and path.name else str(path) for path in paths}
-    shared = len(commonprefix([path.parts[:-1] for path in paths]))  # of lists, too
+    folders = zip(*(path.parts[:-1] for path in paths), strict=False)
+    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, folders))
     return {path: "/".join(path.parts[shared:]) or str(path) for path in paths}
 
 
@@ -138,7 +144,8 @@ def _follows(name: str, settings: Sequence[Mapping[str, Any]]) -> bool:
 
 def _made(system: System) -> dict[str, Any]:
     made = system.entries[0].made
-    return {title: str(made[key])[: _HASH_LENGTH if key in ("data", "commit") else None] for key, title in _MADE.items() if key in made}
+    found = {title: str(made[key]) for key, title in _MADE.items() if key in made}
+    return {title: value[:_HASH_LENGTH] if title in _HASHES else value for title, value in found.items()}
 
 
 def _shown(value: Any) -> str:

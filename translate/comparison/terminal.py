@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from wcwidth import wcswidth
 
 from translate.comparison.entries import Entry, Facts
 from translate.comparison.results import Compared, Comparison, Example, GroupScores
+from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import System, differing_settings
+from translate.comparison.tables import LEAST_NAME, Rows, beginning, last_wrapped, shortened, table, width_of, wrapped
 from translate.comparison.verdicts import validation_verdicts, verdicts
 from translate.console import text_table
 from translate.errors import show_unprintable
 
-_LEAST_NAME = 12  # columns that a name keeps in a narrow terminal
-_GAP = 2  # between columns
-_ELLIPSIS = "…"
-Rows = list[list[str]]
+_MOST_GROUPS = 12  # labels that are printed
 
 
-def comparison_text(comparison: Comparison, unfinished: Sequence[Entry], *, width: int | None, examples: int) -> str:
+def comparison_text(
+    comparison: Comparison,
+    unfinished: Sequence[Entry],
+    *,
+    width: int | None,
+    examples: int,
+    gaps: Sequence[ScoreGap] = (),
+) -> str:
     """Scores, facts, settings, verdicts, groups and lines, then the signatures.
 
     width     of the terminal; None: whatever the text needs
     examples  number of wins and of losses
+    gaps      explanations of differences in BLEU
     """
     systems = [each.system for each in comparison.systems]
     parts = [table(score_rows(comparison), width)]
     if any(system.facts.status for system in systems) or unfinished:
         parts.append(table(fact_rows(systems, unfinished), width))
     parts += _settings(systems, width)
-    parts += [_wrapped(sentence, width) for sentence in verdicts(comparison)]
-    parts += [_wrapped(sentence, width) for sentence in validation_verdicts(unfinished, comparison)]
+    parts += [wrapped(sentence, width) for sentence in verdicts(comparison)]
+    parts += [wrapped(sentence, width) for sentence in validation_verdicts(unfinished, comparison)]
+    parts += [_gap_text(gap, width) for gap in gaps]
     for title, groups in (("source words", comparison.by_length), ("label", comparison.by_label)):
         parts += [_group_table(comparison, title, groups, width)] if groups else []
     if chosen := _most_interesting(comparison):
@@ -87,53 +94,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def table(rows: Rows, width: int | None, *, right: Sequence[int] = ()) -> str:
-    """Aligned text; where it is wider than the terminal, names are shortened and the last column is wrapped."""
-    rows = [[show_unprintable(cell) for cell in row] for row in rows]
-    if width is None or _width_of(rows) <= width:
-        return text_table(rows, right=right)
-    others = _width_of([row[1:] for row in rows]) + _GAP
-    longest = max(wcswidth(row[0]) for row in rows)
-    rows = [[shortened(row[0], max(_LEAST_NAME, min(longest, width - others))), *row[1:]] for row in rows]
-    if _width_of(rows) > width:
-        rows = _last_wrapped(rows, width)
-    return text_table(rows, right=right)
-
-
-def _width_of(rows: Rows) -> int:
-    columns = max(map(len, rows), default=0)
-    widths = [max((wcswidth(row[column]) for row in rows if column < len(row)), default=0) for column in range(columns)]
-    return sum(widths) + _GAP * max(columns - 1, 0)
-
-
-def _last_wrapped(rows: Rows, width: int) -> Rows:
-    """Rows whose last cell continues on rows of its own."""
-    room = max(_LEAST_NAME, width - _width_of([row[:-1] for row in rows]) - _GAP)
-    wrapped = []
-    for row in rows:
-        first, *further = textwrap.wrap(row[-1], room) or [""]
-        wrapped += [[*row[:-1], first], *([""] * (len(row) - 1) + [line] for line in further)]
-    return wrapped
-
-
-def shortened(text: str, width: int) -> str:
-    """Text with its middle left out, so that it takes at most so many columns."""
-    if wcswidth(text) <= width:
-        return text
-    half = max(1, (width - 1) // 2)
-    start, end = text, text
-    while wcswidth(start) > half:
-        start = start[:-1]
-    while wcswidth(end) > width - 1 - half:
-        end = end[1:]
-    return f"{start}{_ELLIPSIS}{end}"
-
-
-def _wrapped(text: str, width: int | None) -> str:
-    text = show_unprintable(text)
-    return text if width is None else textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-
-
 def _settings(systems: Sequence[System], width: int | None) -> list[str]:
     """The settings that differ: a column for each system where that fits, else a line for each value."""
     found = differing_settings(systems)
@@ -141,13 +101,13 @@ def _settings(systems: Sequence[System], width: int | None) -> list[str]:
         return []
     names = [system.name for system in systems]
     rows = [["settings that differ", *names], *([name, *values] for name, values in found.items())]
-    if width is None or _width_of(rows) <= width:
+    if width is None or width_of(rows) <= width:
         return [text_table(rows)]
     rows = [["settings that differ", ""]]
     for number, name in enumerate(names):
         own = ", ".join(f"{setting}={values[number]}" for setting, values in found.items())
         rows.append([name, own])
-    return [text_table(_last_wrapped([[shortened(name, 24), own] for name, own in rows], width))]
+    return [text_table(last_wrapped([[shortened(name, 24), own] for name, own in rows], width))]
 
 
 def _group_table(comparison: Comparison, title: str, groups: Sequence[GroupScores], width: int | None) -> str:
@@ -156,22 +116,52 @@ def _group_table(comparison: Comparison, title: str, groups: Sequence[GroupScore
     shown = list(range(len(comparison.systems)))
     while True:
         names = [comparison.systems[number].system.name for number in shown]
-        rows = [[title, "lines", *(shortened(name, _LEAST_NAME + 4) for name in names)]]
-        for group in groups:
+        rows = [[title, "lines", *(shortened(name, LEAST_NAME + 4) for name in names)]]
+        for group in _largest_differences(groups):
             cells = [_group_cell(group, number) for number in shown]
             rows.append([group.name, f"{group.lines:,}", *cells])
-        if width is None or _width_of(rows) <= width or len(shown) <= 2:
+        if width is None or width_of(rows) <= width or len(shown) <= 2:
             break
         shown.pop()
-    left_out = len(comparison.systems) - len(shown)
-    more = f"; {left_out} more systems on the page (page=FILE.html)" if left_out else ""
-    heading = f"{comparison.systems[0].scores[metric].name} by {title}{more}"
+    counts = {"systems": len(comparison.systems) - len(shown), "rows": len(groups) - len(rows) + 1}
+    more = [f"{count} more {what}" for what, count in counts.items() if count]
+    heading = f"{comparison.systems[0].scores[metric].name} by {title}"
+    heading += f" ({' and '.join(more)}: page=FILE.html)" if more else ""
     return f"{heading}\n{table(rows, width, right=range(1, len(rows[0])))}"
+
+
+def _largest_differences(groups: Sequence[GroupScores]) -> list[GroupScores]:
+    """The groups in which systems differ most, in the order of all groups."""
+
+    def spread(group: GroupScores) -> float:
+        return max(group.values) - min(group.values)
+
+    chosen = sorted(groups, key=spread, reverse=True)[:_MOST_GROUPS]
+    return [group for group in groups if group in chosen]
 
 
 def _group_cell(group: GroupScores, number: int) -> str:
     value = f"{group.values[number]:.1f}"
-    return f"{value} ({group.values[number] - group.values[0]:+.1f})" if number else value
+    return f"{value} ({signed(group.values[number] - group.values[0])})" if number else value
+
+
+def signed(difference: float) -> str:
+    """A difference with one decimal and its sign; "0.0" for one that rounds to it."""
+    text = f"{difference:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def _gap_text(gap: ScoreGap, width: int | None) -> str:
+    """Findings on a difference in BLEU, then the figures after each change of the text, and with other settings."""
+    rows = [["BLEU", *gap.names, "apart"]]
+    rows += [
+        [f"{prefix}{figures.title}", f"{figures.first:.2f}", f"{figures.second:.2f}", f"{figures.gap:+.2f}"]
+        for prefix, several in (("", gap.steps[:1]), ("+ ", gap.steps[1:]), ("", gap.settings))
+        for figures in several
+    ]
+    heading = wrapped(f"Why {gap.names[1]} and {gap.names[0]} differ in BLEU", width)
+    findings = [wrapped(f"- {finding}", width) for finding in gap.findings]
+    return "\n".join([heading, *findings, "", table(rows, width, right=(1, 2, 3))])
 
 
 def _most_interesting(comparison: Comparison) -> Compared | None:
@@ -191,7 +181,7 @@ def _most_interesting(comparison: Comparison) -> Compared | None:
 
 def _lines(comparison: Comparison, compared: Compared, width: int | None, count: int) -> Iterator[str]:
     names = comparison.systems[0].system.name, compared.system.name
-    yield _wrapped(
+    yield wrapped(
         f"{names[1]} beside {names[0]}, line by line: {compared.num_equal:,} translations are equal; by chrF "
         f"{compared.num_better:,} are better, {compared.num_worse:,} worse.",
         width,
@@ -214,14 +204,6 @@ def _example(example: Example, names: tuple[str, str], width: int | None) -> str
         label = shortened(show_unprintable(name), 20)
         shown = show_unprintable(text)
         # the beginning of a long line: where translations differ is seen on the page
-        shown = shown if width is None else _beginning(shown, width - column - 6)
+        shown = shown if width is None else beginning(shown, width - column - 6)
         lines.append(f"    {label}{' ' * (column - wcswidth(label))}  {shown}")
     return "\n".join(lines)
-
-
-def _beginning(text: str, width: int) -> str:
-    if wcswidth(text) <= width:
-        return text
-    while wcswidth(text) > max(width, _LEAST_NAME) - 1:
-        text = text[: max(1, len(text) - max(1, (wcswidth(text) - width) // 2))]
-    return f"{text}{_ELLIPSIS}"

@@ -29,9 +29,7 @@ class SourceText:
     labels: list[list[str]] | None
 
 
-def references_of(
-    entry: Path, directory: Path, report: Mapping[str, Any], config: Mapping[str, Any]
-) -> References:
+def references_of(entry: Path, directory: Path, report: Mapping[str, Any], config: Mapping[str, Any]) -> References:
     """The references that a report was scored against.
 
     entry      a run's folder, or the folder of a report
@@ -91,8 +89,9 @@ def text_of(
 def _evaluation_sets(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Sets of a run's configuration by their keys, tests first: a run without one is scored on its validation set."""
     data = config.get("data")
-    for name in ("test", "further_tests", "valid", "further_valid") if isinstance(data, dict) else ():
-        found = data.get(name)
+    data = data if isinstance(data, dict) else {}
+    for name in ("test", "further_tests", "valid", "further_valid"):
+        found = data.get(name, {})
         several = isinstance(found, list)
         for number, values in enumerate(found if several else [found]):
             if isinstance(values, dict):

@@ -56,14 +56,14 @@ def _interval(difference: Difference) -> list[str]:
 
 def _tests(comparison: Comparison, compared: Compared, difference: Difference) -> list[str]:
     settings, found = comparison.settings, []
-    seeds = [len(each.system.entries) for each in (compared, comparison.systems[0])]
-    if difference.p_randomization is not None and max(seeds) == 1:
+    if difference.p_randomization is not None and not difference.has_seeds:
         found.append(f"p = {difference.p_randomization:.4f} by approximate randomization, {settings.trials:,} trials")
     if difference.p_bootstrap is not None:
-        kind = "paired bootstrap" if max(seeds) == 1 else "bootstrap of seeds and sentences"
+        kind = "bootstrap with errors of seeds" if difference.has_seeds else "paired bootstrap"
         found.append(f"p = {difference.p_bootstrap:.4f} by {kind}, {settings.resamples:,} resamples")
-    if max(seeds) > 1 and min(seeds) == 1:
-        found.append("one of the two has a single seed, so that its variance over seeds is unknown")
+    single = [each.system for each in (compared, comparison.systems[0]) if len(each.system.entries) == 1]
+    if difference.has_seeds and single:
+        found.append(f"{single[0].name} has a single seed, and is taken to vary as the other")
     return found
 
 
@@ -79,27 +79,24 @@ def _significance(difference: Difference, comparisons: int) -> str:
 
 def _in_brief(score: SystemScore) -> str:
     difference = _difference(score)
-    p = difference.p_randomization if difference.p_randomization is not None else difference.p_bootstrap
+    p = difference.p_value
     return f"{score.name} {difference.value:+.1f}" + ("" if p is None else f", p = {p:.4f}")
 
 
-def validation_verdicts(unfinished: Sequence[Entry], comparison: Comparison | None) -> list[str]:
-    """A sentence for each run that cannot be compared by its translations, but by the validation set of the baseline."""
-    baseline = comparison.systems[0].system if comparison else None
+def validation_verdicts(unfinished: Sequence[Entry], comparison: Comparison) -> list[str]:
+    """A sentence for each run without test scores that has the validation set of the baseline."""
+    baseline = comparison.systems[0].system
+    metric, theirs = baseline.facts.validation_metric, baseline.facts.validation
     found = []
     for entry in unfinished:
-        own = entry.facts
-        if baseline is None or own.validation is None or baseline.facts.validation is None:
+        own = entry.facts.validation
+        is_same = _validation_set(entry) == _validation_set(baseline.entries[0])
+        if own is None or theirs is None or entry.facts.validation_metric != metric or not is_same:
             continue
-        theirs = baseline.facts
-        same_set = _validation_set(entry) == _validation_set(baseline.entries[0])
-        if own.validation_metric != theirs.validation_metric or not same_set:
-            continue
-        gain = own.validation - theirs.validation
-        better = gain > 0 if higher_is_better(own.validation_metric) else gain < 0
+        gain = own - theirs if higher_is_better(metric) else theirs - own
         found.append(
-            f"{entry.path} has no test scores: by validation {own.validation_metric}, {own.validation:.2f}, it is "
-            f"{'better' if better else 'not better'} than {baseline.name} ({theirs.validation:.2f})."
+            f"{entry.path} has no test scores: by validation {metric}, {own:.2f}, it is "
+            f"{'better' if gain > 0 else 'not better'} than {baseline.name} ({theirs:.2f})."
         )
     return found
 

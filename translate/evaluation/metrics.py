@@ -1,8 +1,8 @@
 """Metrics of a corpus, each with the signature that makes its scores comparable.
 
 BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
-from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints. chrF++ counts words
-and pairs of words as well (Popović 2017). Metrics of other tasks are in task_metrics.py.
+from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints. chrF++ also counts
+words and pairs of words (Popović 2017). Metrics of other tasks are in task_metrics.py.
 """
 
 from __future__ import annotations

@@ -5,14 +5,16 @@ sacreBLEU's own code, with the p-values that `sacrebleu --paired-bs` and `--pair
 tail of the distribution, so that its p-values are about half of a two-sided test's; its randomization counts both.
 
 Of several models of one setting, which differ in their seeds: scores vary with the seed as well as with the sentences
-(Clark et al. 2011), so that both are resampled together, with seeds rescaled for their small number (Rao and Wu 1988).
+(Clark et al. 2011). Sentences are resampled; to the mean of each resample an error is added that is drawn from Student's
+t distribution, as in Welch's test, which fits few seeds (Colas et al. 2018), where resampling them would not.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import stdev
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.significance import PairedTest
 
-from translate.evaluation.scores import MIN_RESAMPLES, SEED, Statistics
+from translate.evaluation.scores import MIN_RESAMPLES, Statistics
 from translate.memory import machine_memory, require_memory
 
 TRIALS = 10_000  # of approximate randomization, by default, as in sacreBLEU
@@ -88,24 +90,24 @@ class _Counted:
         return SimpleNamespace(update=lambda key, value: None)
 
 
-def resampled_means(scores: Scores, random: np.random.Generator) -> Scores:
-    """Mean scores of a system of R seeds on resampled corpora, (S,), with seeds drawn as well as sentences.
+def seed_errors(values: Sequence[float], samples: int, random: np.random.Generator) -> Scores:
+    """Random errors of the mean of R seeds' scores, (samples,), from their standard deviation; 0 for a single seed."""
+    if len(values) == 1:
+        return np.zeros(samples)
+    return stdev(values) / sqrt(len(values)) * random.standard_t(len(values) - 1, size=samples)
 
-    scores  (R, S): of each seed's model on the same S resampled corpora
+
+def seed_errors_of_difference(
+    first: Sequence[float], second: Sequence[float], samples: int, random: np.random.Generator
+) -> Scores:
+    """Random errors of the difference between the means of two systems, (samples,).
+
+    A single seed is taken to vary as those of the other system do.
     """
-    seeds, samples = scores.shape
-    centre = scores.mean(0)
-    if seeds == 1:
-        return centre
-    drawn = scores[random.integers(seeds, size=(seeds, samples)), np.arange(samples)].mean(0)
-    # the variance of a mean of R draws from R values is too small by (R - 1) / R
-    means: Scores = centre + math.sqrt(seeds / (seeds - 1)) * (drawn - centre)
-    return means
-
-
-def generator_of(number: int) -> np.random.Generator:
-    """Random numbers for the seeds of one system, the same in every call, and others than those of another system."""
-    return np.random.default_rng([SEED, number])
+    if min(len(first), len(second)) > 1:
+        return seed_errors(second, samples, random) - seed_errors(first, samples, random)
+    several = max(first, second, key=len)
+    return sqrt(len(several) + 1) * seed_errors(several, samples, random)
 
 
 def interval_of(values: Scores) -> Interval:
@@ -114,13 +116,15 @@ def interval_of(values: Scores) -> Interval:
     return Interval(float(ordered[cut]), float(ordered[-1 - cut]))
 
 
-def two_sided_p_value(differences: Scores, observed: float) -> float:
+def two_sided_p_value(differences: Scores, observed: float, *, errors: Scores | float = 0.0) -> float:
     """p-value of an observed difference between two systems, given that of each pair of resampled scores.
 
     The resampled differences, less their mean, are the distribution of differences under the null hypothesis (Riezler
     and Maxwell 2005). Equal systems have p = 1.
+
+    errors  of seeds, for each resample
     """
-    at_least_as_large = np.abs(differences - differences.mean()) >= abs(observed)
+    at_least_as_large = np.abs(differences - differences.mean() + errors) >= abs(observed)
     # the observed difference counts as one of the draws, so that p is never 0
     return float((at_least_as_large.sum() + 1) / (len(differences) + 1))
 

@@ -1,7 +1,7 @@
 """Metrics of other tasks than translation, which score each line and take the mean.
 
-ROUGE of summaries: Lin 2004, as the rouge-score package counts it. Exact match and F1 of answers: Rajpurkar et al. 2016,
-section 6.1, where the best of several right answers, separated by TAB, counts.
+ROUGE of summaries: Lin 2004, as the rouge-score package counts it. Exact match and F1 of answers: Rajpurkar et al.
+2016, section 6.1, where the best of several right answers, separated by TAB, counts.
 """
 
 from __future__ import annotations
