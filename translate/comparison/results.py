@@ -93,10 +93,8 @@ class SystemScore:
 
     @property
     def rounded(self) -> str:
-        """Mean with its interval, and the standard deviation over seeds."""
-        interval = "" if self.interval is None else f" ± {self.interval:.1f}"
-        spread = "" if self.spread is None else f" (sd {self.spread:.1f})"
-        return f"{self.value:.1f}{interval}{spread}"
+        """Mean and interval with one decimal."""
+        return f"{self.value:.1f}" + ("" if self.interval is None else f" ± {self.interval:.1f}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,7 +136,7 @@ def explain_gap(
         settings.append(Figures(title, *figures))
     without = [score.score / score.bp if score.bp else 0.0 for score in scores]
     settings.append(Figures("without brevity penalty", *without))
-    found = [*findings, *_alignment(names, first, second), *_reasons(names, steps), *_length(names, scores)]
+    found = [*_alignment(names, first, second), *findings, *_length(names, scores), *_reasons(names, steps)]
     return ScoreGap(names, steps, settings, found)
 
 
@@ -179,7 +179,7 @@ def _alignment(names: tuple[str, str], first: Lines, second: Lines) -> list[str]
     count = len(first)
     equal = sum(map(str.__eq__, first, second))
     found = [f"{equal:,} of {count:,} lines are equal."]
-    for shift, (one, other) in {"after": (first, second[1:]), "before": (first[1:], second)}.items():
+    for shift, (one, other) in {"before": (first, second[1:]), "after": (first[1:], second)}.items():
         shifted = sum(map(str.__eq__, one, other))
         if count > 2 and shifted > _MANY_SHIFTED * count and shifted > equal:
             position = f"equal the line {shift} theirs in {names[0]}"

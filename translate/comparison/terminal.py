@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from wcwidth import wcswidth
 
 from translate.comparison.entries import Entry, Facts
-from translate.comparison.results import Compared, Comparison, Example, GroupScores
+from translate.comparison.results import Compared, Comparison, Example, GroupScores, SystemScore
 from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import System, differing_settings
 from translate.comparison.tables import LEAST_NAME, Rows, beginning, last_wrapped, shortened, table, width_of, wrapped
@@ -33,7 +33,7 @@ def comparison_text(
     gaps      explanations of differences in BLEU
     """
     systems = [each.system for each in comparison.systems]
-    parts = [table(score_rows(comparison), width)]
+    parts = [_score_table(comparison, width)]
     if any(system.facts.status for system in systems) or unfinished:
         parts.append(table(fact_rows(systems, unfinished), width))
     parts += _settings(systems, width)
@@ -49,17 +49,24 @@ def comparison_text(
     return "\n\n".join([*parts, "\n".join(signatures)])
 
 
-def score_rows(comparison: Comparison) -> Rows:
-    """Header, then a row for each system: scores with intervals, and p-values of the paired bootstrap."""
-    rows = [["", *comparison.metrics]]
+def _score_table(comparison: Comparison, width: int | None) -> str:
+    """A row for each system: scores, intervals, p-values; in a narrow terminal the latter have rows of their own."""
+    rows, narrow = [["", *comparison.metrics]], [["", *comparison.metrics]]
     for compared in comparison.systems:
-        cells = []
-        for score in compared.scores.values():
-            difference = score.difference
-            p = None if difference is None else difference.p_bootstrap
-            cells.append(score.rounded + ("" if p is None else f"  p = {p:.3f}"))
+        scores = compared.scores.values()
+        details = [_details(score) for score in scores]
+        cells = [f"{score.rounded}  {', '.join(found)}".rstrip() for score, found in zip(scores, details, strict=True)]
         rows.append([compared.system.name, *cells])
-    return rows
+        narrow.append([compared.system.name, *(score.rounded for score in scores)])
+        narrow += [["", *map(", ".join, details)]] if any(details) else []
+    return table(rows if width is None or width_of(rows) <= width else narrow, width)
+
+
+def _details(score: SystemScore) -> list[str]:
+    """Standard deviation over seeds, and the p-value that the verdict rests on."""
+    spread = [] if score.spread is None else [f"sd {score.spread:.1f}"]
+    p = None if score.difference is None else score.difference.p_value
+    return spread if p is None else [*spread, f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"]
 
 
 def fact_rows(systems: Sequence[System], unfinished: Sequence[Entry]) -> Rows:
@@ -103,10 +110,10 @@ def _settings(systems: Sequence[System], width: int | None) -> list[str]:
     rows = [["settings that differ", *names], *([name, *values] for name, values in found.items())]
     if width is None or width_of(rows) <= width:
         return [text_table(rows)]
-    rows = [["settings that differ", ""]]
+    rows = [["settings", "all that differ of the first, then those that are not the same as there"]]
     for number, name in enumerate(names):
-        own = ", ".join(f"{setting}={values[number]}" for setting, values in found.items())
-        rows.append([name, own])
+        own = [f"{key}={values[number]}" for key, values in found.items() if not number or values[number] != values[0]]
+        rows.append([name, ", ".join(own)])
     return [text_table(last_wrapped([[shortened(name, 24), own] for name, own in rows], width))]
 
 

@@ -11,8 +11,8 @@ def main() -> None:
     try:
         from importlib.metadata import version
 
-        import torch
         from comet import download_model, load_from_checkpoint  # type: ignore[import-not-found]
+        from torch.cuda import is_available
     except ImportError as error:
         sys.exit(f"{error}: install unbabel-comet there: {sys.executable} -m pip install unbabel-comet")
     model = load_from_checkpoint(download_model(request["model"]))
@@ -20,7 +20,7 @@ def main() -> None:
     for lines in request["systems"]:
         rows = zip(request["source"], lines, request["reference"], strict=True)
         data = [{"src": source, "mt": line, "ref": reference} for source, line, reference in rows]
-        found = model.predict(data, batch_size=16, gpus=int(torch.cuda.is_available()), num_workers=0)
+        found = model.predict(data, batch_size=16, gpus=int(is_available()), num_workers=0)
         scores.append([float(value) for value in found["scores"]])
     json.dump({"scores": scores, "version": version("unbabel-comet")}, answer_to)
 

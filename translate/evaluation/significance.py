@@ -5,8 +5,8 @@ sacreBLEU's own code, with the p-values that `sacrebleu --paired-bs` and `--pair
 tail of the distribution, so that its p-values are about half of a two-sided test's; its randomization counts both.
 
 Of several models of one setting, which differ in their seeds: scores vary with the seed as well as with the sentences
-(Clark et al. 2011). Sentences are resampled; to the mean of each resample an error is added that is drawn from Student's
-t distribution, as in Welch's test, which fits few seeds (Colas et al. 2018), where resampling them would not.
+(Clark et al. 2011). Sentences are resampled; to the mean of each resample an error is added that is drawn from
+Student's t distribution, as in Welch's test, which fits few seeds (Colas et al. 2018), where resampling them would not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import stdev
+from statistics import stdev, variance
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,14 +100,18 @@ def seed_errors(values: Sequence[float], samples: int, random: np.random.Generat
 def seed_errors_of_difference(
     first: Sequence[float], second: Sequence[float], samples: int, random: np.random.Generator
 ) -> Scores:
-    """Random errors of the difference between the means of two systems, (samples,).
+    """Random errors of the difference between the means of two systems, (samples,), with Welch's degrees of freedom.
 
     A single seed is taken to vary as those of the other system do.
     """
-    if min(len(first), len(second)) > 1:
-        return seed_errors(second, samples, random) - seed_errors(first, samples, random)
-    several = max(first, second, key=len)
-    return sqrt(len(several) + 1) * seed_errors(several, samples, random)
+    if min(len(first), len(second)) == 1:
+        several = max(first, second, key=len)
+        return sqrt(len(several) + 1) * seed_errors(several, samples, random)
+    parts = [variance(values) / len(values) for values in (first, second)]
+    squares = [part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)]
+    if not sum(squares):
+        return np.zeros(samples)
+    return sqrt(sum(parts)) * random.standard_t(sum(parts) ** 2 / sum(squares), size=samples)
 
 
 def interval_of(values: Scores) -> Interval:
