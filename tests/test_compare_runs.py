@@ -216,7 +216,8 @@ def test_what_cannot_be_compared_is_refused_by_name(words, message):
 
 
 def test_file_names_may_hold_spaces_quotes_and_equals_signs(tmp_path):
-    for name in ("a b's.txt", "dir=x/y=1,2.txt"):
+    names = "a b's.txt", "dir=x/y=1,2.txt"
+    for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_lines(tmp_path / name, ["one two three four"] * 5)
     out, _ = compare(

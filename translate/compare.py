@@ -57,8 +57,8 @@ class CompareConfig:
     test             name of one of the runs' further test sets; "": their first
     target_language  code such as zh, which determines BLEU's tokenizer unless tokenize is set; "": that of the runs, or
                      by the script of the references
-    bootstrap        resamples for intervals and p-values (paired), at least 100; 0: neither
-    trials           of approximate randomization, for a second p-value; 0: none
+    bootstrap        resamples for intervals and p-values (paired), at least 100; 0: neither, and no trials
+    trials           of approximate randomization, whose p-value decides between single models; 0: the bootstrap's does
     comet            Python of an environment with unbabel-comet, for COMET beside the other metrics; "": none
     comet_model      its model, downloaded on first use
     explain          why the systems' BLEU differs: case, Unicode form, punctuation, spaces, length, settings of BLEU
@@ -120,7 +120,10 @@ def compare(config: CompareConfig) -> None:
         _print_unscored(entries, notes)
         return
     settings = ScoringSettings(
-        metrics=config.metrics, resamples=config.bootstrap, trials=config.trials, examples=_PAGE_EXAMPLES
+        metrics=config.metrics,
+        resamples=config.bootstrap,
+        trials=config.trials if config.bootstrap >= MIN_RESAMPLES else 0,
+        examples=_PAGE_EXAMPLES,
     )
     systems = join_seeds(selection.entries, short_names(paths))
     further = {COMET: _comet(config, systems, selection)} if config.comet else {}

@@ -34,14 +34,14 @@ _PLAIN = str.maketrans(
     }
 )
 _BEFORE = re.compile(r"\s+([.,;:!?%)\]}»”])")
-_AFTER = re.compile(r"([(\[{«„])\s+")
+_AFTER = re.compile(r"([(\[{«„“])\s+")
 
 # in this order, each on top of those before
 TEXT_CHANGES: dict[str, Callable[[str], str]] = {
     "Unicode form (NFC)": lambda line: normalize("NFC", line),
     "compatibility characters (NFKC)": lambda line: normalize("NFKC", line),
-    "kinds of quotation marks and dashes": lambda line: line.translate(_PLAIN),
     "spaces at punctuation, as in tokenized text": lambda line: _AFTER.sub(r"\1", _BEFORE.sub(r"\1", line)),
+    "kinds of quotation marks and dashes": lambda line: line.translate(_PLAIN),
     "other spaces": lambda line: " ".join(line.split()),
     "upper and lower case": str.lower,
 }
