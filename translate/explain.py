@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -37,7 +38,7 @@ class ExplainConfig(DecodingConfig):
     Lines in capitals or Title Case are shown as the model gets them, in their usual case (case=keep: as they are), and
     so are their translations.
 
-    model       a run's folder or a model directory
+    model       a run's folder or a model directory; of several, model=[FIRST,SECOND], the mean of their attention
     input       a file of source sentences
     target      a file of translations to explain instead of the model's own; "": none
     output      folder for the pages, with index.html
@@ -45,7 +46,7 @@ class ExplainConfig(DecodingConfig):
     max_pieces  longer sentences are skipped, since their maps would be unreadable
     """
 
-    model: str = "???"  # OmegaConf's mark of a required value
+    model: Any = "???"  # OmegaConf's mark of a required value
     input: str = "???"
     target: str = ""
     output: str = "explanations"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
+from translate.decoding.context import ContextSplitting
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.signals import stop_signals
 from translate.tags import Tagging
@@ -82,6 +83,7 @@ class Translator:
     tagging    tags of the source lines; None: none
     restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
+    context    number of previous sentences that the model reads in front of each
     splits     counts of all lines translated so far
     """
 
@@ -107,6 +109,7 @@ class Translator:
         self.tagging = tagging or Tagging()
         self.restorer = restorer
         self.manifest = manifest or {}
+        self.context: int = self.manifest.get("context", 0)
         self.splits = Splits()
 
     @classmethod
@@ -141,14 +144,21 @@ class Translator:
             manifest=manifest,
         )
 
-    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        previous: Sequence[str] = (),
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
-        progress is called now and then with the fraction of sentences that are done.
+        previous  lines before these, which a model with context reads
+        progress  called now and then with the fraction of sentences that are done
         """
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self._read(line) for line in lines]
-        line_segments = self._split(sources)
+        line_segments = self._split(sources, list(map(self._read, previous)))
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
@@ -192,7 +202,13 @@ class Translator:
         """Target languages of a model of several, by tag."""
         return {each.tag: each.target_language for each in directions_of_manifest(self.manifest)}
 
-    def _split(self, sources: Sequence[Recased]) -> list[list[Segment]]:
+    def _split(self, sources: Sequence[Recased], previous: Sequence[Recased] = ()) -> list[list[Segment]]:
+        if self.context:
+            splitting = ContextSplitting(
+                self.context, self._segments, self.tokenizer.encode_source, self.max_source_length
+            )
+            lines = [self.tagging.split(source.text) for source in (*previous, *sources)]
+            return splitting.split_lines(lines)[len(previous) :]
         encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
         return [
             self._segments(source.text, tokens) if tokens else []
