@@ -17,8 +17,10 @@ from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
 from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction
-from translate.decoding.config import DecodingConfig, deciding_options, search_note, search_of
-from translate.decoding.translator import Translation, Translator
+from translate.decoding.config import DecodingConfig, deciding_options
+from translate.decoding.search_config import search_note, search_of
+from translate.decoding.translation import Translation
+from translate.decoding.translator import Translator
 from translate.documents import find_format, read_document
 from translate.documents.document import Document, DocumentConfig, DocumentFormat, DocumentOptions
 from translate.documents.translation import translate_segments
