@@ -163,11 +163,8 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
     if config.search.n_best > 1:
         raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
-    manifest = choose_direction(
-        read_manifest(Path(one_or_several(config.model, key="model")[0])),
-        target_language=config.target_language,
-        tag=config.tag,
-    )
+    manifest = read_manifest(Path(one_or_several(config.model, key="model")[0]))
+    manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
     options = DocumentOptions(
         name=config.input if config.input != STANDARD else "standard input",
         source_language=manifest.get("source_language", ""),
@@ -215,7 +212,7 @@ def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
     return {
         "version": __version__,
         "lines in a piece": WINDOW,
-        "model": content_hash(one_or_several(config.model, key="model"), config.adapter),
+        "model": content_hash([*one_or_several(config.model, key="model"), *config.rerank.models.values()], config.adapter),
         "input": sha256(config.input),
         **deciding_options(config),
         "precision": translator.engine.precision.value,  # auto resolved on this machine

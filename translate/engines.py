@@ -7,13 +7,15 @@ of a start.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction, directions_of_manifest
 from translate.decoding.config import DecodingConfig, Engine, EngineName
+from translate.decoding.reranking import Reranker, Scorer
 from translate.decoding.translator import Translator
 from translate.device import (
     Device,
@@ -50,6 +52,8 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
     """
     paths = one_or_several(path, key="model")
     engine, tokenizer, manifest = ENGINES[config.engine](paths, config)
+    if config.rerank.models:
+        engine = Reranker(engine, tokenizer, load_scorers(config, manifest), config.rerank)
     directions, requested = directions_of_manifest(manifest), config.tag
     if config.target_language or config.tag:
         manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
@@ -124,6 +128,24 @@ def combine(loaded: Sequence[LoadedModel]) -> Seq2Seq:
                     f"{first.directory}: models of an ensemble read and write the same text"
                 )
     return Ensemble([each.model for each in loaded])
+
+
+def load_scorers(config: DecodingConfig, manifest: Mapping[str, Any]) -> list[Scorer]:
+    """The models that rerank the hypotheses of a model with this manifest. Raises UserError for unsuitable ones."""
+    scorers, forward = [], (manifest.get("source_language", ""), manifest.get("target_language", ""))
+    for role, path in config.rerank.models.items():
+        engine, tokenizer, found = load_native([path], replace(config, adapter=""))
+        languages = (found.get("source_language", ""), found.get("target_language", ""))
+        wanted = forward[::-1] if role == "reverse" else ("" if role == "language_model" else forward[0], forward[1])
+        if any(own and other and own != other for own, other in zip(languages, wanted, strict=True)):
+            raise UserError(
+                f"rerank.{role}={path} translates {' → '.join(languages)}, and {' → '.join(wanted)} is wanted"
+            )
+        if tokenizer.reverse_target != (role == "right_to_left"):
+            wanted_value = str(role == "right_to_left").lower()
+            raise UserError(f"rerank.{role}={path} must have been trained with data.reverse_target={wanted_value}")
+        scorers.append(Scorer(role, engine, tokenizer))
+    return scorers
 
 
 def load_ctranslate2(

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from translate.config import run_command
 from translate.console import Progress, print_notes, start_log
-from translate.decoding.config import DecodingConfig, EngineName
+from translate.decoding.config import DecodingConfig, EngineName, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment
 from translate.decoding.translator import Translator
@@ -58,6 +58,9 @@ class ExplainConfig(DecodingConfig):
         super().check()
         if self.engine is not EngineName.native:
             raise UserError(f"engine={self.engine}: only engine=native shows its attention")
+        if self.search.method is SearchMethod.mbr or self.rerank.models:
+            option = "rerank" if self.rerank.models else "search.method=mbr"
+            raise UserError(f"{option} compares whole translations; write them by decode, and explain them by target=FILE")
         require_at_least("lines", self.lines, 0)
         require_at_least("max_pieces", self.max_pieces, 1)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from translate.data.context import ContextWindow
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
-from translate.decoding.config import Engine, SearchConfig, Split
+from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
 from translate.decoding.context import ContextSplitting
+from translate.decoding.mbr import MinimumBayesRisk
 from translate.decoding.segmentation import Encode, Segment, Splitting, split_line
 from translate.decoding.translation import ScoredPair, Splits, Translation, join_segments
 from translate.signals import stop_signals
@@ -84,7 +85,7 @@ class Translator:
         """
         search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
-            engine,
+            MinimumBayesRisk(engine, tokenizer) if search.method is SearchMethod.mbr else engine,
             tokenizer,
             search,
             max_source_length=max_source_length,
