@@ -24,7 +24,10 @@ CORPUS = Path(__file__).parent.parent / "data" / "en-de"
 _PATTERNS = [  # first and second line of the source; the target is cut where _TARGET_CUT says
     re.compile(r"([^.?!]+,) (but (?:it|they) [^.?!]+\.)"),
     re.compile(r"([^.?!]+) (because [a-zA-Z ]+ needs? (?:it|them)\.)"),
-    re.compile(r"((?:Where (?:is|are) [^.?!]+\?)|(?:(?:This is|These are) [^.?!]+\.)) ([^.?!]*\b(?:[Ii]t|[Tt]hey|them)\b[^.?!]*\.)"),
+    re.compile(
+        r"(Where (?:is|are) [^.?!]+\?|(?:This is|These are) [^.?!]+\.) ([^.?!]*\b(?:it|they|them)\b[^.?!]*\.)",
+        re.IGNORECASE,
+    ),
 ]
 _TARGET_CUT = re.compile(r"(?<=[,.?!]) ")
 _PRONOUN = re.compile(r"\b(er|sie|es|ihn)\b", re.IGNORECASE)
@@ -63,7 +66,8 @@ def write_corpus(folder: Path) -> None:
             write_lines(folder / f"{split}.{language}", (pair[side] for pair in lines))
     # no labels of the shipped test set belong to these lines
     write_lines(folder / "test.labels", ("pronoun" for document in test for _ in (*document, "")))
-    print(f"{folder}: {len(train):,} training documents, {len(pronouns) - len(left_out):,} of two lines; {len(test):,} tests")
+    two = len(pronouns) - len(left_out)
+    print(f"{folder}: {len(train):,} training documents, {two:,} of two lines; {len(test):,} tests")
 
 
 def accuracy(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[int, int]:

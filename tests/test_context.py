@@ -81,7 +81,9 @@ def test_sets_have_their_context_when_they_are_read(tmp_path):
 
 def test_documents_of_a_table_are_named_by_a_column(tmp_path):
     (tmp_path / "t.jsonl").write_text(
-        "".join(json.dumps({"en": line, "de": line, "doc": name}) + "\n" for name, line in ((1, "a"), (1, "b"), (2, "c")))
+        "".join(
+            json.dumps({"en": line, "de": line, "doc": name}) + "\n" for name, line in ((1, "a"), (1, "b"), (2, "c"))
+        )
     )
     corpus = CorpusConfig(path=str(tmp_path / "t.jsonl"), source="en", target="de", context=1, document="doc")
     assert [source for source, _ in read_pairs_in_context(corpus, key="k")] == ["<sep> a", "a <sep> b", "<sep> c"]

@@ -138,11 +138,15 @@ def test_the_commands_take_several_models(pair, tmp_path):
     files = [f"{side}={pair[0].parent}/corpus/test.{end}" for side, end in (("source", "src"), ("reference", "tgt"))]
     process = call_here("evaluate", named, *files, "threads=1", "workers=1", "bootstrap=0")
     assert b"set output=" in process.stderr
-    process = call_here("evaluate", named, *files, "threads=1", "workers=1", "bootstrap=0", f"output={tmp_path / 'out'}")
+    process = call_here(
+        "evaluate", named, *files, "threads=1", "workers=1", "bootstrap=0", f"output={tmp_path / 'out'}"
+    )
     assert process.returncode == 0, process.stderr.decode()
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["decoding"]["engine"] == "native, ensemble of 2 models"
-    process = call_here("explain", named, f"input={pair[0].parent}/corpus/test.src", "lines=2", f"output={tmp_path / 'x'}")
+    process = call_here(
+        "explain", named, f"input={pair[0].parent}/corpus/test.src", "lines=2", f"output={tmp_path / 'x'}"
+    )
     assert process.returncode == 0, process.stderr.decode()
 
 

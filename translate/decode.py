@@ -209,10 +209,11 @@ def translate_document(translator: Translator, document: Document, config: Decod
 
 def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
     """Everything that determines the output; stored with unfinished output to detect other options."""
+    models = [*one_or_several(config.model, key="model"), *config.rerank.models.values()]
     return {
         "version": __version__,
         "lines in a piece": WINDOW,
-        "model": content_hash([*one_or_several(config.model, key="model"), *config.rerank.models.values()], config.adapter),
+        "model": content_hash(models, config.adapter),
         "input": sha256(config.input),
         **deciding_options(config),
         "precision": translator.engine.precision.value,  # auto resolved on this machine

@@ -148,9 +148,7 @@ def load_scorers(config: DecodingConfig, manifest: Mapping[str, Any]) -> list[Sc
     return scorers
 
 
-def load_ctranslate2(
-    paths: list[str], config: DecodingConfig
-) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:
+def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:
     """Load a model into CTranslate2, converting it if need be; the engine, its tokenizer and its manifest."""
     if len(paths) > 1:
         raise UserError(f"model={paths}: CTranslate2 decodes with one model; use engine=native for several")

@@ -60,7 +60,9 @@ class ExplainConfig(DecodingConfig):
             raise UserError(f"engine={self.engine}: only engine=native shows its attention")
         if self.search.method is SearchMethod.mbr or self.rerank.models:
             option = "rerank" if self.rerank.models else "search.method=mbr"
-            raise UserError(f"{option} compares whole translations; write them by decode, and explain them by target=FILE")
+            raise UserError(
+                f"{option} compares whole translations; write them by decode, and explain them by target=FILE"
+            )
         require_at_least("lines", self.lines, 0)
         require_at_least("max_pieces", self.max_pieces, 1)
 

@@ -187,7 +187,8 @@ _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 
 def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
-    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter", "rerank"}  # whose content decides
+    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED
+    own -= {"adapter", "rerank"}  # the content of models decides, not their names
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
     options |= flatten(to_plain(config.rerank), "rerank") if config.rerank.models else {}
     # newer than the keys of unfinished translations

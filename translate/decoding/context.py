@@ -50,6 +50,6 @@ class ContextSplitting:
                 return segment
             context = context.partition(f"{SEPARATOR} ")[2] or f"{SEPARATOR} "
         return replace(segment, tokens=tokens)
+
     def _tokens(self, tag: str, text: str) -> list[int]:
         return self.encode([text], tag=tag)[0]
-

@@ -178,7 +178,9 @@ class SearchConfig:
                 )
         if self.method is SearchMethod.mbr and self.hypotheses < 2:
             name = "beam_size" if self.is_beam else "samples"
-            raise UserError(f"{path}.{name} ({self.hypotheses}) must be at least 2: {path}.method=mbr compares candidates")
+            raise UserError(
+                f"{path}.{name} ({self.hypotheses}) must be at least 2: {path}.method=mbr compares candidates"
+            )
         if self.groups < 0 or (self.groups and self.beam_size % self.groups):
             raise UserError(
                 f"{path}.groups ({self.groups}) must divide {path}.beam_size ({self.beam_size}) into equal parts; "
