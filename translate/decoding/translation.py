@@ -110,3 +110,11 @@ class ScoredPair:
     @property
     def is_too_long(self) -> bool:
         return self.scores is None and bool(self.pair[0])
+
+
+def perplexity(mean_log_prob: float) -> float:
+    """exp of the negative mean log probability of a token; infinite where that is too large for a number."""
+    try:
+        return math.exp(-mean_log_prob)
+    except OverflowError:
+        return math.inf
