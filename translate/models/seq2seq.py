@@ -143,8 +143,8 @@ class Output:
     def logits(self) -> Tensor:
         return F.linear(self.hidden, self.weight)
 
-    def rows(self, chosen: Tensor | slice) -> Self:
-        """The output at some positions, (N, D), without attention."""
+    def rows(self, chosen: Tensor | slice | int) -> Self:
+        """The output at some positions, or of one sentence, (N, D), without attention."""
         return replace(self, hidden=self.hidden[chosen], attention=None)
 
 
