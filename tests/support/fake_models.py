@@ -179,7 +179,7 @@ class CharacterTokenizer:
 
     def source_pieces(self, ids: Sequence[int]) -> list[str]:
         characters = {number: character for character, number in self.ids.items()} | {EOS: "</s>"}
-        return [characters[token].replace(" ", "▁") for token in ids]
+        return [characters.get(token, "?").replace(" ", "▁") for token in ids]
 
     target_pieces = source_pieces
 
