@@ -100,7 +100,7 @@ def _read_run(folder: Path, test: str) -> Entry:
         """Content of a file, {} where it is missing, or damaged, with a note then."""
         try:
             return read(file) if file.exists() else {}
-        except UserError as error:
+        except (UserError, OSError) as error:  # of a run at work, a state may be gone by now
             notes.append(excerpt(str(error).partition(";")[0]))
             return {}
 
