@@ -189,6 +189,9 @@ def test_moved_runs_are_compared_where_their_references_are_inside(runs, tmp_pat
         "its references are not there any more (gone/references.txt"
         in compare(runs / "lstm", tmp_path / "moved", *FAST)[1]
     )
+    given = f"reference={runs.parent / 'data' / 'test.tgt'}"
+    assert "p = 1.000" in compare(runs / "lstm", tmp_path / "moved", given, *FAST)[0]
+    assert "source= has 1 lines" in refused(runs / "lstm", f"source={runs / 'train.log'}", *FAST)
     shutil.copy(runs.parent / "data" / "test.tgt", tmp_path / "moved" / "evaluation" / "references.txt")
     assert "p = 1.000" in compare(runs / "lstm", tmp_path / "moved", *FAST)[0]
 

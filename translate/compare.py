@@ -38,7 +38,7 @@ from translate.text import read_lines
 
 _MOST_TRIALS = 1_000_000
 _MOST_EXAMPLES = 1000
-_PAGE_EXAMPLES = 10  # of wins and of losses, on the page and in JSON
+_PAGE_EXAMPLES = 10  # of wins and of losses, at least, on the page and in JSON
 
 
 @dataclass(kw_only=True)
@@ -124,7 +124,7 @@ def compare(config: CompareConfig) -> None:
         metrics=config.metrics,
         resamples=config.bootstrap,
         trials=config.trials if config.bootstrap >= MIN_RESAMPLES else 0,
-        examples=_PAGE_EXAMPLES,
+        examples=max(_PAGE_EXAMPLES, config.examples),
     )
     systems = join_seeds(selection.entries, short_names(paths))
     further = {COMET: _comet(config, systems, selection)} if config.comet else {}

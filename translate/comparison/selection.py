@@ -66,6 +66,8 @@ def select(entries: Sequence[Entry], given: Given, *, baseline: Path | None) -> 
         return None
     choice = _tokenizer(chosen, given, references)
     source = given.source or next((entry.text for entry in chosen if entry.text), None)
+    if source is not None and len(source.source) != len(references[0]):
+        raise UserError(f"source= has {len(source.source):,} lines, but the references have {len(references[0]):,}")
     notes = list(filter(None, [choice.note]))
     if any(not entry.references for entry in chosen) and owner is not None:
         notes.append(f"files of translations are scored against the references of {owner.path}")
