@@ -189,8 +189,29 @@ def test_moved_runs_are_compared_where_their_references_are_inside(runs, tmp_pat
         "its references are not there any more (gone/references.txt"
         in compare(runs / "lstm", tmp_path / "moved", *FAST)[1]
     )
+    given = f"reference={runs.parent / 'data' / 'test.tgt'}"
+    assert "p = 1.000" in compare(runs / "lstm", tmp_path / "moved", given, *FAST)[0]
+    assert "source= has 1 lines" in refused(runs / "lstm", f"source={runs / 'train.log'}", *FAST)
     shutil.copy(runs.parent / "data" / "test.tgt", tmp_path / "moved" / "evaluation" / "references.txt")
     assert "p = 1.000" in compare(runs / "lstm", tmp_path / "moved", *FAST)[0]
+
+
+def test_report_of_other_files_is_noted(runs, tmp_path):
+    shutil.copytree(runs / "lstm", tmp_path / "lstm")
+    write_lines(tmp_path / "lstm" / "evaluation" / "hypotheses.txt", ["the cat"] * 40)
+    _, err = compare(tmp_path / "lstm", *FAST)
+    assert "translations or references have changed since" in err
+    assert "changed since" not in compare(runs / "lstm", *FAST)[1]
+
+
+def test_outputs_never_overwrite_what_is_compared(runs, tmp_path):
+    hypotheses = runs / "lstm" / "evaluation" / "hypotheses.txt"
+    before = hypotheses.read_bytes()
+    for option in (f"page={hypotheses}", f"json={runs / 'lstm' / 'config.yaml'}"):
+        assert "would be overwritten; name another" in refused(runs / "lstm", option)
+    assert hypotheses.read_bytes() == before
+    (tmp_path / "file").write_text("")
+    assert "set page to a folder" in refused(runs / "lstm", f"page={tmp_path / 'file' / 'p.html'}")
 
 
 def test_nothing_finished_is_a_table_of_validations(runs):

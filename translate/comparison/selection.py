@@ -10,7 +10,7 @@ from translate.comparison.entries import Entry
 from translate.comparison.inputs import is_run
 from translate.comparison.results import SharedTest
 from translate.comparison.test_sets import References, SourceText, content_of
-from translate.errors import UserError, excerpt
+from translate.errors import UserError
 from translate.evaluation.tokenizers import (
     TokenizerChoice,
     check_tokenizer,
@@ -66,10 +66,11 @@ def select(entries: Sequence[Entry], given: Given, *, baseline: Path | None) -> 
         return None
     choice = _tokenizer(chosen, given, references)
     source = given.source or next((entry.text for entry in chosen if entry.text), None)
+    if source is not None and len(source.source) != len(references[0]):
+        raise UserError(f"source= has {len(source.source):,} lines, but the references have {len(references[0]):,}")
     notes = list(filter(None, [choice.note]))
     if any(not entry.references for entry in chosen) and owner is not None:
         notes.append(f"files of translations are scored against the references of {owner.path}")
-    notes += _stale(chosen, choice.name, given)
     test = SharedTest(name=given.name, references=references, tokenize=choice.name, source=source)
     return Selection(test=test, entries=chosen, left_out=[entry for entry in judged if entry.problem], notes=notes)
 
@@ -120,14 +121,3 @@ def _tokenizer(entries: Sequence[Entry], given: Given, references: References) -
         note = f"BLEU of all runs counts by tok:{choice.name}; reports of some were made with tok:{others}"
         return TokenizerChoice(choice.name, "; ".join(filter(None, [choice.note, note])))
     return choice
-
-
-def _stale(entries: Sequence[Entry], tokenize: str, given: Given) -> list[str]:
-    """Notes on runs whose reports were made with another tokenizer than the comparison's."""
-    if given.references:
-        return []
-    return [
-        f"{excerpt(entry.path)}: its report counts by tok:{entry.tokenize}"
-        for entry in entries
-        if entry.tokenize and entry.tokenize != tokenize and given.tokenize
-    ]
