@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from ctranslate2_models import assert_equal, engine_of, native_of, save, searchable_model, small_tokenizer, some_sentences
+from ctranslate2_models import (
+    assert_equal,
+    engine_of,
+    native_of,
+    save,
+    searchable_model,
+    small_tokenizer,
+    some_sentences,
+)
 from fake_models import FakeModel, random_model
 from searches import score
 from small_models import MODELS, make_model
