@@ -142,6 +142,8 @@ def bound_reached(run: RunConfig, progress: RunProgress) -> str:
         return f"run.max_minutes={run.max_minutes:g}"
     if run.patience and progress.stale >= run.patience:
         since = f"no better validation since step {progress.best_step:,}"
+        if progress.gain is not None and progress.gain != progress.best:
+            since = f"{progress.stale} validations in a row without a gain of validation.min_gain"
         cause = "no finite validation" if progress.best is None else since
         return f"run.patience={run.patience}: {cause}"
     return ""
@@ -186,6 +188,13 @@ class Trial:
     @property
     def folder(self) -> Path:
         return trial_folder(self.sweep, self.number)
+
+    @property
+    def name(self) -> str:
+        """The varied settings, by the last words of their options where these differ: dropout=0.3 seed=2."""
+        short = [option.rpartition(".")[2] for option in self.varied]
+        names = short if len(set(short)) == len(short) else list(self.varied)
+        return " ".join(f"{name}={_short(value)}" for name, value in zip(names, self.varied.values(), strict=True))
 
     def describe(self) -> str:
         """Line for the log at the start of the trial."""
