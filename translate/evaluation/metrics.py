@@ -228,21 +228,6 @@ def p_value(
     return paired_p_value(*systems, resamples=resamples)
 
 
-def half_width(
-    metric: MetricName,
-    hypotheses: Lines,
-    references: Sequence[Lines],
-    *,
-    tokenize: str = DEFAULT_TOKENIZER,
-    resamples: int = RESAMPLES,
-) -> float:
-    """Half the width of the 95 % confidence interval of a score: Score.interval, without the score."""
-    statistics = METRICS[metric].statistics(
-        _stripped(hypotheses), [_stripped(reference) for reference in references], tokenize=tokenize
-    )
-    return confidence_interval(statistics, resamples=resamples)
-
-
 def command(metrics: Sequence[MetricName], tokenize: str, *, references: Sequence[str], hypotheses: str) -> str:
     """The sacrebleu command that prints the same numbers, those of its metrics; "" if there are none."""
     metrics = [metric for metric in metrics if metric in SACREBLEU]

@@ -18,7 +18,7 @@ from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.best_model import restore_models
-from translate.training.config import LOSS, TrainConfig
+from translate.training.config import TrainConfig
 from translate.training.model_writer import ModelWriter
 from translate.training.progress import is_better
 from translate.training.run_folder import RunFolder
@@ -26,6 +26,7 @@ from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
+from translate.training.validation_config import LOSS
 from translate.training.validation_sets import tokenizer_of_test
 
 logger = logging.getLogger(__name__)

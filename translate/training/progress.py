@@ -9,8 +9,8 @@ from typing import Any
 from translate.data.loader import DataPosition
 from translate.evaluation.metrics import METRICS
 from translate.evaluation.scores import MetricName
-from translate.training.config import LOSS
 from translate.training.step import StepResult
+from translate.training.validation_config import LOSS
 
 RECENT_UPDATES = 100  # of which loss and gradient norm are kept, to tell what is unusual
 

@@ -21,10 +21,11 @@ from translate.errors import UserError
 from translate.locks import ProcessLock
 from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
-from translate.training.config import LOSS, RunConfig, TrainConfig
+from translate.training.config import RunConfig, TrainConfig
 from translate.training.optimizer import learning_rate_factor
 from translate.training.progress import RunProgress, is_better
 from translate.training.state import TrainState
+from translate.training.validation_config import LOSS
 
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:

@@ -23,15 +23,16 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.errors import DivergedError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
-from translate.evaluation.metrics import half_width
-from translate.evaluation.scores import MetricName
+from translate.evaluation.metrics import METRICS
+from translate.evaluation.scores import RESAMPLES, MetricName, confidence_interval
 from translate.explanation import Explanation, explain_pairs, uncovered
 from translate.losses import label_smoothed_cross_entropy
 from translate.models.seq2seq import evaluation_mode
 from translate.signals import stop_signals
 from translate.tags import tagging_of
-from translate.training.config import BY_INTERVAL, LOSS, TrainConfig
+from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
+from translate.training.validation_config import BY_INTERVAL, LOSS
 from translate.training.validation_sets import ValidationSet, validation_sets
 
 
@@ -209,8 +210,12 @@ class Validator:
         return SetValidation(each.text.name, loss, cross_entropy, uncovered_share, evaluation, half_width, explanations)
 
     def _half_width(self, evaluation: Evaluation) -> float:
-        hypotheses, references = evaluation.hypotheses, evaluation.references
-        return half_width(self.main, hypotheses, references, tokenize=evaluation.tokenize)
+        # without trailing white space, as for the score
+        hypotheses, *references = (
+            [line.rstrip() for line in side] for side in (evaluation.hypotheses, *evaluation.references)
+        )
+        statistics = METRICS[self.main].statistics(hypotheses, references, tokenize=evaluation.tokenize)
+        return confidence_interval(statistics, resamples=RESAMPLES)
 
     def _evaluate(self, each: ValidationSet, progress: Callable[[float], None] | None) -> Evaluation | None:
         tokenize = each.tokenizer.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from translate.training.loggers.logger import LoggerConfig, RunDescription, Stat
 from translate.training.loggers.run_ids import run_id, stored_ids
 
 _FLUSH_SECONDS = 60.0
-_BATCH = 1000  # metrics of one request, the limit of MLflow
+_BATCH, _PARAMETERS = 1000, 100  # metrics and parameters of one request, the limits of MLflow
 _MOST_UNSENT = 20_000  # metrics kept while the server does not answer
 # defaults of MLflow's: two minutes for each of eight attempts, for which training would wait
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
@@ -45,7 +46,7 @@ class MlflowLogger:
         import mlflow
 
         self._errors = (mlflow.exceptions.MlflowException,)
-        self._metric = mlflow.entities.Metric
+        self._entities = mlflow.entities
         self._unsent: deque[Any] = deque(maxlen=_MOST_UNSENT)
         self._sent = time.monotonic()
         with library_errors(*self._errors):
@@ -62,30 +63,33 @@ class MlflowLogger:
         tags = {"sweep": run.group} if run.group else {}
         self._id = self._client.create_run(identifier, run_name=run.name, tags=tags).info.run_id
         run_id(run.folder, "mlflow", made=self._id)
-        for key, value in run.settings.items():
-            self._client.log_param(self._id, key, value)
+        parameters = [self._entities.Param(_name(key), str(value)) for key, value in run.settings.items()]
+        for start in range(0, len(parameters), _PARAMETERS):
+            self._client.log_batch(self._id, params=parameters[start : start + _PARAMETERS])
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         now = int(1000 * time.time())
-        self._unsent += [self._metric(tag, value, now, step) for tag, value in values.items()]
+        self._unsent += [self._entities.Metric(_name(tag), value, now, step) for tag, value in values.items()]
         if time.monotonic() - self._sent > _FLUSH_SECONDS:
             self.flush()
 
     def text(self, tag: str, markdown: str, step: int) -> None:
         with library_errors(*self._errors):
-            self._client.log_text(self._id, markdown, f"{tag}/step-{step:08}.md")
+            self._client.log_text(self._id, markdown, f"{_name(tag)}/step-{step:08}.md")
 
     def picture(self, tag: str, picture: Picture, step: int) -> None:
         with library_errors(*self._errors):
-            self._client.log_image(self._id, picture, f"{tag}/step-{step:08}.png")
+            self._client.log_image(self._id, picture, f"{_name(tag)}/step-{step:08}.png")
 
     def rewind(self, step: int) -> None:
         """Points of a step that comes again are added: the last one counts."""
 
     def results(self, values: Mapping[str, Value]) -> None:
+        numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
+        self.scalars(numbers, 0)
         with library_errors(*self._errors):
-            for name, value in values.items():
-                self._client.set_tag(self._id, name, value)
+            for name in values.keys() - numbers.keys():
+                self._client.set_tag(self._id, _name(name), values[name])
 
     def flush(self) -> None:
         self._sent = time.monotonic()
@@ -100,3 +104,8 @@ class MlflowLogger:
         self.flush()
         with library_errors(*self._errors):
             self._client.set_terminated(self._id, status=_ENDS[status])
+
+
+def _name(tag: str) -> str:
+    """The tag without characters that MLflow refuses."""
+    return re.sub(r"[^a-zA-Z0-9_\-. :/]", "_", tag)

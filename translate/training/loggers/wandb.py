@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from translate.errors import import_extra
+from translate.errors import excerpt, import_extra
 from translate.explanation import Picture
 from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value, library_errors
 from translate.training.loggers.run_ids import run_id
 
 logger = logging.getLogger(__name__)
 
-_INIT_SECONDS, _FINISH_SECONDS = 60.0, 120.0  # that a server may take at the start and at the end
+_INIT_SECONDS, _FINISH_SECONDS = 30.0, 60.0  # that a server may take at the start and at the end
 
 
 @dataclass(kw_only=True)
@@ -53,8 +53,9 @@ class WandbLogger:
             try:
                 self._run = wandb.init(**arguments)
             except wandb.errors.Error as error:
-                logger.warning(f"logger=wandb: {error}; curves are kept in {run.folder / 'wandb'} for wandb sync")
-                # an online run can be continued by its id only online
+                kept = run.folder / "wandb"
+                logger.warning(f"logger=wandb: {excerpt(error)}; curves are kept in {kept} for wandb sync")
+                wandb.teardown()  # its process still holds the run
                 self._run = wandb.init(**arguments | {"mode": "offline", "resume": None})
             # by step, not by call: steps come again after a return to an earlier state
             self._run.define_metric("*", step_metric="step")
