@@ -88,7 +88,8 @@ class Logger(Protocol):
 @contextmanager
 def library_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Convert these errors, and those of files and connections, to a LoggerError of one line."""
+    caught: tuple[type[Exception], ...] = (OSError, *kinds)
     try:
         yield
-    except (OSError, *kinds) as error:
+    except caught as error:
         raise LoggerError(excerpt(str(error).strip().partition("\n")[0] or type(error).__name__)) from error
