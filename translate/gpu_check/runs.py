@@ -29,6 +29,7 @@ from translate.models import ARCHITECTURES
 from translate.text import write_lines
 from translate.train import train
 from translate.training.config import TrainConfig
+from translate.training.loggers import LOGGERS
 from translate.training.parallel import decide_training, parallelize
 from translate.training.run_folder import RunFolder
 from translate.training.saved_states import AVERAGE, saved_states
@@ -102,7 +103,7 @@ def run_of(check: Check, name: str) -> TrainConfig:
 def train_config(check: Check, options: dict[str, str]) -> TrainConfig:
     """The configuration that the train command makes of its options."""
     choices: Tables = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
-    register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES})
+    register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS})
     config = check.config
     options |= {
         "data.cache": str(check.folder / "cache"),
