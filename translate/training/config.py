@@ -224,6 +224,8 @@ class TrainConfig:
             logger.check(f"logger.{name}")
         self._check_times()
         self._check_vocabularies()
+        if self.data.context and (self.augmentation.is_on or self.back_translation.monolingual):
+            raise UserError("data.context: augmentation and back_translation take lines out of context: leave one out")
         # the final average is made of saved states
         if self.averaging.last > self.run.keep:
             raise UserError(f"averaging.last ({self.averaging.last}) must be at most run.keep ({self.run.keep})")
