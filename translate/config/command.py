@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -60,12 +61,12 @@ class CommandLine:
     """A parsed command line.
 
     overrides   options for Hydra to compose
-    own         options hidden from Hydra: names of groups of choices, and words that are no options, as a list
+    own         options hidden from Hydra: names of groups of choices, and words that are no options; text, or a list
     config_dir  folder of further YAML files; "": none
     """
 
     overrides: list[str] = field(default_factory=list)
-    own: dict[str, str | list[str]] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
     help: bool = False
     version: bool = False
     multirun: bool = False
@@ -183,7 +184,7 @@ def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
     return {(key, str(train[key])) for key in ("source", "target", "path", "format", "name") if train[key]}
 
 
-def to_dataclass(composed: DictConfig, own: Mapping[str, str | list[str]]) -> Any:
+def to_dataclass(composed: DictConfig, own: Mapping[str, Any]) -> Any:
     """Convert a composed configuration to its dataclass; own: see CommandLine. Raises UserError for missing values."""
     # after composition, since Hydra would take model=FOLDER for a choice of the group model
     composed.merge_with(own)
@@ -283,9 +284,16 @@ def _is_path(schema: type[Any], word: str) -> bool:
     return hasattr(schema, "POSITIONAL") and ("/" in name or (not equals and not word.startswith(("+", "~"))))
 
 
-def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
+def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, Any]:
     """Options with the name of a group: model= is a choice for the train command, and a folder for the others."""
-    # only if the schema has a text field of that name; a dataclass field is configured by the group
-    texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
+    # only if the schema has a field of text, or of one or several, of that name; a group configures a dataclass field
+    texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str, "Any")}
     pairs = dict(word.split("=", 1) for word in options if "=" in word)
-    return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
+    return {key: _own_value(key, value) for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
+
+
+def _own_value(key: str, value: str) -> Any:
+    """The list that [FIRST,SECOND] means; any other value as it is."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return value
+    return OverridesParser.create().parse_override(f"{key}={value}").value()
