@@ -24,6 +24,7 @@ LAYERS = [
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},
+    {"importing"},
     {"decoding"},
     {"documents"},
     {"evaluation", "explanation"},

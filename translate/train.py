@@ -10,13 +10,13 @@ from dataclasses import replace
 import torch
 
 from translate.adaptation import ADAPTATIONS
-from translate.checkpoint import base_directions, base_model_config, load_base_model
 from translate.config import is_given, run_command
 from translate.data.direction import with_languages
 from translate.data.prepare import prepare
 from translate.device import tune_process
 from translate.distributed import join_world
 from translate.errors import UserError
+from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.signals import Interrupted, stop_signals
@@ -72,6 +72,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
         config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
+        config = replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
