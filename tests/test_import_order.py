@@ -32,7 +32,7 @@ LAYERS = [
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "convert"},
     {"gpu_check"},
     {"__main__"},
 ]

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 
+import published_models as published
+from published_pairs import CPU, KINDS, Pair, make_pair, their_logits
 from translate.batch import pad_batch
-from translate.checkpoint import LoadedModel, load_model
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision
-from translate.importing.huggingface import convert
-from translate.importing.languages import with_languages
-from translate.importing.vocabulary import published_rows
 from translate.tokenizer import BOS, EOS, PAD, UNK
 
-transformers = pytest.importorskip("transformers", reason="the extra huggingface is not installed")
-
-import published_models as published
-from translate.checkpoint import read_config
-from translate.files import to_plain, write_text
-
-CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of published model: how it is made, and its languages in transformers' words and in ours."""
-
-    make: Callable[[Path], Path]
-    codes: tuple[str, str] = ("", "")
-    languages: tuple[str, str] = ("", "")
-
-
-KINDS = {
-    "marian": Kind(published.make_marian),
-    "marian of transformers' defaults": Kind(
-        partial(published.make_marian, scale_embedding=False, activation_function="gelu")
-    ),
-    "marian with two vocabularies": Kind(partial(published.make_marian, separate=True)),
-    "marian with untied output": Kind(partial(published.make_marian, tie_word_embeddings=False)),
-    "m2m100": Kind(published.make_m2m100, ("en", "de"), ("en", "de")),
-    "nllb": Kind(published.make_nllb, ("eng_Latn", "deu_Latn"), ("en", "de")),
-    "nllb without sentencepiece": Kind(
-        partial(published.make_nllb, as_on_hub=False), ("eng_Latn", "isl_Latn"), ("eng_Latn", "is")
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A published model as transformers loads it, and its conversion."""
-
-    directory: Path
-    theirs: Any
-    tokenizer: Any
-    ours: LoadedModel
-    kind: Kind
-
-    def rows(self, side: str) -> torch.Tensor:
-        order = self.ours.manifest["huggingface"][side]
-        return torch.tensor(published_rows(order["front"], order["size"]))
-
-    def their_ids(self, ids: list[int], side: str) -> list[int]:
-        return self.rows(side)[ids].tolist()
+pytest.importorskip("transformers", reason="the extra huggingface is not installed")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -77,35 +21,11 @@ def pair(request, tmp_path_factory) -> Pair:
     return make_pair(KINDS[request.param], tmp_path_factory.mktemp("published"))
 
 
-def make_pair(kind: Kind, folder: Path) -> Pair:
-    directory = kind.make(folder / "theirs")
-    convert(directory, folder / "ours")
-    set_direction(folder / "ours", kind.languages)
-    options = {"src_lang": kind.codes[0], "tgt_lang": kind.codes[1]} if kind.codes[0] else {}
-    return Pair(
-        directory,
-        transformers.AutoModelForSeq2SeqLM.from_pretrained(directory).eval(),
-        transformers.AutoTokenizer.from_pretrained(directory, **options),
-        load_model(folder / "ours", device=CPU),
-        kind,
-    )
-
-
-def set_direction(directory: Path, languages: tuple[str, str]) -> None:
-    import yaml
-
-    from translate.model_directory import MODEL, read_manifest
-
-    (directory / "checksums.json").unlink()
-    config = with_languages(read_config(directory / MODEL), read_manifest(directory), languages)
-    write_text(directory / MODEL, yaml.safe_dump(to_plain(config)))
-
-
 def test_sentences_get_the_ids_of_transformers(pair):
     text = published.sentences(50)
     text += ["Ünïcode ¿ 12 ½ 水", "  two  spaces"]
     theirs = pair.tokenizer(text)["input_ids"]
-    prefix = getattr(pair.ours.model, "source_prefix")
+    prefix = pair.ours.model.source_prefix
     ours = [pair.their_ids([*prefix, *ids, EOS], "source") for ids in pair.ours.tokenizer.encode_source(text)]
     assert ours == theirs
 
@@ -129,21 +49,6 @@ def test_logits_are_those_of_transformers(pair):
             atol=1e-4,
             rtol=0,
         )
-
-
-def their_logits(pair: Pair, source: list[list[int]], target: list[list[int]]) -> torch.Tensor:
-    model, pad = pair.theirs, pair.theirs.config.pad_token_id
-    prefix = pair.ours.model.source_prefix
-    sources = [pair.their_ids([*prefix, *ids, EOS], "source") for ids in source]
-    start = pair.ours.model.target_prefix or [BOS]
-    targets = [pair.their_ids([*start, *ids], "target") for ids in target]
-    padded = [
-        torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in side], batch_first=True, padding_value=pad)
-        for side in (sources, targets)
-    ]
-    lengths = torch.tensor([len(ids) for ids in sources])
-    mask = (torch.arange(padded[0].shape[1]) < lengths[:, None]).long()
-    return model(input_ids=padded[0], attention_mask=mask, decoder_input_ids=padded[1]).logits
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])

@@ -21,6 +21,7 @@ from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
+from translate.training.before_adaptation import score_before
 from translate.training.best_model import restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
@@ -122,6 +123,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         restore_models(config, state, states, validator, models)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
+        if base is not None:
+            score_before(config, data, state, validator, folder, reporter)
 
         # Loop: updates, until a bound is reached or the run is asked to stop.
         recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)

@@ -13,6 +13,8 @@ from translate.models.transformer_config import TransformerConfig
 from translate.tokenizer import EOS
 
 LANGUAGE_TOKENS = "language_tokens"  # in the manifest: language -> id
+# entries of the manifest that a model trained further keeps
+IMPORTED = ("imported", "huggingface", LANGUAGE_TOKENS)
 _LISTED = 8
 # languages of NLLB whose script or ISO 639-3 code their two-letter code does not tell
 _NLLB = {
