@@ -82,6 +82,10 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
+    if (path / _PUBLISHED).is_file():
+        raise UserError(
+            f"model={path} is in the format of transformers; convert it: python -m translate.convert model={path} output=…"
+        )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
@@ -161,6 +165,7 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     return tokenizer, manifest
 
 
+_PUBLISHED = "config.json"  # of models in the format of transformers
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
 # all that an export holds, as patterns of names
 EXPORTED_FILES = (
