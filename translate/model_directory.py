@@ -84,7 +84,8 @@ def find_model(path: Path) -> Path:
             return directory
     if (path / _PUBLISHED).is_file():
         raise UserError(
-            f"model={path} is in the format of transformers; convert it: python -m translate.convert model={path} output=…"
+            f"model={path} is in the format of transformers: python -m translate.convert model={path} output=… "
+            "converts it"
         )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
