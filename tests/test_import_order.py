@@ -24,6 +24,7 @@ LAYERS = [
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},
+    {"importing"},
     {"decoding"},
     {"documents"},
     {"evaluation", "explanation"},
@@ -32,7 +33,7 @@ LAYERS = [
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "convert", "score"},
     {"gpu_check"},
     {"__main__"},
 ]

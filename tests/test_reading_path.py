@@ -52,6 +52,8 @@ TRAINING_ASIDE = [
     "distributed.py",
     "errors.py",
     "files.py",
+    "models/prefixes.py",
+    "models/transformer_config.py",
     "opening.py",
     "parsing.py",
     "tags.py",
@@ -116,6 +118,7 @@ DECODING_ASIDE = [
     "memory.py",
     "model_directory.py",
     "models/__init__.py",
+    "models/transformer_config.py",
     "opening.py",
     "output.py",
     "streams.py",
@@ -194,7 +197,7 @@ def test_a_sentence_is_followed_into_its_gradient_through_twelve_files(run):
 
 
 def test_a_whole_run_enters_few_files(run):
-    assert len(run["entered"]) <= 116
+    assert len(run["entered"]) <= 119
 
 
 def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder):

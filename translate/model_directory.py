@@ -6,6 +6,7 @@ weights.safetensors  model.yaml  tokenizer.model (or one per side)  truecase.jso
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
+CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache of conversions
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")
 
@@ -83,6 +85,11 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
+    if (path / _PUBLISHED).is_file():
+        raise UserError(
+            f"model={path} is in the format of transformers: python -m translate.convert model={path} output=… "
+            "converts it"
+        )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
@@ -164,6 +171,7 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     return tokenizer, manifest
 
 
+_PUBLISHED = "config.json"  # of models in the format of transformers
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
 # all that an export holds, as patterns of names
 EXPORTED_FILES = (
@@ -181,3 +189,12 @@ EXPORTED_FILES = (
 def import_ctranslate2() -> Any:
     """The package ctranslate2. Raises UserError with the command that installs it."""
     return import_extra("ctranslate2", extra="ctranslate2", purpose="CTranslate2")
+
+
+def cache_folder() -> Path:
+    """$TRANSLATE_CACHE, or translate-seq2seq in the user's cache (XDG Base Directory Specification)."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE])
+    # the specification has relative paths ignored
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
