@@ -31,7 +31,8 @@ LAYERS = [
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "export"},
+    {"api"},
     {"gpu_check"},
     {"__main__"},
 ]

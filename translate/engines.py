@@ -33,6 +33,7 @@ from translate.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from translate.decoding.native_engine import NativeEngine
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
+    from translate.exporting.onnx_engine import OnnxEngine
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +120,26 @@ def load_ctranslate2(path: str, config: DecodingConfig) -> tuple[CTranslate2Engi
     return engine, converted.tokenizer, converted.manifest
 
 
+def load_onnx(path: str, config: DecodingConfig) -> tuple[OnnxEngine, Tokenizer, dict[str, Any]]:
+    """Load the graphs that translate.export has written, for the CPU; the engine, its tokenizer and its manifest."""
+    if config.adapter:
+        raise UserError(f"adapter={config.adapter}: ONNX graphs take no adapters; merge it before the export")
+    if config.device is Device.cuda:
+        raise UserError("device=cuda: engine=onnx runs on the CPU; use device=cpu or another engine")
+    tune_process(config.threads)
+    from translate.exporting.onnx_engine import OnnxEngine, open_onnx
+
+    model, tokenizer, manifest = open_onnx(Path(path), threads=config.threads or available_threads())
+    engine = OnnxEngine(model=model, batch_tokens=config.batch_tokens, batch_sentences=config.batch_sentences)
+    if config.precision not in (Precision.auto, engine.precision):
+        raise UserError(f"precision={config.precision}: these graphs were exported in {engine.precision}")
+    return engine, tokenizer, manifest
+
+
 ENGINES: dict[EngineName, Callable[[str, DecodingConfig], tuple[Engine, Tokenizer, dict[str, Any]]]] = {
     EngineName.native: load_native,
     EngineName.ctranslate2: load_ctranslate2,
+    EngineName.onnx: load_onnx,
 }
 
 
