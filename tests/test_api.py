@@ -140,7 +140,7 @@ def test_prepare_counts_pairs(corpus):
 
 
 def test_mistakes_are_user_errors(corpus, tmp_path):
-    with pytest.raises(UserError, match="unknown option modle.dropout; did you mean model.dropout"):
+    with pytest.raises(UserError, match=r"unknown option modle.dropout; did you mean model.dropout"):
         train({"modle.dropout": 0.1})
     with pytest.raises(UserError, match="model=tinny: unknown choice; did you mean tiny"):
         train({"model": "tinny"})
@@ -150,7 +150,7 @@ def test_mistakes_are_user_errors(corpus, tmp_path):
         train({"run": {"max_steps": "many"}})
     with pytest.raises(UserError, match="model=nowhere: no such folder"):
         load_model("nowhere")
-    with pytest.raises(UserError, match="engine \\('fast'\\) must be one of native, ctranslate2, onnx"):
+    with pytest.raises(UserError, match=r"engine \('fast'\) must be one of native, ctranslate2, onnx"):
         load_model("nowhere", engine="fast")
     with pytest.raises(UserError, match=r"one text is given where a list of lines is expected: write \[text\]"):
         Model.translate(load_model_of(corpus, tmp_path), "A line.")

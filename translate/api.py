@@ -7,7 +7,8 @@
 
 Names and signatures here stay as they are from one version to the next; those of other modules may change. Importing
 this module starts nothing and imports neither PyTorch nor Hydra. Errors that the caller can mend are UserErrors. The
-functions may be called any number of times and from any thread; of train, prepare, evaluate and export one runs at a time.
+functions may be called any number of times and from any thread; one of train, prepare, evaluate and export runs at a
+time.
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ RUNTIMES: dict[ExportFormat, Runtime] = {
         convert=to_argos,
         translate=by_argos,
         packages=("ctranslate2",),
-        search=SearchConfig(beam_size=4, length_penalty=0.2),  # its defaults, of which only the beam can be set
+        search=SearchConfig(beam_size=4, length_penalty=0.2, min_length=1),  # of which only the beam can be set
     ),
 }
 

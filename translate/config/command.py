@@ -78,7 +78,7 @@ class CommandLine:
 
 
 # of the command that runs, for is_given and errors; of each thread, since callers of translate.api may have several
-_command_line: ContextVar[CommandLine] = ContextVar("command_line", default=CommandLine())
+_command_line: ContextVar[CommandLine] = ContextVar("command_line")
 
 
 def run_command(
@@ -196,7 +196,7 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
 
 def is_given(option: str) -> bool:
     """True if the command line sets this option, its group, or an option in it; False outside a command."""
-    names = _command_line.get().names()
+    names = _command_line.get(CommandLine()).names()
     return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in names)
 
 
@@ -218,7 +218,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(message_for(error, known(), _command_line.get().config_dir))
+        _fail(message_for(error, known(), _command_line.get(CommandLine()).config_dir))
     except OSError as error:
         _fail(describe(error))
     except (MemoryError, RuntimeError, ImportError) as error:

@@ -77,7 +77,7 @@ def export_onnx(loaded: LoadedModel, directory: Path, *, quantization: str | Non
     if not isinstance(config, TransformerConfig) or not isinstance(loaded.model, Transformer):
         raise UserError(f"model.architecture={config.architecture}: ONNX graphs are made of transformer only")
     model = loaded.model.eval()
-    graphs = {ONNX_ENCODER: _EncoderGraph(model), ONNX_DECODER: _DecoderGraph(model, config)}
+    graphs: dict[str, _Graph] = {ONNX_ENCODER: _EncoderGraph(model), ONNX_DECODER: _DecoderGraph(model, config)}
     with replaced_directory(directory, owned=ONNX_FILES) as new:
         for name, graph in graphs.items():
             _write_graph(graph, new / name, quantization)
@@ -154,6 +154,7 @@ class _DecoderGraph(nn.Module):
         return {0: _DYNAMIC}, {0: _DYNAMIC, 1: _DYNAMIC}, heads, heads
 
 
+_Graph = _EncoderGraph | _DecoderGraph
 _DYNAMIC = torch.export.Dim.DYNAMIC
 
 
@@ -173,7 +174,7 @@ def _decoder_layers(model: Transformer) -> Iterator[DecoderLayer]:
     return (cast(DecoderLayer, layer) for layer in model.decoder.layers)
 
 
-def _write_graph(graph: _EncoderGraph | _DecoderGraph, path: Path, quantization: str | None) -> None:
+def _write_graph(graph: _Graph, path: Path, quantization: str | None) -> None:
     exact = path if quantization is None else path.with_suffix(".fp32")
     size = sum(weight.nbytes for weight in graph.parameters())
     with torch.no_grad(), _quiet_exporter():
@@ -215,7 +216,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _description(
-    graphs: dict[str, _EncoderGraph | _DecoderGraph],
+    graphs: dict[str, _Graph],
     model: Transformer,
     config: TransformerConfig,
     loaded: LoadedModel,
