@@ -80,6 +80,17 @@ def test_another_search_is_of_one_call(run):
         model.translate(["1"], search=SearchConfig(beam_size=3, n_best=5))
 
 
+def test_given_translations_are_scored_as_the_search_scores_its_own(run):
+    model = load_model(run.folder, precision="fp32")
+    [translation] = model.translations(["1 2 3"], search=SearchConfig(beam_size=3))
+    good, bad, blank = model.score(["1 2 3", "1 2 3", " "], [translation.text, "9 9 9 9 9 9", "1"])
+    assert good == pytest.approx(translation.score, abs=1e-5)
+    assert bad < good
+    assert blank is None
+    with pytest.raises(UserError, match="2 lines have 1 translations"):
+        model.score(["1", "2"], ["1"])
+
+
 def test_explanations_are_of_the_lines_in_order(run):
     model = load_model(run.folder)
     first, second = model.explain(["1 2 3", "4 5"], ["3 2 1", "5 4"])

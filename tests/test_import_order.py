@@ -31,7 +31,7 @@ LAYERS = [
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "export"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "export"},
     {"api"},
     {"gpu_check"},
     {"__main__"},

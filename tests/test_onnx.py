@@ -83,6 +83,15 @@ def test_graphs_find_the_hypotheses_of_the_model(exported, search):
     assert_equal(exported.engine.search(sentences, search), native_of(exported.model).search(sentences, search))
 
 
+def test_graphs_score_given_translations_as_the_model_does(exported):
+    sources = some_sentences(exported.tokenizer, count=6)
+    pairs = list(zip(sources, some_sentences(exported.tokenizer, count=6, seed=1)[::-1], strict=True))
+    found = exported.engine.score(pairs, details=True)
+    for one, other in zip(found, native_of(exported.model).score(pairs, details=True), strict=True):
+        assert one.log_probs == pytest.approx(other.log_probs, abs=2e-5)
+        assert one.entropies == pytest.approx(other.entropies, abs=2e-5)
+
+
 def test_the_model_is_unchanged_by_its_export(exported):
     again = load_model(exported.folder / "model", device=CPU).model
     assert all(torch.equal(one, two) for one, two in zip(exported.model.parameters(), again.parameters(), strict=True))
@@ -132,6 +141,11 @@ def test_what_graphs_cannot_express_is_refused_by_name(lstm, tmp_path):
         export_onnx(lstm, tmp_path / "mine")
     with pytest.raises(UserError, match=r"engine=onnx reads what python -m translate\.export"):
         open_onnx(tmp_path / "model", threads=1)
+
+
+def test_a_search_that_wants_attention_is_refused(exported):
+    with pytest.raises(UserError, match=r"search\.coverage_penalty \(0\.5\)"):
+        exported.engine.search([(5, 6)], SearchConfig(coverage_penalty=0.5))
 
 
 def test_a_damaged_description_is_refused(exported, tmp_path):

@@ -27,7 +27,8 @@ from translate.errors import UserError
 
 if TYPE_CHECKING:
     from translate.data.cleaning import CleaningReport
-    from translate.decoding.translator import Translation, Translator
+    from translate.decoding.translation import Translation
+    from translate.decoding.translator import Translator
     from translate.evaluation.evaluate import Evaluation
     from translate.explanation import Explanation
     from translate.export import Comparison
@@ -83,7 +84,7 @@ class Model:
     """
 
     def __init__(self, translator: Translator, path: Path) -> None:
-        from translate.decoding.config import search_of
+        from translate.decoding.search_config import search_of
 
         self.path = path
         self.manifest: Mapping[str, Any] = translator.manifest
@@ -97,6 +98,17 @@ class Model:
     def translations(self, lines: Sequence[str], *, search: SearchConfig | None = None) -> list[Translation]:
         """Like translate, with scores, n-best lists, numbers of tokens and of parts."""
         return self._with(search).translate(_lines(lines))
+
+    def score(self, lines: Sequence[str], translations: Sequence[str]) -> list[float | None]:
+        """Mean log probability of a token, EOS counted, of each line's given translation, without a search.
+
+        None for a blank line, and where a side is too long for the model. Raises UserError unless there are as many
+        translations as lines.
+        """
+        if len(_lines(lines)) != len(_lines(translations)):
+            raise UserError(f"{len(lines):,} lines have {len(translations):,} translations")
+        scored = self._translator.score(lines, translations)
+        return [None if pair.scores is None else pair.scores.score() for pair in scored]
 
     def explain(
         self, lines: Sequence[str], translations: Sequence[str] | None = None, *, search: SearchConfig | None = None

@@ -19,7 +19,7 @@ Encode = Callable[[Sequence[str]], list[list[int]]]
 _CLOSING = "\"'’”»›)\\]」』）】》"
 _CLAUSE = re.compile(rf"(?<![,;:–—])[,;:–—]++[{_CLOSING}]*+\s++|[，；：、､،؛]++[{_CLOSING}]*+\s*+")
 _SPACE = re.compile(r"\s+")
-_NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ def join_translations(texts: Sequence[str], segments: Sequence[Segment]) -> str:
     """Join the translations of a line's segments with spaces, but not next to Chinese or Japanese, or inside a word."""
     line, whole = "", True
     for text, segment in zip(texts, segments, strict=True):
-        glued = not line or not text or not whole or _NO_SPACES.match(line[-1]) or _NO_SPACES.match(text[0])
+        glued = not line or not text or not whole or NO_SPACES.match(line[-1]) or NO_SPACES.match(text[0])
         line += text if glued else f" {text}"
         whole = segment.whole
     return line

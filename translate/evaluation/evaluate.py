@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Protocol
 
 from translate.data.prepare import ParallelText
-from translate.decoding.config import describe_search
-from translate.decoding.translator import Splits, Translation, Translator
+from translate.decoding.search_config import describe_search
+from translate.decoding.translation import Splits, Translation
+from translate.decoding.translator import Translator
 from translate.evaluation.metrics import METRICS, NormalisedScores, normalised_scores, score
 from translate.evaluation.scores import MIN_RESAMPLES, MetricName, Scores
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from translate.batch import Tokens
-from translate.decoding.config import Hypothesis, SearchConfig, Sentence
+from translate.decoding.config import DIVERGED, ForcedScore, Hypothesis, Pair, SearchConfig, Sentence
+from translate.decoding.coverage import search_with_coverage
 from translate.decoding.native_engine import search_batch
 from translate.device import Precision
-from translate.errors import UserError, import_extra
+from translate.errors import DivergedError, UserError, import_extra
 from translate.files import read_json
 from translate.model_directory import ONNX_DECODER, ONNX_ENCODER, ONNX_JSON, read_origin, verify_model
 from translate.models.seq2seq import Seq2Seq, State
-from translate.tokenizer import Tokenizer
+from translate.tokenizer import BOS, EOS, Tokenizer
 
 _BATCH_TOKENS = 1024
 _BATCH_SENTENCES = 32
@@ -127,24 +128,61 @@ class OnnxEngine:
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:
-        """The n_best hypotheses of each sentence, best first."""
+        """The n_best hypotheses of each sentence, best first. Raises UserError for a search that wants attention."""
+        if config.coverage_penalty:
+            return search_with_coverage(self, sentences, config, progress=progress)
         found: dict[int, list[Hypothesis]] = {}
-        for indices in self._batches(sentences):
+        for indices in self._batches([len(sentence) for sentence in sentences]):
             hypotheses = search_batch(self.model, [sentences[index] for index in indices], config)
             found.update(zip(indices, hypotheses, strict=True))
             if progress:
                 progress(len(found) / len(sentences))
         return [found[index] for index in range(len(sentences))]
 
-    def _batches(self, sentences: Sequence[Sentence]) -> Iterator[list[int]]:
-        """Indices of sentences of about one length, longest first."""
-        order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]), reverse=True)
+    def score(
+        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
+    ) -> list[ForcedScore]:
+        """Score given translations; see Engine.score. The graphs give no attention."""
+        found: dict[int, ForcedScore] = {}
+        for indices in self._batches([max(map(len, pair)) for pair in pairs]):
+            scores = self._score_batch([pairs[index] for index in indices], details=details)
+            found.update(zip(indices, scores, strict=True))
+            if progress:
+                progress(len(found) / len(pairs))
+        return [found[index] for index in range(len(pairs))]
+
+    @torch.inference_mode()
+    def _score_batch(self, pairs: Sequence[Pair], *, details: bool) -> list[ForcedScore]:
+        sources, targets = ([[*sentence, EOS] for sentence in side] for side in zip(*pairs, strict=True))
+        labels = Tokens.pad(targets).ids
+        state = self.model.start(self.model.encode(Tokens.pad(sources)))
+        tokens = torch.full_like(labels[:, 0], BOS)
+        log_probs, entropies = torch.zeros(labels.shape), torch.zeros(labels.shape)
+        for index in range(labels.shape[1]):
+            logits, state = self.model.step(tokens, state)
+            every = logits.log_softmax(-1)
+            tokens = labels[:, index]
+            log_probs[:, index] = every.gather(1, tokens[:, None])[:, 0]
+            entropies[:, index] = -(every.exp() * every).sum(-1)
+        if not log_probs.isfinite().all():
+            raise DivergedError(DIVERGED)
+        return [
+            ForcedScore(
+                log_probs=log_probs[row, : len(target)].tolist(),
+                entropies=entropies[row, : len(target)].tolist() if details else None,
+            )
+            for row, target in enumerate(targets)
+        ]
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Indices of sentences of about one length, longest first; lengths without EOS."""
+        order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
         start = 0
         while start < len(order):
-            longest = len(sentences[order[start]]) + 1
-            room = min((self.batch_tokens or _BATCH_TOKENS) // longest, self.batch_sentences or _BATCH_SENTENCES)
-            yield order[start : start + max(1, room)]
-            start += max(1, room)
+            room = (self.batch_tokens or _BATCH_TOKENS) // (lengths[order[start]] + 1)
+            room = max(1, min(room, self.batch_sentences or _BATCH_SENTENCES))
+            yield order[start : start + room]
+            start += room
 
 
 def open_onnx(directory: Path, *, threads: int) -> tuple[OnnxModel, Tokenizer, dict[str, Any]]:

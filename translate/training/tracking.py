@@ -14,7 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from translate.console import ProgressLine, markdown_table, start_log
-from translate.decoding.translator import Splits
+from translate.decoding.translation import Splits
 from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
 from translate.explanation import Explanation, draw_alignment, draw_heads

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from translate.batch import Batch
 from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.prepare import Prepared
-from translate.decoding.config import search_fields
 from translate.decoding.native_engine import NativeEngine
+from translate.decoding.search_config import search_fields
 from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import Precision
 from translate.distributed import World
