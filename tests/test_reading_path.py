@@ -150,7 +150,7 @@ def note(frame, event, argument):
 threading.setprofile(note)
 sys.argv = [command, *arguments]
 sys.setprofile(note)
-runpy.run_module(f"translate.{command}", run_name="__main__")
+runpy.run_module(f"translate.{command}", run_name="__main__", alter_sys=True)
 sys.setprofile(None)
 with open(output, "w") as file:
     json.dump({"entered": sorted(entered), "followed": sorted(followed)}, file)
