@@ -25,14 +25,14 @@ def test_the_notebook_goes_from_a_file_to_a_scored_model_and_its_attention(tmp_p
     for cell in cells():
         if cell["cell_type"] == "code":
             code = "".join(cell["source"])
-            for setting, smaller in (("STEPS = 800", "STEPS = 8"), ("PAIRS = 5000", "PAIRS = 800")):
+            for setting, smaller in (("STEPS = 500", "STEPS = 8"), ("PAIRS = 4000", "PAIRS = 800")):
                 code = code.replace(setting, smaller)
             exec(compile(code, f"cell {cell['id']}", "exec"), space)
     assert space["run"].scores["test"].keys() == {"bleu", "chrf"}
     assert space["explanation"].alignment.shape[1] == len(space["explanation"].source)
     assert space["comparison"].exact == len(space["comparison"].source)
     assert "# Evaluation of test" in capsys.readouterr().out
-    assert (space["STEPS"], len(space["lines"])) == (8, 801)
+    assert (space["STEPS"], len(space["lines"])) == (8, 800)
 
 
 def test_the_notebook_is_short_and_has_no_outputs():
