@@ -27,10 +27,10 @@ from translate.decoding.config import NEVER_GENERATED, SearchConfig
 from translate.errors import UserError
 from translate.exporting.ctranslate2_converter import _encodings, export_ctranslate2
 from translate.models import ARCHITECTURES, build_model
-from translate.models.attention import Weighting
+from translate.models.attention import Norm, Weighting
 from translate.models.layers import Positions
 from translate.models.seq2seq import Tying
-from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
+from translate.models.transformer import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import EOS, Tokenizer
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")

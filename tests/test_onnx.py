@@ -23,7 +23,8 @@ from translate.models import ARCHITECTURES, build_model
 from translate.models.attention import Norm, Weighting
 from translate.models.layers import Positions
 from translate.models.seq2seq import Tying
-from translate.models.transformer import Activation, NormOrder, Transformer
+from translate.models.transformer import Transformer
+from translate.models.transformer_config import Activation, NormOrder
 from translate.tokenizer import Tokenizer
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -66,7 +67,7 @@ def rotary(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """With a vocabulary for each language."""
+    """With a vocabulary for each language, and tokens that the model puts in front of sentences."""
     return export(
         tmp_path_factory.mktemp("learned"),
         positions=Positions.learned,
@@ -75,6 +76,8 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         attention=Weighting.sigmoid,
         bias=False,
         tying=Tying.none,
+        source_prefix=[5],
+        target_prefix=[2, 7],
     )
 
 

@@ -53,6 +53,7 @@ class ExportConfig:
     lines         number of lines to translate with both; 0: convert only
     source, reference  files of these lines and their references; "": the test set of the model's run
     source_language, target_language  codes for format=argos; "": the model's
+    push          format=huggingface: publish in this repository of the Hugging Face hub, such as me/en-de; "": no
     threads       of the CPU; 0: as many as the runtimes take by themselves
     """
 
@@ -65,6 +66,7 @@ class ExportConfig:
     reference: str = ""
     source_language: str = ""
     target_language: str = ""
+    push: str = ""
     threads: int = 0
 
     def check(self) -> None:
@@ -76,6 +78,8 @@ class ExportConfig:
             raise UserError(f"reference={self.reference} is of a source text: set source=… as well")
         if self.quantization and self.format is ExportFormat.huggingface:
             raise UserError(f"quantization={self.quantization}: format=huggingface has 32 bits only")
+        if self.push and self.format is not ExportFormat.huggingface:
+            raise UserError(f"push={self.push} is for format=huggingface")
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,10 @@ def export(config: ExportConfig) -> Comparison | None:
         print(f"{text.name}: {describe_search(search)}\n{comparison.table()}")
         report |= {"text": text.name, "search": describe_search(search), **comparison.report()}
     write_json(output / EXPORT_REPORT, report)
+    if config.push:
+        from translate.exporting.model_card import push
+
+        print(push(output, config.push))
     return comparison
 
 
@@ -207,6 +215,12 @@ def to_ctranslate2(loaded: LoadedModel, config: ExportConfig) -> None:
     export_ctranslate2(loaded, Path(config.output), quantization=config.quantization or None)
 
 
+def to_huggingface(loaded: LoadedModel, config: ExportConfig) -> None:
+    from translate.exporting.huggingface import export_huggingface
+
+    export_huggingface(loaded, Path(config.output))
+
+
 def to_onnx(loaded: LoadedModel, config: ExportConfig) -> None:
     from translate.exporting.onnx_converter import export_onnx
 
@@ -245,9 +259,18 @@ def by_argos(config: ExportConfig, lines: list[str], search: SearchConfig) -> li
     return translate_like_argos(package_in(Path(config.output)), lines, search, threads=config.threads)
 
 
+def by_transformers(config: ExportConfig, lines: list[str], search: SearchConfig) -> list[str]:
+    from translate.exporting.transformers_decoding import translate_by_transformers
+
+    return translate_by_transformers(Path(config.output), lines, search)
+
+
 RUNTIMES: dict[ExportFormat, Runtime] = {
     ExportFormat.ctranslate2: Runtime(
         convert=to_ctranslate2, translate=by_engine(EngineName.ctranslate2), packages=("ctranslate2",)
+    ),
+    ExportFormat.huggingface: Runtime(
+        convert=to_huggingface, translate=by_transformers, packages=("transformers", "tokenizers")
     ),
     ExportFormat.onnx: Runtime(
         convert=to_onnx, translate=by_engine(EngineName.onnx), packages=("onnx", "onnxruntime", "onnxscript")

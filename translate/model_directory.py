@@ -6,6 +6,7 @@ weights.safetensors  model.yaml  tokenizer.model (or one per side)  truecase.jso
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
+CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache of conversions
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")
 
@@ -183,6 +185,15 @@ ONNX_JSON = "onnx.json"  # their inputs and outputs, and what a search needs to 
 def import_ctranslate2() -> Any:
     """The package ctranslate2. Raises UserError with the command that installs it."""
     return import_extra("ctranslate2", extra="ctranslate2", purpose="CTranslate2")
+
+
+def cache_folder() -> Path:
+    """$TRANSLATE_CACHE, or translate-seq2seq in the user's cache (XDG Base Directory Specification)."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE])
+    # the specification has relative paths ignored
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
 
 
 def copy_origin(model: Path, directory: Path) -> None:

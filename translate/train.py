@@ -10,17 +10,18 @@ from dataclasses import replace
 import torch
 
 from translate.adaptation import ADAPTATIONS
-from translate.checkpoint import base_directions, base_model_config, load_base_model
 from translate.config import Tables, is_given, run_command
 from translate.data.direction import with_languages
 from translate.data.prepare import prepare
 from translate.device import tune_process
 from translate.distributed import join_world
 from translate.errors import UserError
+from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
+from translate.training.before_adaptation import score_before
 from translate.training.best_model import restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
@@ -72,6 +73,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
         config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
+        config = replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
@@ -121,6 +123,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         restore_models(config, state, states, validator, models)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
+        if base is not None:
+            score_before(config, data, state, validator, folder, reporter)
 
         # Loop: updates, until a bound is reached or the run is asked to stop.
         recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)

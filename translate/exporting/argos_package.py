@@ -117,7 +117,7 @@ def _check(loaded: LoadedModel) -> None:
 
 def _source_tokenizer(loaded: LoadedModel) -> str:
     joint, source, _ = TOKENIZER_FILES
-    return joint if loaded.tokenizer.shared else source
+    return joint if (loaded.directory / joint).exists() else source
 
 
 def _metadata(source: str, target: str) -> dict[str, Any]:

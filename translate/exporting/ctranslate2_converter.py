@@ -20,13 +20,18 @@ from translate.model_directory import (
     copy_origin,
     import_ctranslate2,
 )
-from translate.models.attention import Weighting
-from translate.models.layers import Positions, sinusoids
+from translate.models.attention import Norm, Weighting
+from translate.models.layers import Positions, position_table
 from translate.models.seq2seq import ModelConfig
-from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
+from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, UNK, Tokenizer
 
-_ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
+_ACTIVATIONS = {
+    Activation.relu: "RELU",
+    Activation.gelu: "GELU",
+    Activation.swish: "SWISH",
+    Activation.swiglu: "SWISH",
+}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
 _NORMS = (Norm.layer_norm, Norm.rms_norm)
 _Weights = dict[str, NDArray[np.float32]]
@@ -99,6 +104,9 @@ def _check(config: TransformerConfig) -> None:
         raise UserError(f"model.positions={config.positions}: CTranslate2 runs models with positions only")
     if config.activation not in _ACTIVATIONS:
         raise UserError(f"model.activation={config.activation}: CTranslate2 runs {', '.join(_ACTIVATIONS)} only")
+    for name in ("source_prefix", "target_prefix"):
+        if getattr(config, name):
+            raise UserError(f"model.{name}={getattr(config, name)}: CTranslate2 runs models without prefixes only")
     if config.norm not in _NORMS:
         raise UserError(f"model.norm={config.norm}: CTranslate2 runs {', '.join(_NORMS)} only")
 
@@ -110,8 +118,10 @@ def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Wei
     encoder.embeddings[0].weight = source
     decoder.embeddings.weight = target
     decoder.projection.weight = weights.pop("projection.weight", target)
+    if config.output_bias:
+        decoder.projection.bias = weights.pop("projection.bias")
     for side, spec in (("source", encoder), ("target", decoder)):
-        spec.scale_embeddings = True
+        spec.scale_embeddings = config.scale_embeddings
         if hasattr(spec, "position_encodings"):  # a decoder with rotary positions has none
             spec.position_encodings.encodings = _encodings(config, side, weights)
 
@@ -119,14 +129,15 @@ def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Wei
 def _encodings(config: TransformerConfig, side: str, weights: _Weights) -> NDArray[np.float32]:
     """(L, D): what is added to the embeddings; an encoder with rotary positions would add sinusoids of its own.
 
-    L is at least max_length + 1, rounded up as the runtime rounds up the lengths of its batches.
+    L is the number of positions, rounded up as the runtime rounds up the lengths of its batches.
     """
-    length = -(-(config.max_length + 1) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
+    length = -(-config.max_positions // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
     if config.positions is Positions.learned:
         learned = weights.pop(f"{side}_embedding.positions")
         return np.pad(learned, ((0, length - len(learned)), (0, 0)))  # rows that only padding reads
     shape = length, config.d_model
-    return np.zeros(shape, np.float32) if config.positions is Positions.rotary else sinusoids(*shape).numpy()
+    table = position_table(config.positions, *shape)
+    return np.zeros(shape, np.float32) if table is None else table.numpy()
 
 
 def _set_encoder_layer(spec: Any, name: str, weights: _Weights) -> None:

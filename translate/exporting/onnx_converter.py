@@ -40,7 +40,8 @@ from translate.model_directory import (
 )
 from translate.models.attention import AttentionMask, make_attention_mask
 from translate.models.kv_cache import LayerCache
-from translate.models.transformer import DecoderLayer, Transformer, TransformerConfig
+from translate.models.transformer import DecoderLayer, Transformer
+from translate.models.transformer_config import TransformerConfig
 from translate.tokenizer import BOS, EOS, PAD, TOKENIZER_FILES, UNK
 from translate.truecasing import TRUECASE
 
@@ -229,6 +230,8 @@ def _description(
         "unk_token_id": UNK,
         "bos_token_id": BOS,
         "eos_token_id": EOS,
+        "source_prefix": config.source_prefix,  # in front of the source, and in place of BOS
+        "target_prefix": config.target_prefix,
         "max_length": model.max_length,
         "source_vocab_size": loaded.tokenizer.source_vocab_size,
         "target_vocab_size": loaded.tokenizer.target_vocab_size,

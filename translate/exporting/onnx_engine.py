@@ -19,6 +19,7 @@ from translate.device import Precision
 from translate.errors import DivergedError, UserError, import_extra
 from translate.files import read_json
 from translate.model_directory import ONNX_DECODER, ONNX_ENCODER, ONNX_JSON, read_origin, verify_model
+from translate.models.prefixes import with_prefix
 from translate.models.seq2seq import Seq2Seq, State
 from translate.tokenizer import BOS, EOS, Tokenizer
 
@@ -60,6 +61,9 @@ class OnnxModel(Seq2Seq):
         description = read_json(directory / ONNX_JSON)
         self.max_length = _size(description, "max_length")
         self.quantization = str(description.get("quantization", ""))
+        self._source_prefix, self._target_prefix = (
+            _ids(description, f"{side}_prefix") for side in ("source", "target")
+        )
         self._empty_past = (_size(description, "num_heads"), 0, _size(description, "head_width"))
         self._encoder, self._decoder = (_Graph(directory / name, threads) for name in (ONNX_ENCODER, ONNX_DECODER))
 
@@ -67,6 +71,7 @@ class OnnxModel(Seq2Seq):
         raise NotImplementedError("the graphs decode step by step")
 
     def encode(self, source: Tokens, embedding_noise: None = None) -> tuple[Tensor, list[Tensor]]:  # type: ignore[override]
+        source = with_prefix(source, self._source_prefix)
         assert source.mask is not None, "search reads padded sentences"
         mask = source.mask.long()
         return mask, self._encoder.run([source.ids, mask])
@@ -75,9 +80,14 @@ class OnnxModel(Seq2Seq):
         mask, keys_and_values = memory
         heads, length, width = self._empty_past
         past = [torch.empty(len(mask), heads, length, width) for _ in keys_and_values]
-        return _OnnxState(mask, keys_and_values, past)
+        state = _OnnxState(mask, keys_and_values, past)
+        for token in self._target_prefix[:-1]:
+            _, state = self.step(torch.full((len(mask),), token), state)
+        return state
 
     def step(self, tokens: Tensor, state: _OnnxState) -> tuple[Tensor, _OnnxState]:  # type: ignore[override]
+        if self._target_prefix:
+            tokens = tokens.masked_fill(tokens == BOS, self._target_prefix[-1])
         logits, *past = self._decoder.run([tokens[:, None], state.mask, *state.past, *state.memory])
         return logits[:, 0], replace(state, past=past)
 
@@ -102,6 +112,13 @@ def _size(description: dict[str, Any], name: str) -> int:
     value = description.get(name)
     if type(value) is not int or not 0 < value <= _LARGEST_SIZE:
         raise UserError(f"{ONNX_JSON}: {name} ({value!r}) must be a number from 1 to {_LARGEST_SIZE:,}; export again")
+    return value
+
+
+def _ids(description: dict[str, Any], name: str) -> list[int]:
+    value = description.get(name, [])
+    if not (isinstance(value, list) and all(type(token) is int and 0 <= token <= _LARGEST_SIZE for token in value)):
+        raise UserError(f"{ONNX_JSON}: {name} must be a list of ids of tokens; export again")
     return value
 
 

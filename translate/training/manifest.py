@@ -24,6 +24,7 @@ from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.files import read_json, to_plain
+from translate.importing.languages import IMPORTED
 from translate.model_directory import read_truecaser
 from translate.text import normalise
 from translate.tokenizer import UNK
@@ -136,6 +137,8 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
     }
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
+        # origin and published ids of an imported model, by which it can be exported again
+        manifest |= {key: base.manifest[key] for key in IMPORTED if key in base.manifest}
     if data.held_out is not None:
         manifest["held_out"] = data.held_out.sizes
     # a base model keeps what it does to lines; another setting would change what it reads
