@@ -33,7 +33,8 @@ LAYERS = [
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "convert", "score"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert", "export"},
+    {"api"},
     {"gpu_check"},
     {"__main__"},
 ]

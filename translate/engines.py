@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
     from translate.decoding.native_engine import NativeEngine
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
+    from translate.exporting.onnx_engine import OnnxEngine
     from translate.models.seq2seq import Seq2Seq
 
 logger = logging.getLogger(__name__)
@@ -175,9 +176,28 @@ def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTransla
     return engine, converted.tokenizer, converted.manifest
 
 
+def load_onnx(paths: list[str], config: DecodingConfig) -> tuple[OnnxEngine, Tokenizer, dict[str, Any]]:
+    """Load the graphs that translate.export has written, for the CPU; the engine, its tokenizer and its manifest."""
+    if len(paths) > 1:
+        raise UserError(f"model={paths}: engine=onnx decodes with one model; use engine=native for several")
+    if config.adapter:
+        raise UserError(f"adapter={config.adapter}: ONNX graphs take no adapters; merge it before the export")
+    if config.device is Device.cuda:
+        raise UserError("device=cuda: engine=onnx runs on the CPU; use device=cpu or another engine")
+    tune_process(config.threads)
+    from translate.exporting.onnx_engine import OnnxEngine, open_onnx
+
+    model, tokenizer, manifest = open_onnx(Path(paths[0]), threads=config.threads or available_threads())
+    engine = OnnxEngine(model=model, batch_tokens=config.batch_tokens, batch_sentences=config.batch_sentences)
+    if config.precision not in (Precision.auto, engine.precision):
+        raise UserError(f"precision={config.precision}: these graphs were exported in {engine.precision}")
+    return engine, tokenizer, manifest
+
+
 ENGINES: dict[EngineName, Callable[[list[str], DecodingConfig], tuple[Engine, Tokenizer, dict[str, Any]]]] = {
     EngineName.native: load_native,
     EngineName.ctranslate2: load_ctranslate2,
+    EngineName.onnx: load_onnx,
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,14 +113,15 @@ def content_hash(models: str | Sequence[str], adapter: str = "") -> str:
     """
     directories = [_find(Path(model)) for model in ([models] if isinstance(models, str) else models)]
     directories += [find_adapter(Path(adapter))] if adapter else []
-    names = (WEIGHTS, RUNTIME_MODEL, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
+    names = (WEIGHTS, RUNTIME_MODEL, ONNX_ENCODER, ONNX_DECODER, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
     files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
     return hashlib.sha256("".join(f"{sha256(file)} {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def _find(path: Path) -> Path:
     """A folder that was exported for another engine, or the model directory that a user's path means."""
-    return path if (path / RUNTIME_MODEL).is_file() else find_model(path)
+    is_export = any((path / name).is_file() for name in (RUNTIME_MODEL, ONNX_DECODER))
+    return path if is_export else find_model(path)
 
 
 def read_truecaser(path: Path) -> Truecaser | None:
@@ -173,6 +175,7 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
 
 _PUBLISHED = "config.json"  # of models in the format of transformers
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
+EXPORT_REPORT = "export.json"  # of translate.export: versions, and translations compared
 # all that an export holds, as patterns of names
 EXPORTED_FILES = (
     RUNTIME_MODEL,
@@ -182,8 +185,12 @@ EXPORTED_FILES = (
     "model.yaml",
     "manifest.json",
     TRUECASE,
+    EXPORT_REPORT,
     "fingerprint",  # of earlier versions
 )
+# of Optimum, in whose terms their inputs and outputs are named
+ONNX_ENCODER, ONNX_DECODER = "encoder_model.onnx", "decoder_with_past_model.onnx"
+ONNX_JSON = "onnx.json"  # their inputs and outputs, and what a search needs to know
 
 
 def import_ctranslate2() -> Any:
@@ -198,3 +205,10 @@ def cache_folder() -> Path:
     # the specification has relative paths ignored
     base = os.environ.get("XDG_CACHE_HOME", "")
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
+
+
+def copy_origin(model: Path, directory: Path) -> None:
+    """Copy all files of a model directory except the weights, by which an export decodes lines as the model does."""
+    for name in (MODEL, MANIFEST, TRUECASE, *TOKENIZER_FILES):
+        if (model / name).exists():
+            shutil.copyfile(model / name, directory / name)

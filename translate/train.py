@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from translate.adaptation import ADAPTATIONS
-from translate.config import is_given, run_command
+from translate.config import Tables, is_given, run_command
 from translate.data.direction import with_languages
 from translate.data.prepare import prepare
 from translate.device import tune_process
@@ -250,11 +250,9 @@ def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     return train(config, trial)
 
 
+# tables of choices
+CHOICES: Tables = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
+ADDITIONS: Tables = {"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS}
+
 if __name__ == "__main__":
-    run_command(
-        "train",
-        TrainConfig,
-        run,
-        choices={"model": ARCHITECTURES, "adapt": ADAPTATIONS},
-        additions={"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS},
-    )
+    run_command("train", TrainConfig, run, choices=CHOICES, additions=ADDITIONS)

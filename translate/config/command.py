@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, NoReturn
@@ -77,13 +78,14 @@ class CommandLine:
         return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
 
 
-_command_line = CommandLine()  # of the command that runs in this process, for is_given and errors
+# of the command that runs, for is_given and errors; of each thread, since callers of translate.api may have several
+_command_line: ContextVar[CommandLine] = ContextVar("command_line")
 
 
 def run_command(
     name: str,
     schema: type[Any],
-    run: Callable[..., float | None],
+    run: Callable[..., Any],
     *,
     choices: Tables = _NO_TABLES,
     additions: Tables = _NO_TABLES,
@@ -96,12 +98,12 @@ def run_command(
 
     A UserError becomes a message on stderr and exit status 1, a stop signal exit status 128 + its number.
     """
-    global _command_line
     guard_standard_streams()
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
     with user_errors(known), exit_statuses():
-        _command_line = line = read_command_line(schema, sys.argv[1:], known)
+        line = read_command_line(schema, sys.argv[1:], known)
+        _command_line.set(line)
 
         def to_config(overrides: Sequence[str]) -> Any:
             composed = compose(name, overrides, directory=line.config_dir)
@@ -195,7 +197,18 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, Any]) -> Any:
 
 def is_given(option: str) -> bool:
     """True if the command line sets this option, its group, or an option in it; False outside a command."""
-    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _command_line.names())
+    names = _command_line.get(CommandLine()).names()
+    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in names)
+
+
+@contextmanager
+def given(line: CommandLine) -> Iterator[None]:
+    """Context in which is_given() tells of this command line."""
+    token = _command_line.set(line)
+    try:
+        yield
+    finally:
+        _command_line.reset(token)
 
 
 @contextmanager
@@ -206,7 +219,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(message_for(error, known(), _command_line.config_dir))
+        _fail(message_for(error, known(), _command_line.get(CommandLine()).config_dir))
     except OSError as error:
         _fail(describe(error))
     except (MemoryError, RuntimeError, ImportError) as error:

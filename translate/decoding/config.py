@@ -79,10 +79,11 @@ def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int)
 
 
 class EngineName(StrEnum):
-    """native is this package; ctranslate2 another project's runtime, an optional extra."""
+    """native is this package; ctranslate2 and onnx are runtimes of other projects, optional extras."""
 
     native = "native"
     ctranslate2 = "ctranslate2"
+    onnx = "onnx"
 
 
 class Engine(Protocol):

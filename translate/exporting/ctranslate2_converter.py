@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,19 @@ from numpy.typing import NDArray
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, import_ctranslate2
+from translate.model_directory import (
+    EXPORTED_FILES,
+    MANIFEST,
+    MODEL,
+    RUNTIME_MODEL,
+    copy_origin,
+    import_ctranslate2,
+)
 from translate.models.attention import Norm, Weighting
 from translate.models.layers import Positions, position_table
 from translate.models.seq2seq import ModelConfig
 from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, UNK, Tokenizer
-from translate.truecasing import TRUECASE
 
 _ACTIVATIONS = {
     Activation.relu: "RELU",
@@ -53,10 +58,7 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
     specification.optimize(quantization=quantization)
     with replaced_directory(directory, owned=EXPORTED_FILES) as new:
         specification.save(str(new))
-        loaded.tokenizer.save(new)
-        for name in (MODEL, MANIFEST, TRUECASE):
-            if (loaded.directory / name).exists():  # not all models have the last one
-                shutil.copyfile(loaded.directory / name, new / name)
+        copy_origin(loaded.directory, new)
 
 
 def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:

@@ -22,14 +22,14 @@ from translate.files import write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
 from translate.importing.settings import CONFIG, GENERATION
 from translate.importing.weights import LOGITS, LOGITS_BIAS, SAFETENSORS, SHARED, SOURCE, TARGET, layer_names
-from translate.model_directory import MODEL
+from translate.model_directory import EXPORT_REPORT, MODEL
 from translate.models.attention import Norm, Weighting
 from translate.models.layers import Positions
 from translate.models.seq2seq import Tying
 from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, PAD, UNK
 
-EXPORTED_FILES = (SAFETENSORS, CONFIG, GENERATION, CARD, *TOKENIZER_FILES)
+EXPORTED_FILES = (SAFETENSORS, CONFIG, GENERATION, CARD, *TOKENIZER_FILES, EXPORT_REPORT)
 _ACTIVATIONS = {Activation.relu: "relu", Activation.gelu: "gelu", Activation.swish: "swish"}
 _BEAM_SIZE = 5
 
