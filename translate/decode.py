@@ -154,6 +154,8 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
     if config.search.n_best > 1:
         raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
+    if config.constraints.prefixes:
+        raise UserError("constraints.prefixes is for lines, and the input is a document: set document=none")
     manifest = choose_direction(
         read_manifest(Path(config.model)), target_language=config.target_language, tag=config.tag
     )
@@ -231,6 +233,8 @@ def check_files(config: DecodeConfig) -> DocumentFormat:
     file_format = find_format(config.input, config.document)
     if file_format is DocumentFormat.none and (config.overwrite or config.source_column or config.target_column):
         raise UserError("overwrite, source_column and target_column are for documents, and the input is lines of text")
+    if config.resume and config.constraints.prefixes:
+        raise UserError("resume=true continues after a line, and constraints.prefixes begins with its first one")
     if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
             pass

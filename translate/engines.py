@@ -7,7 +7,7 @@ of a start.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from translate.decoding.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
 
@@ -65,7 +66,19 @@ def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = F
         case=config.case,
         truecaser=read_truecaser(Path(path)),
         max_source_length=config.max_source_length,
+        constraints=load_constraints(config, tokenizer, manifest),
     )
+
+
+def load_constraints(
+    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]
+) -> LineConstraints | None:
+    """What translations must and must not contain; None without such options."""
+    if not config.constraints.is_given:
+        return None
+    from translate.decoding.line_constraints import LineConstraints
+
+    return LineConstraints(config.constraints, tokenizer, manifest)
 
 
 def load_native(path: str, config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:

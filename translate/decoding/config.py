@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol
 
+from translate.decoding.constraints import ConstraintConfig
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_between, require_numbers
 from translate.files import flatten, to_plain
@@ -184,6 +185,7 @@ class DecodingConfig:
     """
 
     search: SearchConfig = field(default_factory=SearchConfig)
+    constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
     engine: EngineName = EngineName.native
     adapter: str = ""
     tag: str = ""
@@ -202,6 +204,7 @@ class DecodingConfig:
         """Raise UserError for a value out of its range, before a model is loaded."""
         require_numbers(self)
         self.search.check()
+        self.constraints.check()
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):
@@ -216,8 +219,10 @@ _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
     own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
-    options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
     # newer than the keys of unfinished translations
+    if not config.constraints.is_given:
+        own.remove("constraints")
+    options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
     return {name: value for name, value in options.items() if name != "target_language" or value}
 
 

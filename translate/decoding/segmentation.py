@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from translate.decoding.config import Split, split_of
+from translate.decoding.config import Sentence, Split, split_of
+from translate.decoding.constraints import ConstrainedSentence
 from translate.sentences import split_sentences
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
@@ -60,10 +61,22 @@ class Splitting:
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a line: its source tokens, without EOS; not whole where a word may continue in the next one."""
+    """Part of a line: its source tokens, without EOS.
+
+    whole        False where a word may continue in the next part
+    text         that the tokens are of, without the line's tag
+    constrained  the tokens with the constraints of their translation; None: there are none in this search
+    """
 
     tokens: list[int]
     whole: bool = True
+    text: str = ""
+    constrained: ConstrainedSentence | None = None
+
+    @property
+    def sentence(self) -> Sentence:
+        """The tokens as an engine takes them."""
+        return tuple(self.tokens) if self.constrained is None else self.constrained
 
 
 def split_line(
@@ -78,10 +91,10 @@ def split_line(
     splitting = splitting or Splitting()
     too_long = len(tokens) > max_tokens
     if not too_long and not splitting.by_sentences:
-        return [Segment(tokens)]
+        return [Segment(tokens, text=line)]
     sentences = split_sentences(line, splitting.language)
     if not too_long and len(sentences) <= splitting.sentences:
-        return [Segment(tokens)]
+        return [Segment(tokens, text=line)]
     # Sentences, joined to as few and even segments as allowed; those still too long are split again.
     runs = _join_sentences(
         sentences,
@@ -132,7 +145,7 @@ def _split(
 ) -> Iterator[Segment]:
     """Split a text at the first kind of marks, its parts at the next kind, and so on until they are short enough."""
     if len(tokens) <= max_tokens:
-        yield Segment(tokens)
+        yield Segment(tokens, text=text)
         return
     if not marks:
         yield from _cut(text, tokens, encode=encode, max_tokens=max_tokens)
@@ -174,7 +187,7 @@ def _cut(text: str, tokens: list[int], *, encode: Encode, max_tokens: int, whole
     Only a single character that is longer than max_tokens, in byte tokens, is cut inside.
     """
     if len(tokens) <= max_tokens:
-        yield Segment(tokens, whole)
+        yield Segment(tokens, whole, text)
         return
     if len(text) == 1 or max_tokens == 1:
         starts = range(0, len(tokens), max_tokens)

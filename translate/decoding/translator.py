@@ -21,6 +21,7 @@ from translate.truecasing import Case, Truecaser
 from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
+    from translate.decoding.line_constraints import LineConstraints  # which imports the readers of corpora
     from translate.distributed import World  # which imports PyTorch
 
 
@@ -82,6 +83,7 @@ class Translator:
     tagging    tags of the source lines; None: none
     restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
+    constraints  of the translations of lines; None: none
     splits     counts of all lines translated so far
     """
 
@@ -97,6 +99,7 @@ class Translator:
         tagging: Tagging | None = None,
         restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
+        constraints: LineConstraints | None = None,
     ):
         self.engine = engine
         self.tokenizer = tokenizer
@@ -107,6 +110,7 @@ class Translator:
         self.tagging = tagging or Tagging()
         self.restorer = restorer
         self.manifest = manifest or {}
+        self.constraints = constraints
         self.splits = Splits()
 
     @classmethod
@@ -122,6 +126,7 @@ class Translator:
         split: Split = Split.auto,
         case: Case = Case.auto,
         max_source_length: int = 0,
+        constraints: LineConstraints | None = None,
     ) -> Translator:
         """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
@@ -139,6 +144,7 @@ class Translator:
             tagging=tagging,
             restorer=CaseRestorer.of_model(truecaser, manifest, case, symbols=tokenizer.user_symbols),
             manifest=manifest,
+            constraints=constraints,
         )
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
@@ -149,9 +155,11 @@ class Translator:
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self._read(line) for line in lines]
         line_segments = self._split(sources)
+        if self.constraints is not None:
+            line_segments = self.constraints.constrain(line_segments)
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
-        sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
+        sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
         found = dict(zip(sentences, self.engine.search(sentences, self.search, progress=progress), strict=True))
         # 3. Decode all hypotheses to text in one call, and join those of each line.
         tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
@@ -237,7 +245,7 @@ def _join_segments(
     """A line's translation; its k-th best joins the k-th best of each segment, or its last where it has fewer."""
     if not segments:
         return replace(BLANK, n_best=BLANK.n_best * n_best)
-    sentences = [tuple(segment.tokens) for segment in segments]
+    sentences = [segment.sentence for segment in segments]
     alternatives = []
     for k in range(max(len(found[sentence]) for sentence in sentences)):
         ranks = [min(k, len(found[sentence]) - 1) for sentence in sentences]

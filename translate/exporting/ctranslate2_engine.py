@@ -30,6 +30,7 @@ from translate.decoding.config import (
 )
 from translate.device import Device, Precision
 from translate.errors import DivergedError, UserError
+from translate.exporting.ctranslate2_constraints import RuntimeConstraints
 from translate.exporting.ctranslate2_model import ConvertedModel, choose_compute_type, find_gpu, load_runtime
 
 _BATCH_TOKENS = 2048
@@ -57,6 +58,7 @@ class _Job:
     config: SearchConfig
     runtime: Any
     workers: int
+    constraints: RuntimeConstraints
 
 
 class CTranslate2Engine:
@@ -112,6 +114,7 @@ class CTranslate2Engine:
             config,
             self._runtime(workers),
             workers,
+            RuntimeConstraints.of(sentences, self._target_pieces),
         )
         found = self._search_unlimited(job, progress)
         again = [index for index in found if _breaks_limits(found[index], job.limits[index])]
@@ -119,7 +122,7 @@ class CTranslate2Engine:
         if config.no_repeat_ngram and config.min_length:
             found = {index: _cut_at_repetitions(some, config.no_repeat_ngram) for index, some in found.items()}
         # where tokens were forbidden, the runtime renormalises the probabilities of the others
-        changes_probabilities = config.min_length or config.limits_repetition
+        changes_probabilities = config.min_length or config.limits_repetition or job.constraints.are_given
         found |= self._rescore(list(found) if changes_probabilities else again, found, job, cut=set(again))
         return [_n_best(found[index], config) for index in range(len(sentences))]
 
@@ -144,7 +147,10 @@ class CTranslate2Engine:
         ceiling = min(job.config.max_length or self.max_length, self.max_length)
         limits = [min(max(1 << (limit - 1).bit_length(), _LOWEST_LIMIT), ceiling) for limit in job.limits]
         batches = self._batches(range(len(job.sources)), limits, job)
-        options = _options(job.config) | {"num_hypotheses": job.config.n_best}
+        options = _options(job.config) | {
+            "num_hypotheses": job.config.n_best,
+            "suppress_sequences": job.constraints.banned,
+        }
         for batch, results in self._run(batches, job, beyond_limit=1, **options):
             found.update(zip(batch.indices, results, strict=True))
             if progress:
@@ -155,7 +161,10 @@ class CTranslate2Engine:
         """Hypotheses cut at each sentence's own limit, without forbidden tokens; _rescore adds their ends."""
         beam_size = _beam_size(job.config)
         options = _options(job.config) | {
-            "suppress_sequences": [[self._target_pieces[token]] for token in NEVER_GENERATED],
+            "suppress_sequences": [
+                *job.constraints.banned,
+                *([self._target_pieces[token]] for token in NEVER_GENERATED),
+            ],
             # beam_size hypotheses that are cut must not displace those that have ended: their scores lack an end
             "num_hypotheses": 2 * beam_size if beam_size > 1 else 1,
             "patience": 2,
@@ -224,6 +233,7 @@ class CTranslate2Engine:
                     [job.sources[index] for index in batch.indices],
                     asynchronous=True,
                     max_decoding_length=batch.limit + beyond_limit,
+                    **job.constraints.prefixes_of(batch.indices),
                     **options,
                 )
                 waiting.append((batch, futures))

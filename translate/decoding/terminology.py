@@ -1,0 +1,145 @@
+"""Terms from two-column files: found in source lines, with the texts that their translations must contain."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from translate.data.corpus import CorpusConfig
+from translate.data.readers import read_rows
+from translate.decoding.constraints import Term
+from translate.decoding.vocabulary import find_words, is_in_word
+from translate.errors import UserError, excerpt
+from translate.text import normalise
+
+MAX_TERMS = 1_000_000
+_MAX_CHARACTERS = 200  # of a term
+_MANY = 1000  # a number may be written more often than the source has it: 3 is also a part of 3.5
+_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w)")
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """Target texts of source terms.
+
+    targets      by the words of the source term
+    longest      number of words of the longest term that begins with a word
+    ignore_case  find terms with capitals in small letters as well
+    """
+
+    targets: dict[Words, tuple[str, ...]]
+    longest: dict[str, int]
+    ignore_case: bool = False
+
+    @classmethod
+    def of_pairs(cls, pairs: Sequence[tuple[str, str]], *, ignore_case: bool = False) -> Terminology:
+        """Terms of pairs of a source and a target text; targets of one source text are alternatives, best first."""
+        targets: dict[Words, dict[str, None]] = defaultdict(dict)
+        longest: dict[str, int] = {}
+        for source, target in pairs:
+            words = tuple(_words(source.lower() if ignore_case else source))
+            if words and target:
+                targets[words][target] = None
+                longest[words[0]] = max(longest.get(words[0], 0), len(words))
+        return cls({words: tuple(found) for words, found in targets.items()}, longest, ignore_case)
+
+    @classmethod
+    def read(cls, config: CorpusConfig, *, key: str, ignore_case: bool = False) -> Terminology:
+        """The terms of a file in any format of corpora; key: the option that names it, for errors.
+
+        Raises UserError for a file that cannot be read, and one with more or longer terms than anybody writes.
+        """
+        pairs: list[tuple[str, str]] = []
+        for row in read_rows(config, key=key):
+            source, target = normalise(row.source).strip(), normalise(row.target).strip()
+            if (length := max(len(source), len(target))) > _MAX_CHARACTERS:
+                raise UserError(
+                    f"{row.path}, line {row.line}: a term of {length:,} characters, at most {_MAX_CHARACTERS} are "
+                    f"allowed: {excerpt(source)}; {key} is a file of terms, not of sentences"
+                )
+            if len(pairs) == MAX_TERMS:
+                raise UserError(f"{row.path}: more than {MAX_TERMS:,} terms; divide the file by subject")
+            pairs.append((source, target))
+        terminology = cls.of_pairs(pairs, ignore_case=ignore_case)
+        if not terminology.targets:
+            raise UserError(f"{key}={config.title}: no row has a term on both sides")
+        return terminology
+
+    def find(self, line: str) -> list[Term]:
+        """The terms in a source line, from left to right, the longest one where several begin.
+
+        A term without capitals is found in any case, since sentences and titles have some; another one as it is.
+        """
+        words = list(_words(line))
+        found: Counter[tuple[str, ...]] = Counter()
+        index = 0
+        while index < len(words):
+            length = self._length_at(words, index)
+            if length:
+                found[self._targets(words[index : index + length])] += 1
+            index += max(length, 1)
+        return [Term(_with_capitals(targets), most=count) for targets, count in found.items()]
+
+    def _length_at(self, words: list[str], index: int) -> int:
+        """Number of words of the longest term that begins at a word; 0 if none does."""
+        forms = {words[index], words[index].lower()}
+        longest = max(self.longest.get(form, 0) for form in forms)
+        lengths = range(min(longest, len(words) - index), 0, -1)
+        return next((length for length in lengths if self._targets(words[index : index + length])), 0)
+
+    def _targets(self, words: Sequence[str]) -> tuple[str, ...]:
+        exact = () if self.ignore_case else self.targets.get(tuple(words), ())
+        return exact or self.targets.get(tuple(word.lower() for word in words), ())
+
+
+def find_numbers(line: str) -> list[Term]:
+    """The numbers in a line, in digits; separators of thousands and decimals may change as languages have it."""
+    found = Counter(_NUMBER.findall(line))
+    swapped = str.maketrans(".,", ",.")
+    return [
+        Term(tuple(dict.fromkeys([number, number.translate(swapped), re.sub("[.,]", "", number)])), count, _MANY)
+        if "." in number or "," in number
+        else Term((number,), count, _MANY)
+        for number, count in found.items()
+    ]
+
+
+def merge_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Terms with different preferred spellings; one that is a part of others may occur in each of them as well."""
+    merged: dict[str, Term] = {}
+    for term in terms:
+        first = term.spellings[0]
+        known = merged.get(first)
+        if known is None:
+            merged[first] = term
+        else:
+            spellings = tuple(dict.fromkeys(known.spellings + term.spellings))
+            merged[first] = Term(spellings, max(known.least, term.least), known.most + term.most)
+    result = []
+    for first, term in merged.items():
+        inside = sum(other.least * len(find_words(first, text)) for text, other in merged.items() if text != first)
+        result.append(replace(term, least=term.least + inside, most=term.most + inside))
+    return tuple(result)
+
+
+def _with_capitals(spellings: tuple[str, ...]) -> tuple[str, ...]:
+    """The spellings, and the same with a capital, which the first word of a sentence has."""
+    capitalised = (text[:1].upper() + text[1:] for text in spellings)
+    return tuple(dict.fromkeys([*spellings, *capitalised]))
+
+
+def _words(text: str) -> Iterator[str]:
+    """Words, and other characters one by one, as are those of scripts without spaces between words."""
+    start = 0
+    for index, character in enumerate(text):
+        if not is_in_word(character):
+            if start < index:
+                yield text[start:index]
+            if not character.isspace():
+                yield character
+            start = index + 1
+    if start < len(text):
+        yield text[start:]
