@@ -19,6 +19,7 @@ from translate.decoding.config import DecodingConfig, deciding_options, search_n
 from translate.decoding.translator import Translation, Translator
 from translate.documents import find_format, read_document
 from translate.documents.document import Document, DocumentConfig, DocumentFormat, DocumentOptions
+from translate.documents.marked_lines import TranslateLines, line_translation
 from translate.documents.translation import translate_segments
 from translate.engines import load_translator
 from translate.errors import UserError
@@ -58,6 +59,8 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
                    .srt, .tmx, .xliff; .txt if hard-wrapped); none: translate line by line
     overwrite      replace translations that a document already has
     source_column, target_column   of a table: names in its header, or numbers from 1; "": found by usual names
+    markup         of lines: tags, URLs, e-mail addresses and variables stay as they do in documents
+    keep           regular expressions of further text that stays, such as '[A-Z]{2}-[0-9]+', of lines
     """
 
     model: str = "???"
@@ -83,6 +86,8 @@ def decode(config: DecodeConfig) -> None:
         translate_files(translator, config)
     else:
         translate_document(translator, document, config)
+    if translator.memory is not None:
+        translator.memory.write_report()
 
 
 def translate_files(translator: Translator, config: DecodeConfig) -> None:
@@ -92,20 +97,21 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
     """
     source = open_input(config.input)
     progress = make_progress(config, source)
+    translate = line_translation(translator, config) if config.markup or config.keep else translator.translate
     try:
         if config.resume:
             with open_pieces(config.output, resume_key(translator, config)) as pieces:
-                num_lines = translate_stream(translator, source, pieces, progress=progress, skip=pieces.count)
+                count = translate_stream(translator, source, pieces, translate, progress=progress, skip=pieces.count)
         else:
             with open_output(config.output) as output:
-                num_lines = translate_stream(translator, source, output, progress=progress)
+                count = translate_stream(translator, source, output, translate, progress=progress)
     except BrokenPipeError:
         if config.output != STANDARD:
             raise UserError(f"output={config.output}: the reader of this pipe has left") from None
         discard_output(sys.stdout)
         return
     if progress:
-        progress.finish(num_lines)
+        progress.finish(count)
     print_notes(translator.describe(translator.splits))
 
 
@@ -113,13 +119,15 @@ def translate_stream(
     translator: Translator,
     source: str | BinaryIO,
     output: BinaryIO,
+    translate: TranslateLines | None = None,
     *,
     progress: Progress | None = None,
     skip: int = 0,
 ) -> int:
     """Translate every line of a file or binary stream, flushing each window; returns the number of lines.
 
-    skip  number of windows that an earlier process has translated
+    translate  of lines; None: translator.translate
+    skip       number of windows that an earlier process has translated
     """
     # A file can be read twice, so that warnings about its tags come first; lines of a pipe are counted as they arrive.
     is_checked = bool(translator.tagging.known) and isinstance(source, str) and is_complete(source)
@@ -136,7 +144,7 @@ def translate_stream(
         texts = [line.text for line in window]
         if not is_checked:
             tags.add_all(map(normalise, texts))
-        translations = translator.translate(texts, progress=within(progress, done, len(window)))
+        translations = (translate or translator.translate)(texts, progress=within(progress, done, len(window)))
         for index, (translation, line) in enumerate(zip(translations, window, strict=True), start=done):
             output.write(format_translation(translation, line, index, n_best=translator.search.n_best))
         # the other end of a pipe may wait for these lines before it sends the next ones
@@ -154,8 +162,8 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
     if config.search.n_best > 1:
         raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
-    if config.constraints.prefixes:
-        raise UserError("constraints.prefixes is for lines, and the input is a document: set document=none")
+    if config.constraints.prefixes or config.keep:
+        raise UserError("constraints.prefixes and keep are for lines, and the input is a document: set document=none")
     manifest = choose_direction(
         read_manifest(Path(config.model)), target_language=config.target_language, tag=config.tag
     )

@@ -33,6 +33,7 @@ from translate.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from translate.decoding.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
+    from translate.decoding.translation_memory import MemoryUse
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = F
         truecaser=read_truecaser(Path(path)),
         max_source_length=config.max_source_length,
         constraints=load_constraints(config, tokenizer, manifest),
+        memory=load_memory(config, tokenizer, manifest),
     )
 
 
@@ -79,6 +81,15 @@ def load_constraints(
     from translate.decoding.line_constraints import LineConstraints
 
     return LineConstraints(config.constraints, tokenizer, manifest)
+
+
+def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryUse | None:
+    """The translation memory; None without one."""
+    if not config.memory.paths:
+        return None
+    from translate.decoding.translation_memory import MemoryUse
+
+    return MemoryUse.of_model(config.memory, manifest, tokenizer.user_symbols)
 
 
 def load_native(path: str, config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:

@@ -17,7 +17,7 @@ class _Position(NamedTuple):
     nodes    of the trie of terms, and banned of that of banned texts, which the last characters have reached
     before   the last character; "" at the start
     partial  bytes of a character that is not complete
-    written  number of the prefix's tokens
+    written  number of tokens, up to one more than the prefix has
     """
 
     counts: tuple[int, ...]
@@ -107,7 +107,7 @@ class Automaton:
 
     def _read(self, position: _Position, token: int) -> _Position:
         vocabulary = self._lexicon.vocabulary
-        position = position._replace(written=min(position.written + 1, len(self._prefix)))
+        position = position._replace(written=min(position.written + 1, len(self._prefix) + 1))
         text, partial = vocabulary.texts[token], b""
         if token in vocabulary.bytes:
             partial = position.partial + bytes([vocabulary.bytes[token]])
@@ -195,6 +195,9 @@ class Automaton:
         if exhausted:
             among = frozenset(n for n, spelling in enumerate(self._spellings) if spelling.term in exhausted)
             found |= self._patterns.completions(position.nodes, position.before, position.partial, among=among)
+        # the last word of the prefix is whole
+        if self._prefix and position.written == len(self._prefix) and position.before and is_in_word(position.before):
+            found |= self._lexicon.vocabulary.continuations
         return found
 
     def _spelling(self, term: int, text: str) -> _Spelling:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from translate.decoding.constraints import ConstraintConfig
+from translate.decoding.memory_config import MemoryConfig
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_between, require_numbers
 from translate.files import flatten, to_plain
@@ -186,6 +187,7 @@ class DecodingConfig:
 
     search: SearchConfig = field(default_factory=SearchConfig)
     constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     engine: EngineName = EngineName.native
     adapter: str = ""
     tag: str = ""
@@ -205,6 +207,7 @@ class DecodingConfig:
         require_numbers(self)
         self.search.check()
         self.constraints.check()
+        self.memory.check()
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):
@@ -220,8 +223,7 @@ def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
     own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
     # newer than the keys of unfinished translations
-    if not config.constraints.is_given:
-        own.remove("constraints")
+    own -= {name for name in ("constraints", "memory") if getattr(config, name) == getattr(DecodingConfig(), name)}
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
     return {name: value for name, value in options.items() if name != "target_language" or value}
 

@@ -12,9 +12,11 @@ hypothesis.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Self
 
 import torch
@@ -190,15 +192,30 @@ class ConstrainedBeamSearch(_ConstrainedSearch, BeamSearch):
             ranked[automaton.continuations(state).progress].append(number)
         ended: list[int] = []
         active: list[int] = []
-        for rank in range(max(map(len, ranked.values()), default=0)):
-            for progress in sorted(ranked, reverse=True):
-                if rank < len(ranked[progress]) and len(active) < beam_size:
-                    number = ranked[progress][rank]
-                    if tokens[number] != EOS:
-                        active.append(number)
-                    elif len(ended) + len(active) < beam_size:
-                        ended.append(number)
+        for number in _in_turns(ranked, scores):
+            if len(active) < beam_size and tokens[number] != EOS:
+                active.append(number)
+            elif len(ended) + len(active) < beam_size:
+                ended.append(number)
         return ended + active
+
+
+def _in_turns(ranked: dict[int, list[int]], scores: list[float]) -> Iterator[int]:
+    """Candidates in the order in which they get slots; ranked: best first, by their number of term tokens.
+
+    A candidate with fewer term tokens than a likelier one comes last: the other is ahead of it in both.
+    """
+    turns: list[list[int]] = []
+    behind: list[int] = []
+    highest = -math.inf
+    for progress in sorted(ranked, reverse=True):
+        ahead = [number for number in ranked[progress] if scores[number] > highest]
+        behind += ranked[progress][len(ahead) :]
+        turns.append(ahead)
+        highest = max([highest, *(scores[number] for number in ahead)])
+    for each in zip_longest(*turns):
+        yield from (number for number in each if number is not None)
+    yield from sorted(behind, key=lambda number: -scores[number])
 
 
 _CONSTRAINED: dict[SearchMethod, type[_ConstrainedSearch]] = {

@@ -28,7 +28,8 @@ class ConstraintConfig:
     banned_file  file of such texts, one a line
     banned_case  ban the texts as they are written; otherwise in capital and small letters alike
     numbers      numbers of the source must appear, in digits; needs beam search
-    prefixes     file with a line for each line of the input, with which its translation begins; empty: none
+    prefixes     file with a line for each line of the input, whole words with which its translation begins; empty:
+                 none (also with engine=ctranslate2, where the last word may continue)
     """
 
     terminology: Any = ""  # str, or list[str]

@@ -94,6 +94,10 @@ class LineConstraints:
                 self.unwritable[term.spellings[0]] += 1
         return found
 
+    @property
+    def has_prefixes(self) -> bool:
+        return self._prefixes is not None
+
     def describe(self) -> str:
         """A line about terms that could not be written; "" if there are none."""
         if not self.unwritable:

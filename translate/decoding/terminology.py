@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_rows
 from translate.decoding.constraints import Term
-from translate.decoding.vocabulary import find_words, is_in_word
+from translate.decoding.vocabulary import find_words, split_words
 from translate.errors import UserError, excerpt
 from translate.text import normalise
 
@@ -40,7 +40,7 @@ class Terminology:
         targets: dict[Words, dict[str, None]] = defaultdict(dict)
         longest: dict[str, int] = {}
         for source, target in pairs:
-            words = tuple(_words(source.lower() if ignore_case else source))
+            words = tuple(split_words(source.lower() if ignore_case else source))
             if words and target:
                 targets[words][target] = None
                 longest[words[0]] = max(longest.get(words[0], 0), len(words))
@@ -73,7 +73,7 @@ class Terminology:
 
         A term without capitals is found in any case, since sentences and titles have some; another one as it is.
         """
-        words = list(_words(line))
+        words = list(split_words(line))
         found: Counter[tuple[str, ...]] = Counter()
         index = 0
         while index < len(words):
@@ -129,17 +129,3 @@ def _with_capitals(spellings: tuple[str, ...]) -> tuple[str, ...]:
     """The spellings, and the same with a capital, which the first word of a sentence has."""
     capitalised = (text[:1].upper() + text[1:] for text in spellings)
     return tuple(dict.fromkeys([*spellings, *capitalised]))
-
-
-def _words(text: str) -> Iterator[str]:
-    """Words, and other characters one by one, as are those of scripts without spaces between words."""
-    start = 0
-    for index, character in enumerate(text):
-        if not is_in_word(character):
-            if start < index:
-                yield text[start:index]
-            if not character.isspace():
-                yield character
-            start = index + 1
-    if start < len(text):
-        yield text[start:]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
+from translate.decoding.memory_config import Match
 from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
 from translate.signals import stop_signals
 from translate.tags import Tagging
@@ -22,6 +23,7 @@ from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
     from translate.decoding.line_constraints import LineConstraints  # which imports the readers of corpora
+    from translate.decoding.translation_memory import MemoryUse
     from translate.distributed import World  # which imports PyTorch
 
 
@@ -36,6 +38,7 @@ class Translation:
     source_tokens, target_tokens   EOS not counted
     segments       how many parts the line was translated in; 0: it was blank
     recased        it was translated in its usual case, which is not the line's
+    match          similar pair of the translation memory; None: there is none
     """
 
     text: str
@@ -45,6 +48,7 @@ class Translation:
     target_tokens: int
     segments: int
     recased: bool = False
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,8 @@ class Splits:
         return cls(len(translations), len(several), sum(several), recased)
 
     def __add__(self, other: Splits) -> Splits:
-        return Splits(
-            self.lines + other.lines,
-            self.split + other.split,
-            self.parts + other.parts,
-            self.recased + other.recased,
-        )
+        sums = self.lines + other.lines, self.split + other.split, self.parts + other.parts
+        return Splits(*sums, self.recased + other.recased)
 
 
 NO_ALTERNATIVE = ("", -math.inf)
@@ -83,7 +83,7 @@ class Translator:
     tagging    tags of the source lines; None: none
     restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
-    constraints  of the translations of lines; None: none
+    constraints, memory   of the translations of lines, and translation memory; None: none
     splits     counts of all lines translated so far
     """
 
@@ -100,6 +100,7 @@ class Translator:
         restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
         constraints: LineConstraints | None = None,
+        memory: MemoryUse | None = None,
     ):
         self.engine = engine
         self.tokenizer = tokenizer
@@ -111,6 +112,7 @@ class Translator:
         self.restorer = restorer
         self.manifest = manifest or {}
         self.constraints = constraints
+        self.memory = memory
         self.splits = Splits()
 
     @classmethod
@@ -127,6 +129,7 @@ class Translator:
         case: Case = Case.auto,
         max_source_length: int = 0,
         constraints: LineConstraints | None = None,
+        memory: MemoryUse | None = None,
     ) -> Translator:
         """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
@@ -145,6 +148,7 @@ class Translator:
             restorer=CaseRestorer.of_model(truecaser, manifest, case, symbols=tokenizer.user_symbols),
             manifest=manifest,
             constraints=constraints,
+            memory=memory,
         )
 
     def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
@@ -155,6 +159,9 @@ class Translator:
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self._read(line) for line in lines]
         line_segments = self._split(sources)
+        if self.memory is not None:
+            tagged = [self.tagging.split(source.text) for source in sources]
+            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
         if self.constraints is not None:
             line_segments = self.constraints.constrain(line_segments)
         # 2. Search for translations of all distinct segments.
@@ -172,6 +179,8 @@ class Translator:
             )
             for source, segments in zip(sources, line_segments, strict=True)
         ]
+        if self.memory is not None:
+            translations = self.memory.finish(translations)
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
@@ -218,8 +227,9 @@ class Translator:
         )
 
     def describe(self, splits: Splits) -> str:
-        """A line for the log about lines translated in parts or in another case; "" if there are none."""
+        """A line for the log about lines translated in parts, in another case, or otherwise; "" if there are none."""
         notes = [self._describe_split(splits)] if splits.split else []
+        notes += [each.describe() for each in (self.constraints, self.memory) if each is not None and each.describe()]
         if splits.recased:
             count = f"{splits.recased:,} of {splits.lines:,} lines"
             notes.append(f"{count} were in capitals or Title Case: translated in their usual case")

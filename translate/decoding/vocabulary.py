@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 
@@ -39,6 +39,20 @@ def find_words(text: str, line: str) -> list[int]:
             starts.append(start)
         start = line.find(text, start + 1)
     return starts
+
+
+def split_words(text: str) -> Iterator[str]:
+    """Words, and other characters one by one, as are those of scripts without spaces between words."""
+    start = 0
+    for index, character in enumerate(text):
+        if not is_in_word(character):
+            if start < index:
+                yield text[start:index]
+            if not character.isspace():
+                yield character
+            start = index + 1
+    if start < len(text):
+        yield text[start:]
 
 
 class Vocabulary:
@@ -83,6 +97,11 @@ class Vocabulary:
                 tokens += [self._byte_tokens.get(byte, UNK) for byte in text[0].encode()]
             text = text[max(length, 1) :]
         return tokens
+
+    @cached_property
+    def continuations(self) -> frozenset[int]:
+        """Tokens that continue a word."""
+        return frozenset(token for token, text in enumerate(self.texts) if text and is_in_word(text[0]))
 
     @cached_property
     def _exact(self) -> dict[str, list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,11 @@ class RuntimeConstraints:
     def are_given(self) -> bool:
         return bool(self.banned or self.prefixes)
 
-    def prefixes_of(self, indices: Sequence[int]) -> dict[str, Any]:
-        """The option of translate_batch for the prefixes of these sentences."""
-        return {"target_prefix": [self.prefixes[index] for index in indices]} if self.prefixes else {}
+    def options(self, indices: Sequence[int], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of translate_batch for these sentences, with those for their constraints."""
+        changed = dict(options)
+        if self.banned:
+            changed["suppress_sequences"] = [*options.get("suppress_sequences", []), *self.banned]
+        if self.prefixes:
+            changed["target_prefix"] = [self.prefixes[index] for index in indices]
+        return changed

@@ -147,10 +147,7 @@ class CTranslate2Engine:
         ceiling = min(job.config.max_length or self.max_length, self.max_length)
         limits = [min(max(1 << (limit - 1).bit_length(), _LOWEST_LIMIT), ceiling) for limit in job.limits]
         batches = self._batches(range(len(job.sources)), limits, job)
-        options = _options(job.config) | {
-            "num_hypotheses": job.config.n_best,
-            "suppress_sequences": job.constraints.banned,
-        }
+        options = _options(job.config) | {"num_hypotheses": job.config.n_best}
         for batch, results in self._run(batches, job, beyond_limit=1, **options):
             found.update(zip(batch.indices, results, strict=True))
             if progress:
@@ -161,10 +158,7 @@ class CTranslate2Engine:
         """Hypotheses cut at each sentence's own limit, without forbidden tokens; _rescore adds their ends."""
         beam_size = _beam_size(job.config)
         options = _options(job.config) | {
-            "suppress_sequences": [
-                *job.constraints.banned,
-                *([self._target_pieces[token]] for token in NEVER_GENERATED),
-            ],
+            "suppress_sequences": [[self._target_pieces[token]] for token in NEVER_GENERATED],
             # beam_size hypotheses that are cut must not displace those that have ended: their scores lack an end
             "num_hypotheses": 2 * beam_size if beam_size > 1 else 1,
             "patience": 2,
@@ -233,8 +227,7 @@ class CTranslate2Engine:
                     [job.sources[index] for index in batch.indices],
                     asynchronous=True,
                     max_decoding_length=batch.limit + beyond_limit,
-                    **job.constraints.prefixes_of(batch.indices),
-                    **options,
+                    **job.constraints.options(batch.indices, options),
                 )
                 waiting.append((batch, futures))
             if not waiting:
