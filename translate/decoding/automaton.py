@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,9 +36,9 @@ class Continuations:
     only       the next token of the prefix; None after it
     forbidden  tokens that would end a banned text, or a term once too often; EOS where a term is missing
     wanted     next tokens of missing terms: of one in progress, and first ones
-    hurried    those of them that must come where there is room for nothing else
-    progress   number of tokens of the terms that are there, at least
-    needed     number of tokens that the missing terms take
+    hurried    those to choose from where no more than `reserved` tokens may follow; EOS if no term is missing
+    progress   number of tokens of the terms that are there
+    reserved   number of tokens that the terms take which are not there for certain: the next token may undo others
     """
 
     only: int | None
@@ -45,7 +46,7 @@ class Continuations:
     wanted: tuple[int, ...]
     hurried: tuple[int, ...]
     progress: int
-    needed: int
+    reserved: int
 
 
 @dataclass
@@ -108,13 +109,12 @@ class Automaton:
     def _read(self, position: _Position, token: int) -> _Position:
         vocabulary = self._lexicon.vocabulary
         position = position._replace(written=min(position.written + 1, len(self._prefix) + 1))
-        text, partial = vocabulary.texts[token], b""
         if token in vocabulary.bytes:
-            partial = position.partial + bytes([vocabulary.bytes[token]])
-            try:
-                text, partial = partial.decode(), b""
-            except UnicodeDecodeError:
-                text = ""
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            text = decoder.decode(position.partial + bytes([vocabulary.bytes[token]]))
+            partial, _ = decoder.getstate()
+        else:
+            text, partial = position.partial.decode("utf-8", "replace") + vocabulary.texts[token], b""
         for character in text:
             position = self._read_character(position, character)
         return position._replace(partial=partial)
@@ -146,9 +146,12 @@ class Automaton:
             # a term counts more than a ban that forbids a part of it
             forbidden=tuple(sorted(forbidden - set(wanted))),
             wanted=tuple(wanted),
-            hurried=tuple(in_progress or starts),
+            hurried=tuple(token for token, number in in_progress.items() if number == begun) or tuple(starts) or (EOS,),
             progress=done + begun,
-            needed=sum(number * size for number, size in zip(missing, self._sizes, strict=True)) - begun,
+            reserved=sum(
+                max(0, term.least - count) * size
+                for term, count, size in zip(self._terms, position.counts, self._sizes, strict=True)
+            ),
         )
 
     def _counts(self, position: _Position) -> list[int]:

@@ -67,8 +67,7 @@ class _ConstrainedSearch(Search):
     def restrict(self, log_probs: Tensor) -> None:
         forbidden: list[tuple[int, int]] = []
         only: list[tuple[int, int]] = []
-        # tokens that a translation may still have, EOS not counted
-        room, width = (self.limits - self.lengths - 1).tolist(), len(log_probs) // len(self.followed)
+        room, width = self._room(), len(log_probs) // len(self.followed)
         for row, followed in enumerate(self.followed):
             if followed.automaton is None:
                 continue
@@ -76,7 +75,7 @@ class _ConstrainedSearch(Search):
                 next_ones = followed.automaton.continuations(state)
                 if next_ones.only is not None:
                     only.append((number, next_ones.only))
-                elif next_ones.hurried and room[row] <= next_ones.needed:
+                elif 0 < room[row] <= next_ones.reserved:
                     only += [(number, token) for token in next_ones.hurried]
                 else:
                     forbidden += [(number, token) for token in next_ones.forbidden]
@@ -87,6 +86,11 @@ class _ConstrainedSearch(Search):
             kept = log_probs[rows, tokens]
             log_probs[rows] = -torch.inf
             log_probs[rows, tokens] = kept
+
+    def _room(self) -> list[int]:
+        """Number of tokens that the translation of each sentence may still have, EOS not counted."""
+        room: list[int] = (self.limits - self.lengths - 1).tolist()
+        return room
 
 
 def _columns(pairs: Sequence[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -137,10 +141,11 @@ class ConstrainedBeamSearch(_ConstrainedSearch, BeamSearch):
     def _wanted(self, num_hypotheses: int, device: torch.device) -> Tensor | None:
         """Next tokens of missing terms, (B, K, W'), PAD where there are fewer; None if there are none."""
         wanted: list[tuple[int, ...]] = []
-        for row in self.followed:
+        for row, room in zip(self.followed, self._room(), strict=True):
             states = row.states if row.automaton is not None else ()
             next_ones = [row.automaton.continuations(state) for state in states] if row.automaton else []
-            wanted += [() if each.only is not None else each.wanted for each in next_ones]
+            # where only one continuation is allowed it is among the best
+            wanted += [() if each.only is not None or room <= each.reserved else each.wanted for each in next_ones]
             wanted += [()] * (num_hypotheses - len(next_ones))
         width = max(map(len, wanted))
         if not width:

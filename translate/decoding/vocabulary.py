@@ -100,8 +100,10 @@ class Vocabulary:
 
     @cached_property
     def continuations(self) -> frozenset[int]:
-        """Tokens that continue a word."""
-        return frozenset(token for token, text in enumerate(self.texts) if text and is_in_word(text[0]))
+        """Tokens that continue a word, or may do so as the first byte of a character."""
+        marks = {token for token, value in self.bytes.items() if value < 128 and not is_in_word(chr(value))}
+        words = {token for token, text in enumerate(self.texts) if text and is_in_word(text[0])}
+        return frozenset(words | (self.bytes.keys() - marks))
 
     @cached_property
     def _exact(self) -> dict[str, list[int]]:
