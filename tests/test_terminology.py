@@ -9,9 +9,8 @@ import pytest
 from constrained_text import count_words
 from in_process import call_here
 from trained_model import trained_model
-from translate.data.corpus import CorpusConfig
 from translate.decoding.constraints import ConstraintConfig, Term
-from translate.decoding.terminology import Terminology, find_numbers, merge_terms
+from translate.decoding.terminology import Terminology, find_numbers, merge_terms, term_corpus
 from translate.decoding.vocabulary import find_words
 from translate.errors import UserError
 
@@ -60,10 +59,24 @@ def test_words_are_found_as_a_whole():
     assert find_words("子", "房子子") == [1, 2]
 
 
+def read(path: Path) -> Terminology:
+    corpus = term_corpus(str(path), source_language="en", target_language="de")
+    return Terminology.read(corpus, key="constraints.terminology")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dog\tHund\n", "Deutsch,English\nHund,dog\n", "de\ten\nHund\tdog\n", "a\t1\ndog\tHund\n", "dog,Hund\n7,sieben\n"],
+)
+def test_tables_of_terms_are_read_by_their_languages_or_by_position(tmp_path: Path, text):
+    (tmp_path / "terms").write_text(text, encoding="utf-8")
+    assert found(read(tmp_path / "terms"), "a dog")["Hund"] == 1
+
+
 def test_a_file_of_sentences_is_no_file_of_terms(tmp_path: Path):
     (tmp_path / "long.tsv").write_text(f"a\tb\n{'long ' * 60}\tc\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"long.tsv, line 2: a term of 299 characters, at most 200"):
-        Terminology.read(CorpusConfig(path=str(tmp_path / "long.tsv")), key="constraints.terminology")
+        read(tmp_path / "long.tsv")
     with pytest.raises(UserError, match=r"constraints.banned_file=.*none: no such file"):
         ConstraintConfig(banned_file=str(tmp_path / "none")).check()
 
@@ -85,9 +98,7 @@ def test_decode_takes_terms_bans_numbers_and_prefixes(tmp_path: Path):
     banned = set(" ".join(plain).split())
     assert not banned & set(" ".join(decode(tmp_path, lines, f"constraints.banned=[{','.join(banned)}]")).split())
     numbered = decode(tmp_path, lines, "constraints.numbers=true")
-    assert [{*line.split()} <= {*text.split()} for line, text in zip(lines.split("\n"), numbered, strict=False)] == [
-        True
-    ] * 3
+    assert all({*line.split()} <= {*text.split()} for line, text in zip(lines.split("\n"), numbered, strict=False))
     begun = decode(tmp_path, lines, f"constraints.prefixes={tmp_path / 'prefixes'}")
     assert [begun[0][:3], begun[1], begun[2][:1]] == ["5 6", plain[1], "4"]
 

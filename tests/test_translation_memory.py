@@ -102,5 +102,5 @@ def test_options_that_cannot_work_are_errors(tmp_path: Path):
         load_translator(str(trained_model()), config)
     with pytest.raises(UserError, match=r"memory.min_similarity \(0.1\)"):
         MemoryConfig(min_similarity=0.1).check()
-    with pytest.raises(UserError, match="set memory.path=FILE"):
+    with pytest.raises(UserError, match=r"set memory\.path=FILE"):
         MemoryConfig(report="report").check()

@@ -8,10 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from translate.data.corpus import CorpusConfig
 from translate.decoding.constraints import ConstrainedSentence, ConstraintConfig, Constraints, Lexicon, Term
 from translate.decoding.segmentation import Segment
-from translate.decoding.terminology import Terminology, find_numbers, merge_terms
+from translate.decoding.terminology import Terminology, find_numbers, merge_terms, term_corpus
 from translate.decoding.vocabulary import Patterns, Vocabulary
 from translate.errors import UserError, excerpt
 from translate.text import normalise, read_lines
@@ -33,7 +32,7 @@ class LineConstraints:
         languages = {f"{side}_language": manifest.get(f"{side}_language", "") for side in ("source", "target")}
         self._terminologies = [
             Terminology.read(
-                CorpusConfig(path=path, **languages), key="constraints.terminology", ignore_case=config.ignore_case
+                term_corpus(path, **languages), key="constraints.terminology", ignore_case=config.ignore_case
             )
             for path in config.terminology_files
         ]

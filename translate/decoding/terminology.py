@@ -7,18 +7,23 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from translate.data.corpus import CorpusConfig
+from translate.data.corpus import CorpusConfig, CorpusFormat
+from translate.data.formats.language_names import same_language
+from translate.data.formats.recognition import recognise
+from translate.data.formats.tables import table_columns
+from translate.data.formats.workbooks import workbook_columns
 from translate.data.readers import read_rows
 from translate.decoding.constraints import Term
 from translate.decoding.vocabulary import find_words, split_words
 from translate.errors import UserError, excerpt
-from translate.text import normalise
+from translate.text import normalise, read_lines
 
 MAX_TERMS = 1_000_000
 _MAX_CHARACTERS = 200  # of a term
 _MANY = 1000  # a number may be written more often than the source has it: 3 is also a part of 3.5
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w)")
 Words = tuple[str, ...]
+_TABLES = {CorpusFormat.csv: table_columns, CorpusFormat.xlsx: workbook_columns}
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,25 @@ class Terminology:
     def _targets(self, words: Sequence[str]) -> tuple[str, ...]:
         exact = () if self.ignore_case else self.targets.get(tuple(words), ())
         return exact or self.targets.get(tuple(word.lower() for word in words), ())
+
+
+def term_corpus(path: str, *, source_language: str, target_language: str) -> CorpusConfig:
+    """A file of terms as a corpus: of a table, the columns that name the languages, or else the first two.
+
+    Columns are not chosen by their text as in files of sentences: a term may be a number, and a file have one row.
+    """
+    config = CorpusConfig(path=path, source_language=source_language, target_language=target_language)
+    file_format = recognise(path)
+    if file_format not in _TABLES:
+        return config
+    names = _TABLES[file_format](path)
+    wanted = [language for language in (source_language, target_language) if language]
+    has_languages = len(wanted) == 2 and all(any(same_language(name, each) for name in names) for each in wanted)
+    if has_languages or {"source", "target"} <= {name.lower() for name in names}:
+        return config
+    # without quotation, and with its first row
+    is_plain = file_format is CorpusFormat.csv and "\t" in next(iter(read_lines(path)), "")
+    return replace(config, source="1", target="2", format=CorpusFormat.tsv if is_plain else config.format)
 
 
 def find_numbers(line: str) -> list[Term]:
