@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from add_matches import matched_pairs
 from in_process import call_here
 from trained_model import trained_model
 from translate.decoding import translation_memory
@@ -93,6 +94,18 @@ def test_a_model_trained_with_matches_reads_them():
         [],
     ]
     assert use.extend(lines[:1], segments[:1], Words(), 5) == segments[:1], "too long for the model"
+
+
+def test_training_pairs_get_the_match_of_another_pair():
+    pairs = [("a b c", "A B C"), ("a b d", "A B D"), ("x y", "X Y"), ("x y", "X Y")]
+    assert list(matched_pairs(pairs, symbol="<tm>", min_similarity=0.6)) == [
+        ("a b c", "A B C"),
+        ("a b c <tm> A B D", "A B C"),
+        ("a b d", "A B D"),
+        ("a b d <tm> A B C", "A B D"),
+        ("x y", "X Y"),
+        ("x y", "X Y"),
+    ]
 
 
 def test_options_that_cannot_work_are_errors(tmp_path: Path):
