@@ -3,8 +3,8 @@
     python scripts/add_matches.py corpus.tmx --output matched --symbol '<tm>' --source-language en --target-language de
 
 Writes matched.source and matched.target, line by line: every pair, and every pair once more that another pair of the
-corpus is similar to, with that pair's target behind its source: "a line <tm> the target of its match". Train on them with
-tokenizer.user_symbols=['<tm>'], and decode with memory.path=FILE memory.symbol='<tm>'.
+corpus is similar to, with that pair's target behind its source: "a line <tm> the target of its match". Train on them
+with tokenizer.user_symbols=['<tm>'], and decode with memory.path=FILE memory.symbol='<tm>'.
 """
 
 import argparse

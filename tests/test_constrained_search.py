@@ -167,6 +167,14 @@ def test_an_automaton_counts_what_the_text_has(seed):
     assert automaton._counts(automaton._positions[state]) == [0, 1]
 
 
+def test_terms_may_begin_with_bytes():
+    """The vocabulary has no Ü: its first byte alone is the beginning of the term."""
+    model = random_model(vocabulary_size=SIZE, end=2.0, spread=3.0)
+    for hypotheses in search(model, constrained(SOURCES[:4], constraints([Term(("Übung",)), Term(("äh",))])), BEAM):
+        for hypothesis in hypotheses:
+            assert [count_words((term,), text_of(hypothesis.tokens)) for term in ("Übung", "äh")] == [1, 1]
+
+
 def test_scripts_without_spaces_have_no_word_boundaries():
     assert Term(("房子",)).least == 1
     automaton, state = Automaton(constraints([Term(("房子",))], spaced=False)), 0

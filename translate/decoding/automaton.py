@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -101,6 +102,13 @@ class Automaton:
             self._next[state, token] = number
         return self._next[state, token]
 
+    def may_end(self, tokens: Sequence[int]) -> bool:
+        """True if a translation of these tokens has all terms."""
+        state = 0
+        for token in tokens:
+            state = self.step(state, token)
+        return EOS not in self.continuations(state).forbidden
+
     def continuations(self, state: int) -> Continuations:
         if state not in self._continuations:
             self._continuations[state] = self._continue(self._positions[state])
@@ -166,12 +174,15 @@ class Automaton:
     def _in_progress(self, position: _Position, missing: list[int]) -> dict[int, int]:
         """Next tokens of missing terms in progress, and the number of their tokens so far; the most advanced first."""
         found: dict[int, int] = {}
-        for node in position.nodes:
-            for number, offset in self._patterns.through[node]:
-                spelling = self._spellings[number]
-                after = spelling.after.get((offset, position.partial))
-                if after is not None and missing[spelling.term]:
-                    found[after[0]] = max(found.get(after[0], 0), after[1])
+        begun = [begun for node in position.nodes for begun in self._patterns.through[node]]
+        # a space, or the first bytes of a character, have no node yet
+        if position.partial or position.before == " ":
+            begun += [(number, 0) for number in range(len(self._spellings))]
+        for number, offset in begun:
+            spelling = self._spellings[number]
+            after = spelling.after.get((offset, position.partial))
+            if after is not None and missing[spelling.term]:
+                found[after[0]] = max(found.get(after[0], 0), after[1])
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def _starts(self, position: _Position, missing: list[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from translate.data.corpus import one_or_several
@@ -97,6 +97,11 @@ class Constraints:
     lexicon: Lexicon
     terms: tuple[Term, ...] = ()
     prefix: tuple[int, ...] = ()
+
+    @property
+    def without_least(self) -> Constraints:
+        """The constraints without those that need more than forbidding tokens: terms may appear, but need not."""
+        return replace(self, terms=tuple(replace(term, least=0) for term in self.terms))
 
 
 class ConstrainedSentence(tuple[int, ...]):

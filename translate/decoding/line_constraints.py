@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from translate.decoding.automaton import Automaton
+from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
 from translate.decoding.constraints import ConstrainedSentence, ConstraintConfig, Constraints, Lexicon, Term
 from translate.decoding.segmentation import Segment
 from translate.decoding.terminology import Terminology, find_numbers, merge_terms, term_corpus
@@ -93,6 +95,25 @@ class LineConstraints:
                 self.unwritable[term.spellings[0]] += 1
         return found
 
+    def search(
+        self,
+        engine: Engine,
+        sentences: Sequence[Sentence],
+        config: SearchConfig,
+        *,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Engine.search; terms are required only where the model does not write them by itself.
+
+        A search that requires terms divides its beam, and would find less likely translations where that is not needed.
+        """
+        found = engine.search(list(map(_without_least, sentences)), config, progress=progress)
+        again = [index for index, sentence in enumerate(sentences) if not _has_terms(sentence, found[index])]
+        required = engine.search([sentences[index] for index in again], config) if again else []
+        for index, hypotheses in zip(again, required, strict=True):
+            found[index] = hypotheses
+        return found
+
     @property
     def has_prefixes(self) -> bool:
         return self._prefixes is not None
@@ -103,3 +124,18 @@ class LineConstraints:
             return ""
         listed = ", ".join(excerpt(text) for text, _ in self.unwritable.most_common(_LISTED))
         return f"left out {self.unwritable.total():,} terms that the model's vocabulary cannot write: {listed}"
+
+
+def _without_least(sentence: Sentence) -> Sentence:
+    if not isinstance(sentence, ConstrainedSentence) or sentence.constraints is None:
+        return sentence
+    return ConstrainedSentence(tuple(sentence), sentence.constraints.without_least)
+
+
+def _has_terms(sentence: Sentence, hypotheses: Sequence[Hypothesis]) -> bool:
+    """True if every hypothesis has the terms of its sentence."""
+    constraints = sentence.constraints if isinstance(sentence, ConstrainedSentence) else None
+    if constraints is None or not constraints.terms:
+        return True
+    automaton = Automaton(constraints)
+    return all(automaton.may_end(hypothesis.tokens) for hypothesis in hypotheses)

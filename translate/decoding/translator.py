@@ -67,8 +67,7 @@ class Splits:
         return cls(len(translations), len(several), sum(several), recased)
 
     def __add__(self, other: Splits) -> Splits:
-        sums = self.lines + other.lines, self.split + other.split, self.parts + other.parts
-        return Splits(*sums, self.recased + other.recased)
+        return Splits(*(getattr(self, name) + getattr(other, name) for name in ("lines", "split", "parts", "recased")))
 
 
 NO_ALTERNATIVE = ("", -math.inf)
@@ -167,7 +166,8 @@ class Translator:
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
-        found = dict(zip(sentences, self.engine.search(sentences, self.search, progress=progress), strict=True))
+        search = self.engine.search if self.constraints is None else partial(self.constraints.search, self.engine)
+        found = dict(zip(sentences, search(sentences, self.search, progress=progress), strict=True))
         # 3. Decode all hypotheses to text in one call, and join those of each line.
         tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
         decoded = iter(self.tokenizer.decode_target(tokens))
