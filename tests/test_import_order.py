@@ -28,10 +28,11 @@ LAYERS = [
     {"documents"},
     {"evaluation", "explanation"},
     {"training"},
+    {"comparison"},
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score"},
     {"gpu_check"},
     {"__main__"},
 ]

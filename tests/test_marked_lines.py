@@ -16,7 +16,7 @@ from translate.tags import Tagging
 
 
 def translated(lines: list[str], change: Callable[[str], str], *, keep: list[str] = [], tags=()) -> list[str]:  # noqa: B006
-    def translate(texts, *, progress=None):
+    def translate(texts, *, progress=None, previous=()):
         given.extend(texts)
         return [
             Translation(text=t, score=-1.0, n_best=[(t, -1.0)], source_tokens=1, target_tokens=1, segments=1)

@@ -84,7 +84,8 @@ class Automaton:
 
     @property
     def has_terms(self) -> bool:
-        return bool(self._terms)
+        """True if some term must appear."""
+        return any(term.least for term in self._terms)
 
     @property
     def size(self) -> int:

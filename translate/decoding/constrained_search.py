@@ -71,7 +71,9 @@ class _ConstrainedSearch(Search):
         for row, followed in enumerate(self.followed):
             if followed.automaton is None:
                 continue
-            for number, state in enumerate(followed.states, start=row * width):
+            # before the first token the states of all hypotheses of a sentence are one
+            states = followed.states if len(followed.states) == width else followed.states * width
+            for number, state in enumerate(states, start=row * width):
                 next_ones = followed.automaton.continuations(state)
                 if next_ones.only is not None:
                     only.append((number, next_ones.only))
@@ -100,11 +102,13 @@ def _columns(pairs: Sequence[tuple[int, int]], device: torch.device) -> tuple[Te
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConstrainedGreedySearch(_ConstrainedSearch, GreedySearch):
-    def advance(self, logits: Tensor) -> tuple[Self, None]:
-        search, _ = super().advance(logits)
-        tokens = search.last_tokens.tolist()
-        followed = (each.step([0], [token]) for each, token in zip(self.followed, tokens, strict=True))
-        return replace(search, followed=tuple(followed)), None
+    def advance(self, logits: Tensor) -> tuple[Self, Tensor | None]:
+        search, parents = super().advance(logits)
+        tokens = search.tokens[:, :, -1].tolist()
+        # samples are draws of one hypothesis before the first token
+        extended = [range(len(own)) for own in tokens] if parents is None else parents.tolist()
+        followed = tuple(each.step(*own) for each, *own in zip(self.followed, extended, tokens, strict=True))
+        return replace(search, followed=followed), parents
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,17 +118,19 @@ class ConstrainedSamplingSearch(ConstrainedGreedySearch, SamplingSearch):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConstrainedBeamSearch(_ConstrainedSearch, BeamSearch):
-    def advance(self, logits: Tensor) -> tuple[Self, Tensor]:
-        search, parents = super().advance(logits)
+    def advance(self, logits: Tensor, penalties: Tensor | None = None) -> tuple[Self, Tensor]:
+        search, parents = super().advance(logits, penalties)
         tokens = search.active_tokens[:, :, -1].tolist()
         steps = zip(self.followed, parents.tolist(), tokens, strict=True)
         # an empty slot holds any token, and its state is never read
         followed = tuple(each.step(own_parents, own_tokens) for each, own_parents, own_tokens in steps)
         return replace(search, followed=followed), parents
 
-    def _best_of_each(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _best_of_each(
+        self, logits: Tensor, lengths: Tensor, penalties: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """The best continuations of each hypothesis, and the next tokens of terms that its sentence misses."""
-        log_probs, model_log_probs, tokens = super()._best_of_each(logits, lengths)
+        log_probs, model_log_probs, tokens = super()._best_of_each(logits, lengths, penalties)
         wanted = self._wanted(tokens.shape[1], tokens.device)
         if wanted is None:
             return log_probs, model_log_probs, tokens
@@ -235,8 +241,10 @@ def constrained(search: Search, sentences: Sequence[Sentence], *, max_length: in
 
     max_length  of all translations, EOS not counted
 
-    Raises UserError for terms and another search than beam search.
+    Raises UserError for terms and another search than beam search, and for searches without constraints.
     """
+    if search.config.method not in _CONSTRAINED:
+        raise UserError(f"search.method={search.config.method} knows no constraints: use {', '.join(_CONSTRAINED)}")
     followed, limits = [], search.limits.tolist()
     for row, sentence in enumerate(sentences):
         assert isinstance(sentence, ConstrainedSentence), "all sentences of a search are of one kind"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,7 @@ Encode = Callable[[Sequence[str]], list[list[int]]]
 _CLOSING = "\"'’”»›)\\]」』）】》"
 _CLAUSE = re.compile(rf"(?<![,;:–—])[,;:–—]++[{_CLOSING}]*+\s++|[，；：、､،؛]++[{_CLOSING}]*+\s*+")
 _SPACE = re.compile(r"\s+")
-_NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +61,16 @@ class Splitting:
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a line: its source tokens, without EOS.
+    """Part of a line: its source tokens, without EOS; not whole where a word may continue in the next one.
 
-    whole        False where a word may continue in the next part
-    text         that the tokens are of, without the line's tag
+    text         what the tokens were made of; "" for a part of a single character
     constrained  the tokens with the constraints of their translation; None: there are none in this search
     """
 
     tokens: list[int]
     whole: bool = True
-    text: str = ""
-    constrained: ConstrainedSentence | None = None
+    text: str = field(default="", compare=False)
+    constrained: ConstrainedSentence | None = field(default=None, compare=False)
 
     @property
     def sentence(self) -> Sentence:
@@ -206,7 +205,7 @@ def join_translations(texts: Sequence[str], segments: Sequence[Segment]) -> str:
     """Join the translations of a line's segments with spaces, but not next to Chinese or Japanese, or inside a word."""
     line, whole = "", True
     for text, segment in zip(texts, segments, strict=True):
-        glued = not line or not text or not whole or _NO_SPACES.match(line[-1]) or _NO_SPACES.match(text[0])
+        glued = not line or not text or not whole or NO_SPACES.match(line[-1]) or NO_SPACES.match(text[0])
         line += text if glued else f" {text}"
         whole = segment.whole
     return line

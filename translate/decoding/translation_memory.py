@@ -26,7 +26,7 @@ from translate.text import normalise, write_lines
 from translate.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from translate.decoding.translator import Translation
+    from translate.decoding.translation import Translation
 
 logger = logging.getLogger(__name__)
 MAX_PAIRS, MAX_CHARACTERS = 1_000_000, 1 << 28  # that are kept in memory

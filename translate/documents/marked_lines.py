@@ -13,7 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from translate.decoding.translator import BLANK, Translation, Translator
+from translate.decoding.translation import BLANK, Translation
+from translate.decoding.translator import Translator
 from translate.documents.document import DocumentConfig
 from translate.documents.inline import Kind, Segment
 from translate.documents.translation import translate_segments
@@ -26,7 +27,11 @@ class TranslateLines(Protocol):
     """Translator.translate, or a function like it."""
 
     def __call__(
-        self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None
+        self,
+        lines: Sequence[str],
+        *,
+        previous: Sequence[str] = (),
+        progress: Callable[[float], None] | None = None,
     ) -> list[Translation]: ...
 
 
@@ -35,8 +40,10 @@ def line_translation(translator: Translator, config: DocumentConfig) -> Translat
 
     Raises UserError for an invalid pattern, and for options that need each line translated once, in order.
     """
-    if translator.search.n_best > 1:
-        raise UserError(f"search.n_best ({translator.search.n_best}): with markup or keep a line has one translation")
+    if (count := translator.search.returned) > 1:
+        raise UserError(f"{count} translations of a line: with markup or keep it has one, set search.n_best=1")
+    if translator.context:
+        raise UserError("markup and keep: the model reads lines before a line, which are not given to it then")
     for option, is_given in (
         ("constraints.prefixes", translator.constraints is not None and translator.constraints.has_prefixes),
         ("memory.report", translator.memory is not None and translator.memory.has_report),
@@ -68,11 +75,13 @@ def translate_marked(
     translate: TranslateLines,
     tagging: Tagging,
     keep: re.Pattern[str] | None = None,
+    previous: Sequence[str] = (),
     progress: Callable[[float], None] | None = None,
 ) -> list[Translation]:
     """Translate lines, keeping their markup; lines without any as they are.
 
     keep      further text that stays as it is
+    previous  not used
     progress  of the lines without markup
     """
     marked: dict[str, dict[int, Segment]] = defaultdict(dict)  # lines with markup, by their tag
