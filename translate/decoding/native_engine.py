@@ -26,6 +26,8 @@ from translate.decoding.config import (
     Sentence,
     length_limits,
 )
+from translate.decoding.constrained_search import constrained
+from translate.decoding.constraints import ConstrainedSentence
 from translate.decoding.coverage import search_with_coverage
 from translate.decoding.diverse_beam import DiverseBeamSearch
 from translate.decoding.greedy import GreedySearch, SamplingSearch
@@ -61,6 +63,8 @@ def search_batch(model: Seq2Seq, sentences: Sequence[Sentence], config: SearchCo
     sources = [[*sentence, EOS] for sentence in sentences]
     limits = _limits(sources, config, model.max_length)
     search = SEARCHES[config.method].start(sources, limits, config)
+    if isinstance(sentences[0], ConstrainedSentence):
+        search = constrained(search, sentences, max_length=model.max_length)
     state = model.start(model.encode(Tokens.pad(sources)))
     while not search.done.all():
         logits, state = model.step(search.last_tokens, state)
@@ -228,6 +232,8 @@ class DecodingJob:
         sources = [[*self.sentences[index], EOS] for index in indices]
         limits = _limits(sources, self.config, self.model.max_length).to(self.device)
         search = SEARCHES[self.config.method].start(sources, limits, self.config)
+        if isinstance(self.sentences[0], ConstrainedSentence):
+            search = constrained(search, [self.sentences[i] for i in indices], max_length=self.model.max_length)
         state = self.model.start(self.model.encode(Tokens.pad(sources).to(self.device)))
         new = ActiveBatch(state, search, indices)
         new.step(self.model)
