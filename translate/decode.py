@@ -30,16 +30,7 @@ from translate.model_directory import content_hash, read_manifest
 from translate.output import check_output, is_file, open_output, open_pieces
 from translate.streams import discard_output, require_stream
 from translate.tags import TagCount
-from translate.text import (
-    STANDARD,
-    WINDOW,
-    count_lines,
-    is_complete,
-    normalise,
-    open_input,
-    read_lines,
-    read_windows,
-)
+from translate.text import STANDARD, WINDOW, count_lines, is_complete, normalise, open_input, read_lines, read_windows
 
 
 @dataclass(kw_only=True)

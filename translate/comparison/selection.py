@@ -11,12 +11,7 @@ from translate.comparison.inputs import is_run
 from translate.comparison.results import SharedTest
 from translate.comparison.test_sets import References, SourceText, content_of
 from translate.errors import UserError
-from translate.evaluation.tokenizers import (
-    TokenizerChoice,
-    check_tokenizer,
-    choose_tokenizer,
-    tokenizer_of_record,
-)
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
 
 
 @dataclass(frozen=True, kw_only=True)

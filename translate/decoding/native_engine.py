@@ -17,15 +17,7 @@ from torch import Tensor
 from translate.batch import Tokens
 from translate.decoding.arithmetic import Arithmetic
 from translate.decoding.beam import BeamSearch
-from translate.decoding.config import (
-    ForcedScore,
-    Hypothesis,
-    Pair,
-    SearchConfig,
-    SearchMethod,
-    Sentence,
-    length_limits,
-)
+from translate.decoding.config import ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.constrained_search import constrained
 from translate.decoding.constraints import ConstrainedSentence
 from translate.decoding.coverage import search_with_coverage
