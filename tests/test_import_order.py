@@ -29,10 +29,11 @@ LAYERS = [
     {"documents"},
     {"evaluation", "explanation"},
     {"training"},
+    {"comparison"},
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "convert"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "convert", "score"},
     {"gpu_check"},
     {"__main__"},
 ]

@@ -16,7 +16,7 @@ from small_runs import options, write_corpus
 from translate.data.corpora import DataConfig, ParallelText
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_parallel_text
-from translate.decoding.translator import BLANK
+from translate.decoding.translation import BLANK
 from translate.errors import UserError
 from translate.evaluation.evaluate import evaluate_corpus, scoring_notes
 from translate.evaluation.metrics import SACREBLEU, command, p_value, score, sentence_chrf

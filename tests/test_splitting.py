@@ -20,7 +20,8 @@ from translate.data.usual_lines import reached_by
 from translate.decode import DecodeConfig, translate_files
 from translate.decoding.config import EngineName, Precision, SearchConfig, Split
 from translate.decoding.segmentation import Splitting, split_line
-from translate.decoding.translator import Splits, Translator
+from translate.decoding.translation import Splits
+from translate.decoding.translator import Translator
 from translate.engines import load_translator
 from translate.evaluate import EvaluateConfig, evaluate
 from translate.explain import ExplainConfig, explain_files

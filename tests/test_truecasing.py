@@ -12,7 +12,8 @@ from translate.data.usual_lines import CaseCounter
 from translate.decoding.case_restoring import CaseRestorer
 from translate.decoding.config import SearchConfig
 from translate.decoding.segmentation import Splitting
-from translate.decoding.translator import Splits, Translator
+from translate.decoding.translation import Splits
+from translate.decoding.translator import Translator
 from translate.errors import UserError
 from translate.tags import Tagging
 from translate.truecasing import MAX_WORDS, Case, Truecaser, lower, upper

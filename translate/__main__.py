@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model, or continue a run, and score it; with --multirun, many",
     "decode": "translate files, or standard input as its lines come",
     "evaluate": "translate a test set, print its scores with signatures, write a report",
+    "score": "score given translations by a model, for instance to filter a corpus",
     "compare": "score translations of the same text by several systems beside each other",
     "prepare": "clean and encode a corpus ahead of training, and report on it",
     "explain": "write pages and pictures of what a model attends to",

@@ -220,7 +220,7 @@ class Padding:
 
 
 class BatchedState:
-    """A dataclass with a row per sentence: its fields are tensors (B, …), lists of them, or other BatchedStates.
+    """A dataclass with a row per sentence: its fields are tensors (B, …), other BatchedStates, or lists of these.
 
     Fields of any other type, None among them, are the same for all sentences.
 
@@ -261,17 +261,16 @@ class BatchedState:
 
         length  of PADDED fields; None: the longest of self and others
         """
-        changed: dict[str, Any] = {}
-        for field in dataclasses.fields(cast(Any, self)):
-            values = [getattr(state, field.name) for state in (self, *others)]
-            padding = self.PADDED.get(field.name)
+
+        def combined(values: Sequence[Any], padding: Padding | None) -> Any:
+            if isinstance(values[0], list):
+                return [combined(items, padding) for items in zip(*values, strict=True)]
             if isinstance(values[0], BatchedState):
-                changed[field.name] = states(*values)
-            elif isinstance(values[0], list) and isinstance(values[0][0], Tensor):
-                items = zip(*values, strict=True)
-                changed[field.name] = [tensors(*_of_one_length(xs, padding, length)) for xs in items]
-            elif isinstance(values[0], Tensor):
-                changed[field.name] = tensors(*_of_one_length(values, padding, length))
+                return states(*values)
+            return tensors(*_of_one_length(values, padding, length)) if isinstance(values[0], Tensor) else values[0]
+
+        names, parts = [field.name for field in dataclasses.fields(cast(Any, self))], (self, *others)
+        changed = {name: combined([getattr(part, name) for part in parts], self.PADDED.get(name)) for name in names}
         return dataclasses.replace(cast(Any, self), **changed)
 
 

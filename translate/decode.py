@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 from translate import __version__
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
+from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction
-from translate.decoding.config import DecodingConfig, deciding_options, search_note, search_of
-from translate.decoding.translator import Translation, Translator
+from translate.decoding.config import DecodingConfig, deciding_options
+from translate.decoding.output_lines import OutputFormat, format_window
+from translate.decoding.search_config import search_note, search_of
+from translate.decoding.translator import Translator
 from translate.documents import find_format, read_document
 from translate.documents.document import Document, DocumentConfig, DocumentFormat, DocumentOptions
 from translate.documents.translation import translate_segments
 from translate.engines import load_translator
 from translate.errors import UserError
-from translate.files import follow_links, sha256
+from translate.files import sha256
 from translate.model_directory import content_hash, read_manifest
-from translate.output import open_output, open_pieces
+from translate.output import check_output, is_file, open_output, open_pieces
 from translate.streams import discard_output, require_stream
 from translate.tags import TagCount
 from translate.text import (
     STANDARD,
     WINDOW,
-    Line,
     count_lines,
     is_complete,
     normalise,
@@ -47,9 +48,12 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
     Examples: python -m translate.decode model=runs/mine input=FILE output=FILE
               python -m translate.decode model=runs/mine input=letter.docx output=brief.docx
 
-    model          a run's folder or a model directory
+    model          a run's folder or a model directory; several of one vocabulary decode together: model=[FIRST,SECOND]
     input, output  files; "-" is standard input and output. The output file appears under its name when it is complete;
                    until then its name ends in .partial
+    format         text: one translation a line; nbest: INDEX ||| TEXT ||| SCORE for each of the translations that the
+                   search returns; json: an object a line, with scores of tokens, alignment and warnings
+                   (docs/decoding.md). auto: text, but nbest where the search returns several
     progress       show progress on stderr
     resume         keep finished translations in a folder OUTPUT.resume, from which the same command continues after it
                    was killed; for files only. The folder is removed when the output is complete
@@ -60,9 +64,10 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
     source_column, target_column   of a table: names in its header, or numbers from 1; "": found by usual names
     """
 
-    model: str = "???"
+    model: Any = "???"  # str, or list[str]
     input: str = STANDARD
     output: str = STANDARD
+    format: OutputFormat = OutputFormat.auto
     progress: bool = True
     resume: bool = False
 
@@ -95,10 +100,12 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
     try:
         if config.resume:
             with open_pieces(config.output, resume_key(translator, config)) as pieces:
-                num_lines = translate_stream(translator, source, pieces, progress=progress, skip=pieces.count)
+                num_lines = translate_stream(
+                    translator, source, pieces, output_format=config.format, progress=progress, skip=pieces.count
+                )
         else:
             with open_output(config.output) as output:
-                num_lines = translate_stream(translator, source, output, progress=progress)
+                num_lines = translate_stream(translator, source, output, output_format=config.format, progress=progress)
     except BrokenPipeError:
         if config.output != STANDARD:
             raise UserError(f"output={config.output}: the reader of this pipe has left") from None
@@ -114,6 +121,7 @@ def translate_stream(
     source: str | BinaryIO,
     output: BinaryIO,
     *,
+    output_format: OutputFormat = OutputFormat.auto,
     progress: Progress | None = None,
     skip: int = 0,
 ) -> int:
@@ -127,8 +135,11 @@ def translate_stream(
         print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
     tags, done = TagCount(translator.tagging), 0
     windows = read_windows(source)  # 2,000 lines of a file; of a pipe, the lines that have arrived
+    previous = deque[str](maxlen=translator.context)  # lines that the model reads as context
     if skip:
-        done = sum(map(len, islice(windows, skip)))
+        for window in islice(windows, skip):
+            done += len(window)
+            previous.extend(line.text for line in window)
         print_notes(f"continuing after {done:,} lines that were translated before")
         if progress:
             progress.begin_at(done)
@@ -136,9 +147,10 @@ def translate_stream(
         texts = [line.text for line in window]
         if not is_checked:
             tags.add_all(map(normalise, texts))
-        translations = translator.translate(texts, progress=within(progress, done, len(window)))
-        for index, (translation, line) in enumerate(zip(translations, window, strict=True), start=done):
-            output.write(format_translation(translation, line, index, n_best=translator.search.n_best))
+        shown = within(progress, done, len(window))
+        translations = translator.translate(texts, previous=list(previous), progress=shown)
+        previous.extend(texts)
+        output.writelines(format_window(translator, window, translations, output_format, first=done))
         # the other end of a pipe may wait for these lines before it sends the next ones
         output.flush()
         done += len(window)
@@ -152,11 +164,15 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
     """Read the input as a document. Raises UserError for an invalid document, or options that are only for lines."""
     if config.resume:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
-    if config.search.n_best > 1:
-        raise UserError(f"search.n_best ({config.search.n_best}): a document has one translation: set search.n_best=1")
-    manifest = choose_direction(
-        read_manifest(Path(config.model)), target_language=config.target_language, tag=config.tag
-    )
+    if config.search.returned > 1:
+        option = "n_best" if config.search.n_best > 1 else "samples"
+        raise UserError(
+            f"search.{option} ({config.search.returned}): a document has one translation: set search.{option}=1"
+        )
+    if config.format in (OutputFormat.json, OutputFormat.nbest):
+        raise UserError(f"format={config.format} is for lines, and a document is written as a document: leave it out")
+    manifest = read_manifest(Path(one_or_several(config.model, key="model")[0]))
+    manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
     options = DocumentOptions(
         name=config.input if config.input != STANDARD else "standard input",
         source_language=manifest.get("source_language", ""),
@@ -176,16 +192,19 @@ def translate_document(translator: Translator, document: Document, config: Decod
     is_shown = config.progress and not (config.output == STANDARD and sys.stdout.isatty())
     progress = Progress("texts", total=len(document.segments)) if is_shown else None
     tags, pieces = TagCount(translator.tagging), list[list[str]]()
+    previous = deque[str](maxlen=translator.context)
 
     def translate(texts: list[str]) -> list[str]:
         tags.add_all(map(normalise, texts))
-        done = len(pieces)
-        return [found.text for found in translator.translate(texts, progress=within(progress, done, len(texts)))]
+        shown = within(progress, len(pieces), sum(map(bool, texts)))
+        return [found.text for found in translator.translate(texts, previous=list(previous), progress=shown)]
 
     try:
         with open_output(config.output) as output:  # a path that cannot be written is refused before the work
             for start in range(0, len(document.segments), WINDOW):
-                pieces += translate_segments(document.segments[start : start + WINDOW], translate)
+                segments = document.segments[start : start + WINDOW]
+                pieces += translate_segments(segments, translate)
+                previous.extend(segment.text for segment in segments)
             output.write(document.write(pieces))
             output.flush()
     except BrokenPipeError:
@@ -198,21 +217,17 @@ def translate_document(translator: Translator, document: Document, config: Decod
 
 def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
     """Everything that determines the output; stored with unfinished output to detect other options."""
+    models = [*one_or_several(config.model, key="model"), *config.rerank.models.values()]
     return {
         "version": __version__,
         "lines in a piece": WINDOW,
-        "model": content_hash(config.model, config.adapter),
+        "model": content_hash(models, config.adapter),
         "input": sha256(config.input),
+        # newer than the keys of unfinished translations
+        **({} if config.format is OutputFormat.auto else {"format": config.format.value}),
         **deciding_options(config),
         "precision": translator.engine.precision.value,  # auto resolved on this machine
     }
-
-
-def format_translation(translation: Translation, line: Line, index: int, *, n_best: int) -> bytes:
-    """A line with the translation and the input's line end; for n-best lists, lines "index ||| text ||| score"."""
-    if n_best == 1:
-        return f"{translation.text}{line.end}".encode()
-    return "".join(f"{index} ||| {text} ||| {score:.6f}\n" for text, score in translation.n_best).encode()
 
 
 def check_files(config: DecodeConfig) -> DocumentFormat:
@@ -234,39 +249,8 @@ def check_files(config: DecodeConfig) -> DocumentFormat:
     if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
             pass
-    check_output(config)
+    check_output(config.output, [config.input])
     return file_format
-
-
-def check_output(config: DecodeConfig) -> None:
-    """Raise UserError for an output file that cannot be written, or is the input file."""
-    if config.output != STANDARD:
-        # the target of a link is what gets written
-        output, _ = follow_links(Path(config.output))
-        if output.is_dir():
-            raise UserError(f"output={config.output}: that is a folder; name a file in it")
-        if not output.parent.is_dir():
-            raise UserError(f"output={config.output}: no such folder: {output.parent}; make it first")
-    read, written = _status(config.input, sys.stdin), _status(config.output, sys.stdout)
-    # regular files only: a terminal is often both
-    if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
-        raise UserError(f"output={config.output}: that is the input itself; choose another file")
-
-
-def is_file(path: str) -> bool:
-    """True for a regular file, which may not exist yet; False for "-", pipes and devices."""
-    if path == STANDARD:
-        return False
-    target, is_stream = follow_links(Path(path))
-    return not is_stream or target.is_dir()  # a folder has its own error message
-
-
-def _status(path: str, standard: TextIO) -> os.stat_result | None:
-    """Status of a file, or of a standard stream for "-"; None if it does not exist."""
-    try:
-        return os.stat(path) if path != STANDARD else os.fstat(standard.fileno())
-    except (OSError, ValueError, AttributeError):  # also for a stream that is closed, missing or not a file
-        return None
 
 
 def make_progress(config: DecodeConfig, source: str | BinaryIO) -> Progress | None:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch, pad_batch
+from translate.decoding.coverage import UNCOVERED, attention_received
+from translate.decoding.scoring import label_scores
 from translate.files import atomic_file
 from translate.models.seq2seq import Output, Seq2Seq, evaluation_mode
 from translate.tokenizer import BOS, EOS, Tokenizer
 
-UNCOVERED = 0.2  # a source token that receives less attention in total is not covered
 ALTERNATIVES = 5
 MAX_PIECES = 40  # a picture of more cannot be read
 Map = NDArray[np.float32]
@@ -76,8 +77,7 @@ class Explanation:
     @property
     def coverage(self) -> Map:
         """Attention that each source token receives from the whole translation, (S,)."""
-        received: Map = self.alignment.sum(0)
-        return received
+        return attention_received(self.alignment)
 
     @property
     def ignored(self) -> list[int]:
@@ -123,7 +123,7 @@ def explain_pair(
         source_text=tokenizer.decode_source([source])[0],
         target_text=tokenizer.decode_target([target])[0],
         source=sides[0],
-        words=_words(output.logits()[0], batch.labels[0], alignment, tokenizer),
+        words=_words(output, batch.labels[0], alignment, tokenizer),
         alignment=alignment,
         heads=[
             Heads(kind, [layer[0].float().cpu().numpy() for layer in layers], *axes[kind])  # (H, queries, keys)
@@ -148,18 +148,16 @@ def explain_pairs(
     return [explanation for explanation in found if explanation is not None]
 
 
-def _words(logits: Tensor, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:
-    log_probs = logits.float().log_softmax(-1)  # (T, V)
-    entropies = -(log_probs.exp() * log_probs).sum(-1)
-    best, tokens = log_probs.topk(min(ALTERNATIVES, log_probs.shape[1]))
+def _words(output: Output, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:
+    log_probs, entropies = label_scores(output.rows(0), labels)
+    probabilities = output.logits()[0].float().softmax(-1)  # (T, V)
+    best, tokens = probabilities.topk(min(ALTERNATIVES, probabilities.shape[1]))
     return [
         Word(
             piece=tokenizer.target_pieces([int(label)])[0],
-            probability=float(log_probs[index, label].exp()),
+            probability=float(log_probs[index].exp()),
             entropy=float(entropies[index]),
-            alternatives=list(
-                zip(tokenizer.target_pieces(tokens[index].tolist()), best[index].exp().tolist(), strict=True)
-            ),
+            alternatives=list(zip(tokenizer.target_pieces(tokens[index].tolist()), best[index].tolist(), strict=True)),
             aligned=int(alignment[index].argmax()),
         )
         for index, label in enumerate(labels)

@@ -6,11 +6,12 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from translate.console import print_notes
 from translate.disk_space import is_full, write_error
@@ -25,6 +26,38 @@ _KEY, _LOCK, _JOINED = "key.json", ".lock", "joined"
 _PIECE = "piece-{:08d}-{}"  # its number and the SHA-256 of its content, of which a damaged piece has another
 # all names in a folder of pieces
 _OWNED = (_KEY, _LOCK, f"{_LOCK}.json", _JOINED, "piece-*")
+
+
+def check_output(path: str, inputs: Sequence[str]) -> None:
+    """Raise UserError for an output file that cannot be written, or is an input file; "-" for standard streams."""
+    if path != STANDARD:
+        # the target of a link is what gets written
+        output, _ = follow_links(Path(path))
+        if output.is_dir():
+            raise UserError(f"output={path}: that is a folder; name a file in it")
+        if not output.parent.is_dir():
+            raise UserError(f"output={path}: no such folder: {output.parent}; make it first")
+    written = _status(path, sys.stdout)
+    for read in (_status(name, sys.stdin) for name in inputs):
+        # regular files only: a terminal is often both
+        if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
+            raise UserError(f"output={path}: that is the input itself; choose another file")
+
+
+def is_file(path: str) -> bool:
+    """True for a regular file, which may not exist yet; False for "-", pipes and devices."""
+    if path == STANDARD:
+        return False
+    target, is_stream = follow_links(Path(path))
+    return not is_stream or target.is_dir()  # a folder has its own error message
+
+
+def _status(path: str, standard: TextIO) -> os.stat_result | None:
+    """Status of a file, or of a standard stream for "-"; None if it does not exist."""
+    try:
+        return os.stat(path) if path != STANDARD else os.fstat(standard.fileno())
+    except (OSError, ValueError, AttributeError):  # also for a stream that is closed, missing or not a file
+        return None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from translate.batch import Batch, Tokens
 from translate.decoding.config import Hypothesis
 from translate.models.seq2seq import EmbeddingNoise, Output, Seq2Seq, State
 from translate.text import TEXT_FORM
-from translate.tokenizer import BOS, EOS
+from translate.tokenizer import BOS, EOS, PAD
 
 NextLogits = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 
@@ -81,7 +81,22 @@ class FakeModel(Seq2Seq):
     def forward(
         self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
     ) -> Output:
-        raise NotImplementedError
+        """Logits of every position as hidden states; attention from each position to that of the same number."""
+        targets = [[int(token) for token in row if token != PAD] for row in batch.target.ids]
+        sources = [tuple(int(token) for token in row if token > EOS) for row in batch.source.ids]
+        rows = [
+            [self.next_logits(source, tuple(target[1 : t + 1])) for t in range(len(target))]
+            for source, target in zip(sources, targets, strict=True)
+        ]
+        size = len(rows[0][0])
+        longest = batch.target.ids.shape[1]
+        hidden = torch.tensor([row + [[0.0] * size] * (longest - len(row)) for row in rows])
+        width = batch.source.ids.shape[1]
+        last = [len(source) for source in sources]  # EOS
+        attention = torch.zeros(len(rows), 1, longest, width)
+        for row, end in enumerate(last):
+            attention[row, 0, range(longest), [min(t, end) for t in range(longest)]] = 1.0
+        return Output(hidden, torch.eye(size), attention if return_attention else None)
 
     def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> FakeMemory:
         assert source.mask is not None
@@ -158,6 +173,15 @@ class CharacterTokenizer:
     ) -> list[list[int]]:
         lines = [f"{tag} {line.strip()}" for line in lines] if tag else lines
         return [[self.ids.setdefault(c, len(self.ids) + self.FIRST) for c in line.strip()] for line in lines]
+
+    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
+        return self.encode_source(lines)
+
+    def source_pieces(self, ids: Sequence[int]) -> list[str]:
+        characters = {number: character for character, number in self.ids.items()} | {EOS: "</s>"}
+        return [characters.get(token, "?").replace(" ", "▁") for token in ids]
+
+    target_pieces = source_pieces
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
         characters = {number: character for character, number in self.ids.items()}

@@ -26,7 +26,7 @@ from translate.tokenizer import BOS, EOS, PAD
 class _Continuations:
     """The 2K best continuations of each sentence, best first; all (B, 2K).
 
-    log_probs        of the hypotheses after the limits on repetition, by which they are ranked
+    log_probs        of the hypotheses after limits on repetition and penalties, by which they are ranked
     model_log_probs  the model's own
     parents          index of the hypothesis that each extends
     tokens           its new token
@@ -55,7 +55,7 @@ class BeamSearch(Search):
     finished_scores   (B, K)   float32  log probability / length ** length_penalty; -inf where a slot is empty
     num_finished      (B,)     int64    how many have finished, those that fell out of the pool included
     active_model_log_probs, finished_model_scores   like active_log_probs and finished_scores by the model's own
-                                        probabilities; they differ only where repetition is limited
+                                        probabilities; they differ only where repetition is limited, or with penalties
     """
 
     PADDED: ClassVar = {"active_tokens": HISTORY, "finished_tokens": HISTORY}
@@ -91,11 +91,14 @@ class BeamSearch(Search):
     def last_tokens(self) -> Tensor:
         return self.active_tokens[:, :, -1].flatten()
 
-    def advance(self, logits: Tensor) -> tuple[BeamSearch, Tensor]:
-        """Extend all active hypotheses by one token; logits (N, V). Returns the search and the parents (B, K)."""
+    def advance(self, logits: Tensor, penalties: Tensor | None = None) -> tuple[BeamSearch, Tensor]:
+        """Extend all active hypotheses by one token; logits (N, V). Returns the search and the parents (B, K).
+
+        penalties  (N, V): subtracted from log probabilities for ranking; None: none
+        """
         lengths = self.lengths + 1
         # 1. Take the 2K best continuations. At most K of them end, one of each hypothesis, so that K remain active.
-        best = self._top_continuations(logits, lengths)
+        best = self._top_continuations(logits, lengths, penalties)
         is_eos = best.tokens == EOS
         # 2. Those that end join the finished pool.
         search = self._merge_finished(best, is_eos, lengths)
@@ -113,17 +116,20 @@ class BeamSearch(Search):
         # 4. Stop sentences that have K finished hypotheses, no hope of better ones, or reached their limit.
         return search._mark_done(), parents
 
-    def _top_continuations(self, logits: Tensor, lengths: Tensor) -> _Continuations:
+    def _top_continuations(self, logits: Tensor, lengths: Tensor, penalties: Tensor | None) -> _Continuations:
         """The 2K best continuations of each sentence; lengths (B,) count the new token."""
-        count, limits_repetition = 2 * self.config.beam_size, self.config.limits_repetition
+        count = 2 * self.config.beam_size
+        is_changed = self.config.limits_repetition or penalties is not None
         # 1. The 2K best tokens after each hypothesis, (B, K, W): no more than that can be among the sentence's best.
         ranked = logits
-        if limits_repetition:
+        if self.config.limits_repetition:
             hypothesis_lengths = self.lengths.repeat_interleave(self.active_tokens.shape[1])
             ranked = limit_repetition(logits, self.active_tokens.flatten(0, 1), hypothesis_lengths, self.config)
-        log_probs, tokens = top_continuations(ranked, count, lengths=lengths, limits=self.limits, config=self.config)
+        log_probs, tokens = top_continuations(
+            ranked, count, lengths=lengths, limits=self.limits, config=self.config, penalties=penalties
+        )
         width = log_probs.shape[2]
-        if limits_repetition:
+        if is_changed:
             model_log_probs = logits.log_softmax(-1, dtype=torch.float32)
             model_log_probs = model_log_probs.view(*self.active_log_probs.shape, -1).gather(2, tokens)
             # a hypothesis at its limit ends with the model's own probability
@@ -137,7 +143,7 @@ class BeamSearch(Search):
         # 3. Continuation i extends hypothesis i // W.
         parents = (chosen // width).clamp_(max=log_probs.shape[1] - 1)
         tokens = tokens.gather(1, chosen)
-        if not limits_repetition:
+        if not is_changed:
             return _Continuations(scores, scores, parents, tokens)
         model_log_probs = model_log_probs.flatten(1)
         model_scores = model_log_probs.gather(1, chosen.clamp(max=model_log_probs.shape[1] - 1))

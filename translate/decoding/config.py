@@ -3,100 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.decoding.rerank_config import RerankConfig
+from translate.decoding.search_config import NEWER_DEFAULTS, SearchConfig, SearchMethod
 from translate.device import Device, Precision, require_threads
-from translate.errors import UserError, excerpt, require_at_least, require_between, require_numbers
+from translate.errors import UserError, excerpt, require_at_least, require_numbers
 from translate.files import flatten, to_plain
-from translate.parsing import from_plain
 from translate.tokenizer import BOS, PAD, UNK
 from translate.truecasing import Case
+
+__all__ = [  # what decoding is made of
+    "DecodingConfig",
+    "Engine",
+    "EngineName",
+    "ForcedScore",
+    "Hypothesis",
+    "Pair",
+    "SearchConfig",
+    "SearchMethod",
+    "Sentence",
+    "Split",
+]
 
 NEVER_GENERATED = (PAD, UNK, BOS)
 DIVERGED = "the model's scores are not finite: its training has diverged, and it cannot translate"
 Sentence = tuple[int, ...]  # source tokens, without EOS
-
-
-# option -> least and most: with other values a score, a quotient or a power would not be a finite number
-_RANGES = {"length_penalty": (0.0, 10.0), "repetition_penalty": (0.01, 100.0), "temperature": (1e-4, 1e4)}
-
-
-class SearchMethod(StrEnum):
-    beam = "beam"
-    greedy = "greedy"
-    sampling = "sampling"
-
-
-@dataclass(kw_only=True)
-class SearchConfig:
-    """Settings of the search for translations.
-
-    beam_size       hypotheses of a sentence that are extended in parallel
-    length_penalty  the alpha of score = log p / length ** alpha, where length counts EOS (the power form)
-    min_length      tokens of a translation, EOS not counted
-    max_length      likewise; 0: as many as the model allows
-    max_length_ratio, max_length_offset   a second bound: ratio * source tokens + offset
-    n_best          number of translations of a sentence that are returned
-    no_repeat_ngram     n: no n-gram of target tokens occurs twice in a translation, even if it then has to end before
-                        min_length; 0: no limit
-    repetition_penalty  divides positive logits, and multiplies others, of tokens that a translation already has
-                        (Keskar et al. 2019, CTRL); 1: off. Below 1, repetition becomes likelier
-    temperature     sampling: divides log probabilities; below 1 likely tokens become likelier
-    top_k           sampling: draw from this many of the likeliest tokens; 0: from all
-    seed            sampling: of the random numbers
-    """
-
-    method: SearchMethod = SearchMethod.beam
-    beam_size: int = 5
-    length_penalty: float = 1.0
-    min_length: int = 0
-    max_length: int = 0
-    max_length_ratio: float = 2.0
-    max_length_offset: int = 10
-    n_best: int = 1
-    no_repeat_ngram: int = 0
-    repetition_penalty: float = 1.0
-    temperature: float = 1.0
-    top_k: int = 0
-    seed: int = 1
-
-    def check_model(self, vocabulary_size: int, max_length: int, path: str = "search") -> None:
-        """Raise UserError for more hypotheses than a model has first tokens, and for longer ones than it writes."""
-        if self.method is SearchMethod.beam and self.beam_size > vocabulary_size:
-            raise UserError(
-                f"{path}.beam_size ({self.beam_size}) must be at most the size of the vocabulary ({vocabulary_size})"
-            )
-        if self.min_length > max_length:
-            raise UserError(f"{path}.min_length ({self.min_length}): the model writes at most {max_length} tokens")
-
-    @property
-    def limits_repetition(self) -> bool:
-        return self.no_repeat_ngram > 0 or self.repetition_penalty != 1.0
-
-    def check(self, path: str = "search") -> None:
-        """Raise UserError for a value out of its range; path: name of this group of options in the message."""
-        require_at_least(f"{path}.beam_size", self.beam_size, 1)
-        for name in ("min_length", "max_length", "max_length_ratio", "no_repeat_ngram", "top_k"):
-            require_at_least(f"{path}.{name}", getattr(self, name), 0)
-        for name, (least, most) in _RANGES.items():
-            require_between(f"{path}.{name}", getattr(self, name), least, most)
-        hypotheses = self.beam_size if self.method is SearchMethod.beam else 1
-        if not 1 <= self.n_best <= hypotheses:
-            raise UserError(
-                f"{path}.n_best ({self.n_best}) must lie between 1 and the number of hypotheses that "
-                f"{path}.method={self.method} keeps ({hypotheses})"
-            )
-        if self.max_length and self.max_length < self.min_length:
-            raise UserError(
-                f"{path}.max_length ({self.max_length}) must be at least {path}.min_length ({self.min_length})"
-            )
-        if self.max_length_ratio == 0 and self.max_length_offset <= 0:
-            raise UserError(
-                f"{path}.max_length_ratio (0) and {path}.max_length_offset ({self.max_length_offset}) allow no "
-                "translation: set one of them above 0"
-            )
+Pair = tuple[Sentence, tuple[int, ...]]  # a sentence and a translation of it, both without EOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +46,24 @@ class Hypothesis:
 
     tokens: list[int]
     score: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForcedScore:
+    """Scores that a model gives to the tokens of a given translation, EOS last; T of them with EOS.
+
+    log_probs  natural logarithm of each token's probability after the source and the tokens before it
+    entropies  of the distributions that these probabilities are taken from, in nats; None if the engine has none
+    attention  (T, S): attention of each of them to the source tokens, EOS counted; None for a model without attention
+    """
+
+    log_probs: list[float]
+    entropies: list[float] | None = None
+    attention: NDArray[np.float32] | None = None
+
+    def score(self, length_penalty: float = 1.0) -> float:
+        """Log probability of the whole translation / length ** length_penalty, as of a Hypothesis."""
+        return sum(self.log_probs) / len(self.log_probs) ** length_penalty
 
 
 def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int) -> list[int]:
@@ -152,6 +108,18 @@ class Engine(Protocol):
         """
         ...
 
+    def score(
+        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
+    ) -> list[ForcedScore]:
+        """Score given translations of up to max_length tokens, in order; the batches do not change the scores.
+
+        details   also compute entropies and attention, as far as engine and model have them
+        progress  called now and then with the fraction of pairs that are done
+
+        Raises DivergedError where the scores are not finite.
+        """
+        ...
+
 
 class Split(StrEnum):
     """Lines to split although the model can read them whole."""
@@ -184,6 +152,7 @@ class DecodingConfig:
     """
 
     search: SearchConfig = field(default_factory=SearchConfig)
+    rerank: RerankConfig = field(default_factory=RerankConfig)
     engine: EngineName = EngineName.native
     adapter: str = ""
     tag: str = ""
@@ -202,6 +171,9 @@ class DecodingConfig:
         """Raise UserError for a value out of its range, before a model is loaded."""
         require_numbers(self)
         self.search.check()
+        self.rerank.check()
+        if self.rerank.models and self.search.method is not SearchMethod.beam:
+            raise UserError(f"rerank orders the hypotheses of search.method=beam, not {self.search.method}")
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):
@@ -215,38 +187,13 @@ _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 
 def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
-    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
+    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED
+    own -= {"adapter", "rerank"}  # the content of models decides, not their names
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
+    options |= flatten(to_plain(config.rerank), "rerank") if config.rerank.models else {}
     # newer than the keys of unfinished translations
-    return {name: value for name, value in options.items() if name != "target_language" or value}
-
-
-# The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.
-_DECIDES_NOTHING = {"n_best"}  # about the best hypothesis
-_ONLY_FOR_METHOD = {
-    SearchMethod.beam: {"beam_size", "length_penalty"},
-    SearchMethod.sampling: {"temperature", "top_k", "seed"},
-}
-
-
-def search_fields(search: SearchConfig) -> dict[str, Any]:
-    """The settings of a search in JSON's own types, for manifests."""
-    return {name: value.value if isinstance(value, SearchMethod) else value for name, value in asdict(search).items()}
-
-
-def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
-    """The search that a model was scored with; None where its manifest does not record it.
-
-    Settings that this version does not know are ignored. Raises UserError for a damaged manifest.
-    """
-    if "search" not in manifest:
-        return None
-    known, where = {field.name for field in fields(SearchConfig)}, "the model's manifest.json: search"
-    if not isinstance(recorded := manifest["search"], dict):
-        raise UserError(f"{where} is damaged")
-    search = from_plain(SearchConfig, {name: value for name, value in recorded.items() if name in known}, where)
-    search.check(where)
-    return search
+    off = {f"search.{name}": default for name, default in NEWER_DEFAULTS.items()} | {"target_language": ""}
+    return {name: value for name, value in options.items() if name not in off or value != off[name]}
 
 
 def split_of(manifest: Mapping[str, Any]) -> Split:
@@ -255,28 +202,3 @@ def split_of(manifest: Mapping[str, Any]) -> Split:
     if recorded not in list(Split):
         raise UserError(f"the model's manifest.json: split is {excerpt(repr(recorded))}, none of {', '.join(Split)}")
     return Split(recorded)
-
-
-def describe_search(search: SearchConfig) -> str:
-    """The method and all settings that differ from the defaults, in one line."""
-    defaults = SearchConfig()
-    shown = {
-        name: value
-        for name, value in _effective(search).items()
-        if name != "method" and (name == "beam_size" or value != getattr(defaults, name))
-    }
-    return " ".join([search.method, *(f"{name}={value}" for name, value in shown.items())])
-
-
-def search_note(recorded: SearchConfig | None, search: SearchConfig) -> str:
-    """A line for the user if a search may find other translations than the run's own search; else ""."""
-    if recorded is None or _effective(recorded) == _effective(search):
-        return ""
-    return f"search: {describe_search(search)}; the run's own scores were made with {describe_search(recorded)}"
-
-
-def _effective(search: SearchConfig) -> dict[str, Any]:
-    """The settings that decide the best hypothesis."""
-    # options of other methods change nothing: they must not make two searches differ
-    others = set().union(*(names for method, names in _ONLY_FOR_METHOD.items() if method is not search.method))
-    return {name: value for name, value in asdict(search).items() if name not in others | _DECIDES_NOTHING}

@@ -8,23 +8,32 @@ ones take their rows, so that batches stay full until the queue is empty.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from translate.batch import Tokens
+from translate.decoding.arithmetic import Arithmetic
 from translate.decoding.beam import BeamSearch
-from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod, Sentence, length_limits
+from translate.decoding.config import (
+    ForcedScore,
+    Hypothesis,
+    Pair,
+    SearchConfig,
+    SearchMethod,
+    Sentence,
+    length_limits,
+)
+from translate.decoding.coverage import search_with_coverage
+from translate.decoding.diverse_beam import DiverseBeamSearch
 from translate.decoding.greedy import GreedySearch, SamplingSearch
+from translate.decoding.scoring import PairScores
 from translate.decoding.search import Found, Queue, Report, Search, sentences_in_memory
-from translate.decoding.workers import run_in_processes
-from translate.device import Precision, capabilities, decoding_precision, without_tf32
+from translate.decoding.workers import num_useful_workers, run_in_processes
+from translate.device import Precision, capabilities, decoding_precision
 from translate.memory import is_out_of_memory, machine_memory
-from translate.models.layers import with_half_weights
 from translate.models.seq2seq import Seq2Seq, State, evaluation_mode
 from translate.tokenizer import EOS
 
@@ -34,12 +43,12 @@ logger = logging.getLogger(__name__)
 _LEAVING_FRACTION = 1 / 8
 _STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
-_AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 # adding one is one class, one line here, and one YAML in configs/search
 SEARCHES: dict[SearchMethod, type[Search]] = {
     SearchMethod.beam: BeamSearch,
     SearchMethod.greedy: GreedySearch,
     SearchMethod.sampling: SamplingSearch,
+    SearchMethod.diverse_beam: DiverseBeamSearch,
 }
 
 
@@ -89,7 +98,7 @@ class NativeEngine:
         assert min(self.batch_tokens, self.batch_sentences, self.workers) >= 0, "DecodingConfig.check() was not called"
         self.batch_tokens = self.batch_tokens or _BATCH_TOKENS[self.device.type]
         self.precision = decoding_precision(self.precision, capabilities(self.device))
-        self._half_model: tuple[list[int], Seq2Seq] | None = None  # with the versions of the weights it was made from
+        self._arithmetic = Arithmetic(self.device, self.precision)
 
     @property
     def max_length(self) -> int:
@@ -103,6 +112,8 @@ class NativeEngine:
         progress is called with the fraction of sentences that are done. Raises DivergedError where the model's scores
         are not finite.
         """
+        if config.coverage_penalty:
+            return search_with_coverage(self, sentences, config, progress=progress)
         # Longest first: neighbours are about equally long, which saves padding, and the last batches are short, so that
         # workers finish together.
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]), reverse=True)
@@ -113,25 +124,38 @@ class NativeEngine:
             if progress:
                 progress(len(found) / len(sentences))
 
-        # TF32 would round the factors of products, which precision=fp32 must not
-        exact = self.device.type == "cuda" and self.precision is Precision.fp32
-        with evaluation_mode(self.model) as was_training, without_tf32() if exact else nullcontext():
+        with evaluation_mode(self.model) as was_training, self._arithmetic.exact_products():
             if was_training:  # a fused optimizer changes weights without counting it in their version
-                self._half_model = None
+                self._arithmetic.forget()
             while order:  # once, unless memory fails: what is found stays, as no translation depends on its batch
-                self._search_what_fits([sentences[index] for index in order], config, report)
+                try:
+                    self._search([sentences[index] for index in order], config, report)
+                except (RuntimeError, MemoryError) as error:
+                    self._halve_batches(error, len(sentences[order[0]]))
                 order = [index for index in order if index not in found]
         return [found[index] for index in range(len(sentences))]
 
-    def _search_what_fits(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
-        """Translate sentences until memory does not suffice: later batches are half as large."""
-        try:
-            self._search(longest_first, config, report)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or self.batch_tokens <= len(longest_first[0]):  # a batch of one sentence
-                raise
-            self.batch_tokens //= 2
-            logger.warning(f"out of memory while translating: batches of {self.batch_tokens} tokens now (batch_tokens)")
+    def score(
+        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
+    ) -> list[ForcedScore]:
+        """Score given translations; see Engine.score. On a CPU, precision=fp16 scores with fp32 weights."""
+        scores = PairScores(self.model, pairs, self.device, details=details, progress=progress)
+        dtype = self._arithmetic.autocast
+        autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        with evaluation_mode(self.model), self._arithmetic.exact_products(), autocast:
+            while scores.missing:
+                try:
+                    scores.add_missing(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences)
+                except (RuntimeError, MemoryError) as error:
+                    self._halve_batches(error, scores.longest)
+        return scores.in_order()
+
+    def _halve_batches(self, error: Exception, longest: int) -> None:
+        """Halve batch_tokens after an error for lack of memory; raise others, and those of a batch of one sentence."""
+        if not is_out_of_memory(error) or self.batch_tokens <= longest:
+            raise error
+        self.batch_tokens //= 2
+        logger.warning(f"out of memory while translating: batches of {self.batch_tokens} tokens now (batch_tokens)")
 
     def _search(self, longest_first: Sequence[Sentence], config: SearchConfig, report: Report) -> None:
         """Translate sentences in this process, or share them among several where that is faster."""
@@ -140,13 +164,10 @@ class NativeEngine:
         workers = min(workers, most)
         # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
-        # elsewhere fp16 is a matter of weights alone
-        uses_autocast = self.device.type == "cuda" or self.precision is Precision.bf16
-        uses_half_weights = self.precision is Precision.fp16 and not uses_autocast
         job = DecodingJob(
-            model=self._model_with_half_weights() if uses_half_weights else self.model,
+            model=self._arithmetic.for_search(self.model),
             device=self.device,
-            autocast=_AUTOCAST.get(self.precision) if uses_autocast else None,
+            autocast=self._arithmetic.autocast,
             sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,
@@ -167,13 +188,6 @@ class NativeEngine:
             vocabulary_size=self.model.projection.out_features,
             cached=self.model.cached_per_token * limit,
         )
-
-    def _model_with_half_weights(self) -> Seq2Seq:
-        """Copy of the model with half weights; made again when the model has changed, since it may be in training."""
-        versions = [parameter._version for parameter in self.model.parameters()]
-        if self._half_model is None or self._half_model[0] != versions:
-            self._half_model = versions, with_half_weights(self.model)
-        return self._half_model[1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -277,13 +291,3 @@ class ActiveBatch:
 
     def _rows(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor(rows, device=self.search.done.device)
-
-
-def num_useful_workers(requested: int, num_sentences: int) -> int:
-    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
-    if not sys.platform.startswith("linux"):
-        return 1  # elsewhere a forked process cannot continue to compute
-    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
-
-
-_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started

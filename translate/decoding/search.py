@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from translate.batch import BatchedState, Padding
-from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
+from translate.decoding.config import Hypothesis, SearchConfig
 from translate.memory import require_memory
 from translate.tokenizer import EOS, PAD
 
@@ -85,33 +85,43 @@ def sentences_in_memory(config: SearchConfig, memory: int, *, vocabulary_size: i
 
     Raises UserError, with the figures, where there is not enough memory for one sentence.
     """
-    hypotheses = config.beam_size if config.method is SearchMethod.beam else 1
+    hypotheses = config.hypotheses
     # fp32: logits, their log softmax and a copy to take the best of; the cache, and a copy while it is reordered
     elements = hypotheses * (3 * vocabulary_size + 2 * cached)
     # 2K continuations of each hypothesis, before and after sorting: a score and an index
     elements += 2 * 3 * hypotheses * min(2 * hypotheses, vocabulary_size)
+    option = "beam_size" if config.is_beam else "samples"
     require_memory(
         4 * elements,
         memory,
-        purpose=f"search.beam_size={hypotheses}: one sentence, with translations of up to the greatest length,",
-        remedy="lower search.beam_size or search.max_length",
+        purpose=f"search.{option}={hypotheses}: one sentence, with translations of up to the greatest length,",
+        remedy=f"lower search.{option} or search.max_length",
     )
     return max(1, memory // (4 * elements)) if memory else sys.maxsize
 
 
 def top_continuations(
-    logits: Tensor, count: int, *, lengths: Tensor, limits: Tensor, config: SearchConfig
+    logits: Tensor,
+    count: int,
+    *,
+    lengths: Tensor,
+    limits: Tensor,
+    config: SearchConfig,
+    penalties: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Log probabilities and tokens (B, K, count) of the best continuations of each hypothesis, best first.
 
-    logits   (N, V)
-    lengths  (B,)    of a sentence's hypotheses with the new token, EOS counted
-    limits   (B,)    the greatest length
+    logits     (N, V)
+    lengths    (B,)    of a sentence's hypotheses with the new token, EOS counted
+    limits     (B,)    the greatest length
+    penalties  (N, V)  subtracted from log probabilities; None: none
 
     Forbidden tokens have minus infinity; the others keep the model's log probability, without renormalisation. Tokens
     of equal probability come in the order of their ids.
     """
     log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=config)
+    if penalties is not None:
+        log_probs -= penalties
     best, tokens = (x.view(len(lengths), -1, x.shape[-1]) for x in stable_topk(log_probs, count))
     # A hypothesis at its limit can only end. It takes EOS with the model's own probability: the score of every returned
     # hypothesis includes that of EOS, so that a hypothesis cut off at its limit cannot win.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
+from translate.data.context import ContextWindow
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
-from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence, Split
-from translate.decoding.segmentation import Encode, Segment, Splitting, join_translations, split_line
+from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
+from translate.decoding.context import ContextSplitting
+from translate.decoding.mbr import MinimumBayesRisk
+from translate.decoding.segmentation import Encode, Segment, Splitting, split_line
+from translate.decoding.translation import ScoredPair, Splits, Translation, join_segments
 from translate.signals import stop_signals
 from translate.tags import Tagging
 from translate.text import normalise
@@ -24,56 +27,6 @@ if TYPE_CHECKING:
     from translate.distributed import World  # which imports PyTorch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """A line's translation.
-
-    score          the best hypothesis's log probability / length ** length_penalty; of a line translated in
-                   several segments the mean, weighted by their target tokens
-    n_best         (text, score) of as many hypotheses as search.n_best says, best first; the first is (text, score).
-                   Where the search has found fewer, the rest is ("", -inf); of a blank line all are ("", 0.0)
-    source_tokens, target_tokens   EOS not counted
-    segments       how many parts the line was translated in; 0: it was blank
-    recased        it was translated in its usual case, which is not the line's
-    """
-
-    text: str
-    score: float
-    n_best: list[tuple[str, float]]
-    source_tokens: int
-    target_tokens: int
-    segments: int
-    recased: bool = False
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Counts of all lines, of those translated in several parts (split), of these parts, and of recased lines."""
-
-    lines: int = 0
-    split: int = 0
-    parts: int = 0
-    recased: int = 0
-
-    @classmethod
-    def of(cls, translations: Sequence[Translation]) -> Splits:
-        several = [translation.segments for translation in translations if translation.segments > 1]
-        recased = sum(translation.recased for translation in translations)
-        return cls(len(translations), len(several), sum(several), recased)
-
-    def __add__(self, other: Splits) -> Splits:
-        return Splits(
-            self.lines + other.lines,
-            self.split + other.split,
-            self.parts + other.parts,
-            self.recased + other.recased,
-        )
-
-
-NO_ALTERNATIVE = ("", -math.inf)
-BLANK = Translation(text="", score=0.0, n_best=[("", 0.0)], source_tokens=0, target_tokens=0, segments=0)
-
-
 class Translator:
     """An engine with the tokenizer of its model and one search, whose values have been checked.
 
@@ -82,6 +35,7 @@ class Translator:
     tagging    tags of the source lines; None: none
     restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
+    context    number of previous sentences that the model reads in front of each
     splits     counts of all lines translated so far
     """
 
@@ -107,6 +61,7 @@ class Translator:
         self.tagging = tagging or Tagging()
         self.restorer = restorer
         self.manifest = manifest or {}
+        self.context: int = self.manifest.get("context", 0)
         self.splits = Splits()
 
     @classmethod
@@ -130,7 +85,7 @@ class Translator:
         """
         search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
-            engine,
+            MinimumBayesRisk(engine, tokenizer) if search.method is SearchMethod.mbr else engine,
             tokenizer,
             search,
             max_source_length=max_source_length,
@@ -141,14 +96,21 @@ class Translator:
             manifest=manifest,
         )
 
-    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        previous: Sequence[str] = (),
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
-        progress is called now and then with the fraction of sentences that are done.
+        previous  lines before these, which a model with context reads
+        progress  called now and then with the fraction of sentences that are done
         """
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
-        sources = [self._read(line) for line in lines]
-        line_segments = self._split(sources)
+        sources = [self.read(line) for line in lines]
+        line_segments = self._split(sources, list(map(self.read, previous)))
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
@@ -159,7 +121,7 @@ class Translator:
         texts = {sentence: list(islice(decoded, len(hypotheses))) for sentence, hypotheses in found.items()}
         translations = [
             replace(
-                _join_segments(segments, found, texts, partial(self._write, source), n_best=self.search.n_best),
+                join_segments(segments, found, texts, partial(self._write, source), n_best=self.search.returned),
                 recased=source.changed,
             )
             for source, segments in zip(sources, line_segments, strict=True)
@@ -170,9 +132,9 @@ class Translator:
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
-        return self._split([self._read(line) for line in lines])
+        return self._split([self.read(line) for line in lines])
 
-    def _read(self, line: str) -> Recased:
+    def read(self, line: str) -> Recased:
         """A raw line, normalised and in its usual case."""
         # as in training: in the text form that the model's tokenizer has learned from
         line = normalise(line, self.tokenizer.text_form)
@@ -192,7 +154,13 @@ class Translator:
         """Target languages of a model of several, by tag."""
         return {each.tag: each.target_language for each in directions_of_manifest(self.manifest)}
 
-    def _split(self, sources: Sequence[Recased]) -> list[list[Segment]]:
+    def _split(self, sources: Sequence[Recased], previous: Sequence[Recased] = ()) -> list[list[Segment]]:
+        if self.context:
+            splitting = ContextSplitting(
+                self.context, self._segments, self.tokenizer.encode_source, self.max_source_length
+            )
+            lines = [self.tagging.split(source.text) for source in (*previous, *sources)]
+            return splitting.split_lines(lines)[len(previous) :]
         encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
         return [
             self._segments(source.text, tokens) if tokens else []
@@ -209,6 +177,32 @@ class Translator:
             text.strip(), tokens, encode=encode, max_tokens=self.max_source_length, splitting=self.splitting
         )
 
+    def score(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        details: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[ScoredPair]:
+        """Score given translations of lines, in order; details and progress as in Engine.score.
+
+        Sources are read as by translate(), but never split; targets in the model's text form.
+        """
+        window = ContextWindow(self.context)
+        split = (self.tagging.split(self.read(line).text) for line in sources)
+        joined = [(tag, window.join(text.strip())) for tag, text in split]
+        tagged = [f"{tag} {text}" if tag and text else text for tag, text in joined]
+        encoded = self.tokenizer.encode_source(tagged), self.tokenizer.encode_target(targets)
+        pairs = [(tuple(source), tuple(target)) for source, target in zip(*encoded, strict=True)]
+        limits = self.max_source_length, self.engine.max_length
+        readable = [bool(source) and len(source) <= limits[0] and len(target) <= limits[1] for source, target in pairs]
+        scored = iter(self.engine.score(list(compress(pairs, readable)), details=details, progress=progress))
+        return [
+            ScoredPair(pair=pair, scores=next(scored) if is_readable else None)
+            for pair, is_readable in zip(pairs, readable, strict=True)
+        ]
+
     def describe(self, splits: Splits) -> str:
         """A line for the log about lines translated in parts or in another case; "" if there are none."""
         notes = [self._describe_split(splits)] if splits.split else []
@@ -224,39 +218,6 @@ class Translator:
             limits.insert(0, f"{count} sentence{'s' if count > 1 else ''}")
         more = " or ".join(f"more than {limit}" for limit in limits)
         return f"{splits.split:,} of {splits.lines:,} lines had {more}: translated in {splits.parts:,} parts"
-
-
-def _join_segments(
-    segments: list[Segment],
-    found: dict[Sentence, list[Hypothesis]],
-    texts: dict[Sentence, list[str]],
-    write: Callable[[str], str],
-    *,
-    n_best: int,
-) -> Translation:
-    """A line's translation; its k-th best joins the k-th best of each segment, or its last where it has fewer."""
-    if not segments:
-        return replace(BLANK, n_best=BLANK.n_best * n_best)
-    sentences = [tuple(segment.tokens) for segment in segments]
-    alternatives = []
-    for k in range(max(len(found[sentence]) for sentence in sentences)):
-        ranks = [min(k, len(found[sentence]) - 1) for sentence in sentences]
-        parts = [found[sentence][rank] for sentence, rank in zip(sentences, ranks, strict=True)]
-        # scores are means over tokens: weight each by its tokens, EOS counted
-        weights = [len(part.tokens) + 1 for part in parts]
-        score = sum(part.score * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
-        joined = [texts[sentence][rank] for sentence, rank in zip(sentences, ranks, strict=True)]
-        alternatives.append((write(join_translations(joined, segments)), score))
-    # an n-best list has n lines for every sentence, also where the search found fewer
-    alternatives += [NO_ALTERNATIVE] * (n_best - len(alternatives))
-    return Translation(
-        text=alternatives[0][0],
-        score=alternatives[0][1],
-        n_best=alternatives,
-        source_tokens=sum(map(len, sentences)),
-        target_tokens=sum(len(found[sentence][0].tokens) for sentence in sentences),
-        segments=len(segments),
-    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ products side by side take less time than the same two one after the other, each
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -85,3 +86,13 @@ def _receive(readers: list[Connection], report: Report) -> None:
                 readers.remove(reader)
             else:
                 report(message)
+
+
+def num_useful_workers(requested: int, num_sentences: int) -> int:
+    """Number of processes to share the sentences among; requested 0: one for every thread that PyTorch has."""
+    if not sys.platform.startswith("linux"):
+        return 1  # elsewhere a forked process cannot continue to compute
+    return max(1, min(requested or torch.get_num_threads(), num_sentences // _MIN_SENTENCES))
+
+
+_MIN_SENTENCES = 16  # per worker: fewer are done before another process has started

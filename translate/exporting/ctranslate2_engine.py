@@ -22,22 +22,27 @@ from typing import Any
 from translate.decoding.config import (
     DIVERGED,
     NEVER_GENERATED,
+    ForcedScore,
     Hypothesis,
+    Pair,
     SearchConfig,
     SearchMethod,
     Sentence,
     length_limits,
 )
+from translate.decoding.coverage import search_with_coverage
 from translate.device import Device, Precision
 from translate.errors import DivergedError, UserError
+from translate.exporting.ctranslate2_attention import attention_maps
+from translate.exporting.ctranslate2_limits import FORBIDDEN, breaks_limits, cut_at_repetitions, unsupported
 from translate.exporting.ctranslate2_model import ConvertedModel, choose_compute_type, find_gpu, load_runtime
 
 _BATCH_TOKENS = 2048
 _BATCH_SENTENCES = 32  # fewer or more were slower
 _BATCHES_AHEAD = 3  # per worker, so that none waits for work; the runtime's own queue holds four
+_PAIRS_AT_ONCE = 2048  # scored in one call of the runtime, which sorts them by length
 _LOWEST_LIMIT = 64  # of tokens in the first search
 _EMPTY_SLOT = -1e30  # slots of the beam that no continuation has taken score less
-_FORBIDDEN = frozenset(NEVER_GENERATED)
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,10 @@ class CTranslate2Engine:
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:
         """The n_best hypotheses of each sentence, best first. Raises UserError for a search that it cannot do."""
-        if config.method is SearchMethod.sampling:
-            raise UserError("search.method=sampling: sampling by CTranslate2 is not reproducible; use engine=native")
+        if config.coverage_penalty:
+            return search_with_coverage(self, sentences, config, progress=progress)
+        if reason := unsupported(config):
+            raise UserError(f"{reason}; use engine=native")
         workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
         job = _Job(
             [[self._source_pieces[token] for token in sentence] for sentence in sentences],
@@ -114,14 +121,39 @@ class CTranslate2Engine:
             workers,
         )
         found = self._search_unlimited(job, progress)
-        again = [index for index in found if _breaks_limits(found[index], job.limits[index])]
+        again = [index for index in found if breaks_limits(found[index], job.limits[index])]
         found |= self._search_limited(again, job)
         if config.no_repeat_ngram and config.min_length:
-            found = {index: _cut_at_repetitions(some, config.no_repeat_ngram) for index, some in found.items()}
+            found = {index: cut_at_repetitions(some, config.no_repeat_ngram) for index, some in found.items()}
         # where tokens were forbidden, the runtime renormalises the probabilities of the others
         changes_probabilities = config.min_length or config.limits_repetition
         found |= self._rescore(list(found) if changes_probabilities else again, found, job, cut=set(again))
         return [_n_best(found[index], config) for index in range(len(sentences))]
+
+    def score(
+        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
+    ) -> list[ForcedScore]:
+        """Score given translations; see Engine.score. The runtime gives no entropies."""
+        runtime, scores = self._runtime(self._workers), list[ForcedScore]()
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            some = pairs[start : start + _PAIRS_AT_ONCE]
+            sources = [[self._source_pieces[token] for token in source] for source, _ in some]
+            targets = [[self._target_pieces[token] for token in target] for _, target in some]
+            maps: Sequence[Any] = [None] * len(some)
+            if details:
+                maps = attention_maps(runtime, sources, targets, batch_sentences=self._batch_sentences)
+            log_probs = self._log_probs(runtime, sources, targets)
+            scores += [ForcedScore(log_probs=row, attention=each) for row, each in zip(log_probs, maps, strict=True)]
+            if progress:
+                progress(len(scores) / len(pairs))
+        if not all(math.isfinite(score.score()) for score in scores):
+            raise DivergedError(DIVERGED)
+        return scores
+
+    def _log_probs(self, runtime: Any, sources: list[list[str]], targets: list[list[str]]) -> list[list[float]]:
+        """Log probabilities of target pieces, EOS last."""
+        results = runtime.score_batch(sources, targets, max_batch_size=self._batch_sentences, max_input_length=0)
+        return [result.log_probs for result in results]
 
     def _runtime(self, workers: int) -> Any:
         """CTranslate2's translator with the threads shared among this many workers; it stays loaded."""
@@ -172,22 +204,18 @@ class CTranslate2Engine:
         Where repetition is limited, they are chosen by the probabilities of the search.
         """
         alpha = job.config.length_penalty
-        pairs = [(index, h) for index in indices for h in found[index] if _FORBIDDEN.isdisjoint(h.tokens)]
-        results = job.runtime.score_batch(
-            [job.sources[index] for index, _ in pairs],
-            [[self._target_pieces[token] for token in hypothesis.tokens] for _, hypothesis in pairs],
-            max_batch_size=self._batch_sentences,
-            max_input_length=0,
-        )
+        pairs = [(index, h) for index in indices for h in found[index] if FORBIDDEN.isdisjoint(h.tokens)]
+        targets = [[self._target_pieces[token] for token in hypothesis.tokens] for _, hypothesis in pairs]
+        scored = self._log_probs(job.runtime, [job.sources[index] for index, _ in pairs], targets)
         ranked: dict[int, list[tuple[float, Hypothesis]]] = {index: [] for index in indices}
-        for (index, hypothesis), result in zip(pairs, results, strict=True):
-            length = len(result.log_probs)
-            score = sum(result.log_probs) / length**alpha
+        for (index, hypothesis), log_probs in zip(pairs, scored, strict=True):
+            length = len(log_probs)
+            score = sum(log_probs) / length**alpha
             rank = score
             if job.config.limits_repetition:
                 # the search's own score; a hypothesis that was cut at its limit has not paid for EOS yet
                 was_cut = index in cut and len(hypothesis.tokens) == job.limits[index]
-                log_prob = hypothesis.score * (length - was_cut) ** alpha + was_cut * result.log_probs[-1]
+                log_prob = hypothesis.score * (length - was_cut) ** alpha + was_cut * log_probs[-1]
                 rank = log_prob / length**alpha
             ranked[index].append((rank, Hypothesis(tokens=hypothesis.tokens, score=score)))
         return {
@@ -259,35 +287,6 @@ def _options(config: SearchConfig) -> dict[str, Any]:
 
 def _beam_size(config: SearchConfig) -> int:
     return 1 if config.method is SearchMethod.greedy else config.beam_size
-
-
-def _breaks_limits(hypotheses: list[Hypothesis], limit: int) -> bool:
-    """True if a hypothesis is longer than its limit, or has tokens that are forbidden."""
-    return any(len(h.tokens) > limit or not _FORBIDDEN.isdisjoint(h.tokens) for h in hypotheses)
-
-
-def _cut_at_repetitions(hypotheses: list[Hypothesis], n: int) -> list[Hypothesis]:
-    """Hypotheses up to the first token that is forbidden or completes an n-gram for the second time.
-
-    The runtime generates such a token where min_length forbids EOS and nothing else is left. _rescore adds EOS.
-    """
-    cut: dict[tuple[int, ...], Hypothesis] = {}
-    for hypothesis in hypotheses:
-        tokens = hypothesis.tokens[: _first_repetition(hypothesis.tokens, n)]
-        cut.setdefault(tuple(tokens), Hypothesis(tokens=tokens, score=hypothesis.score))
-    return list(cut.values())
-
-
-def _first_repetition(tokens: list[int], n: int) -> int:
-    """Index of the first token that is forbidden or ends a repeated n-gram; the length if there is none."""
-    ngrams: set[tuple[int, ...]] = set()
-    for index, token in enumerate(tokens):
-        ngram = tuple(tokens[max(0, index + 1 - n) : index + 1])
-        if token in _FORBIDDEN or ngram in ngrams:
-            return index
-        if len(ngram) == n:
-            ngrams.add(ngram)
-    return len(tokens)
 
 
 def _n_best(hypotheses: list[Hypothesis], config: SearchConfig) -> list[Hypothesis]:

@@ -30,7 +30,9 @@ from translate.data.dataset import digest
 from translate.data.direction import reversed_direction
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.translator import ShardedTranslator, Splits, Translator
+from translate.decoding.search_config import NEWER_DEFAULTS
+from translate.decoding.translation import Splits
+from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import capabilities, choose_device
 from translate.disk_space import naming
 from translate.distributed import World, join_world
@@ -50,7 +52,7 @@ from translate.training.stopping import Trial
 KEY, TRANSLATIONS, SOURCE, TARGET = "key", "translations.tsv", "source.txt", "target.txt"
 _SYNTHETIC = "back-translations"  # the kind of folder, named in its marker
 # newer than the first keys: where they are off the key is that of an older version, whose translations stay valid
-_LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty")
+_LATER_OPTIONS = ("no_repeat_ngram", "repetition_penalty", *NEWER_DEFAULTS)
 logger = logging.getLogger(__name__)
 
 Train = Callable[[TrainConfig, Trial | None], float | None]  # as translate.train.train
