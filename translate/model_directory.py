@@ -23,6 +23,9 @@ from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
+LANGUAGE_TOKENS = "language_tokens"  # in the manifest: language -> id
+# entries of the manifest that a model trained further keeps: its origin, and the published ids that it is exported with
+IMPORTED = ("imported", "huggingface", LANGUAGE_TOKENS)
 CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache of conversions
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")

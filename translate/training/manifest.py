@@ -19,8 +19,7 @@ from translate.decoding.config import Split, split_of
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import read_json, to_plain
-from translate.importing.languages import IMPORTED
-from translate.model_directory import read_truecaser
+from translate.model_directory import IMPORTED, read_truecaser
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 from translate.training.session import hash_fact, provenance, require_equal
@@ -123,7 +122,6 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
         _require_text_order(config, base)
-        # origin and published ids of an imported model, by which it can be exported again
         manifest |= {key: base.manifest[key] for key in IMPORTED if key in base.manifest}
     if data.held_out is not None:
         manifest["held_out"] = data.held_out.sizes
