@@ -29,6 +29,7 @@ LAYERS = [
     {"documents"},
     {"evaluation", "explanation"},
     {"training"},
+    {"comparison"},
     {"exporting"},
     {"engines"},
     {"config"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 from translate import __version__
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
+from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction
 from translate.decoding.config import DecodingConfig, deciding_options
 from translate.decoding.output_lines import OutputFormat, format_window
@@ -46,7 +48,7 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
     Examples: python -m translate.decode model=runs/mine input=FILE output=FILE
               python -m translate.decode model=runs/mine input=letter.docx output=brief.docx
 
-    model          a run's folder or a model directory
+    model          a run's folder or a model directory; several of one vocabulary decode together: model=[FIRST,SECOND]
     input, output  files; "-" is standard input and output. The output file appears under its name when it is complete;
                    until then its name ends in .partial
     format         text: one translation a line; nbest: INDEX ||| TEXT ||| SCORE for each of the translations that the
@@ -62,7 +64,7 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
     source_column, target_column   of a table: names in its header, or numbers from 1; "": found by usual names
     """
 
-    model: str = "???"
+    model: Any = "???"  # str, or list[str]
     input: str = STANDARD
     output: str = STANDARD
     format: OutputFormat = OutputFormat.auto
@@ -133,8 +135,11 @@ def translate_stream(
         print_notes(warning=translator.tagging.check(map(normalise, read_lines(source))))
     tags, done = TagCount(translator.tagging), 0
     windows = read_windows(source)  # 2,000 lines of a file; of a pipe, the lines that have arrived
+    previous = deque[str](maxlen=translator.context)  # lines that the model reads as context
     if skip:
-        done = sum(map(len, islice(windows, skip)))
+        for window in islice(windows, skip):
+            done += len(window)
+            previous.extend(line.text for line in window)
         print_notes(f"continuing after {done:,} lines that were translated before")
         if progress:
             progress.begin_at(done)
@@ -142,7 +147,9 @@ def translate_stream(
         texts = [line.text for line in window]
         if not is_checked:
             tags.add_all(map(normalise, texts))
-        translations = translator.translate(texts, progress=within(progress, done, len(window)))
+        shown = within(progress, done, len(window))
+        translations = translator.translate(texts, previous=list(previous), progress=shown)
+        previous.extend(texts)
         output.writelines(format_window(translator, window, translations, output_format, first=done))
         # the other end of a pipe may wait for these lines before it sends the next ones
         output.flush()
@@ -158,15 +165,14 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
     if config.resume:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
     if config.search.returned > 1:
-        option = "samples" if config.search.samples > 1 else "n_best"
+        option = "n_best" if config.search.n_best > 1 else "samples"
         raise UserError(
             f"search.{option} ({config.search.returned}): a document has one translation: set search.{option}=1"
         )
     if config.format in (OutputFormat.json, OutputFormat.nbest):
         raise UserError(f"format={config.format} is for lines, and a document is written as a document: leave it out")
-    manifest = choose_direction(
-        read_manifest(Path(config.model)), target_language=config.target_language, tag=config.tag
-    )
+    manifest = read_manifest(Path(one_or_several(config.model, key="model")[0]))
+    manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
     options = DocumentOptions(
         name=config.input if config.input != STANDARD else "standard input",
         source_language=manifest.get("source_language", ""),
@@ -186,16 +192,19 @@ def translate_document(translator: Translator, document: Document, config: Decod
     is_shown = config.progress and not (config.output == STANDARD and sys.stdout.isatty())
     progress = Progress("texts", total=len(document.segments)) if is_shown else None
     tags, pieces = TagCount(translator.tagging), list[list[str]]()
+    previous = deque[str](maxlen=translator.context)
 
     def translate(texts: list[str]) -> list[str]:
         tags.add_all(map(normalise, texts))
-        done = len(pieces)
-        return [found.text for found in translator.translate(texts, progress=within(progress, done, len(texts)))]
+        shown = within(progress, len(pieces), sum(map(bool, texts)))
+        return [found.text for found in translator.translate(texts, previous=list(previous), progress=shown)]
 
     try:
         with open_output(config.output) as output:  # a path that cannot be written is refused before the work
             for start in range(0, len(document.segments), WINDOW):
-                pieces += translate_segments(document.segments[start : start + WINDOW], translate)
+                segments = document.segments[start : start + WINDOW]
+                pieces += translate_segments(segments, translate)
+                previous.extend(segment.text for segment in segments)
             output.write(document.write(pieces))
             output.flush()
     except BrokenPipeError:
@@ -208,10 +217,11 @@ def translate_document(translator: Translator, document: Document, config: Decod
 
 def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
     """Everything that determines the output; stored with unfinished output to detect other options."""
+    models = [*one_or_several(config.model, key="model"), *config.rerank.models.values()]
     return {
         "version": __version__,
         "lines in a piece": WINDOW,
-        "model": content_hash(config.model, config.adapter),
+        "model": content_hash(models, config.adapter),
         "input": sha256(config.input),
         # newer than the keys of unfinished translations
         **({} if config.format is OutputFormat.auto else {"format": config.format.value}),

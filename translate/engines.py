@@ -7,12 +7,15 @@ of a start.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction, directions_of_manifest
 from translate.decoding.config import DecodingConfig, Engine, EngineName
+from translate.decoding.reranking import Reranker, Scorer
 from translate.decoding.translator import Translator
 from translate.device import (
     Device,
@@ -31,21 +34,27 @@ from translate.tags import tagging_of
 from translate.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from translate.checkpoint import LoadedModel
     from translate.decoding.native_engine import NativeEngine
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.onnx_engine import OnnxEngine
+    from translate.models.seq2seq import Seq2Seq
 
 logger = logging.getLogger(__name__)
 
 
-def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = False) -> Translator:
+def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_validated: bool = False) -> Translator:
     """Load the model in a model directory, or in best/ of a run's folder, in a process tuned for its engine.
 
+    path          of several models, which decode together (models/ensemble.py), a list
     as_validated  source lines get the tag of the run's validation set, unless the configuration names another
 
     Raises UserError where it cannot be used, or has no such tag or target language.
     """
-    engine, tokenizer, manifest = ENGINES[config.engine](path, config)
+    paths = one_or_several(path, key="model")
+    engine, tokenizer, manifest = ENGINES[config.engine](paths, config)
+    if config.rerank.models:
+        engine = Reranker(engine, tokenizer, load_scorers(config, manifest), config.rerank)
     directions, requested = directions_of_manifest(manifest), config.tag
     if config.target_language or config.tag:
         manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
@@ -64,39 +73,86 @@ def load_translator(path: str, config: DecodingConfig, *, as_validated: bool = F
         ),
         split=config.split,
         case=config.case,
-        truecaser=read_truecaser(Path(path)),
+        truecaser=read_truecaser(Path(paths[0])),
         max_source_length=config.max_source_length,
     )
 
 
-def load_native(path: str, config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:
-    """Load a model into the engine of this package; the engine, its tokenizer and its manifest."""
+def load_native(paths: list[str], config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:
+    """Load one model, or several as an ensemble, into the engine of this package; the engine, tokenizer and manifest.
+
+    The manifest of an ensemble is that of its first model: it decides how lines are read and written.
+    """
+    if len(paths) > 1 and config.adapter:
+        raise UserError(f"adapter={config.adapter} belongs to one model, and model= names {len(paths)}: merge it first")
     # before PyTorch allocates and chooses kernels
     tune_process(config.threads)
-    from translate.checkpoint import load_model
+    from translate.checkpoint import load_model, with_adapter
     from translate.decoding.native_engine import NativeEngine
 
     device = choose_device(config.device)
     if warning := unused_gpu(config.device):
         logger.warning(warning)
-    loaded = load_model(path, device=device)
+    loaded = [load_model(path, device=device) for path in paths]
     if config.adapter:
-        from translate.checkpoint import with_adapter
-
-        loaded = with_adapter(loaded, config.adapter)
+        loaded = [with_adapter(loaded[0], config.adapter)]
     engine = NativeEngine(
-        model=loaded.model,
+        model=loaded[0].model if len(loaded) == 1 else combine(loaded),
         device=device,
         batch_tokens=config.batch_tokens,
         batch_sentences=config.batch_sentences,
         precision=config.precision,
         workers=config.workers,
     )
-    return engine, loaded.tokenizer, loaded.manifest
+    return engine, loaded[0].tokenizer, loaded[0].manifest
 
 
-def load_ctranslate2(path: str, config: DecodingConfig) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:
+# entries of a manifest that decide what a line means to a model
+_OF_THE_TEXT = ("source_language", "target_language", "directions", "tags", "text_form", "context", "reverse_target")
+
+
+def combine(loaded: Sequence[LoadedModel]) -> Seq2Seq:
+    """An ensemble of several models. Raises UserError where one has another vocabulary or reads other text."""
+    from translate.models.ensemble import Ensemble
+
+    first, *others = loaded
+    for other in others:
+        if other.tokenizer.hash != first.tokenizer.hash:
+            raise UserError(
+                f"model={other.directory} has another vocabulary than {first.directory}: an ensemble needs models of "
+                "one vocabulary (train with tokenizer.path= of the first)"
+            )
+        for name in _OF_THE_TEXT:
+            if (found := other.manifest.get(name)) != (wanted := first.manifest.get(name)):
+                raise UserError(
+                    f"model={other.directory}: {name} is {found!r} in its manifest, and {wanted!r} in that of "
+                    f"{first.directory}: models of an ensemble read and write the same text"
+                )
+    return Ensemble([each.model for each in loaded])
+
+
+def load_scorers(config: DecodingConfig, manifest: Mapping[str, Any]) -> list[Scorer]:
+    """The models that rerank the hypotheses of a model with this manifest. Raises UserError for unsuitable ones."""
+    scorers, forward = [], (manifest.get("source_language", ""), manifest.get("target_language", ""))
+    for role, path in config.rerank.models.items():
+        engine, tokenizer, found = load_native([path], replace(config, adapter=""))
+        languages = (found.get("source_language", ""), found.get("target_language", ""))
+        wanted = forward[::-1] if role == "reverse" else ("" if role == "language_model" else forward[0], forward[1])
+        if any(own and other and own != other for own, other in zip(languages, wanted, strict=True)):
+            raise UserError(
+                f"rerank.{role}={path} translates {' → '.join(languages)}, and {' → '.join(wanted)} is wanted"
+            )
+        if tokenizer.reverse_target != (role == "right_to_left"):
+            wanted_value = str(role == "right_to_left").lower()
+            raise UserError(f"rerank.{role}={path} must have been trained with data.reverse_target={wanted_value}")
+        scorers.append(Scorer(role, engine, tokenizer))
+    return scorers
+
+
+def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:
     """Load a model into CTranslate2, converting it if need be; the engine, its tokenizer and its manifest."""
+    if len(paths) > 1:
+        raise UserError(f"model={paths}: CTranslate2 decodes with one model; use engine=native for several")
     if config.adapter:
         raise UserError(
             f"adapter={config.adapter}: CTranslate2 runs no adapters; use engine=native, or merge a LoRA into its "
@@ -107,7 +163,7 @@ def load_ctranslate2(path: str, config: DecodingConfig) -> tuple[CTranslate2Engi
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.ctranslate2_model import converted_model
 
-    converted = converted_model(Path(path))
+    converted = converted_model(Path(paths[0]))
     engine = CTranslate2Engine(
         converted,
         threads=config.threads or available_threads(),
@@ -120,8 +176,10 @@ def load_ctranslate2(path: str, config: DecodingConfig) -> tuple[CTranslate2Engi
     return engine, converted.tokenizer, converted.manifest
 
 
-def load_onnx(path: str, config: DecodingConfig) -> tuple[OnnxEngine, Tokenizer, dict[str, Any]]:
+def load_onnx(paths: list[str], config: DecodingConfig) -> tuple[OnnxEngine, Tokenizer, dict[str, Any]]:
     """Load the graphs that translate.export has written, for the CPU; the engine, its tokenizer and its manifest."""
+    if len(paths) > 1:
+        raise UserError(f"model={paths}: engine=onnx decodes with one model; use engine=native for several")
     if config.adapter:
         raise UserError(f"adapter={config.adapter}: ONNX graphs take no adapters; merge it before the export")
     if config.device is Device.cuda:
@@ -129,14 +187,14 @@ def load_onnx(path: str, config: DecodingConfig) -> tuple[OnnxEngine, Tokenizer,
     tune_process(config.threads)
     from translate.exporting.onnx_engine import OnnxEngine, open_onnx
 
-    model, tokenizer, manifest = open_onnx(Path(path), threads=config.threads or available_threads())
+    model, tokenizer, manifest = open_onnx(Path(paths[0]), threads=config.threads or available_threads())
     engine = OnnxEngine(model=model, batch_tokens=config.batch_tokens, batch_sentences=config.batch_sentences)
     if config.precision not in (Precision.auto, engine.precision):
         raise UserError(f"precision={config.precision}: these graphs were exported in {engine.precision}")
     return engine, tokenizer, manifest
 
 
-ENGINES: dict[EngineName, Callable[[str, DecodingConfig], tuple[Engine, Tokenizer, dict[str, Any]]]] = {
+ENGINES: dict[EngineName, Callable[[list[str], DecodingConfig], tuple[Engine, Tokenizer, dict[str, Any]]]] = {
     EngineName.native: load_native,
     EngineName.ctranslate2: load_ctranslate2,
     EngineName.onnx: load_onnx,

@@ -68,7 +68,8 @@ class EvaluateConfig(DecodingConfig):
 
     Search, precision, tag and BLEU's tokenizer are those of the run unless they are set here.
 
-    model              a run's folder or a model directory
+    model              a run's folder or a model directory; several of one vocabulary decode together:
+                       model=[FIRST,SECOND]
     source, reference  files with the same number of lines; several references: reference=[FIRST,SECOND]
     test_set           instead of these, a test set of sacreBLEU in the model's languages, such as wmt20
     labels             a file with a line of TAB-separated labels for each source line; "": none
@@ -83,7 +84,7 @@ class EvaluateConfig(DecodingConfig):
     synonyms_file      for noise=[synonyms]
     """
 
-    model: str = "???"
+    model: Any = "???"  # str | list[str]
     source: str = ""
     reference: Any = ""  # str | list[str]
     test_set: str = ""
@@ -98,6 +99,10 @@ class EvaluateConfig(DecodingConfig):
     progress: bool = True
 
     @property
+    def models(self) -> list[str]:
+        return one_or_several(self.model, key="model")
+
+    @property
     def references(self) -> list[str]:
         return one_or_several(self.reference, key="reference")
 
@@ -109,6 +114,8 @@ class EvaluateConfig(DecodingConfig):
         for name, given in (("source", self.source), ("reference", all(self.references))):
             if not given and not self.test_set:
                 raise UserError(f"{name} is not set: add {name}=… to the command line, or test_set=…")
+        if len(self.models) > 1 and not self.output:
+            raise UserError("several models have no folder in common: set output= to one for the report")
         check_bootstrap(self.bootstrap)
         require_at_least("examples", self.examples, 0)
         if self.tokenize:
@@ -129,7 +136,7 @@ def with_test_set(config: EvaluateConfig) -> EvaluateConfig:
 
 def manifest_of_direction(config: EvaluateConfig) -> dict[str, Any]:
     """The model's manifest, for the direction that the configuration chooses where it has several."""
-    manifest = read_manifest(Path(config.model), Path(config.adapter) if config.adapter else None)
+    manifest = read_manifest(Path(config.models[0]), Path(config.adapter) if config.adapter else None)
     return choose_direction(manifest, target_language=config.target_language, tag=config.tag)
 
 
@@ -248,7 +255,7 @@ def translate_and_score(
         tokenize=choice.name,
         bootstrap=config.bootstrap,
         progress=(lambda share: progress.show(share * len(text))) if progress else None,
-        decoding=describe_decoding(translator, engine=config.engine, tag=tagging.tag),
+        decoding=describe_decoding(translator, engine=_engine_name(config), tag=tagging.tag),
         notes=[*notes, *filter(None, [choice.note])],
     )
     if progress:
@@ -262,6 +269,11 @@ def write_evaluation(evaluation: Evaluation, text: ParallelText, directory: Path
     write_report(evaluation, directory, examples=examples, reference_paths=references)
 
 
+def _engine_name(config: EvaluateConfig) -> str:
+    count = len(config.models)
+    return f"{config.engine}, ensemble of {count} models" if count > 1 else str(config.engine)
+
+
 def _tokenizer(config: EvaluateConfig, run: RunScoring, references: Sequence[Sequence[str]]) -> TokenizerChoice:
     if config.tokenize:
         return TokenizerChoice(config.tokenize)
@@ -272,7 +284,7 @@ def _tokenizer(config: EvaluateConfig, run: RunScoring, references: Sequence[Seq
 
 def report_directory(config: EvaluateConfig) -> Path:
     """Folder of the report."""
-    folder = Path(config.adapter or config.model)
+    folder = Path(config.adapter or config.models[0])
     return Path(config.output) if config.output else folder / "evaluation" / Path(config.source).name
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from translate.config import run_command
 from translate.console import Progress, print_notes, start_log
-from translate.decoding.config import DecodingConfig, EngineName
+from translate.decoding.config import DecodingConfig, EngineName, SearchMethod
 from translate.decoding.native_engine import NativeEngine
 from translate.decoding.segmentation import Segment
 from translate.decoding.translator import Translator
@@ -37,7 +38,7 @@ class ExplainConfig(DecodingConfig):
     Lines in capitals or Title Case are shown as the model gets them, in their usual case (case=keep: as they are), and
     so are their translations.
 
-    model       a run's folder or a model directory
+    model       a run's folder or a model directory; of several, model=[FIRST,SECOND], the mean of their attention
     input       a file of source sentences
     target      a file of translations to explain instead of the model's own; "": none
     output      folder for the pages, with index.html
@@ -45,7 +46,7 @@ class ExplainConfig(DecodingConfig):
     max_pieces  longer sentences are skipped, since their maps would be unreadable
     """
 
-    model: str = "???"  # OmegaConf's mark of a required value
+    model: Any = "???"  # OmegaConf's mark of a required value
     input: str = "???"
     target: str = ""
     output: str = "explanations"
@@ -57,6 +58,11 @@ class ExplainConfig(DecodingConfig):
         super().check()
         if self.engine is not EngineName.native:
             raise UserError(f"engine={self.engine}: only engine=native shows its attention")
+        if self.search.method is SearchMethod.mbr or self.rerank.models:
+            option = "rerank" if self.rerank.models else "search.method=mbr"
+            raise UserError(
+                f"{option} compares whole translations; write them by decode, and explain them by target=FILE"
+            )
         require_at_least("lines", self.lines, 0)
         require_at_least("max_pieces", self.max_pieces, 1)
 

@@ -149,7 +149,7 @@ def explain_pairs(
 
 
 def _words(output: Output, labels: Tensor, alignment: Map, tokenizer: Tokenizer) -> list[Word]:
-    log_probs, entropies = label_scores(output.hidden[0], output.weight, labels)
+    log_probs, entropies = label_scores(output.rows(0), labels)
     probabilities = output.logits()[0].float().softmax(-1)  # (T, V)
     best, tokens = probabilities.topk(min(ALTERNATIVES, probabilities.shape[1]))
     return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class _Entries:
     trained_tokens: int = 0
     bleu_tokenizer: str = ""
     step: int = 0
+    context: int = 0
+    reverse_target: bool = False
     averaged: list[str] = field(default_factory=list)
 
 
@@ -98,12 +101,12 @@ def find_adapter(path: Path) -> Path:
     raise UserError(f"adapter={path}: no adapter is there (looked for {ADAPTER} in {path} and {path / 'best'})")
 
 
-def content_hash(model: str, adapter: str = "") -> str:
-    """SHA-256 of all files that decide what a model translates, and of those of its adapter.
+def content_hash(models: str | Sequence[str], adapter: str = "") -> str:
+    """SHA-256 of all files that decide what a model, or several together, translate, and of those of its adapter.
 
-    model  a path as find_model takes it, or a folder that was exported for another engine
+    models  paths as find_model takes them, or folders that were exported for another engine
     """
-    directories = [_find(Path(model))]
+    directories = [_find(Path(model)) for model in ([models] if isinstance(models, str) else models)]
     directories += [find_adapter(Path(adapter))] if adapter else []
     names = (WEIGHTS, RUNTIME_MODEL, ONNX_ENCODER, ONNX_DECODER, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
     files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
@@ -153,7 +156,9 @@ def read_manifest(model: Path, adapter: Path | None = None) -> dict[str, Any]:
 def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer and the manifest beside a model's weights. Raises UserError if they do not belong together."""
     manifest = load_manifest(directory / MANIFEST)
-    tokenizer = Tokenizer.load(directory, text_form=text_form_of(manifest))
+    tokenizer = Tokenizer.load(
+        directory, text_form=text_form_of(manifest), reverse_target=manifest.get("reverse_target", False)
+    )
     # with other ids the model would still translate, into nonsense
     if manifest.get("tokenizer") != tokenizer.hash:
         raise UserError(

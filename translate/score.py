@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count, islice, zip_longest
+from typing import Any
 
 from translate.config import run_command
 from translate.console import Progress, print_notes
@@ -38,7 +39,7 @@ class ScoreConfig(DecodingConfig):
     Lines are read as in decoding, but never split: a pair with a blank source, or of which a side has more tokens than
     the model can read or write, has no score.
 
-    model           a run's folder or a model directory
+    model           a run's folder or a model directory; several of one vocabulary score together: model=[FIRST,SECOND]
     source, target  files of as many lines; "": the pairs are in input
     input           file of lines SOURCE TAB TARGET; "-" is standard input
     output          file; "-" is standard output
@@ -48,7 +49,7 @@ class ScoreConfig(DecodingConfig):
     progress        show progress on stderr
     """
 
-    model: str = "???"
+    model: Any = "???"  # str, or list[str]
     source: str = ""
     target: str = ""
     input: str = STANDARD

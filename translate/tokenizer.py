@@ -45,10 +45,19 @@ class Tokenizer:
     tags          symbols that count in front of a source line only; elsewhere, and on the target side, their
                   characters are ordinary text
     user_symbols  symbols that count wherever they stand on the source side
+    reverse_target  target ids are in reverse order, for a model that writes from right to left
     """
 
-    def __init__(self, source_model: bytes, target_model: bytes | None = None, *, text_form: int = TEXT_FORM) -> None:
+    def __init__(
+        self,
+        source_model: bytes,
+        target_model: bytes | None = None,
+        *,
+        text_form: int = TEXT_FORM,
+        reverse_target: bool = False,
+    ) -> None:
         self.text_form = text_form
+        self.reverse_target = reverse_target
         self._models = [source_model] if target_model is None else [source_model, target_model]
         self.source_processor = _processor(source_model)
         self.target_processor = self.source_processor if target_model is None else _processor(target_model)
@@ -85,7 +94,11 @@ class Tokenizer:
 
     def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
         """Ids of each line, normalised first."""
-        return _encode(self.target_processor, self.normalise(lines))
+        return self.in_order(_encode(self.target_processor, self.normalise(lines)))
+
+    def in_order(self, ids: list[list[int]]) -> list[list[int]]:
+        """Target sentences, of which the first token is the first of the text, in the order that models write them."""
+        return [sentence[::-1] for sentence in ids] if self.reverse_target else ids
 
     def normalise(self, lines: Sequence[str]) -> list[str]:
         """The lines in the text form of the models."""
@@ -107,7 +120,7 @@ class Tokenizer:
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each sequence of ids, special ones left out; never holds a line break of any kind."""
-        return _decode(self.target_processor, ids)
+        return _decode(self.target_processor, [sentence[::-1] for sentence in ids] if self.reverse_target else ids)
 
     def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Like decode_target, for the other side; a tag in front becomes text as well."""
@@ -130,10 +143,11 @@ class Tokenizer:
             write_bytes(Path(directory) / name, model)
 
     @classmethod
-    def load(cls, directory: str | Path, *, text_form: int = TEXT_FORM) -> Tokenizer:
+    def load(cls, directory: str | Path, *, text_form: int = TEXT_FORM, reverse_target: bool = False) -> Tokenizer:
         """Read what save wrote. Raises UserError when a file is missing or damaged.
 
         text_form  version of the text form that the models were learned with
+        reverse_target  the model beside them writes from right to left
         """
         directory = Path(directory)
         # either of the two: the error then names the one that is missing
@@ -142,7 +156,7 @@ class Tokenizer:
         else:
             paths = [directory / _JOINT_FILE]
         models = [read_model(path) for path in paths]
-        return cls(*models, text_form=text_form)
+        return cls(*models, text_form=text_form, reverse_target=reverse_target)
 
 
 def _encode(processor: sentencepiece.SentencePieceProcessor, texts: list[str]) -> list[list[int]]:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -61,12 +62,12 @@ class CommandLine:
     """A parsed command line.
 
     overrides   options for Hydra to compose
-    own         options hidden from Hydra, because a group of choices has the same name
+    own         options hidden from Hydra: names of groups of choices, and words that are no options; text, or a list
     config_dir  folder of further YAML files; "": none
     """
 
     overrides: list[str] = field(default_factory=list)
-    own: dict[str, str] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
     help: bool = False
     version: bool = False
     multirun: bool = False
@@ -185,7 +186,7 @@ def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
     return {(key, str(train[key])) for key in ("source", "target", "path", "format", "name") if train[key]}
 
 
-def to_dataclass(composed: DictConfig, own: Mapping[str, str]) -> Any:
+def to_dataclass(composed: DictConfig, own: Mapping[str, Any]) -> Any:
     """Convert a composed configuration to its dataclass; own: see CommandLine. Raises UserError for missing values."""
     # after composition, since Hydra would take model=FOLDER for a choice of the group model
     composed.merge_with(own)
@@ -246,8 +247,13 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
         if _MANY_DIGITS.search(word):  # Python refuses to convert longer numbers
             raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)
-    own = _own_options(schema, options)
-    overrides = [word for word in options if word.partition("=")[0] not in own]
+    plain = [word for word in options if _is_path(schema, word)]
+    own: dict[str, str | list[str]] = {**_own_options(schema, options)}
+    overrides = [word for word in options if word not in plain and word.partition("=")[0] not in own]
+    if plain:
+        own[schema.POSITIONAL] = plain
+        if given := [word for word in overrides if word.partition("=")[0] == schema.POSITIONAL]:
+            raise UserError(f"{given[0]} beside {plain[0]}: name all in one way")
     for word in overrides:
         key, equals, value = word.partition("=")
         if equals and not key.strip("+~ "):
@@ -285,9 +291,22 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
     return flags, options
 
 
-def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, str]:
+def _is_path(schema: type[Any], word: str) -> bool:
+    """True for a word that is no option but a path, in a command that has a field for these (POSITIONAL)."""
+    name, equals, _ = word.partition("=")
+    return hasattr(schema, "POSITIONAL") and ("/" in name or (not equals and not word.startswith(("+", "~"))))
+
+
+def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, Any]:
     """Options with the name of a group: model= is a choice for the train command, and a folder for the others."""
-    # only if the schema has a text field of that name; a dataclass field is configured by the group
-    texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str)}
+    # only if the schema has a field of text, or of one or several, of that name; a group configures a dataclass field
+    texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str, "Any")}
     pairs = dict(word.split("=", 1) for word in options if "=" in word)
-    return {key: value for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
+    return {key: _own_value(key, value) for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
+
+
+def _own_value(key: str, value: str) -> Any:
+    """The list that [FIRST,SECOND] means; any other value as it is."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return value
+    return OverridesParser.create().parse_override(f"{key}={value}").value()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
+from operator import add
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,6 +27,7 @@ from translate.data.cleaning import (
     hash_pairs,
     reason_to_drop,
 )
+from translate.data.context import ContextWindow
 from translate.data.corpora import KeyedCorpora
 from translate.data.corpus import CorpusConfig
 from translate.data.dataset import ORIGINS, TARGET_UNICODE, CleanText, Ragged, RaggedWriter, log_progress
@@ -39,6 +41,7 @@ from translate.data.readers import (
     chunks,
     files_of,
     name_in_reports,
+    read_documents,
     read_pairs,
     read_rows,
     without_carriage_return,
@@ -74,8 +77,11 @@ def write_clean_text(
     for index, (name, corpus) in enumerate(corpora):
         before = writer.report.total
         with closing(open_filters(corpus, config, key=name, normalise=writer.normalise)) as filters:
+            window, documents = ContextWindow(corpus.context), read_documents(corpus, key=name)
             for chunk in chunks(read_rows(corpus, key=name), CHUNK_PAIRS):
-                writer.add(chunk, corpus=index, key=name, config=corpus, filters=filters)
+                named = zip(chunk, documents, strict=False) if corpus.context else ()
+                contexts = [window.context_of(writer.normalise(row.source), document) for row, document in named]
+                writer.add(chunk, contexts, corpus=index, key=name, config=corpus, filters=filters)
                 target_forms.add(row.target for row in chunk)
                 log_progress("cleaned", writer.report.total)
             writer.end_corpus(filters)
@@ -139,8 +145,20 @@ class _Writer:
         """The line as the model will read it."""
         return normalise(without_carriage_return(line), self._text_form)
 
-    def add(self, rows: Sequence[Row], *, corpus: int, key: str, config: CorpusConfig, filters: CorpusFilters) -> None:
-        """Clean consecutive rows of a corpus, given with its index, its key and its configuration."""
+    def add(
+        self,
+        rows: Sequence[Row],
+        contexts: Sequence[str],
+        *,
+        corpus: int,
+        key: str,
+        config: CorpusConfig,
+        filters: CorpusFilters,
+    ) -> None:
+        """Clean consecutive rows of a corpus, given with its index, its key and its configuration.
+
+        contexts  of each row, which is put in front of its source; [] without context
+        """
         sources, targets = (
             [self.normalise(line) for line in side]
             for side in ([row.source for row in rows], [row.target for row in rows])
@@ -170,8 +188,9 @@ class _Writer:
         filters.ask_command(kept_sources, kept_targets)
         if least := filters.near_duplicates:
             self._near.add(kept_sources, kept_targets, first_row=len(self._source), least=least, tag=config.tag)
-        # after the rules: a tag is no text of the corpus
-        self._append([config.prefix + source for source in kept_sources], kept_targets, lines, corpus)
+        # after the rules: a tag is no text of the corpus, and context is another row's
+        fronts = [config.prefix + context for context in compress(contexts or [""] * len(rows), passed)]
+        self._append(list(map(add, fronts, kept_sources)), kept_targets, lines, corpus)
 
     def end_corpus(self, filters: CorpusFilters) -> None:
         """Take the answers of a corpus's command, which come later than its pairs."""

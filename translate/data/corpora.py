@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.data.cleaning import CleaningConfig
+from translate.data.context import MOST_LINES
 from translate.data.corpus import LEAST_WEIGHT, MOST_WEIGHT, CorpusConfig
 from translate.data.languages import Direction, directions_of, name_of_direction, target_languages
 from translate.errors import UserError, excerpt, require_between
@@ -34,6 +35,8 @@ class DataConfig:
     test        none if valid is given and test is not
     further_valid  validation sets of the other directions, for a model of several target languages
     further_tests  more test sets, each scored at the end of a run under its name
+    context        number of previous lines that the model reads in front of each source line: context.py
+    reverse_target  the model writes target tokens from the last to the first
     temperature    1: directions are seen in proportion to their pairs; above, smaller ones more often: languages.py
     """
 
@@ -48,6 +51,8 @@ class DataConfig:
     further_valid: list[CorpusConfig] = field(default_factory=list)
     test: CorpusConfig = field(default_factory=CorpusConfig)
     further_tests: list[CorpusConfig] = field(default_factory=list)
+    context: int = 0
+    reverse_target: bool = False
     temperature: float = 1.0
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
@@ -72,9 +77,10 @@ class DataConfig:
         return [(key, corpus) for key, corpus in self.evaluation_settings if is_given.get(key, True)]
 
     def _with_languages(self, corpus: CorpusConfig) -> CorpusConfig:
-        """The corpus with the languages of the data where it has none of its own."""
+        """The corpus with the context of the data, and its languages where it has none of its own."""
         return replace(
             corpus,
+            context=self.context,
             source_language=corpus.source_language or self.source_language,
             target_language=corpus.target_language or self.target_language,
         )
@@ -150,6 +156,7 @@ class DataConfig:
         """Raise UserError for settings of corpora that do not go together, or a missing data.root."""
         self._check_root()
         self.cleaning.check()
+        require_between("data.context", self.context, 0, MOST_LINES)
         if not self.cache:
             raise UserError("data.cache is empty: name a folder for what is made of the data")
         for key, corpus in self._corpora:

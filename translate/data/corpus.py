@@ -57,6 +57,8 @@ class CorpusConfig:
     tag             symbol prepended to every source sentence, such as <bt>; "": none
     labels          of a test set: a file with a line of TAB-separated labels for each pair; "": none
     score           column of scores, for data.cleaning.filters.min_score; text: a file; "": none
+    document        column of names of documents, for data.context; text: a file; "": blank lines end documents
+    context         previous lines of a document in front of each source line; set by data.context
     filters         of a training corpus; they override data.cleaning.filters
     source_language, target_language  languages of the text, which choose columns or parts of the file; "": those of
                     data
@@ -79,6 +81,8 @@ class CorpusConfig:
     tag: str = ""
     labels: str = ""
     score: str = ""
+    document: str = ""
+    context: int = 0
     filters: FilterConfig = field(default_factory=FilterConfig)
     source_language: str = ""
     target_language: str = ""
@@ -121,8 +125,8 @@ class CorpusConfig:
 
     @property
     def is_given(self) -> bool:
-        """True if anything but the tag and the languages is set, which a held-out set may have as well."""
-        return replace(self, tag="", source_language="", target_language="") != CorpusConfig()
+        """True if anything but tag, context and languages is set, which a held-out set may have as well."""
+        return replace(self, tag="", context=0, source_language="", target_language="") != CorpusConfig()
 
     @property
     def is_permanent(self) -> bool:
@@ -148,8 +152,15 @@ class CorpusConfig:
         return replace(self, source=self.score, target=self.score)
 
     @property
-    def has_scores_as_sides(self) -> bool:
-        return bool(self.score) and self.source == self.target == self.score
+    def of_documents(self) -> CorpusConfig:
+        """This corpus with the names of documents on both sides."""
+        return replace(self, source=self.document, target=self.document)
+
+    @property
+    def extra_column(self) -> str:
+        """Name of the option, score or document, whose column both sides are read from; "" for a corpus of pairs."""
+        is_one = bool(self.source) and self.source == self.target
+        return next((name for name in ("score", "document") if is_one and getattr(self, name) == self.source), "")
 
     @property
     def is_searched(self) -> bool:
@@ -196,8 +207,7 @@ class CorpusConfig:
             yield "labels", self.labels
         if self.format is CorpusFormat.text:
             yield from [("source", self.source), *(("target", path) for path in self.targets)]
-            if self.score:
-                yield "score", self.score
+            yield from ((name, path) for name, path in (("score", self.score), ("document", self.document)) if path)
         elif self.format not in _NAMED:
             for path in self.paths:
                 matches = [] if os.path.exists(path) else glob.glob(path, recursive=True)
@@ -210,7 +220,8 @@ class CorpusConfig:
             columns += [self.source_language, self.target_language]
         # defaults are left out, so that fingerprints of runs older than these options stay valid
         part = [self.skip, self.take, self.every_answer] if self.is_part or self.every_answer else []
-        return [self.format.value, hashes, columns, self.tag, *part]
+        context = [["context", self.context, self.document]] if self.context else []
+        return [self.format.value, hashes, columns, self.tag, *part, *context]
 
     @property
     def share_of_training(self) -> Any:

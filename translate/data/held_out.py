@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.corpus import CorpusConfig
-from translate.data.readers import read_pairs
+from translate.data.readers import read_pairs_in_context
 from translate.files import atomic_file, read_json, write_json
 from translate.text import write_lines
 
@@ -108,9 +108,9 @@ class Candidates:
     rows: range
 
     def read(self, wanted: set[int]) -> dict[int, tuple[str, str]]:
-        """The raw pairs in these rows: evaluation sets are never changed."""
+        """The raw pairs in these rows, each source behind its context: evaluation sets are never changed."""
         # nothing is read after the last that is needed
-        pairs = islice(read_pairs(self.corpus, key=self.key), max(wanted) + 1 - self.rows.start)
+        pairs = islice(read_pairs_in_context(self.corpus, key=self.key), max(wanted) + 1 - self.rows.start)
         return {row: pair for row, pair in zip(self.rows, pairs, strict=False) if row in wanted}
 
 

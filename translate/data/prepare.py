@@ -14,6 +14,7 @@ import sentencepiece
 
 from translate.data.clean_text import Snapshot, write_clean_text
 from translate.data.cleaning import CleaningConfig, CleaningReport
+from translate.data.context import require_separator, with_separator
 from translate.data.corpora import DataConfig, KeyedCorpora, ParallelText, is_validation
 from translate.data.corpus import CorpusConfig
 from translate.data.dataset import CleanText, RowTexts, TokenizedCorpus, building_in_cache, digest, write_tokenized
@@ -126,7 +127,8 @@ def prepare(
     if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
         tokenizer = tokenizer(text, weights)
     built = _tokenizer(data, tokenizer, text, text_key, weights, verified=verified)
-    tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens])
+    built.reverse_target = data.reverse_target
+    tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens, *["reverse_target"] * data.reverse_target])
     train = _tokenized(data, text, built, tokens_key, weights, verified=verified)
 
     # The fingerprint covers what no folder depends on as well: weights of corpora, and evaluation sets.
@@ -140,6 +142,7 @@ def prepare(
         cache=Path(data.cache),
         key=tokens_key,
         tags=built.tags,
+        has_context=data.context > 0,
         verified=verified,
     )
     sentences, tokens = lines.usual_limits()
@@ -216,6 +219,7 @@ def _tokenizer(
     if isinstance(config, Tokenizer):
         _require_tags(config, data)
         return config
+    config = with_separator(config) if data.context else config
     _warn_of_untrained_tags(data, config)
     weights = sampling_weights(corpus_weights)
     settings = asdict(config)
@@ -273,6 +277,8 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
 
     A tokenizer of an older version has no tags and reads those of evaluation sets as text: its run can continue.
     """
+    if data.context:
+        require_separator(tokenizer)
     known = [*tokenizer.tags, *tokenizer.user_symbols]
     for key, corpus in data.training_corpora + (data.evaluation_settings if tokenizer.tags else []):
         if corpus.tag and corpus.tag not in known:
@@ -291,5 +297,4 @@ def _require_pairs(report: CleaningReport) -> None:
 
 
 def _log_time(what: str, pairs: int, started: float) -> None:
-    seconds = time.monotonic() - started
-    logger.info("%s %s pairs in %.1f s", what, f"{pairs:,}", seconds)
+    logger.info("%s %s pairs in %.1f s", what, f"{pairs:,}", time.monotonic() - started)

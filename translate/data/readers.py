@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import compress, islice
+from itertools import compress, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
+from translate.data.context import SEPARATOR, ContextWindow
 from translate.data.corpora import ParallelText, name_of_set
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.formats.archives import read_moses
@@ -29,7 +30,6 @@ from translate.errors import UserError, errors_naming
 from translate.opening import is_plain
 from translate.text import read_lines
 
-SEPARATOR = "<sep>"  # between a question and its passage
 CHUNK_PAIRS = 50_000  # pairs that are processed at once
 _LISTED_PROBLEMS = 10
 Item = TypeVar("Item")
@@ -63,6 +63,21 @@ def read_rows(config: CorpusConfig, *, key: str) -> Iterator[Row]:
             raise UserError(f"{config.title}: no pairs after the first {config.skip:,}, which {key}.skip leaves out")
         if is_empty:
             raise UserError(f"{config.title}: the corpus is empty")
+
+
+def read_pairs_in_context(config: CorpusConfig, *, key: str) -> Iterator[tuple[str, str]]:
+    """Pairs of read_pairs, each source line behind its context if the corpus has one."""
+    window, documents = ContextWindow(config.context), read_documents(config, key=key)
+    for (source, target), document in zip(read_pairs(config, key=key), documents, strict=False):
+        yield window.join(source, document), target
+
+
+def read_documents(config: CorpusConfig, *, key: str) -> Iterator[str]:
+    """Name of the document of each row of read_rows, "" without end where the corpus names none; key: see read_rows."""
+    if not (config.context and config.document):
+        return repeat("")
+    # a second pass with this column as both sides, as for scores
+    return (row.source for row in read_rows(config.of_documents, key=f"{key}.document"))
 
 
 def name_in_reports(key: str, config: CorpusConfig, row: Row) -> str:
@@ -144,7 +159,7 @@ def files_of(config: CorpusConfig, *, key: str) -> list[str]:
     with errors_naming(key):
         config = with_sacrebleu_files(config)
         if config.format is CorpusFormat.text:
-            return [config.source, *config.targets, *([config.score] if config.score else [])]
+            return [config.source, *config.targets, *filter(None, [config.score, config.document])]
         if config.format is CorpusFormat.mtdata:
             return mtdata_files(config)
         if config.format is CorpusFormat.hub:
@@ -237,6 +252,8 @@ def read_parallel_text(config: CorpusConfig, *, key: str) -> ParallelText:
                 f"{key}.labels: {config.labels} has {len(labels):,} lines for {len(source):,} sentence pairs"
             )
         labels = list(compress(labels, is_pair))
+    window, documents = ContextWindow(config.context), read_documents(config, key=key)
+    source = [window.join(line, document) for line, document in zip(source, documents, strict=False)]
     source, *references = (list(compress(side, is_pair)) for side in (source, *references))
     if not any(pair[0].strip() and pair[1].strip() for pair in zip(source, references[0], strict=True)):
         raise UserError(f"{key}: none of its {len(source):,} pairs has text on both sides")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.data.context import SEPARATOR as CONTEXT_SEPARATOR
 from translate.data.dataset import TokenizedCorpus, building_in_cache, digest
 from translate.sentences import VERSION as SENTENCES_VERSION
 from translate.sentences import split_sentences
@@ -47,6 +48,7 @@ class TrainingLines:
     cache     folder of data.cache
     key       identifies the training pairs, for the cache
     tags      in front of lines, which are no words of theirs
+    has_context  lines are behind their context, whose sentences are not theirs
     verified  see prepare
     """
 
@@ -55,6 +57,7 @@ class TrainingLines:
     cache: Path
     key: str
     tags: tuple[str, ...] = ()
+    has_context: bool = False
     verified: bool = False
 
     def usual_limits(self) -> tuple[int, int]:
@@ -103,7 +106,8 @@ class TrainingLines:
 
     def _texts(self, rows: NDArray[np.int64]) -> Iterator[str]:
         for start in range(0, len(rows), _LINES_AT_ONCE):
-            yield from self.train.texts(rows[start : start + _LINES_AT_ONCE])[0]
+            texts = self.train.texts(rows[start : start + _LINES_AT_ONCE])[0]
+            yield from (text.rpartition(CONTEXT_SEPARATOR)[2] for text in texts) if self.has_context else texts
 
     def _directory(self, kind: str, *versions: int | str) -> Path:
         return self.cache / f"{kind}-{digest([self.key, self.language, *versions])[:16]}"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.decoding.rerank_config import RerankConfig
 from translate.decoding.search_config import NEWER_DEFAULTS, SearchConfig, SearchMethod
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_numbers
@@ -152,6 +153,7 @@ class DecodingConfig:
     """
 
     search: SearchConfig = field(default_factory=SearchConfig)
+    rerank: RerankConfig = field(default_factory=RerankConfig)
     engine: EngineName = EngineName.native
     adapter: str = ""
     tag: str = ""
@@ -170,6 +172,9 @@ class DecodingConfig:
         """Raise UserError for a value out of its range, before a model is loaded."""
         require_numbers(self)
         self.search.check()
+        self.rerank.check()
+        if self.rerank.models and self.search.method is not SearchMethod.beam:
+            raise UserError(f"rerank orders the hypotheses of search.method=beam, not {self.search.method}")
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):
@@ -183,8 +188,10 @@ _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 
 def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
-    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED - {"adapter"}  # whose content decides
+    own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED
+    own -= {"adapter", "rerank"}  # the content of models decides, not their names
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
+    options |= flatten(to_plain(config.rerank), "rerank") if config.rerank.models else {}
     # newer than the keys of unfinished translations
     off = {f"search.{name}": default for name, default in NEWER_DEFAULTS.items()} | {"target_language": ""}
     return {name: value for name, value in options.items() if name not in off or value != off[name]}

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from translate.data.context import SEPARATOR
 from translate.data.filters.pair_rules import Pairs, RepetitionRule
 from translate.decoding.alignment import AttendedPart, align, pharaoh, words_of
 from translate.decoding.config import ForcedScore, Pair
@@ -102,7 +103,7 @@ def attended_parts(translator: Translator, parts: Sequence[ScoredPart]) -> list[
         if part.scores.attention is None:
             return None
         source, target = part.pair
-        front = _num_tag_tokens(translator, source)
+        front = _num_front_tokens(translator, source)
         attended.append(
             AttendedPart(
                 translator.tokenizer.source_pieces(source[front:]),
@@ -113,10 +114,13 @@ def attended_parts(translator: Translator, parts: Sequence[ScoredPart]) -> list[
     return attended
 
 
-def _num_tag_tokens(translator: Translator, source: Sequence[int]) -> int:
-    """Number of tokens in front of a segment that are its tag; in older models a space comes before it."""
-    front, known = translator.tokenizer.source_pieces(source[:2]), translator.tagging.known
-    return next((count for count, piece in enumerate(front, start=1) if piece in known), 0)
+def _num_front_tokens(translator: Translator, source: Sequence[int]) -> int:
+    """Number of tokens in front of a segment: its context, or its tag, before which older models have a space."""
+    pieces = translator.tokenizer.source_pieces(source)
+    if translator.context and SEPARATOR in pieces:
+        return len(pieces) - pieces[::-1].index(SEPARATOR)
+    known = translator.tagging.known
+    return next((count for count, piece in enumerate(pieces[:2], start=1) if piece in known), 0)
 
 
 def alignment(
@@ -152,6 +156,8 @@ def flags(
     if not parts:
         return []
     sides = [sum(len(part.pair[side]) for part in parts) for side in (0, 1)]
+    if attended is not None:  # without context
+        sides[0] = sum(len(part.source) for part in attended)
     found = {
         LENGTH_RATIO: max(sides) > _MAX_RATIO * min(sides) + _FREE_TOKENS,
         REPETITION: repetitive,

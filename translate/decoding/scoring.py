@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from translate.batch import NO_TARGET, pad_batch
 from translate.decoding.config import DIVERGED, ForcedScore, Pair
 from translate.errors import DivergedError
 from translate.losses.cross_entropy import ROWS_AT_ONCE
-from translate.models.seq2seq import Seq2Seq
+from translate.models.seq2seq import Output, Seq2Seq
 
 
 class PairScores:
@@ -82,7 +81,7 @@ def score_batch(
     output = model(batch, return_attention=details)
     # logits of real tokens alone, not of padding
     real = batch.labels != NO_TARGET
-    log_probs, entropies = label_scores(output.hidden[real], output.weight, batch.labels[real], with_entropies=details)
+    log_probs, entropies = label_scores(output.rows(real), batch.labels[real], with_entropies=details)
     if not log_probs.isfinite().all():
         raise DivergedError(DIVERGED)
     lengths = [len(target) + 1 for target in targets]
@@ -100,17 +99,15 @@ def score_batch(
     ]
 
 
-def label_scores(
-    hidden: Tensor, weight: Tensor, labels: Tensor, *, with_entropies: bool = True
-) -> tuple[Tensor, Tensor]:
+def label_scores(output: Output, labels: Tensor, *, with_entropies: bool = True) -> tuple[Tensor, Tensor]:
     """Log probabilities (N,) of labels and entropies (N,) of their distributions, in nats, without keeping all logits.
 
-    hidden (N, D), weight (V, D), labels (N,); the entropies are zeros unless they are wanted.
+    output of N tokens, labels (N,); the entropies are zeros unless they are wanted.
     """
     log_probs, entropies = [], []
-    for start in range(0, len(hidden), ROWS_AT_ONCE):
+    for start in range(0, len(labels), ROWS_AT_ONCE):
         piece = slice(start, start + ROWS_AT_ONCE)
-        logits = F.linear(hidden[piece], weight)
+        logits = output.rows(piece).logits()
         # half precision would round the sums over the vocabulary
         every = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         log_probs.append(every.gather(1, labels[piece, None])[:, 0])

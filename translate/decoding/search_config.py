@@ -27,13 +27,31 @@ class SearchMethod(StrEnum):
     greedy = "greedy"
     sampling = "sampling"
     diverse_beam = "diverse_beam"
+    mbr = "mbr"
+
+
+class Candidates(StrEnum):
+    """Source of the candidates of search.method=mbr."""
+
+    sampling = "sampling"
+    beam = "beam"
+
+
+class Utility(StrEnum):
+    """Metric of sentences by which search.method=mbr compares candidates."""
+
+    chrf = "chrf"
+    bleu = "bleu"
 
 
 _BEAMS = (SearchMethod.beam, SearchMethod.diverse_beam)
 # option -> methods that use it; all others are for every method
 _USED_BY = {
-    **dict.fromkeys(("beam_size", "length_penalty", "coverage_penalty"), _BEAMS),
-    **dict.fromkeys(("temperature", "top_k", "top_p", "epsilon", "samples", "seed"), (SearchMethod.sampling,)),
+    **dict.fromkeys(("beam_size", "length_penalty", "coverage_penalty"), (*_BEAMS, SearchMethod.mbr)),
+    **dict.fromkeys(
+        ("temperature", "top_k", "top_p", "epsilon", "samples", "seed"), (SearchMethod.sampling, SearchMethod.mbr)
+    ),
+    **dict.fromkeys(("candidates", "utility"), (SearchMethod.mbr,)),
     **dict.fromkeys(("groups", "diversity_penalty"), (SearchMethod.diverse_beam,)),
 }
 _MOST_SAMPLES = 10_000
@@ -58,7 +76,8 @@ class SearchConfig:
     top_p           sampling: draw from the likeliest tokens, as many as have this probability together (Holtzman et
                     al. 2020); 1: from all
     epsilon         sampling: draw no token less likely than this (Hewitt et al. 2022); 0: off
-    samples         sampling: translations of a sentence that are drawn and returned, in the order of the draws
+    samples         sampling: translations of a sentence that are drawn and returned, in the order of the draws; mbr:
+                    candidates of a sentence that are drawn
     seed            sampling: of the random numbers
     groups          diverse_beam: parts of the beam, equally large, that search one after the other in each step; 0: as
                     many as hypotheses
@@ -66,6 +85,9 @@ class SearchConfig:
                     group that takes it at the same position (Vijayakumar et al. 2016)
     coverage_penalty    beam, diverse_beam: the beta of score + beta * sum over source tokens of log min(1, attention
                     received), by which finished hypotheses are ranked (Wu et al. 2016); 0: off
+    candidates      mbr: samples, which count alike, or the beam_size best hypotheses, by their probability. The
+                    options of that search apply
+    utility         mbr: chrf, sentence-level chrF2; bleu, sentence BLEU by tok:13a
     """
 
     method: SearchMethod = SearchMethod.beam
@@ -87,6 +109,8 @@ class SearchConfig:
     groups: int = 0
     diversity_penalty: float = 0.5
     coverage_penalty: float = 0.0
+    candidates: Candidates = Candidates.sampling
+    utility: Utility = Utility.chrf
 
     def check_model(self, vocabulary_size: int, max_length: int, path: str = "search") -> None:
         """Raise UserError for more hypotheses than a model has first tokens, and for longer ones than it writes."""
@@ -99,7 +123,7 @@ class SearchConfig:
 
     @property
     def is_beam(self) -> bool:
-        return self.method in _BEAMS
+        return self.method in _BEAMS or (self.method is SearchMethod.mbr and self.candidates is Candidates.beam)
 
     @property
     def hypotheses(self) -> int:
@@ -124,7 +148,7 @@ class SearchConfig:
             require_between(f"{path}.{name}", getattr(self, name), least, most)
         require_between(f"{path}.samples", self.samples, 1, _MOST_SAMPLES)
         self._check_method(path)
-        most = self.beam_size if self.is_beam else 1
+        most = self.hypotheses if self.is_beam or self.method is SearchMethod.mbr else 1
         if not 1 <= self.n_best <= most:
             hint = (
                 "; search.samples is the number of translations drawn" if self.method is SearchMethod.sampling else ""
@@ -152,6 +176,11 @@ class SearchConfig:
                 raise UserError(
                     f"{path}.{name} ({getattr(self, name)}) is for {path}.method={wanted}, not {self.method}"
                 )
+        if self.method is SearchMethod.mbr and self.hypotheses < 2:
+            name = "beam_size" if self.is_beam else "samples"
+            raise UserError(
+                f"{path}.{name} ({self.hypotheses}) must be at least 2: {path}.method=mbr compares candidates"
+            )
         if self.groups < 0 or (self.groups and self.beam_size % self.groups):
             raise UserError(
                 f"{path}.groups ({self.groups}) must divide {path}.beam_size ({self.beam_size}) into equal parts; "
@@ -160,17 +189,17 @@ class SearchConfig:
 
 
 _DEFAULTS = asdict(SearchConfig())
-_NEWER = ("top_p", "epsilon", "samples", "groups", "diversity_penalty", "coverage_penalty")
+_NEWER = ("top_p", "epsilon", "samples", "groups", "diversity_penalty", "coverage_penalty", "candidates", "utility")
 # newer than the first keys of stored translations: left out of a key where they are off, so that those stay valid
 NEWER_DEFAULTS = {name: _DEFAULTS[name] for name in _NEWER}
 
 # The search that scored a model is recorded in its manifest, so that evaluate repeats the scores.
-_DECIDES_NOTHING = {"n_best", "samples"}  # about the first hypothesis
+_DECIDES_NOTHING = {"n_best"}  # about the first hypothesis
 
 
 def search_fields(search: SearchConfig) -> dict[str, Any]:
     """The settings of a search in JSON's own types, for manifests."""
-    return {name: value.value if isinstance(value, SearchMethod) else value for name, value in asdict(search).items()}
+    return {name: value.value if isinstance(value, StrEnum) else value for name, value in asdict(search).items()}
 
 
 def search_of(manifest: Mapping[str, Any]) -> SearchConfig | None:
@@ -209,5 +238,7 @@ def search_note(recorded: SearchConfig | None, search: SearchConfig) -> str:
 def _effective(search: SearchConfig) -> dict[str, Any]:
     """The settings that decide the best hypothesis."""
     # options of other methods change nothing: they must not make two searches differ
-    unused = {name for name, methods in _USED_BY.items() if search.method not in methods}
-    return {name: value for name, value in asdict(search).items() if name not in unused | _DECIDES_NOTHING}
+    unused = {name for name, methods in _USED_BY.items() if search.method not in methods} | _DECIDES_NOTHING
+    if search.method is SearchMethod.sampling:  # the first sample is the same however many follow
+        unused.add("samples")
+    return {name: value for name, value in asdict(search).items() if name not in unused}

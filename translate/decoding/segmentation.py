@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -60,10 +60,14 @@ class Splitting:
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a line: its source tokens, without EOS; not whole where a word may continue in the next one."""
+    """Part of a line: its source tokens, without EOS; not whole where a word may continue in the next one.
+
+    text  what the tokens were made of; "" for a part of a single character
+    """
 
     tokens: list[int]
     whole: bool = True
+    text: str = field(default="", compare=False)
 
 
 def split_line(
@@ -78,10 +82,10 @@ def split_line(
     splitting = splitting or Splitting()
     too_long = len(tokens) > max_tokens
     if not too_long and not splitting.by_sentences:
-        return [Segment(tokens)]
+        return [Segment(tokens, text=line)]
     sentences = split_sentences(line, splitting.language)
     if not too_long and len(sentences) <= splitting.sentences:
-        return [Segment(tokens)]
+        return [Segment(tokens, text=line)]
     # Sentences, joined to as few and even segments as allowed; those still too long are split again.
     runs = _join_sentences(
         sentences,
@@ -132,7 +136,7 @@ def _split(
 ) -> Iterator[Segment]:
     """Split a text at the first kind of marks, its parts at the next kind, and so on until they are short enough."""
     if len(tokens) <= max_tokens:
-        yield Segment(tokens)
+        yield Segment(tokens, text=text)
         return
     if not marks:
         yield from _cut(text, tokens, encode=encode, max_tokens=max_tokens)
@@ -174,7 +178,7 @@ def _cut(text: str, tokens: list[int], *, encode: Encode, max_tokens: int, whole
     Only a single character that is longer than max_tokens, in byte tokens, is cut inside.
     """
     if len(tokens) <= max_tokens:
-        yield Segment(tokens, whole)
+        yield Segment(tokens, whole, text)
         return
     if len(text) == 1 or max_tokens == 1:
         starts = range(0, len(tokens), max_tokens)

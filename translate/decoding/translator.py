@@ -8,9 +8,12 @@ from functools import cached_property, partial
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
+from translate.data.context import ContextWindow
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
-from translate.decoding.config import Engine, SearchConfig, Split
+from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
+from translate.decoding.context import ContextSplitting
+from translate.decoding.mbr import MinimumBayesRisk
 from translate.decoding.segmentation import Encode, Segment, Splitting, split_line
 from translate.decoding.translation import ScoredPair, Splits, Translation, join_segments
 from translate.signals import stop_signals
@@ -32,6 +35,7 @@ class Translator:
     tagging    tags of the source lines; None: none
     restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
+    context    number of previous sentences that the model reads in front of each
     splits     counts of all lines translated so far
     """
 
@@ -57,6 +61,7 @@ class Translator:
         self.tagging = tagging or Tagging()
         self.restorer = restorer
         self.manifest = manifest or {}
+        self.context: int = self.manifest.get("context", 0)
         self.splits = Splits()
 
     @classmethod
@@ -80,7 +85,7 @@ class Translator:
         """
         search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
-            engine,
+            MinimumBayesRisk(engine, tokenizer) if search.method is SearchMethod.mbr else engine,
             tokenizer,
             search,
             max_source_length=max_source_length,
@@ -91,14 +96,21 @@ class Translator:
             manifest=manifest,
         )
 
-    def translate(self, lines: Sequence[str], *, progress: Callable[[float], None] | None = None) -> list[Translation]:
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        previous: Sequence[str] = (),
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Translation]:
         """One translation per line, in order, whatever the lines hold; equal sentences are translated once.
 
-        progress is called now and then with the fraction of sentences that are done.
+        previous  lines before these, which a model with context reads
+        progress  called now and then with the fraction of sentences that are done
         """
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self.read(line) for line in lines]
-        line_segments = self._split(sources)
+        line_segments = self._split(sources, list(map(self.read, previous)))
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
@@ -142,7 +154,13 @@ class Translator:
         """Target languages of a model of several, by tag."""
         return {each.tag: each.target_language for each in directions_of_manifest(self.manifest)}
 
-    def _split(self, sources: Sequence[Recased]) -> list[list[Segment]]:
+    def _split(self, sources: Sequence[Recased], previous: Sequence[Recased] = ()) -> list[list[Segment]]:
+        if self.context:
+            splitting = ContextSplitting(
+                self.context, self._segments, self.tokenizer.encode_source, self.max_source_length
+            )
+            lines = [self.tagging.split(source.text) for source in (*previous, *sources)]
+            return splitting.split_lines(lines)[len(previous) :]
         encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
         return [
             self._segments(source.text, tokens) if tokens else []
@@ -171,7 +189,10 @@ class Translator:
 
         Sources are read as by translate(), but never split; targets in the model's text form.
         """
-        tagged = [self.tagging.tagged(self.read(line).text) for line in sources]
+        window = ContextWindow(self.context)
+        split = (self.tagging.split(self.read(line).text) for line in sources)
+        joined = [(tag, window.join(text.strip())) for tag, text in split]
+        tagged = [f"{tag} {text}" if tag and text else text for tag, text in joined]
         encoded = self.tokenizer.encode_source(tagged), self.tokenizer.encode_target(targets)
         pairs = [(tuple(source), tuple(target)) for source, target in zip(*encoded, strict=True)]
         limits = self.max_source_length, self.engine.max_length

@@ -19,7 +19,9 @@ def translate_segments(segments: Sequence[Segment], translate: Callable[[list[st
     texts = [segments[index].text for index in translatable]
     translations = dict(zip(translatable, translate(texts), strict=True))
     damaged = [index for index in translatable if segments[index].find_kept(translations[index]) is None]
-    translations.update(zip(damaged, translate([segments[index].text_alone for index in damaged]), strict=True))
+    # a blank line ends a document: these texts are no context of each other
+    alone = [text for index in damaged for text in ("", segments[index].text_alone)]
+    translations.update(zip(damaged, translate(alone)[1::2], strict=True))
     for index, translation in translations.items():
         pieces[index] = divide(segments[index], translation)
     return pieces

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
@@ -147,6 +147,10 @@ class Output:
 
     def logits(self) -> Tensor:
         return F.linear(self.hidden, self.weight)
+
+    def rows(self, chosen: Tensor | slice | int) -> Self:
+        """The output at some positions, or of one sentence, (N, D), without attention."""
+        return replace(self, hidden=self.hidden[chosen], attention=None)
 
 
 @dataclass(frozen=True, eq=False)

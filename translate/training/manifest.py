@@ -135,8 +135,11 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
         "vocabulary": {"source": data.tokenizer.source_vocab_size, "target": data.tokenizer.target_vocab_size},
         "target_unicode": data.target_unicode.as_manifest(),
     }
+    # left out where they are off: most models, and all of earlier versions
+    manifest |= {name: value for name, value in _text_order(config).items() if value}
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
+        _require_text_order(config, base)
         # origin and published ids of an imported model, by which it can be exported again
         manifest |= {key: base.manifest[key] for key in IMPORTED if key in base.manifest}
     if data.held_out is not None:
@@ -146,6 +149,17 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
     split = split_of(inherited) if config.split is Split.auto else config.split
     case = case_of(inherited) if config.case is Case.auto else config.case
     return {**manifest, "split": split.value, "case": case.value}
+
+
+def _text_order(config: TrainConfig) -> dict[str, int]:
+    return {"context": config.data.context, "reverse_target": config.data.reverse_target}
+
+
+def _require_text_order(config: TrainConfig, base: LoadedModel) -> None:
+    """Raise UserError where the base model was trained with other context, or writes in the other direction."""
+    for name, value in _text_order(config).items():
+        if (trained := base.manifest.get(name, type(value)())) != value:
+            raise UserError(f"data.{name}={value}: adapt.model was trained with data.{name}={trained}; set the same")
 
 
 def _describe_tags(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> dict[str, Any]:

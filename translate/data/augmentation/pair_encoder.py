@@ -125,7 +125,8 @@ class PairEncoder:
             # both pairs have the same tag, and it stands in front alone
             tag = int(self._tokenizer.source_processor.is_control(int(second_source[0])))
             source[index] = np.concatenate([source[index], second_source[tag:]])
-            target[index] = np.concatenate([target[index], second_target])
+            targets = [target[index], second_target]
+            target[index] = np.concatenate(targets[::-1] if self._tokenizer.reverse_target else targets)
         return source, target
 
     def _change(self, sides: Sides, texts: Texts, changed: list[int]) -> None:

@@ -38,7 +38,7 @@ def sample_source(tokenizer: Tokenizer, lines: Sequence[str], *, strength: float
 def sample_target(tokenizer: Tokenizer, lines: Sequence[str], *, strength: float, seed: int) -> list[list[int]]:
     """Ids of a random segmentation of each target line; see sample_segmentations."""
     texts = tokenizer.normalise(lines)
-    return sample_segmentations(tokenizer.target_processor, texts, strength=strength, seed=seed)
+    return tokenizer.in_order(sample_segmentations(tokenizer.target_processor, texts, strength=strength, seed=seed))
 
 
 def sample_segmentations(

@@ -52,7 +52,7 @@ def record_pairs(records: Iterable[tuple[int, Any]], config: CorpusConfig, path:
     head = list(islice(numbered, _SAMPLE_RECORDS))
     if not config.source:
         config = _with_keys(config, [record for _, record in head], path)
-    numbers = config.has_scores_as_sides
+    numbers = bool(config.extra_column)
     for number, record in chain(head, numbered):
         try:
             source, target = (text_of(record, key, numbers=numbers) for key in (config.source, config.targets[0]))

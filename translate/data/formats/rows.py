@@ -49,8 +49,8 @@ def _matches(pattern: str) -> list[str]:
 
 def require_no_columns(config: CorpusConfig, path: str, file_format: str) -> None:
     """Raise UserError for options that name columns, of a file that has none: its languages say what the sides are."""
-    if config.has_scores_as_sides:
-        raise UserError(f"{path}: {file_format} has no columns, so no score={config.score}")
+    if config.extra_column:
+        raise UserError(f"{path}: {file_format} has no columns, so no {config.extra_column}={config.source}")
     if config.source or config.target:
         given = f"source={config.source} target={config.target}"
         raise UserError(

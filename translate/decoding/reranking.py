@@ -1,0 +1,123 @@
+"""Reranking: the hypotheses of a beam search, ordered by the weighted sum of the scores of several models.
+
+A model from the target to the source language finds hypotheses that leave out parts of the source (Li et al. 2016), one
+that writes from right to left looks at their ends first (Liu et al. 2016; Sennrich et al. 2016), and a language model
+hears whether they are usual text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from translate.data.context import SEPARATOR
+from translate.decoding.config import Engine, ForcedScore, Hypothesis, Pair, SearchConfig, Sentence
+from translate.decoding.rerank_config import RerankConfig
+from translate.device import Precision
+from translate.tags import split_tag
+from translate.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model that scores hypotheses in its own tokens; role: as in RerankConfig.models."""
+
+    role: str
+    engine: Engine
+    tokenizer: Tokenizer
+
+    def score(self, sources: Sequence[Source], hypotheses: Sequence[str], config: RerankConfig) -> list[float]:
+        """Mean log probability per token, EOS counted, that the model gives to each source and its hypothesis."""
+        has_context = SEPARATOR in self.tokenizer.user_symbols
+        read, written = [source.text if has_context else source.alone for source in sources], list(hypotheses)
+        if self.role == "reverse":
+            read, written = written, [source.alone for source in sources]
+        elif self.role == "language_model":
+            read = [config.language_model_source] * len(written)
+        sides = self.tokenizer.encode_source(read), self.tokenizer.encode_target(written)
+        longest = self.engine.max_length
+        pairs: list[Pair] = [
+            (tuple(source[:longest]), tuple(target[:longest])) for source, target in zip(*sides, strict=True)
+        ]
+        return [found.score() for found in self.engine.score(pairs)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source sentence as the translating model reads it, and alone, without its tag and its context."""
+
+    text: str
+    alone: str
+
+    @classmethod
+    def of(cls, text: str, tags: Sequence[str]) -> Source:
+        return cls(text, split_tag(text.rpartition(SEPARATOR)[2].strip(), tags)[1])
+
+
+@dataclass(frozen=True)
+class Reranker:
+    """An engine that orders the beam_size best hypotheses of another one by the weighted sum of all scores.
+
+    tokenizer  of the model that translates
+    """
+
+    engine: Engine
+    tokenizer: Tokenizer
+    scorers: Sequence[Scorer]
+    config: RerankConfig
+
+    @property
+    def max_length(self) -> int:
+        return self.engine.max_length
+
+    @property
+    def precision(self) -> Precision:
+        return self.engine.precision
+
+    def search(
+        self,
+        sentences: Sequence[Sentence],
+        config: SearchConfig,
+        *,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """The n_best hypotheses of each sentence by the weighted sum, which becomes their score."""
+        found = self.engine.search(sentences, replace(config, n_best=config.beam_size), progress=progress)
+        totals = iter(self.totals(sentences, found))
+        return [self._ordered(own, list(islice(totals, len(own))))[: config.n_best] for own in found]
+
+    def score(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        details: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[ForcedScore]:
+        """Scores by the model that translates, alone."""
+        return self.engine.score(pairs, details=details, progress=progress)
+
+    def totals(self, sentences: Sequence[Sentence], found: Sequence[Sequence[Hypothesis]]) -> list[float]:
+        """Weighted sum of the scores of each hypothesis of all sentences, one after the other."""
+        weights = vars(self.config.weights)
+        scores = self.scores(sentences, found)
+        return [sum(weights[role] * score for role, score in row.items()) for row in scores]
+
+    def scores(
+        self, sentences: Sequence[Sentence], found: Sequence[Sequence[Hypothesis]]
+    ) -> Iterator[dict[str, float]]:
+        """Scores of each hypothesis by role: forward, the search's own, and those of the scorers."""
+        hypotheses = [hypothesis for own in found for hypothesis in own]
+        texts = self.tokenizer.decode_target([hypothesis.tokens for hypothesis in hypotheses])
+        read = self.tokenizer.decode_source(sentences)
+        lines = [Source.of(text, self.tokenizer.tags) for text in read]
+        sources = [line for line, own in zip(lines, found, strict=True) for _ in own]
+        columns = {"forward": [hypothesis.score for hypothesis in hypotheses]}
+        columns |= {scorer.role: scorer.score(sources, texts, self.config) for scorer in self.scorers}
+        return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+    @staticmethod
+    def _ordered(hypotheses: Sequence[Hypothesis], totals: Sequence[float]) -> list[Hypothesis]:
+        scored = [replace(hypothesis, score=total) for hypothesis, total in zip(hypotheses, totals, strict=True)]
+        # stable: equal sums stay in the order of the search
+        return sorted(scored, key=lambda hypothesis: -hypothesis.score)
