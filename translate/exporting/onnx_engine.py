@@ -82,12 +82,15 @@ class OnnxModel(Seq2Seq):
         past = [torch.empty(len(mask), heads, length, width) for _ in keys_and_values]
         state = _OnnxState(mask, keys_and_values, past)
         for token in self._target_prefix[:-1]:
-            _, state = self.step(torch.full((len(mask),), token), state)
+            _, state = self._read(torch.full((len(mask),), token), state)
         return state
 
     def step(self, tokens: Tensor, state: _OnnxState) -> tuple[Tensor, _OnnxState]:  # type: ignore[override]
         if self._target_prefix:
             tokens = tokens.masked_fill(tokens == BOS, self._target_prefix[-1])
+        return self._read(tokens, state)
+
+    def _read(self, tokens: Tensor, state: _OnnxState) -> tuple[Tensor, _OnnxState]:
         logits, *past = self._decoder.run([tokens[:, None], state.mask, *state.past, *state.memory])
         return logits[:, 0], replace(state, past=past)
 
