@@ -138,7 +138,7 @@ def test_run_of_an_older_version_keeps_the_warm_up(corpus, tmp_path):
         config = yaml.safe_load((folder / "config.yaml").read_text())
         assert config["schedule"]["warmup_steps"] == 40
         assert "max_warmup_steps" not in config["schedule"]
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     rates = {event.step: event.value for event in events.Scalars("train/learning_rate")}
     assert [rates[step] for step in (8, 15)] == pytest.approx([5e-3 * 8 / 40, 5e-3 * 15 / 40])
     assert {entry["key"] for entry in changes_of(folder)} == {"run.max_steps", "schedule.decay_share"}
@@ -146,7 +146,7 @@ def test_run_of_an_older_version_keeps_the_warm_up(corpus, tmp_path):
 
 def test_short_runs_reach_the_learning_rate_and_long_warm_ups_are_warned_of(corpus, tmp_path):
     def highest(folder):
-        events = EventAccumulator(str(folder / "tensorboard")).Reload()
+        events = EventAccumulator(str(folder)).Reload()
         return max(event.value for event in events.Scalars("train/learning_rate"))
 
     train_here(corpus, tmp_path / "default", schedule__warmup_steps=None, run__max_steps=40)

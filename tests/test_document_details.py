@@ -202,6 +202,8 @@ def test_text_keeps_each_line_end():
     assert ">" not in asked[0]
     subtitle = "1\r\n00:00:01,000 --> 00:00:02,000\r\na\r\n\r\n2\n00:00:03,000 --> 00:00:04,000\nb\n"
     assert translated(subtitle, DocumentFormat.srt).decode() == subtitle.replace("a", "A").replace("b", "B")
+    arrow = "1\n00:00:01,000 --> 00:00:02,000\n5 go --> there\n"
+    assert translated(arrow, DocumentFormat.srt).decode() == arrow.replace("go", "GO").replace("there", "THERE")
 
 
 @pytest.mark.parametrize(

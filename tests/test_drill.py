@@ -33,9 +33,9 @@ def test_there_are_more_than_twenty_kinds_and_each_can_meet_a_run():
 def test_a_power_cut_takes_files_that_were_written_and_not_flushed(tmp_path):
     session = Session(tmp_path / "run", tmp_path / "notes", [])
     session.began = time.time() - 1
-    (tmp_path / "run" / "tensorboard").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
     session.notes.mkdir()
-    for name in ("flushed", "grown", "never", "train.log", "tensorboard/events"):
+    for name in ("flushed", "grown", "never", "train.log", "events.out.tfevents.1"):
         (tmp_path / "run" / name).write_text(name)
     os.utime(tmp_path / "run" / "flushed")
     flushes = [(tmp_path / "run" / name).stat() for name in ("flushed", "grown")]

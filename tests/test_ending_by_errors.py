@@ -20,7 +20,7 @@ from small_runs import composed, options, write_corpus
 from translate import train as train_module
 from translate.errors import UserError
 from translate.train import train
-from translate.training import final_evaluation, tracking, validation
+from translate.training import event_file, final_evaluation, tracking, validation
 
 CHANGES = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 1000, "averaging__last": 0}
 
@@ -46,7 +46,7 @@ def saved_steps(folder: Path) -> list[int]:
         (validation, "evaluate_corpus", 1, UserError("out of translators"), 10),
         (validation, "label_smoothed_cross_entropy", 1, ZeroDivisionError("a bug"), 10),
         (tracking.Reporter, "validation", 2, AssertionError("a bug"), 20),
-        (tracking.EventFile, "scalars", 1, RuntimeError("a bug"), 5),
+        (event_file.EventFile, "scalars", 1, RuntimeError("a bug"), 5),
         (final_evaluation, "evaluate_corpus", 1, RuntimeError("a bug"), 20),
     ],
 )
@@ -103,7 +103,7 @@ SEARCH = ("decoding.native_engine", "DecodingJob.run")
         ("decode", "model={run} input={text} output={out}", SEARCH),
         ("evaluate", "model={run} source={text} reference={text} output={out}", SEARCH),
         ("explain", "model={run} input={text} output={out}", SEARCH),
-        ("compare", "reference={text} baseline={text}", ("evaluation.metrics", "score")),
+        ("compare", "reference={text} baseline={text}", ("comparison.scoring", "sentence_statistics")),
         ("prepare", "data.cache={out}/cache output={out}", ("data.clean_text", "_Writer.add")),
     ],
 )

@@ -28,6 +28,7 @@ LAYERS = [
     {"documents"},
     {"evaluation", "explanation"},
     {"training"},
+    {"comparison"},
     {"exporting"},
     {"engines"},
     {"config"},

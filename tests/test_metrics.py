@@ -11,8 +11,9 @@ import pytest
 
 from in_process import call_here
 from translate.errors import UserError
-from translate.evaluation.metrics import METRICS, command, p_value, score
-from translate.evaluation.scores import MetricName, Statistics, paired_p_value
+from translate.evaluation.metrics import METRICS, SACREBLEU, command, p_value, score
+from translate.evaluation.scores import MetricName, Statistics
+from translate.evaluation.significance import paired_p_value
 from translate.text import read_lines, write_lines
 
 REFERENCES = [
@@ -58,9 +59,12 @@ def sacrebleu(arguments: list[str], *, stdin: bytes | None = None) -> list[dict]
 def test_scores_equal_the_sacrebleu_command(tmp_path, references, hypotheses, tokenize):
     write_lines(tmp_path / "ref", references)
     write_lines(tmp_path / "hyp", hypotheses)
+    metrics = [*SACREBLEU, MetricName.chrfpp]
     line = command(list(MetricName), tokenize, references=[str(tmp_path / "ref")], hypotheses=str(tmp_path / "hyp"))
-    theirs = sacrebleu([*line.split()[1:], "-w", "9"])
-    ours = score(list(read_lines(tmp_path / "hyp")), [list(read_lines(tmp_path / "ref"))], tokenize=tokenize)
+    theirs = [answer for each in line.split(" && ") for answer in sacrebleu([*each.split()[1:], "-w", "9"])]
+    sides = list(read_lines(tmp_path / "hyp")), [list(read_lines(tmp_path / "ref"))]
+    ours = score(*sides, metrics=metrics, tokenize=tokenize)
+    assert [s.name for s in ours.values()] == ["BLEU", "chrF2", "TER", "chrF2++"]
     assert {s.name: (round(s.value, 9), s.signature) for s in ours.values()} == {
         answer["name"]: (answer["score"], answer["signature"]) for answer in theirs
     }
@@ -157,7 +161,7 @@ def test_systems_are_compared_by_any_metric(tmp_path):
     for name, lines in {"ref": ["Rome"] * 30, "a": ["Rome", "Oslo"] * 15, "b": ["Rome"] * 28 + ["x", "y"]}.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
     paths = [f"reference={tmp_path / 'ref'}", f"baseline={tmp_path / 'a'}", f"systems=[{tmp_path / 'b'}]"]
-    result = call_here("compare", *paths, "metrics=[exact_match]", "bootstrap=200")
+    result = call_here("compare", *paths, "metrics=[exact_match]", "bootstrap=200", "trials=0")
     assert result.returncode == 0, result.stderr.decode()
     lines = result.stdout.decode().splitlines()
     assert "50.0 ± " in lines[1]

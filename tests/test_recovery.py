@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_loader import make_stream
 from test_update import ALONE, batches_of, make_model
 
+from event_files import curves
 from forked import call_in_fork
 from forked_ranks import run_ranks
 from small_runs import update_config, write_corpus
@@ -58,9 +58,7 @@ def progress_of(folder, step=10):
 
 
 def scalars(folder, tag):
-    """Values by step, as TensorBoard shows them: without those of steps that came again."""
-    events = EventAccumulator(str(folder / "tensorboard"), purge_orphaned_data=True).Reload()
-    return {event.step: event.value for event in events.Scalars(tag)}
+    return curves(folder)[tag]
 
 
 def test_trouble_leads_back_to_the_last_good_state_and_another_order(corpus, tmp_path, monkeypatch):
@@ -80,7 +78,7 @@ def test_trouble_leads_back_to_the_last_good_state_and_another_order(corpus, tmp
     first, again = (next(batches for step, batches in part if step == 6) for part in (seen[:9], seen[9:]))
     assert not torch.equal(first[0].source.ids, again[0].source.ids)
     assert scalars(tmp_path, "train/roll_backs")[10] == 1
-    assert sorted(scalars(tmp_path, "train/loss")) == list(range(1, 11))
+    assert sorted(scalars(tmp_path, "loss/train")) == list(range(1, 11))
 
 
 def test_the_second_return_halves_the_rate(corpus, tmp_path, monkeypatch):

@@ -157,7 +157,9 @@ def test_a_run_whose_states_are_gone_is_refused_and_unchanged(tmp_path):
         assert before.items() <= contents(run).items()
 
 
-@pytest.mark.parametrize("name", ["best", "last", "average", "state", "evaluation", "tensorboard"])
+@pytest.mark.parametrize(
+    "name", ["best", "last", "average", "best_models", "state", "evaluation", "validation", "tensorboard"]
+)
 def test_a_file_where_a_run_has_a_folder_is_named_before_training(tmp_path, name):
     run = make_run(tmp_path / "run")
     shutil.rmtree(run / name, ignore_errors=True)

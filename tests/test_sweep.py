@@ -7,9 +7,9 @@ from importlib import import_module
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
 
+from event_files import columns, hparams_row
 from forked import forked, waiting_in
 from in_process import call_here
 from small_runs import options, write_corpus
@@ -31,13 +31,6 @@ def sweep(corpus, folder, *arguments, **changes):
     return call_here("train", "--multirun", *options(corpus, folder, **changes), *arguments)
 
 
-def hyperparameters(folder):
-    """Names in the run's row of TensorBoard's HParams tab."""
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    row = HParamsPluginData.FromString(events.summary_metadata["_hparams_/session_start_info"].plugin_data.content)
-    return set(row.session_start_info.hparams)
-
-
 def test_grid_trains_every_combination_and_resumes(corpus, tmp_path):
     result = sweep(corpus, tmp_path / "grid", model__dropout="0.0,0.1", optimizer__learning_rate="5e-3,1e-3")
     assert result.returncode == 0, result.stderr.decode()
@@ -48,11 +41,18 @@ def test_grid_trains_every_combination_and_resumes(corpus, tmp_path):
         ("0.1", "0.005"),
         ("0.1", "0.001"),
     }
-    assert {row["outcome"] for row in rows} == {"over"}
-    for row in rows:
-        result = json.loads((tmp_path / "grid" / f"trial-00{row['trial']}" / "result.json").read_text())
-        assert float(row["loss"]) == pytest.approx(result["validation"]["loss"], abs=1e-4)
-    assert hyperparameters(tmp_path / "grid" / "trial-000") == {"model.dropout", "optimizer.learning_rate"}
+    assert {each["outcome"] for each in rows} == {"over"}
+    for each in rows:
+        result = json.loads((tmp_path / "grid" / f"trial-00{each['trial']}" / "result.json").read_text())
+        assert float(each["loss"]) == pytest.approx(result["validation"]["loss"], abs=1e-4)
+    varied = tmp_path / "grid" / "trial-001" / "dropout=0 learning_rate=0.001"
+    title, values, status = hparams_row(varied)
+    assert title == "dropout=0 learning_rate=0.001 (grid/trial-001)"
+    assert (values["model.dropout"], values["optimizer.learning_rate"], values["status"]) == (0.0, 0.001, "finished")
+    assert status == STATUS_SUCCESS
+    shown = [info.name for info in columns(tmp_path).hparam_infos if info.differs]
+    assert {"model.dropout", "optimizer.learning_rate", "test bleu"} < set(shown)
+    assert len(shown) == 5
     results = sorted((tmp_path / "grid").glob("trial-00?/result.json"))
     assert len(results) == 4
     times = [path.stat().st_mtime_ns for path in results]

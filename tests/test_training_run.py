@@ -174,8 +174,8 @@ def test_signal_saves_a_state_and_the_resumed_run_equals_the_uninterrupted_one(f
     assert "the same command continues the run" in process.said()
     assert "Traceback" not in process.said()
     (saved,) = (int(state.name.removeprefix("step-")) for state in (folder / "state").glob("step-*"))
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    assert events.Scalars("train/loss")[-1].step == saved // 5 * 5
+    events = EventAccumulator(str(folder)).Reload()
+    assert events.Scalars("loss/train")[-1].step == saved // 5 * 5
     result = call_here("train", *options(corpus, folder, run__save_every=1000))
     assert b"continuing from step" in result.stderr
     assert_identical(folder, finished[0])
@@ -209,7 +209,7 @@ def test_subword_sampling_and_muon_resume_exactly(corpus, tmp_path):
 def test_auxiliary_loss_starts_at_its_configured_share(corpus, tmp_path):
     losses = ["auxiliary=[guided_attention,sim_cut]", "auxiliary.sim_cut.start=0.5"]
     train_here(corpus, tmp_path / "run", *losses, run__max_steps=40)
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
     curves = {
         name: [event.step for event in events.Scalars(f"train/auxiliary/{name}")]
         for name in ("guided_attention", "sim_cut")

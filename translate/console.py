@@ -219,9 +219,9 @@ def text_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) ->
     )
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of plain text, which also lines up as text."""
-    cells = [[escape_markdown(cell) for cell in row] for row in (header, *rows)]
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, escaped: bool = False) -> str:
+    """A Markdown table of plain text, which also lines up as text; escaped: the cells are Markdown already."""
+    cells = [[cell if escaped else escape_markdown(cell) for cell in row] for row in (header, *rows)]
     return tabulate(cells[1:], headers=cells[0], tablefmt="github", disable_numparse=True)
 
 

@@ -21,10 +21,11 @@ from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
-from translate.training.best_model import restore_models
+from translate.training.best_model import keep_best_models, restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
+from translate.training.loggers import LOGGERS
 from translate.training.manifest import describe_run, keep_held_out, log_description, with_run_case
 from translate.training.model_writer import ModelWriter
 from translate.training.open_options import require_effect
@@ -156,6 +157,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
                     validate(config, validator, state, models, reporter, trial)
             if step % config.run.save_every == 0 or states.overdue:
                 save(state, states, models)
+            reporter.resume()
 
         # End: the result of the last update is still pending.
         reporter.collect(state, states, wait=True)
@@ -175,7 +177,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             return None
         require_best(config, state, states)
         if trial is not None and trial.pruned:
-            reporter.hparams(state)
+            reporter.results(state)
         else:
             with stop_signals.interruptible("stopping; the model is saved, and the same command evaluates it"):
                 final_evaluation(config, data, state, states, validator, models, reporter)
@@ -213,12 +215,14 @@ def validate(
     except Interrupted:
         return
     value = validation.metric(config.validation.metric)
-    best = state.record_validation(config.validation.metric, value, validation.loss)
+    min_gain = validation.least_gain(config.validation.min_gain)
+    best = state.record_validation(config.validation.metric, value, validation.loss, min_gain=min_gain)
     if best:
         models.save(models.folder.best, state.weights, step=state.step)
+    keep_best_models(config, state, models, value=value, loss=validation.loss)
     if trial is not None:
         trial.report(state.step, value, at_end=bool(bound_reached(config.run, state.progress)))
-    reporter.validation(validation, validator, step=state.step, best=best)
+    reporter.validation(validation, validator, state, best=best)
 
 
 def save(state: TrainState, states: StateFolder, models: ModelWriter) -> None:
@@ -248,5 +252,5 @@ if __name__ == "__main__":
         TrainConfig,
         run,
         choices={"model": ARCHITECTURES, "adapt": ADAPTATIONS},
-        additions={"auxiliary": AUXILIARY_LOSSES},
+        additions={"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS},
     )

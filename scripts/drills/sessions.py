@@ -159,7 +159,7 @@ def unflushed(session: Session) -> Iterator[Path]:
     log = session.notes / "flushed"
     flushed = {tuple(line.split()) for line in log.read_text().split("\n")} if log.exists() else set()
     for path in session.run.rglob("*"):
-        is_log = path.name == "train.log" or "tensorboard" in path.parts
+        is_log = path.name == "train.log" or "tfevents" in path.name
         if path.is_file() and not is_log and not path.is_symlink() and path.stat().st_mtime > session.began:
             found = path.stat()
             if found.st_size and (str(found.st_ino), str(found.st_size)) not in flushed:

@@ -17,6 +17,7 @@ from translate.device import Capabilities, Precision
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig
 from translate.models import ARCHITECTURES
 from translate.training.config import LossConfig, TrainConfig
+from translate.training.loggers import LOGGERS
 from translate.training.optimizer import OptimizerConfig
 from translate.training.parallel import decide_training
 
@@ -131,4 +132,4 @@ def composed(arguments: list[str]) -> TrainConfig:
 def register_train() -> None:
     """Make the schemas of the train command known to Hydra."""
     choices = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
-    register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES})
+    register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS})

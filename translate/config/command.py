@@ -61,7 +61,7 @@ class CommandLine:
     """A parsed command line.
 
     overrides   options for Hydra to compose
-    own         options hidden from Hydra, because a group of choices has the same name: text, or a list in brackets
+    own         options hidden from Hydra: names of groups of choices, and words that are no options; text, or a list
     config_dir  folder of further YAML files; "": none
     """
 
@@ -234,8 +234,13 @@ def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> 
         if _MANY_DIGITS.search(word):  # Python refuses to convert longer numbers
             raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
     flags, options = _split(words, known)
-    own = _own_options(schema, options)
-    overrides = [word for word in options if word.partition("=")[0] not in own]
+    plain = [word for word in options if _is_path(schema, word)]
+    own: dict[str, str | list[str]] = {**_own_options(schema, options)}
+    overrides = [word for word in options if word not in plain and word.partition("=")[0] not in own]
+    if plain:
+        own[schema.POSITIONAL] = plain
+        if given := [word for word in overrides if word.partition("=")[0] == schema.POSITIONAL]:
+            raise UserError(f"{given[0]} beside {plain[0]}: name all in one way")
     for word in overrides:
         key, equals, value = word.partition("=")
         if equals and not key.strip("+~ "):
@@ -271,6 +276,12 @@ def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str
         else:
             raise UserError(unknown_flag(word, known()))
     return flags, options
+
+
+def _is_path(schema: type[Any], word: str) -> bool:
+    """True for a word that is no option but a path, in a command that has a field for these (POSITIONAL)."""
+    name, equals, _ = word.partition("=")
+    return hasattr(schema, "POSITIONAL") and ("/" in name or (not equals and not word.startswith(("+", "~"))))
 
 
 def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, Any]:

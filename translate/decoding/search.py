@@ -153,6 +153,9 @@ def stable_topk(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     count = min(count, scores.shape[1])
     if count == 1:
         return scores.max(dim=1, keepdim=True)
+    if count == scores.shape[1]:  # as sampling from the whole vocabulary needs
+        values, indices = scores.sort(dim=1, descending=True, stable=True)
+        return values, indices
     # topk promises no order among equal scores: sort its indices, then stably by score
     indices = grouped_topk(scores, count).sort(dim=1).values
     values, order = scores.gather(1, indices).sort(dim=1, descending=True, stable=True)

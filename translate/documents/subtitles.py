@@ -13,6 +13,7 @@ from translate.errors import UserError, excerpt
 _WIDTH = 42  # characters of a line, the usual limit of subtitles
 _TIME = r"\d{1,3}:\d{1,2}:\d{1,2}(?:[,.:]\d{1,3})?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_BEGINS_TIMES = re.compile(r"\s*\d+:.*-->")  # other lines with an arrow are text
 _SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue, a line with a dash begins another speaker's turn
 
 
@@ -32,12 +33,14 @@ class SubtitleDocument:
     def _require_times(self, name: str) -> None:
         is_found = False
         for number, line in enumerate(self._lines, start=1):
-            if "-->" in line and not _TIMES.fullmatch(line):
+            if not _BEGINS_TIMES.match(line):
+                continue
+            if not _TIMES.fullmatch(line):
                 raise UserError(
                     f"{name}, line {number}: {excerpt(line)!r} is not a line of times, such as "
                     "00:00:01,000 --> 00:00:02,500"
                 )
-            is_found = is_found or "-->" in line
+            is_found = True
         if not is_found and any(line.strip() for line in self._lines):
             raise UserError(f"{name}: no line of times, such as 00:00:01,000 --> 00:00:02,500: is it SRT?")
 
@@ -47,8 +50,8 @@ class SubtitleDocument:
         is_inside = False  # of a subtitle's text
         for index, line in enumerate(self._lines):
             following = self._lines[index + 1 : index + 2]
-            is_number = line.strip().isdecimal() and any("-->" in each for each in following)
-            if not line.strip() or "-->" in line or is_number:
+            is_number = line.strip().isdecimal() and any(map(_BEGINS_TIMES.match, following))
+            if not line.strip() or _BEGINS_TIMES.match(line) or is_number:
                 is_inside = False
             elif is_inside and not _SPEAKER.match(line):
                 turns[-1] = (turns[-1][0], index + 1)

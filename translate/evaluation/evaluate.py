@@ -141,8 +141,8 @@ def score_corpus(
         tokenize=tokenize,
         exact=_exact(hypotheses, references),
         length_ratio=_length_ratio(hypotheses, references),
-        by_length=scored(_group_by_length(text.source)),
-        by_label=scored(_group_by_label(text.labels or [])),
+        by_length=scored(group_by_length(text.source)),
+        by_label=scored(group_by_label(text.labels or [])),
         notes=scoring_notes(references, metrics, bootstrap=bootstrap, hypotheses=hypotheses),
     )
 
@@ -219,7 +219,7 @@ def _length_ratio(hypotheses: Sequence[str], references: References) -> float:
     return sum(map(len, hypotheses)) / max(closest, 1)
 
 
-def _group_by_length(source: Sequence[str]) -> dict[str, list[int]]:
+def group_by_length(source: Sequence[str]) -> dict[str, list[int]]:
     """Indices of the lines in each range of lengths, from short to long; ranges without lines are left out."""
     lowest = (0, *(edge + 1 for edge in _LENGTH_EDGES))
     names = [f"{low}–{high}" for low, high in zip(lowest, _LENGTH_EDGES, strict=False)] + [f"{lowest[-1]}+"]
@@ -230,7 +230,7 @@ def _group_by_length(source: Sequence[str]) -> dict[str, list[int]]:
     return {name: indices for name, indices in groups.items() if indices}
 
 
-def _group_by_label(labels: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+def group_by_label(labels: Sequence[Sequence[str]]) -> dict[str, list[int]]:
     """Indices of the lines with each label, the most frequent label first."""
     groups: dict[str, list[int]] = {}
     for index, names in enumerate(labels):

@@ -1,21 +1,14 @@
 """Metrics of a corpus, each with the signature that makes its scores comparable.
 
 BLEU: Papineni et al. 2002; chrF: Popović 2015; TER: Snover et al. 2006; signatures: Post 2018. For lines read
-from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints.
-
-Of other tasks than translation: ROUGE of summaries, Lin 2004, as the rouge-score package counts it; exact match and F1
-of answers, Rajpurkar et al. 2016, section 6.1, where the best of several right answers, separated by TAB, counts.
+from files by translate.text, the values are those that `sacrebleu REFERENCE … -i HYPOTHESES` prints. chrF++ also counts
+words and pairs of words (Popović 2017). Metrics of other tasks are in task_metrics.py.
 """
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from shlex import quote
 from typing import Any
 from unicodedata import is_normalized, normalize
@@ -23,7 +16,7 @@ from unicodedata import is_normalized, normalize
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from translate.errors import UserError, import_extra, require_between
+from translate.errors import UserError, require_between
 from translate.evaluation.scores import (
     MIN_RESAMPLES,
     RESAMPLES,
@@ -34,7 +27,15 @@ from translate.evaluation.scores import (
     Scores,
     Statistics,
     confidence_interval,
-    paired_p_value,
+)
+from translate.evaluation.significance import paired_p_value
+from translate.evaluation.task_metrics import (
+    LineMetric,
+    exact_match,
+    rouge,
+    rouge_signature,
+    squad_signature,
+    token_f1,
 )
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
@@ -70,37 +71,12 @@ class SacreBleuMetric(Metric):
         # what each of its metrics implements
         scorer = self.make_scorer(tokenize)
         counts = np.array(scorer._extract_corpus_statistics(hypotheses, references), dtype=np.float32)
-        return Statistics(counts, lambda total: float(scorer._compute_score_from_stats(total).score))
-
-
-class LineMetric(Metric):
-    """The mean over lines of a function of hypothesis and reference, in percent; the best reference counts."""
-
-    def __init__(
-        self, name: str, of_line: LineScorer, signature: Callable[[int], str], *, has_alternatives: bool = False
-    ) -> None:
-        self.name = name
-        self.of_line = of_line
-        self.signature = signature  # of the number of references
-        self.has_alternatives = has_alternatives
-
-    def score(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str, resamples: int) -> Score:
-        statistics = self.statistics(hypotheses, references, tokenize=tokenize)
-        return Score(
-            name=self.name,
-            # fp64: an fp32 sum of many lines would round
-            value=100 * float(statistics.counts[:, 0].mean(dtype=np.float64)),
-            interval=confidence_interval(statistics, resamples=resamples) if resamples else None,
-            signature=self.signature(len(references)),
+        return Statistics(
+            counts,
+            lambda total: float(scorer._compute_score_from_stats(total).score),
+            name=scorer._compute_score_from_stats(counts[0]).name,
+            signature=str(scorer.get_signature()),
         )
-
-    def statistics(self, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str) -> Statistics:
-        # value of the line and 1: the quotient of their sums is the mean
-        values = [
-            [max(self.of_line(hypothesis, line) for line in lines), 1.0]
-            for hypothesis, *lines in zip(hypotheses, *references, strict=True)
-        ]
-        return Statistics(np.array(values, dtype=np.float32), lambda total: 100 * float(total[0] / total[1]))
 
 
 def _ter(tokenize: str) -> TER:
@@ -109,62 +85,11 @@ def _ter(tokenize: str) -> TER:
     return TER(normalized=without_spaces, asian_support=without_spaces)
 
 
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-LineScorer = Callable[[str, str], float]  # (hypothesis, reference) -> 0 to 1
-
-
-def exact_match(hypothesis: str, reference: str) -> float:
-    """1 if both have the same words, regardless of case, punctuation and articles; 0 otherwise."""
-    return max(float(_words(hypothesis) == _words(answer)) for answer in reference.split("\t"))
-
-
-def token_f1(hypothesis: str, reference: str) -> float:
-    """Harmonic mean of precision and recall of the words in common; 1 for two empty answers."""
-    return max(_f1(_words(hypothesis), _words(answer)) for answer in reference.split("\t"))
-
-
-def rouge(kind: str) -> LineScorer:
-    """F-measure of rouge1, rouge2 or rougeL, of words without their endings (Porter's stemmer).
-
-    The function that is returned raises UserError where the package is missing.
-    """
-    return lambda hypothesis, reference: float(_rouge_scorer().score(reference, hypothesis)[kind].fmeasure)
-
-
-def squad_signature(num_references: int) -> str:
-    """Signature of exact match and F1, in sacreBLEU's form."""
-    return "squad:1.1" if num_references == 1 else f"nrefs:{num_references}|squad:1.1"
-
-
-def rouge_signature(num_references: int) -> str:
-    """Signature of ROUGE, in sacreBLEU's form."""
-    return f"nrefs:{num_references}|stemmer:porter|version:rouge-score {version('rouge-score')}"
-
-
-@cache
-def _rouge_scorer() -> Any:
-    scoring = import_extra("rouge_score.rouge_scorer", extra="rouge", purpose="ROUGE")
-    return scoring.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
-
-
-def _words(text: str) -> list[str]:
-    # in the order of SQuAD's script: case, punctuation, articles, white space
-    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
-
-
-def _f1(hypothesis: Sequence[str], answer: Sequence[str]) -> float:
-    # without words precision or recall would be 0 / 0
-    if not hypothesis or not answer:
-        return float(hypothesis == answer)
-    in_common = (Counter(hypothesis) & Counter(answer)).total()
-    return 2 * in_common / (len(hypothesis) + len(answer))
-
-
 METRICS: dict[MetricName, Metric] = {
     # force: no warning about tokenized text, which is nothing a user of this application can change
     MetricName.bleu: SacreBleuMetric(lambda tokenize: BLEU(tokenize=tokenize, force=True)),
     MetricName.chrf: SacreBleuMetric(lambda tokenize: CHRF()),
+    MetricName.chrfpp: SacreBleuMetric(lambda tokenize: CHRF(word_order=2)),
     MetricName.ter: SacreBleuMetric(_ter, higher_is_better=False),
     MetricName.rouge1: LineMetric("ROUGE-1", rouge("rouge1"), rouge_signature),
     MetricName.rouge2: LineMetric("ROUGE-2", rouge("rouge2"), rouge_signature),
@@ -190,20 +115,36 @@ def score(
     Raises UserError when there is nothing to score, the numbers of lines differ, tokenize cannot be used or bootstrap
     is negative.
     """
-    check_tokenizer(tokenize, key="tokenize")
     check_bootstrap(bootstrap)
-    if not hypotheses or not references:
-        raise UserError("there is nothing to score: no hypotheses or no references")
-    for reference in references:
-        if len(hypotheses) != len(reference):
-            raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(reference):,} references")
-    hypotheses, references = _stripped(hypotheses), [_stripped(reference) for reference in references]
+    hypotheses, references = _checked(hypotheses, references, tokenize)
     # fewer say nothing about the tails: scoring_notes() tells the user
     resamples = bootstrap if bootstrap >= MIN_RESAMPLES else 0
     return {
         metric: METRICS[metric].score(hypotheses, references, tokenize=tokenize, resamples=resamples)
         for metric in metrics
     }
+
+
+def sentence_statistics(
+    metric: MetricName, hypotheses: Lines, references: Sequence[Lines], *, tokenize: str = DEFAULT_TOKENIZER
+) -> Statistics:
+    """Counts of each of N sentences, from which scores, groups of lines and tests of significance follow.
+
+    Raises UserError as score does.
+    """
+    hypotheses, references = _checked(hypotheses, references, tokenize)
+    return METRICS[metric].statistics(hypotheses, references, tokenize=tokenize)
+
+
+def _checked(hypotheses: Lines, references: Sequence[Lines], tokenize: str) -> tuple[list[str], list[list[str]]]:
+    """Hypotheses and references as the sacrebleu command reads them. Raises UserError where they cannot be scored."""
+    check_tokenizer(tokenize, key="tokenize")
+    if not hypotheses or not references:
+        raise UserError("there is nothing to score: no hypotheses or no references")
+    for reference in references:
+        if len(hypotheses) != len(reference):
+            raise UserError(f"{len(hypotheses):,} hypotheses cannot be scored against {len(reference):,} references")
+    return _stripped(hypotheses), [_stripped(reference) for reference in references]
 
 
 def check_bootstrap(resamples: int) -> None:
@@ -229,16 +170,21 @@ def p_value(
 
 
 def command(metrics: Sequence[MetricName], tokenize: str, *, references: Sequence[str], hypotheses: str) -> str:
-    """The sacrebleu command that prints the same numbers, those of its metrics; "" if there are none."""
-    metrics = [metric for metric in metrics if metric in SACREBLEU]
-    if not metrics:
-        return ""
+    """The sacrebleu command that prints the same numbers, those of its metrics; "" if there are none.
+
+    It has one word order for chrF: chrF++ is a second command, after "&&".
+    """
+    files = f"{' '.join(map(quote, references))} -i {quote(hypotheses)}"
     options = "" if tokenize == DEFAULT_TOKENIZER else f" -tok {tokenize}"
     if MetricName.ter in metrics and tokenize in WITHOUT_SPACES:
         # the options of _ter()
         options += " --ter-normalized --ter-asian-support"
-    names = " ".join(map(quote, references))
-    return f"sacrebleu {names} -i {quote(hypotheses)} -m {' '.join(metrics)}{options}"
+    commands = []
+    if plain := [metric for metric in metrics if metric in SACREBLEU]:
+        commands.append(f"sacrebleu {files} -m {' '.join(plain)}{options}")
+    if MetricName.chrfpp in metrics:
+        commands.append(f"sacrebleu {files} -m chrf --chrf-word-order 2")
+    return " && ".join(commands)
 
 
 def sentence_chrf(hypotheses: Lines, references: Sequence[Lines]) -> list[float]:

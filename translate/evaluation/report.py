@@ -15,7 +15,7 @@ from translate.evaluation.scores import Score
 from translate.files import write_json, write_text
 from translate.text import write_lines
 
-_HYPOTHESES, _MARKDOWN, _VALUES = REPORT_FILES = "hypotheses.txt", "report.md", "report.json"
+HYPOTHESES, _MARKDOWN, REPORT = REPORT_FILES = "hypotheses.txt", "report.md", "report.json"
 
 
 def write_report(
@@ -33,15 +33,15 @@ def write_report(
         list(evaluation.scores),
         evaluation.tokenize,
         references=reference_paths or ["REFERENCE"] * len(evaluation.references),
-        hypotheses=str(directory / _HYPOTHESES),
+        hypotheses=str(directory / HYPOTHESES),
     )
     chosen = _examples(evaluation, examples)
-    report = {**_summary(evaluation), "command": repeat, **chosen}
+    report = {**_summary(evaluation), "command": repeat, "reference_files": [*reference_paths], **chosen}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_lines(directory / _HYPOTHESES, evaluation.hypotheses)
+        write_lines(directory / HYPOTHESES, evaluation.hypotheses)
         write_text(directory / _MARKDOWN, _markdown(evaluation, repeat, chosen))
-        write_json(directory / _VALUES, report)
+        write_json(directory / REPORT, report)
     except OSError as error:
         raise write_error(Path(error.filename or directory), error) from None
 

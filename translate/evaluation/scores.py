@@ -1,9 +1,7 @@
-"""Contract of a metric, its score, and bootstrap resampling: confidence intervals, and p-values of differences.
+"""Contract of a metric, its score, and confidence intervals by bootstrap resampling.
 
-Intervals are those of `sacrebleu --confidence`. sacreBLEU's own code is not used for two reasons: it holds the counts
-of all resamples in memory at once (1.5 GiB for chrF of 20,000 lines, where this takes 0.2 GiB), and it knows no
-metrics but its own. Its paired test (sacrebleu.significance.PairedTest) counts one tail of the distribution only, and
-gives two equal systems p = 1 / (resamples + 1).
+Intervals are those of `sacrebleu --confidence`, whose own code holds the counts of all resamples in memory at once (1.5
+GiB for chrF of 20,000 lines, where this takes 0.2 GiB), and knows no metrics but its own.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +24,25 @@ Counts = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Counts of each of N sentences that add up over a corpus, (N, C), and the function that scores their sum, (C,)."""
+    """Counts of each of N sentences that add up over a corpus, (N, C), and the function that scores their sum, (C,).
+
+    name, signature  of the metric, as those of a Score
+    """
 
     counts: Counts
-    score: Callable[[Counts], float]
+    score: Callable[[NDArray[Any]], float]
+    name: str = ""
+    signature: str = ""
+
+    def value(self, lines: Sequence[int] | None = None) -> float:
+        """Score of the corpus, or of some of its lines alone."""
+        counts = self.counts if lines is None else self.counts[lines]
+        # fp64: an fp32 sum of many lines would round
+        return self.score(counts.sum(0, dtype=np.float64))
+
+    def line_values(self) -> list[float]:
+        """Score of each line as a corpus of its own, N numbers."""
+        return [self.score(row) for row in self.counts]
 
     def resampled_scores(self, resamples: int) -> NDArray[np.float64]:
         """Scores of corpora of N sentences drawn with replacement, (resamples,); every system gets the same draws."""
@@ -45,20 +59,6 @@ def confidence_interval(statistics: Statistics, *, resamples: int) -> float:
     return float(half_width)
 
 
-def paired_p_value(first: Statistics, second: Statistics, *, resamples: int) -> float:
-    """Two-sided p-value of the difference between two systems, by paired bootstrap; 1 for equal systems.
-
-    The differences of the resampled scores, less their mean, are the distribution of differences under the null
-    hypothesis (Riezler and Maxwell 2005).
-    """
-    observed = first.score(first.counts.sum(0)) - second.score(second.counts.sum(0))
-    # the same draws for both systems: easy and hard samples cancel out
-    differences = first.resampled_scores(resamples) - second.resampled_scores(resamples)
-    at_least_as_large = np.abs(differences - differences.mean()) >= abs(observed)
-    # the observed difference counts as one of the draws, so that p is never 0
-    return float((at_least_as_large.sum() + 1) / (resamples + 1))
-
-
 Lines = Sequence[str]
 
 
@@ -67,6 +67,7 @@ class MetricName(StrEnum):
 
     bleu = "bleu"
     chrf = "chrf"
+    chrfpp = "chrfpp"
     ter = "ter"
     rouge1 = "rouge1"
     rouge2 = "rouge2"
@@ -79,7 +80,7 @@ class MetricName(StrEnum):
 class Score:
     """A corpus's score.
 
-    name       as it is printed: BLEU, chrF2, TER, ROUGE-1, …
+    name       as it is printed: BLEU, chrF2, chrF2++, TER, ROUGE-1, …
     value      0 to 100; more is better, except for TER, an error rate in percent
     interval   half the width of its 95 % confidence interval; None if there was no bootstrap
     signature  how it was computed

@@ -71,7 +71,8 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
     }
     specification = specs.TransformerSpec(
         specs.TransformerEncoderSpec(config.encoder_layers, **common),
-        specs.TransformerDecoderSpec(config.decoder_layers, **common),
+        # the attention that it returns is the mean of all heads of its last layer
+        specs.TransformerDecoderSpec(config.decoder_layers, alignment_heads=config.num_heads, **common),
     )
     specification.config.layer_norm_epsilon = config.norm_epsilon  # of norms of heads as well
     specification.config.add_source_eos = True

@@ -15,7 +15,7 @@ state             TrainState, exactly what a checkpoint holds; states on disk
 validation        loss and scores on the validation set
 stopping          fraction of the run that is done, learning rate, bounds, signals, divergence; trials of a sweep
 step              one update: gradients of all batches, clipping, optimizer step
-tracking          Reporter: results of updates, means, log, TensorBoard
+tracking          Reporter: results of updates, means, log, and the loggers of loggers/, such as TensorBoard
 final_evaluation  average of the last checkpoints, scores on the test set
 back_translation  two runs, with translations by the first as training pairs of the second
 """

@@ -1,8 +1,9 @@
-"""The models in best/ and last/ of a continued run: scored again after a change of settings, made again where lost."""
+"""The best models: those in best_models/; best/ of a continued run scored again after a change, or made again."""
 
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from translate.model_directory import ADAPTER, MANIFEST, MODEL, WEIGHTS, load_ma
 from translate.training.config import TrainConfig
 from translate.training.model_writer import ModelWriter
 from translate.training.progress import is_better
-from translate.training.saved_states import AVERAGE, state_step
+from translate.training.saved_states import AVERAGE, state_name, state_step
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.validation import Validation, Validator
@@ -114,6 +115,7 @@ def score_best_again(
     step  0: there is no such model
     """
     state.record_best(None, None, step=0)  # a score by other settings is no standard for new ones
+    state.progress.best_models = []
     if not step:
         return
     directory = models.folder.best
@@ -121,6 +123,26 @@ def score_best_again(
     weights = read_weights(directory / WEIGHTS, state.model.module)
     validation = _record_if_better(weights, Candidate(step, averaged=averaged), config, state, validator, models)
     logger.info(f"step {step:,}, the best so far, scored again with the current settings  valid {validation.summary()}")
+
+
+def keep_best_models(config: TrainConfig, state: TrainState, models: ModelWriter, *, value: float, loss: float) -> None:
+    """Keep the weights of the run.keep_best best validations in best_models/, those just validated if among them.
+
+    value, loss  of this validation: the metric and the validation loss
+    """
+    count, progress, metric = config.run.keep_best, state.progress, config.validation.metric
+    if not (count and math.isfinite(value) and math.isfinite(loss)):
+        return
+    rank = sum(not is_better(metric, value, x, loss=loss, best_loss=y) for x, y, _ in progress.best_models)
+    # a new list: a snapshot of the state may hold the old one
+    progress.best_models = [
+        *progress.best_models[:rank],
+        [value, loss, state.step],
+        *progress.best_models[rank:],
+    ][:count]
+    if rank < count:
+        models.save(models.folder.best_models / state_name(state.step), state.weights, step=state.step)
+    models.keep_only(state_name(int(step)) for _, _, step in progress.best_models)
 
 
 def step_of(directory: Path) -> int:

@@ -100,6 +100,7 @@ RULES: dict[str, Rule] = {
     "search": RESCORED,
     "back_translation": Rule("it decides the training text"),
     "compute": FREE,
+    "logger": FREE,
     "compute.precision": RESCORED,
     "compute.compile": RECORDED,
     "run": FREE,

@@ -13,19 +13,18 @@ from translate.data.batching import BatchConfig
 from translate.data.corpora import LEAST_WEIGHT, MOST_WEIGHT, DataConfig
 from translate.decoding.config import SearchConfig, Split
 from translate.errors import UserError, require_at_least, require_between, require_numbers, require_share
-from translate.evaluation.scores import MetricName
-from translate.evaluation.tokenizers import check_tokenizer
 from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig, check_tying
 from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
+from translate.training.loggers.logger import LoggerConfig
 from translate.training.open_options import OPEN_OPTIONS, Recipe
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
 from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
+from translate.training.validation_config import ValidationConfig
 from translate.truecasing import Case
 
-LOSS = "loss"  # as a validation metric
 MOST_SEED = 2**62  # the rank of a process is added to it
 
 
@@ -56,39 +55,11 @@ class AveragingConfig:
 
 
 @dataclass(kw_only=True)
-class ValidationConfig:
-    """Validations during a run.
-
-    metrics       metrics to report, also for the final test; groups are scored by the first two
-    metric        one of metrics, or loss; chooses the best checkpoint, and determines early stopping
-    tokenize      sacreBLEU's -tok, also for the final test; "": by data.target_language, or the references' script
-    batch_tokens  source tokens per batch in decoding; 0: chosen automatically
-    samples, attention_maps  numbers of translations and of sentences with attention maps in TensorBoard
-    """
-
-    every: int = 1000
-    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
-    metric: str = "bleu"
-    tokenize: str = ""
-    batch_tokens: int = 0
-    samples: int = 6
-    attention_maps: int = 3
-
-    def check(self) -> None:
-        require_at_least("validation.every", self.every, 1)
-        for key in ("batch_tokens", "samples", "attention_maps"):
-            require_at_least(f"validation.{key}", getattr(self, key), 0)
-        if self.metric not in (choices := [*self.metrics, LOSS]):
-            raise UserError(f"validation.metric={self.metric} must be one of {', '.join(choices)} (validation.metrics)")
-        if self.tokenize:
-            check_tokenizer(self.tokenize, key="validation.tokenize")
-
-
-@dataclass(kw_only=True)
 class RunConfig:
     """Folder and limits of a run (0: no limit); intervals are in updates.
 
-    patience     validations without improvement after which the run ends
+    patience     validations without improvement (validation.min_gain) after which the run ends
+    keep_best    number of validated models to keep in best_models/, those with the best scores; 0: none
     save_every   interval of saved states, of which the newest `keep` are kept
     max_skipped  updates skipped in a row before training rolls back to an earlier state or ends
     """
@@ -102,6 +73,7 @@ class RunConfig:
     log_every: int = 50
     save_every: int = 1000
     keep: int = 5
+    keep_best: int = 0
     max_skipped: int = 20
 
     @property
@@ -115,7 +87,7 @@ class RunConfig:
         require_between("run.seed", self.seed, 0, MOST_SEED)
         for key in ("log_every", "save_every", "keep", "max_skipped"):
             require_at_least(f"run.{key}", getattr(self, key), 1)
-        for key in ("max_steps", "max_epochs", "max_minutes", "patience"):
+        for key in ("max_steps", "max_epochs", "max_minutes", "patience", "keep_best"):
             require_at_least(f"run.{key}", getattr(self, key), 0)
         if 0 < self.max_minutes < 0.001:
             raise UserError(f"run.max_minutes ({self.max_minutes}) must be 0 or at least 0.001: no update takes less")
@@ -235,6 +207,7 @@ class TrainConfig:
     case: Case = Case.auto
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    logger: dict[str, LoggerConfig] = field(default_factory=dict)
     run: RunConfig = field(default_factory=RunConfig)
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
@@ -247,6 +220,8 @@ class TrainConfig:
             if hasattr(part, "check"):
                 part.check()
         self._check_losses()
+        for name, logger in self.logger.items():
+            logger.check(f"logger.{name}")
         self._check_times()
         self._check_vocabularies()
         if self.data.context and (self.augmentation.is_on or self.back_translation.monolingual):

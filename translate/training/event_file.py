@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -22,11 +22,13 @@ from torch.utils.tensorboard.summary import image, scalar, text
 
 from translate.disk_space import describe_full
 from translate.explanation import Picture
+from translate.files import write_bytes
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 120.0
 _MOST_UNWRITTEN = 20_000  # records
+_VERSION = "brain.Event:2"  # of the format
 
 
 class EventFile:
@@ -43,7 +45,7 @@ class EventFile:
         self._size = 0  # of the whole records in the file
         self._flushed = time.monotonic()
         self._is_failing = False
-        self._add(Event(file_version="brain.Event:2"))
+        self._add(Event(file_version=_VERSION))
         if purge_step:
             self._add(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
         self.flush()
@@ -86,10 +88,24 @@ class EventFile:
             self._is_failing = True
 
     def _add(self, event: Event) -> None:
-        event.wall_time = time.time()
-        # a record is the event between its length and checksums
-        RecordWriter(record := io.BytesIO()).write(event.SerializeToString())
-        self._unwritten.append(record.getvalue())
+        self._unwritten.append(_record(event))
+
+
+def replace_summaries(path: Path, summaries: Iterable[Summary]) -> None:
+    """Write an event file that has these summaries only; where that fails, warn, and leave the former one."""
+    events = [Event(file_version=_VERSION), *(Event(summary=summary) for summary in summaries)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, b"".join(map(_record, events)))
+    except OSError as error:
+        logger.warning(f"hyperparameters: {describe_full(path.parent, error)}")
+
+
+def _record(event: Event) -> bytes:
+    """An event as it is in a file: between its length and checksums."""
+    event.wall_time = time.time()
+    RecordWriter(record := io.BytesIO()).write(event.SerializeToString())
+    return record.getvalue()
 
 
 def _write_all(file: io.FileIO, record: bytes) -> None:

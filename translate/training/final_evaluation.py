@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
 from translate.training.best_model import restore_models
-from translate.training.config import LOSS, TrainConfig
+from translate.training.config import TrainConfig
 from translate.training.model_writer import ModelWriter
 from translate.training.progress import is_better
 from translate.training.run_folder import RunFolder
@@ -26,6 +26,7 @@ from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.tracking import Reporter
 from translate.training.validation import Validator
+from translate.training.validation_config import LOSS
 from translate.training.validation_sets import tokenizer_of_test
 
 logger = logging.getLogger(__name__)
@@ -61,11 +62,13 @@ def final_evaluation(
     models: ModelWriter,
     reporter: Reporter,
 ) -> None:
-    """Scores of the best model, in the log, in evaluation/, in result.json and in TensorBoard."""
+    """Scores of the best model, in the log, in evaluation/, in result.json and in the loggers."""
     folder, world, progress = models.folder, states.world, state.progress
     if world.from_main(world.is_main and is_finished(folder.result_file, step=state.step)):
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
-        logger.info(read_json(folder.result_file)["summary"])
+        content = read_json(folder.result_file)
+        logger.info(content["summary"])
+        reporter.results(state, _stored_scores(content))
         return
     restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
@@ -172,11 +175,11 @@ def report(
         summaries.append(_summary(evaluation, config.validation.metric, references, directory))
     reporter.result("\n\n".join(map(terminal_text, evaluations)), state.step)
     scores = {
-        f"{evaluation.name}_{metric}": score.value
+        f"{evaluation.name} {metric}": score.value
         for evaluation in evaluations
         for metric, score in evaluation.scores.items()
     }
-    reporter.hparams(state, scores)
+    reporter.results(state, scores)
     logger.info(
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
         f"curves: tensorboard --logdir {folder.path.parent}"
@@ -193,6 +196,12 @@ def _summary(evaluation: Evaluation, metric: str, references: Sequence[str], dir
     hypotheses = str(directory / "hypotheses.txt")
     again = command([chosen], evaluation.tokenize, references=references, hypotheses=hypotheses)
     return f"{evaluation.name} {evaluation.scores[chosen]}" + (f"  ({again})" if again else "")
+
+
+def _stored_scores(content: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of the test sets in result.json, by name for the loggers; none of what an older version wrote."""
+    tests = content.get("tests", {})
+    return {f"{name} {metric}": score["value"] for name, scores in tests.items() for metric, score in scores.items()}
 
 
 def _scores(evaluation: Evaluation) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 from translate.checkpoint import Weights, copy_of, save_adapter, save_model
 from translate.data.prepare import Prepared
 from translate.distributed import World
+from translate.folders import remove_directory
+from translate.model_directory import MODEL_FILES
 from translate.training.config import TrainConfig
 from translate.training.run_folder import RunFolder
 
@@ -44,6 +46,12 @@ class ModelWriter:
             # a copy: the next update changes the weights while the thread writes
             self.folder.writer.write(partial(self._write, directory, copy_of(weights), manifest))
 
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Have all models in best_models/ removed but those of these names."""
+        kept, folder = set(names), self.folder.best_models
+        if self._world.is_main:
+            self.folder.writer.write(partial(_remove_others, folder, kept))
+
     def _write(self, directory: Path, weights: Weights, manifest: dict[str, Any]) -> None:
         config = self._config
         if config.adapt.adds_weights:
@@ -57,3 +65,9 @@ class ModelWriter:
                 manifest=manifest,
                 truecaser=self._data.truecaser,
             )
+
+
+def _remove_others(folder: Path, kept: Collection[str]) -> None:
+    for directory in folder.glob("step-????????"):
+        if directory.name not in kept:
+            remove_directory(directory, owned=MODEL_FILES)

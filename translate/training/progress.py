@@ -9,8 +9,8 @@ from typing import Any
 from translate.data.loader import DataPosition
 from translate.evaluation.metrics import METRICS
 from translate.evaluation.scores import MetricName
-from translate.training.config import LOSS
 from translate.training.step import StepResult
+from translate.training.validation_config import LOSS
 
 RECENT_UPDATES = 100  # of which loss and gradient norm are kept, to tell what is unusual
 
@@ -25,7 +25,9 @@ class RunProgress:
     last_success  step of the last update that was not skipped; loss: its mean per target token, in nats
     best          the best value of the metric so far, with the validation loss (best_loss) and the step (best_step) of
                   the same model
-    stale         number of validations since then
+    best_models   (value, validation loss, step) of the models in best_models/, the best first
+    gain          value of the last validation that was better than the one before by validation.min_gain at least;
+                  None: the best value; stale: number of validations since then
     validated     step of the last validation; session: hardware and processes of the last update, see take_up_session
     divided       number of updates with batches that did not fit into memory whole
     spikes        number of skipped updates whose loss or gradient norm was finite, but far above the recent ones
@@ -49,6 +51,8 @@ class RunProgress:
     best: float | None = None
     best_loss: float | None = None
     best_step: int = 0
+    best_models: list[list[float]] = field(default_factory=list)
+    gain: float | None = None
     stale: int = 0
     validated: int = 0
     session: dict[str, Any] = field(default_factory=dict)
@@ -81,14 +85,14 @@ class RunProgress:
         self.recent = [*self.recent, values][-RECENT_UPDATES:]
 
     def counts(self) -> dict[str, float]:
-        """Epochs, and updates that were not made as planned, by TensorBoard tag."""
-        return {
-            "train/epoch": self.epochs,
+        """Epochs, and numbers of updates that were not made as planned unless there are none, by tag."""
+        counts = {
             "train/skipped_updates": self.skipped,
             "train/spikes": self.spikes,
             "train/divided_updates": self.divided,
             "train/roll_backs": self.roll_backs,
         }
+        return {"train/epoch": self.epochs, **{tag: count for tag, count in counts.items() if count}}
 
     def disturbances(self) -> str:
         """Numbers of updates that were not made as planned, in brackets; "" if there were none."""
@@ -122,3 +126,11 @@ def is_better(
     if value == best and loss is not None:
         return best_loss is None or not loss >= best_loss  # so written that a loss beats NaN
     return value < best if metric == LOSS else METRICS[MetricName(metric)].is_better(value, best)
+
+
+def is_gain(metric: str, value: float, before: float | None, *, at_least: float) -> bool:
+    """True if a validation that is better than `before` is better by so much; None: there is none before."""
+    if before is None or not math.isfinite(before):
+        return True
+    # of equal values of the metric the lower loss has decided: a gain only where any gain counts
+    return not at_least or (before - value if is_minimised(metric) else value - before) >= at_least

@@ -60,8 +60,9 @@ class RunFolder:
         self.config_file, self.manifest_file = self.path / CONFIG, self.path / MANIFEST
         self.log_file, self.result_file = self.path / "train.log", self.path / "result.json"
         self.best, self.last, self.average = self.path / "best", self.path / "last", self.path / "average"
-        self.states, self.tensorboard = self.path / "state", self.path / "tensorboard"
+        self.states, self.best_models = self.path / "state", self.path / "best_models"
         self.held_out, self.evaluation = self.path / "held_out", self.path / "evaluation"
+        self.validation = self.path / "validation"
         self.writer = BackgroundWriter()
         self.texts: dict[str, str] = {}
         self.notes: list[str] = []
@@ -79,7 +80,7 @@ class RunFolder:
         Raises UserError for a folder of another kind and for one in use.
         """
         self.claim()
-        for directory in (self.best, self.last, self.average):
+        for directory in (self.best, self.last, self.average, *interrupted(self.best_models)):
             restore_directory(directory, owned=MODEL_FILES)
         # a state that was being written or removed has no folder under its own name
         for directory in interrupted(self.states):
@@ -154,7 +155,8 @@ class RunFolder:
 
     def _check_kind(self) -> None:
         """Raise UserError unless the folder is empty, a run's, or left by a start that failed."""
-        require_no_files([self.best, self.last, self.average, self.states, self.evaluation, self.tensorboard])
+        models = [self.best, self.last, self.average, self.best_models]
+        require_no_files([*models, self.states, self.evaluation, self.validation, self.path / "tensorboard"])
         names = {path.name for path in self.path.iterdir()}
         if self.manifest_file.exists() and not self.config_file.exists():
             if names & {MODEL, WEIGHTS}:

@@ -17,7 +17,7 @@ from translate.data.loader import Update
 from translate.training.batch_memory import random_state, set_random_state
 from translate.training.optimizer import RunningAverage
 from translate.training.parallel import ParallelModel
-from translate.training.progress import RunProgress, is_better
+from translate.training.progress import RunProgress, is_better, is_gain
 from translate.training.step import StepResult
 
 logger = logging.getLogger(__name__)
@@ -73,19 +73,27 @@ class TrainState:
         self.counted = result.step
         self.progress.count(result, far_loss=far_loss)
 
-    def record_validation(self, metric: str, value: float, loss: float) -> bool:
-        """Note a validation of the current weights; True if they are the best so far."""
+    def record_validation(self, metric: str, value: float, loss: float, *, min_gain: float = 0.0) -> bool:
+        """Note a validation of the current weights; True if they are the best so far.
+
+        min_gain  a validation that is better by less does not count for patience
+        """
         progress = self.progress
         progress.validated = self.step
         better = is_better(metric, value, progress.best, loss=loss, best_loss=progress.best_loss)
-        progress.stale = 0 if better else progress.stale + 1
+        before = progress.best if progress.gain is None else progress.gain
+        # small gains add up: the next one counts from the last that was large enough
+        gained = better and is_gain(metric, value, before, at_least=min_gain)
+        progress.stale = 0 if gained else progress.stale + 1
         if better:
             self.record_best(value, loss, step=self.step)
+        progress.gain = value if gained else before
         return better
 
     def record_best(self, value: float | None, loss: float | None, *, step: int) -> None:
         """Note the score of the model in best/; None: there is none."""
         self.progress.best, self.progress.best_loss, self.progress.best_step = value, loss, step
+        self.progress.gain = None
 
     def adopt_settings(self, changed: Collection[str], *, reordered: bool) -> None:
         """Let recovery begin anew with settings that have changed; changed: their keys; reordered: batches differ."""

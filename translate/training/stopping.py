@@ -21,10 +21,11 @@ from translate.errors import UserError
 from translate.locks import ProcessLock
 from translate.signals import STOP_SIGNALS, stop_signals
 from translate.text import write_lines
-from translate.training.config import LOSS, RunConfig, TrainConfig
+from translate.training.config import RunConfig, TrainConfig
 from translate.training.optimizer import learning_rate_factor
 from translate.training.progress import RunProgress, is_better
 from translate.training.state import TrainState
+from translate.training.validation_config import LOSS
 
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
@@ -142,6 +143,8 @@ def bound_reached(run: RunConfig, progress: RunProgress) -> str:
         return f"run.max_minutes={run.max_minutes:g}"
     if run.patience and progress.stale >= run.patience:
         since = f"no better validation since step {progress.best_step:,}"
+        if progress.gain is not None and progress.gain != progress.best:
+            since = f"{progress.stale} validations in a row without a gain of validation.min_gain"
         cause = "no finite validation" if progress.best is None else since
         return f"run.patience={run.patience}: {cause}"
     return ""
@@ -186,6 +189,13 @@ class Trial:
     @property
     def folder(self) -> Path:
         return trial_folder(self.sweep, self.number)
+
+    @property
+    def name(self) -> str:
+        """The varied settings, by the last words of their options where these differ: dropout=0.3 seed=2."""
+        short = [option.rpartition(".")[2] for option in self.varied]
+        names = short if len(set(short)) == len(short) else list(self.varied)
+        return " ".join(f"{name}={_short(value)}" for name, value in zip(names, self.varied.values(), strict=True))
 
     def describe(self) -> str:
         """Line for the log at the start of the trial."""

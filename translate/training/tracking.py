@@ -1,4 +1,4 @@
-"""Output of a run: its log, a progress line, and TensorBoard, where runs are compared."""
+"""Output of a run: its log, a progress line, and its loggers, such as TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,49 +7,33 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from translate.console import ProgressLine, markdown_table, start_log
+from translate.console import ProgressLine, start_log
 from translate.decoding.translation import Splits
 from translate.distributed import World
 from translate.evaluation.evaluate import Evaluation
 from translate.explanation import Explanation, draw_alignment, draw_heads
-from translate.files import flatten, to_plain
+from translate.signals import Interrupted
 from translate.training.config import TrainConfig
-from translate.training.event_file import EventFile
+from translate.training.loggers.combined import CombinedLogger
+from translate.training.loggers.logger import INTERVAL, Status
 from translate.training.progress import RunProgress
+from translate.training.run_description import describe_for_loggers
 from translate.training.run_folder import RunFolder
+from translate.training.samples import sample_table
 from translate.training.spikes import far_loss
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
 from translate.training.step import PendingUpdate, StepResult
 from translate.training.stopping import Trial, expected_steps, fraction_done
-from translate.training.validation import Validation, Validator
+from translate.training.validation import SetValidation, Validation, Validator
+from translate.training.validation_files import write_hypotheses
 
 logger = logging.getLogger(__name__)
-
-_SAMPLE_CHARACTERS = 500
-# settings that people compare runs by: TensorBoard's HParams tab grows unreadable with more
-COMPARED = (
-    "model.architecture",
-    "model.attention",
-    "model.d_model",
-    "model.ffn_dim",
-    "model.num_heads",
-    "model.encoder_layers",
-    "model.decoder_layers",
-    "model.dropout",
-    "batch.tokens",
-    "loss.label_smoothing",
-    "optimizer.learning_rate",
-    "run.seed",
-    "schedule.warmup_steps",
-    "tokenizer.vocab_size",
-)
 
 
 class Reporter:
@@ -57,16 +41,17 @@ class Reporter:
 
     config  of the run; settings that the recipe chooses come after the first lines of the log
 
-    A context, which ends with all events in TensorBoard's files, however the run ends.
+    A context, which closes the loggers, however the run ends.
     """
 
     def __init__(self, config: TrainConfig, folder: RunFolder, world: World, trial: Trial | None = None):
         self.config, self._folder, self._world, self._trial = config, folder, world, trial
         self._line = ProgressLine(silent=not world.is_main)
-        self._board: EventFile | None = None
+        self._loggers: CombinedLogger | None = None
+        self._status = Status.interrupted
         self._pending: list[PendingUpdate] = []
         self._results: list[StepResult] = []  # since the last means
-        self._since = time.monotonic()
+        self._seconds, self._resumed = 0.0, time.monotonic()  # of training since the last means
         self._warned_of_warmup = self._described_splits = False
         # every process would print the same lines, and write them into one file
         start_log(path=folder.log_file, silent=not world.is_main)
@@ -78,18 +63,23 @@ class Reporter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._line.clear()
-        if self._board is not None:
-            self._board.flush()
+        if self._loggers is not None:
+            is_failed = kind is not None and not issubclass(kind, Interrupted)
+            self._loggers.close(Status.failed if is_failed else self._status)
 
     def begin(self, state: TrainState) -> None:
-        """Open TensorBoard's files, and drop events after the step that the run continues from."""
+        """Open the loggers, for updates after the one that the run continues from."""
         if self._world.is_main:
-            # a killed session may have shown steps after its last checkpoint, which come again
-            purge_step = state.step + 1 if state.step or state.progress.roll_backs else 0
-            self._board = EventFile(self._folder.tensorboard, purge_step=purge_step)
+            run = describe_for_loggers(self.config, self._folder, self._trial, step=state.step)
+            self._loggers = CombinedLogger(self.config.logger, run)
         self._warn_of_long_warmup(state.progress)
+        self.resume()
+
+    def resume(self) -> None:
+        """Let the clock of training run again, after validation, saving and the like."""
+        self._resumed = time.monotonic()
 
     def progress(self, task: str) -> Callable[[float], None]:
         """A display of work between two updates, which is given the share that is done."""
@@ -111,26 +101,26 @@ class Reporter:
                 logger.warning(f"step {result.step:,}: {result.cause}; the update is skipped ({skipped:,} so far)")
             if result.divided and str(divided := state.progress.divided).strip("0") == "1":
                 logger.info(f"step {result.step:,}: batches in halves, to fit into memory ({divided:,} so far)")
+        now = time.monotonic()
+        self._seconds, self._resumed = self._seconds + now - self._resumed, now
 
     def rolled_back(self, state: TrainState) -> None:
         """Drop what is known of updates after the step that training has returned to."""
         self._pending, self._results = [], []
         self._line.clear()
-        if self._board is not None:
-            self._board.flush()
-        self.begin(state)
+        if self._loggers is not None:
+            self._loggers.rewind(state.step)
 
     def log(self, state: TrainState) -> None:
-        """Show means over the updates since the last time, on the progress line and in TensorBoard."""
+        """Show means over the updates since the last time, on the progress line and in the loggers."""
         self._warn_of_long_warmup(state.progress)
         results, self._results = self._results, []
-        if self._board is None or not results:
+        seconds, self._seconds = self._seconds, 0.0
+        if self._loggers is None or not results:
             return
-        now = time.monotonic()
         rate = state.optimizer.param_groups[0]["lr"]
-        values = mean_values(results, seconds=now - self._since, learning_rate=rate)
-        self._since = now
-        self._board.scalars({**values, **state.progress.counts()}, state.step)
+        values = mean_values(results, seconds=max(seconds, 1e-9), learning_rate=rate)
+        self._loggers.scalars({**values, **state.progress.counts()}, state.step)
         done = fraction_done(self.config.run, state.progress)
         self._line.show(_progress_text(state.progress, values, done=done))
 
@@ -144,21 +134,25 @@ class Reporter:
                 "it out for a warm-up of at most a tenth of the run"
             )
 
-    def validation(self, validation: Validation, validator: Validator, *, step: int, best: bool) -> None:
-        """Show losses, scores, a few translations and their attention; best: they are the best so far.
+    def validation(self, validation: Validation, validator: Validator, state: TrainState, *, best: bool) -> None:
+        """Show losses, scores, a few translations and their attention, and keep all translations.
+
+        best  they are the best so far
 
         Where there are several directions, the means have the names of a single one.
         """
-        if self._board is not None:
-            self._scalars(self._board, "valid", validation, step)
+        step = state.step
+        if self._world.is_main:
+            write_hypotheses(self._folder.validation, validation, step=step, best_step=state.progress.best_step)
+        if self._loggers is not None:
+            self._curves(self._loggers, validation, step)
             for each in validation.sets:
-                group = "valid" if len(validation.sets) == 1 else f"valid_{each.name}"
-                if len(validation.sets) > 1:
-                    self._scalars(self._board, group, Validation([each]), step)
                 if each.evaluation is not None:
-                    self._translations(self._board, group, each.evaluation, each.explanations, step)
+                    self._translations(
+                        self._loggers, _group(validation, each), each.evaluation, each.explanations, step
+                    )
             # validations are rare: a viewer need not wait
-            self._board.flush()
+            self._loggers.flush()
         splits = sum((each.evaluation.splits for each in validation.sets if each.evaluation), Splits())
         if not self._described_splits and (note := validator.translator.describe(splits)):
             self._described_splits = True
@@ -167,24 +161,37 @@ class Reporter:
         for line in validation.lines_of_directions():
             logger.info(f"step {step:,}  {line}")
 
-    def _scalars(self, board: EventFile, group: str, validation: Validation, step: int) -> None:
-        values = {**validation.losses(), **{metric.value: value for metric, value in validation.scores.items()}}
-        board.scalars({f"{group}/{name}": value for name, value in values.items()}, step)
+    def _curves(self, loggers: CombinedLogger, validation: Validation, step: int) -> None:
+        losses = validation.losses()
+        values = {"loss/valid": losses.pop("loss")} | {f"valid/{name}": value for name, value in losses.items()}
+        values |= {f"score/{metric.value}": value for metric, value in validation.scores.items()}
+        if (half_width := validation.half_width) is not None:
+            score, name = validation.scores[validation.main], f"{INTERVAL}/{validation.main.value}"
+            values |= {f"{name}_low": score - half_width, f"{name}_high": score + half_width}
+        for each in validation.sets if len(validation.sets) > 1 else ():
+            own = {"loss": each.loss} | {metric.value: value for metric, value in each.scores.items()}
+            values |= {f"{_group(validation, each)}/{name}": value for name, value in own.items()}
+        loggers.scalars(values, step)
 
     def _translations(
-        self, board: EventFile, group: str, evaluation: Evaluation, explanations: Sequence[Explanation], step: int
+        self,
+        loggers: CombinedLogger,
+        group: str,
+        evaluation: Evaluation,
+        explanations: Sequence[Explanation],
+        step: int,
     ) -> None:
         details = {f"{group}/{name}": x for score in evaluation.scores.values() for name, x in score.details.items()}
         speed = len(evaluation.source) / max(evaluation.seconds, 1e-9)
-        board.scalars({**details, f"speed/{group}_sentences_per_second": speed}, step)
+        loggers.scalars({**details, f"speed/{group}_sentences_per_second": speed}, step)
         for part in evaluation.by_length:
             metric, score = next(iter(part.scores.items()))
-            board.scalars({f"{group}_{metric}_by_length/{part.name}": score.value}, step)
-        board.text(f"{group}_translations", _samples(evaluation, self.config.validation.samples), step)
+            loggers.scalars({f"{group}_{metric}_by_length/{part.name}": score.value}, step)
+        loggers.text(f"{group}_translations", sample_table(evaluation, self.config.validation.samples), step)
         for number, explanation in enumerate(explanations, start=1):
-            board.picture(f"{group}_cross_attention/{number}", draw_alignment(explanation), step)
+            loggers.picture(f"{group}_cross_attention/{number}", draw_alignment(explanation), step)
             for heads in explanation.heads:
-                board.picture(f"{group}_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
+                loggers.picture(f"{group}_attention_heads_{number}/{heads.kind}", draw_heads(heads), step)
 
     def stopped(self, reason: str, state: TrainState, states: StateFolder, *, interrupted: bool) -> None:
         """Log why the run ends here and, if a signal or an error interrupted it, how to continue it."""
@@ -199,30 +206,35 @@ class Reporter:
     def result(self, text: str, step: int) -> None:
         """Show the results on the test set."""
         logger.info(text)
-        if self._board is not None:
-            self._board.text("result", f"```\n{text}\n```", step)
+        if self._loggers is not None:
+            self._loggers.text("result", f"```\n{text}\n```", step)
 
-    def hparams(self, state: TrainState, scores: Mapping[str, float] | None = None) -> None:
-        """Add the run's row, settings and results, to TensorBoard's HParams tab.
+    def results(self, state: TrainState, scores: Mapping[str, float] | None = None) -> None:
+        """Add constants that are known at the end of the run to the loggers: in TensorBoard, columns of HParams.
 
-        scores  of the test set
+        scores  of the test sets
         """
-        if self._board is None:
-            return
-        results = dict(scores or {})
-        if state.progress.best is not None:
-            results[f"valid_{self.config.validation.metric}"] = state.progress.best
-        results["minutes"] = state.progress.seconds / 60
-        results["million_parameters"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
-        named = {f"result/{name}": value for name, value in results.items()}
-        for summary in hparams(_compared_settings(self.config, self._trial), named):
-            self._board.add(summary)
-        self._board.scalars(named, state.step)
-        self._board.flush()
+        progress, values = state.progress, dict(scores or {})
+        if progress.best is not None:
+            values[f"valid {self.config.validation.metric}"] = progress.best
+        if progress.best_loss is not None:
+            values["valid loss"] = progress.best_loss
+        # the names follow those of nearly all settings in the alphabet, the order of TensorBoard's columns
+        values["time (minutes)"] = progress.seconds / 60
+        values["updates"] = progress.step
+        values["weights (million)"] = sum(p.numel() for p in state.model.module.parameters()) / 1e6
+        self._status = Status.finished
+        if self._loggers is not None:
+            self._loggers.results(values)
+
+
+def _group(validation: Validation, each: SetValidation) -> str:
+    """The group of tags of a validation set, which has a name of its own where there are several."""
+    return "valid" if len(validation.sets) == 1 else f"valid_{each.name}"
 
 
 def mean_values(results: Sequence[StepResult], *, seconds: float, learning_rate: float) -> dict[str, float]:
-    """Means over some updates that took so many seconds, by TensorBoard tag; losses are per target token."""
+    """Means over some updates that took so many seconds, by tag; losses are per target token."""
     target = sum(result.target_tokens for result in results)
     source = sum(result.source_tokens for result in results)
     positions = sum(result.positions for result in results)
@@ -232,7 +244,7 @@ def mean_values(results: Sequence[StepResult], *, seconds: float, learning_rate:
         return sum(x * result.target_tokens for x, result in zip(losses, results, strict=True)) / target
 
     return {
-        "train/loss": mean(result.loss for result in results),
+        "loss/train": mean(result.loss for result in results),
         "train/cross_entropy": mean(result.cross_entropy for result in results),
         "train/gradient_norm": sum(result.gradient_norm for result in results) / len(results),
         "train/learning_rate": learning_rate,
@@ -262,26 +274,7 @@ def _progress_text(progress: RunProgress, values: Mapping[str, float], *, done: 
     seconds_left = progress.seconds * (1 - done) / done if done else 0.0
     skipped = f"  {progress.skipped:,} skipped" if progress.skipped else ""
     return (
-        f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['train/loss']:.3f}  "
+        f"step {progress.step:,}  epoch {progress.epochs:.2f}  loss {values['loss/train']:.3f}  "
         f"lr {values['train/learning_rate']:.1e}  {values['speed/target_tokens_per_second']:,.0f} tokens/s  "
         f"{done:.0%}  ETA {tqdm.format_interval(seconds_left)}{skipped}"
     )
-
-
-def _compared_settings(config: TrainConfig, trial: Trial | None) -> dict[str, Any]:
-    """Settings for TensorBoard's HParams tab: those usually compared, and in a sweep those it varies."""
-    values = flatten(to_plain(config))
-    # of a sweep only the varied options differ: columns for all others would be noise
-    if trial is not None:
-        return {option: values.get(option, text) for option, text in trial.varied.items()}
-    chosen = {"auxiliary": " ".join(config.auxiliary) or "none", "adapt": config.adapt.method}
-    return {key.rpartition(".")[2]: values[key] for key in COMPARED if key in values} | chosen
-
-
-def _samples(evaluation: Evaluation, count: int) -> str:
-    """A Markdown table of evenly spaced lines: source, translation, reference."""
-    count = min(count, len(evaluation.source))
-    indices = [number * len(evaluation.source) // count for number in range(count)]
-    sides = evaluation.source, evaluation.hypotheses, evaluation.references[0]
-    rows = [[side[index][:_SAMPLE_CHARACTERS] for side in sides] for index in indices]
-    return markdown_table(["source", "translation", "reference"], rows)

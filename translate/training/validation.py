@@ -23,14 +23,16 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.errors import DivergedError
 from translate.evaluation.evaluate import Evaluation, evaluate_corpus
-from translate.evaluation.scores import MetricName
+from translate.evaluation.metrics import METRICS
+from translate.evaluation.scores import RESAMPLES, MetricName, confidence_interval
 from translate.explanation import Explanation, explain_pairs, uncovered
 from translate.losses import label_smoothed_cross_entropy
 from translate.models.seq2seq import evaluation_mode
 from translate.signals import stop_signals
 from translate.tags import tagging_of
-from translate.training.config import LOSS, TrainConfig
+from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
+from translate.training.validation_config import BY_INTERVAL, LOSS
 from translate.training.validation_sets import ValidationSet, validation_sets
 
 
@@ -40,7 +42,8 @@ class SetValidation:
 
     loss is label-smoothed, cross_entropy is not; perplexity is its exponential. uncovered is the share of source tokens
     that their reference translation hardly attends to; None: the model has no attention. evaluation is None where the
-    model's numbers are not finite, so that it cannot translate. explanations are of a few of its translations.
+    model's numbers are not finite, so that it cannot translate. half_width is that of the 95 % confidence interval of
+    the main metric's score. explanations are of a few of its translations.
     """
 
     name: str
@@ -48,6 +51,7 @@ class SetValidation:
     cross_entropy: float
     uncovered: float | None
     evaluation: Evaluation | None
+    half_width: float | None = None
     explanations: list[Explanation] = field(default_factory=list)
 
     @property
@@ -58,9 +62,13 @@ class SetValidation:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """One validation on one set, or on those of several directions, whose means count (macro-averages)."""
+    """One validation on one set, or on those of several directions, whose means count (macro-averages).
+
+    main  the metric that has a confidence interval: the one that chooses the best model, if it is not the loss
+    """
 
     sets: list[SetValidation]
+    main: MetricName = MetricName.bleu
 
     @property
     def loss(self) -> float:
@@ -77,6 +85,18 @@ class Validation:
         if not self.is_translated:
             return {}
         return {metric: mean(each.scores[metric] for each in self.sets) for metric in self.sets[0].scores}
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the 95 % confidence interval of the main score; None where the model cannot translate."""
+        found = [each.half_width for each in self.sets if each.half_width is not None]
+        # the sets are independent: variances add up
+        return math.hypot(*found) / len(found) if len(found) == len(self.sets) else None
+
+    def least_gain(self, setting: str) -> float:
+        """The value of validation.min_gain here, in points of the metric."""
+        # of two checkpoints of a run the difference varies about half as much as each score: see docs/experiments.md
+        return float(setting) if setting != BY_INTERVAL else (self.half_width or 0.0) / 2
 
     def losses(self) -> dict[str, float]:
         """Numbers apart from the scores, by name."""
@@ -104,7 +124,7 @@ class Validation:
         """The summary of each set for the log; none where there is one set."""
         if len(self.sets) == 1:
             return []
-        return [f"valid {each.name}  {Validation([each]).summary()}" for each in self.sets]
+        return [f"valid {each.name}  {Validation([each], self.main).summary()}" for each in self.sets]
 
     def metric(self, name: str) -> float:
         """Value of a metric, or of "loss"; NaN where the model cannot translate."""
@@ -117,6 +137,7 @@ class Validator:
     precision   of decoding
     manifest    of the run: tags, splitting of lines and BLEU's tokenizer as they were when it began
     translator  of this process; sharded: of all processes together, each of which takes its share of the lines
+    main        see Validation
     notes       for the user about the scores, a line each
     """
 
@@ -131,6 +152,7 @@ class Validator:
         manifest: Mapping[str, Any],
     ):
         self.metrics, self.sets = config.validation.metrics, validation_sets(config, data, manifest)
+        self.main = self.metrics[0] if config.validation.metric == LOSS else MetricName(config.validation.metric)
         self._model, self._world, self._smoothing = model, world, config.loss.label_smoothing
         self._tokenizer, self._num_explained = data.tokenizer, config.validation.attention_maps
         engine = NativeEngine(
@@ -175,7 +197,7 @@ class Validator:
             found = []
             for number, each in enumerate(self.sets):
                 found.append(self._run_set(each, _part_of(progress, number, len(self.sets)), explain=explain))
-        return Validation(found)
+        return Validation(found, self.main)
 
     def _run_set(
         self, each: ValidationSet, progress: Callable[[float], None] | None, *, explain: bool
@@ -184,7 +206,16 @@ class Validator:
         # a search has no best hypothesis among scores that are not finite
         evaluation = self._evaluate(each, progress) if math.isfinite(loss) else None
         explanations = self._explain(evaluation) if explain and evaluation and self._world.is_main else []
-        return SetValidation(each.text.name, loss, cross_entropy, uncovered_share, evaluation, explanations)
+        half_width = self._half_width(evaluation) if evaluation else None
+        return SetValidation(each.text.name, loss, cross_entropy, uncovered_share, evaluation, half_width, explanations)
+
+    def _half_width(self, evaluation: Evaluation) -> float:
+        # without trailing white space, as for the score
+        hypotheses, *references = (
+            [line.rstrip() for line in side] for side in (evaluation.hypotheses, *evaluation.references)
+        )
+        statistics = METRICS[self.main].statistics(hypotheses, references, tokenize=evaluation.tokenize)
+        return confidence_interval(statistics, resamples=RESAMPLES)
 
     def _evaluate(self, each: ValidationSet, progress: Callable[[float], None] | None) -> Evaluation | None:
         tokenize = each.tokenizer.name

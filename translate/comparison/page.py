@@ -1,0 +1,95 @@
+"""A comparison as one HTML page, which needs no other file, no script and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from translate.comparison.entries import Entry
+from translate.comparison.results import Comparison
+from translate.comparison.score_gap import ScoreGap
+from translate.comparison.systems import differing_settings
+from translate.comparison.terminal import fact_rows, signed
+from translate.comparison.verdicts import validation_verdicts, verdicts
+
+_MOST_WORDS = 400  # of a line in which words are compared with those of the reference
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A system's score in the picture, in percent of its width: the score, and its interval."""
+
+    name: str
+    text: str
+    centre: float
+    low: float
+    high: float
+
+
+def comparison_page(
+    comparison: Comparison, left_out: Sequence[Entry], notes: Sequence[str], gaps: Sequence[ScoreGap] = ()
+) -> str:
+    """The page of a comparison; gaps: explanations of differences in BLEU."""
+    systems = [each.system for each in comparison.systems]
+    return (
+        _templates()
+        .get_template("comparison.html.jinja")
+        .render(
+            comparison=comparison,
+            systems=systems,
+            facts=fact_rows(systems, left_out),
+            settings=differing_settings(systems),
+            verdicts=[*verdicts(comparison), *validation_verdicts(left_out, comparison)],
+            marks=_marks(comparison),
+            left_out=left_out,
+            notes=notes,
+            gaps=gaps,
+            signed=signed,
+            marked_words=marked_words,
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    # autoescape: lines and names may hold any text, HTML included
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _marks(comparison: Comparison) -> list[Mark]:
+    """Scores by the first metric, and their intervals, from the lowest bound to the highest."""
+    scores = [next(iter(each.scores.values())) for each in comparison.systems]
+    bounds = [(score.value - (score.interval or 0.0), score.value + (score.interval or 0.0)) for score in scores]
+    lowest, highest = min(low for low, _ in bounds), max(high for _, high in bounds)
+    scale = 100 / (highest - lowest) if highest > lowest else 0.0
+
+    def position(value: float) -> float:
+        return round((value - lowest) * scale, 2)
+
+    return [
+        Mark(each.system.name, score.rounded, position(score.value), position(low), position(high))
+        for each, score, (low, high) in zip(comparison.systems, scores, bounds, strict=True)
+    ]
+
+
+def marked_words(text: str, reference: str) -> list[tuple[str, bool]]:
+    """Parts of a translation in order, each with True if its words are not in the reference at that position."""
+    words, others = text.split(" "), reference.split(" ")
+    if max(len(words), len(others)) > _MOST_WORDS:
+        return [(text, False)]
+    parts: list[tuple[str, bool]] = []
+    for kind, start, end, *_ in SequenceMatcher(None, words, others, autojunk=False).get_opcodes():
+        if start < end:
+            parts.append((" ".join(words[start:end]), kind != "equal"))
+    return parts

@@ -1,0 +1,129 @@
+"""Columns of TensorBoard's HParams tab: those in which the runs of a folder differ, the most telling ones first.
+
+TensorBoard reads the columns of all runs from one summary of an experiment, and shows five settings and five metrics at
+first. This summary is a hidden file beside the folders of the runs. Every run brings it up to date, at its start and at
+its end, from the rows of all runs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams.api_pb2 import (
+    DATA_TYPE_BOOL,
+    DATA_TYPE_FLOAT64,
+    DATA_TYPE_STRING,
+    Experiment,
+    HParamInfo,
+    MetricInfo,
+    MetricName,
+)
+from tensorboard.plugins.hparams.metadata import (
+    EXPERIMENT_TAG,
+    SESSION_START_INFO_TAG,
+    parse_session_start_info_plugin_data,
+)
+
+from translate.folders import MARKER
+from translate.training.event_file import replace_summaries
+from translate.training.loggers.logger import Value
+from translate.training.loggers.tensorboard_summaries import hparams_summary
+
+ROW_FILE = "events.out.tfevents.0000000000.hparams"  # in the folder of a run's event files
+COLUMNS_FILE = ".tfevents.columns"
+_SHOWN = 5  # columns that TensorBoard shows at first
+_MOST_RUNS = 500  # of which rows are read
+_TYPES = {str: DATA_TYPE_STRING, bool: DATA_TYPE_BOOL, float: DATA_TYPE_FLOAT64}
+Row = Mapping[str, Value]
+
+
+def update_columns(folder: Path, scores: Sequence[str]) -> None:
+    """Write the summary for the runs beside the folder of a run; scores: the metrics of its validations.
+
+    Several runs may do so at once. Each reads the rows again after it has written, so that none is left out.
+    """
+    root = _root(folder.absolute())
+    rows, written = _read_rows(root), None
+    while len(rows) > 1 and rows != written and os.access(root, os.W_OK):
+        replace_summaries(root / COLUMNS_FILE, [hparams_summary(EXPERIMENT_TAG, experiment=experiment(rows, scores))])
+        rows, written = _read_rows(root), rows
+
+
+def _root(folder: Path) -> Path:
+    """The folder that holds the run, or the sweep or run that it is part of."""
+    root = folder.parent
+    while (root / MARKER).exists():
+        root = root.parent
+    return root
+
+
+def _read_rows(root: Path) -> list[Row]:
+    """Settings and results of the runs in a folder, and of the trials of its sweeps."""
+    parts = [path for path in root.iterdir() if (path / MARKER).exists()]
+    patterns = (ROW_FILE, f"*/{ROW_FILE}", f"trial-*/*/{ROW_FILE}")
+    files = sorted(file for part in parts for pattern in patterns for file in part.glob(pattern))
+    return [row for file in files[:_MOST_RUNS] for row in _rows_of(file)]
+
+
+def _rows_of(file: Path) -> Iterator[Row]:
+    """The row in a file; none where it is damaged."""
+    for event in EventFileLoader(str(file)).Load():
+        for value in event.summary.value:
+            if value.tag == SESSION_START_INFO_TAG:
+                info = parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
+                yield {name: getattr(x, x.WhichOneof("kind")) for name, x in info.hparams.items()}
+
+
+def experiment(rows: Sequence[Row], scores: Sequence[str]) -> Experiment:
+    """Settings in which runs differ, and results; those to be shown at first are marked as different."""
+    names = sorted({name for row in rows for name in row})
+    results = [name for name in names if _is_result(name)]
+    main = [name for name in (f"test {scores[0]}", f"valid {scores[0]}") if name in results][:1]
+    further = [name for name in results if name not in main]
+    # further results only where few settings differ
+    shown = [*main, *telling_settings(rows), *further][:_SHOWN]
+    listed = [name for name in names if name in results or len({row[name] for row in rows if name in row}) > 1]
+    metrics = [*(f"score/{name}" for name in scores), "loss/valid", "loss/train", "speed/target_tokens_per_second"]
+    return Experiment(
+        hparam_infos=[_column(name, rows, is_shown=name in shown) for name in listed],
+        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in metrics],
+    )
+
+
+def _is_result(name: str) -> bool:
+    return " " in name or name in ("status", "updates")
+
+
+def telling_settings(rows: Sequence[Row]) -> list[str]:
+    """Settings in which runs differ, those first whose values divide the runs most evenly.
+
+    Of several that divide them alike, such as the architecture and its options, only one counts: the one that most runs
+    have, the first by name.
+    """
+    divisions: dict[tuple[int, ...], str] = {}
+    counts = Counter(name for row in rows for name in row if not _is_result(name))
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        values = [row.get(name) for row in rows]
+        divisions.setdefault(tuple(map(values.index, values)), name)
+    found = {name: _entropy(division) for division, name in divisions.items()}
+    return sorted((name for name, entropy in found.items() if entropy), key=lambda name: -found[name])
+
+
+def _entropy(values: Sequence[int]) -> float:
+    """Entropy of a distribution of values, in nats."""
+    shares = [count / len(values) for count in Counter(values).values()]
+    return sum(share * math.log(1 / share) for share in shares)
+
+
+def _column(name: str, rows: Sequence[Row], *, is_shown: bool) -> HParamInfo:
+    values = {row[name] for row in rows if name in row}
+    types = {type(value) for value in values}
+    info = HParamInfo(name=name, type=_TYPES[types.pop() if len(types) == 1 else str], differs=is_shown)
+    if info.type == DATA_TYPE_STRING:
+        info.domain_discrete.extend(sorted(map(str, values)))
+    return info
