@@ -8,6 +8,7 @@ prints the best weights as options of decode and evaluate. Only lines that are t
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -81,4 +82,7 @@ def best_text(candidates: Sequence[tuple[str, dict[str, float]]], weights: dict[
 
 
 if __name__ == "__main__":
+    if "--help" in sys.argv:
+        print(__doc__)
+        sys.exit(0)
     run_command("decode", TuneConfig, tune)
