@@ -18,7 +18,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from translate.config import run_command
 from translate.console import text_table
 from translate.decoding.config import DecodingConfig
-from translate.decoding.reranking import Reranker
+from translate.decoding.rescoring.reranking import Reranker
 from translate.engines import load_translator
 from translate.errors import UserError
 from translate.text import read_lines

@@ -11,9 +11,9 @@ import torch
 from constrained_text import constrained, constraints, count_words, text_of, vocabulary, word_tokenizer
 from fake_models import FakeModel, random_model
 from searches import score, search
-from translate.decoding.automaton import Automaton
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.constraints import ConstrainedSentence, Term
+from translate.decoding.constraints.automaton import Automaton
+from translate.decoding.constraints.constraints import ConstrainedSentence, Term
 from translate.decoding.native_engine import SEARCHES, search_batch
 from translate.errors import UserError
 from translate.tokenizer import EOS

@@ -8,8 +8,8 @@ import pytest
 
 from ctranslate2_models import engine_of, save, score, searchable_model, small_tokenizer, some_sentences
 from translate.decoding.config import SearchConfig
-from translate.decoding.constraints import ConstrainedSentence, Constraints, Lexicon, Term
-from translate.decoding.vocabulary import Patterns, Vocabulary
+from translate.decoding.constraints.constraints import ConstrainedSentence, Constraints, Lexicon, Term
+from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 from translate.errors import UserError
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")

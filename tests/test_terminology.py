@@ -9,9 +9,9 @@ import pytest
 from constrained_text import count_words
 from in_process import call_here
 from trained_model import trained_model
-from translate.decoding.constraints import ConstraintConfig, Term
-from translate.decoding.terminology import Terminology, find_numbers, merge_terms, term_corpus
-from translate.decoding.vocabulary import find_words
+from translate.decoding.constraints.constraints import ConstraintConfig, Term
+from translate.decoding.constraints.terminology import Terminology, find_numbers, merge_terms, term_corpus
+from translate.decoding.constraints.vocabulary import find_words
 from translate.errors import UserError
 
 

@@ -17,7 +17,7 @@ from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction
 from translate.decoding.config import DecodingConfig, deciding_options
 from translate.decoding.output_lines import OutputFormat, format_window
-from translate.decoding.search_config import search_note, search_of
+from translate.decoding.search.config import search_note, search_of
 from translate.decoding.translator import Translator
 from translate.documents import find_format, read_document
 from translate.documents.document import Document, DocumentConfig, DocumentFormat, DocumentOptions

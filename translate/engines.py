@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction, directions_of_manifest
 from translate.decoding.config import DecodingConfig, Engine, EngineName
-from translate.decoding.reranking import Reranker, Scorer
+from translate.decoding.rescoring.reranking import Reranker, Scorer
 from translate.decoding.translator import Translator
 from translate.device import (
     Device,
@@ -35,7 +35,7 @@ from translate.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
-    from translate.decoding.line_constraints import LineConstraints
+    from translate.decoding.constraints.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
     from translate.decoding.translation_memory import MemoryUse
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
@@ -88,7 +88,7 @@ def load_constraints(
     """What translations must and must not contain; None without such options."""
     if not config.constraints.is_given:
         return None
-    from translate.decoding.line_constraints import LineConstraints
+    from translate.decoding.constraints.line_constraints import LineConstraints
 
     return LineConstraints(config.constraints, tokenizer, manifest)
 

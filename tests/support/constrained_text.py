@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from translate.decoding.constraints import ConstrainedSentence, Constraints, Lexicon, Term
-from translate.decoding.vocabulary import Patterns, Vocabulary
+from translate.decoding.constraints.constraints import ConstrainedSentence, Constraints, Lexicon, Term
+from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, train_tokenizer
 

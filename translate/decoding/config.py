@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.decoding.constraints import ConstraintConfig
+from translate.decoding.constraints.constraints import ConstraintConfig
 from translate.decoding.memory_config import MemoryConfig
-from translate.decoding.rerank_config import RerankConfig
-from translate.decoding.search_config import NEWER_DEFAULTS, SearchConfig, SearchMethod
+from translate.decoding.rescoring.rerank_config import RerankConfig
+from translate.decoding.search.config import NEWER_DEFAULTS, SearchConfig, SearchMethod
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_numbers
 from translate.files import flatten, sha256, to_plain

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from translate.batch import Tokens
 from translate.decoding.arithmetic import Arithmetic
-from translate.decoding.beam import BeamSearch
 from translate.decoding.config import ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence, length_limits
-from translate.decoding.constrained_search import constrained
-from translate.decoding.constraints import ConstrainedSentence
-from translate.decoding.coverage import search_with_coverage
-from translate.decoding.diverse_beam import DiverseBeamSearch
-from translate.decoding.greedy import GreedySearch, SamplingSearch
+from translate.decoding.constraints.constraints import ConstrainedSentence
+from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.decoding.scoring import PairScores
-from translate.decoding.search import Found, Queue, Report, Search, sentences_in_memory
+from translate.decoding.search.base import Found, Queue, Report, Search, sentences_in_memory
+from translate.decoding.search.beam import BeamSearch
+from translate.decoding.search.constrained import constrained
+from translate.decoding.search.diverse_beam import DiverseBeamSearch
+from translate.decoding.search.greedy import GreedySearch, SamplingSearch
 from translate.decoding.workers import num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision
 from translate.memory import is_out_of_memory, machine_memory

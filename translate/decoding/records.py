@@ -24,7 +24,7 @@ from translate.data.context import SEPARATOR
 from translate.data.filters.pair_rules import Pairs, RepetitionRule
 from translate.decoding.alignment import AttendedPart, align, pharaoh, words_of
 from translate.decoding.config import ForcedScore, Pair
-from translate.decoding.coverage import UNCOVERED, attention_received
+from translate.decoding.rescoring.coverage import UNCOVERED, attention_received
 from translate.decoding.translation import ScoredPair, Translation, perplexity
 from translate.decoding.translator import Translator
 from translate.text import normalise

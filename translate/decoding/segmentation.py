@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from translate.decoding.config import Sentence, Split, split_of
-from translate.decoding.constraints import ConstrainedSentence
+from translate.decoding.constraints.constraints import ConstrainedSentence
 from translate.sentences import split_sentences
 
 Encode = Callable[[Sequence[str]], list[list[int]]]

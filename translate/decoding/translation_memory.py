@@ -18,9 +18,9 @@ import numpy as np
 
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_rows
+from translate.decoding.constraints.vocabulary import split_words
 from translate.decoding.memory_config import Match, MemoryConfig
 from translate.decoding.segmentation import Segment
-from translate.decoding.vocabulary import split_words
 from translate.errors import UserError, import_extra
 from translate.text import normalise, write_lines
 from translate.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
 from translate.decoding.context import ContextSplitting
-from translate.decoding.mbr import MinimumBayesRisk
+from translate.decoding.rescoring.mbr import MinimumBayesRisk
 from translate.decoding.segmentation import Encode, Segment, Splitting, split_line
 from translate.decoding.translation import ScoredPair, Splits, Translation, join_segments
 from translate.signals import stop_signals
@@ -24,7 +24,7 @@ from translate.truecasing import Case, Truecaser
 from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
-    from translate.decoding.line_constraints import LineConstraints  # which imports the readers of corpora
+    from translate.decoding.constraints.line_constraints import LineConstraints  # which imports the readers of corpora
     from translate.decoding.translation_memory import MemoryUse
     from translate.distributed import World  # which imports PyTorch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from translate.decoding.config import Sentence
-from translate.decoding.constraints import ConstrainedSentence
+from translate.decoding.constraints.constraints import ConstrainedSentence
 from translate.errors import UserError
 
 

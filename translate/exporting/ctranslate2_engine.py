@@ -30,7 +30,7 @@ from translate.decoding.config import (
     Sentence,
     length_limits,
 )
-from translate.decoding.coverage import search_with_coverage
+from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.device import Device, Precision
 from translate.errors import DivergedError, UserError
 from translate.exporting.ctranslate2_attention import attention_maps

@@ -11,7 +11,7 @@ from translate.files import require_regular
 from translate.text import normalise, read_lines
 
 if TYPE_CHECKING:
-    from translate.decoding.vocabulary import Patterns, Vocabulary
+    from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 
 
 _MAX_BANNED = 100_000

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from translate.decoding.constraints import Constraints, Term
-from translate.decoding.vocabulary import Patterns, is_in_word
+from translate.decoding.constraints.constraints import Constraints, Term
+from translate.decoding.constraints.vocabulary import Patterns, is_in_word
 from translate.tokenizer import EOS
 
 

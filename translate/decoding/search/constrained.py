@@ -22,12 +22,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from translate.decoding.automaton import Automaton
-from translate.decoding.beam import BeamSearch, Continuations
 from translate.decoding.config import SearchMethod, Sentence
-from translate.decoding.constraints import ConstrainedSentence
-from translate.decoding.greedy import GreedySearch, SamplingSearch
-from translate.decoding.search import Search
+from translate.decoding.constraints.automaton import Automaton
+from translate.decoding.constraints.constraints import ConstrainedSentence
+from translate.decoding.search.base import Search
+from translate.decoding.search.beam import BeamSearch, Continuations
+from translate.decoding.search.greedy import GreedySearch, SamplingSearch
 from translate.errors import UserError
 from translate.tokenizer import EOS, PAD
 

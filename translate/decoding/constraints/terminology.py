@@ -13,8 +13,8 @@ from translate.data.formats.recognition import recognise
 from translate.data.formats.tables import table_columns
 from translate.data.formats.workbooks import workbook_columns
 from translate.data.readers import read_rows
-from translate.decoding.constraints import Term
-from translate.decoding.vocabulary import find_words, split_words
+from translate.decoding.constraints.constraints import Term
+from translate.decoding.constraints.vocabulary import find_words, split_words
 from translate.errors import UserError, excerpt
 from translate.text import normalise, read_lines
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from translate.decoding.automaton import Automaton
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
-from translate.decoding.constraints import ConstrainedSentence, ConstraintConfig, Constraints, Lexicon, Term
+from translate.decoding.constraints.automaton import Automaton
+from translate.decoding.constraints.constraints import ConstrainedSentence, ConstraintConfig, Constraints, Lexicon, Term
+from translate.decoding.constraints.terminology import Terminology, find_numbers, merge_terms, term_corpus
+from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 from translate.decoding.segmentation import Segment
-from translate.decoding.terminology import Terminology, find_numbers, merge_terms, term_corpus
-from translate.decoding.vocabulary import Patterns, Vocabulary
 from translate.errors import UserError, excerpt
 from translate.text import normalise, read_lines
 from translate.tokenizer import Tokenizer

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from translate.batch import gather_parents
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import HISTORY, Search, limit_repetition, stable_topk, top_continuations
+from translate.decoding.search.base import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError
 from translate.tokenizer import BOS, EOS, PAD
 

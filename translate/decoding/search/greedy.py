@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import HISTORY, Search, limit_repetition, mask_forbidden, stable_topk, top_continuations
+from translate.decoding.search.base import (
+    HISTORY,
+    Search,
+    limit_repetition,
+    mask_forbidden,
+    stable_topk,
+    top_continuations,
+)
 from translate.errors import DivergedError
 from translate.tokenizer import BOS, EOS
 
