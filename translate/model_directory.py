@@ -23,6 +23,9 @@ from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
+LANGUAGE_TOKENS = "language_tokens"  # in the manifest: language -> id
+# entries of the manifest that a model trained further keeps: its origin, and the published ids that it is exported with
+IMPORTED = ("imported", "huggingface", LANGUAGE_TOKENS)
 CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache of conversions
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")
@@ -86,6 +89,11 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
+    if (path / _PUBLISHED).is_file():
+        raise UserError(
+            f"model={path} is in the format of transformers: python -m translate.convert model={path} output=… "
+            "converts it"
+        )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
@@ -168,6 +176,7 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     return tokenizer, manifest
 
 
+_PUBLISHED = "config.json"  # of models in the format of transformers
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
 EXPORT_REPORT = "export.json"  # of translate.export: versions, and translations compared
 # all that an export holds, as patterns of names

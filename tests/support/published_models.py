@@ -137,9 +137,9 @@ def make_nllb(directory: Path, *, as_on_hub: bool = True, **settings: Any) -> Pa
     torch.manual_seed(0)
     directory.mkdir(parents=True)
     (directory / "sentencepiece.bpe.model").write_bytes(pieces(("de", "en"), 200, "bpe"))
-    tokenizer = NllbTokenizer.from_pretrained(
-        directory, extra_special_tokens=LANGUAGES, src_lang="eng_Latn", tgt_lang="deu_Latn", local_files_only=True
-    )
+    tokenizer = NllbTokenizer.from_pretrained(directory, local_files_only=True)
+    tokenizer.add_tokens(LANGUAGES, special_tokens=True)
+    tokenizer.src_lang, tokenizer.tgt_lang = "eng_Latn", "deu_Latn"
     tokenizer.save_pretrained(directory)
     if not as_on_hub:
         (directory / "sentencepiece.bpe.model").unlink()

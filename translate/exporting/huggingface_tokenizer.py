@@ -12,13 +12,13 @@ from typing import Any
 from translate.checkpoint import LoadedModel
 from translate.errors import UserError
 from translate.files import write_json
-from translate.importing.languages import LANGUAGE_TOKENS
 from translate.importing.m2m100 import VOCABULARY
 from translate.importing.marian import SOURCE_PIECES, TARGET_PIECES, TARGET_VOCABULARY
 from translate.importing.nllb import TOKENIZER
 from translate.importing.pieces import PIECES, RESERVED, is_unigram, read_pieces, text_pieces
 from translate.importing.settings import M2M100
 from translate.importing.vocabulary import NO_TOKEN, TOKENIZER_SETTINGS, published_rows
+from translate.model_directory import LANGUAGE_TOKENS
 from translate.models.transformer_config import TransformerConfig
 from translate.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 

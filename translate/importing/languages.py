@@ -8,13 +8,11 @@ from typing import Any
 
 from translate.data.formats.language_names import language_of_name
 from translate.errors import UserError, excerpt
+from translate.model_directory import LANGUAGE_TOKENS
 from translate.models.seq2seq import ModelConfig
 from translate.models.transformer_config import TransformerConfig
 from translate.tokenizer import EOS
 
-LANGUAGE_TOKENS = "language_tokens"  # in the manifest: language -> id
-# entries of the manifest that a model trained further keeps
-IMPORTED = ("imported", "huggingface", LANGUAGE_TOKENS)
 _LISTED = 8
 # languages of NLLB whose script or ISO 639-3 code their two-letter code does not tell
 _NLLB = {

@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 
 from translate.errors import UserError, excerpt
-from translate.importing.languages import LANGUAGE_TOKENS
 from translate.importing.nllb import read_nllb
 from translate.importing.pieces import PIECES, read_pieces, reordered, text_pieces
 from translate.importing.settings import CONFIG, Settings
@@ -26,6 +25,7 @@ from translate.importing.vocabulary import (
     require_ids,
     tokenizer_settings,
 )
+from translate.model_directory import LANGUAGE_TOKENS
 from translate.text import TEXT_FORM
 from translate.tokenizer import Tokenizer
 

@@ -75,7 +75,7 @@ def read_settings(directory: Path) -> Settings:
     path = directory / CONFIG
     content = read_json(path)
     model_type = content.get("model_type")
-    if model_type not in _DEFAULTS:
+    if not isinstance(model_type, str) or model_type not in _DEFAULTS:
         classes = excerpt(content.get("architectures") or model_type)
         raise UserError(f"{path}: an architecture that cannot be converted ({classes}); those that can: {_SUPPORTED}")
     names = {field.name for field in fields(Settings)}

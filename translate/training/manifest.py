@@ -24,8 +24,7 @@ from translate.distributed import World
 from translate.errors import UserError
 from translate.evaluation.evaluate import scoring_notes
 from translate.files import read_json, to_plain
-from translate.importing.languages import IMPORTED
-from translate.model_directory import read_truecaser
+from translate.model_directory import IMPORTED, read_truecaser
 from translate.text import normalise
 from translate.tokenizer import UNK
 from translate.training.config import TrainConfig
@@ -140,7 +139,6 @@ def new_manifest(config: TrainConfig, data: Prepared, base: LoadedModel | None) 
     if base is not None:
         manifest["base"] = fingerprint(base.directory)
         _require_text_order(config, base)
-        # origin and published ids of an imported model, by which it can be exported again
         manifest |= {key: base.manifest[key] for key in IMPORTED if key in base.manifest}
     if data.held_out is not None:
         manifest["held_out"] = data.held_out.sizes
