@@ -12,15 +12,17 @@ from constrained_text import constrained, constraints, count_words, text_of, voc
 from fake_models import FakeModel, random_model
 from searches import score, search
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.constraints.automaton import Automaton
 from translate.decoding.constraints.constraints import ConstrainedSentence, Term
-from translate.decoding.native_engine import SEARCHES, search_batch
+from translate.decoding.native_engine import search_batch
 from translate.errors import UserError
 from translate.tokenizer import EOS
 
 SIZE = word_tokenizer().target_vocab_size
 SOURCES = [tuple(4 + (i * j) % 20 for j in range(2 + i % 5)) for i in range(12)]
 BEAM = SearchConfig(beam_size=4, n_best=4, max_length_ratio=1, max_length_offset=8)
+
+
+every_method = pytest.mark.parametrize("method", [SearchMethod.beam, SearchMethod.greedy, SearchMethod.sampling])
 
 
 def writer(text: str, *, vocabulary_size: int = SIZE, seed: int = 0) -> FakeModel:
@@ -72,7 +74,7 @@ def test_a_part_of_a_longer_word_is_no_term():
     assert count_words(("haus",), text_of(hypothesis.tokens)) == 1
 
 
-@pytest.mark.parametrize("method", SEARCHES)
+@every_method
 def test_banned_texts_never_appear_in_any_case_and_segmentation(method):
     banned = ["garten", "Um", "hund"]
     config = SearchConfig(method=method, max_length_ratio=1, max_length_offset=8)
@@ -82,7 +84,7 @@ def test_banned_texts_never_appear_in_any_case_and_segmentation(method):
             assert count_words(banned, text_of(hypothesis.tokens), any_case=True) == 0
 
 
-@pytest.mark.parametrize("method", SEARCHES)
+@every_method
 def test_a_translation_begins_with_the_whole_words_of_its_prefix(method):
     model = random_model(vocabulary_size=SIZE, end=1.0, spread=2.0)
     config = SearchConfig(method=method, max_length=12)
@@ -96,7 +98,7 @@ def test_a_translation_begins_with_the_whole_words_of_its_prefix(method):
     assert hypothesis.score == pytest.approx(score(model, list(source), tuple(hypothesis.tokens), 1.0), abs=1e-5)
 
 
-@pytest.mark.parametrize("method", SEARCHES)
+@every_method
 def test_batches_and_unconstrained_neighbours_change_nothing(method):
     model = random_model(vocabulary_size=SIZE, end=2.0, spread=2.0)
     config = SearchConfig(method=method, max_length_ratio=1, max_length_offset=6)
@@ -143,6 +145,16 @@ def test_terms_need_beam_search():
     sentences = constrained(SOURCES[:1], constraints([Term(("haus",))]))
     with pytest.raises(UserError, match=r"search.method=greedy: terms need beam search"):
         search(random_model(vocabulary_size=SIZE), sentences, SearchConfig(method=SearchMethod.greedy))
+    with pytest.raises(UserError, match=r"search.method=diverse_beam knows no constraints: use beam, greedy, sampling"):
+        search(random_model(vocabulary_size=SIZE), sentences, SearchConfig(method=SearchMethod.diverse_beam))
+
+
+def test_every_sample_has_the_constraints():
+    own, config = constraints(banned=["garten"], prefix="rot"), SearchConfig(method=SearchMethod.sampling, samples=4)
+    results = search(writer("rot am garten"), constrained(SOURCES[:3], own), config)
+    texts = [text_of(hypothesis.tokens) for hypotheses in results for hypothesis in hypotheses]
+    assert len(texts) == 12
+    assert all(text.startswith("rot") and not count_words(["garten"], text) for text in texts)
 
 
 @pytest.mark.parametrize("seed", range(4))
