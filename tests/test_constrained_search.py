@@ -12,6 +12,7 @@ from constrained_text import constrained, constraints, count_words, text_of, voc
 from fake_models import FakeModel, random_model
 from searches import score, search
 from translate.decoding.config import SearchConfig, SearchMethod
+from translate.decoding.constraints.automaton import Automaton
 from translate.decoding.constraints.constraints import ConstrainedSentence, Term
 from translate.decoding.native_engine import search_batch
 from translate.errors import UserError
