@@ -33,6 +33,7 @@ _MADE = {"data": "training data", "commit": "program", "torch": "torch", "hardwa
 _HASHES = {"training data", "program"}
 _HASH_LENGTH = 12  # digits of a hash that are shown
 NOT_SET = "–"
+_OFF = {"", "[]", "{}", "false", "0", "0.0"}
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,16 @@ def differing_settings(systems: Sequence[System]) -> dict[str, list[str]]:
     for name in names:
         values = [_shown(each.get(name)) if name in each else NOT_SET for each in settings]
         among_runs = [value for value, each in zip(values, settings, strict=True) if each]
-        if any(first != second for first, second in pairwise(among_runs)) and (
-            is_shared[name] or not _follows(name, settings)
-        ):
+        if _differ(among_runs) and (is_shared[name] or not _follows(name, settings)):
             found[name] = values
     return found
+
+
+def _differ(values: Sequence[str]) -> bool:
+    """True for values of which two differ; one that is off is that of a run of before the option, which lacks it."""
+    is_lacking = NOT_SET in values
+    compared = [NOT_SET if is_lacking and value in _OFF else value for value in values]
+    return any(first != second for first, second in pairwise(compared))
 
 
 def _follows(name: str, settings: Sequence[Mapping[str, Any]]) -> bool:
