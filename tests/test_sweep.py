@@ -45,9 +45,9 @@ def test_grid_trains_every_combination_and_resumes(corpus, tmp_path):
     for each in rows:
         result = json.loads((tmp_path / "grid" / f"trial-00{each['trial']}" / "result.json").read_text())
         assert float(each["loss"]) == pytest.approx(result["validation"]["loss"], abs=1e-4)
-    varied = tmp_path / "grid" / "trial-001" / "dropout=0 learning_rate=0.001"
+    varied = tmp_path / "grid" / "trial-002" / "learning_rate=0.001 dropout=0"
     title, values, status = hparams_row(varied)
-    assert title == "dropout=0 learning_rate=0.001 (grid/trial-001)"
+    assert title == "learning_rate=0.001 dropout=0 (grid/trial-002)"
     assert (values["model.dropout"], values["optimizer.learning_rate"], values["status"]) == (0.0, 0.001, "finished")
     assert status == STATUS_SUCCESS
     shown = [info.name for info in columns(tmp_path).hparam_infos if info.differs]

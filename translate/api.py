@@ -84,7 +84,7 @@ class Model:
     """
 
     def __init__(self, translator: Translator, path: Path) -> None:
-        from translate.decoding.search_config import search_of
+        from translate.decoding.search.config import search_of
 
         self.path = path
         self.manifest: Mapping[str, Any] = translator.manifest

@@ -16,7 +16,7 @@ from translate.data.formats.named_sets import sacrebleu_files
 from translate.data.languages import choose_direction
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName
-from translate.decoding.search_config import search_note
+from translate.decoding.search.config import search_note
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import can_decode_in, load_translator

@@ -14,7 +14,7 @@ from translate.config import run_command
 from translate.console import text_table
 from translate.data.corpora import ParallelText
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig
-from translate.decoding.search_config import describe_search, search_of
+from translate.decoding.search.config import describe_search, search_of
 from translate.device import Device, Precision, require_threads
 from translate.engines import load_translator
 from translate.errors import UserError, require_at_least, require_numbers

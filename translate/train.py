@@ -27,7 +27,7 @@ from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.loggers import LOGGERS
-from translate.training.manifest import describe_run, keep_held_out, log_description, with_run_case
+from translate.training.manifest import describe_run, keep_held_out, with_run_case
 from translate.training.model_writer import ModelWriter
 from translate.training.open_options import require_effect
 from translate.training.optimizer import make_optimizer
@@ -37,6 +37,7 @@ from translate.training.plan import plan
 from translate.training.recipe import choose_tokenizer, recommend
 from translate.training.recovery import Recovery
 from translate.training.run_folder import RunFolder, errors_logged
+from translate.training.run_summary import log_description
 from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder

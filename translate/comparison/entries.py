@@ -192,7 +192,7 @@ def _facts(
 
 def _status(folder: Path, result: Mapping[str, Any], step: float | None, settings: Mapping[str, Any]) -> str:
     scored = _number(result.get("step"))
-    if scored is not None and "validation" in result and (step is None or scored >= step):
+    if scored is not None and (step is None or scored >= step):
         return "finished"
     bound = _number(settings.get("run.max_steps"))
     reached = "before its first state" if step is None else f"at step {step:,.0f}"

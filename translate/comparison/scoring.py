@@ -72,18 +72,18 @@ def compare_systems(
 
 def outdated_reports(comparison: Comparison) -> list[str]:
     """Notes on runs whose own scores are others, although they were made in the same way: files have changed since."""
-    notes = []
+    notes = {}
     for compared in comparison.systems:
         for metric, score in compared.scores.items():
             for entry, value in zip(compared.system.entries, score.values, strict=True):
                 own = entry.scores.get(metric)
-                same_way = entry.tokenize == comparison.test.tokenize
-                if own is not None and same_way and abs(own - value) > _ROUNDING:
-                    notes.append(
-                        f"{entry.path}: its report has {own:.2f} {score.name}, and its files give {value:.2f}: "
-                        "translations or references have changed since"
-                    )
-    return notes
+                if own is None or entry.tokenize != comparison.test.tokenize or abs(own - value) <= _ROUNDING:
+                    continue
+                notes[entry.path] = (
+                    f"{entry.path}: its report has {own:.2f} {score.name}, and its files give {value:.2f}: "
+                    "translations or references have changed since"
+                )
+    return list(notes.values())
 
 
 def _scores(measured: Measured, settings: ScoringSettings) -> list[SystemScore]:

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.comparison.entries import Entry
-from translate.comparison.inputs import is_run
 from translate.comparison.results import SharedTest
 from translate.comparison.test_sets import References, SourceText, content_of
 from translate.errors import UserError
-from translate.evaluation.tokenizers import (
-    TokenizerChoice,
-    check_tokenizer,
-    choose_tokenizer,
-    tokenizer_of_record,
-)
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +94,7 @@ def _judged(entry: Entry, references: References, given: Given, owner: Entry | N
     if len(entry.hypotheses) != count:
         named = given.reference_paths[0] if given.reference_paths else f"the test set of {owner.path if owner else ''}"
         found = f"{named} has {count:,} lines, but {entry.path} has {len(entry.hypotheses):,}"
-        if not is_run(entry.path):
+        if not entry.path.is_dir():
             raise UserError(found)
         return replace(entry, problem=f"another test set: {found}")
     if not given.references and entry.references and content_of(entry.references) != content_of(references):

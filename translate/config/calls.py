@@ -14,7 +14,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from translate.config.command import Tables, compose, given, read_command_line, register_schemas, to_dataclass
+from translate.config.command import Tables, compose, given, register_schemas, to_dataclass
+from translate.config.command_line import read_command_line
 from translate.config.options import known_options, message_for
 from translate.errors import UserError
 from translate.files import CONFIGS, flatten

@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import (
-    EXPORTED_FILES,
-    MANIFEST,
-    MODEL,
-    RUNTIME_MODEL,
-    copy_origin,
-    import_ctranslate2,
-)
+from translate.model_directory import EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, copy_origin, import_ctranslate2
 from translate.models.attention import Norm, Weighting
 from translate.models.layers import Positions, position_table
 from translate.models.seq2seq import ModelConfig

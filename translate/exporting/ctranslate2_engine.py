@@ -30,10 +30,11 @@ from translate.decoding.config import (
     Sentence,
     length_limits,
 )
-from translate.decoding.coverage import search_with_coverage
+from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.device import Device, Precision
 from translate.errors import DivergedError, UserError
 from translate.exporting.ctranslate2_attention import attention_maps
+from translate.exporting.ctranslate2_constraints import RuntimeConstraints
 from translate.exporting.ctranslate2_limits import FORBIDDEN, breaks_limits, cut_at_repetitions, unsupported
 from translate.exporting.ctranslate2_model import ConvertedModel, choose_compute_type, find_gpu, load_runtime
 
@@ -62,6 +63,7 @@ class _Job:
     config: SearchConfig
     runtime: Any
     workers: int
+    constraints: RuntimeConstraints
 
 
 class CTranslate2Engine:
@@ -119,6 +121,7 @@ class CTranslate2Engine:
             config,
             self._runtime(workers),
             workers,
+            RuntimeConstraints.of(sentences, self._target_pieces),
         )
         found = self._search_unlimited(job, progress)
         again = [index for index in found if breaks_limits(found[index], job.limits[index])]
@@ -126,7 +129,7 @@ class CTranslate2Engine:
         if config.no_repeat_ngram and config.min_length:
             found = {index: cut_at_repetitions(some, config.no_repeat_ngram) for index, some in found.items()}
         # where tokens were forbidden, the runtime renormalises the probabilities of the others
-        changes_probabilities = config.min_length or config.limits_repetition
+        changes_probabilities = config.min_length or config.limits_repetition or job.constraints.are_given
         found |= self._rescore(list(found) if changes_probabilities else again, found, job, cut=set(again))
         return [_n_best(found[index], config) for index in range(len(sentences))]
 
@@ -252,7 +255,7 @@ class CTranslate2Engine:
                     [job.sources[index] for index in batch.indices],
                     asynchronous=True,
                     max_decoding_length=batch.limit + beyond_limit,
-                    **options,
+                    **job.constraints.options(batch.indices, options),
                 )
                 waiting.append((batch, futures))
             if not waiting:

@@ -29,15 +29,7 @@ from translate.checkpoint import LoadedModel, read_config
 from translate.errors import UserError, import_extra
 from translate.files import write_json
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import (
-    EXPORT_REPORT,
-    MANIFEST,
-    MODEL,
-    ONNX_DECODER,
-    ONNX_ENCODER,
-    ONNX_JSON,
-    copy_origin,
-)
+from translate.model_directory import EXPORT_REPORT, MANIFEST, MODEL, ONNX_DECODER, ONNX_ENCODER, ONNX_JSON, copy_origin
 from translate.models.attention import AttentionMask, make_attention_mask
 from translate.models.kv_cache import LayerCache
 from translate.models.transformer import DecoderLayer, Transformer

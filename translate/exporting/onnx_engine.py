@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from translate.batch import Tokens
 from translate.decoding.config import DIVERGED, ForcedScore, Hypothesis, Pair, SearchConfig, Sentence
-from translate.decoding.coverage import search_with_coverage
 from translate.decoding.native_engine import search_batch
+from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.device import Precision
 from translate.errors import DivergedError, UserError, import_extra
 from translate.files import read_json

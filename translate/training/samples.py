@@ -34,8 +34,8 @@ def marked_difference(first: str, second: str) -> tuple[str, str]:
     is_spaced = " " in first.strip() or " " in second.strip()
     sides = [line.split() if is_spaced else list(line) for line in (first, second)]
     marked: tuple[list[str], list[str]] = [], []
-    edits = SequenceMatcher(None, sides[0], sides[1], autojunk=False).get_opcodes()
-    for kind, start, end, other_start, other_end in edits:
+    matcher = SequenceMatcher(None, sides[0], sides[1], autojunk=False)
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
         for parts, words in zip(marked, (sides[0][start:end], sides[1][other_start:other_end]), strict=True):
             if words:
                 parts.append(_markdown(words, separator=" " if is_spaced else "", bold=kind != "equal"))
