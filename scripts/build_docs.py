@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "docs" / "pages"
-WRITTEN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "docs/*")
+WRITTEN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "docs/*", "notebooks/*")
 
 
 def main() -> None:

@@ -82,6 +82,9 @@ def accuracy(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[int,
 
 def main(arguments: Sequence[str]) -> None:
     match arguments:
+        case [*_, "--help"]:
+            print(__doc__)
+            sys.exit(0)
         case ["write", folder]:
             write_corpus(Path(folder))
         case ["accuracy", reference, hypothesis]:

@@ -8,6 +8,7 @@ prints the best weights as options of decode and evaluate. Only lines that are t
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from translate.config import run_command
 from translate.console import text_table
 from translate.decoding.config import DecodingConfig
-from translate.decoding.reranking import Reranker
+from translate.decoding.rescoring.reranking import Reranker
 from translate.engines import load_translator
 from translate.errors import UserError
 from translate.text import read_lines
@@ -81,4 +82,7 @@ def best_text(candidates: Sequence[tuple[str, dict[str, float]]], weights: dict[
 
 
 if __name__ == "__main__":
+    if "--help" in sys.argv:
+        print(__doc__)
+        sys.exit(0)
     run_command("decode", TuneConfig, tune)

@@ -294,7 +294,9 @@ def test_version_flag_prints_the_version_of_the_project():
     assert result.stdout.decode() == f"translate {__version__}\n"
 
 
-@pytest.mark.parametrize("module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score"])
+@pytest.mark.parametrize(
+    "module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert"]
+)
 def test_help_names_options_and_choices(module):
     result = call_here(module, "--help")
     assert result.returncode == 0

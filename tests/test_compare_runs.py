@@ -10,6 +10,7 @@ import pytest
 
 from compared_runs import noisy, unfinished, write_run, write_test_set
 from in_process import call_here
+from translate.comparison.page import marked_words
 from translate.text import read_lines, write_lines
 
 LSTM = {"model.architecture": "lstm", "model.num_heads": None}
@@ -131,14 +132,17 @@ def test_wins_and_losses_have_source_and_reference(everything):
 
 
 def test_page_needs_no_other_file_and_escapes_hostile_text(tmp_path):
-    write_lines(tmp_path / "ref", ["<script>alert(1)</script> one", "שלום עולם", "& and \" quotes'"] * 10)
-    write_lines(tmp_path / "a <b> & ü", ["<img src=x onerror=alert(2)> two", "שלום", "\u202e</div>"] * 10)
-    write_lines(tmp_path / "b", ["<script>alert(1)</script> one", "שלום עולם", "x"] * 10)
+    write_lines(tmp_path / "ref", ["<script>alert(1)</script> one", "שלום עולם", "& and \" quotes'"])
+    write_lines(tmp_path / "a <b> & ü", ["<img src=x onerror=alert(2)> two", "שלום", "\u202e</div>"])
+    write_lines(tmp_path / "b", ["<script>alert(1)</script> one", "שלום עולם", "x"])
     compare(tmp_path / "a <b> & ü", tmp_path / "b", f"reference={tmp_path / 'ref'}", f"page={tmp_path / 'p'}", *FAST)
     page = (tmp_path / "p").read_text(encoding="utf-8")
     for text in ("<script", "<img", "http:", "https:", "a <b> & ü"):
         assert text not in page.replace("http-equiv", ""), text
     assert "a &lt;b&gt; &amp; ü" in page
+    assert "<p dir=auto>שלום עולם</p>" in page
+    assert "\\u202e&lt;/div&gt;" in page
+    assert "\u202e" not in page
     assert "dir=auto" in page
     assert "prefers-color-scheme: dark" in page
 
@@ -189,8 +193,29 @@ def test_moved_runs_are_compared_where_their_references_are_inside(runs, tmp_pat
         "its references are not there any more (gone/references.txt"
         in compare(runs / "lstm", tmp_path / "moved", *FAST)[1]
     )
+    given = f"reference={runs.parent / 'data' / 'test.tgt'}"
+    assert "p = 1.000" in compare(runs / "lstm", tmp_path / "moved", given, *FAST)[0]
+    assert "source= has 1 lines" in refused(runs / "lstm", f"source={runs / 'train.log'}", *FAST)
     shutil.copy(runs.parent / "data" / "test.tgt", tmp_path / "moved" / "evaluation" / "references.txt")
     assert "p = 1.000" in compare(runs / "lstm", tmp_path / "moved", *FAST)[0]
+
+
+def test_report_of_other_files_is_noted(runs, tmp_path):
+    shutil.copytree(runs / "lstm", tmp_path / "lstm")
+    write_lines(tmp_path / "lstm" / "evaluation" / "hypotheses.txt", ["the cat"] * 40)
+    _, err = compare(tmp_path / "lstm", *FAST)
+    assert "translations or references have changed since" in err
+    assert "changed since" not in compare(runs / "lstm", *FAST)[1]
+
+
+def test_outputs_never_overwrite_what_is_compared(runs, tmp_path):
+    hypotheses = runs / "lstm" / "evaluation" / "hypotheses.txt"
+    before = hypotheses.read_bytes()
+    for option in (f"page={hypotheses}", f"json={runs / 'lstm' / 'config.yaml'}"):
+        assert "would be overwritten; name another" in refused(runs / "lstm", option)
+    assert hypotheses.read_bytes() == before
+    (tmp_path / "file").write_text("")
+    assert "set page to a folder" in refused(runs / "lstm", f"page={tmp_path / 'file' / 'p.html'}")
 
 
 def test_nothing_finished_is_a_table_of_validations(runs):
@@ -235,3 +260,9 @@ def test_short_and_empty_sets_are_scored_or_refused(tmp_path):
     compare(tmp_path / "blank", f"reference={tmp_path / 'blank'}")
     Path(tmp_path / "empty").write_bytes(b"")
     assert "there is nothing to score" in refused(tmp_path / "empty", f"reference={tmp_path / 'empty'}")
+
+
+def test_words_and_characters_that_are_not_in_the_reference_are_marked():
+    assert marked_words("a cat sat", "a dog sat") == [("a ", False), ("cat", True), (" sat", False)]
+    assert marked_words("我们看城", "我们看长城") == [("我们看", False), ("城", False)]
+    assert marked_words("x " * 5000, "y") == [("x " * 5000, False)]

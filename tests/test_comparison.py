@@ -1,6 +1,7 @@
 """scripts/compare_runs.py: its table shows what the runs have shown."""
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -89,3 +90,20 @@ def test_unknown_run_is_named(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         compare_runs.main()
     assert "unknown run mamba; choose from transformer, " in capsys.readouterr().err
+
+
+def test_runs_that_were_trained_are_compared_by_the_command(runs):
+    options = ["bootstrap=100", "trials=100", "metrics=[bleu,chrf]", "format=json"]
+    result = call_here("compare", *map(str, runs.values()), f"baseline={runs['trained']}", *options)
+    assert result.returncode == 0, result.stderr.decode()
+    document = json.loads(result.stdout)
+    trained, perfect = document["systems"]
+    report = read_json(runs["trained"] / "evaluation" / "report.json")
+    assert trained["scores"]["bleu"]["value"] == report["scores"]["bleu"]["value"]
+    assert perfect["scores"]["bleu"]["value"] == pytest.approx(100)
+    assert (trained["status"], trained["step"]) == ("finished", 30)
+    log = (runs["trained"] / "train.log").read_text(encoding="utf-8")
+    assert f"with {trained['parameters']:,} parameters" in log
+    assert document["verdicts"][0].startswith("perfect is better than trained by ")
+    assert [group["lines"] for group in document["by_length"]] == [20]
+    assert f"{runs['perfect']}: its report has" in result.stderr.decode()

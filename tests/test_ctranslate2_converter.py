@@ -27,10 +27,10 @@ from translate.decoding.config import NEVER_GENERATED, SearchConfig
 from translate.errors import UserError
 from translate.exporting.ctranslate2_converter import _encodings, export_ctranslate2
 from translate.models import ARCHITECTURES, build_model
-from translate.models.attention import Weighting
+from translate.models.attention import Norm, Weighting
 from translate.models.layers import Positions
 from translate.models.seq2seq import Tying
-from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
+from translate.models.transformer import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import EOS, Tokenizer
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
@@ -51,7 +51,12 @@ def separate() -> Tokenizer:
 
 @pytest.mark.parametrize(
     "choices",
-    [{"positions": Positions.none}, {"attention": Weighting.sigmoid}],
+    [
+        {"positions": Positions.none},
+        {"attention": Weighting.sigmoid},
+        {"source_prefix": [7]},
+        {"target_prefix": [3, 9]},
+    ],
     ids=lambda choices: next(iter(choices)),
 )
 def test_unsupported_transformer_options_are_named(tmp_path, joint, choices):
@@ -90,6 +95,8 @@ OPTIONS = [
     {"qk_norm": True},
     {"qk_norm": True, "norm": Norm.rms_norm, "norm_order": NormOrder.post},
     {"qk_norm": True, "bias": False, "positions": Positions.rotary, "activation": Activation.swiglu},
+    {"output_bias": True, "norm_order": NormOrder.post, "activation": Activation.swish},
+    {"positions": Positions.fairseq, "scale_embeddings": False},
 ]
 
 

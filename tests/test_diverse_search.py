@@ -12,9 +12,9 @@ from fake_models import FakeModel, random_model
 from searches import search, tokens_of
 from small_models import make_model
 from translate.decoding.config import DecodingConfig, ForcedScore, SearchConfig, SearchMethod, deciding_options
-from translate.decoding.coverage import coverage, search_with_coverage
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search_config import NEWER_DEFAULTS, describe_search, search_fields, search_note, search_of
+from translate.decoding.rescoring.coverage import coverage, search_with_coverage
+from translate.decoding.search.config import NEWER_DEFAULTS, describe_search, search_fields, search_note, search_of
 from translate.device import Precision
 from translate.errors import UserError
 from translate.tokenizer import EOS

@@ -103,7 +103,7 @@ SEARCH = ("decoding.native_engine", "DecodingJob.run")
         ("decode", "model={run} input={text} output={out}", SEARCH),
         ("evaluate", "model={run} source={text} reference={text} output={out}", SEARCH),
         ("explain", "model={run} input={text} output={out}", SEARCH),
-        ("compare", "reference={text} baseline={text}", ("evaluation.metrics", "score")),
+        ("compare", "reference={text} baseline={text}", ("comparison.scoring", "sentence_statistics")),
         ("prepare", "data.cache={out}/cache output={out}", ("data.clean_text", "_Writer.add")),
     ],
 )

@@ -20,15 +20,7 @@ from in_process import call_here
 from small_runs import REPOSITORY, environment, start
 from translate.device import Capabilities
 from translate.errors import UserError
-from translate.gpu_check import (
-    Check,
-    Figure,
-    GpuCheckConfig,
-    Result,
-    Skipped,
-    StageName,
-    Verdict,
-)
+from translate.gpu_check import Check, Figure, GpuCheckConfig, Result, Skipped, StageName, Verdict
 from translate.gpu_check import __main__ as command
 from translate.gpu_check.children import ProcessError, in_processes
 from translate.gpu_check.report import overall, page, plain

@@ -7,7 +7,7 @@ import torch
 from small_models import MODELS, make_model
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.native_engine import DecodingJob
-from translate.decoding.search import Queue
+from translate.decoding.search.base import Queue
 from translate.device import Precision
 from translate.models import ARCHITECTURES
 from translate.models.layers import mask_value

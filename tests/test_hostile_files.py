@@ -15,7 +15,7 @@ import torch
 from fuzzing.readers import model_files
 from in_process import call_here
 from translate.checkpoint import load_model
-from translate.decoding.search_config import search_of
+from translate.decoding.search.config import search_of
 from translate.decoding.segmentation import Splitting
 from translate.errors import UserError
 from translate.files import read_json, write_json

@@ -24,6 +24,7 @@ LAYERS = [
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},
+    {"importing"},
     {"decoding"},
     {"documents"},
     {"evaluation", "explanation"},
@@ -32,7 +33,8 @@ LAYERS = [
     {"exporting"},
     {"engines"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert", "export"},
+    {"api"},
     {"gpu_check"},
     {"__main__"},
 ]

@@ -14,8 +14,8 @@ from in_process import call_here
 from searches import search
 from trained_model import trained_model
 from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
-from translate.decoding.mbr import UTILITIES, MinimumBayesRisk
-from translate.decoding.search_config import Candidates, Utility
+from translate.decoding.rescoring.mbr import UTILITIES, MinimumBayesRisk
+from translate.decoding.search.config import Candidates, Utility
 from translate.device import Precision
 from translate.errors import UserError
 

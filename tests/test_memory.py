@@ -15,7 +15,7 @@ from translate import memory
 from translate.decoding import native_engine
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search import sentences_in_memory
+from translate.decoding.search.base import sentences_in_memory
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training.config import AveragingConfig, TrainConfig

@@ -9,7 +9,8 @@ import pytest
 
 from small_runs import REPOSITORY, call, register_train, write_corpus
 from translate.config import command
-from translate.config.command import compose, read_command_line, register_schemas
+from translate.config.command import compose, register_schemas
+from translate.config.command_line import read_command_line
 from translate.evaluate import EvaluateConfig
 from translate.prepare import PrepareConfig
 

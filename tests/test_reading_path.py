@@ -52,6 +52,8 @@ TRAINING_ASIDE = [
     "distributed.py",
     "errors.py",
     "files.py",
+    "models/prefixes.py",
+    "models/transformer_config.py",
     "opening.py",
     "parsing.py",
     "tags.py",
@@ -75,7 +77,7 @@ DECODING = [
     "decoding/translator.py",
     "tokenizer.py",
     "decoding/native_engine.py",
-    "decoding/beam.py",
+    "decoding/search/beam.py",
     "models/transformer.py",
     "models/attention.py",
     "models/kv_cache.py",
@@ -84,7 +86,7 @@ DECODING_LEAVES = [
     "batch.py",
     "decoding/case_restoring.py",
     "decoding/output_lines.py",
-    "decoding/search.py",
+    "decoding/search/base.py",
     "decoding/segmentation.py",
     "decoding/translation.py",
     "models/layers.py",
@@ -99,15 +101,18 @@ DECODING_ASIDE = [
     "checkpoint.py",
     "checksums.py",
     "config/command.py",
+    "config/command_line.py",
     "config/options.py",
     "console.py",
     "data/corpus.py",
     "data/languages.py",
     "decoding/arithmetic.py",
     "decoding/config.py",
-    "decoding/rerank_config.py",
+    "decoding/constraints/constraints.py",
+    "decoding/memory_config.py",
+    "decoding/rescoring/rerank_config.py",
     "decoding/workers.py",
-    "decoding/search_config.py",
+    "decoding/search/config.py",
     "device.py",
     "documents/__init__.py",
     "engines.py",
@@ -116,6 +121,8 @@ DECODING_ASIDE = [
     "memory.py",
     "model_directory.py",
     "models/__init__.py",
+    "models/prefixes.py",
+    "models/transformer_config.py",
     "opening.py",
     "output.py",
     "streams.py",
@@ -194,7 +201,7 @@ def test_a_sentence_is_followed_into_its_gradient_through_twelve_files(run):
 
 
 def test_a_whole_run_enters_few_files(run):
-    assert len(run["entered"]) <= 116
+    assert len(run["entered"]) <= 122
 
 
 def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder):
@@ -204,12 +211,12 @@ def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder)
     assert len(DECODING) <= 9
     assert len(DECODING + DECODING_LEAVES) <= 21
     assert set(entered) == {*DECODING, *DECODING_LEAVES, *DECODING_ASIDE}
-    assert len(entered) <= 47
+    assert len(entered) <= 52
 
 
 def test_the_house_has_few_files_and_none_is_long():
     files = sorted((REPOSITORY / "translate").rglob("*.py"))
-    assert len(files) <= 300
+    assert len(files) <= 281
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count > 300} == {}
 

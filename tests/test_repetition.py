@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from fake_models import FakeModel, random_model, table_model
-from translate.decoding import beam, greedy
 from translate.decoding.config import NEVER_GENERATED, Hypothesis, SearchConfig, SearchMethod, length_limits
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search import limit_repetition
+from translate.decoding.search import beam, greedy
+from translate.decoding.search.base import limit_repetition
 from translate.errors import UserError
 from translate.tokenizer import BOS, EOS
 

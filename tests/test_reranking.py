@@ -15,8 +15,8 @@ from trained_model import trained_model
 from translate.checkpoint import load_model
 from translate.data.augmentation.subword_sampling import sample_target
 from translate.decoding.config import DecodingConfig, ForcedScore, Hypothesis, SearchConfig
-from translate.decoding.rerank_config import RerankConfig, RerankWeights
-from translate.decoding.reranking import Reranker, Scorer
+from translate.decoding.rescoring.rerank_config import RerankConfig, RerankWeights
+from translate.decoding.rescoring.reranking import Reranker, Scorer
 from translate.device import Precision
 from translate.engines import load_translator
 from translate.errors import UserError

@@ -12,7 +12,7 @@ import torch
 from fake_models import random_model, table_model
 from searches import greedy, search, tokens_of
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.greedy import uniform
+from translate.decoding.search.greedy import uniform
 from translate.tokenizer import EOS
 
 A, B, C = 4, 5, 6

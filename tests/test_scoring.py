@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from ctranslate2_models import engine_of, native_of, save, searchable_model, small_tokenizer, some_sentences
+from ctranslate2_models import (
+    assert_equal,
+    engine_of,
+    native_of,
+    save,
+    searchable_model,
+    small_tokenizer,
+    some_sentences,
+)
 from fake_models import FakeModel, random_model
 from searches import score
 from small_models import MODELS, make_model
@@ -111,9 +119,14 @@ def test_ctranslate2_gives_the_native_scores(tmp_path):
     native, other = native_of(model), engine_of(save(model, shape, tokenizer, tmp_path / "model"))
     found = native.search(sentences, SearchConfig(n_best=3))
     pairs = [(source, tuple(each.tokens)) for source, some in zip(sentences, found, strict=True) for each in some]
-    scores = native.score(pairs), other.score(pairs)
+    pairs.append((sentences[0], ()))
+    scores = native.score(pairs, details=True), other.score(pairs, details=True)
     for ours, theirs in zip(*scores, strict=True):
         assert theirs.log_probs == pytest.approx(ours.log_probs, abs=1e-4)
-    assert [each.score() for each in scores[0]] == pytest.approx(
+        assert theirs.entropies is None
+        np.testing.assert_allclose(theirs.attention, ours.attention, atol=1e-4)
+    assert [each.score() for each in scores[0][:-1]] == pytest.approx(
         [each.score for some in found for each in some], abs=1e-4
     )
+    ranked = SearchConfig(n_best=3, coverage_penalty=0.3, max_length=4)
+    assert_equal(other.search(sentences, ranked), native.search(sentences, ranked))

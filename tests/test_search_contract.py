@@ -11,7 +11,7 @@ from fake_models import FakeModel, copy_model, random_model
 from searches import greedy, search
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import SEARCHES, NativeEngine, search_batch
-from translate.decoding.search import stable_topk
+from translate.decoding.search.base import stable_topk
 from translate.device import Precision
 from translate.errors import UserError
 from translate.models import ARCHITECTURES, Vocabularies, build_model

@@ -9,7 +9,8 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, register_train, write_corpus
-from translate.config.command import compose, read_command_line, to_dataclass
+from translate.config.command import compose, to_dataclass
+from translate.config.command_line import read_command_line
 from translate.device import Device, Gpus, choose_device, tune_process
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig

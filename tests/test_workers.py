@@ -17,7 +17,7 @@ from searches import search
 from small_runs import environment
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search import Queue
+from translate.decoding.search.base import Queue
 from translate.errors import UserError
 
 

@@ -20,6 +20,8 @@ COMMANDS = {
     "prepare": "clean and encode a corpus ahead of training, and report on it",
     "explain": "write pages and pictures of what a model attends to",
     "merge": "merge a LoRA into its base model, as a new model directory",
+    "convert": "convert a published model into a model directory",
+    "export": "convert a model for another runtime, and compare both on the same lines",
     "gpu_check": "check the kernels, updates, resuming and decoding of this machine's device",
 }
 

@@ -21,7 +21,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from translate.adaptation import ADAPTATIONS, AdaptConfig, adapt, merge_lora
-from translate.data.languages import TrainedDirection, directions_of_manifest
 from translate.errors import UserError, errors_naming, excerpt
 from translate.files import read_json, sha256, to_plain, write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
@@ -34,7 +33,6 @@ from translate.model_directory import (
     find_adapter,
     find_model,
     load_manifest,
-    read_manifest,
     read_origin,
     read_truecaser,
     verify_model,
@@ -189,25 +187,6 @@ def read_weights(path: Path, model: nn.Module) -> Weights:
 
 
 _OF_THE_RUN = {field.name for field in dataclasses.fields(AdaptConfig)} - {"method"}  # where the base model is
-
-
-def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
-    """Configuration of the base model; without one, of the new model. Raises UserError for a missing or damaged one."""
-    adapt.check()
-    if adapt.begins_anew:
-        return model
-    base = read_config(find_model(Path(adapt.model)) / MODEL)
-    return base if adapt.dropout is None else dataclasses.replace(base, dropout=adapt.dropout)
-
-
-def base_directions(adapt: AdaptConfig) -> list[TrainedDirection]:
-    """Directions of the model that is adapted, if it has several target languages."""
-    return [] if adapt.begins_anew else directions_of_manifest(read_manifest(Path(adapt.model)))
-
-
-def load_base_model(config: AdaptConfig) -> LoadedModel | None:
-    """The model that is adapted, on the CPU; None for a run that begins anew."""
-    return None if config.begins_anew else load_model(config.model, device=torch.device("cpu"))
 
 
 def save_adapter(directory: Path, *, weights: Weights, config: AdaptConfig, manifest: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from translate.comparison.inputs import find_inputs
 from translate.comparison.page import comparison_page
 from translate.comparison.results import ScoringSettings
 from translate.comparison.score_gap import explain_gaps
-from translate.comparison.scoring import compare_systems
+from translate.comparison.scoring import compare_systems, outdated_reports
 from translate.comparison.selection import Given, Selection, select
 from translate.comparison.systems import System, join_seeds, short_names
 from translate.comparison.tables import table
@@ -32,13 +32,13 @@ from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName, Statistics
 from translate.evaluation.significance import TRIALS
-from translate.files import json_text, write_text
+from translate.files import json_text, require_writable, write_text
 from translate.streams import require_stream
 from translate.text import read_lines
 
 _MOST_TRIALS = 1_000_000
 _MOST_EXAMPLES = 1000
-_PAGE_EXAMPLES = 10  # of wins and of losses, on the page and in JSON
+_PAGE_EXAMPLES = 10  # of wins and of losses, at least, on the page and in JSON
 
 
 @dataclass(kw_only=True)
@@ -113,6 +113,7 @@ def compare(config: CompareConfig) -> None:
     require_stream(sys.stdout, "standard output", "the scores are printed there")
     # all files are read before the first is scored: with resamples, scoring takes long
     paths, baseline, notes = _find(config)
+    _check_outputs(config, paths)
     entries = [read_entry(path, test=config.test) for path in paths]
     notes += [f"{entry.path}: {note}" for entry in entries for note in entry.notes]
     selection = select(entries, _given(config), baseline=baseline)
@@ -123,13 +124,15 @@ def compare(config: CompareConfig) -> None:
         metrics=config.metrics,
         resamples=config.bootstrap,
         trials=config.trials if config.bootstrap >= MIN_RESAMPLES else 0,
-        examples=_PAGE_EXAMPLES,
+        examples=max(_PAGE_EXAMPLES, config.examples),
     )
     systems = join_seeds(selection.entries, short_names(paths))
     further = {COMET: _comet(config, systems, selection)} if config.comet else {}
     comparison = compare_systems(systems, selection.test, settings, further=further)
     gaps = explain_gaps(comparison, selection.left_out) if config.explain else []
     notes += [*selection.notes, *_notes(config, selection)]
+    # against references that are given, other scores are to be expected
+    notes += [] if config.reference else outdated_reports(comparison)
     document = comparison_document(comparison, selection.left_out, notes, gaps)
     if config.page:
         _write(config.page, comparison_page(comparison, selection.left_out, notes, gaps), option="page")
@@ -158,6 +161,20 @@ def _find(config: CompareConfig) -> tuple[list[Path], Path | None, list[str]]:
         raise UserError(f"baseline={config.baseline} names {len(found)} runs: choose one of them")
     same = [path for path in paths if path.resolve() == found[0].resolve()]
     return (paths, same[0], notes) if same else ([found[0], *paths], found[0], notes)
+
+
+def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
+    """Raise UserError for an output that cannot be written, or is one of the inputs or in a folder of one."""
+    named = [*one_or_several(config.reference, key="reference"), config.source, config.labels]
+    inputs = [*paths, *(Path(name) for name in named if name)]
+    for option in ("page", "json"):
+        if not (name := getattr(config, option)):
+            continue
+        file = Path(name).resolve()
+        require_writable(file.parent, option=option)
+        for path in map(Path.resolve, inputs):
+            if file == path or (path in file.parents and file.exists()):
+                raise UserError(f"{option}={name}: that file is compared here and would be overwritten; name another")
 
 
 def _given(config: CompareConfig) -> Given:

@@ -11,8 +11,9 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -200,6 +201,26 @@ def start_log(*, path: Path | None = None, silent: bool = False) -> None:
     warnings_logger.handlers, warnings_logger.filters = [*logger.handlers], [_Once()]
     warnings_logger.setLevel(logger.level)  # silent, too, on all processes but one
     logging.captureWarnings(True)
+
+
+@contextmanager
+def restored_log() -> Iterator[None]:
+    """Context on whose exit the log goes where it went before, for callers whose process is not a command's."""
+    loggers = [logger, logging.getLogger("py.warnings")]
+    before = [(each.handlers, each.filters, each.level, each.propagate) for each in loggers]
+    for each in loggers:
+        each.handlers = []  # a log that starts closes those that it finds
+    show_warning = warnings.showwarning
+    try:
+        yield
+    finally:
+        for each, (handlers, filters, level, propagate) in zip(loggers, before, strict=True):
+            for handler in set(each.handlers) - set(handlers):
+                handler.close()
+            each.handlers, each.filters, each.propagate = handlers, filters, propagate
+            each.setLevel(level)
+        if warnings.showwarning is not show_warning:  # a host may have captured warnings itself
+            logging.captureWarnings(False)
 
 
 # Markup wherever it stands in a line. A backslash is easiest to read in the raw file, but Python-Markdown, which

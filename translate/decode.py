@@ -17,10 +17,11 @@ from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction
 from translate.decoding.config import DecodingConfig, deciding_options
 from translate.decoding.output_lines import OutputFormat, format_window
-from translate.decoding.search_config import search_note, search_of
+from translate.decoding.search.config import search_note, search_of
 from translate.decoding.translator import Translator
 from translate.documents import find_format, read_document
 from translate.documents.document import Document, DocumentConfig, DocumentFormat, DocumentOptions
+from translate.documents.marked_lines import TranslateLines, line_translation
 from translate.documents.translation import translate_segments
 from translate.engines import load_translator
 from translate.errors import UserError
@@ -29,16 +30,7 @@ from translate.model_directory import content_hash, read_manifest
 from translate.output import check_output, is_file, open_output, open_pieces
 from translate.streams import discard_output, require_stream
 from translate.tags import TagCount
-from translate.text import (
-    STANDARD,
-    WINDOW,
-    count_lines,
-    is_complete,
-    normalise,
-    open_input,
-    read_lines,
-    read_windows,
-)
+from translate.text import STANDARD, WINDOW, count_lines, is_complete, normalise, open_input, read_lines, read_windows
 
 
 @dataclass(kw_only=True)
@@ -62,6 +54,8 @@ class DecodeConfig(DecodingConfig, DocumentConfig):
                    .srt, .tmx, .xliff; .txt if hard-wrapped); none: translate line by line
     overwrite      replace translations that a document already has
     source_column, target_column   of a table: names in its header, or numbers from 1; "": found by usual names
+    markup         of lines: tags, URLs, e-mail addresses and variables stay as they do in documents
+    keep           regular expressions of further text that stays, such as '[A-Z]{2}-[0-9]+', of lines
     """
 
     model: Any = "???"  # str, or list[str]
@@ -88,6 +82,8 @@ def decode(config: DecodeConfig) -> None:
         translate_files(translator, config)
     else:
         translate_document(translator, document, config)
+    if translator.memory is not None:
+        translator.memory.write_report()
 
 
 def translate_files(translator: Translator, config: DecodeConfig) -> None:
@@ -97,15 +93,24 @@ def translate_files(translator: Translator, config: DecodeConfig) -> None:
     """
     source = open_input(config.input)
     progress = make_progress(config, source)
+    translate = line_translation(translator, config) if config.markup or config.keep else translator.translate
     try:
         if config.resume:
             with open_pieces(config.output, resume_key(translator, config)) as pieces:
                 num_lines = translate_stream(
-                    translator, source, pieces, output_format=config.format, progress=progress, skip=pieces.count
+                    translator,
+                    source,
+                    pieces,
+                    translate,
+                    output_format=config.format,
+                    progress=progress,
+                    skip=pieces.count,
                 )
         else:
             with open_output(config.output) as output:
-                num_lines = translate_stream(translator, source, output, output_format=config.format, progress=progress)
+                num_lines = translate_stream(
+                    translator, source, output, translate, output_format=config.format, progress=progress
+                )
     except BrokenPipeError:
         if config.output != STANDARD:
             raise UserError(f"output={config.output}: the reader of this pipe has left") from None
@@ -120,6 +125,7 @@ def translate_stream(
     translator: Translator,
     source: str | BinaryIO,
     output: BinaryIO,
+    translate: TranslateLines | None = None,
     *,
     output_format: OutputFormat = OutputFormat.auto,
     progress: Progress | None = None,
@@ -127,7 +133,8 @@ def translate_stream(
 ) -> int:
     """Translate every line of a file or binary stream, flushing each window; returns the number of lines.
 
-    skip  number of windows that an earlier process has translated
+    translate  of lines; None: translator.translate
+    skip       number of windows that an earlier process has translated
     """
     # A file can be read twice, so that warnings about its tags come first; lines of a pipe are counted as they arrive.
     is_checked = bool(translator.tagging.known) and isinstance(source, str) and is_complete(source)
@@ -148,7 +155,7 @@ def translate_stream(
         if not is_checked:
             tags.add_all(map(normalise, texts))
         shown = within(progress, done, len(window))
-        translations = translator.translate(texts, previous=list(previous), progress=shown)
+        translations = (translate or translator.translate)(texts, previous=list(previous), progress=shown)
         previous.extend(texts)
         output.writelines(format_window(translator, window, translations, output_format, first=done))
         # the other end of a pipe may wait for these lines before it sends the next ones
@@ -164,6 +171,8 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
     """Read the input as a document. Raises UserError for an invalid document, or options that are only for lines."""
     if config.resume:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
+    if config.constraints.prefixes or config.keep:
+        raise UserError("constraints.prefixes and keep are for lines, and the input is a document: set document=none")
     if config.search.returned > 1:
         option = "n_best" if config.search.n_best > 1 else "samples"
         raise UserError(
@@ -246,6 +255,10 @@ def check_files(config: DecodeConfig) -> DocumentFormat:
     file_format = find_format(config.input, config.document)
     if file_format is DocumentFormat.none and (config.overwrite or config.source_column or config.target_column):
         raise UserError("overwrite, source_column and target_column are for documents, and the input is lines of text")
+    if config.resume and config.constraints.prefixes:
+        raise UserError("resume=true continues after a line, and constraints.prefixes begins with its first one")
+    if config.format is OutputFormat.json and (config.markup or config.keep):
+        raise UserError("format=json describes what the model has written: leave out markup and keep")
     if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
             pass

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from translate.data.corpus import one_or_several
 from translate.data.languages import choose_direction, directions_of_manifest
 from translate.decoding.config import DecodingConfig, Engine, EngineName
-from translate.decoding.reranking import Reranker, Scorer
+from translate.decoding.rescoring.reranking import Reranker, Scorer
 from translate.decoding.translator import Translator
 from translate.device import (
     Device,
@@ -35,8 +35,11 @@ from translate.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
+    from translate.decoding.constraints.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
+    from translate.decoding.translation_memory import MemoryUse
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
+    from translate.exporting.onnx_engine import OnnxEngine
     from translate.models.seq2seq import Seq2Seq
 
 logger = logging.getLogger(__name__)
@@ -74,7 +77,29 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
         case=config.case,
         truecaser=read_truecaser(Path(paths[0])),
         max_source_length=config.max_source_length,
+        constraints=load_constraints(config, tokenizer, manifest),
+        memory=load_memory(config, tokenizer, manifest),
     )
+
+
+def load_constraints(
+    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]
+) -> LineConstraints | None:
+    """What translations must and must not contain; None without such options."""
+    if not config.constraints.is_given:
+        return None
+    from translate.decoding.constraints.line_constraints import LineConstraints
+
+    return LineConstraints(config.constraints, tokenizer, manifest)
+
+
+def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryUse | None:
+    """The translation memory; None without one."""
+    if not config.memory.paths:
+        return None
+    from translate.decoding.translation_memory import MemoryUse
+
+    return MemoryUse.of_model(config.memory, manifest, tokenizer.user_symbols)
 
 
 def load_native(paths: list[str], config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:
@@ -175,9 +200,28 @@ def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTransla
     return engine, converted.tokenizer, converted.manifest
 
 
+def load_onnx(paths: list[str], config: DecodingConfig) -> tuple[OnnxEngine, Tokenizer, dict[str, Any]]:
+    """Load the graphs that translate.export has written, for the CPU; the engine, its tokenizer and its manifest."""
+    if len(paths) > 1:
+        raise UserError(f"model={paths}: engine=onnx decodes with one model; use engine=native for several")
+    if config.adapter:
+        raise UserError(f"adapter={config.adapter}: ONNX graphs take no adapters; merge it before the export")
+    if config.device is Device.cuda:
+        raise UserError("device=cuda: engine=onnx runs on the CPU; use device=cpu or another engine")
+    tune_process(config.threads)
+    from translate.exporting.onnx_engine import OnnxEngine, open_onnx
+
+    model, tokenizer, manifest = open_onnx(Path(paths[0]), threads=config.threads or available_threads())
+    engine = OnnxEngine(model=model, batch_tokens=config.batch_tokens, batch_sentences=config.batch_sentences)
+    if config.precision not in (Precision.auto, engine.precision):
+        raise UserError(f"precision={config.precision}: these graphs were exported in {engine.precision}")
+    return engine, tokenizer, manifest
+
+
 ENGINES: dict[EngineName, Callable[[list[str], DecodingConfig], tuple[Engine, Tokenizer, dict[str, Any]]]] = {
     EngineName.native: load_native,
     EngineName.ctranslate2: load_ctranslate2,
+    EngineName.onnx: load_onnx,
 }
 
 

@@ -16,7 +16,7 @@ from translate.data.formats.named_sets import sacrebleu_files
 from translate.data.languages import choose_direction
 from translate.data.readers import read_labels
 from translate.decoding.config import DecodingConfig, EngineName
-from translate.decoding.search_config import search_note
+from translate.decoding.search.config import search_note
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import can_decode_in, load_translator
@@ -36,7 +36,7 @@ from translate.text import normalise, read_lines, write_lines
 ROBUSTNESS, SOURCE = "robustness.md", "source.txt"
 
 
-def evaluate(config: EvaluateConfig) -> None:
+def evaluate(config: EvaluateConfig) -> Evaluation:
     """Translate config.source, score the translations against config.reference, print and write the report."""
     config.check()
     config = with_test_set(config)
@@ -57,6 +57,7 @@ def evaluate(config: EvaluateConfig) -> None:
             languages = str(manifest.get("source_language", "")), config.target_language or run.target_language
             evaluate_noisy(translator, text, clean, config, run=run, languages=languages)
     print(f"report: {report_directory(config) / 'report.md'}")
+    return clean
 
 
 @dataclass(kw_only=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.batch import NO_TARGET, Batch, pad_batch
-from translate.decoding.coverage import UNCOVERED, attention_received
+from translate.decoding.rescoring.coverage import UNCOVERED, attention_received
 from translate.decoding.scoring import label_scores
 from translate.files import atomic_file
 from translate.models.seq2seq import Output, Seq2Seq, evaluation_mode

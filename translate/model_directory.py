@@ -6,6 +6,8 @@ weights.safetensors  model.yaml  tokenizer.model (or one per side)  truecase.jso
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,10 @@ from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
 ADAPTER = "adapter.yaml"
+LANGUAGE_TOKENS = "language_tokens"  # in the manifest: language -> id
+# entries of the manifest that a model trained further keeps: its origin, and the published ids that it is exported with
+IMPORTED = ("imported", "huggingface", LANGUAGE_TOKENS)
+CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache of conversions
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
 MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")
 
@@ -83,6 +89,11 @@ def find_model(path: Path) -> Path:
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
+    if (path / _PUBLISHED).is_file():
+        raise UserError(
+            f"model={path} is in the format of transformers: python -m translate.convert model={path} output=… "
+            "converts it"
+        )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
@@ -105,14 +116,15 @@ def content_hash(models: str | Sequence[str], adapter: str = "") -> str:
     """
     directories = [_find(Path(model)) for model in ([models] if isinstance(models, str) else models)]
     directories += [find_adapter(Path(adapter))] if adapter else []
-    names = (WEIGHTS, RUNTIME_MODEL, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
+    names = (WEIGHTS, RUNTIME_MODEL, ONNX_ENCODER, ONNX_DECODER, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
     files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
     return hashlib.sha256("".join(f"{sha256(file)} {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def _find(path: Path) -> Path:
     """A folder that was exported for another engine, or the model directory that a user's path means."""
-    return path if (path / RUNTIME_MODEL).is_file() else find_model(path)
+    is_export = any((path / name).is_file() for name in (RUNTIME_MODEL, ONNX_DECODER))
+    return path if is_export else find_model(path)
 
 
 def read_truecaser(path: Path) -> Truecaser | None:
@@ -164,7 +176,9 @@ def read_origin(directory: Path) -> tuple[Tokenizer, dict[str, Any]]:
     return tokenizer, manifest
 
 
+_PUBLISHED = "config.json"  # of models in the format of transformers
 RUNTIME_MODEL = "model.bin"  # how the runtime calls the weights
+EXPORT_REPORT = "export.json"  # of translate.export: versions, and translations compared
 # all that an export holds, as patterns of names
 EXPORTED_FILES = (
     RUNTIME_MODEL,
@@ -174,10 +188,30 @@ EXPORTED_FILES = (
     "model.yaml",
     "manifest.json",
     TRUECASE,
+    EXPORT_REPORT,
     "fingerprint",  # of earlier versions
 )
+# of Optimum, in whose terms their inputs and outputs are named
+ONNX_ENCODER, ONNX_DECODER = "encoder_model.onnx", "decoder_with_past_model.onnx"
+ONNX_JSON = "onnx.json"  # their inputs and outputs, and what a search needs to know
 
 
 def import_ctranslate2() -> Any:
     """The package ctranslate2. Raises UserError with the command that installs it."""
     return import_extra("ctranslate2", extra="ctranslate2", purpose="CTranslate2")
+
+
+def cache_folder() -> Path:
+    """$TRANSLATE_CACHE, or translate-seq2seq in the user's cache (XDG Base Directory Specification)."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE])
+    # the specification has relative paths ignored
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
+
+
+def copy_origin(model: Path, directory: Path) -> None:
+    """Copy all files of a model directory except the weights, by which an export decodes lines as the model does."""
+    for name in (MODEL, MANIFEST, TRUECASE, *TOKENIZER_FILES):
+        if (model / name).exists():
+            shutil.copyfile(model / name, directory / name)

@@ -10,7 +10,7 @@ from translate.console import start_log
 from translate.data.corpora import DataConfig
 from translate.data.direction import with_languages
 from translate.data.held_out import held_out_files
-from translate.data.prepare import prepare
+from translate.data.prepare import Prepared, prepare
 from translate.data.report import MARKDOWN, VALUES, data_report
 from translate.errors import require_numbers
 from translate.folders import claimed
@@ -39,7 +39,7 @@ class PrepareConfig:
         self.tokenizer.check()
 
 
-def run(config: PrepareConfig) -> None:
+def run(config: PrepareConfig) -> Prepared:
     """Fill the cache that training reads, and report on the corpora."""
     start_log()
     config.check()
@@ -65,6 +65,7 @@ def run(config: PrepareConfig) -> None:
             print(report.markdown)
             if output:
                 report.save(output)
+    return prepared
 
 
 if __name__ == "__main__":

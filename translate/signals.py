@@ -89,6 +89,15 @@ class StopSignals:
             self._listening = False
 
     @contextmanager
+    def left_to_host(self) -> Iterator[None]:
+        """Context in which listening() changes nothing: signals belong to the program that calls this package."""
+        before, self._listening = self._listening, True
+        try:
+            yield
+        finally:
+            self._listening = before
+
+    @contextmanager
     def deferred(self, plan: str) -> Iterator[None]:
         """Context with something to save: signals are noted, and answered by the plan."""
         yield from self._in_mode(plan, deferred=True)

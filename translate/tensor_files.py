@@ -96,13 +96,17 @@ def require_shapes(found: Shapes, expected: Shapes, path: Path) -> None:
         )
 
 
-def load_pickle(path: Path) -> Any:
-    """Tensors in plain containers, as torch.save writes them, on the CPU. Raises UserError for a damaged file."""
+def load_pickle(path: Path, *, legacy: bool = False) -> Any:
+    """Tensors in plain containers, as torch.save writes them, on the CPU. Raises UserError for a damaged file.
+
+    legacy  accept files of PyTorch before 1.6 as well, which are no archives
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            # a compressed part could be a thousand times as large in memory
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                raise UserError(f"{path}: it is compressed, which torch.save never does")
+        if not legacy or zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                # a compressed part could be a thousand times as large in memory
+                if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                    raise UserError(f"{path}: it is compressed, which torch.save never does")
         return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise

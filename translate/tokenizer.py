@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -70,9 +70,13 @@ class Tokenizer:
         self.tags = tuple(self._tag_ids)
         self.user_symbols = tuple(symbols(source_model, USER_DEFINED))
 
-    @property
+    @cached_property
     def shared(self) -> bool:
-        return self.source_processor is self.target_processor
+        """True if an id stands for the same piece on both sides."""
+        if len(self._models) == 1:
+            return True
+        sizes = range(self.source_vocab_size), range(self.target_vocab_size)
+        return self.source_pieces(sizes[0]) == self.target_pieces(sizes[1])
 
     @property
     def source_vocab_size(self) -> int:
@@ -134,7 +138,7 @@ class Tokenizer:
 
     def save(self, directory: str | Path) -> None:
         """Write tokenizer.model, or source.tokenizer.model and target.tokenizer.model."""
-        names = [_JOINT_FILE] if self.shared else [_SOURCE_FILE, _TARGET_FILE]
+        names = [_JOINT_FILE] if len(self._models) == 1 else [_SOURCE_FILE, _TARGET_FILE]
         for name, model in zip(names, self._models, strict=True):
             write_bytes(Path(directory) / name, model)
 

@@ -10,23 +10,24 @@ from dataclasses import replace
 import torch
 
 from translate.adaptation import ADAPTATIONS
-from translate.checkpoint import base_directions, base_model_config, load_base_model
-from translate.config import is_given, run_command
+from translate.config import Tables, is_given, run_command
 from translate.data.direction import with_languages
 from translate.data.prepare import prepare
 from translate.device import tune_process
 from translate.distributed import join_world
 from translate.errors import UserError
+from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
+from translate.training.before_adaptation import score_before
 from translate.training.best_model import keep_best_models, restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.loggers import LOGGERS
-from translate.training.manifest import describe_run, keep_held_out, log_description, with_run_case
+from translate.training.manifest import describe_run, keep_held_out, with_run_case
 from translate.training.model_writer import ModelWriter
 from translate.training.open_options import require_effect
 from translate.training.optimizer import make_optimizer
@@ -36,6 +37,7 @@ from translate.training.plan import plan
 from translate.training.recipe import choose_tokenizer, recommend
 from translate.training.recovery import Recovery
 from translate.training.run_folder import RunFolder, errors_logged
+from translate.training.run_summary import log_description
 from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
@@ -73,6 +75,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         # all values are checked before any work: a late mistake would cost the preparation of the data
         config.check()
         config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
+        config = replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))
@@ -122,6 +125,8 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         restore_models(config, state, states, validator, models)
         if changes:
             take_up_changes(changes, config, state, states, validator, models)
+        if base is not None:
+            score_before(config, data, state, validator, folder, reporter)
 
         # Loop: updates, until a bound is reached or the run is asked to stop.
         recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)
@@ -246,11 +251,9 @@ def run(config: TrainConfig, trial: Trial | None = None) -> float | None:
     return train(config, trial)
 
 
+# tables of choices
+CHOICES: Tables = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
+ADDITIONS: Tables = {"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS}
+
 if __name__ == "__main__":
-    run_command(
-        "train",
-        TrainConfig,
-        run,
-        choices={"model": ARCHITECTURES, "adapt": ADAPTATIONS},
-        additions={"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS},
-    )
+    run_command("train", TrainConfig, run, choices=CHOICES, additions=ADDITIONS)

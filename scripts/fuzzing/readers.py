@@ -33,7 +33,8 @@ from translate.checkpoint import (
     with_adapter,
 )
 from translate.checksums import CHECKSUMS
-from translate.config.command import compose, read_command_line, register_schemas, to_dataclass, user_errors
+from translate.config.command import compose, register_schemas, to_dataclass, user_errors
+from translate.config.command_line import read_command_line
 from translate.data.corpus import CorpusConfig, CorpusFormat
 from translate.data.readers import read_rows
 from translate.device import Capabilities, Precision

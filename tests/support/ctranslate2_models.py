@@ -86,8 +86,7 @@ def log_probs(model: Transformer, source: Sentence, targets: list[tuple[int, ...
     """Of every next token after BOS and each of the targets' tokens, which are equally long: (N, T + 1, V)."""
     labels = torch.full((len(targets), len(targets[0]) + 1), NO_TARGET)
     read = Tokens.pad([[*source, EOS]] * len(targets)), Tokens.pad([[BOS, *target] for target in targets])
-    hidden = model(Batch(*read, labels, 0, 0)).hidden
-    return torch.log_softmax(hidden @ model.projection.weight.T, dim=-1)
+    return torch.log_softmax(model(Batch(*read, labels, 0, 0)).logits(), dim=-1)
 
 
 def score(model: Transformer, source: Sentence, tokens: list[int], alpha: float) -> float:

@@ -18,7 +18,7 @@ Results = list[list[Hypothesis]]
 def search(model: FakeModel, sources: Sequence[Sequence[int]], config: SearchConfig, **options: int) -> Results:
     options = {"batch_tokens": 1000, "workers": 1, **options}
     engine = NativeEngine(model=model, device=torch.device("cpu"), **options)
-    return engine.search([tuple(source) for source in sources], config)
+    return engine.search([source if isinstance(source, tuple) else tuple(source) for source in sources], config)
 
 
 def greedy(**settings) -> SearchConfig:

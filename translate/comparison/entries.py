@@ -94,20 +94,14 @@ def read_entry(path: Path, *, test: str) -> Entry:
 
 
 def _read_run(folder: Path, test: str) -> Entry:
-    notes: list[str] = []
-
-    def readable(read: Callable[[Path], dict[str, Any]], file: Path) -> dict[str, Any]:
-        """Content of a file, {} where it is missing, or damaged, with a note then."""
-        try:
-            return read(file) if file.exists() else {}
-        except UserError as error:
-            notes.append(excerpt(str(error).partition(";")[0]))
-            return {}
-
-    config, manifest = readable(read_config, folder / CONFIG), readable(load_manifest, folder / MANIFEST)
-    result = readable(read_json, folder / "result.json")
     states = state_folders(folder / "state")
-    progress = readable(read_json, states[-1] / PROGRESS) if states else {}
+    found = [
+        _readable(read_config, folder / CONFIG),
+        _readable(load_manifest, folder / MANIFEST),
+        _readable(read_json, folder / "result.json"),
+        _readable(read_json, states[-1] / PROGRESS) if states else ({}, []),
+    ]
+    config, manifest, result, progress = (content for content, _ in found)
     settings = flatten(config)
     facts = _facts(folder, result, progress, settings, manifest)
     seed = _number(settings.get("run.seed"))
@@ -117,7 +111,7 @@ def _read_run(folder: Path, test: str) -> Entry:
         made={key: manifest[key] for key in ("data", "commit", "torch", "hardware", "threads") if key in manifest},
         seed=None if seed is None else int(seed),
         facts=facts,
-        notes=notes,
+        notes=[note for _, notes in found for note in notes],
     )
     directory = folder / "evaluation" / test if test else folder / "evaluation"
     if not is_report(directory):
@@ -128,31 +122,47 @@ def _read_run(folder: Path, test: str) -> Entry:
 
 def _with_translations(entry: Entry, directory: Path, config: Mapping[str, Any]) -> Entry:
     """The entry with the translations, the references and the report in a folder."""
+    report, notes = _readable(read_json, directory / REPORT)
     try:
-        report = read_json(directory / REPORT) if (directory / REPORT).exists() else {}
         hypotheses = list(read_lines(directory / HYPOTHESES))
-        references = references_of(entry.path, directory, report, config)
     except UserError as error:
         return replace(entry, problem=str(error))
-    for lines in references:
-        if len(lines) != len(hypotheses):
-            found = f"{directory / HYPOTHESES} has {len(hypotheses):,} lines, and its references {len(lines):,}"
-            return replace(entry, problem=found)
     if not hypotheses:
         return replace(entry, problem=f"{directory / HYPOTHESES} is empty")
     decoding = _mapping(report.get("decoding"))
     count, seconds = _number(report.get("lines")), _number(report.get("seconds"))
     scores = {name: _number(_mapping(score).get("value")) for name, score in _mapping(report.get("scores")).items()}
-    return replace(
+    entry = replace(
         entry,
         hypotheses=hypotheses,
-        references=references,
-        text=text_of(entry.path, report, config, references),
         tokenize=str(report.get("tokenize", "")),
         scores={name: value for name, value in scores.items() if value is not None},
         settings={**entry.settings, **{f"decoding.{name}": str(value) for name, value in decoding.items()}},
         facts=replace(entry.facts, lines_per_second=count / seconds if count and seconds else None),
+        notes=[*entry.notes, *notes],
     )
+    return _with_references(entry, directory, report, config)
+
+
+def _with_references(entry: Entry, directory: Path, report: Mapping[str, Any], config: Mapping[str, Any]) -> Entry:
+    """The entry with its references and source; where they are not there, it is compared with given ones only."""
+    try:
+        references = references_of(entry.path, directory, report, config)
+    except UserError as error:
+        return replace(entry, problem=str(error))
+    for lines in references:
+        if len(lines) != len(entry.hypotheses):
+            found = f"{directory / HYPOTHESES} has {len(entry.hypotheses):,} lines, and its references {len(lines):,}"
+            return replace(entry, problem=found)
+    return replace(entry, references=references, text=text_of(entry.path, report, config, references))
+
+
+def _readable(read: Callable[[Path], dict[str, Any]], file: Path) -> tuple[dict[str, Any], list[str]]:
+    """Content of a file, {} where it is missing or damaged, with a note on the damage."""
+    try:
+        return (read(file) if file.exists() else {}), []
+    except (UserError, OSError) as error:  # of a run at work, a state may be gone by now
+        return {}, [excerpt(str(error).partition(";")[0])]
 
 
 def _facts(
@@ -182,7 +192,7 @@ def _facts(
 
 def _status(folder: Path, result: Mapping[str, Any], step: float | None, settings: Mapping[str, Any]) -> str:
     scored = _number(result.get("step"))
-    if scored is not None and "validation" in result and (step is None or scored >= step):
+    if scored is not None and (step is None or scored >= step):
         return "finished"
     bound = _number(settings.get("run.max_steps"))
     reached = "before its first state" if step is None else f"at step {step:,.0f}"

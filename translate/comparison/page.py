@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -17,7 +18,12 @@ from translate.comparison.systems import differing_settings
 from translate.comparison.terminal import fact_rows, signed
 from translate.comparison.verdicts import validation_verdicts, verdicts
 
-_MOST_WORDS = 400  # of a line in which words are compared with those of the reference
+_MOST_PIECES = 800  # of a line in which words are compared with those of the reference
+# a Chinese or Japanese character, spaces, or what is between them
+_PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\s+|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+
+# embeddings, overrides and isolates, which would turn the text around them
+_BIDI_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,9 @@ def _marks(comparison: Comparison) -> list[Mark]:
 
 def marked_words(text: str, reference: str) -> list[tuple[str, bool]]:
     """Parts of a translation in order, each with True if its words are not in the reference at that position."""
-    words, others = text.split(" "), reference.split(" ")
-    if max(len(words), len(others)) > _MOST_WORDS:
+    text, reference = text.translate(_BIDI_CONTROLS), reference.translate(_BIDI_CONTROLS)
+    words, others = _PIECES.findall(text), _PIECES.findall(reference)
+    if max(len(words), len(others)) > _MOST_PIECES:
         return [(text, False)]
-    parts: list[tuple[str, bool]] = []
-    for kind, start, end, *_ in SequenceMatcher(None, words, others, autojunk=False).get_opcodes():
-        if start < end:
-            parts.append((" ".join(words[start:end]), kind != "equal"))
-    return parts
+    matches = SequenceMatcher(None, words, others, autojunk=False).get_opcodes()
+    return [("".join(words[start:end]), kind != "equal") for kind, start, end, *_ in matches if start < end]

@@ -27,6 +27,7 @@ from translate.evaluation.significance import (
     two_sided_p_value,
 )
 
+_ROUNDING = 0.01  # of a score in a report
 Measured = list[list[Statistics]]  # by one metric, of each entry of each system
 
 
@@ -67,6 +68,22 @@ def compare_systems(
         by_length=score_groups(first, group_by_length(test.source.source)) if test.source else [],
         by_label=score_groups(first, group_by_label(test.source.labels or [])) if test.source else [],
     )
+
+
+def outdated_reports(comparison: Comparison) -> list[str]:
+    """Notes on runs whose own scores are others, although they were made in the same way: files have changed since."""
+    notes = {}
+    for compared in comparison.systems:
+        for metric, score in compared.scores.items():
+            for entry, value in zip(compared.system.entries, score.values, strict=True):
+                own = entry.scores.get(metric)
+                if own is None or entry.tokenize != comparison.test.tokenize or abs(own - value) <= _ROUNDING:
+                    continue
+                notes[entry.path] = (
+                    f"{entry.path}: its report has {own:.2f} {score.name}, and its files give {value:.2f}: "
+                    "translations or references have changed since"
+                )
+    return list(notes.values())
 
 
 def _scores(measured: Measured, settings: ScoringSettings) -> list[SystemScore]:

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.comparison.entries import Entry
-from translate.comparison.inputs import is_run
 from translate.comparison.results import SharedTest
 from translate.comparison.test_sets import References, SourceText, content_of
-from translate.errors import UserError, excerpt
-from translate.evaluation.tokenizers import (
-    TokenizerChoice,
-    check_tokenizer,
-    choose_tokenizer,
-    tokenizer_of_record,
-)
+from translate.errors import UserError
+from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, choose_tokenizer, tokenizer_of_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +60,11 @@ def select(entries: Sequence[Entry], given: Given, *, baseline: Path | None) -> 
         return None
     choice = _tokenizer(chosen, given, references)
     source = given.source or next((entry.text for entry in chosen if entry.text), None)
+    if source is not None and len(source.source) != len(references[0]):
+        raise UserError(f"source= has {len(source.source):,} lines, but the references have {len(references[0]):,}")
     notes = list(filter(None, [choice.note]))
     if any(not entry.references for entry in chosen) and owner is not None:
         notes.append(f"files of translations are scored against the references of {owner.path}")
-    notes += _stale(chosen, choice.name, given)
     test = SharedTest(name=given.name, references=references, tokenize=choice.name, source=source)
     return Selection(test=test, entries=chosen, left_out=[entry for entry in judged if entry.problem], notes=notes)
 
@@ -99,7 +94,7 @@ def _judged(entry: Entry, references: References, given: Given, owner: Entry | N
     if len(entry.hypotheses) != count:
         named = given.reference_paths[0] if given.reference_paths else f"the test set of {owner.path if owner else ''}"
         found = f"{named} has {count:,} lines, but {entry.path} has {len(entry.hypotheses):,}"
-        if not is_run(entry.path):
+        if not entry.path.is_dir():
             raise UserError(found)
         return replace(entry, problem=f"another test set: {found}")
     if not given.references and entry.references and content_of(entry.references) != content_of(references):
@@ -120,14 +115,3 @@ def _tokenizer(entries: Sequence[Entry], given: Given, references: References) -
         note = f"BLEU of all runs counts by tok:{choice.name}; reports of some were made with tok:{others}"
         return TokenizerChoice(choice.name, "; ".join(filter(None, [choice.note, note])))
     return choice
-
-
-def _stale(entries: Sequence[Entry], tokenize: str, given: Given) -> list[str]:
-    """Notes on runs whose reports were made with another tokenizer than the comparison's."""
-    if given.references:
-        return []
-    return [
-        f"{excerpt(entry.path)}: its report counts by tok:{entry.tokenize}"
-        for entry in entries
-        if entry.tokenize and entry.tokenize != tokenize and given.tokenize
-    ]

@@ -21,6 +21,7 @@ _NO_EFFECT = {
     "run.seed",
     "run.log_every",
     "run.keep",
+    "run.keep_best",
     "data.cache",
     "compute.threads",
     "compute.timeout",

@@ -7,39 +7,31 @@ name code to run.
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from translate import __version__
+from translate.config.command_line import CommandLine, Names, read_command_line
 from translate.config.open_options import fill_open_options, open_schema
 from translate.config.options import (
     CONFIGS,
     FORMER_SWEEP,
     choices_of,
-    config_dir,
     help_text,
-    is_refused_value,
     known_options,
-    may_be_choice,
     message_for,
-    quoted,
-    rename_former,
     require_known,
-    unknown_choice,
-    unknown_flag,
 )
 from translate.disk_space import describe
 from translate.errors import UserError
@@ -51,39 +43,15 @@ from translate.streams import guard_standard_streams
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
-Names = Callable[[], list[str]]  # all option names of a command
 _NO_TABLES: Tables = {}
-_MANY_DIGITS = re.compile("[0-9]{4000}")
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """A parsed command line.
-
-    overrides   options for Hydra to compose
-    own         options hidden from Hydra: names of groups of choices, and words that are no options; text, or a list
-    config_dir  folder of further YAML files; "": none
-    """
-
-    overrides: list[str] = field(default_factory=list)
-    own: dict[str, Any] = field(default_factory=dict)
-    help: bool = False
-    version: bool = False
-    multirun: bool = False
-    config_dir: str = ""
-
-    def names(self) -> list[str]:
-        """Names of the options that are set."""
-        return [word.partition("=")[0].lstrip("+~") for word in self.overrides]
-
-
-_command_line = CommandLine()  # of the command that runs in this process, for is_given and errors
+# of the command that runs, for is_given and errors; of each thread, since callers of translate.api may have several
+_command_line: ContextVar[CommandLine] = ContextVar("command_line")
 
 
 def run_command(
     name: str,
     schema: type[Any],
-    run: Callable[..., float | None],
+    run: Callable[..., Any],
     *,
     choices: Tables = _NO_TABLES,
     additions: Tables = _NO_TABLES,
@@ -96,12 +64,12 @@ def run_command(
 
     A UserError becomes a message on stderr and exit status 1, a stop signal exit status 128 + its number.
     """
-    global _command_line
     guard_standard_streams()
     register_schemas(name, schema, choices, additions)
     known = cache(lambda: known_options(schema, choices, additions))  # only for hints
     with user_errors(known), exit_statuses():
-        _command_line = line = read_command_line(schema, sys.argv[1:], known)
+        line = read_command_line(schema, sys.argv[1:], known)
+        _command_line.set(line)
 
         def to_config(overrides: Sequence[str]) -> Any:
             composed = compose(name, overrides, directory=line.config_dir)
@@ -195,7 +163,18 @@ def to_dataclass(composed: DictConfig, own: Mapping[str, Any]) -> Any:
 
 def is_given(option: str) -> bool:
     """True if the command line sets this option, its group, or an option in it; False outside a command."""
-    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in _command_line.names())
+    names = _command_line.get(CommandLine()).names()
+    return any(f"{name}.".startswith(f"{option}.") or option.startswith(f"{name}.") for name in names)
+
+
+@contextmanager
+def given(line: CommandLine) -> Iterator[None]:
+    """Context in which is_given() tells of this command line."""
+    token = _command_line.set(line)
+    try:
+        yield
+    finally:
+        _command_line.reset(token)
 
 
 @contextmanager
@@ -206,7 +185,7 @@ def user_errors(known: Names = list) -> Iterator[None]:
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(message_for(error, known(), _command_line.config_dir))
+        _fail(message_for(error, known(), _command_line.get(CommandLine()).config_dir))
     except OSError as error:
         _fail(describe(error))
     except (MemoryError, RuntimeError, ImportError) as error:
@@ -219,81 +198,3 @@ def _fail(message: str) -> NoReturn:
     if not is_printed_by_another(message):
         print(f"error: {UserError(message)}", file=sys.stderr)  # UserError shortens and escapes the message
     sys.exit(1)
-
-
-def read_command_line(schema: type[Any], words: Sequence[str], known: Names) -> CommandLine:
-    """Parse a command line. Raises UserError for unknown flags and choices, invalid words and a missing folder.
-
-    known  all option names of the command, for hints
-    """
-    for word in words:
-        if word.encode(errors="replace").decode() != word:  # Python decodes invalid bytes to lone surrogates
-            encoding = sys.getfilesystemencoding()
-            hint = "" if encoding == "utf-8" else f"; the locale has {encoding}: set PYTHONUTF8=1"
-            raise UserError(f"{word!a}: options and file names must be UTF-8{hint}")
-        if _MANY_DIGITS.search(word):  # Python refuses to convert longer numbers
-            raise UserError(f"{word.partition('=')[0]}: a number with thousands of digits")
-    flags, options = _split(words, known)
-    plain = [word for word in options if _is_path(schema, word)]
-    own: dict[str, str | list[str]] = {**_own_options(schema, options)}
-    overrides = [word for word in options if word not in plain and word.partition("=")[0] not in own]
-    if plain:
-        own[schema.POSITIONAL] = plain
-        if given := [word for word in overrides if word.partition("=")[0] == schema.POSITIONAL]:
-            raise UserError(f"{given[0]} beside {plain[0]}: name all in one way")
-    for word in overrides:
-        key, equals, value = word.partition("=")
-        if equals and not key.strip("+~ "):
-            raise UserError(f"{word}: there is no option before the equals sign")
-        if (CONFIGS / key).is_dir() and not may_be_choice(word):  # Hydra would fail with an internal error
-            raise UserError(unknown_choice(key, value, flags.get("--config-dir", "")))
-    prefixes = ("hydra.", "hydra/")  # of options of earlier versions
-    renamed = (rename_former(word) if word.lstrip("+~").startswith(prefixes) else word for word in overrides)
-    return CommandLine(
-        overrides=[quoted(word) if is_refused_value(word) else word for word in renamed if word is not None],
-        own=own,
-        help="--help" in flags,
-        version="--version" in flags,
-        multirun="--multirun" in flags,
-        config_dir=flags.get("--config-dir", ""),
-    )
-
-
-def _split(words: Sequence[str], known: Names) -> tuple[dict[str, str], list[str]]:
-    """Split words into flags with their values, and options."""
-    short = {"-h": "--help", "-m": "--multirun", "-cd": "--config-dir"}
-    flags, options = dict[str, str](), list[str]()
-    remaining = iter(words)
-    for word in remaining:
-        flag, _, value = word.partition("=")
-        flag = short.get(flag, flag)
-        if not word.startswith("-"):
-            options.append(word)
-        elif flag == "--config-dir":
-            flags[flag] = config_dir(value or next(remaining, ""))
-        elif flag in ("--help", "--multirun", "--version"):
-            flags[flag] = value
-        else:
-            raise UserError(unknown_flag(word, known()))
-    return flags, options
-
-
-def _is_path(schema: type[Any], word: str) -> bool:
-    """True for a word that is no option but a path, in a command that has a field for these (POSITIONAL)."""
-    name, equals, _ = word.partition("=")
-    return hasattr(schema, "POSITIONAL") and ("/" in name or (not equals and not word.startswith(("+", "~"))))
-
-
-def _own_options(schema: type[Any], options: Sequence[str]) -> dict[str, Any]:
-    """Options with the name of a group: model= is a choice for the train command, and a folder for the others."""
-    # only if the schema has a field of text, or of one or several, of that name; a group configures a dataclass field
-    texts = {each.name for each in dataclasses.fields(schema) if each.type in ("str", str, "Any")}
-    pairs = dict(word.split("=", 1) for word in options if "=" in word)
-    return {key: _own_value(key, value) for key, value in pairs.items() if key in texts and (CONFIGS / key).is_dir()}
-
-
-def _own_value(key: str, value: str) -> Any:
-    """The list that [FIRST,SECOND] means; any other value as it is."""
-    if not (value.startswith("[") and value.endswith("]")):
-        return value
-    return OverridesParser.create().parse_override(f"{key}={value}").value()

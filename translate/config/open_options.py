@@ -14,6 +14,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 Compose = Callable[[Sequence[str]], DictConfig]
 _GROUP = "recipe"
+_ADAPTATION_RATE = "optimizer.learning_rate"  # open beside adapt=, whatever the recipe
 
 
 def open_schema(kind: type[Any], options: Sequence[str], group: str = "") -> DictConfig:
@@ -40,7 +41,7 @@ def fill_open_options(
     words    options of the command line
 
     Without recipe=, the recipe is auto for a new model without experiment=, and fixed otherwise: an experiment is a set
-    of settings that have been tried together.
+    of settings that have been tried together. Beside adapt=, the learning rate stays open, also with recipe=fixed.
     """
     others = [word for word in words if not word.startswith(f"{_GROUP}=")]
     is_auto = choices[_GROUP] == "auto"
@@ -50,6 +51,9 @@ def fill_open_options(
         missing = OmegaConf.missing_keys(compose([*others, f"{_GROUP}=auto"]))
         composed = compose([*others, f"{_GROUP}=fixed"])
         composed.recipe, composed.chosen = "auto", sorted(key for key in missing if _has_default(composed, key))
+    elif len(others) == len(words) and choices["adapt"] != "none" and choices["experiment"] is None:
+        missing = OmegaConf.missing_keys(compose([*others, f"{_GROUP}=auto"]))
+        composed.chosen = sorted({_ADAPTATION_RATE} & missing)
     for key in OmegaConf.missing_keys(composed):
         if _has_default(composed, key):
             OmegaConf.update(composed, key, _default(composed, key))

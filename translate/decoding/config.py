@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.decoding.rerank_config import RerankConfig
-from translate.decoding.search_config import NEWER_DEFAULTS, SearchConfig, SearchMethod
+from translate.decoding.constraints.constraints import ConstraintConfig
+from translate.decoding.memory_config import MemoryConfig
+from translate.decoding.rescoring.rerank_config import RerankConfig
+from translate.decoding.search.config import NEWER_DEFAULTS, SearchConfig, SearchMethod
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_numbers
-from translate.files import flatten, to_plain
+from translate.files import flatten, sha256, to_plain
 from translate.tokenizer import BOS, PAD, UNK
 from translate.truecasing import Case
 
@@ -79,10 +81,11 @@ def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int)
 
 
 class EngineName(StrEnum):
-    """native is this package; ctranslate2 another project's runtime, an optional extra."""
+    """native is this package; ctranslate2 and onnx are runtimes of other projects, optional extras."""
 
     native = "native"
     ctranslate2 = "ctranslate2"
+    onnx = "onnx"
 
 
 class Engine(Protocol):
@@ -153,6 +156,8 @@ class DecodingConfig:
 
     search: SearchConfig = field(default_factory=SearchConfig)
     rerank: RerankConfig = field(default_factory=RerankConfig)
+    constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     engine: EngineName = EngineName.native
     adapter: str = ""
     tag: str = ""
@@ -172,6 +177,8 @@ class DecodingConfig:
         require_numbers(self)
         self.search.check()
         self.rerank.check()
+        self.constraints.check()
+        self.memory.check()
         if self.rerank.models and self.search.method is not SearchMethod.beam:
             raise UserError(f"rerank orders the hypotheses of search.method=beam, not {self.search.method}")
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
@@ -189,9 +196,11 @@ def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
     own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED
     own -= {"adapter", "rerank"}  # the content of models decides, not their names
+    # newer than the keys of unfinished translations
+    own -= {name for name in ("constraints", "memory") if getattr(config, name) == getattr(DecodingConfig(), name)}
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
     options |= flatten(to_plain(config.rerank), "rerank") if config.rerank.models else {}
-    # newer than the keys of unfinished translations
+    options |= {f"content of {path}": sha256(path) for path in (*config.constraints.files, *config.memory.paths)}
     off = {f"search.{name}": default for name, default in NEWER_DEFAULTS.items()} | {"target_language": ""}
     return {name: value for name, value in options.items() if name not in off or value != off[name]}
 

@@ -16,21 +16,15 @@ from torch import Tensor
 
 from translate.batch import Tokens
 from translate.decoding.arithmetic import Arithmetic
-from translate.decoding.beam import BeamSearch
-from translate.decoding.config import (
-    ForcedScore,
-    Hypothesis,
-    Pair,
-    SearchConfig,
-    SearchMethod,
-    Sentence,
-    length_limits,
-)
-from translate.decoding.coverage import search_with_coverage
-from translate.decoding.diverse_beam import DiverseBeamSearch
-from translate.decoding.greedy import GreedySearch, SamplingSearch
+from translate.decoding.config import ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence, length_limits
+from translate.decoding.constraints.constraints import ConstrainedSentence
+from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.decoding.scoring import PairScores
-from translate.decoding.search import Found, Queue, Report, Search, sentences_in_memory
+from translate.decoding.search.base import Found, Queue, Report, Search, sentences_in_memory
+from translate.decoding.search.beam import BeamSearch
+from translate.decoding.search.constrained import constrained
+from translate.decoding.search.diverse_beam import DiverseBeamSearch
+from translate.decoding.search.greedy import GreedySearch, SamplingSearch
 from translate.decoding.workers import num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision
 from translate.memory import is_out_of_memory, machine_memory
@@ -61,6 +55,8 @@ def search_batch(model: Seq2Seq, sentences: Sequence[Sentence], config: SearchCo
     sources = [[*sentence, EOS] for sentence in sentences]
     limits = _limits(sources, config, model.max_length)
     search = SEARCHES[config.method].start(sources, limits, config)
+    if isinstance(sentences[0], ConstrainedSentence):
+        search = constrained(search, sentences, max_length=model.max_length)
     state = model.start(model.encode(Tokens.pad(sources)))
     while not search.done.all():
         logits, state = model.step(search.last_tokens, state)
@@ -228,6 +224,8 @@ class DecodingJob:
         sources = [[*self.sentences[index], EOS] for index in indices]
         limits = _limits(sources, self.config, self.model.max_length).to(self.device)
         search = SEARCHES[self.config.method].start(sources, limits, self.config)
+        if isinstance(self.sentences[0], ConstrainedSentence):
+            search = constrained(search, [self.sentences[i] for i in indices], max_length=self.model.max_length)
         state = self.model.start(self.model.encode(Tokens.pad(sources).to(self.device)))
         new = ActiveBatch(state, search, indices)
         new.step(self.model)

@@ -16,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +24,7 @@ from translate.data.context import SEPARATOR
 from translate.data.filters.pair_rules import Pairs, RepetitionRule
 from translate.decoding.alignment import AttendedPart, align, pharaoh, words_of
 from translate.decoding.config import ForcedScore, Pair
-from translate.decoding.coverage import UNCOVERED, attention_received
+from translate.decoding.rescoring.coverage import UNCOVERED, attention_received
 from translate.decoding.translation import ScoredPair, Translation, perplexity
 from translate.decoding.translator import Translator
 from translate.text import normalise
@@ -71,6 +71,8 @@ def json_lines(
             "nbest": [{"text": text, "score": finite(score)} for text, score in translation.n_best],
             "flags": flags(line, translation.text, parts, attended, repetitive=repetitive[index]),
         }
+        if translator.memory is not None:
+            record["match"] = None if translation.match is None else asdict(translation.match)
         yield to_json(record)
 
 

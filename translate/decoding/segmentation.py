@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from translate.decoding.config import Split, split_of
+from translate.decoding.config import Sentence, Split, split_of
+from translate.decoding.constraints.constraints import ConstrainedSentence
 from translate.sentences import split_sentences
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
@@ -62,12 +63,19 @@ class Splitting:
 class Segment:
     """Part of a line: its source tokens, without EOS; not whole where a word may continue in the next one.
 
-    text  what the tokens were made of; "" for a part of a single character
+    text         what the tokens were made of; "" for a part of a single character
+    constrained  the tokens with the constraints of their translation; None: there are none in this search
     """
 
     tokens: list[int]
     whole: bool = True
     text: str = field(default="", compare=False)
+    constrained: ConstrainedSentence | None = field(default=None, compare=False)
+
+    @property
+    def sentence(self) -> Sentence:
+        """The tokens as an engine takes them."""
+        return tuple(self.tokens) if self.constrained is None else self.constrained
 
 
 def split_line(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from translate.decoding.config import ForcedScore, Hypothesis, Pair, Sentence
+from translate.decoding.memory_config import Match
 from translate.decoding.segmentation import Segment, join_translations
 
 
@@ -21,6 +22,7 @@ class Translation:
     source_tokens, target_tokens   EOS not counted
     segments       how many parts the line was translated in; 0: it was blank
     recased        it was translated in its usual case, which is not the line's
+    match          similar pair of the translation memory; None: there is none
     parts          source tokens of each segment and those of its part of `text`
     """
 
@@ -31,6 +33,7 @@ class Translation:
     target_tokens: int
     segments: int
     recased: bool = False
+    match: Match | None = None
     parts: tuple[Pair, ...] = ()
 
 
@@ -73,7 +76,7 @@ def join_segments(
     """A line's translation; its k-th best joins the k-th best of each segment, or its last where it has fewer."""
     if not segments:
         return replace(BLANK, n_best=BLANK.n_best * n_best)
-    sentences = [tuple(segment.tokens) for segment in segments]
+    sentences = [segment.sentence for segment in segments]
     alternatives = []
     for k in range(max(len(found[sentence]) for sentence in sentences)):
         ranks = [min(k, len(found[sentence]) - 1) for sentence in sentences]

@@ -13,7 +13,7 @@ from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
 from translate.decoding.context import ContextSplitting
-from translate.decoding.mbr import MinimumBayesRisk
+from translate.decoding.rescoring.mbr import MinimumBayesRisk
 from translate.decoding.segmentation import Encode, Segment, Splitting, split_line
 from translate.decoding.translation import ScoredPair, Splits, Translation, join_segments
 from translate.signals import stop_signals
@@ -24,6 +24,8 @@ from translate.truecasing import Case, Truecaser
 from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
+    from translate.decoding.constraints.line_constraints import LineConstraints  # which imports the readers of corpora
+    from translate.decoding.translation_memory import MemoryUse
     from translate.distributed import World  # which imports PyTorch
 
 
@@ -35,6 +37,7 @@ class Translator:
     tagging    tags of the source lines; None: none
     restorer   of the case of lines in capitals or Title Case; None: all stay as they are
     manifest   of the model
+    constraints, memory   of the translations of lines, and translation memory; None: none
     context    number of previous sentences that the model reads in front of each
     splits     counts of all lines translated so far
     """
@@ -51,6 +54,8 @@ class Translator:
         tagging: Tagging | None = None,
         restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
+        constraints: LineConstraints | None = None,
+        memory: MemoryUse | None = None,
     ):
         self.engine = engine
         self.tokenizer = tokenizer
@@ -61,6 +66,8 @@ class Translator:
         self.tagging = tagging or Tagging()
         self.restorer = restorer
         self.manifest = manifest or {}
+        self.constraints = constraints
+        self.memory = memory
         self.context: int = self.manifest.get("context", 0)
         self.splits = Splits()
 
@@ -77,6 +84,8 @@ class Translator:
         split: Split = Split.auto,
         case: Case = Case.auto,
         max_source_length: int = 0,
+        constraints: LineConstraints | None = None,
+        memory: MemoryUse | None = None,
     ) -> Translator:
         """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
@@ -94,6 +103,8 @@ class Translator:
             tagging=tagging,
             restorer=CaseRestorer.of_model(truecaser, manifest, case, symbols=tokenizer.user_symbols),
             manifest=manifest,
+            constraints=constraints,
+            memory=memory,
         )
 
     def translate(
@@ -111,10 +122,16 @@ class Translator:
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self.read(line) for line in lines]
         line_segments = self._split(sources, list(map(self.read, previous)))
+        if self.memory is not None:
+            tagged = [self.tagging.split(source.text) for source in sources]
+            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
+        if self.constraints is not None:
+            line_segments = self.constraints.constrain(line_segments)
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
-        sentences = list({tuple(segment.tokens): None for segments in line_segments for segment in segments})
-        found = dict(zip(sentences, self.engine.search(sentences, self.search, progress=progress), strict=True))
+        sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
+        search = self.engine.search if self.constraints is None else partial(self.constraints.search, self.engine)
+        found = dict(zip(sentences, search(sentences, self.search, progress=progress), strict=True))
         # 3. Decode all hypotheses to text in one call, and join those of each line.
         tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
         decoded = iter(self.tokenizer.decode_target(tokens))
@@ -126,6 +143,8 @@ class Translator:
             )
             for source, segments in zip(sources, line_segments, strict=True)
         ]
+        if self.memory is not None:
+            translations = self.memory.finish(translations)
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
@@ -204,8 +223,9 @@ class Translator:
         ]
 
     def describe(self, splits: Splits) -> str:
-        """A line for the log about lines translated in parts or in another case; "" if there are none."""
+        """A line for the log about lines translated in parts, in another case, or otherwise; "" if there are none."""
         notes = [self._describe_split(splits)] if splits.split else []
+        notes += [each.describe() for each in (self.constraints, self.memory) if each is not None and each.describe()]
         if splits.recased:
             count = f"{splits.recased:,} of {splits.lines:,} lines"
             notes.append(f"{count} were in capitals or Title Case: translated in their usual case")

@@ -15,7 +15,7 @@ from multiprocessing.context import ForkProcess
 
 import torch
 
-from translate.decoding.search import Queue, Report
+from translate.decoding.search.base import Queue, Report
 from translate.errors import UserError
 from translate.signals import leave_to_parent, stop_signals
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -50,6 +50,8 @@ class DocumentConfig:
     overwrite: bool = False
     source_column: str = ""
     target_column: str = ""
+    markup: bool = False
+    keep: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

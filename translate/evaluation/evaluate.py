@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Protocol
 
 from translate.data.prepare import ParallelText
-from translate.decoding.search_config import describe_search
+from translate.decoding.search.config import describe_search
 from translate.decoding.translation import Splits, Translation
 from translate.decoding.translator import Translator
 from translate.evaluation.metrics import METRICS, NormalisedScores, normalised_scores, score

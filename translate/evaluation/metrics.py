@@ -29,14 +29,7 @@ from translate.evaluation.scores import (
     confidence_interval,
 )
 from translate.evaluation.significance import paired_p_value
-from translate.evaluation.task_metrics import (
-    LineMetric,
-    exact_match,
-    rouge,
-    rouge_signature,
-    squad_signature,
-    token_f1,
-)
+from translate.evaluation.task_metrics import LineMetric, exact_match, rouge, rouge_signature, squad_signature, token_f1
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER, WITHOUT_SPACES, check_tokenizer
 
 _MOST_RESAMPLES = 1_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from translate.decoding.config import SearchConfig
-from translate.decoding.search_config import search_of
+from translate.decoding.search.config import search_of
 from translate.device import Precision
 from translate.errors import UserError
 

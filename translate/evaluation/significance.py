@@ -28,6 +28,7 @@ from translate.memory import machine_memory, require_memory
 TRIALS = 10_000  # of approximate randomization, by default, as in sacreBLEU
 BOOTSTRAP, RANDOMIZATION = "bs", "ar"  # tests, as sacreBLEU calls them
 _OPTIONS = {BOOTSTRAP: "bootstrap", RANDOMIZATION: "trials"}
+_LARGEST_IN_FP32 = 2**24  # integers up to it are exact
 Scores = NDArray[np.float64]
 
 
@@ -52,21 +53,27 @@ def paired_p_values(
 
     Raises UserError where the test needs more memory than there is.
     """
+    arrays = [_smallest(each.counts) for each in (baseline, *systems)]
     lines, counts = baseline.counts.shape
-    needed = lines * samples * (4 * counts + 8 if test == BOOTSTRAP else 10)
-    option = f"{_OPTIONS[test]}={samples:,}".replace(",", "")
+    # sacreBLEU holds the counts of all resamples, or a mask of the lines of all trials and its product's operand
+    per_line = 4 * counts + 8 if test == BOOTSTRAP else 2 + max(array.itemsize for array in arrays)
     require_memory(
-        needed,
+        lines * samples * per_line,
         machine_memory() if memory is None else memory,
-        purpose=f"{option} of {lines:,} lines, by {baseline.name or 'this metric'},",
+        purpose=f"{_OPTIONS[test]}={samples} of {lines:,} lines, by {baseline.name or 'this metric'},",
         remedy=f"lower {_OPTIONS[test]}",
     )
-    # fp64, in which counts of any corpus are exact
-    named = [(str(number), each.counts.astype(np.float64)) for number, each in enumerate([baseline, *systems])]
+    named = [(str(number), array) for number, array in enumerate(arrays)]
     _, results = PairedTest(named, {"": _Counted(baseline)}, None, test, samples)()  # type: ignore[arg-type,dict-item]
     found = [float(result.p_value) for result in results[_Counted.NAME][1:]]  # type: ignore[union-attr,arg-type]
     equal = [np.array_equal(each.counts, baseline.counts) for each in systems]
     return [1.0 if is_equal else p for p, is_equal in zip(found, equal, strict=True)]
+
+
+def _smallest(counts: NDArray[Any]) -> NDArray[Any]:
+    """The counts in fp32 where any sum of them is exact in it, else in fp64."""
+    is_exact = counts.sum(0, dtype=np.float64).max() < _LARGEST_IN_FP32 and bool((counts == np.trunc(counts)).all())
+    return counts.astype(np.float32 if is_exact else np.float64)
 
 
 class _Counted:
@@ -84,7 +91,7 @@ class _Counted:
         return SimpleNamespace(name=self.NAME, score=self._score(counts))
 
     def _aggregate_and_compute(self, counts: NDArray[Any]) -> Any:
-        return self._compute_score_from_stats(np.sum(counts, axis=0))
+        return self._compute_score_from_stats(np.asarray(np.sum(counts, axis=0, dtype=np.float64)))
 
     def get_signature(self) -> Any:
         return SimpleNamespace(update=lambda key, value: None)

@@ -1,1 +1,1 @@
-"""Other runtimes for our models. CTranslate2 is the one there is: its converter, the cached conversion, its engine."""
+"""Our models for other programs: CTranslate2, with the cached conversion and its engine, and transformers."""

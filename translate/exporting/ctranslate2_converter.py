@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,19 @@ from numpy.typing import NDArray
 from translate.checkpoint import LoadedModel, read_config, weights_of
 from translate.errors import UserError
 from translate.folders import check_replaceable, replaced_directory
-from translate.model_directory import EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, import_ctranslate2
-from translate.models.attention import Weighting
-from translate.models.layers import Positions, sinusoids
+from translate.model_directory import EXPORTED_FILES, MANIFEST, MODEL, RUNTIME_MODEL, copy_origin, import_ctranslate2
+from translate.models.attention import Norm, Weighting
+from translate.models.layers import Positions, position_table
 from translate.models.seq2seq import ModelConfig
-from translate.models.transformer import Activation, Norm, NormOrder, TransformerConfig
+from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, UNK, Tokenizer
-from translate.truecasing import TRUECASE
 
-_ACTIVATIONS = {Activation.relu: "RELU", Activation.gelu: "GELU", Activation.swiglu: "SWISH"}
+_ACTIVATIONS = {
+    Activation.relu: "RELU",
+    Activation.gelu: "GELU",
+    Activation.swish: "SWISH",
+    Activation.swiglu: "SWISH",
+}
 _LENGTH_MULTIPLE = 8  # of padded batches in fp16 and bf16 on a GPU; a position without a row is an error there
 _NORMS = (Norm.layer_norm, Norm.rms_norm)
 _Weights = dict[str, NDArray[np.float32]]
@@ -48,10 +51,7 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
     specification.optimize(quantization=quantization)
     with replaced_directory(directory, owned=EXPORTED_FILES) as new:
         specification.save(str(new))
-        loaded.tokenizer.save(new)
-        for name in (MODEL, MANIFEST, TRUECASE):
-            if (loaded.directory / name).exists():  # not all models have the last one
-                shutil.copyfile(loaded.directory / name, new / name)
+        copy_origin(loaded.directory, new)
 
 
 def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
@@ -71,7 +71,8 @@ def _specification(specs: Any, config: ModelConfig, weights: _Weights) -> Any:
     }
     specification = specs.TransformerSpec(
         specs.TransformerEncoderSpec(config.encoder_layers, **common),
-        specs.TransformerDecoderSpec(config.decoder_layers, **common),
+        # the attention that it returns is the mean of all heads of its last layer
+        specs.TransformerDecoderSpec(config.decoder_layers, alignment_heads=config.num_heads, **common),
     )
     specification.config.layer_norm_epsilon = config.norm_epsilon  # of norms of heads as well
     specification.config.add_source_eos = True
@@ -96,6 +97,9 @@ def _check(config: TransformerConfig) -> None:
         raise UserError(f"model.positions={config.positions}: CTranslate2 runs models with positions only")
     if config.activation not in _ACTIVATIONS:
         raise UserError(f"model.activation={config.activation}: CTranslate2 runs {', '.join(_ACTIVATIONS)} only")
+    for name in ("source_prefix", "target_prefix"):
+        if getattr(config, name):
+            raise UserError(f"model.{name}={getattr(config, name)}: CTranslate2 runs models without prefixes only")
     if config.norm not in _NORMS:
         raise UserError(f"model.norm={config.norm}: CTranslate2 runs {', '.join(_NORMS)} only")
 
@@ -107,8 +111,10 @@ def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Wei
     encoder.embeddings[0].weight = source
     decoder.embeddings.weight = target
     decoder.projection.weight = weights.pop("projection.weight", target)
+    if config.output_bias:
+        decoder.projection.bias = weights.pop("projection.bias")
     for side, spec in (("source", encoder), ("target", decoder)):
-        spec.scale_embeddings = True
+        spec.scale_embeddings = config.scale_embeddings
         if hasattr(spec, "position_encodings"):  # a decoder with rotary positions has none
             spec.position_encodings.encodings = _encodings(config, side, weights)
 
@@ -116,14 +122,15 @@ def _set_embeddings(specification: Any, config: TransformerConfig, weights: _Wei
 def _encodings(config: TransformerConfig, side: str, weights: _Weights) -> NDArray[np.float32]:
     """(L, D): what is added to the embeddings; an encoder with rotary positions would add sinusoids of its own.
 
-    L is at least max_length + 1, rounded up as the runtime rounds up the lengths of its batches.
+    L is the number of positions, rounded up as the runtime rounds up the lengths of its batches.
     """
-    length = -(-(config.max_length + 1) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
+    length = -(-config.max_positions // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
     if config.positions is Positions.learned:
         learned = weights.pop(f"{side}_embedding.positions")
         return np.pad(learned, ((0, length - len(learned)), (0, 0)))  # rows that only padding reads
     shape = length, config.d_model
-    return np.zeros(shape, np.float32) if config.positions is Positions.rotary else sinusoids(*shape).numpy()
+    table = position_table(config.positions, *shape)
+    return np.zeros(shape, np.float32) if table is None else table.numpy()
 
 
 def _set_encoder_layer(spec: Any, name: str, weights: _Weights) -> None:

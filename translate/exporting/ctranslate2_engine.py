@@ -30,8 +30,11 @@ from translate.decoding.config import (
     Sentence,
     length_limits,
 )
+from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.device import Device, Precision
 from translate.errors import DivergedError, UserError
+from translate.exporting.ctranslate2_attention import attention_maps
+from translate.exporting.ctranslate2_constraints import RuntimeConstraints
 from translate.exporting.ctranslate2_limits import FORBIDDEN, breaks_limits, cut_at_repetitions, unsupported
 from translate.exporting.ctranslate2_model import ConvertedModel, choose_compute_type, find_gpu, load_runtime
 
@@ -60,6 +63,7 @@ class _Job:
     config: SearchConfig
     runtime: Any
     workers: int
+    constraints: RuntimeConstraints
 
 
 class CTranslate2Engine:
@@ -106,6 +110,8 @@ class CTranslate2Engine:
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Callable[[float], None] | None = None
     ) -> list[list[Hypothesis]]:
         """The n_best hypotheses of each sentence, best first. Raises UserError for a search that it cannot do."""
+        if config.coverage_penalty:
+            return search_with_coverage(self, sentences, config, progress=progress)
         if reason := unsupported(config):
             raise UserError(f"{reason}; use engine=native")
         workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
@@ -115,6 +121,7 @@ class CTranslate2Engine:
             config,
             self._runtime(workers),
             workers,
+            RuntimeConstraints.of(sentences, self._target_pieces),
         )
         found = self._search_unlimited(job, progress)
         again = [index for index in found if breaks_limits(found[index], job.limits[index])]
@@ -122,35 +129,33 @@ class CTranslate2Engine:
         if config.no_repeat_ngram and config.min_length:
             found = {index: cut_at_repetitions(some, config.no_repeat_ngram) for index, some in found.items()}
         # where tokens were forbidden, the runtime renormalises the probabilities of the others
-        changes_probabilities = config.min_length or config.limits_repetition
+        changes_probabilities = config.min_length or config.limits_repetition or job.constraints.are_given
         found |= self._rescore(list(found) if changes_probabilities else again, found, job, cut=set(again))
         return [_n_best(found[index], config) for index in range(len(sentences))]
 
     def score(
         self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
     ) -> list[ForcedScore]:
-        """Score given translations; see Engine.score. The runtime gives neither entropies nor attention."""
+        """Score given translations; see Engine.score. The runtime gives no entropies."""
         runtime, scores = self._runtime(self._workers), list[ForcedScore]()
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
             some = pairs[start : start + _PAIRS_AT_ONCE]
-            scored = self._log_probs(
-                runtime, [([self._source_pieces[token] for token in source], target) for source, target in some]
-            )
-            scores += [ForcedScore(log_probs=log_probs) for log_probs in scored]
+            sources = [[self._source_pieces[token] for token in source] for source, _ in some]
+            targets = [[self._target_pieces[token] for token in target] for _, target in some]
+            maps: Sequence[Any] = [None] * len(some)
+            if details:
+                maps = attention_maps(runtime, sources, targets, batch_sentences=self._batch_sentences)
+            log_probs = self._log_probs(runtime, sources, targets)
+            scores += [ForcedScore(log_probs=row, attention=each) for row, each in zip(log_probs, maps, strict=True)]
             if progress:
                 progress(len(scores) / len(pairs))
         if not all(math.isfinite(score.score()) for score in scores):
             raise DivergedError(DIVERGED)
         return scores
 
-    def _log_probs(self, runtime: Any, pairs: Sequence[tuple[list[str], Sequence[int]]]) -> list[list[float]]:
-        """Log probabilities of the target tokens, EOS last, of pairs of source pieces and target tokens."""
-        results = runtime.score_batch(
-            [source for source, _ in pairs],
-            [[self._target_pieces[token] for token in target] for _, target in pairs],
-            max_batch_size=self._batch_sentences,
-            max_input_length=0,
-        )
+    def _log_probs(self, runtime: Any, sources: list[list[str]], targets: list[list[str]]) -> list[list[float]]:
+        """Log probabilities of target pieces, EOS last."""
+        results = runtime.score_batch(sources, targets, max_batch_size=self._batch_sentences, max_input_length=0)
         return [result.log_probs for result in results]
 
     def _runtime(self, workers: int) -> Any:
@@ -203,7 +208,8 @@ class CTranslate2Engine:
         """
         alpha = job.config.length_penalty
         pairs = [(index, h) for index in indices for h in found[index] if FORBIDDEN.isdisjoint(h.tokens)]
-        scored = self._log_probs(job.runtime, [(job.sources[index], h.tokens) for index, h in pairs])
+        targets = [[self._target_pieces[token] for token in hypothesis.tokens] for _, hypothesis in pairs]
+        scored = self._log_probs(job.runtime, [job.sources[index] for index, _ in pairs], targets)
         ranked: dict[int, list[tuple[float, Hypothesis]]] = {index: [] for index in indices}
         for (index, hypothesis), log_probs in zip(pairs, scored, strict=True):
             length = len(log_probs)
@@ -249,7 +255,7 @@ class CTranslate2Engine:
                     [job.sources[index] for index in batch.indices],
                     asynchronous=True,
                     max_decoding_length=batch.limit + beyond_limit,
-                    **options,
+                    **job.constraints.options(batch.indices, options),
                 )
                 waiting.append((batch, futures))
             if not waiting:

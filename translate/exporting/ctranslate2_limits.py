@@ -42,6 +42,4 @@ def unsupported(config: SearchConfig) -> str:
         return "search.method=sampling: sampling by CTranslate2 is not reproducible"
     if config.method is SearchMethod.diverse_beam:
         return "search.method=diverse_beam: CTranslate2 has no groups of hypotheses"
-    if config.coverage_penalty:
-        return f"search.coverage_penalty ({config.coverage_penalty}): CTranslate2 has no attention of finished ones"
     return ""

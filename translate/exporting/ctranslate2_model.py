@@ -23,11 +23,13 @@ from translate.errors import UserError
 from translate.files import sha256
 from translate.folders import building, remove_directory
 from translate.model_directory import (
+    CACHE,
     EXPORTED_FILES,
     MANIFEST,
     MODEL,
     RUNTIME_MODEL,
     WEIGHTS,
+    cache_folder,
     find_model,
     import_ctranslate2,
     read_origin,
@@ -36,8 +38,7 @@ from translate.model_directory import (
 from translate.parsing import read_yaml
 from translate.tokenizer import Tokenizer
 
-CONVERTER_VERSION = 2  # to be raised whenever the same model is converted to something else
-CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache
+CONVERTER_VERSION = 4  # to be raised whenever the same model is converted to something else
 _PREFIX = "ctranslate2-"  # of a conversion's name, before its fingerprint
 _NAME = re.compile(f"{_PREFIX}[0-9a-f]{{32}}")
 _DAYS_KEPT = 90  # of a conversion without use
@@ -101,15 +102,6 @@ def _remove_unused(cache: Path) -> None:
         if days > _DAYS_KEPT and _NAME.fullmatch(kept.name):
             logger.info(f"{kept} is removed: not used for {days:.0f} days")
             remove_directory(kept, owned=EXPORTED_FILES)
-
-
-def cache_folder() -> Path:
-    """$TRANSLATE_CACHE, or translate-seq2seq in the user's cache (XDG Base Directory Specification)."""
-    if os.environ.get(CACHE):
-        return Path(os.environ[CACHE])
-    # the specification has relative paths ignored
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "translate-seq2seq"
 
 
 def _is_writable(folder: Path) -> bool:

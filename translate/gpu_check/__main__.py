@@ -31,15 +31,7 @@ from translate.device import (
 )
 from translate.errors import UserError
 from translate.folders import claimed
-from translate.gpu_check import (
-    Check,
-    GpuCheckConfig,
-    Result,
-    Skipped,
-    StageName,
-    Verdict,
-    relative_error,
-)
+from translate.gpu_check import Check, GpuCheckConfig, Result, Skipped, StageName, Verdict, relative_error
 from translate.gpu_check.children import ProcessError, in_processes
 from translate.gpu_check.decoding import batches, hypotheses
 from translate.gpu_check.kernels import kernels

@@ -29,12 +29,7 @@ from translate.models.seq2seq import Seq2Seq
 from translate.models.transformer import Activation
 from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
-from translate.training.parallel import (
-    ParallelModel,
-    TrainingDecision,
-    decide_training,
-    parallelize,
-)
+from translate.training.parallel import ParallelModel, TrainingDecision, decide_training, parallelize
 from translate.training.step import StepResult, train_step
 
 UPDATES = 3

@@ -71,7 +71,7 @@ def sim_cut(config: SimCutConfig, model: Seq2Seq, batch: Batch, output: Output) 
 
 def adversarial(config: AdversarialConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     # the gradient by a move of zero is the gradient by the embeddings
-    sizes = [(*side.ids.shape, output.hidden.shape[-1]) for side in (batch.source, batch.target)]
+    sizes = [(*side.ids.shape, model.projection.in_features) for side in (batch.source, batch.target)]
     zeros = [output.weight.new_zeros(size, dtype=output.weight.dtype).requires_grad_() for size in sizes]
     # with one mask for both passes: the gradient must be that of the loss that the move raises
     with _same_dropout(batch.labels.device):

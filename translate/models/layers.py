@@ -25,10 +25,12 @@ _ALIGNMENT = 64
 class Positions(StrEnum):
     """Encoding of token order: added to the embeddings, or, rotary, a rotation of queries and keys.
 
+    fairseq: sinusoids whose frequencies end at 1 / 10,000 exactly, from position 2 on, as in fairseq.
     none: only a model's structure, if anything, tells it the order.
     """
 
     sinusoidal = "sinusoidal"
+    fairseq = "fairseq"
     learned = "learned"
     rotary = "rotary"
     none = "none"
@@ -54,9 +56,8 @@ class Embedding(nn.Module):
         self.token_dropout = token_dropout
         self.dropout = Dropout(dropout)
         sizes = max_positions, tokens.embedding_dim
-        table = sinusoids(*sizes) if positions is Positions.sinusoidal else None
         # not saved: the table follows from its size
-        self.register_buffer("positions", table, persistent=False)
+        self.register_buffer("positions", position_table(positions, *sizes), persistent=False)
         if positions is Positions.learned:
             self.positions = nn.Parameter(torch.randn(sizes) / self.scale)
 
@@ -70,6 +71,13 @@ class Embedding(nn.Module):
         return self.dropout(x if self.positions is None else x + F.embedding(positions, self.positions))
 
 
+def position_table(positions: Positions, length: int, d_model: int) -> Tensor | None:
+    """(length, D): the fixed encodings of positions that are added to embeddings; None if there are none."""
+    if positions is Positions.fairseq:
+        return fairseq_sinusoids(length, d_model)
+    return sinusoids(length, d_model) if positions is Positions.sinusoidal else None
+
+
 def sinusoids(length: int, d_model: int) -> Tensor:
     """(length, D): sines in the first half and cosines in the second, wavelengths from 2π to 10,000 · 2π.
 
@@ -77,6 +85,17 @@ def sinusoids(length: int, d_model: int) -> Tensor:
     """
     table = angles(length, d_model)
     return torch.cat([table.sin(), table.cos()], dim=-1)[:, :d_model]  # an odd width has one sine more
+
+
+def fairseq_sinusoids(length: int, d_model: int) -> Tensor:
+    """(length, D): like sinusoids, but of positions 2, 3, … and frequencies from 1 down to exactly 1 / 10,000.
+
+    fairseq numbers positions from behind the index of its padding token, which is 1.
+    """
+    half = d_model // 2
+    frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
+    phases = torch.arange(2, length + 2)[:, None] * frequencies
+    return torch.cat([phases.sin(), phases.cos()], dim=-1)
 
 
 def angles(length: int, width: int) -> Tensor:

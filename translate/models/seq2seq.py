@@ -93,6 +93,11 @@ class ModelConfig:
         return 0
 
     @property
+    def max_positions(self) -> int:
+        """Positions of a sentence, with EOS on the source side and BOS on the target side."""
+        return self.max_length + 1
+
+    @property
     def has_attention(self) -> bool:
         """True if `forward` can return the attention weights of the decoder."""
         return False
@@ -211,7 +216,7 @@ class Seq2Seq(nn.Module, ABC):
             Embedding(
                 tokens,
                 positions=positions,
-                max_positions=config.max_length + 1,  # EOS on the source side, BOS on the target side
+                max_positions=config.max_positions,
                 dropout=config.dropout,
                 token_dropout=config.token_dropout,
             )

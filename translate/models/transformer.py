@@ -6,86 +6,29 @@ batches are (tokens, D): only attention.py depends on the layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.batch import Batch, Tokens
 from translate.errors import UserError
-from translate.models.attention import (
-    AttentionConfig,
-    AttentionMask,
-    CrossAttention,
-    Norm,
-    SelfAttention,
-    Weighting,
-    make_attention_mask,
-    make_norm,
-)
+from translate.models.attention import AttentionMask, CrossAttention, SelfAttention, make_attention_mask, make_norm
 from translate.models.kv_cache import LayerCache, TransformerMemory, TransformerState
 from translate.models.layers import Dropout, Positions, Rotary, Rotation
-from translate.models.seq2seq import AttentionMaps, EmbeddingNoise, Output, Seq2Seq, Tying, Vocabularies
+from translate.models.prefixes import behind_prefixes, with_prefix, without_prefix
+from translate.models.seq2seq import AttentionMaps, EmbeddingNoise, Output, Seq2Seq, Vocabularies
+from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
+from translate.tokenizer import BOS
 
-
-class NormOrder(StrEnum):
-    pre = "pre"
-    post = "post"
-
-
-class Activation(StrEnum):
-    relu = "relu"
-    gelu = "gelu"
-    swiglu = "swiglu"
-
-
-@dataclass(kw_only=True)
-class TransformerConfig(AttentionConfig):
-    """Settings of a Transformer; norm_order pre normalises inputs of layers, post their sums (Vaswani et al. 2017)."""
-
-    RATES: ClassVar = (*AttentionConfig.RATES, "activation_dropout")
-    SIZES: ClassVar = (*AttentionConfig.SIZES, "ffn_dim")
-    COUNTS: ClassVar = ("encoder_layers", "decoder_layers")
-
-    architecture: str = "transformer"
-    ffn_dim: int = 2048
-    encoder_layers: int = 6
-    decoder_layers: int = 6
-    norm_order: NormOrder = NormOrder.pre
-    activation: Activation = Activation.relu
-    positions: Positions = Positions.sinusoidal
-    activation_dropout: float = 0.0
-
-    def check(self) -> None:
-        super().check()
-        if self.d_model % 2:
-            raise UserError(f"model.d_model ({self.d_model}) must be even")
-        if self.positions is Positions.rotary and self.head_width % 2:
-            raise UserError(f"model.positions=rotary: the width of a head ({self.head_width}) must be even")
-
-    @classmethod
-    def tiny(cls, **changes: Any) -> Self:
-        sizes = {"ffn_dim": 32, "num_heads": 4, "encoder_layers": 2, "decoder_layers": 3}
-        return super().tiny(**sizes | changes)
-
-    @classmethod
-    def variants(cls) -> list[dict[str, Any]]:
-        return [
-            {"norm_order": NormOrder.post},
-            {"norm": Norm.rms_norm, "activation": Activation.swiglu},
-            {"qk_norm": True, "bias": False},
-            {"qk_norm": True, "bias": False, "norm": Norm.rms_norm, "positions": Positions.rotary},
-            {"positions": Positions.learned, "activation": Activation.gelu},
-            {"positions": Positions.none},
-            {"positions": Positions.rotary, "activation": Activation.swiglu},
-            {"attention": Weighting.sigmoid},
-            {"num_heads": 1},
-            {"tying": Tying.target},
-            {"tying": Tying.none},
-        ]
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    Activation.relu: F.relu,
+    Activation.gelu: F.gelu,
+    Activation.swish: F.silu,
+}
+_BIAS_FEATURES = 8  # one and zeros: matrix units want widths that are multiples of 8
 
 
 class FeedForward(nn.Module):
@@ -106,7 +49,7 @@ class FeedForward(nn.Module):
             gate, value = x.chunk(2, dim=-1)  # both from one product
             x = F.silu(gate) * value
         else:
-            x = F.relu(x) if self.activation is Activation.relu else F.gelu(x)
+            x = _ACTIVATIONS[self.activation](x)
         return self.outer(self.dropout(x))
 
 
@@ -191,10 +134,17 @@ class Transformer(Seq2Seq):
 
     def __init__(self, config: TransformerConfig, vocabularies: Vocabularies):
         super().__init__(config, vocabularies, config.positions)
-        self.rotary = Rotary(config.head_width, config.max_length + 1) if config.positions is Positions.rotary else None
+        self.rotary = Rotary(config.head_width, config.max_positions) if config.positions is Positions.rotary else None
+        self.max_positions = config.max_positions
+        self.source_prefix, self.target_prefix = config.source_prefix, config.target_prefix
+        _check_prefixes(config, vocabularies)
         self.cached_per_token = 2 * config.decoder_layers * config.d_model  # keys and values
         self.encoder = Layers((EncoderLayer(config) for _ in range(config.encoder_layers)), config)
         self.decoder = Layers((DecoderLayer(config) for _ in range(config.decoder_layers)), config)
+        if config.output_bias:
+            self.projection.bias = nn.Parameter(torch.zeros(vocabularies.target))
+        if not config.scale_embeddings:
+            self.source_embedding.scale = self.target_embedding.scale = 1.0
         self.init_weights(_init_linear)
 
     def forward(
@@ -202,16 +152,20 @@ class Transformer(Seq2Seq):
     ) -> Output:
         # weights exclude the fast kernels: they are computed only where they are wanted
         last = len(self.decoder.layers) - 1
-        encoded, _ = self._run_encoder(batch.source, embedding_noise)
-        return self._teacher_forced(batch, encoded, embedding_noise, weights_from=last if return_attention else None)[0]
+        source, noise = self._prefixed(batch.source, embedding_noise)
+        encoded, _ = self._run_encoder(source, noise)
+        return self._teacher_forced(batch, source, encoded, noise, weights_from=last if return_attention else None)[0]
 
     def forward_with_attention(self, batch: Batch) -> tuple[Output, AttentionMaps]:
-        encoded, maps = self._run_encoder(batch.source, return_weights=True)
-        output, decoder_maps = self._teacher_forced(batch, encoded, weights_from=0)
-        return output, {"encoder": maps, **decoder_maps}
+        source, _ = self._prefixed(batch.source)
+        encoded, maps = self._run_encoder(source, return_weights=True)
+        output, decoder_maps = self._teacher_forced(batch, source, encoded, weights_from=0)
+        ahead = len(self.source_prefix)
+        return output, {"encoder": [without_prefix(x, ahead, ahead) for x in maps], **decoder_maps}
 
     def encode(self, source: Tokens, embedding_noise: EmbeddingNoise | None = None) -> TransformerMemory:
-        encoded, _ = self._run_encoder(source, embedding_noise)
+        source, noise = self._prefixed(source, embedding_noise)
+        encoded, _ = self._run_encoder(source, noise)
         bias = make_attention_mask(source, source, causal=False).bias
         assert bias is not None, "search reads padded sentences"
         # contiguous, because every step reads them
@@ -219,31 +173,70 @@ class Transformer(Seq2Seq):
         return TransformerMemory(list(keys), list(values), bias)
 
     def start(self, memory: TransformerMemory) -> TransformerState:
-        return TransformerState.empty(memory)
+        state = TransformerState.empty(memory)
+        for token in self.target_prefix[:-1]:
+            tokens = torch.full((len(memory.bias),), token, device=memory.bias.device)
+            _, state = self._read(tokens, state)
+        return state
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:  # type: ignore[override]
+        if self.target_prefix:
+            tokens = tokens.masked_fill(tokens == BOS, self.target_prefix[-1])
+        hidden, state = self._read(tokens, state)
+        return self.projection(hidden), state  # (N, V)
+
+    def _read(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        """Read one more token (N,) of each hypothesis; hidden states (N, D)."""
         # finished sentences are stepped on until they leave: their positions must stay within the table
-        positions = state.positions.clamp(max=self.max_length)
+        positions = state.positions.clamp(max=self.max_positions - 1)
         x = self.embed_target(tokens, positions.repeat_interleave(state.num_hypotheses))
         x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D): hypotheses as tokens of one sentence
         state.advance()  # the layers write into the new slots
         masks = AttentionMask(state.bias), AttentionMask(state.memory.bias)
         memory = list(zip(state.memory.keys, state.memory.values, strict=True))
         hidden, _ = self._run_decoder(x, memory, *masks, self._rotation(positions[:, None]), caches=state.caches)
-        return self.projection(hidden.flatten(0, 1)), state  # (N, V)
+        return hidden.flatten(0, 1), state
 
     def _teacher_forced(
-        self, batch: Batch, encoded: Tensor, noise: EmbeddingNoise | None = None, *, weights_from: int | None
+        self,
+        batch: Batch,
+        source: Tokens,
+        encoded: Tensor,
+        noise: EmbeddingNoise | None = None,
+        *,
+        weights_from: int | None,
     ) -> tuple[Output, AttentionMaps]:
-        """The decoder over the whole target; with the weights of its layers from index weights_from on."""
-        target = batch.target
+        """The decoder over the whole target; with the weights of its layers from index weights_from on.
+
+        source  of the batch, with its prefix
+        """
+        target = with_prefix(batch.target, self.target_prefix, dropped=1)
         x = self.embed_target(target.ids, target.positions, noise)
         self_mask = make_attention_mask(target, target, causal=True)
-        cross_mask = make_attention_mask(target, batch.source, causal=False)
+        cross_mask = make_attention_mask(target, source, causal=False)
         rotation = self._rotation(target.positions)
         memory = self._project(encoded)
         hidden, maps = self._run_decoder(x, memory, self_mask, cross_mask, rotation, weights_from=weights_from)
-        return Output(hidden, self.projection.weight, maps["cross"][-1] if maps["cross"] else None), maps
+        if ahead := len(self.target_prefix[1:]):
+            hidden = hidden[:, ahead:]
+        maps = {
+            "decoder": [without_prefix(x, ahead, ahead) for x in maps["decoder"]],
+            "cross": [without_prefix(x, ahead, len(self.source_prefix)) for x in maps["cross"]],
+        }
+        return self._output(hidden, maps["cross"][-1] if maps["cross"] else None), maps
+
+    def _output(self, hidden: Tensor, attention: Tensor | None) -> Output:
+        weight, bias = self.projection.weight, self.projection.bias
+        if bias is not None:
+            # losses know a weight alone: the bias is the weight of a feature that is always 1
+            hidden = F.pad(F.pad(hidden, (0, 1), value=1.0), (0, _BIAS_FEATURES - 1))
+            weight = torch.cat([weight, F.pad(bias[:, None], (0, _BIAS_FEATURES - 1))], dim=1)
+        return Output(hidden, weight, attention)
+
+    def _prefixed(self, source: Tokens, noise: EmbeddingNoise | None = None) -> tuple[Tokens, EmbeddingNoise | None]:
+        """The source with its prefix, and noise that leaves prefixes alone."""
+        noise = behind_prefixes(noise, source=len(self.source_prefix), target=len(self.target_prefix[1:]))
+        return with_prefix(source, self.source_prefix), noise
 
     def _run_encoder(
         self, source: Tokens, noise: EmbeddingNoise | None = None, *, return_weights: bool = False
@@ -284,6 +277,13 @@ class Transformer(Seq2Seq):
 
     def _rotation(self, positions: Tensor) -> Rotation | None:
         return None if self.rotary is None else self.rotary(positions)
+
+
+def _check_prefixes(config: TransformerConfig, vocabularies: Vocabularies) -> None:
+    sizes = {"source_prefix": vocabularies.source, "target_prefix": vocabularies.target}
+    for name, size in sizes.items():
+        if max(getattr(config, name), default=0) >= size:
+            raise UserError(f"model.{name} ({getattr(config, name)}): the vocabulary has only the ids below {size:,}")
 
 
 def _init_linear(module: nn.Module) -> None:

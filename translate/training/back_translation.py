@@ -30,7 +30,7 @@ from translate.data.dataset import digest
 from translate.data.direction import reversed_direction
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search_config import NEWER_DEFAULTS
+from translate.decoding.search.config import NEWER_DEFAULTS
 from translate.decoding.translation import Splits
 from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import capabilities, choose_device

@@ -17,6 +17,7 @@ from translate.evaluation.report import reference_files, terminal_text, write_re
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
+from translate.training.before_adaptation import scores_before
 from translate.training.best_model import restore_models
 from translate.training.config import TrainConfig
 from translate.training.model_writer import ModelWriter
@@ -95,6 +96,7 @@ def final_evaluation(
             "validation": {"metric": config.validation.metric, "value": progress.best, "loss": progress.best_loss},
             "tests": {evaluation.name: _scores(evaluation) for evaluation in evaluations},
             "summary": summary,
+            **scores_before(folder.path),
         }
         write_json(folder.result_file, content)  # last: from here on the run counts as scored
     world.wait()

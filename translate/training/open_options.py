@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from translate.checkpoint import base_model_config
 from translate.errors import UserError
 from translate.files import CONFIGS, flatten, to_plain
+from translate.importing.base_model import base_model_config
 from translate.parsing import from_plain, read_yaml
 
 if TYPE_CHECKING:

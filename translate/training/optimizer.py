@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from translate.checkpoint import Weights, weights_of
 from translate.decoding.config import length_limits
-from translate.decoding.search import sentences_in_memory
+from translate.decoding.search.base import sentences_in_memory
 from translate.errors import UserError, require_at_least, require_between, require_share
 from translate.memory import require_memory
 from translate.models import Vocabularies, build_model

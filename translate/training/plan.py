@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from tqdm import tqdm
 
-from translate.checkpoint import base_directions, base_model_config, load_base_model
 from translate.console import start_log
 from translate.data.direction import with_languages
 from translate.data.prepare import Prepared, prepare
 from translate.device import tune_process
 from translate.distributed import join_world
+from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
 from translate.training.changes import find_changes
 from translate.training.config import TrainConfig
 from translate.training.parallel import decide_run
@@ -38,6 +38,7 @@ def plan(config: TrainConfig) -> None:
     config = replace(config, model=base_model_config(config.adapt, config.model))
     config.check()
     config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
+    config = replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
     tune_process(config.compute.threads)
     decision = decide_run(config)
     with join_world(decision.device, timeout=config.compute.timeout) as world:

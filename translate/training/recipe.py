@@ -14,7 +14,13 @@ from translate.distributed import World
 from translate.tokenizer_training import TokenizerConfig, sample_rows, sampling_weights
 from translate.training.config import TrainConfig
 from translate.training.open_options import Recipe, open_part, with_choice
-from translate.training.recommended import Choice, TextStatistics, choose_settings, choose_vocabulary
+from translate.training.recommended import (
+    Choice,
+    TextStatistics,
+    choose_adaptation_rate,
+    choose_settings,
+    choose_vocabulary,
+)
 from translate.training.trial_updates import TrialUpdates
 
 logger = logging.getLogger(__name__)
@@ -67,7 +73,7 @@ def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
     Logs the choices with their reasons.
     """
     if config.recipe is not Recipe.auto:
-        return config
+        return _with_adaptation_rate(config)
     if data.tokenizer_config is not None:
         config = dataclasses.replace(config, tokenizer=data.tokenizer_config)
     text = text_statistics(data)
@@ -82,3 +88,13 @@ def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
             logger.info(f"  {choice}")
     # other processors may round statistics differently
     return world.from_main(config)
+
+
+def _with_adaptation_rate(config: TrainConfig) -> TrainConfig:
+    """The configuration of a new adaptation, with a learning rate for its method unless one is given."""
+    if config.adapt.begins_anew:
+        return config
+    choice = open_part(choose_adaptation_rate(config.adapt.method, config.model.d_model), config)
+    if choice.values:
+        logger.info(f"adapt={config.adapt.method} chooses {choice}")
+    return with_choice(config, choice)

@@ -66,6 +66,10 @@ MODEL_DEFAULTS = {
     "big": ModelDefaults(width=math.inf, batch_tokens=32_768, learning_rate=5e-4, warmup_steps=4000),
 }
 
+# Factors of a new model's rate. All weights, moved as fast as new ones, forget what they know; few new weights have to
+# move further (docs/experiments.md).
+ADAPTATION_FACTORS = {"full": 0.1, "lora": 1.0, "adapter": 1.0, "prefix": 10.0}
+
 _ENOUGH_UPDATES = 16_000  # a run with fewer uses smaller batches
 _MIN_BATCH, _MIN_BATCH_ON_GPU = 1024, 4096  # on a GPU, smaller batches are not faster
 _MIN_SENTENCES = 8  # long sentences that a batch has room for
@@ -118,6 +122,12 @@ def text_defaults(pairs: int) -> TextDefaults:
 
 def model_defaults(width: int) -> ModelDefaults:
     return next(row for row in MODEL_DEFAULTS.values() if width <= row.width)
+
+
+def choose_adaptation_rate(method: str, width: int) -> Choice:
+    """Peak learning rate for training a model of this width further by a method of adaptation."""
+    rate = ADAPTATION_FACTORS[method] * model_defaults(width).learning_rate
+    return Choice({"optimizer.learning_rate": float(f"{rate:.2g}")}, f"width {width}, for a trained model")
 
 
 def choose_vocabulary(pairs: int, characters: int) -> Choice:

@@ -17,7 +17,7 @@ from translate.batch import Batch
 from translate.checkpoint import Weights, set_weights, weights_of
 from translate.data.prepare import Prepared
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.search_config import search_fields
+from translate.decoding.search.config import search_fields
 from translate.decoding.translator import ShardedTranslator, Translator
 from translate.device import Precision
 from translate.distributed import World

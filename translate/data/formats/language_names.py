@@ -124,3 +124,10 @@ def same_language(name: str, language: str) -> bool:
         return False
     wanted = language_of_name(language) or language.lower()  # "id" alone is a language here
     return wanted == (language_of_name(name) or name.strip().rpartition(".")[2].lower())
+
+
+def english_name(code: str) -> str:
+    """Name of a language in English, such as German for de; the code itself of one that is not listed."""
+    words = _LANGUAGES.get(_CODES.get(code.lower(), ""), "").split()
+    # codes of two and three letters come first
+    return next((word.title() for word in words if len(word) > 3), code)

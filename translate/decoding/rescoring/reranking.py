@@ -13,7 +13,7 @@ from itertools import islice
 
 from translate.data.context import SEPARATOR
 from translate.decoding.config import Engine, ForcedScore, Hypothesis, Pair, SearchConfig, Sentence
-from translate.decoding.rerank_config import RerankConfig
+from translate.decoding.rescoring.rerank_config import RerankConfig
 from translate.device import Precision
 from translate.tags import split_tag
 from translate.tokenizer import Tokenizer

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.decoding.config import Engine, ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence
-from translate.decoding.search_config import Candidates, Utility
+from translate.decoding.search.config import Candidates, Utility
 from translate.device import Precision
 from translate.errors import import_extra
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +17,13 @@ from torch import Tensor
 
 from translate.batch import gather_parents
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import HISTORY, Search, limit_repetition, stable_topk, top_continuations
+from translate.decoding.search.base import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError
 from translate.tokenizer import BOS, EOS, PAD
 
 
 @dataclass(frozen=True, eq=False)
-class _Continuations:
+class Continuations:
     """The 2K best continuations of each sentence, best first; all (B, 2K).
 
     log_probs        of the hypotheses after limits on repetition and penalties, by which they are ranked
@@ -91,7 +91,7 @@ class BeamSearch(Search):
     def last_tokens(self) -> Tensor:
         return self.active_tokens[:, :, -1].flatten()
 
-    def advance(self, logits: Tensor, penalties: Tensor | None = None) -> tuple[BeamSearch, Tensor]:
+    def advance(self, logits: Tensor, penalties: Tensor | None = None) -> tuple[Self, Tensor]:
         """Extend all active hypotheses by one token; logits (N, V). Returns the search and the parents (B, K).
 
         penalties  (N, V): subtracted from log probabilities for ranking; None: none
@@ -116,40 +116,51 @@ class BeamSearch(Search):
         # 4. Stop sentences that have K finished hypotheses, no hope of better ones, or reached their limit.
         return search._mark_done(), parents
 
-    def _top_continuations(self, logits: Tensor, lengths: Tensor, penalties: Tensor | None) -> _Continuations:
+    def _top_continuations(self, logits: Tensor, lengths: Tensor, penalties: Tensor | None) -> Continuations:
         """The 2K best continuations of each sentence; lengths (B,) count the new token."""
-        count = 2 * self.config.beam_size
-        is_changed = self.config.limits_repetition or penalties is not None
         # 1. The 2K best tokens after each hypothesis, (B, K, W): no more than that can be among the sentence's best.
-        ranked = logits
+        log_probs, model_log_probs, tokens = self._best_of_each(logits, lengths, penalties)
+        # 2. All K * W continuations of a sentence compete.
+        return self._best_of_sentence(log_probs, model_log_probs, tokens)
+
+    def _best_of_each(
+        self, logits: Tensor, lengths: Tensor, penalties: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Log probabilities and tokens of the best continuations of each hypothesis, (B, K, W) each.
+
+        Between them the model's own log probabilities; None where they are the same.
+        """
+        ranked, model_log_probs = logits, None
         if self.config.limits_repetition:
             hypothesis_lengths = self.lengths.repeat_interleave(self.active_tokens.shape[1])
             ranked = limit_repetition(logits, self.active_tokens.flatten(0, 1), hypothesis_lengths, self.config)
-        log_probs, tokens = top_continuations(
-            ranked, count, lengths=lengths, limits=self.limits, config=self.config, penalties=penalties
-        )
-        width = log_probs.shape[2]
-        if is_changed:
+        count = 2 * self.config.beam_size
+        log_probs, tokens = top_continuations(ranked, count, lengths=lengths, search=self, penalties=penalties)
+        if self.config.limits_repetition or penalties is not None:
             model_log_probs = logits.log_softmax(-1, dtype=torch.float32)
             model_log_probs = model_log_probs.view(*self.active_log_probs.shape, -1).gather(2, tokens)
             # a hypothesis at its limit ends with the model's own probability
             at_limit = (lengths >= self.limits)[:, None]
             log_probs[:, :, 0] = torch.where(at_limit, model_log_probs[:, :, 0], log_probs[:, :, 0])
-        # 2. Add the hypotheses' own log probabilities and let all K * W continuations of a sentence compete.
+        return log_probs, model_log_probs, tokens
+
+    def _best_of_sentence(self, log_probs: Tensor, model_log_probs: Tensor | None, tokens: Tensor) -> Continuations:
+        """The 2K best continuations of each sentence among those of its hypotheses, as _best_of_each returns them."""
+        count, width = 2 * self.config.beam_size, log_probs.shape[2]
         scores, tokens = (self.active_log_probs[:, :, None] + log_probs).flatten(1), tokens.flatten(1)
         if missing := max(0, count - scores.shape[1]):  # of a vocabulary smaller than the beam
             scores, tokens = F.pad(scores, (0, missing), value=-torch.inf), F.pad(tokens, (0, missing), value=PAD)
         scores, chosen = stable_topk(scores, count)
-        # 3. Continuation i extends hypothesis i // W.
+        # continuation i extends hypothesis i // W
         parents = (chosen // width).clamp_(max=log_probs.shape[1] - 1)
         tokens = tokens.gather(1, chosen)
-        if not is_changed:
-            return _Continuations(scores, scores, parents, tokens)
+        if model_log_probs is None:
+            return Continuations(scores, scores, parents, tokens)
         model_log_probs = model_log_probs.flatten(1)
         model_scores = model_log_probs.gather(1, chosen.clamp(max=model_log_probs.shape[1] - 1))
-        return _Continuations(scores, self.active_model_log_probs.gather(1, parents) + model_scores, parents, tokens)
+        return Continuations(scores, self.active_model_log_probs.gather(1, parents) + model_scores, parents, tokens)
 
-    def _merge_finished(self, best: _Continuations, is_eos: Tensor, lengths: Tensor) -> BeamSearch:
+    def _merge_finished(self, best: Continuations, is_eos: Tensor, lengths: Tensor) -> Self:
         """Merge newly finished hypotheses into the finished pool and keep the best K."""
         beam_size = self.config.beam_size
         finished_tokens = F.pad(self.finished_tokens, (0, 1), value=PAD)  # as long as the new ones
@@ -171,7 +182,7 @@ class BeamSearch(Search):
             num_finished=self.num_finished + scores.isfinite().sum(dim=1),
         )
 
-    def _mark_done(self) -> BeamSearch:
+    def _mark_done(self) -> Self:
         """Mark sentences whose result can no longer change, and empty their active slots.
 
         Every further token adds log p <= 0, and a negative sum is higher the greater the length that divides it: the

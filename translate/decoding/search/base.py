@@ -69,6 +69,9 @@ class Search(BatchedState, ABC):
         Raises DivergedError where the model's scores are not finite.
         """
 
+    def restrict(self, log_probs: Tensor) -> None:
+        """Set log probabilities (N, V) of continuations that are not allowed to minus infinity, in place; none here."""
+
     def needed_length(self) -> int:
         """Columns of the histories that the longest hypothesis needs, BOS counted."""
         return int(self.lengths.max()) + 1
@@ -105,38 +108,37 @@ def top_continuations(
     count: int,
     *,
     lengths: Tensor,
-    limits: Tensor,
-    config: SearchConfig,
+    search: Search,
     penalties: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Log probabilities and tokens (B, K, count) of the best continuations of each hypothesis, best first.
 
     logits     (N, V)
     lengths    (B,)    of a sentence's hypotheses with the new token, EOS counted
-    limits     (B,)    the greatest length
     penalties  (N, V)  subtracted from log probabilities; None: none
 
     Forbidden tokens have minus infinity; the others keep the model's log probability, without renormalisation. Tokens
     of equal probability come in the order of their ids.
     """
-    log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=config)
+    log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, search=search)
     if penalties is not None:
         log_probs -= penalties
     best, tokens = (x.view(len(lengths), -1, x.shape[-1]) for x in stable_topk(log_probs, count))
     # A hypothesis at its limit can only end. It takes EOS with the model's own probability: the score of every returned
     # hypothesis includes that of EOS, so that a hypothesis cut off at its limit cannot win.
-    at_limit = (lengths >= limits)[:, None]
+    at_limit = (lengths >= search.limits)[:, None]
     best.masked_fill_(at_limit[:, :, None], -torch.inf)
     best[:, :, 0] = torch.where(at_limit, eos_log_probs, best[:, :, 0])
     tokens[:, :, 0].masked_fill_(at_limit, EOS)
     return best, tokens
 
 
-def mask_forbidden(logits: Tensor, *, lengths: Tensor, config: SearchConfig) -> tuple[Tensor, Tensor]:
+def mask_forbidden(logits: Tensor, *, lengths: Tensor, search: Search) -> tuple[Tensor, Tensor]:
     """Log probabilities (N, V), minus infinity for forbidden tokens, and those of EOS, (B, K), never masked.
 
     logits (N, V); lengths (B,) as in top_continuations.
     """
+    config = search.config
     log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
     eos_log_probs = log_probs[:, EOS].view(len(lengths), -1).clone()
     log_probs[:, :EOS] = -torch.inf  # NEVER_GENERATED: their ids are below EOS
@@ -145,6 +147,7 @@ def mask_forbidden(logits: Tensor, *, lengths: Tensor, config: SearchConfig) -> 
         if config.no_repeat_ngram:  # it may have forbidden all other tokens: EOS is what remains
             may_end = may_end | ~log_probs[:, EOS + 1 :].isfinite().any(dim=1).view(eos_log_probs.shape)
         log_probs[:, EOS] = torch.where(may_end, eos_log_probs, -torch.inf).flatten()
+    search.restrict(log_probs)
     return log_probs, eos_log_probs
 
 
@@ -153,6 +156,9 @@ def stable_topk(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     count = min(count, scores.shape[1])
     if count == 1:
         return scores.max(dim=1, keepdim=True)
+    if count == scores.shape[1]:  # as sampling from the whole vocabulary needs
+        values, indices = scores.sort(dim=1, descending=True, stable=True)
+        return values, indices
     # topk promises no order among equal scores: sort its indices, then stably by score
     indices = grouped_topk(scores, count).sort(dim=1).values
     values, order = scores.gather(1, indices).sort(dim=1, descending=True, stable=True)

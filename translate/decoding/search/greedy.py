@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search import HISTORY, Search, limit_repetition, mask_forbidden, stable_topk, top_continuations
+from translate.decoding.search.base import (
+    HISTORY,
+    Search,
+    limit_repetition,
+    mask_forbidden,
+    stable_topk,
+    top_continuations,
+)
 from translate.errors import DivergedError
 from translate.tokenizer import BOS, EOS
 
@@ -84,7 +91,7 @@ class GreedySearch(Search):
 
     def choose(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Log probability and next token of each hypothesis, (B, K) both; lengths (B,) count the new token."""
-        best = top_continuations(logits, 1, lengths=lengths, limits=self.limits, config=self.config)
+        best = top_continuations(logits, 1, lengths=lengths, search=self)
         log_probs, chosen = (x[:, :, 0] for x in best)
         return log_probs, chosen
 
@@ -141,7 +148,7 @@ class SamplingSearch(GreedySearch):
 
     def choose(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Draw by inverting the cumulative distribution at a uniform random number."""
-        log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, config=self.config)
+        log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, search=self)
         best, tokens = stable_topk(log_probs, self.config.top_k or log_probs.shape[1])
         # fp64: in fp32 the sums over a vocabulary would round unlikely tokens away
         probabilities = (best / self.config.temperature).softmax(-1, dtype=torch.float64)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from translate.decoding.beam import BeamSearch
 from translate.decoding.config import Hypothesis, SearchConfig
-from translate.decoding.search import Search
+from translate.decoding.search.base import Search
+from translate.decoding.search.beam import BeamSearch
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

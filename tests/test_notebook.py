@@ -1,0 +1,43 @@
+"""The notebook, run from its first cell to its last, with a short training."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib
+import pytest
+
+from small_runs import REPOSITORY
+
+NOTEBOOK = REPOSITORY / "notebooks" / "quickstart.ipynb"
+
+
+def cells() -> list[dict]:
+    return json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+
+
+def test_the_notebook_goes_from_a_file_to_a_scored_model_and_its_attention(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(matplotlib, "get_backend", matplotlib.get_backend)
+    matplotlib.use("agg")
+    space: dict = {}
+    for cell in cells():
+        if cell["cell_type"] == "code":
+            code = "".join(cell["source"])
+            for setting, smaller in (("STEPS = 500", "STEPS = 8"), ("PAIRS = 4000", "PAIRS = 800")):
+                code = code.replace(setting, smaller)
+            exec(compile(code, f"cell {cell['id']}", "exec"), space)
+    assert space["run"].scores["test"].keys() == {"bleu", "chrf"}
+    assert space["explanation"].alignment.shape[1] == len(space["explanation"].source)
+    assert space["comparison"].exact == len(space["comparison"].source)
+    assert "# Evaluation of test" in capsys.readouterr().out
+    assert (space["STEPS"], len(space["lines"])) == (8, 800)
+
+
+def test_the_notebook_is_short_and_has_no_outputs():
+    assert len(cells()) <= 20
+    assert len({cell["id"] for cell in cells()}) == len(cells())
+    for cell in cells():
+        assert cell.get("outputs", []) == []
+        assert cell.get("execution_count") is None

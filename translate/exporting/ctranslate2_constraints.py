@@ -1,0 +1,50 @@
+"""Constraints of translations in CTranslate2, as far as its runtime has them: banned texts and prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from translate.decoding.config import Sentence
+from translate.decoding.constraints.constraints import ConstrainedSentence
+from translate.errors import UserError
+
+
+@dataclass(frozen=True)
+class RuntimeConstraints:
+    """Constraints as pieces.
+
+    banned    sequences that no translation contains: each banned text in its usual segmentation. Other segmentations
+              of a text are not found, unlike with engine=native
+    prefixes  pieces that the translation of each sentence begins with; [] if there are none at all
+    """
+
+    banned: list[list[str]]
+    prefixes: list[list[str]]
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sentence], pieces: Sequence[str]) -> RuntimeConstraints:
+        """The constraints of sentences; pieces: of all target tokens. Raises UserError for terms."""
+        found = [each.constraints if isinstance(each, ConstrainedSentence) else None for each in sentences]
+        if any(constraints.terms for constraints in found if constraints):
+            raise UserError(
+                "constraints.terminology and constraints.numbers: CTranslate2 cannot require texts; use engine=native"
+            )
+        prefixes = [[pieces[token] for token in (each.prefix if each else ())] for each in found]
+        lexicon = next((constraints.lexicon for constraints in found if constraints), None)
+        banned = map(lexicon.vocabulary.encode, lexicon.banned.spellings()) if lexicon else []
+        return cls([[pieces[token] for token in tokens] for tokens in banned], prefixes if any(prefixes) else [])
+
+    @property
+    def are_given(self) -> bool:
+        return bool(self.banned or self.prefixes)
+
+    def options(self, indices: Sequence[int], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of translate_batch for these sentences, with those for their constraints."""
+        changed = dict(options)
+        if self.banned:
+            changed["suppress_sequences"] = [*options.get("suppress_sequences", []), *self.banned]
+        if self.prefixes:
+            changed["target_prefix"] = [self.prefixes[index] for index in indices]
+        return changed

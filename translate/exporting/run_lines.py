@@ -1,0 +1,68 @@
+"""Lines that a model is tried on: the test set of its own run, or given files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from translate.data.corpora import ParallelText
+from translate.data.corpus import CorpusConfig
+from translate.data.held_out import held_out_files
+from translate.data.readers import read_parallel_text
+from translate.errors import UserError
+from translate.parsing import from_plain
+from translate.text import read_lines
+from translate.training.saved_states import CONFIG, read_config
+
+
+def given_lines(source: str, reference: str) -> ParallelText:
+    """The lines of one or two files. Raises UserError unless both have as many, at least one."""
+    lines = list(read_lines(source))
+    target = list(read_lines(reference)) if reference else []
+    if reference and len(lines) != len(target):
+        raise UserError(f"{source} has {len(lines):,} lines, but {reference} has {len(target):,}")
+    if not lines:
+        raise UserError(f"{source} has no lines")
+    paths = [reference] if reference else []
+    return ParallelText(name=source, source=lines, target=target, labels=None, reference_paths=paths)
+
+
+def lines_of_run(model: Path) -> ParallelText | None:
+    """The test set of the run that a model comes from, or its validation set where it has none; None: not known.
+
+    model  a run's folder, or a model directory in it
+    """
+    for run in (model, model.parent):
+        if (run / CONFIG).is_file():
+            return next((read_parallel_text(corpus, key=key) for key, corpus in _corpora(run) if _exists(corpus)), None)
+    return None
+
+
+def _corpora(run: Path) -> list[tuple[str, CorpusConfig]]:
+    """Test and validation sets of a run, given or held out, in this order, with their keys."""
+    data = read_config(run / CONFIG)["data"]
+    found = []
+    for kind in ("test", "valid"):
+        source, target = (str(run / "held_out" / name) for name in held_out_files([kind]))
+        settings = data.get(kind) if isinstance(data, dict) else None
+        if isinstance(settings, dict):
+            given = _corpus(settings, run / CONFIG)
+            found += [(f"data.{kind}", given)] if given.is_given else []
+        found.append((f"data.{kind}", CorpusConfig(source=source, target=target)))
+    return found
+
+
+def _corpus(settings: dict[str, Any], path: Path) -> CorpusConfig:
+    """Settings of a corpus; those that may be a text or a list of texts are no plain values."""
+    lists = {key: settings[key] for key in ("target", "path") if isinstance(settings.get(key), list)}
+    plain = {key: value for key, value in settings.items() if key not in lists}
+    if not all(isinstance(each, str) for values in lists.values() for each in values):
+        raise UserError(f"{path}: the files of a set must be texts")
+    return replace(from_plain(CorpusConfig, plain, path), **lists)
+
+
+def _exists(corpus: CorpusConfig) -> bool:
+    """False where the files of a set have gone; the names of data sets are left to their libraries."""
+    files = corpus.paths or [corpus.source, *corpus.targets]
+    return bool(corpus.name) or all(Path(file).exists() for file in files)
