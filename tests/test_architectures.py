@@ -147,7 +147,8 @@ def test_attention_maps_are_distributions_over_real_source_tokens(name, settings
     assert attention.shape == (3, attention.shape[1], batch.target.max_length, batch.source.max_length)
     assert attention[1, :, :, 3:].max() < 1e-6
     assert attention.min() >= 0
-    if settings.get("attention") != "sigmoid":
+    # the prefix of a source is attended to, and its columns are left out
+    if settings.get("attention") != "sigmoid" and "source_prefix" not in settings:
         sums = attention.sum(-1)
         torch.testing.assert_close(sums, torch.ones_like(sums))
 

@@ -73,7 +73,7 @@ def test_text_that_the_model_changes_is_taken_out_and_put_back():
 
     segments = [Segment(("Run ", "make", " on https://a.b/c first"), frozenset([1])), Segment(("plain",))]
     assert translate_segments(segments, translate) == [["RUN ", "make", " ON https://a.b/c FIRST"], ["PLAIN"]]
-    assert asked == [["Run make on https://a.b/c first", "plain"], ["Run on first"]]
+    assert asked == [["Run make on https://a.b/c first", "plain"], ["", "Run on first"]]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "12.5 %", "https://a.b/c", "a@b.org", "--", "<b></b>", "%s {name}"])

@@ -10,8 +10,8 @@ import pytest
 
 from in_process import call_here
 from small_runs import options, write_corpus
-from translate.decoding.config import (
-    EngineName,
+from translate.decoding.config import EngineName
+from translate.decoding.search.config import (
     SearchConfig,
     SearchMethod,
     describe_search,

@@ -15,7 +15,8 @@ from in_process import call_here
 from translate.data.corpora import ParallelText
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.decoding.translator import BLANK, Translator
+from translate.decoding.translation import BLANK
+from translate.decoding.translator import Translator
 from translate.errors import UserError
 from translate.evaluate import EvaluateConfig, claimed_output, evaluate_files, read_evaluation_text
 from translate.evaluation.evaluate import count_words, evaluate_corpus

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from small_models import MODELS, make_model
-from translate.decoding.config import Hypothesis, SearchConfig, SearchMethod
-from translate.decoding.native_engine import DecodingJob
+from translate.decoding.config import Hypothesis, SearchConfig
+from translate.decoding.native_engine import SEARCHES, DecodingJob
 from translate.decoding.search.base import Queue
 from translate.device import Precision
 from translate.models import ARCHITECTURES
@@ -50,7 +50,7 @@ def decided_model(name: str, **settings) -> Seq2Seq:
 
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize(("name", "settings"), MODELS, ids=str)
-@pytest.mark.parametrize("method", SearchMethod)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_half_precision_search_mostly_agrees_with_fp32(name, settings, method, precision):
     model, config = decided_model(name, **settings), SearchConfig(method=method, beam_size=3)
     found, expected = search(model, precision, config), search(model, Precision.fp32, config)
@@ -61,7 +61,7 @@ def test_half_precision_search_mostly_agrees_with_fp32(name, settings, method, p
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("method", SearchMethod)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_batch_size_changes_no_translation_in_fp32_and_few_in_half_precision(name, method):
     """Sums in another order are rounded otherwise: to 24 bits too little to matter, to 8 bits sometimes not."""
     model, config = decided_model(name), SearchConfig(method=method, beam_size=3)

@@ -12,8 +12,8 @@ from fake_models import CharacterTokenizer
 from in_process import call_here
 from small_runs import options, write_corpus
 from translate.batch import pack_batch, pad_batch
-from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.native_engine import NativeEngine
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import SEARCHES, NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.explanation import explain_pairs
@@ -107,7 +107,7 @@ def test_attention_is_drawn_of_pairs_that_the_model_can_read():
 
 
 @every_kind
-@pytest.mark.parametrize("method", SearchMethod)
+@pytest.mark.parametrize("method", SEARCHES)
 def test_every_search_handles_sentences_of_maximum_length(name, positions, method):
     model = make_model(name, positions)
     never_ends(model)

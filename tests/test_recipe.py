@@ -45,7 +45,8 @@ OPEN = dict.fromkeys(
 def test_recipe_is_chosen_where_no_experiment_is(words, expected):
     config = composed(words)
     assert config.recipe is expected
-    assert bool(config.chosen) == (expected is Recipe.auto)
+    adapted = ["optimizer.learning_rate"] if "adapt=full" in words else []
+    assert config.chosen == adapted if expected is Recipe.fixed else len(config.chosen) > 1
 
 
 def test_fixed_recipe_has_the_settings_of_before():

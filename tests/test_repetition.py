@@ -11,7 +11,7 @@ import torch
 
 from fake_models import FakeModel, random_model, table_model
 from translate.decoding.config import NEVER_GENERATED, Hypothesis, SearchConfig, SearchMethod, length_limits
-from translate.decoding.native_engine import NativeEngine
+from translate.decoding.native_engine import SEARCHES, NativeEngine
 from translate.decoding.search import beam, greedy
 from translate.decoding.search.base import limit_repetition
 from translate.errors import UserError
@@ -139,7 +139,7 @@ def test_repetition_penalty_matches_its_formula():
     assert found.tolist() == [[0.0, 0.0, 0.0, 3.0, 1.0, -2.0, 1.0]]
 
 
-@pytest.mark.parametrize("method", list(SearchMethod))
+@pytest.mark.parametrize("method", SEARCHES)
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_no_ngram_repeats_and_every_translation_ends(method, n):
     for vocabulary_size, longest in ((6, 30), (7, 12), (12, 20)):
@@ -155,7 +155,7 @@ def test_no_ngram_repeats_and_every_translation_ends(method, n):
                 assert min(hypothesis.tokens, default=A) > EOS
 
 
-@pytest.mark.parametrize("method", list(SearchMethod))
+@pytest.mark.parametrize("method", SEARCHES)
 def test_translation_ends_before_the_minimum_length_when_no_token_is_allowed(method):
     model = random_model(vocabulary_size=6, end=-5.0)  # two words
     config = SearchConfig(method=method, min_length=8, max_length=20, no_repeat_ngram=1)
@@ -166,7 +166,7 @@ def test_translation_ends_before_the_minimum_length_when_no_token_is_allowed(met
     assert 3 <= len(hypothesis.tokens) <= 5
 
 
-@pytest.mark.parametrize("method", list(SearchMethod))
+@pytest.mark.parametrize("method", SEARCHES)
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_batch_never_changes_a_translation(method, settings):
     model = random_model(vocabulary_size=8, end=0.5, spread=2.0)
@@ -181,7 +181,7 @@ def test_batch_never_changes_a_translation(method, settings):
 def test_disabled_repetition_limits_are_not_computed(monkeypatch):
     for module in (beam, greedy):
         monkeypatch.setattr(module, "limit_repetition", lambda *arguments: 1 / 0)
-    for method in SearchMethod:
+    for method in SEARCHES:
         assert search(random_model(vocabulary_size=8), [(4,)], SearchConfig(method=method))
 
 

@@ -110,6 +110,7 @@ def train_config(check: Check, options: dict[str, str]) -> TrainConfig:
         "compute.device": check.device.type,
         "compute.threads": str(torch.get_num_threads()),
         "run.seed": str(config.seed),
+        "logger": "[]",
     }
     made = to_dataclass(compose("train", [f"{name}={value}" for name, value in options.items()]), {})
     assert isinstance(made, TrainConfig)
