@@ -33,7 +33,8 @@ def test_the_notebook_goes_from_a_file_to_a_scored_model_and_its_attention(tmp_p
     # after 8 updates most translations are cut off, and many hypotheses have nearly equal scores
     assert space["comparison"].exact > 0.8 * len(space["comparison"].source)
     assert "# Evaluation of test" in capsys.readouterr().out
-    assert space["STEPS"] == 8 and 400 < len(space["lines"]) <= 500  # equal pairs are one
+    assert space["STEPS"] == 8
+    assert 400 < len(space["lines"]) <= 500  # equal pairs are one
 
 
 def test_the_notebook_is_short_and_has_no_outputs():
