@@ -85,7 +85,7 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
 def load_constraints(
     config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]
 ) -> LineConstraints | None:
-    """What translations must and must not contain; None without such options."""
+    """Constraints on translations; None without such options."""
     if not config.constraints.is_given:
         return None
     from translate.decoding.constraints.line_constraints import LineConstraints

@@ -15,7 +15,7 @@ from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, ch
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the command line says about the test set; "", empty or None for what it leaves to the runs.
+    """Options of the command line on the test set; "", empty or None where it leaves them to the runs.
 
     reference_paths  files of the references, for messages
     """

@@ -70,7 +70,7 @@ def _details(score: SystemScore) -> list[str]:
 
 
 def fact_rows(systems: Sequence[System], unfinished: Sequence[Entry]) -> Rows:
-    """Header, then a row for each system and each run without test scores; columns that nobody has are left out."""
+    """Header, then a row for each system and each run without test scores; empty columns are left out."""
     named = [(system.name, system.facts) for system in systems]
     named += [(str(entry.path), entry.facts) for entry in unfinished]
     header = ["", "validation", "loss", "parameters", "lines/s", "training", "status"]

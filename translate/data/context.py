@@ -34,7 +34,7 @@ class ContextWindow:
         return self.context_of(line, document) + line
 
     def context_of(self, line: str, document: str = "") -> str:
-        """What is put in front of a line, "previous <sep> "; the line becomes part of the context of later ones.
+        """The context in front of a line, "previous <sep> "; the line becomes part of the context of later ones.
 
         "" for a blank line, which ends a document, and for a line that has its context already.
         """

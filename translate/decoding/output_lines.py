@@ -25,7 +25,7 @@ def format_window(
     *,
     first: int,
 ) -> Iterator[bytes]:
-    """What is written for each line, of which the first has the number `first`; a text keeps the input's line end."""
+    """Output for each line, of which the first has the number `first`; a text keeps the input's line end."""
     if output_format is OutputFormat.auto:
         output_format = OutputFormat.text if translator.search.returned == 1 else OutputFormat.nbest
     if output_format is OutputFormat.json:

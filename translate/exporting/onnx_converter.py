@@ -222,7 +222,7 @@ def _description(
         "unk_token_id": UNK,
         "bos_token_id": BOS,
         "eos_token_id": EOS,
-        "source_prefix": config.source_prefix,  # in front of the source, and in place of BOS
+        "source_prefix": config.source_prefix,  # in front of the source, and instead of BOS
         "target_prefix": config.target_prefix,
         "max_length": model.max_length,
         "source_vocab_size": loaded.tokenizer.source_vocab_size,

@@ -23,7 +23,7 @@ _NO_SPACES = {"zh", "ja", "th", "lo", "km", "my", "bo", "yue"}
 
 
 class LineConstraints:
-    """What the translations of lines must and must not contain.
+    """Constraints on the translations of lines.
 
     unwritable  spellings of terms that the vocabulary cannot write, with the number of times they were left out
     """

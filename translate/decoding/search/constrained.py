@@ -48,7 +48,7 @@ class _Followed:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _ConstrainedSearch(Search):
-    """What the searches with constraints share; followed: an entry for each of the B sentences."""
+    """Constraints of a search's sentences; followed: an entry for each of the B sentences."""
 
     followed: tuple[_Followed, ...] = ()
 

@@ -22,7 +22,7 @@ class TensorBoardLogger:
     """Writes event files by the calling thread; see event_file.py for the reasons."""
 
     def __init__(self, config: TensorBoardConfig, run: RunDescription):
-        # PyTorch's and TensorBoard's protocol buffers take a while to import
+        # PyTorch's and TensorBoard's protocol buffers are slow to import
         from translate.training.loggers.tensorboard_summaries import layout
 
         self._run, self._results = run, dict[str, Value]()
