@@ -156,6 +156,15 @@ def test_damaged_file_of_a_run_is_named_and_the_others_are_compared(runs, tmp_pa
     assert "base" in out
 
 
+@pytest.mark.parametrize("value", ["9" * 400, "NaN", "Infinity", "[1]"])
+def test_number_that_no_float_holds_is_not_known(runs, tmp_path, value):
+    shutil.copytree(runs / "lstm", tmp_path / "damaged")
+    content = f'{{"step": {value}, "validation": {{"metric": "bleu", "value": {value}}}}}'
+    (tmp_path / "damaged" / "result.json").write_text(content)
+    out, _ = compare(runs / "base-s1", tmp_path / "damaged", "bootstrap=0")
+    assert "damaged" in out
+
+
 def test_run_of_another_test_set_is_left_out_by_name(runs, tmp_path):
     data = write_test_set(tmp_path / "data", lines=40, seed=5)
     other = write_run(tmp_path / "other", data, list(read_lines(data / "test.tgt")))
