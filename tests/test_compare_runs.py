@@ -233,6 +233,13 @@ def test_nothing_finished_is_a_table_of_validations(runs):
     assert "no translations of its test set yet" in err
 
 
+def test_page_and_json_of_nothing_scored_are_refused(runs, tmp_path):
+    assert "page=p: nothing is scored" in refused(runs / "late", f"page={tmp_path / 'p'}").replace(f"{tmp_path}/", "")
+    result = call_here("compare", str(runs / "late"), "format=json")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"format=json: nothing is scored" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
