@@ -224,6 +224,7 @@ def test_outputs_never_overwrite_what_is_compared(runs, tmp_path):
         assert "would be overwritten; name another" in refused(runs / "lstm", option)
     assert hypotheses.read_bytes() == before
     (tmp_path / "file").write_text("")
+    assert "are one file" in refused(runs / "lstm", f"page={tmp_path / 'p'}", f"json={tmp_path / 'x' / '..' / 'p'}")
     assert "set page to a folder" in refused(runs / "lstm", f"page={tmp_path / 'file' / 'p.html'}")
 
 

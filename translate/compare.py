@@ -164,7 +164,7 @@ def _find(config: CompareConfig) -> tuple[list[Path], Path | None, list[str]]:
 
 
 def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
-    """Raise UserError for an output that cannot be written, or is one of the inputs or in a folder of one."""
+    """Raise UserError for an output that cannot be written, or is an input or in a folder of one."""
     named = [*one_or_several(config.reference, key="reference"), config.source, config.labels]
     inputs = [*paths, *(Path(name) for name in named if name)]
     for option in ("page", "json"):
@@ -175,6 +175,8 @@ def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
         for path in map(Path.resolve, inputs):
             if file == path or (path in file.parents and file.exists()):
                 raise UserError(f"{option}={name}: that file is compared here and would be overwritten; name another")
+    if config.page and config.json and Path(config.page).resolve() == Path(config.json).resolve():
+        raise UserError(f"page={config.page} and json={config.json} are one file: name another for one of them")
 
 
 def _given(config: CompareConfig) -> Given:
