@@ -87,6 +87,11 @@ def test_given_translations_are_scored_as_the_search_scores_its_own(run):
     assert good == pytest.approx(translation.score, abs=1e-5)
     assert bad < good
     assert blank is None
+    assert model.score(iter(["1 2 3"]), iter([translation.text])) == [pytest.approx(good)]
+    assert len(model.explain(iter(["1 2 3"]))) == 1
+    for line in (b"1 2", 12, None):
+        with pytest.raises(UserError, match=f"a line is {line!r} where a text is expected"):
+            model.translate([line])
     with pytest.raises(UserError, match="2 lines have 1 translations"):
         model.score(["1", "2"], ["1"])
 

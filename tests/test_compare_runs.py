@@ -156,6 +156,15 @@ def test_damaged_file_of_a_run_is_named_and_the_others_are_compared(runs, tmp_pa
     assert "base" in out
 
 
+@pytest.mark.parametrize("value", ["9" * 400, "NaN", "Infinity", "[1]"])
+def test_number_that_no_float_holds_is_not_known(runs, tmp_path, value):
+    shutil.copytree(runs / "lstm", tmp_path / "damaged")
+    content = f'{{"step": {value}, "validation": {{"metric": "bleu", "value": {value}}}}}'
+    (tmp_path / "damaged" / "result.json").write_text(content)
+    out, _ = compare(runs / "base-s1", tmp_path / "damaged", "bootstrap=0")
+    assert "damaged" in out
+
+
 def test_run_of_another_test_set_is_left_out_by_name(runs, tmp_path):
     data = write_test_set(tmp_path / "data", lines=40, seed=5)
     other = write_run(tmp_path / "other", data, list(read_lines(data / "test.tgt")))
@@ -215,6 +224,7 @@ def test_outputs_never_overwrite_what_is_compared(runs, tmp_path):
         assert "would be overwritten; name another" in refused(runs / "lstm", option)
     assert hypotheses.read_bytes() == before
     (tmp_path / "file").write_text("")
+    assert "are one file" in refused(runs / "lstm", f"page={tmp_path / 'p'}", f"json={tmp_path / 'x' / '..' / 'p'}")
     assert "set page to a folder" in refused(runs / "lstm", f"page={tmp_path / 'file' / 'p.html'}")
 
 
@@ -222,6 +232,13 @@ def test_nothing_finished_is_a_table_of_validations(runs):
     out, err = compare(runs / "late")
     assert "unfinished at step 60 of 500" in out
     assert "no translations of its test set yet" in err
+
+
+def test_page_and_json_of_nothing_scored_are_refused(runs, tmp_path):
+    assert "page=p: nothing is scored" in refused(runs / "late", f"page={tmp_path / 'p'}").replace(f"{tmp_path}/", "")
+    result = call_here("compare", str(runs / "late"), "format=json")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"format=json: nothing is scored" in result.stderr
 
 
 @pytest.mark.parametrize(

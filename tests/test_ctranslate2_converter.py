@@ -184,7 +184,7 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path, joint):
     export_ctranslate2(loaded, tmp_path / "exported", quantization="int8")
     (tmp_path / "exported" / "thesis.tex").touch()
     for folder in ("exported", "model"):
-        with pytest.raises(UserError, match=rf"directory=.*{folder}: this folder is not replaced"):
+        with pytest.raises(UserError, match=rf"output=.*{folder}: this folder is not replaced"):
             export_ctranslate2(loaded, tmp_path / folder)
 
 

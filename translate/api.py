@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig
 from translate.device import Device, Precision
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 
 if TYPE_CHECKING:
     from translate.data.cleaning import CleaningReport
@@ -105,7 +105,8 @@ class Model:
         None for a blank line, and where a side is too long for the model. Raises UserError unless there are as many
         translations as lines.
         """
-        if len(_lines(lines)) != len(_lines(translations)):
+        lines, translations = _lines(lines), _lines(translations)  # once: they may be iterators
+        if len(lines) != len(translations):
             raise UserError(f"{len(lines):,} lines have {len(translations):,} translations")
         scored = self._translator.score(lines, translations)
         return [None if pair.scores is None else pair.scores.score() for pair in scored]
@@ -122,12 +123,12 @@ class Model:
         from translate.decoding.native_engine import NativeEngine
         from translate.explanation import explain_pair
 
-        translator = self._with(search)
+        lines, translator = _lines(lines), self._with(search)
         engine, tokenizer = translator.engine, translator.tokenizer
         if not isinstance(engine, NativeEngine):
             raise UserError("only engine=native shows its attention: load_model(…) without engine=")
         texts = self.translate(lines, search=search) if translations is None else _lines(translations)
-        sources = tokenizer.encode_source([translator.tagging.put_in_front(line) for line in _lines(lines)])
+        sources = tokenizer.encode_source([translator.tagging.put_in_front(line) for line in lines])
         targets = tokenizer.encode_target(texts)
         if len(sources) != len(targets):
             raise UserError(f"{len(sources):,} lines have {len(targets):,} translations")
@@ -240,7 +241,10 @@ def _lines(lines: Sequence[str]) -> list[str]:
     # a text is a sequence of its characters
     if isinstance(lines, str):
         raise UserError("one text is given where a list of lines is expected: write [text]")
-    return list(lines)
+    found = list(lines)
+    if others := [line for line in found if not isinstance(line, str)]:
+        raise UserError(f"a line is {excerpt(repr(others[0]))} where a text is expected: write str(…), or bytes.decode()")
+    return found
 
 
 def _choice(kind: Any, name: str, value: str) -> Any:

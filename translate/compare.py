@@ -118,7 +118,7 @@ def compare(config: CompareConfig) -> None:
     notes += [f"{entry.path}: {note}" for entry in entries for note in entry.notes]
     selection = select(entries, _given(config), baseline=baseline)
     if selection is None:
-        _print_unscored(entries, notes)
+        _print_unscored(config, entries, notes)
         return
     settings = ScoringSettings(
         metrics=config.metrics,
@@ -164,7 +164,7 @@ def _find(config: CompareConfig) -> tuple[list[Path], Path | None, list[str]]:
 
 
 def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
-    """Raise UserError for an output that cannot be written, or is one of the inputs or in a folder of one."""
+    """Raise UserError for an output that cannot be written, or is an input or in a folder of one."""
     named = [*one_or_several(config.reference, key="reference"), config.source, config.labels]
     inputs = [*paths, *(Path(name) for name in named if name)]
     for option in ("page", "json"):
@@ -175,6 +175,8 @@ def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
         for path in map(Path.resolve, inputs):
             if file == path or (path in file.parents and file.exists()):
                 raise UserError(f"{option}={name}: that file is compared here and would be overwritten; name another")
+    if config.page and config.json and Path(config.page).resolve() == Path(config.json).resolve():
+        raise UserError(f"page={config.page} and json={config.json} are one file: name another for one of them")
 
 
 def _given(config: CompareConfig) -> Given:
@@ -210,11 +212,15 @@ def _comet(config: CompareConfig, systems: Sequence[System], selection: Selectio
     return [list(islice(found, len(system.entries))) for system in systems]
 
 
-def _print_unscored(entries: Sequence[Entry], notes: Sequence[str]) -> None:
-    """Print what is known of runs of which none has translations of its test set."""
-    print(table(fact_rows([], entries), shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+def _print_unscored(config: CompareConfig, entries: Sequence[Entry], notes: Sequence[str]) -> None:
+    """Print what is known of runs of which none can be scored. Raises UserError where a page or JSON was wanted."""
+    if config.format == "text":
+        print(table(fact_rows([], entries), shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     for note in [*(f"{entry.path}: {entry.problem}" for entry in entries if entry.problem), *notes]:
         print(show_controls(note), file=sys.stderr)
+    wanted = {"page": config.page, "json": config.json, "format": "json" if config.format == "json" else ""}
+    if unwritten := [f"{option}={value}" for option, value in wanted.items() if value]:
+        raise UserError(f"{', '.join(unwritten)}: nothing is scored; name a run that has been scored, or reference=FILE")
 
 
 def _notes(config: CompareConfig, selection: Selection) -> list[str]:

@@ -38,7 +38,7 @@ def export_ctranslate2(loaded: LoadedModel, directory: Path, *, quantization: st
     holds anything but an earlier export.
     """
     ctranslate2 = import_ctranslate2()
-    check_replaceable(directory, complete=[RUNTIME_MODEL, MODEL, MANIFEST], owned=EXPORTED_FILES, option="directory")
+    check_replaceable(directory, complete=[RUNTIME_MODEL, MODEL, MANIFEST], owned=EXPORTED_FILES)
     accepted = ctranslate2.specs.model_spec.ACCEPTED_MODEL_TYPES
     if quantization is not None and quantization not in accepted:
         raise UserError(f"quantization={quantization} is none of {', '.join(accepted)}")
