@@ -16,8 +16,10 @@ import pytest
 import fake_translators
 from fake_models import random_model
 from fake_translators import HOSTILE, copier, translator_of
-from translate.decode import DecodeConfig, check_files, translate_files, translate_stream
+from translate.decode import DecodeConfig, check_files, resume_key, translate_files, translate_stream
 from translate.decoding.config import SearchConfig
+from translate.decoding.constraints.constraints import ConstraintConfig
+from translate.decoding.memory_config import MemoryConfig
 from translate.errors import UserError
 
 
@@ -192,6 +194,36 @@ def test_output_that_cannot_be_renamed_names_what_is_kept(tmp_path, monkeypatch,
         decode(tmp_path, "in", "out", copier())
     [partial] = tmp_path.glob("out.*.partial")
     assert f"what was translated so far is in {partial}" in capsys.readouterr().err
+
+
+def test_other_files_of_a_command_are_not_overwritten_and_reports_begin_at_the_first_line(tmp_path):
+    for name in ("in", "terms", "memory"):
+        (tmp_path / name).write_text("a\tb\n")
+    source, memory, terms = (str(tmp_path / name) for name in ("in", "memory", "terms"))
+    output, own = str(tmp_path / "out"), ConstraintConfig(terminology=terms)
+    for report, options, message in [
+        (source, {}, "memory.report=.* the input itself"),
+        (terms, {}, "memory.report=.* the input itself"),
+        (memory, {}, "memory.report=.* the input itself"),
+        (output, {}, "memory.report=.*that is the output"),
+        (str(tmp_path / "none" / "x"), {}, "memory.report=.*no such folder"),
+        ("", {"output": memory}, "output=.* the input itself"),
+        ("", {"output": terms}, "output=.* the input itself"),
+        (str(tmp_path / "report"), {"resume": True}, "resume=true .* memory.report"),
+    ]:
+        config = {"model": "m", "input": source, "output": output, **options}
+        with pytest.raises(UserError, match=message):
+            check_files(DecodeConfig(**config, memory=MemoryConfig(path=memory, report=report), constraints=own))
+
+
+def test_resume_key_has_all_that_decides_markup(tmp_path, monkeypatch):
+    (tmp_path / "in").write_text("a\n")
+    monkeypatch.setattr("translate.decode.content_hash", lambda *_: "")
+    configs = [DecodeConfig(model="m", input=str(tmp_path / "in"), **own) for own in ({}, {"markup": True})]
+    configs.append(DecodeConfig(model="m", input=str(tmp_path / "in"), keep=["x"]))
+    keys = [resume_key(copier(), config) for config in configs]
+    assert "markup" not in keys[0], "unfinished translations of former versions continue"
+    assert (keys[1]["markup"], keys[2]["keep"]) == (True, ["x"])
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path):

@@ -243,9 +243,7 @@ def _lines(lines: Sequence[str]) -> list[str]:
         raise UserError("one text is given where a list of lines is expected: write [text]")
     found = list(lines)
     if others := [line for line in found if not isinstance(line, str)]:
-        raise UserError(
-            f"a line is {excerpt(repr(others[0]))} where a text is expected: write str(…), or bytes.decode()"
-        )
+        raise UserError(f"a line is {excerpt(repr(others[0]))} where a text is expected: pass str(…) or bytes.decode()")
     return found
 
 

@@ -220,9 +220,7 @@ def _print_unscored(config: CompareConfig, entries: Sequence[Entry], notes: Sequ
         print(show_controls(note), file=sys.stderr)
     wanted = {"page": config.page, "json": config.json, "format": "json" if config.format == "json" else ""}
     if unwritten := [f"{option}={value}" for option, value in wanted.items() if value]:
-        raise UserError(
-            f"{', '.join(unwritten)}: nothing is scored; name a run that has been scored, or reference=FILE"
-        )
+        raise UserError(f"{', '.join(unwritten)}: nothing is scored; name a scored run, or reference=FILE")
 
 
 def _notes(config: CompareConfig, selection: Selection) -> list[str]:

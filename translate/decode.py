@@ -234,6 +234,7 @@ def resume_key(translator: Translator, config: DecodeConfig) -> dict[str, Any]:
         "input": sha256(config.input),
         # newer than the keys of unfinished translations
         **({} if config.format is OutputFormat.auto else {"format": config.format.value}),
+        **{name: getattr(config, name) for name in ("markup", "keep") if getattr(config, name)},
         **deciding_options(config),
         "precision": translator.engine.precision.value,  # auto resolved on this machine
     }
@@ -255,14 +256,23 @@ def check_files(config: DecodeConfig) -> DocumentFormat:
     file_format = find_format(config.input, config.document)
     if file_format is DocumentFormat.none and (config.overwrite or config.source_column or config.target_column):
         raise UserError("overwrite, source_column and target_column are for documents, and the input is lines of text")
-    if config.resume and config.constraints.prefixes:
-        raise UserError("resume=true continues after a line, and constraints.prefixes begins with its first one")
+    for option, given in (
+        ("constraints.prefixes", config.constraints.prefixes),
+        ("memory.report", config.memory.report),
+    ):
+        if config.resume and given:
+            raise UserError(f"resume=true continues after a line, and {option} begins with the first: leave one out")
     if config.format is OutputFormat.json and (config.markup or config.keep):
         raise UserError("format=json describes what the model has written: leave out markup and keep")
     if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
         for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
             pass
-    check_output(config.output, [config.input])
+    others = [*config.memory.paths, *config.constraints.files]
+    check_output(config.output, [config.input, *others])
+    if report := config.memory.report:
+        if Path(report).resolve() == Path(config.output).resolve():
+            raise UserError(f"memory.report={report}: that is the output; choose another file")
+        check_output(report, [config.input, *others], option="memory.report")
     return file_format
 
 

@@ -28,20 +28,20 @@ _PIECE = "piece-{:08d}-{}"  # its number and the SHA-256 of its content, of whic
 _OWNED = (_KEY, _LOCK, f"{_LOCK}.json", _JOINED, "piece-*")
 
 
-def check_output(path: str, inputs: Sequence[str]) -> None:
+def check_output(path: str, inputs: Sequence[str], *, option: str = "output") -> None:
     """Raise UserError for an output file that cannot be written, or is an input file; "-" for standard streams."""
     if path != STANDARD:
         # the target of a link is what gets written
         output, _ = follow_links(Path(path))
         if output.is_dir():
-            raise UserError(f"output={path}: that is a folder; name a file in it")
+            raise UserError(f"{option}={path}: that is a folder; name a file in it")
         if not output.parent.is_dir():
-            raise UserError(f"output={path}: no such folder: {output.parent}; make it first")
+            raise UserError(f"{option}={path}: no such folder: {output.parent}; make it first")
     written = _status(path, sys.stdout)
     for read in (_status(name, sys.stdin) for name in inputs):
         # regular files only: a terminal is often both
         if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
-            raise UserError(f"output={path}: that is the input itself; choose another file")
+            raise UserError(f"{option}={path}: that is the input itself; choose another file")
 
 
 def is_file(path: str) -> bool:

@@ -6,7 +6,7 @@ say, and with the reason why its translations are not compared.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -224,7 +224,8 @@ def count_parameters(weights: Path) -> int | None:
 def _number(value: Any) -> float | None:
     """A finite number as it is; None for anything else that a damaged file may hold."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) else None
+    # comparing converts no integer to a float, which a large one would not fit into; NaN is never smaller
+    return value if is_number and abs(value) <= sys.float_info.max else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -224,7 +224,8 @@ class Patterns:
         among  texts that count; None: all
         """
         tokens = set(self._inside(among))
-        tokens |= self._marks(among) if before and is_in_word(before) else self._at(0, among)
+        if not (before and is_in_word(before)):
+            tokens |= self._at(0, among)
         for node in nodes:
             tokens |= self._at(node, among)
         unfinished = (0, *nodes) if partial else nodes
@@ -242,15 +243,6 @@ class Patterns:
         if node not in self._completions:
             self._completions[node] = self._tokens(self._rests(node, None))
         return self._completions[node]
-
-    def _marks(self, among: frozenset[int] | None) -> frozenset[int]:
-        """Tokens that write a whole text right behind a word: of those that begin with another character."""
-        if among is None and -2 in self._completions:
-            return self._completions[-2]
-        tokens = self._tokens([rest for rest in self._rests(0, among) if not is_in_word(rest[0])])
-        if among is None:
-            self._completions[-2] = tokens
-        return tokens
 
     def _inside(self, among: frozenset[int] | None) -> frozenset[int]:
         """Tokens that have a whole text inside, after a space or another word."""
