@@ -54,7 +54,7 @@ def layout(scores: Sequence[str]) -> Summary:
     """The charts that matter most in a run; scores: of a validation, the first with its confidence interval."""
     score = scores[0]
     interval = [f"score/{score}", f"{INTERVAL}/{score}_low", f"{INTERVAL}/{score}_high"]
-    # a category of its own, or TensorBoard would place it after the other charts
+    # a category of its own: TensorBoard shows margin charts of a category after its others
     validation = {f"validation {score} with its 95 % confidence interval": ["Margin", interval]}
     charts = {
         "loss": ["Multiline", ["^loss/train$", "^loss/valid$"]],
