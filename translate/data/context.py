@@ -1,8 +1,8 @@
 """Previous sentences of a document in front of a source line: "previous <sep> line".
 
 The model translates the line alone, and sees what it refers to (Tiedemann and Scherrer 2017, "2+1"). A line without
-context is "<sep> line": a separator in a line means that its context is there. A document ends at a blank line, and where
-its name in a column of the corpus changes.
+context is "<sep> line": a separator in a line means that its context is there. A document ends at a blank line, and
+where its name in a column of the corpus changes.
 """
 
 from __future__ import annotations
