@@ -211,3 +211,23 @@ def split_of(manifest: Mapping[str, Any]) -> Split:
     if recorded not in list(Split):
         raise UserError(f"the model's manifest.json: split is {excerpt(repr(recorded))}, none of {', '.join(Split)}")
     return Split(recorded)
+
+
+@dataclass(frozen=True)
+class RescoringEngine:
+    """Base of an engine that chooses among the hypotheses of another one, which scores given translations by itself."""
+
+    engine: Engine
+
+    @property
+    def max_length(self) -> int:
+        return self.engine.max_length
+
+    @property
+    def precision(self) -> Precision:
+        return self.engine.precision
+
+    def score(
+        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
+    ) -> list[ForcedScore]:
+        return self.engine.score(pairs, details=details, progress=progress)

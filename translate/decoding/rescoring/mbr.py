@@ -18,9 +18,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.decoding.config import Engine, ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence
+from translate.decoding.config import (
+    Hypothesis,
+    RescoringEngine,
+    SearchConfig,
+    SearchMethod,
+    Sentence,
+)
 from translate.decoding.search.config import Candidates, Utility
-from translate.device import Precision
 from translate.errors import import_extra
 
 Matrix = NDArray[np.floating]
@@ -34,19 +39,10 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True)
-class MinimumBayesRisk:
+class MinimumBayesRisk(RescoringEngine):
     """An engine that orders the candidates of another one by their expected utility, which becomes their score."""
 
-    engine: Engine
     tokenizer: Decoder
-
-    @property
-    def max_length(self) -> int:
-        return self.engine.max_length
-
-    @property
-    def precision(self) -> Precision:
-        return self.engine.precision
 
     def search(
         self, sentences: Sequence[Sentence], config: SearchConfig, *, progress: Progress | None = None
@@ -72,11 +68,6 @@ class MinimumBayesRisk:
         else:
             inner = replace(config, method=SearchMethod.sampling, n_best=1, coverage_penalty=0.0)
         return self.engine.search(sentences, inner, progress=progress)
-
-    def score(
-        self, pairs: Sequence[Pair], *, details: bool = False, progress: Progress | None = None
-    ) -> list[ForcedScore]:
-        return self.engine.score(pairs, details=details, progress=progress)
 
 
 def _ranked(

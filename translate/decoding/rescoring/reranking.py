@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from translate.data.context import SEPARATOR
-from translate.decoding.config import Engine, ForcedScore, Hypothesis, Pair, SearchConfig, Sentence
+from translate.decoding.config import Engine, Hypothesis, Pair, RescoringEngine, SearchConfig, Sentence
 from translate.decoding.rescoring.rerank_config import RerankConfig
-from translate.device import Precision
 from translate.tags import split_tag
 from translate.tokenizer import Tokenizer
 
@@ -56,24 +55,15 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Reranker:
+class Reranker(RescoringEngine):
     """An engine that orders the beam_size best hypotheses of another one by the weighted sum of all scores.
 
     tokenizer  of the model that translates
     """
 
-    engine: Engine
     tokenizer: Tokenizer
     scorers: Sequence[Scorer]
     config: RerankConfig
-
-    @property
-    def max_length(self) -> int:
-        return self.engine.max_length
-
-    @property
-    def precision(self) -> Precision:
-        return self.engine.precision
 
     def search(
         self,
@@ -86,16 +76,6 @@ class Reranker:
         found = self.engine.search(sentences, replace(config, n_best=config.beam_size), progress=progress)
         totals = iter(self.totals(sentences, found))
         return [self._ordered(own, list(islice(totals, len(own))))[: config.n_best] for own in found]
-
-    def score(
-        self,
-        pairs: Sequence[Pair],
-        *,
-        details: bool = False,
-        progress: Callable[[float], None] | None = None,
-    ) -> list[ForcedScore]:
-        """Scores by the model that translates, alone."""
-        return self.engine.score(pairs, details=details, progress=progress)
 
     def totals(self, sentences: Sequence[Sentence], found: Sequence[Sequence[Hypothesis]]) -> list[float]:
         """Weighted sum of the scores of each hypothesis of all sentences, one after the other."""
