@@ -54,9 +54,37 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
     Raises UserError where it cannot be used, or has no such tag or target language.
     """
     paths = one_or_several(path, key="model")
+    engine, tokenizer, manifest = open_engine(paths, config)
+    return make_translator(
+        paths,
+        engine,
+        tokenizer,
+        manifest,
+        config,
+        as_validated=as_validated,
+        constraints=load_constraints(config, tokenizer, manifest),
+    )
+
+
+def open_engine(paths: list[str], config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
+    """Load a model, or several that decode together; the engine, its tokenizer and its manifest."""
     engine, tokenizer, manifest = ENGINES[config.engine](paths, config)
     if config.rerank.models:
         engine = Reranker(engine, tokenizer, load_scorers(config, manifest), config.rerank)
+    return engine, tokenizer, manifest
+
+
+def make_translator(
+    paths: Sequence[str],
+    engine: Engine,
+    tokenizer: Tokenizer,
+    manifest: dict[str, Any],
+    config: DecodingConfig,
+    *,
+    as_validated: bool = False,
+    constraints: LineConstraints | None = None,
+) -> Translator:
+    """A translator by an engine that open_engine has loaded; one engine may have several, of different options."""
     directions, requested = directions_of_manifest(manifest), config.tag
     if config.target_language or config.tag:
         manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
@@ -77,7 +105,7 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
         case=config.case,
         truecaser=read_truecaser(Path(paths[0])),
         max_source_length=config.max_source_length,
-        constraints=load_constraints(config, tokenizer, manifest),
+        constraints=constraints,
         memory=load_memory(config, tokenizer, manifest),
     )
 

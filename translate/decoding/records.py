@@ -56,6 +56,13 @@ def json_lines(
     translator: Translator, lines: Sequence[str], translations: Sequence[Translation], *, first: int = 0
 ) -> Iterator[str]:
     """Lines of JSON for raw lines and their translations; `first` is the number of the first line."""
+    return map(to_json, records(translator, lines, translations, first=first))
+
+
+def records(
+    translator: Translator, lines: Sequence[str], translations: Sequence[Translation], *, first: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Objects for raw lines and their translations; `first` is the number of the first line."""
     pairs = list(dict.fromkeys(pair for translation in translations for pair in translation.parts))
     scores = dict(zip(pairs, translator.engine.score(pairs, details=True), strict=True))
     repetitive = repeats([(line, translation.text) for line, translation in zip(lines, translations, strict=True)])
@@ -69,11 +76,11 @@ def json_lines(
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=line, target=translation.text),
             "nbest": [{"text": text, "score": finite(score)} for text, score in translation.n_best],
-            "flags": flags(line, translation.text, parts, attended, repetitive=repetitive[index]),
+            "flags": flags(line, translation.text, translation.parts, attended, repetitive=repetitive[index]),
         }
         if translator.memory is not None:
             record["match"] = None if translation.match is None else asdict(translation.match)
-        yield to_json(record)
+        yield record
 
 
 def to_json(record: dict[str, Any]) -> str:
@@ -149,15 +156,18 @@ def _words_read(translator: Translator, line: str) -> tuple[str, list[int]]:
 def flags(
     source: str,
     target: str,
-    parts: Sequence[ScoredPart],
+    parts: Sequence[Pair],
     attended: Sequence[AttendedPart] | None,
     *,
     repetitive: bool,
 ) -> list[str]:
-    """Names of the warnings about a translation; none of a blank line."""
+    """Names of the warnings about a translation; none of a blank line.
+
+    attended  None: without attention, of which the last warning is
+    """
     if not parts:
         return []
-    sides = [sum(len(part.pair[side]) for part in parts) for side in (0, 1)]
+    sides = [sum(len(pair[side]) for pair in parts) for side in (0, 1)]
     if attended is not None:  # without context
         sides[0] = sum(len(part.source) for part in attended)
     found = {
@@ -167,6 +177,15 @@ def flags(
         LITTLE_ATTENTION: ignored_share(attended or ()) > _IGNORED_SHARE,
     }
     return [name for name, is_set in found.items() if is_set]
+
+
+def cheap_flags(lines: Sequence[str], translations: Sequence[Translation]) -> list[list[str]]:
+    """The warnings about translations that need no scores or attention."""
+    repetitive = repeats([(line, each.text) for line, each in zip(lines, translations, strict=True)])
+    return [
+        flags(line, each.text, each.parts, None, repetitive=is_repetitive)
+        for line, each, is_repetitive in zip(lines, translations, repetitive, strict=True)
+    ]
 
 
 def repeats(pairs: Sequence[tuple[str, str]]) -> list[bool]:
@@ -214,7 +233,7 @@ def pair_lines(
             "perplexity": finite(perplexity(mean)),
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=source, target=target) if parts else None,
-            "flags": flags(source, target, parts, attended, repetitive=repetitive[index]),
+            "flags": flags(source, target, [part.pair for part in parts], attended, repetitive=repetitive[index]),
         }
         if each.is_too_long:
             record["flags"].append("too_long")

@@ -25,7 +25,7 @@ class LanguageRule:
     """
 
     def __init__(self, sample: Pairs, *, key: str) -> None:
-        self._identifier = _load_identifier()
+        self._identifier = load_identifier()
         self.languages = self._usual(sample.sources, f"{key}.source"), self._usual(sample.targets, f"{key}.target")
         logger.info("%s: the usual languages are %s → %s", key, *self.languages)
 
@@ -59,7 +59,8 @@ def _is_judged(line: str) -> bool:
     return len(line.encode()) >= _MIN_BYTES
 
 
-def _load_identifier() -> Any:
-    module = import_extra("py3langid.langid", extra="cleaning", purpose="data.cleaning.filters.language")
+def load_identifier(purpose: str = "data.cleaning.filters.language") -> Any:
+    """py3langid with its own model. Raises UserError where it is missing."""
+    module = import_extra("py3langid.langid", extra="cleaning", purpose=purpose)
     # normalised probabilities do not depend on the length of a line
     return module.LanguageIdentifier.from_model_file(module.MODEL_FILE, norm_probs=True)

@@ -25,10 +25,20 @@ _NO_SPACES = {"zh", "ja", "th", "lo", "km", "my", "bo", "yue"}
 class LineConstraints:
     """Constraints on the translations of lines.
 
+    terms       pairs of source and target text, besides those of the configuration's files
+    prefix      of the translation of every line, where the configuration names no file of prefixes
     unwritable  spellings of terms that the vocabulary cannot write, with the number of times they were left out
     """
 
-    def __init__(self, config: ConstraintConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        config: ConstraintConfig,
+        tokenizer: Tokenizer,
+        manifest: Mapping[str, Any],
+        *,
+        terms: Sequence[tuple[str, str]] = (),
+        prefix: str = "",
+    ) -> None:
         self._tokenizer = tokenizer
         self._numbers = config.numbers
         languages = {f"{side}_language": manifest.get(f"{side}_language", "") for side in ("source", "target")}
@@ -38,10 +48,13 @@ class LineConstraints:
             )
             for path in config.terminology_files
         ]
+        if terms:
+            self._terminologies.append(Terminology.of_pairs(terms, ignore_case=config.ignore_case))
         self._banned, self._banned_case = config.banned_texts(), config.banned_case
         self._spaced = languages["target_language"].partition("-")[0] not in _NO_SPACES
         self._prefix_file = config.prefixes
         self._prefixes = read_lines(config.prefixes) if config.prefixes else None
+        self._prefix = prefix
         self.unwritable: Counter[str] = Counter()
 
     @cached_property
@@ -63,7 +76,7 @@ class LineConstraints:
 
     def _next_prefix(self) -> str:
         if self._prefixes is None:
-            return ""
+            return self._prefix
         try:
             prefix = next(self._prefixes)
         except StopIteration:

@@ -1,0 +1,199 @@
+"""python -m translate.serve: a translation service over HTTP, with LibreTranslate's interface and our own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+from translate.config import run_command
+from translate.console import start_log
+from translate.data.corpus import one_or_several
+from translate.device import Device, Precision, require_threads
+from translate.errors import UserError, import_extra, require_at_least, require_between, require_numbers
+from translate.serving.config import LimitConfig
+from translate.signals import stop_signals
+
+
+class ServingEngine(StrEnum):
+    """auto: CTranslate2 where it is installed and translates as the native engine does."""
+
+    auto = "auto"
+    native = "native"
+    ctranslate2 = "ctranslate2"
+    onnx = "onnx"
+
+
+@dataclass(kw_only=True)
+class ServeConfig:
+    """Serve models over HTTP: LibreTranslate's interface, our own under /v1, and metrics.
+
+    Examples: python -m translate.serve model=runs/mine
+              python -m translate.serve model=[runs/de-en,runs/en-de] keys=keys.yaml require_key=true
+              python -m translate.serve new_key=alice keys=keys.yaml
+
+    model         folders of runs, model directories or exports; of several with one direction, the first is preferred
+    host, port    address; 0.0.0.0 is every one of the machine
+    engine        auto: ctranslate2 where it is installed and shown equal, else native
+    device, precision, threads   as of translate.decode; threads are those of one process
+    processes     of each model, which translate batches side by side
+    beam_size     of the search; 0: that of the model's run
+    batch_sentences   most lines that are translated in one batch
+    memory        MiB of all models together; models beyond it are loaded when they are wanted, and those not used for
+                  the longest time are unloaded. 0: unlimited
+    preload       load models at the start
+    reload_seconds    between looks at the files of models: changed ones replace the model while it serves; 0: never
+    keys          YAML file of API keys: a list of name:, sha256:, and limits of their own
+    new_key       make a key of this name, print it, append its hash to the file, and end
+    require_key   refuse requests without a key
+    origins       of pages elsewhere that may use the service from a browser (CORS), such as https://example.org
+    proxies       addresses of proxies whose header X-Forwarded-For names the client
+    log           file of requests, an object a line, without any text; "-" is standard output, "" none
+    limits        of requests
+    """
+
+    model: Any = ""  # str, or list[str]
+    host: str = "127.0.0.1"
+    port: int = 5000
+    engine: ServingEngine = ServingEngine.auto
+    device: Device = Device.auto
+    precision: Precision = Precision.auto
+    threads: int = 0
+    processes: int = 1
+    beam_size: int = 0
+    batch_sentences: int = 32
+    memory: int = 0
+    preload: bool = True
+    reload_seconds: float = 10.0
+    keys: str = ""
+    new_key: str = ""
+    require_key: bool = False
+    origins: list[str] = field(default_factory=list)
+    proxies: list[str] = field(default_factory=list)
+    log: str = "-"
+    limits: LimitConfig = field(default_factory=LimitConfig)
+
+    def check(self) -> None:
+        """Raise UserError for values out of range or that do not go together."""
+        require_numbers(self)
+        self.limits.check()
+        if self.new_key:
+            if not self.keys:
+                raise UserError(f"new_key={self.new_key}: name the file that its hash is written to: keys=FILE")
+            return
+        if not self.model:
+            raise UserError("name a model: model=runs/mine")
+        require_between("port", self.port, 0, 65535)
+        require_threads("threads", self.threads)
+        for name in ("processes", "batch_sentences"):
+            require_at_least(name, getattr(self, name), 1)
+        for name in ("beam_size", "memory", "reload_seconds"):
+            require_at_least(name, getattr(self, name), 0)
+        if self.require_key and not self.keys:
+            raise UserError("require_key=true needs keys=FILE")
+
+
+def serve(config: ServeConfig) -> None:
+    """Serve until a stop signal; requests that were accepted are answered before the end."""
+    config.check()
+    from translate.serving.access import new_key
+
+    if config.new_key:
+        print(new_key(config.new_key, config.keys))
+        return
+    uvicorn = import_extra("uvicorn", extra="serve", purpose="translate.serve")
+    import_extra("fastapi", extra="serve", purpose="translate.serve")
+    from translate.serving.app import make_app
+    from translate.serving.request_log import RequestLog
+
+    start_log()
+    with open_log(config.log) as stream, stop_signals.deferred("answering the requests that were accepted"):
+        app = make_app(
+            make_service(config),
+            RequestLog(stream),
+            origins=config.origins,
+            reload_seconds=config.reload_seconds,
+            preload=config.preload,
+        )
+        uvicorn.run(
+            app,
+            host=config.host,
+            port=config.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=config.limits.connections,
+            timeout_graceful_shutdown=config.limits.file_seconds,
+            proxy_headers=bool(config.proxies),
+            forwarded_allow_ips=config.proxies,
+        )
+
+
+def make_service(config: ServeConfig) -> Any:
+    """The service of a configuration, its models not loaded yet."""
+    from translate.serving.access import Access, read_keys
+    from translate.serving.batching import BatchQueue
+    from translate.serving.detection import LanguageDetector
+    from translate.serving.metrics import Metrics
+    from translate.serving.model_process import ModelSettings
+    from translate.serving.models import Models
+    from translate.serving.served_model import ServedModel
+    from translate.serving.service import Service
+
+    metrics = Metrics()
+    decoding = {"device": config.device.value, "precision": config.precision.value, "threads": config.threads}
+    models = [
+        ServedModel(
+            name,
+            ModelSettings(model=path, engine=config.engine.value, decoding=decoding, beam_size=config.beam_size),
+            queue=BatchQueue(sentences=config.batch_sentences, limit=config.limits.queue),
+            processes=config.processes,
+            observer=metrics,
+        )
+        for name, path in named(one_or_several(config.model, key="model")).items()
+    ]
+    try:
+        languages = [source for model in models for source, _ in model.current.directions]
+        detector = LanguageDetector(languages)
+    except UserError:
+        detector = None
+    keys = read_keys(config.keys, config.limits) if config.keys else []
+    return Service(
+        models=Models(models, budget=config.memory << 20),
+        access=Access(keys, config.limits, require_key=config.require_key),
+        limits=config.limits,
+        metrics=metrics,
+        detector=detector,
+    )
+
+
+def named(paths: list[str]) -> dict[str, str]:
+    """Paths of models by the names of their folders, or by themselves where several have one name."""
+    names = [_folder_name(Path(path)) for path in paths]
+    counts = Counter(names)
+    return {name if counts[name] == 1 else path: path for name, path in zip(names, paths, strict=True)}
+
+
+def _folder_name(path: Path) -> str:
+    resolved = path.resolve()
+    return resolved.parent.name if resolved.name == "best" else resolved.name
+
+
+@contextmanager
+def open_log(path: str) -> Iterator[TextIO]:
+    """The stream of the log of requests."""
+    if path == "-":
+        yield sys.stdout
+        return
+    with open(path or os.devnull, "a", encoding="utf-8") as stream:
+        yield stream
+
+
+if __name__ == "__main__":
+    run_command("serve", ServeConfig, serve)

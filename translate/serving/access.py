@@ -1,0 +1,165 @@
+"""Who may use the service, and how often: API keys and rates."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from translate.errors import UserError, excerpt
+from translate.parsing import read_yaml
+from translate.serving.config import LimitConfig
+
+_MOST_CLIENTS = 10_000  # whose rates are kept
+_SHA256 = 64  # hexadecimal digits
+_KEY_BYTES = 24
+
+
+class AccessError(Exception):
+    """A key is missing, or is none of the service's."""
+
+
+class RateError(Exception):
+    """A client has sent more than its rate allows; retry_after: seconds until it may go on."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many requests or characters a minute: try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKey:
+    """A key, of which only the hash is stored; rates as in LimitConfig."""
+
+    name: str
+    sha256: str
+    requests_per_minute: int
+    characters_per_minute: int
+
+    @classmethod
+    def of_plain(cls, entry: Any, limits: LimitConfig, where: str) -> Self:
+        """A key from an entry of a file. Raises UserError for a damaged one."""
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
+            raise UserError(f"{where}: each key needs name: and sha256:")
+        digest = str(entry.get("sha256", "")).lower()
+        if len(digest) != _SHA256 or set(digest) - set("0123456789abcdef"):
+            raise UserError(f"{where}: sha256 of {excerpt(entry['name'])} must have {_SHA256} hexadecimal digits")
+        rates = {}
+        for name in ("requests_per_minute", "characters_per_minute"):
+            value = entry.get(name, getattr(limits, name))
+            if type(value) is not int or value < 0:
+                raise UserError(f"{where}: {name} of {excerpt(entry['name'])} must be a number, 0 for no limit")
+            rates[name] = value
+        if others := entry.keys() - {"name", "sha256", *rates}:
+            raise UserError(f"{where}: {excerpt(entry['name'])}: unknown entry {excerpt(min(map(str, others)))}")
+        return cls(name=entry["name"], sha256=digest, **rates)
+
+
+def read_keys(path: str, limits: LimitConfig) -> list[ApiKey]:
+    """The keys of a YAML file: a list of name, sha256, and the rates that differ from the service's."""
+    entries = read_yaml(path)
+    if not isinstance(entries, list):
+        raise UserError(f"{path}: a list of keys is expected: - name: … and sha256: …")
+    keys = [ApiKey.of_plain(entry, limits, path) for entry in entries]
+    if len({key.name for key in keys}) < len(keys):
+        raise UserError(f"{path}: two keys have one name")
+    return keys
+
+
+def new_key(name: str, path: str) -> str:
+    """Make a key and append its hash to a file; returns the key, which is stored nowhere."""
+    key = secrets.token_urlsafe(_KEY_BYTES)
+    file = Path(path)
+    known = read_keys(path, LimitConfig()) if file.exists() and file.stat().st_size else []
+    if name in [each.name for each in known]:
+        raise UserError(f"{path} has a key of the name {excerpt(name)} already")
+    if not name or not name.replace("-", "").replace("_", "").isalnum():
+        raise UserError(f"the name of a key ({excerpt(name)}) has letters, digits, - and _")
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(f"- name: {name}\n  sha256: {_digest(key)}\n")
+    return key
+
+
+class _Bucket:
+    """A token bucket: a minute's amount, which fills evenly."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._left = float(per_minute)
+        self._time = time.monotonic()
+
+    def seconds_until(self, amount: int) -> float:
+        """Seconds until there is this amount, or as much as the bucket holds."""
+        now = time.monotonic()
+        self._left = min(self._per_minute, self._left + (now - self._time) * self._per_minute / 60)
+        self._time = now
+        return max(0.0, (min(amount, self._per_minute) - self._left) * 60 / self._per_minute)
+
+    def take(self, amount: int) -> None:
+        self._left -= amount
+
+
+class Access:
+    """Keys and rates of clients.
+
+    require_key  refuse requests without a key
+    """
+
+    def __init__(self, keys: list[ApiKey], limits: LimitConfig, *, require_key: bool = False) -> None:
+        self._keys = keys
+        self._require_key = require_key
+        self._limits = limits
+        self._buckets: OrderedDict[tuple[str, str], list[tuple[str, _Bucket]]] = OrderedDict()
+
+    @property
+    def has_keys(self) -> bool:
+        return bool(self._keys)
+
+    @property
+    def requires_key(self) -> bool:
+        return self._require_key
+
+    def owner(self, key: str) -> ApiKey | None:
+        """The entry of a key; None without one. Raises AccessError for a wrong one, or where one is required."""
+        if not key:
+            if self._require_key:
+                raise AccessError("an API key is required: api_key=…, or the header Authorization: Bearer …")
+            return None
+        digest = _digest(key)
+        found = None
+        for each in self._keys:  # all, so that the time tells nothing
+            if hmac.compare_digest(each.sha256, digest):
+                found = each
+        if found is None:
+            raise AccessError("this API key is not valid")
+        return found
+
+    def count(self, owner: ApiKey | None, address: str, characters: int) -> None:
+        """Count a request of a key, or else of an address. Raises RateError for one too many."""
+        client = ("key", owner.name) if owner else ("address", address)
+        buckets = self._buckets.setdefault(client, _buckets(owner or self._limits))
+        self._buckets.move_to_end(client)
+        if len(self._buckets) > _MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        amounts: Mapping[str, int] = {"requests": 1, "characters": characters}
+        wait = max((bucket.seconds_until(amounts[what]) for what, bucket in buckets), default=0.0)
+        if wait > 0:
+            raise RateError(math.ceil(wait))
+        for what, bucket in buckets:
+            bucket.take(amounts[what])
+
+
+def _buckets(rates: ApiKey | LimitConfig) -> list[tuple[str, _Bucket]]:
+    given = {"requests": rates.requests_per_minute, "characters": rates.characters_per_minute}
+    return [(what, _Bucket(per_minute)) for what, per_minute in given.items() if per_minute]
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

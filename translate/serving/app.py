@@ -1,0 +1,135 @@
+"""The application: routes, errors as statuses, start and end of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from translate.errors import UserError
+from translate.serving import libretranslate, native_api
+from translate.serving.access import AccessError, RateError
+from translate.serving.batching import OverloadedError
+from translate.serving.guard import Guard, TooLargeError, TooSlowError
+from translate.serving.models import UnknownDirectionError
+from translate.serving.request_log import RequestLog
+from translate.serving.served_model import ModelFailedError
+from translate.serving.service import Service
+
+logger = logging.getLogger(__name__)
+# kinds of errors, statuses, and what clients are told; None: the error's own words
+_STATUSES: list[tuple[type[Exception], int, str | None]] = [
+    (UserError, 400, None),
+    (UnknownDirectionError, 400, None),
+    (AccessError, 403, None),
+    (TooSlowError, 408, "the request did not arrive in time"),
+    (TooLargeError, 413, "the request is too large"),
+    (OverloadedError, 429, None),
+    (RateError, 429, None),
+    (ClientDisconnect, 499, "the client has left"),
+    (ModelFailedError, 503, "the model is not available"),
+    (TimeoutError, 504, "the translation took too long"),
+]
+
+
+def make_app(service: Service, log: RequestLog, *, origins: list[str], reload_seconds: float, preload: bool) -> FastAPI:
+    """The application of a service.
+
+    origins         of pages elsewhere whose scripts may use it (CORS)
+    reload_seconds  between looks at the files of models; 0: never
+    preload         load models at the start, else when they are wanted
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(_watch(service, reload_seconds)) if reload_seconds else None
+        try:
+            if preload:
+                await service.models.load_all()
+            service.is_ready = True
+            yield
+        finally:
+            service.is_ready = False
+            if watching is not None:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+            await service.models.close()
+
+    app = FastAPI(title="Translation", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.service, app.state.describe = service, describe
+    app.include_router(libretranslate.router)
+    app.include_router(native_api.router)
+    app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_route("/ready", ready, methods=["GET"])
+    app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
+    for kind, _, _ in _STATUSES:
+        app.add_exception_handler(kind, answer_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
+    app.add_exception_handler(Exception, answer_bug)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    routes = frozenset(app.openapi()["paths"])
+    app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, log=log, routes=routes)
+    return app
+
+
+async def health() -> dict[str, str]:
+    """The process is alive."""
+    return {"status": "ok"}
+
+
+async def ready(request: Request) -> JSONResponse:
+    """Requests can be answered: models are loaded, and the service is not about to end."""
+    is_ready = request.app.state.service.is_ready
+    return JSONResponse({"status": "ok" if is_ready else "not ready"}, 200 if is_ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Metrics in Prometheus' text format."""
+    service: Service = request.app.state.service
+    return Response(service.metrics.text(service.models), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def describe(error: Exception) -> str:
+    """What a client is told about an error; nothing about the inside of the service."""
+    for kind, _, words in _STATUSES:
+        if isinstance(error, kind):
+            return words or str(error)
+    return "internal error"
+
+
+async def answer_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that failed for a known reason."""
+    status = next(status for kind, status, _ in _STATUSES if isinstance(error, kind))
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, OverloadedError | RateError) else {}
+    if isinstance(error, ModelFailedError):
+        logger.error("%s: %s", request.state.record.request, error)
+    return JSONResponse({"error": describe(error)}, status, headers)
+
+
+async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def answer_bug(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that failed for a fault of the service, which its log has."""
+    return JSONResponse({"error": describe(error)}, 500)
+
+
+async def _watch(service: Service, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await service.models.check_files()
+        except Exception:  # it must look again
+            logger.exception("the files of models could not be checked")

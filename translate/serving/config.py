@@ -1,0 +1,46 @@
+"""Limits of the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from translate.errors import require_at_least
+
+
+@dataclass(kw_only=True)
+class LimitConfig:
+    """Limits of requests. Those that are 0 are off.
+
+    characters  of all texts of a request
+    texts       of a list in one request
+    n_best      translations of one text
+    terms       of a request's terminology
+    body        bytes of a request
+    file        bytes of a document
+    file_characters   of all texts of a document
+    seconds     time in which a request is answered, and time in which its body must arrive
+    file_seconds      time in which a document is translated
+    queue       lines that may wait for a model; more are answered by status 429
+    connections open at a time
+    requests_per_minute, characters_per_minute   of each client: of a key, else of an address
+    """
+
+    characters: int = 20_000
+    texts: int = 500
+    n_best: int = 10
+    terms: int = 500
+    body: int = 1 << 20
+    file: int = 10 << 20
+    file_characters: int = 500_000
+    seconds: int = 60
+    file_seconds: int = 600
+    queue: int = 1000
+    connections: int = 1000
+    requests_per_minute: int = 0
+    characters_per_minute: int = 0
+
+    def check(self) -> None:
+        """Raise UserError for a limit out of its range."""
+        for field in fields(self):
+            can_be_off = field.name.endswith("_per_minute")
+            require_at_least(f"limits.{field.name}", getattr(self, field.name), 0 if can_be_off else 1)

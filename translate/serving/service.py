@@ -1,0 +1,179 @@
+"""The service behind its interfaces: checks a request, finds its model, and translates within the limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from starlette.requests import Request
+
+from translate.data.formats.language_names import same_language
+from translate.documents.document import DocumentFormat, DocumentOptions
+from translate.errors import UserError
+from translate.serving.access import Access, ApiKey
+from translate.serving.batching import Record
+from translate.serving.config import LimitConfig
+from translate.serving.detection import Detected, LanguageDetector
+from translate.serving.documents import Downloads, translate_document
+from translate.serving.metrics import Metrics
+from translate.serving.models import Models
+from translate.serving.options import TranslationOptions
+from translate.serving.request_log import RequestRecord
+from translate.serving.served_model import ServedModel
+from translate.serving.texts import TextTranslation
+
+AUTO = "auto"  # as a source language: detect it
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A text's translation, its records, and its detected language; None: the request has named one."""
+
+    text: str
+    records: list[Record] = field(default_factory=list)
+    detected: Detected | None = None
+
+    @property
+    def alternatives(self) -> list[str]:
+        """Other translations of a text of one line; those of several lines have none."""
+        if len(self.records) != 1:
+            return []
+        return [other["text"] for other in self.records[0]["nbest"][1:] if other["score"] is not None]
+
+
+@dataclass(kw_only=True)
+class Service:
+    """The parts of a running service.
+
+    is_ready  models are loaded, and the service is not about to end
+    """
+
+    models: Models
+    access: Access
+    limits: LimitConfig
+    metrics: Metrics
+    detector: LanguageDetector | None
+    downloads: Downloads = field(default_factory=Downloads)
+    is_ready: bool = False
+
+    def directions(self) -> dict[str, list[str]]:
+        """Source languages of all models, and the target languages of each."""
+        found: dict[str, dict[str, None]] = {}
+        for model in self.models:
+            for source, target in model.current.directions:
+                found.setdefault(source, {})[target] = None
+        return {source: list(targets) for source, targets in found.items()}
+
+    def admit(self, request: Request, key: str, texts: Sequence[str]) -> ApiKey | None:
+        """Check the key, the rate and the limits of a request. Raises AccessError, RateError, UserError."""
+        owner = self.access.owner(key or key_of_headers(request))
+        if len(texts) > self.limits.texts:
+            raise UserError(f"{len(texts):,} texts; at most {self.limits.texts:,} in a request")
+        characters = sum(map(len, texts))
+        if characters > self.limits.characters:
+            raise UserError(f"{characters:,} characters; at most {self.limits.characters:,} in a request")
+        self.access.count(owner, request.client.host if request.client else "", characters)
+        record: RequestRecord = request.state.record
+        record.key, record.characters = owner.name if owner else "", characters
+        return owner
+
+    def detect(self, texts: Sequence[str]) -> list[Detected]:
+        """Languages by their probability. Raises UserError where detection is not installed."""
+        if self.detector is None:
+            raise UserError("source=auto needs the extra package py3langid: pip install 'translate-seq2seq[cleaning]'")
+        return self.detector.rank(texts)
+
+    async def translate(
+        self,
+        request: Request,
+        texts: Sequence[str],
+        source: str,
+        target: str,
+        options: TranslationOptions,
+        name: str = "",
+    ) -> list[Translated]:
+        """Translate texts, each from its own language if the source is auto, within the time of a request."""
+        async with asyncio.timeout(self.limits.seconds):
+            groups: dict[str, list[int]] = {}
+            detected = [self.detect([text])[0] if source == AUTO else None for text in texts]
+            for index, found in enumerate(detected):
+                groups.setdefault(found.language if found else source, []).append(index)
+            results: dict[int, Translated] = {}
+            for language, indices in groups.items():
+                if source == AUTO and same_language(language, target):
+                    results.update({index: Translated(texts[index], detected=detected[index]) for index in indices})
+                    continue
+                translation = self.translation(request, language, target, options, name)
+                found_texts = await translation.translate([texts[index] for index in indices])
+                for index, (text, records) in zip(indices, found_texts, strict=True):
+                    results[index] = Translated(text, records, detected[index])
+        return [results[index] for index in range(len(texts))]
+
+    async def stream(
+        self, request: Request, text: str, source: str, target: str, options: TranslationOptions, name: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Parts of a translation as they are done (TextTranslation.stream)."""
+        async with asyncio.timeout(self.limits.seconds):
+            async for part in self.translation(request, source, target, options, name).stream(text):
+                yield part
+
+    async def translate_markup(
+        self, request: Request, texts: Sequence[str], source: str, target: str, options: TranslationOptions
+    ) -> list[Translated]:
+        """Translate pieces of HTML, whose markup stays."""
+        done = []
+        async with asyncio.timeout(self.limits.seconds):
+            for text in texts:
+                detected = self.detect([text])[0] if source == AUTO else None
+                language = detected.language if detected else source
+                content = await self._translate_document(
+                    request, text.encode(), DocumentFormat.html, language, target, self.limits.characters
+                )
+                done.append(Translated(content.decode(), detected=detected))
+        return done
+
+    async def translate_file(
+        self, request: Request, content: bytes, file_format: DocumentFormat, source: str, target: str
+    ) -> bytes:
+        """Translate a document, which is written in its own format. Raises UserError for a damaged or too large one."""
+        if len(content) > self.limits.file:
+            raise UserError(f"{len(content):,} bytes; at most {self.limits.file:,} in a file")
+        if source == AUTO:
+            source = self.detect([content.decode("utf-8", "ignore")])[0].language
+        async with asyncio.timeout(self.limits.file_seconds):
+            return await self._translate_document(
+                request, content, file_format, source, target, self.limits.file_characters
+            )
+
+    async def _translate_document(
+        self, request: Request, content: bytes, file_format: DocumentFormat, source: str, target: str, characters: int
+    ) -> bytes:
+        translation = self.translation(request, source, target, TranslationOptions(), "")
+
+        async def translate(texts: Sequence[str]) -> list[str]:
+            return [text for text, _ in await translation.translate(texts)]
+
+        options = DocumentOptions(name="the document", source_language=source, target_language=target)
+        return await translate_document(content, file_format, options, translate, characters=characters)
+
+    def translation(
+        self, request: Request, source: str, target: str, options: TranslationOptions, name: str = ""
+    ) -> TextTranslation:
+        """The translation by the model of a direction, noted in the request's record. Raises UnknownDirectionError."""
+        model = self.models.find(source, target, name)
+        record: RequestRecord = request.state.record
+        record.translated_by(model, source, target)
+        return TextTranslation(self.models, model, for_model(options, model, target), record.request, record.add)
+
+
+def for_model(options: TranslationOptions, model: ServedModel, target: str) -> TranslationOptions:
+    """Options with the target language, if the model has several."""
+    return replace(options, target_language=target) if model.current.is_of_several else options
+
+
+def key_of_headers(request: Request) -> str:
+    """The API key of the headers Authorization: Bearer or X-API-Key; "": none."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")

@@ -1,0 +1,136 @@
+"""Texts divided into jobs, and their translations joined again: lines, sentences of lines, white space around."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from translate.decoding.segmentation import Segment, Splitting, join_translations
+from translate.sentences import split_sentences
+from translate.serving.batching import Record
+from translate.serving.models import Models
+from translate.serving.options import TranslationOptions
+from translate.serving.served_model import ServedModel
+
+_WHOLE = Segment([])  # of a sentence: the next one begins a word
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sentence, or a run of lines, of a text that is translated in one job.
+
+    line    number of its first line in the text
+    source  lines
+    """
+
+    line: int
+    source: tuple[str, ...]
+
+
+def divide(text: str, splitting: Splitting, *, by_lines: bool, as_one: bool) -> list[Part]:
+    """Parts of a text, without blank lines.
+
+    by_lines  lines are whole; the model divides those that are too long
+    as_one    all lines, blank ones too, are one part: each is the context of the next
+    """
+    lines = text.split("\n")
+    if as_one:
+        return [Part(0, tuple(lines))] if text.strip() else []
+    parts = []
+    for number, line in enumerate(lines):
+        runs = [line] if by_lines or not splitting.by_sentences else sentence_runs(line, splitting)
+        parts += [Part(number, (run,)) for run in runs if run.strip()]
+    return parts
+
+
+def sentence_runs(line: str, splitting: Splitting) -> list[str]:
+    """The sentences of a line, as many together as the lines had that the model was trained on."""
+    sentences = split_sentences(line, splitting.language)
+    size = splitting.sentences
+    return ["".join(sentences[start : start + size]) for start in range(0, len(sentences), size)]
+
+
+def join(text: str, parts: Sequence[Part], translations: Sequence[Sequence[str]]) -> str:
+    """The translations of all parts of a text, in its lines, with the white space around each."""
+    found: dict[int, list[str]] = {}
+    for part, translated in zip(parts, translations, strict=True):
+        for offset, translation in enumerate(translated):
+            found.setdefault(part.line + offset, []).append(translation)
+    lines = [
+        _around(line, join_translations(found[number], [_WHOLE] * len(found[number]))) if number in found else line
+        for number, line in enumerate(text.split("\n"))
+    ]
+    return "\n".join(lines)
+
+
+def _around(line: str, translation: str) -> str:
+    """A translation with the white space around the line; a blank line stays as it is."""
+    stripped = line.strip()
+    start = line.index(stripped)
+    return line[:start] + translation + line[start + len(stripped) :] if stripped else line
+
+
+class TextTranslation:
+    """The translation of texts by one model, for one request.
+
+    on_records  called with the records of each job, for the log
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        model: ServedModel,
+        options: TranslationOptions,
+        request: Hashable,
+        on_records: Callable[[Sequence[str], Sequence[Record]], Any],
+    ) -> None:
+        self._models, self._model, self._options, self._request = models, model, options, request
+        self._on_records = on_records
+
+    async def translate(self, texts: Sequence[str]) -> list[tuple[str, list[Record]]]:
+        """Translation and records of each text; the latter are those of its lines if the options are for whole lines.
+
+        Raises OverloadedError, ModelFailedError, UserError.
+        """
+        divided = [self._divide(text, by_lines=self._options.for_whole_lines) for text in texts]
+        futures = await self._submit([part for parts in divided for part in parts])
+        try:
+            done = iter(await asyncio.gather(*futures))
+        finally:
+            _cancel(futures)
+        results = []
+        for text, parts in zip(texts, divided, strict=True):
+            found = [next(done) for _ in parts]
+            for part, records in zip(parts, found, strict=True):
+                self._on_records(part.source, records)
+            translated = join(text, parts, [[record["text"] for record in records] for records in found])
+            results.append((translated, [record for records in found for record in records]))
+        return results
+
+    async def stream(self, text: str) -> AsyncIterator[dict[str, Any]]:
+        """Parts of a text's translation as they are done, in their order: number of the line, source, and record."""
+        parts = self._divide(text, by_lines=False)
+        futures = await self._submit(parts)
+        try:
+            for part, future in zip(parts, futures, strict=True):
+                records = await future
+                self._on_records(part.source, records)
+                for offset, (source, record) in enumerate(zip(part.source, records, strict=True)):
+                    yield {"line": part.line + offset, "source": source, **record}
+        finally:
+            _cancel(futures)
+
+    def _divide(self, text: str, *, by_lines: bool) -> list[Part]:
+        version = self._model.current
+        return divide(text, version.splitting, by_lines=by_lines, as_one=bool(version.context))
+
+    async def _submit(self, parts: Sequence[Part]) -> list[asyncio.Future[list[Record]]]:
+        return await self._models.translate(self._model, [part.source for part in parts], self._options, self._request)
+
+
+def _cancel(futures: Sequence[asyncio.Future[list[Record]]]) -> None:
+    """Give up jobs that nobody waits for."""
+    for future in futures:
+        future.cancel()

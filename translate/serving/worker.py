@@ -1,0 +1,143 @@
+"""A process of the service with one model: reads requests from standard input, writes replies to standard output.
+
+    {"model": …, "engine": …, …}      → {"ready": …} or {"error": …}
+    {"lines": […], "options": {…}}    → {"translations": [{…}, …]} or {"error": …}
+
+It ends with its standard input. Started by model_process.py.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, BinaryIO
+
+from translate.console import start_log
+from translate.decoding.config import DecodingConfig, EngineName
+from translate.decoding.constraints.constraints import ConstraintConfig
+from translate.decoding.constraints.line_constraints import LineConstraints
+from translate.decoding.records import cheap_flags, finite, records
+from translate.decoding.search.config import SearchConfig, SearchMethod, search_of
+from translate.decoding.translator import Translator
+from translate.engines import make_translator, open_engine
+from translate.errors import UserError
+from translate.parsing import from_plain
+from translate.serving import messages
+from translate.serving.engine_choice import choose_engine
+from translate.serving.options import TranslationOptions
+
+AUTO = "auto"  # engine
+_KEPT_TRANSLATORS = 32  # of different options
+
+
+class LoadedModel:
+    """A model that translates lines with options of their own.
+
+    beam_size  of the search; 0: that of the model's run
+    """
+
+    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0) -> None:
+        config.check()
+        self._config = config
+        self._engine, self._tokenizer, self._manifest = open_engine([path], config)
+        self._path = path
+        recorded = search_of(self._manifest) or SearchConfig()
+        self._search = replace(recorded, beam_size=beam_size) if beam_size else recorded
+        self._translator = lru_cache(_KEPT_TRANSLATORS)(self._make_translator)
+        self._translator(TranslationOptions())  # errors of the model now, not with the first request
+
+    def describe(self) -> dict[str, Any]:
+        """Facts about the loaded model, for its operators."""
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "engine": self._config.engine.value,
+            "precision": self._engine.precision.value,
+            "max_length": self._engine.max_length,
+            "memory": kilobytes * 1024,
+        }
+
+    def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
+        """A record for each line. Raises UserError for options that the engine or the model does not have."""
+        translator = self._translator(options)
+        translations = translator.translate(lines)
+        if options.details:
+            found = list(records(translator, lines, translations))
+        else:
+            found = [
+                {
+                    "text": each.text,
+                    "score": finite(each.score),
+                    "nbest": [{"text": text, "score": finite(score)} for text, score in each.n_best],
+                    "flags": names,
+                }
+                for each, names in zip(translations, cheap_flags(lines, translations), strict=True)
+            ]
+        for record, translation in zip(found, translations, strict=True):
+            record |= {"source_tokens": translation.source_tokens, "target_tokens": translation.target_tokens}
+        return found
+
+    def _make_translator(self, options: TranslationOptions) -> Translator:
+        search = self._search
+        if options.n_best > 1:
+            search = replace(search, method=SearchMethod.beam, n_best=options.n_best)
+            search = replace(search, beam_size=max(search.beam_size, options.n_best))
+        elif options.terms and not search.is_beam:
+            search = replace(search, method=SearchMethod.beam)
+        search.check()
+        config = replace(self._config, search=search, target_language=options.target_language)
+        constraints = None
+        if options.terms or options.prefix:
+            constraints = LineConstraints(
+                ConstraintConfig(), self._tokenizer, self._manifest, terms=options.terms, prefix=options.prefix
+            )
+        return make_translator(
+            [self._path], self._engine, self._tokenizer, self._manifest, config, constraints=constraints
+        )
+
+
+def open_model(settings: Mapping[str, Any]) -> LoadedModel:
+    """The model of a process's settings (model_process.ModelSettings)."""
+    path, engine = settings["model"], settings["engine"]
+    config = from_plain(DecodingConfig, settings["decoding"], "decoding")
+    chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
+    return LoadedModel(path, replace(config, engine=chosen), beam_size=settings["beam_size"])
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Load the model that the first request names, then answer the others until the stream ends."""
+
+    def reply(message: dict[str, Any]) -> None:
+        replies.write(messages.encode(message))
+        replies.flush()
+
+    first = messages.read(requests)
+    if first is None:
+        return
+    try:
+        model = open_model(first)
+    except UserError as error:
+        reply({"error": str(error)})
+        return
+    reply({"ready": model.describe()})
+    while (request := messages.read(requests)) is not None:
+        try:
+            options = TranslationOptions.from_plain(request["options"])
+            reply({"translations": model.translate(request["lines"], options)})
+        except UserError as error:
+            reply({"error": str(error)})
+
+
+def main() -> None:
+    # what libraries print must not come between the messages
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    start_log()
+    serve(sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    main()
