@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from translate.errors import UserError
 from translate.serving.access import Access, ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
@@ -133,6 +134,11 @@ def fake_app(
         metrics=metrics,
         detector=LanguageDetector([source for model in fake.models for source, _ in model.current.directions]),
     )
-    app = make_app(service, RequestLog(log or io.StringIO()), origins=list(origins), reload_seconds=0, preload=True)
+
+    def fail(error: UserError) -> None:
+        raise error
+
+    records = RequestLog(log or io.StringIO())
+    app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True, on_failure=fail)
     app.state.fake = fake
     return app
