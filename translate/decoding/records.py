@@ -69,7 +69,7 @@ def json_lines(
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=line, target=translation.text),
             "nbest": [{"text": text, "score": finite(score)} for text, score in translation.n_best],
-            "flags": flags(line, translation.text, parts, attended, repetitive=repetitive[index]),
+            "flags": flags(line, translation.text, translation.parts, attended, repetitive=repetitive[index]),
         }
         if translator.memory is not None:
             record["match"] = None if translation.match is None else asdict(translation.match)
@@ -149,15 +149,18 @@ def _words_read(translator: Translator, line: str) -> tuple[str, list[int]]:
 def flags(
     source: str,
     target: str,
-    parts: Sequence[ScoredPart],
+    pairs: Sequence[Pair],
     attended: Sequence[AttendedPart] | None,
     *,
     repetitive: bool,
 ) -> list[str]:
-    """Names of the warnings about a translation; none of a blank line."""
-    if not parts:
+    """Names of the warnings about a translation in parts, which are pairs of tokens; none of a blank line.
+
+    attended  None: attention is not known, and gives no warning
+    """
+    if not pairs:
         return []
-    sides = [sum(len(part.pair[side]) for part in parts) for side in (0, 1)]
+    sides = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
     if attended is not None:  # without context
         sides[0] = sum(len(part.source) for part in attended)
     found = {
@@ -214,7 +217,9 @@ def pair_lines(
             "perplexity": finite(perplexity(mean)),
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=source, target=target) if parts else None,
-            "flags": flags(source, target, parts, attended, repetitive=repetitive[index]),
+            "flags": flags(
+                source, target, [part.pair for part in parts], attended, repetitive=repetitive[index]
+            ),
         }
         if each.is_too_long:
             record["flags"].append("too_long")
