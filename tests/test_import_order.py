@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 
 LAYERS = [
     {"errors", "signals"},
-    {"parsing", "streams", "disk_space"},
+    {"parsing", "streams", "disk_space", "html_pages"},
     {"files", "console", "memory", "launcher"},
     {"checksums", "locks"},
     {"folders"},
@@ -32,8 +32,9 @@ LAYERS = [
     {"comparison"},
     {"exporting"},
     {"engines"},
+    {"monitoring"},
     {"config"},
-    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert", "export"},
+    {"train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert", "export", "monitor"},
     {"api"},
     {"gpu_check"},
     {"__main__"},

@@ -22,6 +22,7 @@ COMMANDS = {
     "merge": "merge a LoRA into its base model, as a new model directory",
     "convert": "convert a published model into a model directory",
     "export": "convert a model for another runtime, and compare both on the same lines",
+    "monitor": "find drift in the log of a translation service; draw a sample for people to judge",
     "gpu_check": "check the kernels, updates, resuming and decoding of this machine's device",
 }
 

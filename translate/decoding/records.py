@@ -217,9 +217,7 @@ def pair_lines(
             "perplexity": finite(perplexity(mean)),
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=source, target=target) if parts else None,
-            "flags": flags(
-                source, target, [part.pair for part in parts], attended, repetitive=repetitive[index]
-            ),
+            "flags": flags(source, target, [part.pair for part in parts], attended, repetitive=repetitive[index]),
         }
         if each.is_too_long:
             record["flags"].append("too_long")

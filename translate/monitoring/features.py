@@ -14,6 +14,7 @@ from translate.data.text_profile import main_script
 from translate.decoding.records import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
 from translate.decoding.translation import Translation
 from translate.decoding.translator import Translator
+from translate.tags import Tagging
 from translate.tokenizer import UNK, Tokenizer
 
 # the warnings of decoding/records.py that need no attention weights
@@ -114,10 +115,12 @@ class FeatureExtractor:
     """Computes the features of lines that were translated with a tokenizer, in about 0.05 ms for a line of 60 letters.
 
     length_penalty  of the search, by which its scores become log probabilities
+    tagging         tags in front of lines, which are no text of theirs; None: none
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, length_penalty: float = 1.0) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, length_penalty: float = 1.0, tagging: Tagging | None = None) -> None:
         self._tokenizer = tokenizer
+        self._tagging = tagging or Tagging()
         self._length_penalty = length_penalty
         processor = tokenizer.source_processor
         ids = range(processor.get_piece_size())
@@ -132,11 +135,12 @@ class FeatureExtractor:
     @classmethod
     def of_translator(cls, translator: Translator) -> FeatureExtractor:
         """The extractor for translations of a translator."""
-        return cls(translator.tokenizer, length_penalty=translator.search.length_penalty)
+        return cls(translator.tokenizer, length_penalty=translator.search.length_penalty, tagging=translator.tagging)
 
     def __call__(self, lines: Sequence[str], translations: Sequence[Translation]) -> list[LineFeatures]:
-        """Features of raw lines, without tags, and their translations."""
-        pairs = zip(self._tokenizer.normalise(lines), translations, strict=True)
+        """Features of raw lines and their translations."""
+        texts = [self._tagging.split(line)[1] for line in self._tokenizer.normalise(lines)]
+        pairs = zip(texts, translations, strict=True)
         repetitive = _repetitive(
             [(line, translation.text) for line, translation in zip(lines, translations, strict=True)]
         )

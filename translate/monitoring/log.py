@@ -6,26 +6,23 @@ language, "target": code, "seconds": float, "status": of HTTP, "key": name of th
 
 from __future__ import annotations
 
-import glob
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from functools import partial
-from itertools import islice
-from pathlib import Path
+from datetime import datetime
+from heapq import merge
 from typing import Any, NamedTuple
 
 from translate.decoding.records import to_json
 from translate.errors import UserError, excerpt
+from translate.folders import listing
 from translate.monitoring.features import LineFeatures
-from translate.parsing import parse_json
-from translate.text import MAX_LINE_BYTES, open_bytes
+from translate.monitoring.json_lines import Reading, by_time, find_files, parse_time, read_objects
 
 _MOST_NAME = 200  # characters of a name or code
 _MOST_SYSTEMS = 100
-_HEAD = 1000  # lines of a file in which its first entry is looked for
 _NO_STATUS = 0
+_LEAST_HASH = 8  # digits by which a version is recognised
 
 
 class System(NamedTuple):
@@ -76,7 +73,8 @@ class LogEntry:
         names = {name: value.get(name, "") for name in ("request", "model", "version", "source", "target", "key")}
         if not all(isinstance(name, str) and len(name) <= _MOST_NAME for name in names.values()):
             raise ValueError("a name is no short text")
-        parse_time(value.get("time"))
+        if parse_time(value.get("time")) is None:
+            raise ValueError("no time")
         status = value.get("status", _NO_STATUS)
         return cls(
             **names,
@@ -84,14 +82,6 @@ class LogEntry:
             status=status if type(status) is int and 0 <= status < 1000 else _NO_STATUS,
             lines=[LineFeatures.from_json(line) for line in value["lines"]],
         )
-
-
-def parse_time(text: Any) -> datetime:
-    """A moment by ISO 8601, in UTC unless it says otherwise. Raises ValueError for anything else."""
-    if not isinstance(text, str) or len(text) > _MOST_NAME:
-        raise ValueError("no time")
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class LoggedLine(NamedTuple):
@@ -106,18 +96,19 @@ class LoggedLine(NamedTuple):
 class ServiceLog:
     """The newest lines of each system in a service's log, oldest first, and counts of all that was read.
 
-    skipped   lines of the log that are no entries
+    reading   counts lines of the log that are no entries
     statuses  of requests
     blank     lines without text, which are left out
+    ignored   lines of further systems than 100
     """
 
     files: list[str]
+    reading: Reading = field(default_factory=Reading)
     entries: int = 0
-    skipped: int = 0
     blank: int = 0
+    ignored: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     systems: dict[System, deque[LoggedLine]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def add(self, entry: LogEntry, *, last: int) -> None:
         """Count an entry, and keep the newest `last` lines of its system."""
@@ -126,9 +117,13 @@ class ServiceLog:
         lines = [line for line in entry.lines if line.segments]
         self.blank += len(entry.lines) - len(lines)
         system = System(entry.model, entry.version, entry.source, entry.target)
-        if not lines or (system not in self.systems and len(self.systems) == _MOST_SYSTEMS):
+        if system not in self.systems and len(self.systems) == _MOST_SYSTEMS:
+            self.ignored += len(lines)
+            return
+        if not lines:
             return
         time = parse_time(entry.time)
+        assert time is not None, "of an entry that was read"
         kept = self.systems.setdefault(system, deque(maxlen=last))
         kept.extend(LoggedLine(line, time, entry.key) for line in lines)
 
@@ -142,53 +137,62 @@ def read_log(words: Sequence[str], *, last: int, key: str = "") -> ServiceLog:
     Files may be compressed, and end in the middle of an entry. Raises UserError for a word that names no file, and
     where none of the files has an entry.
     """
-    log = ServiceLog(find_files(words, option="log"))
-    for path in _by_time(log.files):
-        for entry in _entries(path, log):
-            if not key or entry.key == key:
-                log.add(entry, last=last)
+    log = ServiceLog(by_time(find_files(words, option="log")))
+    for value in (value for path in log.files for value in read_objects(path, log.reading)):
+        try:
+            entry = LogEntry.from_json(value)
+        except ValueError:
+            log.reading.skipped += 1
+            continue
+        if not key or entry.key == key:
+            log.add(entry, last=last)
     if not log.entries:
         wanted = f" of the key {excerpt(key)}" if key else ""
         raise UserError(
-            f"log={', '.join(log.files[:3])}: no entry of a request{wanted} ({log.skipped:,} other lines); name "
+            f"log={listing(log.files)}: no entry of a request{wanted} ({log.reading.skipped:,} other lines); name "
             "the log of translate.serve"
         )
-    if log.skipped:
-        log.notes.append(f"{log.skipped:,} lines of the log are no entries of requests: left out")
     for system, lines in log.systems.items():
-        lines_in_order = sorted(lines, key=lambda line: line.time)  # requests are logged when they end
-        log.systems[system] = deque(lines_in_order, maxlen=last)
+        # requests are logged when they end
+        log.systems[system] = deque(sorted(lines, key=lambda line: line.time), maxlen=last)
     return log
 
 
-def find_files(words: Sequence[str], *, option: str) -> list[str]:
-    """Files that words name, each once. Raises UserError for a word that names none."""
-    found: dict[Path, str] = {}
-    for word in words:
-        matching = sorted(glob.glob(word)) if glob.has_magic(word) and not Path(word).exists() else [word]
-        files = [name for name in matching if Path(name).is_file()]
-        if not files:
-            raise UserError(f"{option}={excerpt(word)}: no such file (from {Path.cwd()})")
-        for name in files:
-            found.setdefault(Path(name).resolve(), name)
-    return list(found.values())
+def choose_lines(log: ServiceLog, *, model: str, direction: str) -> tuple[list[LoggedLine], list[str]]:
+    """Lines of a log to compare with a reference, oldest first, and notes on what is left out or doubtful.
+
+    model      content hash of the reference's model; "": not known
+    direction  of the reference; of a log of one direction only, the names may differ
+
+    Raises UserError where there are none.
+    """
+    systems, notes = dict(log.systems), _notes(log)
+    if model and (same := {each: lines for each, lines in systems.items() if _is_version(each.version, model)}):
+        if others := [str(each) for each in systems if each not in same]:
+            notes.append(f"lines of other models or versions are left out: {listing(others)}")
+        systems = same
+    elif model and any(each.version for each in systems):
+        notes.append(f"the log has no line of this version of the model ({model[:12]}): others are compared")
+    directions = {each.direction for each in systems}
+    if direction in directions:
+        systems = {each: lines for each, lines in systems.items() if each.direction == direction}
+    elif len(directions) == 1:
+        notes.append(f"the log's direction is {directions.pop()}, the reference's {direction}")
+    else:
+        found = ", ".join(sorted(directions)) or "none"
+        raise UserError(f"the log has no line of direction={direction}, but of {found}; choose one with a reference")
+    return list(merge(*systems.values(), key=lambda line: line.time)), notes
 
 
-def _by_time(files: Sequence[str]) -> list[str]:
-    """Files in the order of their first entries: names of rotated files have another order."""
-    first = {path: next(islice(_entries(path, ServiceLog([]), most=_HEAD), 1), None) for path in files}
-    oldest = datetime.min.replace(tzinfo=UTC)
-    return sorted(files, key=lambda path: parse_time(entry.time) if (entry := first[path]) else oldest)
+def _notes(log: ServiceLog) -> list[str]:
+    """Notes on what of a log could not be read."""
+    notes = list(log.reading.notes)
+    if log.reading.skipped:
+        notes.append(f"{log.reading.skipped:,} lines of the log are no entries of requests: left out")
+    if log.ignored:
+        notes.append(f"{log.ignored:,} lines are of more than {_MOST_SYSTEMS} models and directions: left out")
+    return notes
 
 
-def _entries(path: str, log: ServiceLog, *, most: int | None = None) -> Iterator[LogEntry]:
-    """Entries of a file, of which `most` lines are read; other lines and damage are noted in the log."""
-    try:
-        with open_bytes(path) as stream:
-            for raw in islice(iter(partial(stream.readline, MAX_LINE_BYTES), b""), most):
-                try:
-                    yield LogEntry.from_json(parse_json(raw.decode()))
-                except ValueError:
-                    log.skipped += 1
-    except UserError as error:  # a compressed file that is not complete
-        log.notes.append(f"read as far as possible: {error}")
+def _is_version(version: str, model: str) -> bool:
+    return len(version) >= _LEAST_HASH and model.startswith(version)
