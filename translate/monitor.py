@@ -1,4 +1,4 @@
-"""python -m translate.monitor: the lines of a translation service against known ones, from its log without text."""
+"""python -m translate.monitor: drift of what a translation service is given, from its log without text."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from translate.decoding.config import DecodingConfig
 from translate.disk_space import write_error
 from translate.errors import UserError, require_at_least, require_between, show_controls
 from translate.files import json_text, write_bytes
+from translate.monitoring.baseline import Baseline, baseline_of_model, baseline_path, make_baseline, read_baseline, save
 from translate.monitoring.drift import LEAST_LINES, find_drift
 from translate.monitoring.json_lines import find_files
 from translate.monitoring.log import choose_lines, read_log
 from translate.monitoring.page import drift_page
-from translate.monitoring.reference import Reference, learn, read_reference, reference_of_model, reference_path, save
-from translate.monitoring.results import DriftReport, describe_reference, document, metrics_text, report_text
+from translate.monitoring.results import DriftReport, describe_baseline, document, metrics_text, report_text
 from translate.monitoring.sampling import draw, read_samples, write_sheet
 from translate.output import check_output
 from translate.streams import require_stream
@@ -30,19 +30,20 @@ _MOST_LINES = 1_000_000
 
 @dataclass(kw_only=True)
 class MonitorConfig(DecodingConfig):
-    """Find drift: lines of a translation service, by its log without text, against lines that the model is known on.
+    """Find drift: lines of a translation service, by its log without text, against held-out lines of the model.
 
-    Examples: python -m translate.monitor model=runs/mine learn=true
+    Examples: python -m translate.monitor model=runs/mine make_baseline=true
               python -m translate.monitor service.log model=runs/mine
               python -m translate.monitor samples=samples.jsonl sample=100 sheet=judge.csv
 
     model      a run's folder or a model directory
     log        files of the service, or patterns; the name can be left out, as in the example
-    learn      translate known lines with the model, once, and keep their numbers beside it for later comparisons
-    source     known lines for learn, a file; "": the test set of the model's run
-    reference  file to compare with, or for learn to write: one of learn's files, or an earlier log; "": the model's
+    make_baseline  translate held-out lines with the model, once, and keep their features beside it
+    source     these lines, a file; "": the test set of the model's run
+    baseline   file to compare with, or for make_baseline to write: one that it has written, or an earlier log; "": the
+               model's
     lines      of source that are translated at most, spread evenly; 0: all
-    direction  source and target code of the lines to compare, such as en-de; "": the only one of the reference
+    direction  source and target code of the lines to compare, such as en-de; "": the only one of the baseline
     key        name of an API key whose requests alone count; "": all
     window     lines that are compared together
     last       newest lines of the log to compare, and of the samples to draw from
@@ -53,16 +54,16 @@ class MonitorConfig(DecodingConfig):
     sheet      table of the drawn ones to fill in, a CSV or TSV file by the end of its name
     seed       of the draw
 
-    Options of decoding are for learn, and should be those of the service.
+    Options of decoding are for make_baseline, and should be those of the service.
     """
 
     POSITIONAL: ClassVar[str] = "log"
 
     model: str = ""
     log: Any = field(default_factory=list)  # str | list[str]
-    learn: bool = False
+    make_baseline: bool = False
     source: str = ""
-    reference: str = ""
+    baseline: str = ""
     lines: int = 2000
     direction: str = ""
     key: str = ""
@@ -85,14 +86,14 @@ class MonitorConfig(DecodingConfig):
         require_between("level", self.level, 1e-9, 0.5)
         require_between("sample", self.sample, 0, _MOST_LINES)
         require_at_least("lines", self.lines, 0)
-        if not (self.learn or self.logs or self.sample):
+        if not (self.make_baseline or self.logs or self.sample):
             raise UserError(
                 "log is not set: name the service's log, as in translate.monitor service.log model=runs/mine"
             )
-        if self.learn and not self.model:
-            raise UserError("learn=true translates with a model: set model=")
-        if self.logs and not (self.model or self.reference):
-            raise UserError("model is not set: name the model that the log is of, or reference=FILE to compare with")
+        if self.make_baseline and not self.model:
+            raise UserError("make_baseline=true translates with a model: set model=")
+        if self.logs and not (self.model or self.baseline):
+            raise UserError("model is not set: name the model that the log is of, or baseline=FILE to compare with")
         for name in ("page", "json", "metrics"):
             if (value := getattr(self, name)) and not self.logs:
                 raise UserError(f"{name}={value} has the results of a log: set log=")
@@ -109,20 +110,20 @@ class MonitorConfig(DecodingConfig):
 
 
 def monitor(config: MonitorConfig) -> None:
-    """Learn known lines, compare those of a log with them, draw a sample: as far as the configuration says."""
+    """Make the baseline, compare a log with it, draw a sample: as far as the configuration says."""
     config.check()
     check_files(config)
-    if config.learn:
-        found = learn(config.model, config, source=config.source, most=config.lines or _MOST_LINES)
-        path = Path(config.reference) if config.reference else reference_path(config.model)
+    if config.make_baseline:
+        found = make_baseline(config.model, config, source=config.source, most=config.lines or _MOST_LINES)
+        path = Path(config.baseline) if config.baseline else baseline_path(config.model)
         save(found, path)
-        print_notes(f"{path}: {found.direction}, {describe_reference(found)}")
+        print_notes(f"{path}: {found.direction}, {describe_baseline(found)}")
     if config.logs:
         report = compare(config)
         for name, content in outputs(config, report).items():
             write(getattr(config, name), content, option=name)
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(report_text(report, width=width))
+        print(report_text(report, width=width), flush=True)  # the notes follow on stderr
         for note in report.notes:
             print(show_controls(note), file=sys.stderr)
     if config.sample:
@@ -135,9 +136,9 @@ def check_files(config: MonitorConfig) -> None:
     """Raise UserError for files that are missing, and for outputs that cannot be written or are inputs."""
     logs = find_files(config.logs, option="log")
     inputs = [*logs, *find_files(config.sample_files, option="samples"), *filter(None, [config.source])]
-    inputs += [config.reference] if config.reference and not config.learn else []
+    inputs += [config.baseline] if config.baseline and not config.make_baseline else []
     written = [name for name in ("page", "json", "metrics", "sheet") if getattr(config, name)]
-    written += ["reference"] if config.reference and config.learn else []
+    written += ["baseline"] if config.baseline and config.make_baseline else []
     for name in written:
         check_output(getattr(config, name), inputs, option=name)
     if logs:
@@ -145,29 +146,27 @@ def check_files(config: MonitorConfig) -> None:
 
 
 def compare(config: MonitorConfig) -> DriftReport:
-    """Compare the log with the reference. Raises UserError where one of them has too few lines."""
+    """Compare the log with the baseline. Raises UserError where one of them has too few lines."""
     log = read_log(config.logs, last=config.last, key=config.key)
-    reference = find_reference(config)
-    lines, notes = choose_lines(log, model=reference.model, direction=reference.direction)
-    for name, count in ((reference.text, len(reference.lines)), ("the log", len(lines))):
+    baseline = find_baseline(config)
+    lines, notes = choose_lines(log, model=baseline.model, direction=baseline.direction)
+    for name, count in ((baseline.text, len(baseline.lines)), ("the log", len(lines))):
         if count < LEAST_LINES:
             raise UserError(
-                f"{name} has {count:,} lines with text of {reference.direction}, too few to compare: at "
+                f"{name} has {count:,} lines with text of {baseline.direction}, too few to compare: at "
                 f"least {LEAST_LINES} are needed"
             )
     windows = find_drift(
-        reference.lines, lines[-config.last :], window=config.window, level=config.level, left_out=reference.left_out
+        baseline.lines, lines[-config.last :], window=config.window, level=config.level, left_out=baseline.left_out
     )
-    return DriftReport(
-        reference=reference, log=log, windows=windows, level=config.level, size=config.window, notes=notes
-    )
+    return DriftReport(baseline=baseline, log=log, windows=windows, level=config.level, size=config.window, notes=notes)
 
 
-def find_reference(config: MonitorConfig) -> Reference:
-    """The reference that the configuration names."""
-    if config.reference:
-        return read_reference(config.reference, direction=config.direction, last=config.last)
-    return reference_of_model(config.model, direction=config.direction)
+def find_baseline(config: MonitorConfig) -> Baseline:
+    """The baseline that the configuration names."""
+    if config.baseline:
+        return read_baseline(config.baseline, direction=config.direction, last=config.last)
+    return baseline_of_model(config.model, direction=config.direction)
 
 
 def outputs(config: MonitorConfig, report: DriftReport) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Drift: windows of a service's lines against known lines, by all measures."""
+"""Drift: windows of a service's lines against the baseline, by all measures."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def find_drift(
     level: float,
     left_out: Collection[str] = (),
 ) -> list[Window]:
-    """The windows of a log's lines, oldest first, compared with the lines known before."""
+    """The windows of a log's lines, oldest first, compared with those of the baseline."""
     return [
         Window(
             part,

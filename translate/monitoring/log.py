@@ -159,10 +159,10 @@ def read_log(words: Sequence[str], *, last: int, key: str = "") -> ServiceLog:
 
 
 def choose_lines(log: ServiceLog, *, model: str, direction: str) -> tuple[list[LoggedLine], list[str]]:
-    """Lines of a log to compare with a reference, oldest first, and notes on what is left out or doubtful.
+    """Lines of a log to compare with a baseline, oldest first, and notes on what is left out or doubtful.
 
-    model      content hash of the reference's model; "": not known
-    direction  of the reference; of a log of one direction only, the names may differ
+    model      content hash of the baseline's model; "": not known
+    direction  of the baseline; of a log of one direction only, the names may differ
 
     Raises UserError where there are none.
     """
@@ -177,10 +177,10 @@ def choose_lines(log: ServiceLog, *, model: str, direction: str) -> tuple[list[L
     if direction in directions:
         systems = {each: lines for each, lines in systems.items() if each.direction == direction}
     elif len(directions) == 1:
-        notes.append(f"the log's direction is {directions.pop()}, the reference's {direction}")
+        notes.append(f"the log's direction is {directions.pop()}, the baseline's {direction}")
     else:
         found = ", ".join(sorted(directions)) or "none"
-        raise UserError(f"the log has no line of direction={direction}, but of {found}; choose one with a reference")
+        raise UserError(f"the log has no line of direction={direction}, but of {found}; choose one with a baseline")
     return list(merge(*systems.values(), key=lambda line: line.time)), notes
 
 

@@ -1,4 +1,4 @@
-"""A comparison of a log with known lines as one HTML page, which needs no other file, no script and no network."""
+"""A comparison of a log with the baseline as one HTML page, which needs no other file, no script and no network."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from translate.html_pages import render
 from translate.monitoring.drift import Finding
 from translate.monitoring.results import (
     DriftReport,
+    describe_baseline,
     describe_p,
-    describe_reference,
     describe_span,
     describe_statuses,
     not_compared,
@@ -64,7 +64,7 @@ def drift_page(report: DriftReport) -> str:
         "monitoring.html.jinja",
         report=report,
         rows=[_row(report, index) for index in range(len(report.newest.findings))],
-        reference=describe_reference(report.reference),
+        baseline=describe_baseline(report.baseline),
         requests=describe_statuses(report.log),
         span=describe_span(report.newest.start, report.newest.end),
         whole=describe_span(report.windows[0].start, report.newest.end),
@@ -82,7 +82,7 @@ def _row(report: DriftReport, index: int) -> Row:
     curves = None
     if measure.is_distribution:
         now = [line.features for line in report.newest.lines]
-        curves = _curves(measure.values(report.reference.lines), measure.values(now))
+        curves = _curves(measure.values(report.baseline.lines), measure.values(now))
     # a window without a value of the measure has no point
     found = [
         (number, each)

@@ -1,4 +1,4 @@
-"""A comparison of a log with known lines, as text for a terminal, JSON and metrics for Prometheus."""
+"""A comparison of a log with the baseline, as text for a terminal, JSON and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from translate.comparison.tables import table, wrapped
 from translate.errors import import_extra
+from translate.monitoring.baseline import Baseline
 from translate.monitoring.drift import Finding, Window
 from translate.monitoring.log import ServiceLog
-from translate.monitoring.reference import Reference
 
 _SHOWN_WINDOWS = 12
 _SMALLEST_P = 0.0001  # that is printed as a number
@@ -20,13 +20,13 @@ _SMALLEST_P = 0.0001  # that is printed as a number
 
 @dataclass(frozen=True, kw_only=True)
 class DriftReport:
-    """Windows of a service's log, oldest first, against known lines.
+    """Windows of a service's log, oldest first, against the baseline.
 
     level     of significance, for each window
     size      of windows, in lines
     """
 
-    reference: Reference
+    baseline: Baseline
     log: ServiceLog
     windows: Sequence[Window]
     level: float
@@ -56,12 +56,12 @@ class DriftReport:
         return [(key or "no key", count) for key, count in counts.most_common()] if any(counts) else []
 
 
-def describe_reference(reference: Reference) -> str:
-    """The known lines, in one line."""
-    settings = ", ".join(f"{name} {value}" for name, value in reference.decoding.items() if value != "none")
-    model = f"model {reference.model[:12]}" if reference.model else ""
+def describe_baseline(baseline: Baseline) -> str:
+    """The baseline, in one line."""
+    settings = ", ".join(f"{name} {value}" for name, value in baseline.decoding.items() if value != "none")
+    model = f"model {baseline.model[:12]}" if baseline.model else ""
     details = "; ".join(filter(None, [model, settings]))
-    return f"{len(reference.lines):,} lines of {reference.text}" + (f" ({details})" if details else "")
+    return f"{len(baseline.lines):,} lines of {baseline.text}" + (f" ({details})" if details else "")
 
 
 def describe_span(start: datetime, end: datetime) -> str:
@@ -83,11 +83,11 @@ def describe_statuses(log: ServiceLog) -> str:
 def report_text(report: DriftReport, *, width: int | None) -> str:
     """The newest window as a table, and the windows in which something drifted; width of the terminal or None."""
     window = report.newest
-    rows = [["measure", "known lines", "newest window", "distance", "p", ""]]
+    rows = [["measure", "baseline", "newest window", "distance", "p", ""]]
     rows += [_row(finding) for finding in window.findings]
     blocks = [
-        wrapped(f"{report.reference.direction}: {report.num_lines:,} lines of {describe_statuses(report.log)}", width),
-        wrapped(f"known lines: {describe_reference(report.reference)}", width),
+        wrapped(f"{report.baseline.direction}: {report.num_lines:,} lines of {describe_statuses(report.log)}", width),
+        wrapped(f"baseline: {describe_baseline(report.baseline)}", width),
         wrapped(f"newest window: {len(window.lines):,} lines, {describe_span(window.start, window.end)}", width),
         "",
         table(rows, width, right=(3, 4)),
@@ -131,19 +131,19 @@ def not_compared(report: DriftReport) -> list[tuple[str, str]]:
 
     compared = {finding.measure.name for finding in report.newest.findings}
     unknown = "no line of the log has it"
-    left_out = report.reference.left_out
+    left_out = report.baseline.left_out
     return [(each.title, left_out.get(each.name, unknown)) for each in MEASURES if each.name not in compared]
 
 
 def document(report: DriftReport) -> dict[str, Any]:
     """All results in JSON's own types."""
     return {
-        "direction": report.reference.direction,
-        "reference": {
-            "text": report.reference.text,
-            "lines": len(report.reference.lines),
-            "model": report.reference.model,
-            "decoding": report.reference.decoding,
+        "direction": report.baseline.direction,
+        "baseline": {
+            "text": report.baseline.text,
+            "lines": len(report.baseline.lines),
+            "model": report.baseline.model,
+            "decoding": report.baseline.decoding,
         },
         "log": {
             "files": report.log.files,
@@ -171,7 +171,7 @@ def _window(window: Window) -> dict[str, Any]:
                 "distance": round(finding.difference.distance, 6),
                 "p_value": finding.p_value,
                 "drift": finding.is_drift,
-                "reference": finding.difference.before,
+                "baseline": finding.difference.before,
                 "window": finding.difference.now,
             }
             for finding in window.findings
@@ -190,9 +190,9 @@ def metrics_text(report: DriftReport) -> bytes:
     def gauge(name: str, help_text: str, *labels: str) -> Any:
         return client.Gauge(f"translate_drift_{name}", help_text, ["direction", *labels], registry=registry)
 
-    direction, window = report.reference.direction, report.newest
+    direction, window = report.baseline.direction, report.newest
     detected = gauge("detected", "1 if a measure has drifted in the newest window of lines", "measure")
-    distance = gauge("distance", "Distance of the newest window from known lines, 0 to 1", "measure")
+    distance = gauge("distance", "Distance of the newest window from the baseline, 0 to 1", "measure")
     p_value = gauge("p_value", "P-value of the distance, adjusted for all measures", "measure")
     for finding in window.findings:
         labels = direction, finding.measure.name
@@ -201,6 +201,6 @@ def metrics_text(report: DriftReport) -> bytes:
         p_value.labels(*labels).set(finding.p_value)
     gauge("window_lines", "Lines of the newest window").labels(direction).set(len(window.lines))
     gauge("window_end_timestamp_seconds", "Time of its last line").labels(direction).set(window.end.timestamp())
-    gauge("reference_lines", "Known lines that it is compared with").labels(direction).set(len(report.reference.lines))
+    gauge("baseline_lines", "Lines of the baseline").labels(direction).set(len(report.baseline.lines))
     text: bytes = client.generate_latest(registry)
     return text

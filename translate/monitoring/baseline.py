@@ -1,4 +1,4 @@
-"""Known lines that those of a service are compared with: held-out text, translated by the same model."""
+"""The baseline of drift: features of held-out lines, translated by the model that the service runs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _HYPOTHESES_OF_RUN = Path("evaluation") / HYPOTHESES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
-    """Features of known lines of one direction.
+class Baseline:
+    """Features of held-out lines of one direction.
 
     text      name of their file
     model     content hash of the model; "": of a log
@@ -50,8 +50,8 @@ class Reference:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def learn(model: str, config: DecodingConfig, *, source: str, most: int) -> Reference:
-    """Translate known lines with a model, spread evenly over the text, and return their features.
+def make_baseline(model: str, config: DecodingConfig, *, source: str, most: int) -> Baseline:
+    """Translate held-out lines with a model, spread evenly over the text, and return their features.
 
     source  file of lines; "": the test set of the model's run, or its validation set
     most    number of lines that are translated, at most
@@ -67,7 +67,7 @@ def learn(model: str, config: DecodingConfig, *, source: str, most: int) -> Refe
     translator = load_translator(model, config)
     tagged = [translator.tagging.put_in_front(line) for line in chosen]
     features = FeatureExtractor.of_translator(translator)(tagged, translator.translate(tagged))
-    return Reference(
+    return Baseline(
         lines=_with_text(features, text.name),
         text=text.name,
         direction=_direction(text, translator.manifest),
@@ -95,33 +95,33 @@ def _direction(text: ParallelText, manifest: Mapping[str, Any]) -> str:
     return direction_of(*(code or manifest.get(name, "") for code, name in zip(codes, names, strict=True)))
 
 
-def save(reference: Reference, path: Path) -> None:
-    """Write a reference beside those of other directions of the same model. Raises UserError where that fails."""
+def save(baseline: Baseline, path: Path) -> None:
+    """Write a baseline beside those of other directions of the same model. Raises UserError where that fails."""
     directions: dict[str, Any] = {}
     if path.is_file():
         content = _read(path)
-        directions = content["directions"] if content["model"] == reference.model else {}
-    lines = [line.to_json() for line in reference.lines]
-    directions[reference.direction] = {
-        "text": reference.text,
-        "decoding": reference.decoding,
+        directions = content["directions"] if content["model"] == baseline.model else {}
+    lines = [line.to_json() for line in baseline.lines]
+    directions[baseline.direction] = {
+        "text": baseline.text,
+        "decoding": baseline.decoding,
         "features": {name: [line[name] for line in lines] for name in LineFeatures().to_json()},
     }
-    content = {"format": _FORMAT, "model": reference.model, "directions": directions}
+    content = {"format": _FORMAT, "model": baseline.model, "directions": directions}
     try:
         write_text(path, json.dumps(content, ensure_ascii=False))
     except OSError as error:
-        raise write_error(path, error, option="reference") from None
+        raise write_error(path, error, option="baseline") from None
 
 
-def load(path: Path, *, direction: str) -> Reference:
+def load(path: Path, *, direction: str) -> Baseline:
     """Read what save wrote; direction: "" for the only one. Raises UserError for a damaged file."""
     content = _read(path)
     directions = content["directions"]
     if direction not in directions and (direction or len(directions) != 1):
         raise UserError(
             f"{path} has no lines of direction={direction or '…'}, but of {', '.join(directions)}; choose one of "
-            "them, or add it: learn=true source=FILE target_language=CODE"
+            "them, or add it: make_baseline=true source=FILE target_language=CODE"
         )
     name, entry = (direction, directions[direction]) if direction else next(iter(directions.items()))
     try:
@@ -132,11 +132,11 @@ def load(path: Path, *, direction: str) -> Reference:
         if not lines or not isinstance(text, str) or not isinstance(decoding, dict):
             raise ValueError("no lines")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({excerpt(error)}); make it again: learn=true") from None
-    return Reference(lines=lines, text=text, direction=name, model=content["model"], decoding=decoding)
+        raise UserError(f"{path} is damaged ({excerpt(error)}); make it again: make_baseline=true") from None
+    return Baseline(lines=lines, text=text, direction=name, model=content["model"], decoding=decoding)
 
 
-def read_reference(path: str, *, direction: str, last: int) -> Reference:
+def read_baseline(path: str, *, direction: str, last: int) -> Baseline:
     """Read a file that save wrote, or the newest `last` lines of a service's log.
 
     direction  "": the only one. Raises UserError where the file has it not.
@@ -146,49 +146,49 @@ def read_reference(path: str, *, direction: str, last: int) -> Reference:
     log = read_log([path], last=last)
     directions = sorted({system.direction for system in log.systems})
     if not direction and len(directions) != 1:
-        raise UserError(f"reference={path} has lines of {', '.join(directions) or 'no direction'}; choose: direction=…")
+        raise UserError(f"baseline={path} has lines of {', '.join(directions) or 'no direction'}; choose: direction=…")
     lines, _ = choose_lines(log, model="", direction=direction or directions[0])
-    return Reference(lines=[line.features for line in lines], text=path, direction=direction or directions[0])
+    return Baseline(lines=[line.features for line in lines], text=path, direction=direction or directions[0])
 
 
 def _read(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if content.get("format") != _FORMAT:
-        raise UserError(f"{path} was written by another version; make it again: learn=true")
+        raise UserError(f"{path} was written by another version; make it again: make_baseline=true")
     if not isinstance(content.get("directions"), dict) or not isinstance(content.get("model"), str):
-        raise UserError(f"{path} is damaged; make it again: learn=true")
+        raise UserError(f"{path} is damaged; make it again: make_baseline=true")
     return content
 
 
-def reference_path(model: str) -> Path:
+def baseline_path(model: str) -> Path:
     """The file beside a model's weights."""
     return find_model_or_export(Path(model)) / MONITORING
 
 
-def reference_of_model(model: str, *, direction: str) -> Reference:
-    """The reference of a model: its own, or from the translations that its run has kept, which lack confidence.
+def baseline_of_model(model: str, *, direction: str) -> Baseline:
+    """The baseline of a model: its own, or from the translations that its run has kept, which lack confidence.
 
     Raises UserError where there is neither.
     """
-    path = reference_path(model)
+    path = baseline_path(model)
     if path.is_file():
         return load(path, direction=direction)
     run = next((folder for folder in (Path(model), Path(model).parent) if (folder / CONFIG).is_file()), None)
     if run is None or (text := lines_of_run(run)) is None or not (run / _HYPOTHESES_OF_RUN).is_file():
         raise UserError(
             f"model={model} has no {MONITORING} to compare with; make it: python -m translate.monitor model={model} "
-            "learn=true source=FILE, where FILE has held-out text; or set reference= to an earlier log"
+            "make_baseline=true source=FILE, where FILE has held-out text; or set baseline= to an earlier log"
         )
     return _of_run(model, run, text)
 
 
-def _of_run(model: str, run: Path, text: ParallelText) -> Reference:
+def _of_run(model: str, run: Path, text: ParallelText) -> Baseline:
     """Features of the test set of a run and of its translations there, without scores."""
     hypotheses = list(read_lines(run / _HYPOTHESES_OF_RUN))
     if len(hypotheses) != len(text.source):
         raise UserError(
             f"{run / _HYPOTHESES_OF_RUN} has {len(hypotheses):,} lines, but {text.name} has {len(text.source):,}; "
-            f"make a reference: python -m translate.monitor model={model} learn=true"
+            f"make a baseline: python -m translate.monitor model={model} make_baseline=true"
         )
     tokenizer, manifest = read_origin(find_model_or_export(Path(model)))
     extractor = FeatureExtractor(tokenizer, tagging=tagging_of(manifest, tokenizer))
@@ -205,10 +205,12 @@ def _of_run(model: str, run: Path, text: ParallelText) -> Reference:
         )
         for hypothesis, (source, target) in zip(hypotheses, pairs, strict=True)
     ]
-    return Reference(
+    return Baseline(
         lines=_with_text(extractor(text.source, translations), text.name),
         text=text.name,
         direction=_direction(text, manifest),
         model=content_hash(model),
-        left_out=dict.fromkeys((CONFIDENCE, PARTS), "its run has not kept it: learn=true makes a reference with it"),
+        left_out=dict.fromkeys(
+            (CONFIDENCE, PARTS), "its run has not kept it: make_baseline=true makes a baseline with it"
+        ),
     )
