@@ -176,10 +176,21 @@ def test_the_log_has_numbers_but_no_text(tmp_path):
         metrics = client.get("/metrics").text
     first = json.loads(log.getvalue().splitlines()[0])
     assert (first["route"], first["status"], first["model"], first["characters"]) == ("/translate", 200, "one", 12)
-    assert first["lines"] == [{"source_tokens": 2, "target_tokens": 2, "score": -0.5, "flags": []}]
+    assert first["lines"] == [{"source_tokens": 2, "target_tokens": 2, "flags": []}]
     assert "secret" not in log.getvalue().lower()
     assert 'translate_requests_total{route="/translate",status="200"} 1.0' in metrics
     assert 'translate_source_tokens_total{model="one"} 2.0' in metrics
+
+
+def test_samples_have_texts_without_addresses_and_numbers(tmp_path):
+    samples = io.StringIO()
+    app = fake_app(write_fake_model(tmp_path / "one"), samples=samples)
+    with TestClient(app) as client:
+        client.post("/translate", json={"q": "Write to a@b.org on the 5th", "source": "en", "target": "de"})
+        client.get("/health")
+    (entry,) = map(json.loads, samples.getvalue().splitlines())
+    assert entry["lines"][0]["text"] == "Write to [address 1] on the [number 1]"
+    assert entry["lines"][0]["translation"] == "WRITE TO [address 1] ON THE [number 1]"
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,7 @@ def record(line: str, options: TranslationOptions) -> Record:
         "score": -0.5,
         "nbest": [{"text": f"{text}{n or ''}", "score": -0.5 - n} for n in range(options.n_best)],
         "flags": [],
-        "source_tokens": len(line.split()),
-        "target_tokens": len(text.split()),
+        "features": {"source_tokens": len(line.split()), "target_tokens": len(text.split()), "flags": []},
     }
 
 
@@ -122,6 +121,7 @@ def fake_app(
     require_key: bool = False,
     origins: Sequence[str] = (),
     log: io.StringIO | None = None,
+    samples: io.StringIO | None = None,
     **models: Any,
 ) -> FastAPI:
     """The application of a service of fake models."""
@@ -138,7 +138,7 @@ def fake_app(
     def fail(error: UserError) -> None:
         raise error
 
-    records = RequestLog(log or io.StringIO())
+    records = RequestLog(log or io.StringIO(), samples=samples, share=1.0)
     app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True, on_failure=fail)
     app.state.fake = fake
     return app

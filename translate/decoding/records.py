@@ -156,18 +156,18 @@ def _words_read(translator: Translator, line: str) -> tuple[str, list[int]]:
 def flags(
     source: str,
     target: str,
-    parts: Sequence[Pair],
+    pairs: Sequence[Pair],
     attended: Sequence[AttendedPart] | None,
     *,
     repetitive: bool,
 ) -> list[str]:
-    """Names of the warnings about a translation; none of a blank line.
+    """Names of the warnings about a translation in parts, which are pairs of tokens; none of a blank line.
 
-    attended  None: without attention, of which the last warning is
+    attended  None: attention is not known, and gives no warning
     """
-    if not parts:
+    if not pairs:
         return []
-    sides = [sum(len(pair[side]) for pair in parts) for side in (0, 1)]
+    sides = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
     if attended is not None:  # without context
         sides[0] = sum(len(part.source) for part in attended)
     found = {
@@ -177,15 +177,6 @@ def flags(
         LITTLE_ATTENTION: ignored_share(attended or ()) > _IGNORED_SHARE,
     }
     return [name for name, is_set in found.items() if is_set]
-
-
-def cheap_flags(lines: Sequence[str], translations: Sequence[Translation]) -> list[list[str]]:
-    """The warnings about translations that need no scores or attention."""
-    repetitive = repeats([(line, each.text) for line, each in zip(lines, translations, strict=True)])
-    return [
-        flags(line, each.text, each.parts, None, repetitive=is_repetitive)
-        for line, each, is_repetitive in zip(lines, translations, repetitive, strict=True)
-    ]
 
 
 def repeats(pairs: Sequence[tuple[str, str]]) -> list[bool]:
