@@ -42,6 +42,7 @@ def test_translate_detects_the_language_and_gives_alternatives(client):
     ("fields", "words"),
     [
         ({"source": "en", "target": "de"}, "q"),
+        ({"q": "\ud800", "source": "en", "target": "de"}, "surrogate"),
         ({"q": "a", "source": "en", "target": "fr"}, "no translation from en into fr"),
         ({"q": "a", "source": "en", "target": "de", "format": "pdf"}, "format"),
         ({"q": 5, "source": "en", "target": "de"}, "q"),
@@ -51,7 +52,7 @@ def test_translate_detects_the_language_and_gives_alternatives(client):
     ],
 )
 def test_requests_that_cannot_be_answered_are_told_why(client, fields, words):
-    answer = client.post("/translate", json=fields)
+    answer = client.post("/translate", content=json.dumps(fields))
     assert answer.status_code == 400
     assert words in answer.json()["error"]
 
@@ -144,6 +145,19 @@ def test_keys_have_rates_of_their_own(tmp_path):
         bearer = {"Authorization": f"Bearer {keys['alice']}"}
         assert client.post("/translate", json=fields, headers=bearer).status_code == 200
     assert [json.loads(line)["key"] for line in log.getvalue().splitlines()] == ["", "", "bob", "bob", "", "alice"]
+
+
+def test_characters_of_documents_count_as_well(tmp_path):
+    log = io.StringIO()
+    limits = LimitConfig(characters_per_minute=60, file_characters=100)
+    with TestClient(fake_app(write_fake_model(tmp_path / "one"), limits=limits, log=log)) as client:
+
+        def send(text: str) -> int:
+            files = {"file": ("a.html", f"<p>{text}</p>")}
+            return client.post("/translate_file", files=files, data={"source": "en", "target": "de"}).status_code
+
+        assert [send("a" * 101), send("b" * 90), send("c")] == [400, 200, 429]
+    assert [json.loads(line)["characters"] for line in log.getvalue().splitlines()] == [0, 90, 0]
 
 
 def test_a_rate_in_characters_names_the_time_to_wait(tmp_path):

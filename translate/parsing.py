@@ -90,7 +90,7 @@ def read_yaml(path: str | Path) -> Any:
     """Plain data of a YAML file. Raises UserError for a file that holds anything else, OSError where it is missing."""
     text = read_small(path, max_bytes=_MAX_YAML_BYTES)
     try:
-        return _valid_text(_Loader(text).get_single_data())
+        return valid_text(_Loader(text).get_single_data())
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
         reason = ", ".join(filter(None, (error.context, error.problem)))
@@ -103,7 +103,7 @@ def read_json_value(path: str | Path) -> Any:
     """The value in a JSON file. Raises UserError for a file that holds anything else, OSError where it is missing."""
     text = read_small(path, max_bytes=_MAX_JSON_BYTES)
     try:
-        return _valid_text(parse_json(text))
+        return valid_text(parse_json(text))
     except ValueError as error:
         raise UserError(f"{path}: not JSON, the file is damaged: {excerpt(error)}") from None
 
@@ -149,7 +149,7 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _valid_text(value: Any) -> Any:
+def valid_text(value: Any) -> Any:
     """The value. Raises ValueError where a text in it holds half a surrogate pair, which cannot be written as UTF-8."""
     json.dumps(value, ensure_ascii=False, skipkeys=True, default=str).encode("utf-8")
     return value
