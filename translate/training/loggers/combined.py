@@ -53,6 +53,7 @@ class CombinedLogger:
                 call(one)
                 self._failing.discard(name)
 
+    # LoggerError alone: any other error is one of this program, and ends the training with its traceback
     @contextmanager
     def _warning_of(self, name: str, consequence: str) -> Iterator[None]:
         try:
