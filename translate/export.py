@@ -22,7 +22,7 @@ from translate.evaluation.metrics import score
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import tokenizer_of_record
-from translate.exporting.run_lines import given_lines, lines_of_run
+from translate.exporting.lines_to_compare import given_lines, lines_of_run
 from translate.files import write_json
 from translate.model_directory import EXPORT_REPORT, content_hash, find_model, read_manifest
 
@@ -83,7 +83,7 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExportComparison:
     """Translations of the same lines by the original (before) and the export (after).
 
     bleu       of both; None without references
@@ -121,7 +121,7 @@ class Comparison:
         }
 
 
-def export(config: ExportConfig) -> Comparison | None:
+def export(config: ExportConfig) -> ExportComparison | None:
     """Convert a model, compare the export with it unless lines=0, and write export.json into the export."""
     config.check()
     runtime, output = RUNTIMES[config.format], Path(config.output)
@@ -175,13 +175,13 @@ def convert(config: ExportConfig, runtime: Runtime) -> None:
     runtime.convert(load_model(config.model, device=torch.device("cpu")), config)
 
 
-def compare(config: ExportConfig, runtime: Runtime, text: ParallelText, search: SearchConfig) -> Comparison:
+def compare(config: ExportConfig, runtime: Runtime, text: ParallelText, search: SearchConfig) -> ExportComparison:
     """Translate the lines with the model in fp32, as engine=native does, and with the export; score both."""
     native = DecodingConfig(precision=Precision.fp32, device=Device.cpu, threads=config.threads, search=search)
     translator = load_translator(config.model, native)
     source = [translator.tagging.put_in_front(line) for line in text.source]
     before = [translation.text for translation in translator.translate(source)]
-    comparison = Comparison(source, before, runtime.translate(config, source, search))
+    comparison = ExportComparison(source, before, runtime.translate(config, source, search))
     if not text.target:
         return comparison
     run = RunScoring.of(translator.manifest)
@@ -260,7 +260,7 @@ def by_argos(config: ExportConfig, lines: list[str], search: SearchConfig) -> li
 
 
 def by_transformers(config: ExportConfig, lines: list[str], search: SearchConfig) -> list[str]:
-    from translate.exporting.transformers_decoding import translate_by_transformers
+    from translate.exporting.huggingface import translate_by_transformers
 
     return translate_by_transformers(Path(config.output), lines, search)
 

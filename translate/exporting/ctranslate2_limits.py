@@ -17,6 +17,7 @@ def cut_at_repetitions(hypotheses: list[Hypothesis], n: int) -> list[Hypothesis]
 
     The runtime generates such a token where min_length forbids EOS and nothing else is left. The engine adds EOS.
     """
+    # hypotheses that differ only after the cut become equal: the first one is the most likely
     cut: dict[tuple[int, ...], Hypothesis] = {}
     for hypothesis in hypotheses:
         tokens = hypothesis.tokens[: _first_repetition(hypothesis.tokens, n)]

@@ -85,7 +85,7 @@ def push(directory: Path, repository: str, *, private: bool = True) -> str:
         address = hub.create_repo(repository, private=private, exist_ok=True)
         hub.upload_folder(repo_id=repository, folder_path=str(directory))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]  # the rest is the server's answer in full
         hint = "log in by hf auth login, or check the name"
         raise UserError(f"push={repository}: the Hugging Face hub refuses it: {excerpt(reason)}; {hint}") from None
     return str(address)

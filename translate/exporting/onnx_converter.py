@@ -49,7 +49,7 @@ ONNX_FILES = (
     EXPORT_REPORT,
 )
 INT8 = "int8"
-_OPSET = 20
+_OPSET = 20  # operators of ONNX 1.15, which runtimes of 2024 and later have
 _LARGEST_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB, and weights are kept in a file of their own beyond
 
 
@@ -191,6 +191,7 @@ def _quantize(exact: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(exact, path, weight_type=QuantType.QInt8)
+    # the exact graph, and the file of its weights beside it
     for file in exact.parent.glob(f"{exact.name}*"):
         file.unlink()
 

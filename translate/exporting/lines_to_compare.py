@@ -1,4 +1,4 @@
-"""Lines that a model is tried on: the test set of its own run, or given files."""
+"""Lines that a model and its export both translate: the test set of the model's run, or given files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lines_of_run(model: Path) -> ParallelText | None:
 
     model  a run's folder, or a model directory in it
     """
-    for run in (model, model.parent):
+    for run in (model, model.parent):  # the model directory best/ lies in the run's folder
         if (run / CONFIG).is_file():
             return next((read_parallel_text(corpus, key=key) for key, corpus in _corpora(run) if _exists(corpus)), None)
     return None
