@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from translate.comparison.document import comparison_document
 from translate.comparison.entries import Entry, read_entry
 from translate.comparison.inputs import find_inputs
+from translate.comparison.json_report import json_report
 from translate.comparison.page import comparison_page
 from translate.comparison.results import ScoringSettings
 from translate.comparison.score_gap import explain_gaps
 from translate.comparison.scoring import compare_systems, outdated_reports
-from translate.comparison.selection import Given, Selection, select
+from translate.comparison.selection import GivenTestSet, Selection, select
 from translate.comparison.systems import System, join_seeds, short_names
 from translate.comparison.tables import table
 from translate.comparison.terminal import comparison_text, fact_rows
@@ -133,7 +133,7 @@ def compare(config: CompareConfig) -> None:
     notes += [*selection.notes, *_notes(config, selection)]
     # against references that are given, other scores are to be expected
     notes += [] if config.reference else outdated_reports(comparison)
-    document = comparison_document(comparison, selection.left_out, notes, gaps)
+    document = json_report(comparison, selection.left_out, notes, gaps)
     if config.page:
         _write(config.page, comparison_page(comparison, selection.left_out, notes, gaps), option="page")
     if config.json:
@@ -179,7 +179,7 @@ def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
         raise UserError(f"page={config.page} and json={config.json} are one file: name another for one of them")
 
 
-def _given(config: CompareConfig) -> Given:
+def _given(config: CompareConfig) -> GivenTestSet:
     """The test set as far as the command line names it. Raises UserError for files of different lengths."""
     paths = [path for path in one_or_several(config.reference, key="reference") if path]
     references = [list(read_lines(path)) for path in paths]
@@ -192,7 +192,7 @@ def _given(config: CompareConfig) -> Given:
     for path, lines in given[1:]:
         if len(lines) != len(given[0][1]):
             raise UserError(f"{given[0][0]} has {len(given[0][1]):,} lines, but {path} has {len(lines):,}")
-    return Given(
+    return GivenTestSet(
         references=references,
         reference_paths=paths,
         source=None if source is None else SourceText(source, labels),

@@ -18,6 +18,7 @@ from translate.errors import UserError
 from translate.text import read_lines
 
 References = list[list[str]]
+# a comparison never downloads: it works on a machine without network
 _DOWNLOADED = (CorpusFormat.hub, CorpusFormat.mtdata, CorpusFormat.sacrebleu)
 
 
@@ -73,6 +74,7 @@ def text_of(
 ) -> SourceText | None:
     """Source and labels of the test set of a report; None where they are not found, or do not fit the references."""
     name = str(report.get("name", "test"))
+    # sets that were held out have files of their own in the run's folder; others are read again by the configuration
     for file in (entry / "held_out" / f"{part}{name}.source" for part in ("", "test.", "valid.")):
         if file.is_file():
             source = list(read_lines(file))
@@ -81,6 +83,7 @@ def text_of(
         # a set of a file that is gone, or of an option that this version does not know, is one that cannot be read
         with suppress(UserError, OSError, ValueError, TypeError):
             text = _read_set(key, values, name)
+            # the file may have changed since: its target must be what was scored
             if text is not None and len(text.source) == len(references[0]) and text.target == references[0]:
                 return SourceText(text.source, text.labels)
     return None
@@ -113,5 +116,5 @@ def content_of(references: References) -> str:
     for lines in references:
         for line in lines:
             hashed.update(line.rstrip().encode(errors="surrogatepass") + b"\n")
-        hashed.update(b"\0")
+        hashed.update(b"\0")  # or two references of n lines would equal one of 2n
     return hashed.hexdigest()

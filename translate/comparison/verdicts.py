@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from translate.comparison.entries import Entry
-from translate.comparison.results import Compared, Comparison, Difference, SystemScore, higher_is_better
+from translate.comparison.results import Comparison, Difference, ScoredSystem, SystemScore, higher_is_better
 
-LEVEL = 0.05
+LEVEL = 0.05  # of significance
 
 
 def verdicts(comparison: Comparison) -> list[str]:
@@ -15,7 +15,7 @@ def verdicts(comparison: Comparison) -> list[str]:
     return [_verdict(comparison, compared) for compared in comparison.systems[1:]]
 
 
-def _verdict(comparison: Comparison, compared: Compared) -> str:
+def _verdict(comparison: Comparison, compared: ScoredSystem) -> str:
     metric, *others = comparison.metrics
     score, baseline = compared.scores[metric], comparison.systems[0].system.name
     difference = _difference(score)
@@ -23,6 +23,7 @@ def _verdict(comparison: Comparison, compared: Compared) -> str:
     if difference.is_equal:
         return f"{name} and {baseline} have the same {score.name} counts in every line: there is no difference."
     amount = _amount(difference.value)
+    # "better by 0.00" would read as a contradiction
     if float(amount) == 0:
         sentence = f"{name} and {baseline} have equal {score.name}"
     else:
@@ -54,7 +55,7 @@ def _interval(difference: Difference) -> list[str]:
     return [f"95 % interval {low:.1f} to {high:.1f}"]
 
 
-def _tests(comparison: Comparison, compared: Compared, difference: Difference) -> list[str]:
+def _tests(comparison: Comparison, compared: ScoredSystem, difference: Difference) -> list[str]:
     settings, found = comparison.settings, []
     if difference.p_randomization is not None and not difference.has_seeds:
         found.append(f"p = {difference.p_randomization:.4f} by approximate randomization, {settings.trials:,} trials")
@@ -85,6 +86,7 @@ def _in_brief(score: SystemScore) -> str:
 
 def validation_verdicts(unfinished: Sequence[Entry], comparison: Comparison) -> list[str]:
     """A sentence for each run without test scores that has the validation set of the baseline."""
+    # the first seed stands for the settings of all; validation scores of different sets say nothing about each other
     baseline = comparison.systems[0].system
     metric, theirs = baseline.facts.validation_metric, baseline.facts.validation
     found = []
