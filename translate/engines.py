@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
     from translate.decoding.constraints.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.onnx_engine import OnnxEngine
     from translate.models.seq2seq import Seq2Seq
@@ -93,13 +93,13 @@ def load_constraints(
     return LineConstraints(config.constraints, tokenizer, manifest)
 
 
-def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryUse | None:
+def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryMatcher | None:
     """The translation memory; None without one."""
     if not config.memory.paths:
         return None
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
 
-    return MemoryUse.of_model(config.memory, manifest, tokenizer.user_symbols)
+    return MemoryMatcher.of_model(config.memory, manifest, tokenizer.user_symbols)
 
 
 def load_native(paths: list[str], config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:

@@ -140,6 +140,7 @@ def read_pairs(config: ScoreConfig) -> Iterator[Pairs]:
             if not tab:
                 name = config.input if config.input != STANDARD else "standard input"
                 raise UserError(f"{name}, line {number}: no TAB between source and target; or set source= and target=")
+            # further columns, such as an earlier score, are ignored
             window.append((first, second.partition("\t")[0]))
         yield window
 
@@ -149,7 +150,7 @@ def format_window(
 ) -> Iterator[bytes]:
     """A line for each pair, of which the first has the number `first`."""
     if output_format is ScoreFormat.json:
-        from translate.decoding.records import pair_lines  # which takes long to import
+        from translate.decoding.json_records import pair_lines  # which takes long to import
 
         yield from (f"{record}\n".encode() for record in pair_lines(translator, window, scored, first=first))
         return

@@ -25,7 +25,7 @@ from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
     from translate.decoding.constraints.line_constraints import LineConstraints  # which imports the readers of corpora
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
     from translate.distributed import World  # which imports PyTorch
 
 
@@ -55,7 +55,7 @@ class Translator:
         restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
         constraints: LineConstraints | None = None,
-        memory: MemoryUse | None = None,
+        memory: MemoryMatcher | None = None,
     ):
         self.engine = engine
         self.tokenizer = tokenizer
@@ -85,7 +85,7 @@ class Translator:
         case: Case = Case.auto,
         max_source_length: int = 0,
         constraints: LineConstraints | None = None,
-        memory: MemoryUse | None = None,
+        memory: MemoryMatcher | None = None,
     ) -> Translator:
         """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
