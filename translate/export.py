@@ -134,6 +134,7 @@ def export(config: ExportConfig) -> ExportComparison | None:
         "model": content_hash(config.model),
         "versions": {"translate": __version__, **{name: metadata.version(name) for name in runtime.packages}},
     }
+    # of the export alone: export.json is not written yet
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{config.format}: {config.output}, {size / 1e6:,.1f} MB")
     comparison = None
@@ -179,6 +180,7 @@ def compare(config: ExportConfig, runtime: Runtime, text: ParallelText, search: 
     """Translate the lines with the model in fp32, as engine=native does, and with the export; score both."""
     native = DecodingConfig(precision=Precision.fp32, device=Device.cpu, threads=config.threads, search=search)
     translator = load_translator(config.model, native)
+    # the tag of the model's direction, which other runtimes do not add by themselves
     source = [translator.tagging.put_in_front(line) for line in text.source]
     before = [translation.text for translation in translator.translate(source)]
     comparison = ExportComparison(source, before, runtime.translate(config, source, search))
@@ -243,6 +245,7 @@ def by_engine(engine: EngineName) -> Callable[[ExportConfig, list[str], SearchCo
     """Decoding of an export by an engine of this package."""
 
     def translate(config: ExportConfig, lines: list[str], search: SearchConfig) -> list[str]:
+        # int8_float16 and the like have products of 8 bits; weights of other kinds are computed with in fp32 here
         is_int8 = config.quantization.startswith("int8")
         precision = Precision.int8 if is_int8 else Precision.fp32
         settings = DecodingConfig(

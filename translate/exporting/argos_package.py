@@ -114,6 +114,7 @@ def _check(loaded: LoadedModel) -> None:
     if directions_of_manifest(loaded.manifest):
         raise UserError("a model of several target languages: an Argos package translates in one direction only")
     tags = loaded.manifest.get("tags", [])
+    # a model with optional tags reads plain lines as well
     if tags and not loaded.manifest.get("untagged_source", True):
         raise UserError(f"the model wants a tag ({tags[0]}) in front of each line, which Argos Translate does not add")
 

@@ -32,6 +32,7 @@ def _first_repetition(tokens: list[int], n: int) -> int:
         ngram = tuple(tokens[max(0, index + 1 - n) : index + 1])
         if token in FORBIDDEN or ngram in ngrams:
             return index
+        # shorter ones, at the start, are no n-grams
         if len(ngram) == n:
             ngrams.add(ngram)
     return len(tokens)

@@ -104,6 +104,7 @@ def write_tokenizer(directory: Path, loaded: LoadedModel, config: TransformerCon
 def _names(pieces: Any, rows: Sequence[int], ids: Ids) -> list[str]:
     """Names by published id."""
     names: list[str] = pieces(rows)
+    # in Marian, the id that translations begin with is PAD, and our BOS
     if not ids.has_pad:
         names[ids.pad] = RESERVED[PAD]
     return names
@@ -131,7 +132,7 @@ def _write_marian(directory: Path, loaded: LoadedModel, config: TransformerConfi
         "source_lang": loaded.manifest.get("source_language") or None,
         "target_lang": loaded.manifest.get("target_language") or None,
         "separate_vocabs": is_separate,
-        "model_max_length": config.max_length + 1,
+        "model_max_length": config.max_length + 1,  # EOS counts there
         "pad_token": RESERVED[PAD],
         "unk_token": RESERVED[UNK],
         "eos_token": RESERVED[EOS],
@@ -223,6 +224,7 @@ def _special(name: str) -> dict[str, Any]:
 
 
 def _metaspace() -> dict[str, Any]:
+    # "▁" in front of the first word as well, as SentencePiece writes it
     return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 
 

@@ -65,4 +65,5 @@ def _corpus(settings: dict[str, Any], path: Path) -> CorpusConfig:
 def _exists(corpus: CorpusConfig) -> bool:
     """False where the files of a set have gone; the names of data sets are left to their libraries."""
     files = corpus.paths or [corpus.source, *corpus.targets]
+    # without a request to a server, the name of a data set says nothing about its presence
     return bool(corpus.name) or all(Path(file).exists() for file in files)

@@ -168,6 +168,7 @@ def _decoder_layers(model: Transformer) -> Iterator[DecoderLayer]:
 
 
 def _write_graph(graph: _Graph, path: Path, quantization: str | None) -> None:
+    # the quantiser reads a file, and the exporter cannot quantise
     exact = path if quantization is None else path.with_suffix(".fp32")
     size = sum(weight.nbytes for weight in graph.parameters())
     with torch.no_grad(), _quiet_exporter():
@@ -199,6 +200,7 @@ def _quantize(exact: Path, path: Path) -> None:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Silence the exporter's and the quantiser's remarks on their own workings."""
+    # for all loggers: the exporter writes to several, whose names differ between versions of PyTorch
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -20,6 +20,7 @@ def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
     adapt.check()
     if adapt.begins_anew:
         return model
+    # the architecture is that of the base model, whatever model= says
     base = read_config(find_model(local_model(adapt.model)) / MODEL)
     return base if adapt.dropout is None else dataclasses.replace(base, dropout=adapt.dropout)
 

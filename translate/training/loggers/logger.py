@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 class LoggerError(Exception):
-    """A library or server does not accept what a logger sends to it."""
+    """A library or server does not accept what a logger sends to it: a warning, since curves can be spared."""
 
 
 @dataclass(kw_only=True)
