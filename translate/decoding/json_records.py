@@ -16,18 +16,27 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from translate.data.context import SEPARATOR
 from translate.decoding.alignment import AttendedPart, align, pharaoh, words_of
-from translate.decoding.translation import ScoredPair, ScoredPart, Translation, perplexity
+from translate.decoding.config import ForcedScore, Pair
+from translate.decoding.translation import ScoredPair, Translation, perplexity
 from translate.decoding.translator import Translator
 from translate.decoding.warning_flags import flags, repeats
 from translate.text import normalise
 from translate.tokenizer import EOS
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029]")  # line ends for some readers, though not in JSON
+
+
+@dataclass(frozen=True)
+class ScoredPart:
+    """A segment's source tokens and the tokens of its translation, with their scores."""
+
+    pair: Pair
+    scores: ForcedScore
 
 
 def json_lines(
@@ -48,7 +57,7 @@ def json_lines(
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=line, target=translation.text),
             "nbest": [{"text": text, "score": finite(score)} for text, score in translation.n_best],
-            "flags": flags(line, translation.text, parts, attended, repetitive=repetitive[index]),
+            "flags": flags(line, translation.text, translation.parts, attended, repetitive=repetitive[index]),
         }
         if translator.memory is not None:
             record["match"] = None if translation.match is None else asdict(translation.match)
@@ -145,7 +154,7 @@ def pair_lines(
             "perplexity": finite(perplexity(mean)),
             **token_fields(translator, parts),
             "alignment": alignment(translator, attended, source=source, target=target) if parts else None,
-            "flags": flags(source, target, parts, attended, repetitive=repetitive[index]),
+            "flags": flags(source, target, [part.pair for part in parts], attended, repetitive=repetitive[index]),
         }
         if each.is_too_long:
             record["flags"].append("too_long")

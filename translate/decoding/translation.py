@@ -115,14 +115,6 @@ class ScoredPair:
         return self.scores is None and bool(self.pair[0])  # without scores it is too long, or blank
 
 
-@dataclass(frozen=True)
-class ScoredPart:
-    """A segment's source tokens and the tokens of its translation, with their scores."""
-
-    pair: Pair
-    scores: ForcedScore
-
-
 def perplexity(mean_log_prob: float) -> float:
     """exp of the negative mean log probability of a token; infinite where that is too large for a number."""
     try:

@@ -15,8 +15,8 @@ from itertools import pairwise
 
 from translate.data.filters.pair_rules import Pairs, RepetitionRule
 from translate.decoding.alignment import AttendedPart, words_of
+from translate.decoding.config import Pair
 from translate.decoding.rescoring.coverage import UNCOVERED, attention_received
-from translate.decoding.translation import ScoredPart
 
 LENGTH_RATIO, REPETITION, COPIED_SOURCE, LITTLE_ATTENTION = FLAGS = (
     "length_ratio",
@@ -36,15 +36,18 @@ _IGNORED_SHARE = 0.3  # of the source tokens
 def flags(
     source: str,
     target: str,
-    parts: Sequence[ScoredPart],
+    pairs: Sequence[Pair],
     attended: Sequence[AttendedPart] | None,
     *,
     repetitive: bool,
 ) -> list[str]:
-    """Names of the warnings about a translation; none of a blank line."""
-    if not parts:
+    """Names of the warnings about a translation in parts, which are pairs of tokens; none of a blank line.
+
+    attended  None: attention is not known, and gives no warning
+    """
+    if not pairs:
         return []
-    sides = [sum(len(part.pair[side]) for part in parts) for side in (0, 1)]
+    sides = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
     if attended is not None:  # its pieces are those of the line alone, without the context before it
         sides[0] = sum(len(part.source) for part in attended)
     found = {

@@ -19,7 +19,6 @@ from translate.text import normalise, read_lines
 from translate.tokenizer import Tokenizer
 
 _LISTED = 5
-# languages written without spaces between words
 _NO_SPACES = {"zh", "ja", "th", "lo", "km", "my", "bo", "yue"}
 
 
@@ -59,7 +58,6 @@ class LineConstraints:
         constrained = []
         for segments in lines:
             prefix = self._next_prefix()
-            # a line in several parts begins with the first of them
             constrained.append([self._constrain(segment, "" if n else prefix) for n, segment in enumerate(segments)])
         return constrained
 
@@ -73,7 +71,7 @@ class LineConstraints:
                 f"constraints.prefixes={self._prefix_file}: the input has more lines; give each a line, which may be "
                 "empty"
             ) from None
-        return normalise(prefix).strip()  # as the text that the model has learned from
+        return normalise(prefix).strip()
 
     def _constrain(self, segment: Segment, prefix: str) -> Segment:
         terms = merge_terms(self._writable(self._terms(segment.text)))

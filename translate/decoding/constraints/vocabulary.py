@@ -87,11 +87,7 @@ class Vocabulary:
         return [*self._longest_pieces(first[1:]), *tokens[1:]]
 
     def _longest_pieces(self, text: str) -> list[int]:
-        """Segmentation into the longest pieces from left to right, characters without a piece as bytes.
-
-        SentencePiece itself would put a space in front. Any segmentation that writes the text will do, since texts are
-        found by their characters.
-        """
+        """Segmentation into the longest pieces from left to right, characters without a piece as bytes."""
         tokens = []
         while text:
             length = next((n for n in range(len(text), 0, -1) if text[:n] in self._exact), 0)
@@ -130,7 +126,7 @@ class Vocabulary:
 
     @cached_property
     def _joined(self) -> dict[bool, tuple[str, list[int]]]:
-        """All texts as lines of one, and where each begins: one search finds a text in all pieces."""
+        """All texts as lines of one, and where each begins."""
         starts = [0, *accumulate(len(text) + 1 for text in self.texts)]
         joined = "\n".join(self.texts)
         return {False: (joined, starts), True: (folded(joined), starts)}
@@ -161,10 +157,7 @@ class Vocabulary:
 
 
 def folded(text: str) -> str:
-    """A text in small letters, with as many characters.
-
-    Offsets in the folded text must be those in the text: "İ", whose small form has two characters, stays.
-    """
+    """A text in small letters, with as many characters."""
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)
 
 
@@ -181,8 +174,9 @@ class Patterns:
         self._fold = fold
         self._vocabulary = vocabulary
         self._children: list[dict[str, int]] = [{}]
-        # of each node: texts that pass it, and the number of their characters so far
-        self.through: list[list[tuple[int, int]]] = [[]]
+        self.through: list[list[tuple[int, int]]] = [
+            []
+        ]  # of each node: texts that pass it, and their characters so far
         self._completions: dict[int, frozenset[int]] = {}
         for number, text in enumerate(self.texts):
             node = 0
