@@ -51,7 +51,6 @@ def comparison_text(
 
 def _score_table(comparison: Comparison, width: int | None) -> str:
     """A row for each system: scores, intervals, p-values; in a narrow terminal the latter have rows of their own."""
-    # both forms are built: which one fits is known only once all rows are there
     rows, narrow = [["", *comparison.metrics]], [["", *comparison.metrics]]
     for compared in comparison.systems:
         scores = compared.scores.values()
@@ -131,7 +130,7 @@ def _group_table(comparison: Comparison, title: str, groups: Sequence[GroupScore
             rows.append([group.name, f"{group.lines:,}", *cells])
         if width is None or width_of(rows) <= width or len(shown) <= 2:
             break
-        shown.pop()  # the last system, never the baseline
+        shown.pop()
     counts = {"systems": len(comparison.systems) - len(shown), "rows": len(groups) - len(rows) + 1}
     more = [f"{count} more {what}" for what, count in counts.items() if count]
     heading = f"{comparison.systems[0].scores[metric].name} by {title}"
