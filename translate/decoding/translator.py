@@ -121,12 +121,7 @@ class Translator:
         """
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self.read(line) for line in lines]
-        line_segments = self._split(sources, list(map(self.read, previous)))
-        if self.memory is not None:
-            tagged = [self.tagging.split(source.text) for source in sources]
-            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
-        if self.constraints is not None:
-            line_segments = self.constraints.constrain(line_segments)
+        line_segments = self._sentences_to_search(sources, list(map(self.read, previous)))
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
@@ -148,6 +143,15 @@ class Translator:
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
+
+    def _sentences_to_search(self, sources: Sequence[Recased], previous: Sequence[Recased]) -> list[list[Segment]]:
+        """Segments of each line, with matches of the translation memory and constraints, if there are any."""
+        line_segments = self._split(sources, previous)
+        if self.memory is not None:
+            tagged = [self.tagging.split(source.text) for source in sources]
+            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
+        # last: constraints are found in the text of a line, and belong to the tokens that are searched for
+        return line_segments if self.constraints is None else self.constraints.constrain(line_segments)
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""

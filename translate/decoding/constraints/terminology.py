@@ -55,7 +55,7 @@ class Terminology:
     def read(cls, config: CorpusConfig, *, key: str, ignore_case: bool = False) -> Terminology:
         """The terms of a file in any format of corpora; key: the option that names it, for errors.
 
-        Raises UserError for a file that cannot be read, and one with more or longer terms than anybody writes.
+        Raises UserError for a file that cannot be read, and one with too many or too long terms.
         """
         pairs: list[tuple[str, str]] = []
         for row in read_rows(config, key=key):
