@@ -1,4 +1,4 @@
-"""Vocabularies of published models: which of their token ids each of our ids is.
+"""Vocabularies of published models: the published id of each of our token ids.
 
 Our vocabularies begin with PAD, UNK, BOS and EOS, then tags; published ones have these tokens at other ids. An imported
 vocabulary is therefore a permutation of the published one. It is determined by the published ids of its first tokens

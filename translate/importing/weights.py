@@ -1,6 +1,6 @@
-"""Weights of published models: their files, and the names of weights here and there.
+"""Weights of published models: their files, and the names of weights in transformers and here.
 
-Ours and theirs differ in names, and ours has one matrix for several projections of one input: query, key and value.
+Names differ, and our layers have one matrix for several projections of one input: query, key and value.
 """
 
 from __future__ import annotations

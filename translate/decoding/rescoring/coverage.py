@@ -1,4 +1,4 @@
-"""Coverage of the source by attention: the coverage penalty of Wu et al. 2016, and source tokens that got little.
+"""Coverage of the source by attention: the coverage penalty of Wu et al. 2016.
 
 Letters: S source and T target tokens, EOS counted.
 """

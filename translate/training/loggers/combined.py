@@ -1,4 +1,4 @@
-"""All loggers of a session as one, which no error of a library or a server ends."""
+"""All loggers of a session as one logger; an error of a library or a server is a warning."""
 
 from __future__ import annotations
 
