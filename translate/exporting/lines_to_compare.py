@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from translate.data.corpora import ParallelText
-from translate.data.corpus import CorpusConfig
+from translate.data.corpus import CorpusConfig, recorded_corpus
 from translate.data.held_out import held_out_files
 from translate.data.readers import read_parallel_text
 from translate.errors import UserError
-from translate.parsing import from_plain
 from translate.text import read_lines
 from translate.training.saved_states import CONFIG, read_config
 
@@ -47,19 +44,10 @@ def _corpora(run: Path) -> list[tuple[str, CorpusConfig]]:
         source, target = (str(run / "held_out" / name) for name in held_out_files([kind]))
         settings = data.get(kind) if isinstance(data, dict) else None
         if isinstance(settings, dict):
-            given = _corpus(settings, run / CONFIG)
+            given = recorded_corpus(settings, run / CONFIG)
             found += [(f"data.{kind}", given)] if given.is_given else []
         found.append((f"data.{kind}", CorpusConfig(source=source, target=target)))
     return found
-
-
-def _corpus(settings: dict[str, Any], path: Path) -> CorpusConfig:
-    """Settings of a corpus; those that may be a text or a list of texts are no plain values."""
-    lists = {key: settings[key] for key in ("target", "path") if isinstance(settings.get(key), list)}
-    plain = {key: value for key, value in settings.items() if key not in lists}
-    if not all(isinstance(each, str) for values in lists.values() for each in values):
-        raise UserError(f"{path}: the files of a set must be texts")
-    return replace(from_plain(CorpusConfig, plain, path), **lists)
 
 
 def _exists(corpus: CorpusConfig) -> bool:
