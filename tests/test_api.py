@@ -174,7 +174,7 @@ def test_mistakes_are_user_errors(corpus, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    ("call", "message"),
     [
         (lambda model: train(None), "options are None, and a mapping is expected"),
         (lambda model: train({"run.dir": "a", "run": {"dir": "b"}}), "run.dir is given twice"),

@@ -77,20 +77,25 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
         case=config.case,
         truecaser=read_truecaser(Path(paths[0])),
         max_source_length=config.max_source_length,
-        constraints=load_constraints(config, tokenizer, manifest),
+        constraints=load_constraints(config, tokenizer, manifest, max_length=engine.max_length),
         memory=load_memory(config, tokenizer, manifest),
     )
 
 
 def load_constraints(
-    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]
+    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any], *, max_length: int
 ) -> LineConstraints | None:
     """Constraints on translations; None without such options."""
     if not config.constraints.is_given:
         return None
     from translate.decoding.constraints.line_constraints import LineConstraints
 
-    return LineConstraints(config.constraints, tokenizer, manifest)
+    if config.memory.paths and config.memory.exact:
+        logger.warning(
+            "constraints hold for what the model writes: lines that the memory has are translated by it as they are "
+            "(memory.exact=false: by the model)"
+        )
+    return LineConstraints(config.constraints, tokenizer, manifest, max_length=max_length)
 
 
 def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryUse | None:

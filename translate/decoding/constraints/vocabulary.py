@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from translate.tokenizer import NUM_SPECIAL, UNK, Tokenizer
@@ -239,6 +239,15 @@ class Patterns:
             after.append(self._children[0][key])
         found += [text for text in self.ending(after) if not is_in_word(self.texts[text][-1])]
         return tuple(after), found
+
+    def found_in(self, line: str) -> list[str]:
+        """The texts that a line has."""
+        nodes: tuple[int, ...] = ()
+        found: list[int] = []
+        for before, character in pairwise(f" {line} "):
+            nodes, new = self.advance(nodes, before, character)
+            found += new
+        return [self.texts[text] for text in found]
 
     def completions(
         self, nodes: tuple[int, ...], before: str, partial: bytes, *, among: frozenset[int] | None = None
