@@ -137,7 +137,7 @@ def test_errors_of_files_name_the_option(tmp_path: Path, option):
 
 
 @pytest.mark.parametrize(
-    "option, message",
+    ("option", "message"),
     [
         ("constraints.banned=[[a]]", "constraints.banned: ['a'] is no text: write constraints.banned=[FIRST,SECOND]"),
         ("constraints.banned=[' ']", "one of the texts is blank"),

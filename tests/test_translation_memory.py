@@ -118,12 +118,12 @@ def test_options_that_cannot_work_are_errors(tmp_path: Path):
         MemoryConfig(min_similarity=0.1).check()
     with pytest.raises(UserError, match=r"set memory\.path=FILE"):
         MemoryConfig(report="report").check()
-    with pytest.raises(UserError, match="memory.report=-: a report has a file of its own"):
+    with pytest.raises(UserError, match=r"memory.report=-: a report has a file of its own"):
         MemoryConfig(path=str(tmp_path / "memory.tsv"), report="-").check()
 
 
 def test_a_memory_beside_constraints_is_a_warning(tmp_path: Path, caplog):
-    (tmp_path / "memory.tsv").write_text("1\t2\n3\t4\n", encoding="utf-8")
+    (tmp_path / "memory.tsv").write_text("a b\tc d\ne f\tg h\n", encoding="utf-8")
     memory = MemoryConfig(path=str(tmp_path / "memory.tsv"))
     load_translator(str(trained_model()), DecodingConfig(memory=memory))
     assert "constraints" not in caplog.text

@@ -255,7 +255,7 @@ def _lines(lines: Sequence[str]) -> list[str]:
             line.encode()
         except UnicodeEncodeError:
             raise UserError(
-                f"a line has half of a surrogate pair, which is no character: {excerpt(repr(line))}; decode what it was "
-                "read from as UTF-8 or UTF-16"
+                f"a line has half of a surrogate pair, which is no character: {excerpt(repr(line))}; decode bytes as "
+                "UTF-8 or UTF-16"
             ) from None
     return found

@@ -189,7 +189,7 @@ class DecodingConfig:
             raise UserError("precision=int8 is for engine=ctranslate2")
 
     def refuse_constraints(self, instead: str) -> None:
-        """Raise UserError for constraints and translation memories, in a command that has neither; instead: a way out."""
+        """Raise UserError for constraints and translation memories, where neither is used; instead: a way out."""
         for option, is_given in (("constraints", self.constraints.is_given), ("memory.path", bool(self.memory.paths))):
             if is_given:
                 raise UserError(f"{option} is for commands that translate lines: {instead}")

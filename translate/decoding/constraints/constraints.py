@@ -76,15 +76,15 @@ class ConstraintConfig:
         with errors_naming("constraints.prefixes"):
             if (found := count_lines(self.prefixes)) != count:
                 raise UserError(
-                    f"{self.prefixes} has {found:,} lines, and {name} has {count:,}; give each a line, which may be empty"
+                    f"{self.prefixes} has {found:,} lines, and {name} has {count:,}; a line of it may be empty"
                 )
 
     def banned_texts(self) -> list[str]:
         """The banned texts, each once. Raises UserError for a file that cannot be read or has too many."""
-        texts = {text: None for text in map(_stripped, self.banned)}
+        texts = dict.fromkeys(map(_stripped, self.banned))
         if self.banned_file:
             with errors_naming("constraints.banned_file"):
-                texts |= {text: None for text in filter(None, map(_stripped, read_lines(self.banned_file)))}
+                texts |= dict.fromkeys(filter(None, map(_stripped, read_lines(self.banned_file))))
                 if not texts:
                     raise UserError(f"{self.banned_file}: no line has a text")
                 if len(texts) > _MAX_BANNED:
