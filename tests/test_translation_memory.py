@@ -123,7 +123,7 @@ def test_options_that_cannot_work_are_errors(tmp_path: Path):
 
 
 def test_a_memory_beside_constraints_is_a_warning(tmp_path: Path, caplog):
-    (tmp_path / "memory.tsv").write_text("a b\tc d\ne f\tg h\n", encoding="utf-8")
+    (tmp_path / "memory.tsv").write_text("source\ttarget\n1\t2\n", encoding="utf-8")
     memory = MemoryConfig(path=str(tmp_path / "memory.tsv"))
     load_translator(str(trained_model()), DecodingConfig(memory=memory))
     assert "constraints" not in caplog.text

@@ -54,6 +54,8 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
     Raises UserError where it cannot be used, or has no such tag or target language.
     """
     paths = one_or_several(path, key="model")
+    if not all(paths):
+        raise UserError("model is empty: name a run's folder or a model directory")
     engine, tokenizer, manifest = ENGINES[config.engine](paths, config)
     if config.rerank.models:
         engine = Reranker(engine, tokenizer, load_scorers(config, manifest), config.rerank)

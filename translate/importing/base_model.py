@@ -49,7 +49,7 @@ def convert_model(name: str, output: Path, *, languages: tuple[str, str]) -> Non
         raise UserError(f"model={name} is a model directory of this program: nothing to convert")
     if (output / MANIFEST).exists() and "imported" not in read_manifest(output):
         raise UserError(f"output={output}: this folder holds a model that was trained here; name a new folder")
-    config = with_languages(read_config(source / MODEL), loaded.manifest, languages)
+    config = with_languages(read_config(source / MODEL), loaded.manifest, languages, group="")
     manifest = dict(loaded.manifest)
     for key, language in zip(("source_language", "target_language"), languages, strict=True):
         if language:
