@@ -15,6 +15,9 @@ import published_models as published
 from in_process import call_here
 from translate.errors import UserError
 from translate.importing.huggingface import convert, local_model
+from translate.importing.languages import with_languages
+from translate.model_directory import LANGUAGE_TOKENS
+from translate.models.transformer_config import TransformerConfig
 
 pytest.importorskip("transformers", reason="the extra huggingface is not installed")
 from safetensors.torch import load_file, save_file
@@ -186,6 +189,17 @@ def test_decoding_names_the_command_that_converts(folder, tmp_path):
     process = call_here("decode", f"model={folder}", f"output={tmp_path / 'out'}", stdin=b"x\n")
     assert process.returncode == 1
     assert f"python -m translate.convert model={folder}" in process.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("languages", "message"), [(("", ""), "set source_language and"), (("x", "en"), "source_language=x")]
+)
+def test_conversion_names_its_own_options(languages, message):
+    with pytest.raises(UserError, match=message) as error:
+        with_languages(TransformerConfig(), {LANGUAGE_TOKENS: {"en": 1}}, languages, group="")
+    assert "data." not in str(error.value)
+    with pytest.raises(UserError, match=r"data\.source_language"):
+        with_languages(TransformerConfig(), {LANGUAGE_TOKENS: {"en": 1}}, languages)
 
 
 def test_misspelt_path_is_not_asked_for_on_the_hub(tmp_path):
