@@ -12,6 +12,7 @@ from in_process import call_here
 from trained_model import trained_model
 from translate.decoding import translation_memory
 from translate.decoding.config import DecodingConfig
+from translate.decoding.constraints.constraints import ConstraintConfig
 from translate.decoding.segmentation import Segment
 from translate.decoding.translation_memory import MemoryMatcher, TranslationMemory
 from translate.decoding.translation_memory_config import MemoryConfig
@@ -117,3 +118,14 @@ def test_options_that_cannot_work_are_errors(tmp_path: Path):
         MemoryConfig(min_similarity=0.1).check()
     with pytest.raises(UserError, match=r"set memory\.path=FILE"):
         MemoryConfig(report="report").check()
+    with pytest.raises(UserError, match=r"memory.report=-: a report has a file of its own"):
+        MemoryConfig(path=str(tmp_path / "memory.tsv"), report="-").check()
+
+
+def test_a_memory_beside_constraints_is_a_warning(tmp_path: Path, caplog):
+    (tmp_path / "memory.tsv").write_text("source\ttarget\n1\t2\n", encoding="utf-8")
+    memory = MemoryConfig(path=str(tmp_path / "memory.tsv"))
+    load_translator(str(trained_model()), DecodingConfig(memory=memory))
+    assert "constraints" not in caplog.text
+    load_translator(str(trained_model()), DecodingConfig(memory=memory, constraints=ConstraintConfig(banned=["2"])))
+    assert "lines that the memory has are translated by it as they are" in caplog.text

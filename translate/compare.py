@@ -33,6 +33,7 @@ from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName, Statistics
 from translate.evaluation.significance import TRIALS
 from translate.files import json_text, require_writable, write_text
+from translate.output import check_output
 from translate.streams import require_stream
 from translate.text import read_lines
 
@@ -177,6 +178,8 @@ def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
                 raise UserError(f"{option}={name}: that file is compared here and would be overwritten; name another")
     if config.page and config.json and Path(config.page).resolve() == Path(config.json).resolve():
         raise UserError(f"page={config.page} and json={config.json} are one file: name another for one of them")
+    for option in filter(lambda option: getattr(config, option), ("page", "json")):
+        check_output(getattr(config, option), [], option=option)
 
 
 def _given(config: CompareConfig) -> GivenTestSet:

@@ -51,7 +51,7 @@ def convert(config: ConvertConfig) -> None:
     save_model(
         output,
         weights=weights_of(loaded.model),
-        config=with_languages(read_config(source / MODEL), loaded.manifest, list(languages.values())),
+        config=with_languages(read_config(source / MODEL), loaded.manifest, list(languages.values()), group=""),
         tokenizer=loaded.tokenizer,
         manifest={**loaded.manifest, **{key: language for key, language in languages.items() if language}},
     )

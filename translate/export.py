@@ -127,6 +127,10 @@ def export(config: ExportConfig) -> ExportComparison | None:
     runtime, output = RUNTIMES[config.format], Path(config.output)
     model = find_model(Path(config.model))
     text = read_lines_to_compare(config, model)  # before the conversion: a missing file must not cost it
+    if config.push:
+        from translate.exporting.model_card import push, require_login
+
+        require_login(config.push)
     convert(config, runtime)
     report = {
         "format": config.format.value,
@@ -145,8 +149,6 @@ def export(config: ExportConfig) -> ExportComparison | None:
         report |= {"text": text.name, "search": describe_search(search), **comparison.report()}
     write_json(output / EXPORT_REPORT, report)
     if config.push:
-        from translate.exporting.model_card import push
-
         print(push(output, config.push))
     return comparison
 

@@ -105,12 +105,15 @@ def check_replaceable(
 ) -> None:
     """Raise UserError unless a folder is missing, empty, or complete and the program's own.
 
+    What a process left that was killed while it replaced the folder is restored or removed before.
+
     complete  names that such a folder always has
     owned     patterns of all names that it may have
     """
     folder = Path(os.path.realpath(directory))
     if folder == Path.cwd() or folder in Path.cwd().parents:
         raise UserError(f"{option}={directory}: that is the current folder or a parent of it; name a new folder")
+    restore_directory(folder, owned=owned)
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():

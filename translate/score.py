@@ -65,6 +65,7 @@ class ScoreConfig(DecodingConfig):
 def score(config: ScoreConfig) -> None:
     """Score the pairs of config.source and config.target, or of config.input."""
     config.check()
+    config.refuse_constraints("leave it out, the translations are given")
     check_files(config)
     translator = load_translator(config.model, config)
     print_notes(translator.tagging.note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from translate.data.corpora import ParallelText, name_of_set
 from translate.data.corpus import CorpusFormat, one_or_several, recorded_corpus
 from translate.data.languages import name_of_direction
 from translate.data.readers import read_parallel_text
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.text import read_lines
 from translate.training.saved_states import CONFIG
 
@@ -45,7 +46,7 @@ def references_of(entry: Path, directory: Path, report: Mapping[str, Any], confi
         with suppress(UserError, AttributeError, KeyError, TypeError):
             paths = [path for path in one_or_several(config["data"]["test"]["target"], key="data.test.target") if path]
     if not paths:
-        raise UserError(f"{directory}: its references are not recorded; name them: reference=FILE")
+        raise UserError("its references are not recorded; name them: reference=FILE")
     return [list(read_lines(_found(path, entry, directory))) for path in paths]
 
 
@@ -65,9 +66,9 @@ def _found(path: str, entry: Path, directory: Path) -> Path:
     """The file of references: as it was named, or within the run's folder, which may have been moved."""
     candidates = [Path(path), directory / Path(path).name, entry / "held_out" / Path(path).name]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # also False for a name that no file can have
             return candidate
-    raise UserError(f"{entry}: its references are not there any more ({path}, from {Path.cwd()})")
+    raise UserError(f"its references are not there any more ({excerpt(path)}, from {Path.cwd()})")
 
 
 def text_of(
@@ -77,7 +78,7 @@ def text_of(
     name = str(report.get("name", "test"))
     # sets that were held out have files of their own in the run's folder; others are read again by the configuration
     for file in (entry / "held_out" / f"{part}{name}.source" for part in ("", "test.", "valid.")):
-        if file.is_file():
+        if os.path.isfile(file):
             source = list(read_lines(file))
             return SourceText(source, None) if len(source) == len(references[0]) else None
     for key, values in _evaluation_sets(config):

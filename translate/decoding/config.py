@@ -210,6 +210,12 @@ class DecodingConfig:
         if self.precision is Precision.int8 and self.engine is EngineName.native:
             raise UserError("precision=int8 is for engine=ctranslate2")
 
+    def refuse_constraints(self, instead: str) -> None:
+        """Raise UserError for constraints and translation memories, where neither is used; instead: a way out."""
+        for option, is_given in (("constraints", self.constraints.is_given), ("memory.path", bool(self.memory.paths))):
+            if is_given:
+                raise UserError(f"{option} is for commands that translate lines: {instead}")
+
 
 _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 

@@ -229,7 +229,8 @@ class Translator:
     def describe(self, splits: Splits) -> str:
         """A line for the log about lines translated in parts, in another case, or otherwise; "" if there are none."""
         notes = [self._describe_split(splits)] if splits.split else []
-        notes += [each.describe() for each in (self.constraints, self.memory) if each is not None and each.describe()]
+        described = (each.describe() for each in (self.constraints, self.memory) if each is not None)
+        notes += filter(None, described)
         if splits.recased:
             count = f"{splits.recased:,} of {splits.lines:,} lines"
             notes.append(f"{count} were in capitals or Title Case: translated in their usual case")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import save_model, vocabularies_of
-from translate.errors import UserError, excerpt
+from translate.errors import UserError, errors_naming, excerpt
 from translate.files import sha256
 from translate.folders import building
 from translate.importing.m2m100 import read_m2m100
@@ -85,7 +85,8 @@ def convert(published: Path, output: Path, *, name: str = "") -> None:
     Raises UserError for other architectures, damaged files, and files that do not belong together.
     """
     settings = read_settings(published)
-    config = transformer_config(settings)
+    with errors_naming(f"{published / CONFIG}, as options of a model of this program"):
+        config = transformer_config(settings)
     weights, file = read_published(published)
     _check_sizes(settings, weights, file)
     read = read_marian if settings.model_type == MARIAN else read_m2m100

@@ -36,10 +36,13 @@ _NLLB_CODES = {
 }
 
 
-def with_languages(config: ModelConfig, manifest: Mapping[str, Any], languages: Sequence[str]) -> ModelConfig:
+def with_languages(
+    config: ModelConfig, manifest: Mapping[str, Any], languages: Sequence[str], *, group: str = "data."
+) -> ModelConfig:
     """The configuration of a model of many languages for one direction; any other configuration as it is.
 
     languages  source and target; "" keeps the one that the model has
+    group      of the options that name the languages, for errors
 
     Raises UserError for a language that the model lacks, and where none is given or kept.
     """
@@ -50,7 +53,7 @@ def with_languages(config: ModelConfig, manifest: Mapping[str, Any], languages: 
         raise UserError(f"the manifest.json of the model: {LANGUAGE_TOKENS} is damaged")
     source, target = (
         token_of_language(language, tokens, option=option) if language else None
-        for language, option in zip(languages, ("source_language", "target_language"), strict=True)
+        for language, option in zip(languages, (f"{group}source_language", f"{group}target_language"), strict=True)
     )
     source_prefix = config.source_prefix if source is None else [source]
     # the decoder reads EOS, or what else it begins with, before the token of the language
@@ -58,7 +61,7 @@ def with_languages(config: ModelConfig, manifest: Mapping[str, Any], languages: 
     target_prefix = config.target_prefix if target is None else [*start, target]
     if not source_prefix or len(target_prefix) < 2:
         raise UserError(
-            f"a model of many languages ({_some(tokens)}): set data.source_language and data.target_language"
+            f"a model of many languages ({_some(tokens)}): set {group}source_language and {group}target_language"
         )
     return dataclasses.replace(config, source_prefix=source_prefix, target_prefix=target_prefix)
 

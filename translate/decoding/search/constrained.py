@@ -257,8 +257,9 @@ def constrained(search: Search, sentences: Sequence[Sentence], *, max_length: in
         if automaton is not None:
             if automaton.has_terms and not isinstance(search, BeamSearch):
                 raise UserError(f"search.method={search.config.method}: terms need beam search: search=beam")
-            # prefix and terms take no room from the rest
-            limits[row] = min(limits[row] + automaton.size, max_length + 1)
+            # prefix and terms take no room from the rest, unless search.max_length bounds them all
+            most = max(search.config.max_length or max_length, automaton.size)
+            limits[row] = min(limits[row] + automaton.size, most + 1, max_length + 1)
         followed.append(_Followed(automaton))
     kind = _CONSTRAINED[search.config.method]
     lengthened = torch.tensor(limits, device=search.limits.device)
