@@ -84,13 +84,16 @@ def test_settings_that_differ_are_listed_and_no_others(everything):
 
 def test_a_sentence_says_which_is_better_and_if_it_is_significant(everything):
     out, _, document, page = everything
-    [sentence] = [line for line in document["verdicts"] if line.startswith("dropout")]
+    best, sentence, *_ = document["verdicts"]
+    assert best.startswith("dropout (3 seeds) has the best BLEU of 5 systems, ")
+    assert best.endswith("; differences below are from base (3 seeds) (baseline=dropout (3 seeds): from this one).")
     assert sentence.startswith("dropout (3 seeds) is better than base (3 seeds) by ")
-    assert "bootstrap with errors of seeds" in sentence
-    assert "the difference is significant at 0.05" in sentence
+    assert "bootstrap over lines and seeds" in sentence
+    assert "the difference is significant at 0.05 (95 % interval " in sentence
     assert "by Holm's method for 4 comparisons" in sentence
     assert sentence in out
-    assert sentence.replace("'", "&#39;") in page
+    answer, _, grounds = sentence.partition(" (95 %")
+    assert f"<b>{answer}</b> (95 %{grounds}".replace("'", "&#39;") in page
     [single] = [line for line in document["verdicts"] if line.startswith("lstm")]
     assert "lstm has a single seed" in single
 
