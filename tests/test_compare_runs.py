@@ -11,6 +11,7 @@ import pytest
 from compared_runs import noisy, unfinished, write_run, write_test_set
 from in_process import call_here
 from translate.comparison.page import marked_words
+from translate.comparison.tables import shortened_names
 from translate.text import read_lines, write_lines
 
 LSTM = {"model.architecture": "lstm", "model.num_heads": None}
@@ -86,7 +87,7 @@ def test_a_sentence_says_which_is_better_and_if_it_is_significant(everything):
     out, _, document, page = everything
     best, sentence, *_ = document["verdicts"]
     assert best.startswith("dropout (3 seeds) has the best BLEU of 5 systems, ")
-    assert best.endswith("; differences below are from base (3 seeds) (baseline=dropout (3 seeds): from this one).")
+    assert best.endswith("; differences below are from base (3 seeds) (baseline=dropout-s1: from this one).")
     assert sentence.startswith("dropout (3 seeds) is better than base (3 seeds) by ")
     assert "bootstrap over lines and seeds" in sentence
     assert "the difference is significant at 0.05 (95 % interval " in sentence
@@ -280,6 +281,18 @@ def test_short_and_empty_sets_are_scored_or_refused(tmp_path):
     compare(tmp_path / "blank", f"reference={tmp_path / 'blank'}")
     Path(tmp_path / "empty").write_bytes(b"")
     assert "there is nothing to score" in refused(tmp_path / "empty", f"reference={tmp_path / 'empty'}")
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["runs/last-week/a", "runs/last-week/b", "lstm"], ["runs/…week/a", "runs/…week/b", "lstm"]),
+        (["dropout0.0 (3 seeds)", "dropout0.3 (3 seeds)"], ["dropout0.0 …", "dropout0.3 …"]),
+        (["experiment-a-of-may", "experiment-b-of-may"], ["…nt-a-of-may", "…nt-b-of-may"]),
+    ],
+)
+def test_shortened_names_stay_different(names, short):
+    assert shortened_names(names, 12) == short
 
 
 def test_words_and_characters_that_are_not_in_the_reference_are_marked():

@@ -38,7 +38,9 @@ def _best(comparison: Comparison) -> Verdict:
     name, count = best.system.name, len(comparison.systems)
     answer = f"{name} has the best {score.name} of {count} systems, {score.rounded}"
     if best is not baseline:
-        return Verdict(answer, f"; differences below are from {baseline.system.name} (baseline={name}: from this one).")
+        # of several seeds, any one stands for the system
+        option = f"baseline={best.system.entries[0].name or best.system.entries[0].path}"
+        return Verdict(answer, f"; differences below are from {baseline.system.name} ({option}: from this one).")
     p_values = [_difference(each.scores[metric]).adjusted for each in comparison.systems[1:]]
     known = [p for p in p_values if p is not None]
     if len(known) < len(p_values):
