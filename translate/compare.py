@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -115,7 +115,8 @@ def compare(config: CompareConfig) -> None:
     # all files are read before the first is scored: with resamples, scoring takes long
     paths, baseline, notes = _find(config)
     _check_outputs(config, paths)
-    entries = [read_entry(path, test=config.test) for path in paths]
+    names = short_names(paths)
+    entries = [replace(read_entry(path, test=config.test), name=names[path]) for path in paths]
     notes += [f"{entry.path}: {note}" for entry in entries for note in entry.notes]
     selection = select(entries, _given(config), baseline=baseline)
     if selection is None:
@@ -127,7 +128,7 @@ def compare(config: CompareConfig) -> None:
         trials=config.trials if config.bootstrap >= MIN_RESAMPLES else 0,
         examples=max(_PAGE_EXAMPLES, config.examples),
     )
-    systems = join_seeds(selection.entries, short_names(paths))
+    systems = join_seeds(selection.entries, names)
     further = {COMET: _comet(config, systems, selection)} if config.comet else {}
     comparison = compare_systems(systems, selection.test, settings, further=further)
     gaps = explain_gaps(comparison, selection.left_out) if config.explain else []

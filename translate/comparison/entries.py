@@ -54,7 +54,7 @@ class Facts:
 class Entry:
     """A run, a report or a file of translations.
 
-    path        as it was named
+    path        as it was named; name: in tables, "" for the path
     hypotheses  N lines; none where there are none yet
     references  N lines of each; none for a file, which is scored against references that are given
     text        source and labels; None where they cannot be read
@@ -66,6 +66,7 @@ class Entry:
     """
 
     path: Path
+    name: str = ""
     hypotheses: list[str] = field(default_factory=list)
     references: References = field(default_factory=list)
     text: SourceText | None = None

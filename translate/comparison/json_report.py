@@ -31,7 +31,7 @@ def json_report(
         "trials": comparison.settings.trials,
         "systems": [_system(each) for each in comparison.systems],
         "settings": settings,
-        "verdicts": verdicts(comparison),
+        "verdicts": list(map(str, verdicts(comparison))),
         "by_length": [_group(group, names) for group in comparison.by_length],
         "by_label": [_group(group, names) for group in comparison.by_label],
         "left_out": [{"path": str(entry.path), "reason": entry.problem, **asdict(entry.facts)} for entry in left_out],

@@ -85,8 +85,9 @@ class TensorBoardLogger:
         from translate.training.loggers.tensorboard_summaries import session_end, session_start
 
         run = self._run
-        # unique: TensorBoard takes the mean of runs of one title
-        title = f"{run.name} ({run.group}/{run.folder.name})" if run.group else run.name
+        # unique: TensorBoard takes the mean of runs of one title; it shows 16 characters, hence the number comes first
+        number = run.folder.name.rpartition("-")[2]
+        title = f"{number}: {run.name} ({run.group})" if run.group else run.name
         ended = {} if status is Status.running else {"status": status.value}
         summaries = [session_start(title, {**run.settings, **ended, **self._results})]
         if status in (Status.finished, Status.failed):
