@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,13 +71,16 @@ def score(config: ScoreConfig) -> None:
     translator = load_translator(config.model, config)
     print_notes(translator.tagging.note)
     totals, tags = Totals(), TagCount(translator.tagging)
+    previous = deque[str](maxlen=translator.context)  # source lines that the model reads as context
     progress = make_progress(config)
     try:
         with open_output(config.output) as output:
             for window in read_pairs(config):
                 sources, targets = [source for source, _ in window], [target for _, target in window]
                 tags.add_all(map(normalise, sources))
-                scored = translator.score(sources, targets, details=config.format is ScoreFormat.json)
+                details = config.format is ScoreFormat.json
+                scored = translator.score(sources, targets, previous=list(previous), details=details)
+                previous.extend(sources)
                 output.writelines(format_window(translator, window, scored, config.format, first=totals.pairs))
                 # the other end of a pipe may wait for these lines before it sends the next ones
                 output.flush()

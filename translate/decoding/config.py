@@ -203,6 +203,9 @@ class DecodingConfig:
         # sampling has no beam to order, and mbr an order of its own
         if self.rerank.models and self.search.method is not SearchMethod.beam:
             raise UserError(f"rerank orders the hypotheses of search.method=beam, not {self.search.method}")
+        if self.search.coverage_penalty and (self.rerank.models or self.search.method is SearchMethod.mbr):
+            other = "rerank" if self.rerank.models else "search=mbr"
+            raise UserError(f"search.coverage_penalty and {other} order the same hypotheses: leave one of them out")
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
-from translate.data.context import ContextWindow
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
@@ -177,17 +176,18 @@ class Translator:
         """Target languages of a model of several, by tag."""
         return {each.tag: each.target_language for each in directions_of_manifest(self.manifest)}
 
-    def _split(self, sources: Sequence[Recased], previous: Sequence[Recased] = ()) -> list[list[Segment]]:
+    def _split(
+        self, sources: Sequence[Recased], previous: Sequence[Recased] = (), *, whole: bool = False
+    ) -> list[list[Segment]]:
+        """Segments of each line, behind their context if the model reads one; whole: one of each line that has text."""
+        segments = _whole_line if whole else self._segments
         if self.context:
-            splitting = ContextSplitting(
-                self.context, self._segments, self.tokenizer.encode_source, self.max_source_length
-            )
+            splitting = ContextSplitting(self.context, segments, self.tokenizer.encode_source, self.max_source_length)
             lines = [self.tagging.split(source.text) for source in (*previous, *sources)]
             return splitting.split_lines(lines)[len(previous) :]
         encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
         return [
-            self._segments(source.text, tokens) if tokens else []
-            for source, tokens in zip(sources, encoded, strict=True)
+            segments(source.text, tokens) if tokens else [] for source, tokens in zip(sources, encoded, strict=True)
         ]
 
     def _segments(self, line: str, tokens: list[int]) -> list[Segment]:
@@ -205,19 +205,19 @@ class Translator:
         sources: Sequence[str],
         targets: Sequence[str],
         *,
+        previous: Sequence[str] = (),
         details: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> list[ScoredPair]:
         """Score given translations of lines, in order; details and progress as in Engine.score.
 
-        Sources are read as by translate(), but never split; targets in the model's text form.
+        Sources are read as by translate(), behind the lines before them, but never split; targets in the model's text
+        form.
         """
-        window = ContextWindow(self.context)
-        split = (self.tagging.split(self.read(line).text) for line in sources)
-        joined = [(tag, window.join(text.strip())) for tag, text in split]
-        tagged = [f"{tag} {text}" if tag and text else text for tag, text in joined]
-        encoded = self.tokenizer.encode_source(tagged), self.tokenizer.encode_target(targets)
-        pairs = [(tuple(source), tuple(target)) for source, target in zip(*encoded, strict=True)]
+        whole = self._split(list(map(self.read, sources)), list(map(self.read, previous)), whole=True)
+        encoded = [segments[0].tokens if segments else [] for segments in whole]
+        written = self.tokenizer.encode_target(targets)
+        pairs = [(tuple(source), tuple(target)) for source, target in zip(encoded, written, strict=True)]
         limits = self.max_source_length, self.engine.max_length
         readable = [bool(source) and len(source) <= limits[0] and len(target) <= limits[1] for source, target in pairs]
         scored = iter(self.engine.score(list(compress(pairs, readable)), details=details, progress=progress))
@@ -243,6 +243,10 @@ class Translator:
             limits.insert(0, f"{count} sentence{'s' if count > 1 else ''}")
         more = " or ".join(f"more than {limit}" for limit in limits)
         return f"{splits.split:,} of {splits.lines:,} lines had {more}: translated in {splits.parts:,} parts"
+
+
+def _whole_line(line: str, tokens: list[int]) -> list[Segment]:
+    return [Segment(tokens, text=line)]
 
 
 @dataclass(frozen=True)
