@@ -11,13 +11,13 @@ from typing import Any
 
 from translate.data.filters.pair_rules import MARKS
 from translate.data.text_profile import main_script
-from translate.decoding.records import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
 from translate.decoding.translation import Translation
 from translate.decoding.translator import Translator
+from translate.decoding.warning_flags import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
 from translate.tags import Tagging
 from translate.tokenizer import UNK, Tokenizer
 
-# the warnings of decoding/records.py that need no attention weights
+# the warnings of decoding/warning_flags.py that need no attention weights
 MEASURED_FLAGS = (LENGTH_RATIO, REPETITION, COPIED_SOURCE)
 _SPACE = "▁"  # of SentencePiece
 # whatever records.repeats finds, and more: that takes a millisecond for a single line, and is rarely needed
@@ -38,7 +38,7 @@ class LineFeatures:
     capitals            capitals, as share of the source's letters that have case
     digits              share of the source's characters, white space left out
     log_prob            mean natural logarithm of the probabilities of the target tokens, EOS included; None: not known
-    flags               names of warnings (decoding/records.py)
+    flags               names of warnings (decoding/warning_flags.py)
     """
 
     source_characters: int = 0

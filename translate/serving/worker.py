@@ -20,7 +20,7 @@ from translate.console import start_log
 from translate.decoding.config import DecodingConfig, EngineName
 from translate.decoding.constraints.constraints import ConstraintConfig
 from translate.decoding.constraints.line_constraints import LineConstraints
-from translate.decoding.records import finite, records
+from translate.decoding.json_records import finite, records
 from translate.decoding.search.config import SearchConfig, SearchMethod, search_of
 from translate.decoding.translator import Translator
 from translate.engines import make_translator, open_engine
@@ -92,7 +92,12 @@ class LoadedModel:
         constraints = None
         if options.terms or options.prefix:
             constraints = LineConstraints(
-                ConstraintConfig(), self._tokenizer, self._manifest, terms=options.terms, prefix=options.prefix
+                ConstraintConfig(),
+                self._tokenizer,
+                self._manifest,
+                max_length=self._engine.max_length,
+                terms=options.terms,
+                prefix=options.prefix,
             )
         translator = make_translator(
             [self._path], self._engine, self._tokenizer, self._manifest, config, constraints=constraints
