@@ -18,8 +18,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 _REPOSITORY = Path(__file__).parent.parent
 
 
-# until all tests are collected: what is imported stays
-gc.disable()
+def pytest_collectstart() -> None:
+    """Collect no garbage while test modules are imported: what they import stays."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
