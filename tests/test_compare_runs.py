@@ -151,24 +151,6 @@ def test_page_needs_no_other_file_and_escapes_hostile_text(tmp_path):
     assert "prefers-color-scheme: dark" in page
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "manifest.json", "result.json", "evaluation/report.json"])
-def test_damaged_file_of_a_run_is_named_and_the_others_are_compared(runs, tmp_path, name):
-    shutil.copytree(runs / "lstm", tmp_path / "damaged")
-    (tmp_path / "damaged" / name).write_bytes(b'{"step": \xff')
-    out, err = compare(runs / "base-s1", tmp_path / "damaged", runs / "base-s2", *FAST)
-    assert name.rpartition("/")[2] in err
-    assert "base" in out
-
-
-@pytest.mark.parametrize("value", ["9" * 400, "NaN", "Infinity", "[1]"])
-def test_number_that_no_float_holds_is_not_known(runs, tmp_path, value):
-    shutil.copytree(runs / "lstm", tmp_path / "damaged")
-    content = f'{{"step": {value}, "validation": {{"metric": "bleu", "value": {value}}}}}'
-    (tmp_path / "damaged" / "result.json").write_text(content)
-    out, _ = compare(runs / "base-s1", tmp_path / "damaged", "bootstrap=0")
-    assert "damaged" in out
-
-
 def test_run_of_another_test_set_is_left_out_by_name(runs, tmp_path):
     data = write_test_set(tmp_path / "data", lines=40, seed=5)
     other = write_run(tmp_path / "other", data, list(read_lines(data / "test.tgt")))
@@ -229,6 +211,9 @@ def test_outputs_never_overwrite_what_is_compared(runs, tmp_path):
     assert hypotheses.read_bytes() == before
     (tmp_path / "file").write_text("")
     assert "are one file" in refused(runs / "lstm", f"page={tmp_path / 'p'}", f"json={tmp_path / 'x' / '..' / 'p'}")
+    for option in (f"page={tmp_path}", f"json={tmp_path}"):
+        assert "that is a folder; name a file in it" in refused(runs / "lstm", option)
+    assert "File name too long" in refused(runs / "lstm", f"page={tmp_path / ('p' * 300)}")
     assert "set page to a folder" in refused(runs / "lstm", f"page={tmp_path / 'file' / 'p.html'}")
 
 

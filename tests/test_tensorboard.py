@@ -16,9 +16,9 @@ from small_runs import composed, options, write_corpus
 from stored_runs import train_here
 from translate import train as train_page
 from translate.train import train
-from translate.training.loggers.columns import COLUMNS_FILE, experiment, telling_settings, update_columns
 from translate.training.loggers.logger import RunDescription, Status
 from translate.training.loggers.tensorboard import TensorBoardConfig, TensorBoardLogger
+from translate.training.loggers.tensorboard_columns import COLUMNS_FILE, experiment, telling_settings, update_columns
 from translate.training.samples import marked_difference
 from translate.training.stopping import Trial
 

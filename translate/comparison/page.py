@@ -18,7 +18,7 @@ from translate.comparison.systems import differing_settings
 from translate.comparison.terminal import fact_rows, legend, signed
 from translate.comparison.verdicts import validation_verdicts, verdicts
 
-_MOST_PIECES = 800  # of a line in which words are compared with those of the reference
+_MOST_PIECES = 800  # of a line whose words are compared with the reference: that takes quadratic time
 # a Chinese or Japanese character, spaces, or what is between them
 _PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\s+|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 

@@ -21,6 +21,7 @@ def table(rows: Rows, width: int | None, *, right: Sequence[int] = ()) -> str:
     rows = [[show_unprintable(cell) for cell in row] for row in rows]
     if width is None or width_of(rows) <= width:
         return text_table(rows, right=right)
+    # names are shortened, since figures cannot be
     others = width_of([row[1:] for row in rows]) + _GAP
     longest = max(wcswidth(row[0]) for row in rows)
     names = shortened_names([row[0] for row in rows], max(LEAST_NAME, min(longest, width - others)))
@@ -82,8 +83,10 @@ def wrapped(text: str, width: int | None) -> str:
 
 
 def beginning(text: str, width: int) -> str:
+    """The beginning of a text, in at most so many columns."""
     if wcswidth(text) <= width:
         return text
     while wcswidth(text) > max(width, LEAST_NAME) - 1:
+        # wide characters take two columns: half of the excess at a time never removes too much
         text = text[: max(1, len(text) - max(1, (wcswidth(text) - width) // 2))]
     return f"{text}{_ELLIPSIS}"

@@ -8,10 +8,10 @@ from wcwidth import wcswidth
 
 from translate.comparison.entries import Entry, Facts
 from translate.comparison.results import (
-    Compared,
     Comparison,
     Example,
     GroupScores,
+    ScoredSystem,
     SystemScore,
     higher_is_better,
 )
@@ -31,7 +31,7 @@ from translate.comparison.verdicts import validation_verdicts, verdicts
 from translate.console import text_table
 from translate.errors import show_unprintable
 
-_MOST_GROUPS = 12  # labels that are printed
+_MOST_GROUPS = 12  # labels that are printed; the page has all
 
 
 def comparison_text(
@@ -108,6 +108,7 @@ def fact_rows(systems: Sequence[System], unfinished: Sequence[Entry]) -> Rows:
     named += [(entry.name or str(entry.path), entry.facts) for entry in unfinished]
     header = ["", "validation", "loss", "parameters", "lines/s", "training", "status"]
     rows = [header, *([name, *fact_cells(facts)] for name, facts in named)]
+    # files have no facts at all, and a run at work lacks some
     used = [index for index in range(len(header)) if index == 0 or any(row[index] for row in rows[1:])]
     return [[row[index] for index in used] for row in rows]
 
@@ -209,14 +210,15 @@ def _gap_text(gap: ScoreGap, width: int | None) -> str:
     return "\n".join([heading, *findings, "", table(rows, width, right=(1, 2, 3))])
 
 
-def _most_interesting(comparison: Comparison) -> Compared | None:
+def _most_interesting(comparison: Comparison) -> ScoredSystem | None:
     """The best system beside the baseline, whose lines are shown; the page has those of all."""
     metric = comparison.metrics[0]
+    # a system with the translations of the baseline has no lines to show
     others = [each for each in comparison.systems[1:] if each.wins or each.losses]
     if not others:
         return None
 
-    def gain(compared: Compared) -> float:
+    def gain(compared: ScoredSystem) -> float:
         difference = compared.scores[metric].difference
         value = 0.0 if difference is None else difference.value
         return value if comparison.is_better(metric, 1.0) else -value
@@ -224,7 +226,7 @@ def _most_interesting(comparison: Comparison) -> Compared | None:
     return max(others, key=gain)
 
 
-def _lines(comparison: Comparison, compared: Compared, width: int | None, count: int) -> Iterator[str]:
+def _lines(comparison: Comparison, compared: ScoredSystem, width: int | None, count: int) -> Iterator[str]:
     names = comparison.systems[0].system.name, compared.system.name
     yield wrapped(
         f"{names[1]} beside {names[0]}, line by line: {compared.num_equal:,} translations are equal; by chrF "

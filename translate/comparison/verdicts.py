@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from translate.comparison.entries import Entry
-from translate.comparison.results import Compared, Comparison, Difference, SystemScore, higher_is_better
+from translate.comparison.results import Comparison, Difference, ScoredSystem, SystemScore, higher_is_better
 
-LEVEL = 0.05
+LEVEL = 0.05  # of significance
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _best(comparison: Comparison) -> Verdict:
     return Verdict(answer, f"; {others}.")
 
 
-def _verdict(comparison: Comparison, compared: Compared) -> Verdict:
+def _verdict(comparison: Comparison, compared: ScoredSystem) -> Verdict:
     metric, *others = comparison.metrics
     score, baseline = compared.scores[metric], comparison.systems[0].system.name
     difference = _difference(score)
@@ -58,6 +58,7 @@ def _verdict(comparison: Comparison, compared: Compared) -> Verdict:
     if difference.is_equal:
         return Verdict(f"{name} and {baseline} have the same {score.name} counts in every line: there is no difference")
     amount = _amount(difference.value)
+    # "better by 0.00" would read as a contradiction
     if float(amount) == 0:
         sentence = f"{name} and {baseline} have equal {score.name}"
     else:
@@ -89,7 +90,7 @@ def _interval(difference: Difference) -> list[str]:
     return [f"95 % interval {low:.1f} to {high:.1f}"]
 
 
-def _tests(comparison: Comparison, compared: Compared, difference: Difference) -> list[str]:
+def _tests(comparison: Comparison, compared: ScoredSystem, difference: Difference) -> list[str]:
     settings, found = comparison.settings, []
     if difference.p_randomization is not None and not difference.has_seeds:
         found.append(f"p = {difference.p_randomization:.4f} by approximate randomization, {settings.trials:,} trials")
@@ -119,6 +120,7 @@ def _in_brief(score: SystemScore) -> str:
 
 def validation_verdicts(unfinished: Sequence[Entry], comparison: Comparison) -> list[Verdict]:
     """A sentence for each run without test scores that has the validation set of the baseline."""
+    # the first seed stands for the settings of all; validation scores of different sets say nothing about each other
     baseline = comparison.systems[0].system
     metric, theirs = baseline.facts.validation_metric, baseline.facts.validation
     found = []

@@ -31,14 +31,14 @@ from tensorboard.plugins.hparams.metadata import (
 )
 
 from translate.folders import MARKER
-from translate.training.event_file import replace_summaries
 from translate.training.loggers.logger import INTERVAL, Value
+from translate.training.loggers.tensorboard_events import replace_summaries
 from translate.training.loggers.tensorboard_summaries import hparams_summary
 
 ROW_FILE = "events.out.tfevents.0000000000.hparams"  # in the folder of a run's event files
 COLUMNS_FILE = ".tfevents.columns"
 _SHOWN = 5  # columns that TensorBoard shows at first
-_MOST_RUNS = 500  # of which rows are read
+_MOST_RUNS = 500  # of which rows are read: a larger folder would delay the start of every run in it
 _TYPES = {str: DATA_TYPE_STRING, bool: DATA_TYPE_BOOL, float: DATA_TYPE_FLOAT64}
 Row = Mapping[str, Value]
 
@@ -112,6 +112,7 @@ def experiment(rows: Sequence[Row], scores: Sequence[str]) -> Experiment:
 
 
 def _is_result(name: str) -> bool:
+    # results have names such as "test bleu"; options have no spaces
     return " " in name or name in ("status", "updates")
 
 
@@ -125,6 +126,7 @@ def telling_settings(rows: Sequence[Row]) -> list[str]:
     counts = Counter(name for row in rows for name in row if not _is_result(name))
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
         values = [row.get(name) for row in rows]
+        # the index of the first run with the same value: equal for two settings that divide the runs alike
         divisions.setdefault(tuple(map(values.index, values)), name)
     found = {name: _entropy(division) for division, name in divisions.items()}
     return sorted((name for name, entropy in found.items() if entropy), key=lambda name: -found[name])
@@ -139,6 +141,7 @@ def _entropy(values: Sequence[int]) -> float:
 def _column(name: str, rows: Sequence[Row], *, is_shown: bool) -> HParamInfo:
     values = {row[name] for row in rows if name in row}
     types = {type(value) for value in values}
+    # a setting that is a number in one run and a text in another is text
     info = HParamInfo(name=name, type=_TYPES[types.pop() if len(types) == 1 else str], differs=is_shown)
     if info.type == DATA_TYPE_STRING:
         info.domain_discrete.extend(sorted(map(str, values)))
