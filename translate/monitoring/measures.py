@@ -54,7 +54,7 @@ class Measure:
 
     def values(self, lines: Sequence[LineFeatures]) -> list[Any]:
         """Values of the lines of which they are known."""
-        return [value for line in lines if (value := self.value(line)) is not None]
+        return [value for value in map(self.value, lines) if value is not None]
 
 
 def compare_numbers(before: Sequence[float], now: Sequence[float], *, form: str) -> Difference:
