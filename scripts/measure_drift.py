@@ -64,7 +64,7 @@ def false_alarms(lines: Sequence[LineFeatures], sizes: Sequence[int], *, trials:
             significant += any(finding.p_value < LEVEL for finding in findings)
         measures = ", ".join(f"{name} {count}" for name, count in by_measure.most_common())
         rows.append((f"{size:,}", f"{trials:,}", f"{alarms:,}", f"{alarms / trials:.1%}", f"{significant:,}", measures))
-    return markdown_table(("window", "pieces", "alarms", "share", "p < 0.01 alone", "measures"), rows)
+    return markdown_table(("window", "pieces", "alarms", "share", "significant alone", "measures"), rows)
 
 
 def found_drift(

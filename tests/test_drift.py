@@ -14,7 +14,7 @@ from small_runs import REPOSITORY
 from translate.monitoring.drift import compare_values, find_drift, values_of, windows_of
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LoggedLine
-from translate.monitoring.statistics import fisher_p_value, holm, ks_distance, ks_p_value
+from translate.monitoring.statistics import fisher_p_value, holm, ks_distance, ks_p_value, precedence_p_value
 from translate.text import read_lines
 
 LEVEL = 0.01
@@ -135,6 +135,22 @@ def test_fisher_is_exact():
             }
             exact = sum(n for n in ways.values() if n <= ways[first]) / sum(ways.values())
             assert fisher_p_value(first, first_size, second, second_size) == pytest.approx(exact)
+
+
+def test_precedence_is_exact():
+    """Against all orders of a small pooled sample."""
+    first_size, second_size = 4, 5
+    for rank, below in itertools.product(range(1, first_size + 1), range(second_size + 1)):
+        found = []
+        for positions in itertools.combinations(range(first_size + second_size), first_size):
+            found.append(positions[rank - 1] - (rank - 1) >= below)
+        assert precedence_p_value(below, rank, first_size, second_size) == pytest.approx(np.mean(found))
+
+
+def test_a_few_lines_of_low_confidence_are_found():
+    baseline, rest = halves(3)
+    odd = [LineFeatures.from_json(line.to_json() | {"log_prob": -5.0}) for line in rest[:20]]
+    assert drifted(baseline, rest[20:] + odd) == {"low_confidence"}
 
 
 def test_p_values_are_adjusted_for_several_tests():

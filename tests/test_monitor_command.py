@@ -101,8 +101,8 @@ def test_a_run_without_a_baseline_is_compared_by_its_translations(run, tmp_path)
     done = call_here("monitor", str(log), f"model={old}", f"json={tmp_path / 'json'}")
     assert done.returncode == 0, done.stderr.decode()
     results = json.loads((tmp_path / "json").read_text())
-    assert set(results["windows"][0]["measures"]) == NAMES - {"confidence", "split_lines"}
-    assert len(results["not_compared"]) == 2
+    assert set(results["windows"][0]["measures"]) == NAMES - {"confidence", "low_confidence", "split_lines"}
+    assert len(results["not_compared"]) == 3
     assert "confidence (mean log probability): not compared" in done.stdout.decode()
 
 

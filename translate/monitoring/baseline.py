@@ -21,7 +21,7 @@ from translate.files import read_json, write_text
 from translate.model_directory import MONITORING, content_hash, find_model_or_export, read_origin
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.log import choose_lines, direction_of, read_log
-from translate.monitoring.measures import CONFIDENCE, PARTS
+from translate.monitoring.measures import CONFIDENCE, LOW_CONFIDENCE, PARTS
 from translate.opening import head_of
 from translate.tags import tagging_of
 from translate.text import read_lines
@@ -211,6 +211,6 @@ def _of_run(model: str, run: Path, text: ParallelText) -> Baseline:
         direction=_direction(text, manifest),
         model=content_hash(model),
         left_out=dict.fromkeys(
-            (CONFIDENCE, PARTS), "its run has not kept it: make_baseline=true makes a baseline with it"
+            (CONFIDENCE, LOW_CONFIDENCE, PARTS), "its run has not kept it: make_baseline=true makes a baseline with it"
         ),
     )

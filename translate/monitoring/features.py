@@ -161,13 +161,18 @@ class FeatureExtractor:
             target_tokens=translation.target_tokens,
             segments=translation.segments,
             script=main_script([visible]),
-            unknown_characters=_rounded_share(len(visible) - sum(map(self._known.__contains__, visible)), len(visible)),
+            unknown_characters=self._unknown_share(visible),
             byte_tokens=_rounded_share(sum(map(self._byte_ids.__contains__, tokens)), len(tokens)),
             capitals=_rounded_share(upper, cased),
             digits=_rounded_share(sum(map(str.isdecimal, visible)), len(visible)),
             log_prob=self._log_prob(translation),
             flags=tuple(flags(line, translation.text, translation.parts, None, repetitive=repetitive)),
         )
+
+    def _unknown_share(self, visible: str) -> float:
+        # in the vocabulary's own form, such as NFKC of a published model
+        text = self._tokenizer.source_processor.normalize(visible).replace(_SPACE, "")
+        return _rounded_share(len(text) - sum(map(self._known.__contains__, text)), len(text))
 
     def _log_prob(self, translation: Translation) -> float | None:
         """Mean log probability of a token; with a length penalty and several segments, as of segments equally long."""

@@ -21,7 +21,7 @@ from translate.monitoring.json_lines import Reading, by_time, find_files, parse_
 
 _MOST_NAME = 200  # characters of a name or code
 _MOST_SYSTEMS = 100
-_NO_STATUS = 0
+_MOST_SECONDS, _MOST_STATUS = 1e9, 999
 _LEAST_HASH = 8  # digits by which a version is recognised
 
 
@@ -57,7 +57,7 @@ class LogEntry:
     source: str = ""
     target: str = ""
     seconds: float = 0.0
-    status: int = _NO_STATUS
+    status: int = 0
     key: str = ""
     lines: Sequence[LineFeatures] = ()
 
@@ -75,13 +75,18 @@ class LogEntry:
             raise ValueError("a name is no short text")
         if parse_time(value.get("time")) is None:
             raise ValueError("no time")
-        status = value.get("status", _NO_STATUS)
         return cls(
             **names,
             time=value["time"],
-            status=status if type(status) is int and 0 <= status < 1000 else _NO_STATUS,
+            seconds=_number(value.get("seconds"), _MOST_SECONDS),
+            status=int(_number(value.get("status"), _MOST_STATUS)),
             lines=[LineFeatures.from_json(line) for line in value["lines"]],
         )
+
+
+def _number(value: Any, most: float) -> float:
+    """A number from 0 to `most`; 0 for anything else."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= most else 0.0
 
 
 class LoggedLine(NamedTuple):

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.monitoring.features import MEASURED_FLAGS, LineFeatures
-from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value
+from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
 
 # the least differences that count as drift: with many lines, a test finds differences without consequence
 LEAST_DISTANCE, LEAST_SHARE = 0.1, 0.03
 _IN_CAPITALS = 0.5  # capitals, as share of letters that have case
-CONFIDENCE, PARTS = "confidence", "split_lines"
+_TAIL = 0.01  # of the baseline's lines, the least confident ones
+CONFIDENCE, LOW_CONFIDENCE, PARTS = "confidence", "low_confidence", "split_lines"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,16 @@ def compare_shares(before: Sequence[bool], now: Sequence[bool]) -> Difference:
     return Difference(abs(shares[0] - shares[1]), p_value, *(f"{share:.1%}" for share in shares))
 
 
+def compare_tails(before: Sequence[float], now: Sequence[float]) -> Difference:
+    """Precedence test of the shares of numbers below the lowest per cent of those before."""
+    rank = max(1, round(_TAIL * len(before)))
+    bound = sorted(before)[rank - 1]
+    below = sum(value < bound for value in now)
+    shares = (rank - 1) / len(before), below / len(now)
+    p_value = precedence_p_value(below, rank, len(before), len(now))
+    return Difference(max(0.0, shares[1] - shares[0]), p_value, *(f"{share:.1%} below {bound:.2f}" for share in shares))
+
+
 def compare_names(before: Sequence[str], now: Sequence[str]) -> Difference:
     """Fisher's exact test of the share of each name, with Bonferroni's correction for the number of names."""
     counts = Counter(before), Counter(now)
@@ -134,6 +145,14 @@ MEASURES = (
         "text that the model was not trained on, or another engine or search",
         lambda line: line.log_prob,
         ".3f",
+    ),
+    Measure(
+        name=LOW_CONFIDENCE,
+        title="lines of low confidence",
+        meaning="some text that the model was not trained on",
+        value=lambda line: line.log_prob,
+        compare=compare_tails,
+        least=LEAST_SHARE,
     ),
     _numbers(
         "capitals", "capitals among letters", "headings, names, text in capitals", lambda line: line.capitals, ".3f"
