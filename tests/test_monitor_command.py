@@ -147,6 +147,15 @@ def test_a_model_that_replaces_another_does_not_inherit_its_baseline(tmp_path):
     assert not (tmp_path / "model" / MONITORING).exists()
 
 
+def test_a_baseline_replaces_no_other_file(run, tmp_path):
+    kept = tmp_path / "notes.json"
+    kept.write_text('{"a": 1}')
+    done = call_here("monitor", f"model={run}", "make_baseline=true", f"baseline={kept}")
+    assert done.returncode == 1
+    assert "was written by another version; delete it" in done.stderr.decode()
+    assert kept.read_text() == '{"a": 1}'
+
+
 def test_a_sheet_is_drawn_without_a_model(tmp_path):
     samples = sample_file(tmp_path / "samples.jsonl", [f"line {n}" for n in range(30)])
     done = call_here("monitor", f"samples={samples}", "sample=10", f"sheet={tmp_path / 'judge.csv'}")
@@ -166,6 +175,7 @@ def test_a_sheet_is_drawn_without_a_model(tmp_path):
         ({"log": "missing", "model": "m"}, "log=missing: no such file"),
         ({"log": "log", "model": "m", "page": "log"}, "page=log: that is the input itself"),
         ({"log": "log", "model": "m", "json": "no/json"}, "no such folder"),
+        ({"log": "log", "model": "m", "json": "new", "page": "new"}, "another option names that file"),
         ({"make_baseline": True, "model": "m", "page": "p"}, "page=p has the results of a log"),
         ({"sample": 5, "samples": "log"}, "belong together"),
         ({"log": "log", "model": "m"}, "no entry of a request"),

@@ -12,9 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fake_models import EchoEngine
 from fake_translators import HOSTILE
 from monitored import features, shipped_tokenizer, translation
+from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.records import COPIED_SOURCE, LENGTH_RATIO, REPETITION, repeats
+from translate.decoding.rescoring.mbr import MinimumBayesRisk
+from translate.decoding.search.config import Candidates
+from translate.decoding.translator import Translator
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.redaction import redact
 from translate.tags import Tagging
@@ -55,6 +60,14 @@ def test_log_probability_is_the_mean_whatever_the_length_penalty():
     assert line.log_prob == pytest.approx(-1.5)
     [impossible] = FeatureExtractor(shipped_tokenizer())(["x"], [translation("", [5], [], score=float("-inf"))])
     assert impossible.log_prob is None
+
+
+def test_scores_of_other_kinds_are_no_confidence():
+    """Those of minimum Bayes risk are expected utilities."""
+    search = SearchConfig(method=SearchMethod.mbr, candidates=Candidates.beam, beam_size=2)
+    translator = Translator(MinimumBayesRisk(EchoEngine(), shipped_tokenizer()), shipped_tokenizer(), search)
+    [line] = FeatureExtractor.of_translator(translator)(["x"], [translation("a", [5], [6], score=0.9)])
+    assert line.log_prob is None
 
 
 def test_a_tag_is_no_text():

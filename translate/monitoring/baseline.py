@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +96,16 @@ def _direction(text: ParallelText, manifest: Mapping[str, Any]) -> str:
     return direction_of(*(code or manifest.get(name, "") for code, name in zip(codes, names, strict=True)))
 
 
+def check_target(path: Path) -> None:
+    """Raise UserError where save could not write, or would replace a file of another kind."""
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(
+            f"{path.parent} cannot be written to: name another file, baseline=FILE, here and in comparisons"
+        )
+    if path.is_file():
+        _read(path)
+
+
 def save(baseline: Baseline, path: Path) -> None:
     """Write a baseline beside those of other directions of the same model. Raises UserError where that fails."""
     directions: dict[str, Any] = {}
@@ -132,7 +143,9 @@ def load(path: Path, *, direction: str) -> Baseline:
         if not lines or not isinstance(text, str) or not isinstance(decoding, dict):
             raise ValueError("no lines")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({excerpt(error)}); make it again: make_baseline=true") from None
+        raise UserError(
+            f"{path} is damaged ({excerpt(error)}); delete it, and make it again: make_baseline=true"
+        ) from None
     return Baseline(lines=lines, text=text, direction=name, model=content["model"], decoding=decoding)
 
 
@@ -154,9 +167,9 @@ def read_baseline(path: str, *, direction: str, last: int) -> Baseline:
 def _read(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if content.get("format") != _FORMAT:
-        raise UserError(f"{path} was written by another version; make it again: make_baseline=true")
+        raise UserError(f"{path} was written by another version; delete it, and make it again: make_baseline=true")
     if not isinstance(content.get("directions"), dict) or not isinstance(content.get("model"), str):
-        raise UserError(f"{path} is damaged; make it again: make_baseline=true")
+        raise UserError(f"{path} is damaged; delete it, and make it again: make_baseline=true")
     return content
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from translate.data.filters.pair_rules import MARKS
 from translate.data.text_profile import main_script
+from translate.decoding.config import RescoringEngine
 from translate.decoding.records import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
 from translate.decoding.translation import Translation
 from translate.decoding.translator import Translator
@@ -114,11 +115,13 @@ _FIELDS = [field.name for field in dataclasses.fields(LineFeatures)]
 class FeatureExtractor:
     """Computes the features of lines that were translated with a tokenizer, in about 0.05 ms for a line of 60 letters.
 
-    length_penalty  of the search, by which its scores become log probabilities
+    length_penalty  of the search, by which its scores become log probabilities; None: its scores are something else
     tagging         tags in front of lines, which are no text of theirs; None: none
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, length_penalty: float = 1.0, tagging: Tagging | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, length_penalty: float | None = 1.0, tagging: Tagging | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._tagging = tagging or Tagging()
         self._length_penalty = length_penalty
@@ -135,7 +138,9 @@ class FeatureExtractor:
     @classmethod
     def of_translator(cls, translator: Translator) -> FeatureExtractor:
         """The extractor for translations of a translator."""
-        return cls(translator.tokenizer, length_penalty=translator.search.length_penalty, tagging=translator.tagging)
+        is_rescored = isinstance(translator.engine, RescoringEngine)
+        length_penalty = None if is_rescored else translator.search.length_penalty
+        return cls(translator.tokenizer, length_penalty=length_penalty, tagging=translator.tagging)
 
     def __call__(self, lines: Sequence[str], translations: Sequence[Translation]) -> list[LineFeatures]:
         """Features of raw lines and their translations."""
@@ -176,7 +181,7 @@ class FeatureExtractor:
 
     def _log_prob(self, translation: Translation) -> float | None:
         """Mean log probability of a token; with a length penalty and several segments, as of segments equally long."""
-        if not translation.segments or not math.isfinite(translation.score):
+        if self._length_penalty is None or not translation.segments or not math.isfinite(translation.score):
             return None
         length = translation.target_tokens / translation.segments + 1  # with EOS
         return round(translation.score * length ** (self._length_penalty - 1), 4)

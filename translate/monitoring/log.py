@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import merge
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from translate.folders import listing
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.json_lines import Reading, by_time, find_files, parse_time, read_objects
 
+_NAMES = ("request", "model", "version", "source", "target", "key")
 _MOST_NAME = 200  # characters of a name or code
 _MOST_SYSTEMS = 100
 _MOST_SECONDS, _MOST_STATUS = 1e9, 999
@@ -63,14 +64,14 @@ class LogEntry:
 
     def to_line(self) -> str:
         """The entry as one line of the log, without its end."""
-        return to_json(asdict(self) | {"lines": [line.to_json() for line in self.lines]})
+        return to_json(vars(self) | {"lines": [line.to_json() for line in self.lines]})
 
     @classmethod
     def from_json(cls, value: Any) -> LogEntry:
         """Read an entry; further fields are ignored. Raises ValueError for anything else."""
         if not isinstance(value, dict) or not isinstance(value.get("lines"), list):
             raise ValueError("no entry of a request")
-        names = {name: value.get(name, "") for name in ("request", "model", "version", "source", "target", "key")}
+        names = {name: value.get(name) or "" for name in _NAMES}
         if not all(isinstance(name, str) and len(name) <= _MOST_NAME for name in names.values()):
             raise ValueError("a name is no short text")
         if parse_time(value.get("time")) is None:

@@ -17,6 +17,7 @@ from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_va
 # the least differences that count as drift: with many lines, a test finds differences without consequence
 LEAST_DISTANCE, LEAST_SHARE = 0.1, 0.03
 _IN_CAPITALS = 0.5  # capitals, as share of letters that have case
+_MOST_NAMES = 20  # that are compared, the most frequent
 _TAIL = 0.01  # of the baseline's lines, the least confident ones
 CONFIDENCE, LOW_CONFIDENCE, PARTS = "confidence", "low_confidence", "split_lines"
 
@@ -39,6 +40,7 @@ class Measure:
     compare  values of two sets of lines
     least    distance that counts as drift
     meaning  reasons for a drift, for people
+    is_distribution  the values are numbers, whose distributions are compared
     """
 
     name: str
@@ -47,11 +49,7 @@ class Measure:
     value: Callable[[LineFeatures], Any]
     compare: Callable[[Sequence[Any], Sequence[Any]], Difference]
     least: float
-
-    @property
-    def is_distribution(self) -> bool:
-        """True for numbers, False for shares of lines and for scripts."""
-        return self.least == LEAST_DISTANCE
+    is_distribution: bool = False
 
     def values(self, lines: Sequence[LineFeatures]) -> list[Any]:
         """Values of the lines of which they are known."""
@@ -72,9 +70,12 @@ def _quartiles(numbers: NDArray[np.float64], form: str) -> str:
 
 def compare_shares(before: Sequence[bool], now: Sequence[bool]) -> Difference:
     """Fisher's exact test of two shares of lines."""
-    counts = sum(before), sum(now)
-    shares = counts[0] / len(before), counts[1] / len(now)
-    p_value = fisher_p_value(counts[0], len(before), counts[1], len(now))
+    return _compare_counts(sum(before), len(before), sum(now), len(now))
+
+
+def _compare_counts(before: int, all_before: int, now: int, all_now: int) -> Difference:
+    shares = before / all_before, now / all_now
+    p_value = fisher_p_value(before, all_before, now, all_now)
     return Difference(abs(shares[0] - shares[1]), p_value, *(f"{share:.1%}" for share in shares))
 
 
@@ -91,12 +92,12 @@ def compare_tails(before: Sequence[float], now: Sequence[float]) -> Difference:
 def compare_names(before: Sequence[str], now: Sequence[str]) -> Difference:
     """Fisher's exact test of the share of each name, with Bonferroni's correction for the number of names."""
     counts = Counter(before), Counter(now)
-    names = sorted(counts[0] | counts[1])
-    found = [compare_shares([each == name for each in before], [each == name for each in now]) for name in names]
+    names = [name for name, _ in (counts[0] + counts[1]).most_common(_MOST_NAMES)]
+    found = [_compare_counts(counts[0][name], len(before), counts[1][name], len(now)) for name in names]
     # the distance of a name that differs by chance alone must not go with the p-value of another one
     best = min(found, key=lambda each: (each.p_value, -each.distance))
     p_value = min(1.0, best.p_value * len(names))
-    return Difference(best.distance, p_value, *(_most_common(each) for each in counts))
+    return Difference(best.distance, p_value, *map(_most_common, counts))
 
 
 def _most_common(counts: Counter[str]) -> str:
@@ -105,8 +106,15 @@ def _most_common(counts: Counter[str]) -> str:
 
 
 def _numbers(name: str, title: str, meaning: str, value: Callable[[LineFeatures], float | None], form: str) -> Measure:
-    compare = partial(compare_numbers, form=form)
-    return Measure(name=name, title=title, meaning=meaning, value=value, compare=compare, least=LEAST_DISTANCE)
+    return Measure(
+        name=name,
+        title=title,
+        meaning=meaning,
+        value=value,
+        compare=partial(compare_numbers, form=form),
+        least=LEAST_DISTANCE,
+        is_distribution=True,
+    )
 
 
 def _share(name: str, title: str, meaning: str, value: Callable[[LineFeatures], bool]) -> Measure:
