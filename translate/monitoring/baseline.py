@@ -143,9 +143,8 @@ def load(path: Path, *, direction: str) -> Baseline:
         if not lines or not isinstance(text, str) or not isinstance(decoding, dict):
             raise ValueError("no lines")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({excerpt(error)}); delete it, and make it again: make_baseline=true"
-        ) from None
+        again = "delete it, and make it again: make_baseline=true"
+        raise UserError(f"{path} is damaged ({excerpt(error)}); {again}") from None
     return Baseline(lines=lines, text=text, direction=name, model=content["model"], decoding=decoding)
 
 
