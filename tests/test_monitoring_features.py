@@ -16,10 +16,10 @@ from fake_models import EchoEngine
 from fake_translators import HOSTILE
 from monitored import features, shipped_tokenizer, translation
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.records import COPIED_SOURCE, LENGTH_RATIO, REPETITION, repeats
 from translate.decoding.rescoring.mbr import MinimumBayesRisk
 from translate.decoding.search.config import Candidates
 from translate.decoding.translator import Translator
+from translate.decoding.warning_flags import COPIED_SOURCE, LENGTH_RATIO, REPETITION, repeats
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.redaction import redact
 from translate.tags import Tagging

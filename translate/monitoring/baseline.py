@@ -17,7 +17,7 @@ from translate.engines import load_translator
 from translate.errors import UserError, excerpt
 from translate.evaluation.evaluate import describe_decoding
 from translate.evaluation.report import HYPOTHESES
-from translate.exporting.run_lines import given_lines, lines_of_run
+from translate.exporting.lines_to_compare import given_lines, lines_of_run
 from translate.files import read_json, write_text
 from translate.model_directory import MONITORING, content_hash, find_model_or_export, read_origin
 from translate.monitoring.features import FeatureExtractor, LineFeatures

@@ -12,16 +12,16 @@ from typing import Any
 from translate.data.filters.pair_rules import MARKS
 from translate.data.text_profile import main_script
 from translate.decoding.config import RescoringEngine
-from translate.decoding.records import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
 from translate.decoding.translation import Translation
 from translate.decoding.translator import Translator
+from translate.decoding.warning_flags import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
 from translate.tags import Tagging
 from translate.tokenizer import UNK, Tokenizer
 
-# the warnings of decoding/records.py that need no attention weights
+# the warnings of decoding/warning_flags.py that need no attention weights
 MEASURED_FLAGS = (LENGTH_RATIO, REPETITION, COPIED_SOURCE)
 _SPACE = "▁"  # of SentencePiece
-# whatever records.repeats finds, and more: that takes a millisecond for a single line, and is rarely needed
+# whatever warning_flags.repeats finds, and more: that takes a millisecond for a single line, and is rarely needed
 _MAY_REPEAT = re.compile(r"(.{2,40}?)\1\1", re.DOTALL)
 _MOST = 2**53  # larger integers are no lengths, and no floats
 _MOST_NAME = 40  # characters of the name of a script
@@ -39,7 +39,7 @@ class LineFeatures:
     capitals            capitals, as share of the source's letters that have case
     digits              share of the source's characters, white space left out
     log_prob            mean natural logarithm of the probabilities of the target tokens, EOS included; None: not known
-    flags               names of warnings (decoding/records.py)
+    flags               names of warnings (decoding/warning_flags.py)
     """
 
     source_characters: int = 0
@@ -192,7 +192,7 @@ def _rounded_share(part: int, whole: int) -> float:
 
 
 def _repetitive(pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
-    """records.repeats of the pairs, which is asked about few of them."""
+    """warning_flags.repeats of the pairs, which is asked about few of them."""
     # a space ends the last word, as in the rule
     suspects = [index for index, (_, target) in enumerate(pairs) if _MAY_REPEAT.search(f"{target.rstrip(MARKS)} ")]
     found = dict(zip(suspects, repeats([pairs[index] for index in suspects]), strict=True)) if suspects else {}

@@ -13,7 +13,7 @@ from datetime import datetime
 from heapq import merge
 from typing import Any, NamedTuple
 
-from translate.decoding.records import to_json
+from translate.decoding.json_records import to_json
 from translate.errors import UserError, excerpt
 from translate.folders import listing
 from translate.monitoring.features import LineFeatures
