@@ -11,6 +11,7 @@ import pytest
 from compared_runs import noisy, unfinished, write_run, write_test_set
 from in_process import call_here
 from translate.comparison.page import marked_words
+from translate.comparison.tables import shortened_names
 from translate.text import read_lines, write_lines
 
 LSTM = {"model.architecture": "lstm", "model.num_heads": None}
@@ -84,13 +85,16 @@ def test_settings_that_differ_are_listed_and_no_others(everything):
 
 def test_a_sentence_says_which_is_better_and_if_it_is_significant(everything):
     out, _, document, page = everything
-    [sentence] = [line for line in document["verdicts"] if line.startswith("dropout")]
+    best, sentence, *_ = document["verdicts"]
+    assert best.startswith("dropout (3 seeds) has the best BLEU of 5 systems, ")
+    assert best.endswith("; differences below are from base (3 seeds) (baseline=dropout-s1: from this one).")
     assert sentence.startswith("dropout (3 seeds) is better than base (3 seeds) by ")
-    assert "bootstrap with errors of seeds" in sentence
-    assert "the difference is significant at 0.05" in sentence
+    assert "bootstrap over lines and seeds" in sentence
+    assert "the difference is significant at 0.05 (95 % interval " in sentence
     assert "by Holm's method for 4 comparisons" in sentence
     assert sentence in out
-    assert sentence.replace("'", "&#39;") in page
+    answer, _, grounds = sentence.partition(" (95 %")
+    assert f"<b>{answer}</b> (95 %{grounds}".replace("'", "&#39;") in page
     [single] = [line for line in document["verdicts"] if line.startswith("lstm")]
     assert "lstm has a single seed" in single
 
@@ -262,6 +266,18 @@ def test_short_and_empty_sets_are_scored_or_refused(tmp_path):
     compare(tmp_path / "blank", f"reference={tmp_path / 'blank'}")
     Path(tmp_path / "empty").write_bytes(b"")
     assert "there is nothing to score" in refused(tmp_path / "empty", f"reference={tmp_path / 'empty'}")
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["runs/last-week/a", "runs/last-week/b", "lstm"], ["runs/…week/a", "runs/…week/b", "lstm"]),
+        (["dropout0.0 (3 seeds)", "dropout0.3 (3 seeds)"], ["dropout0.0 …", "dropout0.3 …"]),
+        (["experiment-a-of-may", "experiment-b-of-may"], ["…nt-a-of-may", "…nt-b-of-may"]),
+    ],
+)
+def test_shortened_names_stay_different(names, short):
+    assert shortened_names(names, 12) == short
 
 
 def test_words_and_characters_that_are_not_in_the_reference_are_marked():

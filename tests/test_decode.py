@@ -19,7 +19,7 @@ from fake_translators import HOSTILE, copier, translator_of
 from translate.decode import DecodeConfig, check_files, resume_key, translate_files, translate_stream
 from translate.decoding.config import SearchConfig
 from translate.decoding.constraints.constraints import ConstraintConfig
-from translate.decoding.memory_config import MemoryConfig
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.errors import UserError
 
 

@@ -12,7 +12,7 @@ import pytest
 from in_process import call_here
 from small_runs import options, write_corpus
 from translate.decoding.config import SearchConfig
-from translate.exporting.run_lines import given_lines, lines_of_run
+from translate.exporting.lines_to_compare import given_lines, lines_of_run
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
 

@@ -13,9 +13,9 @@ from trained_model import trained_model
 from translate.decoding import translation_memory
 from translate.decoding.config import DecodingConfig
 from translate.decoding.constraints.constraints import ConstraintConfig
-from translate.decoding.memory_config import MemoryConfig
 from translate.decoding.segmentation import Segment
-from translate.decoding.translation_memory import MemoryUse, TranslationMemory
+from translate.decoding.translation_memory import MemoryMatcher, TranslationMemory
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.engines import load_translator
 from translate.errors import UserError
 
@@ -85,7 +85,7 @@ def test_a_model_trained_with_matches_reads_them():
         def encode_source(self, lines, *, tag=None):
             return [[tag, *line.split()] for line in lines]
 
-    use = MemoryUse(TranslationMemory([("a b c", "A B C")]), MemoryConfig(symbol="<tm>", min_similarity=0.6))
+    use = MemoryMatcher(TranslationMemory([("a b c", "A B C")]), MemoryConfig(symbol="<tm>", min_similarity=0.6))
     lines = [("<de>", "a b d"), ("", "x"), ("", "a b c")]
     segments = [[Segment(["a", "b", "d"])], [Segment(["x"])], [Segment(["a", "b", "c"])]]
     extended = use.extend(lines, segments, Words(), 20)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from translate.decoding.translator import Translator
     from translate.evaluation.evaluate import Evaluation
     from translate.explanation import Explanation
-    from translate.export import Comparison
+    from translate.export import ExportComparison
 
 __all__ = ["Model", "SearchConfig", "TrainedRun", "UserError", "evaluate", "export", "load_model", "prepare", "train"]
 
@@ -218,7 +218,7 @@ def evaluate(options: Options) -> Evaluation:
         return run(config)
 
 
-def export(options: Options) -> Comparison | None:
+def export(options: Options) -> ExportComparison | None:
     """Convert a model for another runtime and compare both: python -m translate.export.
 
     Returns the translations of both and their BLEU; None with lines=0.

@@ -103,9 +103,7 @@ def remove_directory(directory: Path, *, owned: Collection[str]) -> None:
 def check_replaceable(
     directory: Path, *, complete: Collection[str], owned: Collection[str], option: str = "output"
 ) -> None:
-    """Raise UserError unless a folder is missing, empty, or complete and the program's own.
-
-    What a process left that was killed while it replaced the folder is restored or removed before.
+    """Raise UserError unless a folder, restored after a killed replacement, is missing, empty, or complete and our own.
 
     complete  names that such a folder always has
     owned     patterns of all names that it may have

@@ -100,6 +100,6 @@ def _hub_errors(repository: str) -> Iterator[Any]:
     try:
         yield huggingface_hub.HfApi()
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]  # the rest is the server's answer in full
         hint = "log in by hf auth login, or check the name"
         raise UserError(f"push={repository}: the Hugging Face hub refuses it: {excerpt(reason)}; {hint}") from None

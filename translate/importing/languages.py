@@ -1,4 +1,4 @@
-"""Tokens of languages: the direction of a model of many languages, as prefixes of its sentences."""
+"""The direction of a model of many languages (M2M100, NLLB): tokens of its languages as prefixes of sentences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from translate.models.seq2seq import ModelConfig
 from translate.models.transformer_config import TransformerConfig
 from translate.tokenizer import EOS
 
-_LISTED = 8
-# languages of NLLB whose script or ISO 639-3 code their two-letter code does not tell
-_NLLB = {
+_LISTED = 8  # languages in a message
+# codes of macrolanguages (ISO 639), for which NLLB has codes of single languages and scripts
+_NLLB_CODES = {
     "ar": "arb_Arab",
     "az": "azj_Latn",
     "et": "est_Latn",
@@ -72,7 +72,8 @@ def token_of_language(language: str, tokens: Mapping[str, int], *, option: str) 
         return tokens[language]
     wanted = language.lower().replace("_", "-")
     two_letters = language_of_name(wanted) or wanted.partition("-")[0]
-    candidates = [_NLLB.get(wanted, ""), wanted, _NLLB.get(two_letters, ""), two_letters]
+    # the table comes first: without it, zh would be whichever of zho_Hans and zho_Hant the vocabulary has first
+    candidates = [_NLLB_CODES.get(wanted, ""), wanted, _NLLB_CODES.get(two_letters, ""), two_letters]
     candidates += [
         token for token in tokens if "_" in token and language_of_name(token.partition("_")[0]) == two_letters
     ]

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 _POOL_SIZE = 2**25  # mask elements
 _ALIGNMENT = 64
@@ -187,7 +188,9 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     return _pooled_dropout(x, rate)
 
 
-@torch.compiler.disable  # it would trace through the cache of the pool, and draw the pool anew for every mask
+# torch.compile would trace through the cache of the pool, and draw the pool anew for every mask. This is
+# torch.compiler.disable, which would import the compiler at once: as long as PyTorch itself takes to import.
+@_disable_dynamo
 def _pooled_dropout(x: Tensor, rate: float) -> Tensor:
     return _PooledDropout.apply(x, rate)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 
 
-_MAX_BANNED = 100_000
+_MAX_BANNED = 100_000  # whose characters are a trie in memory
 
 
 @dataclass(kw_only=True)
@@ -138,7 +138,8 @@ class Constraints:
 class ConstrainedSentence(tuple[int, ...]):
     """Source tokens with the constraints of their translation; None: none.
 
-    A tuple of tokens to all that handles sentences; equal only to one with equal constraints.
+    A tuple, so that engines treat it as any sentence. It is equal only to one with equal constraints: equal sentences
+    are translated once.
     """
 
     constraints: Constraints | None

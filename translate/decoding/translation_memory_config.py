@@ -35,6 +35,7 @@ class MemoryConfig:
 
     def check(self) -> None:
         """Raise UserError for values out of range, files that do not exist, and options without a memory."""
+        # below 0.3 most pairs of a memory are candidates of every line, and matches are of no use
         require_between("memory.min_similarity", self.min_similarity, 0.3, 1.0)
         for path in self.paths:
             require_regular(path, option="memory.path")
