@@ -63,6 +63,7 @@ class ExplainConfig(DecodingConfig):
             raise UserError(
                 f"{option} compares whole translations; write them by decode, and explain them by target=FILE"
             )
+        self.require_unconstrained("translations are explained by the model alone")
         require_at_least("lines", self.lines, 0)
         require_at_least("max_pieces", self.max_pieces, 1)
 
@@ -130,10 +131,8 @@ def _given_pairs(lines: list[str], translator: Translator, config: ExplainConfig
     targets = _first_lines(config.target, config)
     if len(targets) != len(lines):
         raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(targets):,}")
-    tagged = [translator.tagging.tagged(line) for line in _normalised(lines, translator)]
-    tokenizer = translator.tokenizer
-    encoded = tokenizer.encode_source(tagged), tokenizer.encode_target(_normalised(targets, translator))
-    return list(zip(*encoded, strict=True))
+    written = translator.tokenizer.encode_target(_normalised(targets, translator))
+    return list(zip(translator.encode_whole(lines), written, strict=True))
 
 
 def _translated_pairs(lines: list[str], translator: Translator, max_length: int) -> list[Pair]:

@@ -191,6 +191,12 @@ class DecodingConfig:
         if self.precision is Precision.int8 and self.engine is EngineName.native:
             raise UserError("precision=int8 is for engine=ctranslate2")
 
+    def require_unconstrained(self, reason: str) -> None:
+        """Raise UserError for constraints and a translation memory, which a command does not use for this reason."""
+        for option, is_given in (("constraints", self.constraints.is_given), ("memory", bool(self.memory.paths))):
+            if is_given:
+                raise UserError(f"{option} would have no effect, since {reason}: leave it out")
+
 
 _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
 

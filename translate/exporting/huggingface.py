@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import LoadedModel, read_config, write_weights
+from translate.checksums import CHECKSUMS
 from translate.errors import UserError
 from translate.exporting.huggingface_tokenizer import TOKENIZER_FILES, Ids, write_tokenizer
 from translate.exporting.model_card import CARD, model_card
@@ -57,7 +58,8 @@ def export_huggingface(loaded: LoadedModel, directory: Path) -> None:
     Imported models keep the ids of the published vocabulary, all others have ours. Raises UserError for a model that no
     architecture of transformers fits, and for a folder that holds anything but an earlier export.
     """
-    check_replaceable(directory, complete=[SAFETENSORS, CONFIG, CARD], owned=EXPORTED_FILES)
+    # published models have no checksums
+    check_replaceable(directory, complete=[SAFETENSORS, CONFIG, CARD, CHECKSUMS], owned=EXPORTED_FILES)
     config = read_config(loaded.directory / MODEL)
     if not isinstance(config, TransformerConfig):
         raise UserError(f"model.architecture={config.architecture}: transformers has no equal; export a transformer")

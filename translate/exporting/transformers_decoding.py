@@ -20,7 +20,9 @@ def translate_by_transformers(directory: Path, lines: Sequence[str], search: Sea
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(str(directory), local_files_only=True).eval()
     found: list[str] = []
     for start in range(0, len(lines), _BATCH_LINES):
-        batch = tokenizer(list(lines[start : start + _BATCH_LINES]), return_tensors="pt", padding=True)
+        some = list(lines[start : start + _BATCH_LINES])
+        # a longer line than the model reads is cut there, not translated in parts as here
+        batch = tokenizer(some, return_tensors="pt", padding=True, truncation=True)
         with torch.inference_mode():
             tokens = model.generate(
                 **batch,

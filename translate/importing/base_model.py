@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,9 +47,9 @@ def convert_model(name: str, output: Path, *, languages: tuple[str, str]) -> Non
     check_replaceable(output, complete=[WEIGHTS, MODEL, MANIFEST], owned=MODEL_FILES)
     source = local_model(name)
     loaded = load_model(source, device=torch.device("cpu"))
-    if "imported" not in loaded.manifest:
+    if not _is_conversion(loaded.manifest):
         raise UserError(f"model={name} is a model directory of this program: nothing to convert")
-    if (output / MANIFEST).exists() and "imported" not in read_manifest(output):
+    if (output / MANIFEST).exists() and not _is_conversion(read_manifest(output)):
         raise UserError(f"output={output}: this folder holds a model that was trained here; name a new folder")
     config = with_languages(read_config(source / MODEL), loaded.manifest, languages)
     manifest = dict(loaded.manifest)
@@ -55,6 +57,11 @@ def convert_model(name: str, output: Path, *, languages: tuple[str, str]) -> Non
         if language:
             manifest[key] = language
     save_model(output, weights=weights_of(loaded.model), config=config, tokenizer=loaded.tokenizer, manifest=manifest)
+
+
+def _is_conversion(manifest: Mapping[str, Any]) -> bool:
+    """True for a model as it was published; one that was trained further names its step as well."""
+    return "imported" in manifest and "step" not in manifest
 
 
 def for_direction(adapt: AdaptConfig, model: ModelConfig, languages: tuple[str, str]) -> ModelConfig:

@@ -11,6 +11,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -45,11 +46,14 @@ Row = Mapping[str, Value]
 def update_columns(folder: Path, scores: Sequence[str]) -> None:
     """Write the summary for the runs beside the folder of a run; scores: the metrics of its validations.
 
-    Several runs may do so at once. Each reads the rows again after it has written, so that none is left out.
+    Several runs may do so at once. Each reads the rows again after it has written, so that none is left out. Folders
+    that the process may not read, as those of other users, count for nothing.
     """
     root = _root(folder.absolute())
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        return
     rows, written = _read_rows(root), None
-    while len(rows) > 1 and rows != written and os.access(root, os.W_OK):
+    while len(rows) > 1 and rows != written:
         replace_summaries(root / COLUMNS_FILE, [hparams_summary(EXPERIMENT_TAG, experiment=experiment(rows, scores))])
         rows, written = _read_rows(root), rows
 
@@ -57,26 +61,28 @@ def update_columns(folder: Path, scores: Sequence[str]) -> None:
 def _root(folder: Path) -> Path:
     """The folder that holds the run, or the sweep or run that it is part of."""
     root = folder.parent
-    while (root / MARKER).exists():
+    while os.path.exists(root / MARKER):
         root = root.parent
     return root
 
 
 def _read_rows(root: Path) -> list[Row]:
     """Settings and results of the runs in a folder, and of the trials of its sweeps."""
-    parts = [path for path in root.iterdir() if (path / MARKER).exists()]
+    # Path.exists raises an error for a folder that may not be read
+    parts = [path for path in root.iterdir() if os.path.exists(path / MARKER)]
     patterns = (ROW_FILE, f"*/{ROW_FILE}", f"trial-*/*/{ROW_FILE}")
     files = sorted(file for part in parts for pattern in patterns for file in part.glob(pattern))
     return [row for file in files[:_MOST_RUNS] for row in _rows_of(file)]
 
 
 def _rows_of(file: Path) -> Iterator[Row]:
-    """The row in a file; none where it is damaged."""
-    for event in EventFileLoader(str(file)).Load():
-        for value in event.summary.value:
-            if value.tag == SESSION_START_INFO_TAG:
-                info = parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
-                yield {name: getattr(x, x.WhichOneof("kind")) for name, x in info.hparams.items()}
+    """The row in a file; none where it is damaged or may not be read."""
+    with suppress(OSError):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.tag == SESSION_START_INFO_TAG:
+                    info = parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
+                    yield {name: getattr(x, x.WhichOneof("kind")) for name, x in info.hparams.items()}
 
 
 def experiment(rows: Sequence[Row], scores: Sequence[str]) -> Experiment:
