@@ -25,7 +25,7 @@ def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
     adapt.check()
     if adapt.begins_anew:
         return model
-    base = read_config(find_model(local_model(adapt.model)) / MODEL)
+    base = read_config(find_model(local_model(adapt.model), option="adapt.model") / MODEL)
     return base if adapt.dropout is None else dataclasses.replace(base, dropout=adapt.dropout)
 
 
