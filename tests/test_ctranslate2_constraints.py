@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from ctranslate2_models import engine_of, save, score, searchable_model, small_tokenizer, some_sentences
-from translate.decoding.config import SearchConfig
+from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.constraints.constraints import ConstrainedSentence, Constraints, Lexicon, Term
 from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
+from translate.decoding.native_engine import search_batch
 from translate.errors import UserError
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
@@ -37,6 +38,21 @@ def test_banned_texts_and_prefixes_hold_and_scores_are_the_models_own(tmp_path: 
         assert not any(tokens[start : start + len(each)] == each for each in sequences for start in starts)
         assert hypothesis.score == pytest.approx(score(model, source, tokens, 1.0), abs=1e-4)
     assert [best.tokens for [best] in found] != [best.tokens for [best] in plain]
+
+
+def test_a_prefix_takes_no_room_from_the_rest(tmp_path: Path):
+    tokenizer = small_tokenizer(joint=True)
+    model, config = searchable_model(tokenizer)
+    engine = engine_of(save(model, config, tokenizer, tmp_path / "model"))
+    vocabulary, prefix = Vocabulary(tokenizer), tuple(tokenizer.encode_target(["ein ein ein"])[0])
+    own = Constraints(Lexicon(vocabulary, Patterns([], vocabulary)), (), prefix)
+    sentences = [ConstrainedSentence(source, own) for source in some_sentences(tokenizer)[:4]]
+    for search in (SearchConfig(max_length=2), SearchConfig(max_length=2, method=SearchMethod.greedy)):
+        found = [best.tokens for [best] in engine.search(sentences, search)]
+        assert [tuple(tokens[: len(prefix)]) for tokens in found] == [prefix] * 4
+        # as far as our own search writes
+        native = [best.tokens for [best] in search_batch(model, sentences, search)]
+        assert max(map(len, found)) == max(map(len, native)) == len(prefix) + 2
 
 
 def test_terms_are_refused(tmp_path: Path):

@@ -40,6 +40,14 @@ class RuntimeConstraints:
     def are_given(self) -> bool:
         return bool(self.banned or self.prefixes)
 
+    def lengthened(self, limits: Sequence[int], most: int) -> list[int]:
+        """The most tokens of each translation, and those of its prefix in addition, as in our searches; at most `most`.
+
+        limits  of the sentences without prefixes
+        """
+        sizes = map(len, self.prefixes or [[]] * len(limits))
+        return [min(limit + size, most) for limit, size in zip(limits, sizes, strict=True)]
+
     def options(self, indices: Sequence[int], options: Mapping[str, Any]) -> dict[str, Any]:
         """Options of translate_batch for these sentences, with those for their constraints."""
         changed = dict(options)
