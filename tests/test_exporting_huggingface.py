@@ -12,8 +12,7 @@ from translate.batch import pad_batch
 from translate.checkpoint import load_model
 from translate.decoding.config import SearchConfig
 from translate.errors import UserError
-from translate.exporting.huggingface import export_huggingface
-from translate.exporting.transformers_decoding import translate_by_transformers
+from translate.exporting.huggingface import export_huggingface, translate_by_transformers
 from translate.models.attention import Norm
 from translate.models.layers import Positions
 from translate.models.seq2seq import Tying

@@ -11,8 +11,8 @@ from fake_translators import HOSTILE, copier
 from in_process import call_here
 from trained_model import trained_model
 from translate.decoding.constraints.constraints import ConstraintConfig
-from translate.decoding.memory_config import MemoryConfig
 from translate.decoding.rescoring.rerank_config import RerankConfig
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.errors import UserError
 from translate.score import ScoreConfig, ScoreFormat, perplexity, score
 
@@ -107,8 +107,8 @@ def test_options_of_a_search_are_refused(tmp_path):
     (tmp_path / "pairs").write_text("a\tb\n")
     for options, message in (
         ({"rerank": RerankConfig(reverse="runs/back")}, "rerank orders the hypotheses of a search"),
-        ({"constraints": ConstraintConfig(numbers=True)}, "constraints would have no effect"),
-        ({"memory": MemoryConfig(path=str(tmp_path / "pairs"))}, "memory would have no effect"),
+        ({"constraints": ConstraintConfig(numbers=True)}, "constraints is for commands that translate lines"),
+        ({"memory": MemoryConfig(path=str(tmp_path / "pairs"))}, "memory.path is for commands that translate lines"),
     ):
         with pytest.raises(UserError, match=message):
             score(ScoreConfig(model="m", input=str(tmp_path / "pairs"), **options))

@@ -267,8 +267,8 @@ def check_files(config: DecodeConfig) -> DocumentFormat:
     if config.format is OutputFormat.json and (config.markup or config.keep):
         raise UserError("format=json describes what the model has written: leave out markup and keep")
     if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
-        for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
-            pass
+        # finds a line that is not UTF-8 now, not after hours
+        config.constraints.require_lines(sum(1 for _ in read_lines(config.input)), config.input)
     others = [*config.memory.paths, *config.constraints.files]
     check_output(config.output, [config.input, *others])
     if report := config.memory.report:

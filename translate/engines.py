@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
     from translate.decoding.constraints.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.onnx_engine import OnnxEngine
     from translate.models.seq2seq import Seq2Seq
@@ -54,6 +54,8 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
     Raises UserError where it cannot be used, or has no such tag or target language.
     """
     paths = one_or_several(path, key="model")
+    if not all(paths):
+        raise UserError("model is empty: name a run's folder or a model directory")
     engine, tokenizer, manifest = ENGINES[config.engine](paths, config)
     directions, requested = directions_of_manifest(manifest), config.tag
     if config.target_language or config.tag:
@@ -77,29 +79,34 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
         case=config.case,
         truecaser=read_truecaser(Path(paths[0])),
         max_source_length=config.max_source_length,
-        constraints=load_constraints(config, tokenizer, manifest),
+        constraints=load_constraints(config, tokenizer, manifest, max_length=engine.max_length),
         memory=load_memory(config, tokenizer, manifest),
     )
 
 
 def load_constraints(
-    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]
+    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any], *, max_length: int
 ) -> LineConstraints | None:
     """Constraints on translations; None without such options."""
     if not config.constraints.is_given:
         return None
     from translate.decoding.constraints.line_constraints import LineConstraints
 
-    return LineConstraints(config.constraints, tokenizer, manifest)
+    if config.memory.paths and config.memory.exact:
+        logger.warning(
+            "constraints hold for what the model writes: lines that the memory has are translated by it as they are "
+            "(memory.exact=false: by the model)"
+        )
+    return LineConstraints(config.constraints, tokenizer, manifest, max_length=max_length)
 
 
-def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryUse | None:
+def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryMatcher | None:
     """The translation memory; None without one."""
     if not config.memory.paths:
         return None
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
 
-    return MemoryUse.of_model(config.memory, manifest, tokenizer.user_symbols)
+    return MemoryMatcher.of_model(config.memory, manifest, tokenizer.user_symbols)
 
 
 def load_native(paths: list[str], config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:

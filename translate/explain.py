@@ -63,7 +63,7 @@ class ExplainConfig(DecodingConfig):
             raise UserError(
                 f"{option} compares whole translations; write them by decode, and explain them by target=FILE"
             )
-        self.require_unconstrained("translations are explained by the model alone")
+        self.refuse_constraints("write such translations by decode, and explain them by target=FILE")
         require_at_least("lines", self.lines, 0)
         require_at_least("max_pieces", self.max_pieces, 1)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import json
+import os
+import stat
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
@@ -165,6 +167,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_small(path: str | Path, *, max_bytes: int) -> str:
     """Text of a file of settings. Raises UserError for one that is not UTF-8 or too large."""
+    if stat.S_ISFIFO(os.stat(path).st_mode):  # opening it would wait for a writer
+        raise UserError(f"{path}: that is a pipe, and a file of settings is expected")
     with open(path, "rb") as file:
         raw = file.read(max_bytes + 1)  # a name may be a link to an endless device
     if len(raw) > max_bytes:

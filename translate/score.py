@@ -66,6 +66,7 @@ class ScoreConfig(DecodingConfig):
 def score(config: ScoreConfig) -> None:
     """Score the pairs of config.source and config.target, or of config.input."""
     config.check()
+    config.refuse_constraints("leave it out, the translations are given")
     check_files(config)
     translator = load_translator(config.model, config)
     print_notes(translator.tagging.note)
@@ -144,6 +145,7 @@ def read_pairs(config: ScoreConfig) -> Iterator[Pairs]:
             if not tab:
                 name = config.input if config.input != STANDARD else "standard input"
                 raise UserError(f"{name}, line {number}: no TAB between source and target; or set source= and target=")
+            # further columns, such as an earlier score, are ignored
             window.append((first, second.partition("\t")[0]))
         yield window
 
@@ -153,7 +155,7 @@ def format_window(
 ) -> Iterator[bytes]:
     """A line for each pair, of which the first has the number `first`."""
     if output_format is ScoreFormat.json:
-        from translate.decoding.records import pair_lines  # which takes long to import
+        from translate.decoding.json_records import pair_lines  # which takes long to import
 
         yield from (f"{record}\n".encode() for record in pair_lines(translator, window, scored, first=first))
         return
@@ -167,7 +169,6 @@ def format_window(
 
 def check_files(config: ScoreConfig) -> None:
     """Raise UserError for files that cannot be read or written, sides of different length, and options of a search."""
-    config.require_unconstrained("given translations are scored as they are")
     if config.rerank.models:
         raise UserError("rerank orders the hypotheses of a search, and given translations are scored: leave it out")
     if not config.model or not config.output or not config.input:

@@ -15,10 +15,10 @@ from translate.comparison.entries import Entry
 from translate.comparison.results import Comparison
 from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import differing_settings
-from translate.comparison.terminal import fact_rows, signed
+from translate.comparison.terminal import fact_rows, legend, signed
 from translate.comparison.verdicts import validation_verdicts, verdicts
 
-_MOST_PIECES = 800  # of a line in which words are compared with those of the reference
+_MOST_PIECES = 800  # of a line whose words are compared with the reference: that takes quadratic time
 # a Chinese or Japanese character, spaces, or what is between them
 _PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\s+|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
@@ -51,6 +51,7 @@ def comparison_page(
             facts=fact_rows(systems, left_out),
             settings=differing_settings(systems),
             verdicts=[*verdicts(comparison), *validation_verdicts(left_out, comparison)],
+            legend=legend(comparison),
             marks=_marks(comparison),
             left_out=left_out,
             notes=notes,

@@ -24,7 +24,7 @@ from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
     from translate.decoding.constraints.line_constraints import LineConstraints  # which imports the readers of corpora
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
     from translate.distributed import World  # which imports PyTorch
 
 
@@ -54,7 +54,7 @@ class Translator:
         restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
         constraints: LineConstraints | None = None,
-        memory: MemoryUse | None = None,
+        memory: MemoryMatcher | None = None,
     ):
         self.engine = engine
         self.tokenizer = tokenizer
@@ -84,7 +84,7 @@ class Translator:
         case: Case = Case.auto,
         max_source_length: int = 0,
         constraints: LineConstraints | None = None,
-        memory: MemoryUse | None = None,
+        memory: MemoryMatcher | None = None,
     ) -> Translator:
         """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
@@ -120,12 +120,7 @@ class Translator:
         """
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self.read(line) for line in lines]
-        line_segments = self._split(sources, list(map(self.read, previous)))
-        if self.memory is not None:
-            tagged = [self.tagging.split(source.text) for source in sources]
-            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
-        if self.constraints is not None:
-            line_segments = self.constraints.constrain(line_segments)
+        line_segments = self._sentences_to_search(sources, list(map(self.read, previous)))
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
@@ -147,6 +142,15 @@ class Translator:
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
+
+    def _sentences_to_search(self, sources: Sequence[Recased], previous: Sequence[Recased]) -> list[list[Segment]]:
+        """Segments of each line, with matches of the translation memory and constraints, if there are any."""
+        line_segments = self._split(sources, previous)
+        if self.memory is not None:
+            tagged = [self.tagging.split(source.text) for source in sources]
+            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
+        # last: constraints are found in the text of a line, and belong to the tokens that are searched for
+        return line_segments if self.constraints is None else self.constraints.constrain(line_segments)
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
@@ -229,7 +233,8 @@ class Translator:
     def describe(self, splits: Splits) -> str:
         """A line for the log about lines translated in parts, in another case, or otherwise; "" if there are none."""
         notes = [self._describe_split(splits)] if splits.split else []
-        notes += [each.describe() for each in (self.constraints, self.memory) if each is not None and each.describe()]
+        described = (each.describe() for each in (self.constraints, self.memory) if each is not None)
+        notes += filter(None, described)
         if splits.recased:
             count = f"{splits.recased:,} of {splits.lines:,} lines"
             notes.append(f"{count} were in capitals or Title Case: translated in their usual case")

@@ -9,7 +9,7 @@ from translate.errors import UserError, require_between
 
 @dataclass(kw_only=True)
 class RerankWeights:
-    """Factors of the scores that add up to the score of a hypothesis."""
+    """Factors of the scores that add up to the score of a hypothesis; scripts/tune_rerank.py finds others."""
 
     forward: float = 1.0
     reverse: float = 0.5

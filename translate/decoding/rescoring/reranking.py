@@ -1,8 +1,8 @@
 """Reranking: the hypotheses of a beam search, ordered by the weighted sum of the scores of several models.
 
 A model from the target to the source language finds hypotheses that leave out parts of the source (Li et al. 2016), one
-that writes from right to left looks at their ends first (Liu et al. 2016; Sennrich et al. 2016), and a language model
-hears whether they are usual text.
+that writes from right to left scores their ends without the errors before them (Liu et al. 2016; Sennrich et al.
+2016), and a language model scores fluency.
 """
 
 from __future__ import annotations
@@ -41,12 +41,15 @@ class Scorer:
         elif self.role == "language_model":
             read = [self._read("", config.language_model_source)] * len(written)
         else:
+            # without context a scorer would read the symbol and the sentence before it as text
             read = [self._read(source.tag, source.text if self.has_context else source.alone) for source in sources]
         sides = self.tokenizer.encode_source(read), self.tokenizer.encode_target(written)
+        # the scorer may read less than the translating model: a score of the beginning is better than none
         longest = self.engine.max_length
         pairs: list[Pair] = [
             (tuple(source[:longest]), tuple(target[:longest])) for source, target in zip(*sides, strict=True)
         ]
+        # per token: sums would prefer hypotheses that are short in the scorer's vocabulary
         return [found.score() for found in self.engine.score(pairs)]
 
     def _read(self, tag: str, text: str) -> str:
@@ -105,6 +108,7 @@ class Reranker(RescoringEngine):
         """Scores of each hypothesis by role: forward, the search's own, and those of the scorers."""
         hypotheses = [hypothesis for own in found for hypothesis in own]
         texts = self.tokenizer.decode_target([hypothesis.tokens for hypothesis in hypotheses])
+        # as text: the scorers have vocabularies of their own
         read = self.tokenizer.decode_source(sentences)
         lines = [Source.of(text, self.tokenizer.tags) for text in read]
         sources = [line for line, own in zip(lines, found, strict=True) for _ in own]
