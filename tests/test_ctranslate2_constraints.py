@@ -42,19 +42,24 @@ def test_banned_texts_and_prefixes_hold_and_scores_are_the_models_own(tmp_path: 
     assert [best.tokens for [best] in found] != [best.tokens for [best] in plain]
 
 
-def test_a_prefix_takes_no_room_from_the_rest(tmp_path: Path):
+def test_a_prefix_has_the_room_that_our_own_search_gives_it(tmp_path: Path):
     tokenizer = small_tokenizer(joint=True)
     model, config = searchable_model(tokenizer)
     engine = engine_of(save(model, config, tokenizer, tmp_path / "model"))
     vocabulary, prefix = Vocabulary(tokenizer), tuple(tokenizer.encode_target(["ein ein ein"])[0])
     own = Constraints(Lexicon(vocabulary, Patterns([], vocabulary)), (), prefix)
     sentences = [ConstrainedSentence(source, own) for source in some_sentences(tokenizer)[:4]]
-    for search in (SearchConfig(max_length=2), SearchConfig(max_length=2, method=SearchMethod.greedy)):
-        found = [best.tokens for [best] in engine.search(sentences, search)]
-        assert [tuple(tokens[: len(prefix)]) for tokens in found] == [prefix] * 4
-        # as far as our own search writes
-        native = [best.tokens for [best] in search_batch(model, sentences, search)]
-        assert max(map(len, found)) == max(map(len, native)) == len(prefix) + 2
+    # of the offset alone, which the prefix is added to; and a maximum below the prefix, which is kept whole
+    limits = {"max_length_ratio": 0.0, "max_length_offset": 3}, {"max_length": 2}
+    for limit, more in zip(limits, (3, 0), strict=True):
+        for method in (SearchMethod.beam, SearchMethod.greedy):
+            search = SearchConfig(method=method, **limit)
+            found, native = (
+                [best.tokens for [best] in hypotheses]
+                for hypotheses in (engine.search(sentences, search), search_batch(model, sentences, search))
+            )
+            assert [tuple(tokens[: len(prefix)]) for tokens in found] == [prefix] * 4
+            assert max(map(len, found)) == max(map(len, native)) == len(prefix) + more
 
 
 def test_terms_are_refused(tmp_path: Path):

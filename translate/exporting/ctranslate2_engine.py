@@ -119,7 +119,7 @@ class CTranslate2Engine:
         constraints = RuntimeConstraints.of(sentences, self._target_pieces)
         limits = length_limits([len(sentence) + 1 for sentence in sentences], config, self.max_length)
         sources = [[self._source_pieces[token] for token in sentence] for sentence in sentences]
-        limits = constraints.lengthened(limits, self.max_length)
+        limits = constraints.lengthened(limits, max_length=config.max_length, most=self.max_length)
         job = _Job(sources, limits, config, self._runtime(workers), workers, constraints)
         found = self._search_unlimited(job, progress)
         again = [index for index in found if breaks_limits(found[index], job.limits[index])]
