@@ -29,7 +29,7 @@ class Translate(BaseModel):
     target: str = Field(max_length=50)
     model: str = Field("", max_length=200, description="name of a model; the first of the direction without")
     n_best: int = Field(1, ge=1, description="translations of each line")
-    details: bool = Field(False, description="scores and entropies of tokens, alignment of words")
+    details: bool = Field(False, description="scores of tokens and words, alignment of words")
     terms: list[tuple[_TERM, _TERM]] = Field([], description="texts, and those that their translations must contain")
     prefix: str = Field("", max_length=1000, description="beginning of the translation")
 

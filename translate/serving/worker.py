@@ -29,6 +29,7 @@ from translate.parsing import from_plain
 from translate.serving import messages
 from translate.serving.engine_choice import choose_engine
 from translate.serving.options import TranslationOptions
+from translate.serving.words import word_fields
 
 AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
@@ -66,6 +67,8 @@ class LoadedModel:
         translations = translator.translate(lines)
         if options.details:
             found = list(records(translator, lines, translations))
+            for line, record in zip(lines, found, strict=True):
+                record |= word_fields(line, record)
         else:
             found = [
                 {
