@@ -32,14 +32,22 @@ class Translate(BaseModel):
     details: bool = Field(False, description="scores of tokens and words, alignment of words")
     terms: list[tuple[_TERM, _TERM]] = Field([], description="texts, and those that their translations must contain")
     prefix: str = Field("", max_length=1000, description="beginning of the translation")
+    banned: list[_TERM] = Field([], description="texts that the translation must not contain as whole words")
 
     def options(self, service: Service) -> TranslationOptions:
         """The options. Raises UserError for those beyond the service's limits."""
         limits = service.limits
-        for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms", len(self.terms), limits.terms)):
+        texts = len(self.terms) + len(self.banned)
+        for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms and banned", texts, limits.terms)):
             if value > most:
                 raise UserError(f"{name} ({value}): at most {most}")
-        return TranslationOptions(n_best=self.n_best, details=self.details, terms=tuple(self.terms), prefix=self.prefix)
+        return TranslationOptions(
+            n_best=self.n_best,
+            details=self.details,
+            terms=tuple(self.terms),
+            prefix=self.prefix,
+            banned=tuple(self.banned),
+        )
 
 
 @router.post("/translate")

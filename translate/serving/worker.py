@@ -93,9 +93,10 @@ class LoadedModel:
         search.check()
         config = replace(self._config, search=search, target_language=options.target_language)
         constraints = None
-        if options.terms or options.prefix:
+        if options.terms or options.prefix or options.banned:
+            banned = ConstraintConfig(banned=list(options.banned), banned_case=True)
             constraints = LineConstraints(
-                ConstraintConfig(), self._tokenizer, self._manifest, terms=options.terms, prefix=options.prefix
+                banned, self._tokenizer, self._manifest, terms=options.terms, prefix=options.prefix
             )
         return make_translator(
             [self._path], self._engine, self._tokenizer, self._manifest, config, constraints=constraints

@@ -2,8 +2,8 @@
 
 import { levelOf, WARNINGS } from "./parts.js";
 
-const N_BEST = 8;
-const CONTEXT = 4; // words around a difference that are shown
+const MOST = 6; // alternatives in the list
+const CONTEXT = 6; // words and spaces on each side of a difference that are shown
 const PHONE = "(max-width: 40rem)";
 const PERCENT = new Intl.NumberFormat("en", { style: "percent" });
 
@@ -12,16 +12,17 @@ const PERCENT = new Intl.NumberFormat("en", { style: "percent" });
  * translation that is chosen.
  */
 export class Alternatives {
-  constructor({ box, request, onApply, targetTag }) {
-    Object.assign(this, { box, request, onApply, targetTag });
+  constructor({ box, limits, request, onApply, targetTag }) {
+    Object.assign(this, { box, limits, request, onApply, targetTag });
     this.controller = new AbortController();
     this.elements = Object.fromEntries([...box.querySelectorAll("[data-role]")].map((each) => [each.dataset.role, each]));
-    const { other, whole, undo, close } = this.elements;
+    const { other, onward, whole, undo, close } = this.elements;
     other.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#continueWith(other.elements.words.value);
     });
-    whole.addEventListener("click", () => this.#list({ n_best: N_BEST }, "Other translations of the sentence"));
+    onward.addEventListener("click", () => this.#list(false));
+    whole.addEventListener("click", () => this.#list(true));
     undo.addEventListener("click", () => this.#apply(this.part.original));
     close.addEventListener("click", () => box.hidePopover());
     box.addEventListener("toggle", (event) => {
@@ -41,11 +42,21 @@ export class Alternatives {
     if (!this.box.matches(":popover-open")) this.box.showPopover();
     this.#place();
     this.box.focus();
-    this.#list({ n_best: N_BEST, prefix: this.#before }, "Other ways to go on from here");
+    this.#list(false);
   }
 
+  /** The translation before the word, which alternatives of the word begin with. */
   get #before() {
-    return this.part.text.slice(0, this.part.words[this.word][0]).trimEnd();
+    return this.part.text.slice(0, this.part.words[this.word][0]);
+  }
+
+  /** The word with the one before it: banned, they leave this position alone to others. */
+  get #present() {
+    const { text } = this.part;
+    const own = wordsIn(text.slice(this.#before.length), this.targetTag())[0];
+    if (!own) return [];
+    const former = wordsIn(this.#before, this.targetTag()).at(-1);
+    return [text.slice(former?.index ?? this.#before.length, this.#before.length + own.index + own.segment.length)];
   }
 
   #facts() {
@@ -60,40 +71,45 @@ export class Alternatives {
     return facts.join(" · ");
   }
 
-  async #list(fields, heading) {
-    const { list, listTitle, status } = this.elements;
-    this.controller.abort();
-    this.controller = new AbortController();
-    const { signal } = this.controller;
-    listTitle.textContent = heading;
+  /** List alternatives of the whole part, or those that differ from this word on. */
+  async #list(isWhole) {
+    const { list, status, onward, whole } = this.elements;
+    onward.ariaPressed = String(!isWhole);
+    whole.ariaPressed = String(isWhole);
     list.replaceChildren();
-    status.textContent = "Looking for alternatives …";
-    try {
-      const record = await this.request(this.part, fields, signal);
-      const texts = distinct(record.nbest, this.part.text, fields.prefix ?? "");
-      list.replaceChildren(...texts.map((text) => this.#item(text, Boolean(fields.prefix))));
+    await this.#ask("Looking for alternatives …", async (signal) => {
+      const prefix = isWhole ? "" : this.#before.trimEnd();
+      const fields = isWhole ? {} : { prefix, banned: this.#present };
+      // the present translation may be among them
+      const record = await this.request(this.part, { n_best: Math.min(MOST + 1, this.limits.nBest ?? MOST), ...fields }, signal);
+      const texts = distinct(record.nbest, this.part.text, prefix).slice(0, MOST);
+      list.replaceChildren(...texts.map((text) => this.#item(text, !isWhole)));
       status.textContent = texts.length ? "" : "The model sees no other way.";
-    } catch (error) {
-      if (signal.aborted) return;
-      status.textContent = waiting(error);
-    }
+    });
     this.#place();
   }
 
-  async #continueWith(words) {
+  /** Do what needs an answer of the service, in place of what was under way. */
+  async #ask(waiting, work) {
     const { status } = this.elements;
-    if (!words.trim()) return;
     this.controller.abort();
     this.controller = new AbortController();
     const { signal } = this.controller;
-    status.textContent = "Translating …";
+    status.textContent = waiting;
     try {
-      const prefix = `${this.part.text.slice(0, this.part.words[this.word][0])}${words.trim()}`;
-      const record = await this.request(this.part, { prefix }, signal);
-      this.#apply(record.text);
+      await work(signal);
     } catch (error) {
-      if (!signal.aborted) status.textContent = waiting(error);
+      if (signal.aborted) return;
+      status.textContent = error.retryAfter ? `${error.message} Try again in ${error.retryAfter} s.` : error.message;
     }
+  }
+
+  async #continueWith(words) {
+    if (!words.trim()) return;
+    await this.#ask("Translating …", async (signal) => {
+      const record = await this.request(this.part, { prefix: this.#before + words.trim() }, signal);
+      this.#apply(record.text);
+    });
   }
 
   #apply(text) {
@@ -133,25 +149,19 @@ export class Alternatives {
   }
 }
 
-function waiting(error) {
-  return error.retryAfter ? `${error.message} Try again in ${error.retryAfter} s.` : error.message;
-}
-
-/** Translations other than the present one; first those that go on differently right after the prefix. */
+/** Translations other than the present one; first those that go on with different words after the prefix. */
 function distinct(nBest, present, prefix) {
-  const found = [...new Set(nBest.filter(({ text, score }) => text && score !== null).map(({ text }) => text))];
-  const others = found.filter((text) => text !== present);
+  const texts = new Set(nBest.filter(({ text, score }) => text && score !== null).map(({ text }) => text));
+  texts.delete(present);
   const next = (text) => text.slice(prefix.length).trimStart().split(/\s/)[0];
-  const seen = new Set([next(present)]);
-  const isNew = (text) => prefix && text.startsWith(prefix) && !seen.has(next(text)) && Boolean(seen.add(next(text)));
-  const first = others.filter(isNew);
-  return [...first, ...others.filter((text) => !first.includes(text))];
+  const byNext = new Map([...texts].reverse().map((text) => [next(text), text]));
+  const first = [...texts].filter((text) => byNext.get(next(text)) === text);
+  return [...first, ...[...texts].filter((text) => !first.includes(text))];
 }
 
 /** A text in three lists of words and spaces: before, inside and after what differs from another text. */
 function difference(text, other, tag) {
-  const words = segments(text, tag);
-  const others = segments(other, tag);
+  const [words, others] = [text, other].map((each) => segmentsOf(each, tag).map(({ segment }) => segment));
   let start = 0;
   while (start < words.length && words[start] === others[start]) start += 1;
   let end = 0;
@@ -160,9 +170,7 @@ function difference(text, other, tag) {
   return [words.slice(0, start), words.slice(start, words.length - end), words.slice(words.length - end)];
 }
 
-function segments(text, tag) {
-  return [...new Intl.Segmenter(tag || "en", { granularity: "word" }).segment(text)].map(({ segment }) => segment);
-}
-
-const tail = (words) => (words.length > 2 * CONTEXT ? `… ${words.slice(-2 * CONTEXT).join("").trimStart()}` : words.join(""));
-const head = (words) => (words.length > 2 * CONTEXT ? `${words.slice(0, 2 * CONTEXT).join("").trimEnd()} …` : words.join(""));
+const segmentsOf = (text, tag) => [...new Intl.Segmenter(tag || "en", { granularity: "word" }).segment(text)];
+const wordsIn = (text, tag) => segmentsOf(text, tag).filter(({ isWordLike }) => isWordLike);
+const tail = (words) => (words.length > CONTEXT ? `… ${words.slice(-CONTEXT).join("").trimStart()}` : words.join(""));
+const head = (words) => (words.length > CONTEXT ? `${words.slice(0, CONTEXT).join("").trimEnd()} …` : words.join(""));

@@ -15,7 +15,7 @@ import { Terms } from "./terms.js";
 
 const PAUSE = 400; // milliseconds without a key before a text is translated
 const RESTING = 1500; // milliseconds before a translation enters the history
-const EXCERPT = 40; // characters of a sentence in a warning
+const EXCERPT = 60; // characters of a sentence in a warning
 const $ = (id) => document.getElementById(id);
 
 const limits = { charLimit: Infinity, keyRequired: false };
@@ -58,6 +58,7 @@ const history = new History({
 
 const alternatives = new Alternatives({
   box: $("alternatives"),
+  limits,
   request: (part, fields, signal) => translateLine({ ...fieldsFor(part.source), ...fields }, signal),
   onApply: applyAlternative,
   targetTag: () => tagOf(languages.target.value),
@@ -160,16 +161,17 @@ function finish(count) {
 }
 
 function showWarnings() {
-  const items = target.parts.flatMap(({ source: text, flags }) => flags.map((flag) => [text.trim(), WARNINGS[flag] ?? flag]));
-  const nodes = items.map(([text, warning]) => {
+  const flagged = target.parts.filter(({ flags }) => flags.length);
+  const nodes = flagged.map(({ source: text, flags }) => {
     const item = document.createElement("li");
     const quoted = document.createElement("bdi");
-    quoted.textContent = text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text;
-    item.append("“", quoted, `”: the translation ${warning}.`);
+    const trimmed = text.trim();
+    quoted.textContent = trimmed.length > EXCERPT ? `${trimmed.slice(0, EXCERPT)}…` : trimmed;
+    item.append("“", quoted, `”: the translation ${flags.map((flag) => WARNINGS[flag] ?? flag).join(", and ")}.`);
     return item;
   });
   $("warnings").replaceChildren(...nodes);
-  $("warnings").hidden = !items.length;
+  $("warnings").hidden = !flagged.length;
   $("legend").hidden = !target.canExplore || !target.parts.some(({ words }) => words.length);
 }
 
@@ -215,7 +217,8 @@ function followLanguages() {
 
 function showMessage(error) {
   const wait = error.retryAfter ? ` Trying again in ${error.retryAfter} s.` : "";
-  $("message-text").textContent = error instanceof ServiceError ? `${error.message}${wait}` : String(error);
+  const hint = error.status === 400 && terms.in(source.text).length ? " The terms can be switched off under Terms." : "";
+  $("message-text").textContent = error instanceof ServiceError ? `${error.message}${wait}${hint}` : String(error);
   $("message-key").hidden = error.status !== 403;
   $("message-retry").hidden = error.status === 403 || error.status === 400;
   $("message").hidden = false;

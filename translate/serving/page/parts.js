@@ -3,9 +3,9 @@
 const LESS_SURE = Math.log(0.7);
 const UNSURE = Math.log(0.35);
 export const WARNINGS = {
-  length_ratio: "much longer or shorter than its source",
+  length_ratio: "is much longer or shorter than its source",
   repetition: "repeats words",
-  copied_source: "mostly a copy of its source",
+  copied_source: "is mostly a copy of its source",
   little_attention: "may leave out some of its source",
 };
 
