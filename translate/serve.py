@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -10,15 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from translate.config import run_command
-from translate.console import start_log
+from translate.console import print_notes, start_log
 from translate.data.corpus import one_or_several
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, import_extra, require_at_least, require_between, require_numbers
 from translate.serving.config import LimitConfig
 from translate.signals import stop_signals
+
+if TYPE_CHECKING:
+    from translate.serving.service import Service  # which needs an extra
 
 
 class ServingEngine(StrEnum):
@@ -113,18 +117,28 @@ def serve(config: ServeConfig) -> None:
     from translate.serving.request_log import RequestLog
 
     start_log()
-    with open_log(config.log) as stream, stop_signals.deferred("answering the requests that were accepted"):
+    service = make_service(config)
+    failures: list[UserError] = []
+
+    def fail(error: UserError) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    with (
+        listen(config.host, config.port) as listener,
+        open_log(config.log) as stream,
+        stop_signals.deferred("answering the requests that were accepted"),
+    ):
         app = make_app(
-            make_service(config),
+            service,
             RequestLog(stream),
             origins=config.origins,
             reload_seconds=config.reload_seconds,
             preload=config.preload,
+            on_failure=fail,
         )
-        uvicorn.run(
+        settings = uvicorn.Config(
             app,
-            host=config.host,
-            port=config.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -133,9 +147,34 @@ def serve(config: ServeConfig) -> None:
             proxy_headers=bool(config.proxies),
             forwarded_allow_ips=config.proxies,
         )
+        server = uvicorn.Server(settings)
+        print_notes(describe(service, listener))
+        server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
 
 
-def make_service(config: ServeConfig) -> Any:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises UserError if another program has the port, or the machine not the address."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UserError(f"host={host} port={port}: {error.strerror or error}") from None
+
+
+def describe(service: Service, listener: socket.socket) -> str:
+    """The line at the start: models, directions, address."""
+    host, port = listener.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    models = [
+        f"{model.name} ({', '.join(f'{source} → {target}' for source, target in model.current.directions)})"
+        for model in service.models
+    ]
+    return f"serving {', '.join(models)} at http://{address}"
+
+
+def make_service(config: ServeConfig) -> Service:
     """The service of a configuration, its models not loaded yet."""
     from translate.serving.access import Access, read_keys
     from translate.serving.batching import BatchQueue

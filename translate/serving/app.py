@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -39,28 +39,35 @@ _STATUSES: list[tuple[type[Exception], int, str | None]] = [
 ]
 
 
-def make_app(service: Service, log: RequestLog, *, origins: list[str], reload_seconds: float, preload: bool) -> FastAPI:
+def make_app(
+    service: Service,
+    log: RequestLog,
+    *,
+    origins: list[str],
+    reload_seconds: float,
+    preload: bool,
+    on_failure: Callable[[UserError], None],
+) -> FastAPI:
     """The application of a service.
 
     origins         of pages elsewhere whose scripts may use it (CORS)
     reload_seconds  between looks at the files of models; 0: never
     preload         load models at the start, else when they are wanted
+    on_failure      called if a model cannot be loaded at the start
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(_watch(service, reload_seconds)) if reload_seconds else None
+        tasks = [asyncio.create_task(_start(service, preload, on_failure))]
+        if reload_seconds:
+            tasks.append(asyncio.create_task(_watch(service, reload_seconds)))
         try:
-            if preload:
-                await service.models.load_all()
-            service.is_ready = True
             yield
         finally:
             service.is_ready = False
-            if watching is not None:
-                watching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watching
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await service.models.close()
 
     app = FastAPI(title="Translation", docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -125,6 +132,16 @@ async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
 async def answer_bug(request: Request, error: Exception) -> JSONResponse:
     """The answer to a request that failed for a fault of the service, which its log has."""
     return JSONResponse({"error": describe(error)}, 500)
+
+
+async def _start(service: Service, preload: bool, on_failure: Callable[[UserError], None]) -> None:
+    """Load the models; requests that arrive before wait for theirs."""
+    try:
+        if preload:
+            await service.models.load_all()
+        service.is_ready = True
+    except UserError as error:
+        on_failure(error)
 
 
 async def _watch(service: Service, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -88,12 +88,20 @@ class ServedModel:
     """A model under its name; jobs wait in its queue while it is being loaded.
 
     name      in requests and metrics
+    start     a process; tests start others
     current   the version that new processes load
     memory    bytes of its processes; while it has none, of those that it had
     """
 
     def __init__(
-        self, name: str, settings: ModelSettings, *, queue: BatchQueue, processes: int, observer: BatchObserver
+        self,
+        name: str,
+        settings: ModelSettings,
+        *,
+        queue: BatchQueue,
+        processes: int,
+        observer: BatchObserver,
+        start: Callable[[ModelSettings], Awaitable[ModelProcess]] = ModelProcess.start,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -103,6 +111,7 @@ class ServedModel:
         self.last_used = 0.0
         self.processes = processes
         self._observer = observer
+        self._start = start
         self._workers: list[asyncio.Task[None]] = []
         self._num_busy = 0
 
@@ -152,7 +161,7 @@ class ServedModel:
         return [job.result for job in jobs]
 
     async def _start_processes(self) -> list[ModelProcess]:
-        starting = [asyncio.create_task(ModelProcess.start(self.settings)) for _ in range(self.processes)]
+        starting = [asyncio.ensure_future(self._start(self.settings)) for _ in range(self.processes)]
         try:
             started = list(await asyncio.gather(*starting))
         except BaseException:
@@ -180,7 +189,7 @@ class ServedModel:
                     await running
                     raise
                 if not is_running:
-                    process = await ModelProcess.start(self.settings)
+                    process = await self._start(self.settings)
         except UserError as error:
             logger.error("%s: %s", self.name, error)
             self._workers.clear()  # the next request tries again

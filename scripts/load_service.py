@@ -1,0 +1,119 @@
+"""Load a translation service with clients that send one text after the other, and report its speed and latency.
+
+    python -m translate.serve model=runs/mine port=5000
+    python scripts/load_service.py http://127.0.0.1:5000 --text FILE --source en --target de --clients 1 8 64
+
+Each line is a request. A client that is refused (status 429) waits as long as Retry-After says, unless --impatient.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+_REFUSED = 429
+
+
+@dataclass
+class Result:
+    """Requests of all clients: numbers by status, "lost" for those without an answer, and seconds of the answered."""
+
+    clients: int
+    seconds: float = 0.0
+    statuses: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Figures in seconds; sentences are requests of status 200."""
+        ordered = sorted(self.latencies)
+        return {
+            "clients": self.clients,
+            "sentences_per_second": round(len(ordered) / self.seconds, 1),
+            "p50": round(quantile(ordered, 0.50), 4),
+            "p99": round(quantile(ordered, 0.99), 4),
+            "statuses": dict(self.statuses),
+        }
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which this share of the values lies; 0 of none."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+
+
+async def run_client(
+    client: httpx.AsyncClient, lines: Iterator[str], fields: dict[str, str], until: float, result: Result, patient: bool
+) -> None:
+    """Send lines until the time is over; the last one is waited for."""
+    while time.monotonic() < until:
+        start = time.monotonic()
+        try:
+            answer = await client.post("/translate", json={"q": next(lines), **fields})
+        except httpx.HTTPError as error:
+            result.statuses[f"lost: {type(error).__name__}"] += 1
+            continue
+        result.statuses[str(answer.status_code)] += 1
+        if answer.status_code == httpx.codes.OK:
+            result.latencies.append(time.monotonic() - start)
+        elif answer.status_code == _REFUSED and patient:
+            await asyncio.sleep(float(answer.headers["retry-after"]))
+
+
+async def load(
+    url: str, lines: Sequence[str], fields: dict[str, str], *, clients: int, seconds: float, patient: bool
+) -> Result:
+    """The result of so many clients for so many seconds; each begins with another line."""
+    result = Result(clients)
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+        begin = time.monotonic()
+        starts = [len(lines) * number // clients for number in range(clients)]
+        await asyncio.gather(
+            *(
+                run_client(
+                    client, itertools.cycle([*lines[start:], *lines[:start]]), fields, begin + seconds, result, patient
+                )
+                for start in starts
+            )
+        )
+        result.seconds = time.monotonic() - begin
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--text", type=Path, required=True, help="file whose lines are sent")
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--impatient", action="store_true", help="send the next line at once after status 429")
+    options = parser.parse_args()
+    lines = [line for line in options.text.read_text(encoding="utf-8").splitlines() if line.strip()]
+    fields = {"source": options.source, "target": options.target}
+    for clients in options.clients:
+        result = asyncio.run(
+            load(
+                options.url.rstrip("/"),
+                lines,
+                fields,
+                clients=clients,
+                seconds=options.seconds,
+                patient=not options.impatient,
+            )
+        )
+        print(json.dumps(result.summary()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""A service whose models are functions: its queues, interfaces and limits without PyTorch and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from translate.errors import UserError
+from translate.serving.access import Access, ApiKey
+from translate.serving.app import make_app
+from translate.serving.batching import BatchQueue, Record
+from translate.serving.config import LimitConfig
+from translate.serving.detection import LanguageDetector
+from translate.serving.metrics import Metrics
+from translate.serving.model_process import ModelSettings, ProcessEndedError
+from translate.serving.models import Models
+from translate.serving.options import TranslationOptions
+from translate.serving.request_log import RequestLog
+from translate.serving.served_model import ServedModel
+from translate.serving.service import Service
+
+
+class FakeProcess:
+    """A process whose translation is the line in capitals, with the target language in front if there is one.
+
+    ends_at  a line that ends it; None: none does
+    batches  lines of the batches so far
+    gate     batches wait until it is set
+    """
+
+    def __init__(self, ends_at: str | None = None) -> None:
+        self.facts = {"engine": "fake", "precision": "fp32", "max_length": 100, "memory": 1 << 20}
+        self.ends_at = ends_at
+        self.batches: list[list[str]] = []
+        self.options: list[TranslationOptions] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.has_ended = False
+
+    async def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[Record]:
+        self.batches.append(list(lines))
+        self.options.append(options)
+        await self.gate.wait()
+        if self.ends_at in lines or self.has_ended:
+            self.has_ended = True
+            raise ProcessEndedError("killed by the test")
+        return [record(line, options) for line in lines]
+
+    async def kill(self) -> None:
+        self.has_ended = True
+
+    async def stop(self) -> None:
+        self.has_ended = True
+
+
+def record(line: str, options: TranslationOptions) -> Record:
+    text = f"{options.target_language} {line.strip().upper()}".strip()
+    return {
+        "text": text,
+        "score": -0.5,
+        "nbest": [{"text": f"{text}{n or ''}", "score": -0.5 - n} for n in range(options.n_best)],
+        "flags": [],
+        "source_tokens": len(line.split()),
+        "target_tokens": len(text.split()),
+    }
+
+
+def write_fake_model(folder: Path, *, source: str = "en", target: str = "de", **manifest: Any) -> Path:
+    """A model directory of which the service reads the manifest alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"source_language": source, "target_language": target, "sentences_per_line": 1, **manifest}
+    (folder / "manifest.json").write_text(json.dumps(content))
+    (folder / "model.yaml").write_text("{}")
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    return folder
+
+
+class FakeModels:
+    """Served models of folders, and the processes that they have started."""
+
+    def __init__(
+        self,
+        *folders: Path,
+        sentences: int = 4,
+        limit: int = 100,
+        processes: int = 1,
+        budget: int = 0,
+        ends_at: str | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
+        self.started: list[FakeProcess] = []
+        self.ends_at = ends_at
+        served = [
+            ServedModel(
+                folder.name,
+                ModelSettings(model=str(folder), engine="native", decoding={}),
+                queue=BatchQueue(sentences=sentences, limit=limit),
+                processes=processes,
+                observer=self.metrics,
+                start=self.start,  # type: ignore[arg-type]
+            )
+            for folder in folders
+        ]
+        self.models = Models(served, budget=budget)
+
+    async def start(self, settings: ModelSettings) -> FakeProcess:
+        self.started.append(FakeProcess(self.ends_at))
+        return self.started[-1]
+
+
+def fake_app(
+    *folders: Path,
+    limits: LimitConfig | None = None,
+    keys: Sequence[ApiKey] = (),
+    require_key: bool = False,
+    origins: Sequence[str] = (),
+    log: io.StringIO | None = None,
+    **models: Any,
+) -> FastAPI:
+    """The application of a service of fake models."""
+    limits, metrics = limits or LimitConfig(), Metrics()
+    fake = FakeModels(*folders, metrics=metrics, limit=limits.queue, **models)
+    service = Service(
+        models=fake.models,
+        access=Access(list(keys), limits, require_key=require_key),
+        limits=limits,
+        metrics=metrics,
+        detector=LanguageDetector([source for model in fake.models for source, _ in model.current.directions]),
+    )
+
+    def fail(error: UserError) -> None:
+        raise error
+
+    records = RequestLog(log or io.StringIO())
+    app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True, on_failure=fail)
+    app.state.fake = fake
+    return app
