@@ -92,7 +92,7 @@ export class LanguageChoice {
     const reason = to === AUTO ? "Swap languages: type a text first" : this.#missing(from, to);
     this.swap.title = canSwap ? "Swap languages" : reason;
     this.source.options[0].textContent = this.detected
-      ? `Detected: ${this.nameOf(this.detected)}`
+      ? `${this.nameOf(this.detected)} (detected)`
       : "Detect language";
   }
 

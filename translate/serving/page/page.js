@@ -91,6 +91,7 @@ function schedule(pause) {
   clearTimeout(timer);
   clearTimeout(historyTimer);
   controller.abort();
+  $("status").textContent = "";
   showText();
   timer = setTimeout(translate, pause);
 }
@@ -110,6 +111,10 @@ async function translate() {
   controller = new AbortController();
   const { signal } = controller;
   hideMessage();
+  if (limits.keyRequired && !apiKey.get()) {
+    showMessage(new ServiceError("This service needs an API key.", 403));
+    return;
+  }
   if (!text.trim()) {
     finish(0);
     languages.setDetected("");
@@ -124,7 +129,6 @@ async function translate() {
   const started = performance.now();
   $("result").classList.add("busy");
   $("result").ariaBusy = "true";
-  $("status").textContent = "";
   const maker = new PartMaker(text);
   let count = 0;
   try {
@@ -156,7 +160,6 @@ function finish(count) {
   $("result").classList.remove("busy");
   $("result").ariaBusy = "false";
   $("copy-button").disabled = !count;
-  if (!count) $("status").textContent = "";
   showWarnings();
 }
 
@@ -177,15 +180,17 @@ function showWarnings() {
 
 /** Replace the translation of a part; its details are those of a translation that must begin with the whole of it. */
 async function applyAlternative(part, text, word) {
+  const { signal } = controller;
   part.update({ text });
   target.refresh(part);
   remember();
   try {
-    const record = await translateLine({ ...fieldsFor(part.source), prefix: text, details: true }, controller.signal);
+    const record = await translateLine({ ...fieldsFor(part.source), prefix: text, details: true }, signal);
     if (record.text === text && part.text === text) part.update(record);
   } catch {
     // the text stands without details
   }
+  if (signal.aborted) return; // something else has been typed
   target.refresh(part);
   source.setParts(target.parts);
   target.wordElement(part, Math.min(word, part.words.length - 1))?.focus();
@@ -246,8 +251,7 @@ async function connect() {
       ? "This service needs a key with every translation."
       : "A key may allow more than without one.";
     followLanguages();
-    if (settings.keyRequired && !apiKey.get()) showMessage(new ServiceError("This service needs an API key.", 403));
-    else schedule(0);
+    schedule(0);
   } catch (error) {
     showMessage(error);
   }
