@@ -109,6 +109,12 @@ def test_parts_of_a_stream_have_the_white_space_between_them(client):
     assert parts == [(0, "", "ONE."), (0, " ", "TWO."), (2, "", "THREE.")]
 
 
+def test_a_stream_leaves_a_text_as_it_is_that_is_detected_in_the_target_language(client):
+    answer = client.post("/v1/translate/stream", json={"text": "One.\n\n Two. ", "source": "auto", "target": "en"})
+    parts = [(part["line"], part["source"], part["text"]) for part in map(json.loads, answer.text.splitlines())]
+    assert parts == [(0, "One.", "One."), (2, " Two. ", "Two.")]
+
+
 def test_the_probability_of_a_word_is_the_product_over_its_pieces():
     record = {
         "text": "Die alte Lampe.",

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
+from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.bodies import read_fields, while_connected
 from translate.serving.options import TranslationOptions
@@ -79,7 +80,11 @@ async def stream(request: Request) -> StreamingResponse:
         raise UserError("text: one text is expected")
     service.admit(request, "", [fields.text])
     source = service.detect([fields.text])[0].language if fields.source == "auto" else fields.source
-    parts = service.stream(request, fields.text, source, fields.target, fields.options(service), fields.model)
+    options = fields.options(service)
+    if fields.source == "auto" and same_language(source, fields.target):
+        parts = unchanged(fields.text)
+    else:
+        parts = service.stream(request, fields.text, source, fields.target, options, fields.model)
     first = await anext(parts, None)  # errors now, while they have a status
 
     async def lines() -> AsyncIterator[str]:
@@ -92,6 +97,14 @@ async def stream(request: Request) -> StreamingResponse:
             yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Source-Language": source})
+
+
+async def unchanged(text: str) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a text that is in the target language already, as parts of a stream."""
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            record = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
+            yield {"line": number, "source": line, "space": "", **record}
 
 
 @router.get("/models")

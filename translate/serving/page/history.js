@@ -5,6 +5,7 @@ import { load, save } from "./storage.js";
 
 const MOST = 50;
 const SHOWN = 160; // characters of a text in the list
+const TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 
 export class History {
   constructor({ dialog, nameOf, onRestore }) {
@@ -53,7 +54,7 @@ export class History {
     const button = document.createElement("button");
     button.type = "button";
     button.append(
-      this.#line("facts", `${this.nameOf(entry.from)} → ${this.nameOf(entry.to)} · ${new Date(entry.time).toLocaleString("en")}`),
+      this.#line("facts", `${this.nameOf(entry.from)} → ${this.nameOf(entry.to)} · ${TIME.format(entry.time)}`),
       this.#line("from", entry.source, entry.from),
       this.#line("to", entry.target, entry.to),
     );

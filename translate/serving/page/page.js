@@ -138,8 +138,8 @@ async function translate() {
       count += 1;
     }
     finish(count);
-    const seconds = ((performance.now() - started) / 1000).toLocaleString("en", { maximumFractionDigits: 1 });
-    $("status").textContent = `Translated in ${seconds} s`;
+    const seconds = Math.max(0.1, (performance.now() - started) / 1000);
+    $("status").textContent = `Translated in ${seconds.toFixed(1)} s`;
     historyTimer = setTimeout(remember, RESTING);
   } catch (error) {
     if (signal.aborted) return;
@@ -217,6 +217,7 @@ function followLanguages() {
   setLanguage(source.area, from);
   setLanguage(source.copy, from);
   setLanguage(target.element, to);
+  setLanguage($("other-words"), to);
   if (to) terms.setDirection(from, to, [languages.nameOf(from), languages.nameOf(to)]);
 }
 

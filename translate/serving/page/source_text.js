@@ -45,7 +45,7 @@ export class SourceText {
     for (const part of parts) {
       if (part.start < end) continue;
       nodes.push(text.slice(end, part.start), this.#partSpan(part));
-      end = part.start + part.source.length;
+      end = part.start + part.source.trimEnd().length;
     }
     this.copy.replaceChildren(...nodes, `${text.slice(end)}\u200b`);
   }
@@ -72,7 +72,7 @@ export class SourceText {
       words.push(word);
       end = stop;
     }
-    whole.append(part.source.slice(end));
+    whole.append(part.source.trimEnd().slice(end));
     this.spans.set(part, { whole, words });
     return whole;
   }

@@ -63,7 +63,8 @@ export class Terms {
       row.insertCell().append(input);
     }
     const remove = document.createElement("button");
-    Object.assign(remove, { type: "button", className: "quiet", textContent: "Remove" });
+    Object.assign(remove, { type: "button", className: "quiet", textContent: "✕" });
+    remove.setAttribute("aria-label", "Remove this term");
     remove.addEventListener("click", () => {
       const next = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();
