@@ -20,6 +20,7 @@ from small_runs import options, write_corpus
 from translate import UserError, load_model
 from translate.api import Model, SearchConfig, evaluate, prepare, train
 from translate.config.calls import option_words
+from translate.decoding.config import SearchMethod
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,32 @@ def test_mistakes_are_user_errors(corpus, tmp_path):
         load_model("nowhere", engine="fast")
     with pytest.raises(UserError, match=r"one text is given where a list of lines is expected: write \[text\]"):
         Model.translate(load_model_of(corpus, tmp_path), "A line.")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: train(None), "options are None, and a mapping is expected"),
+        (lambda model: train({"run.dir": "a", "run": {"dir": "b"}}), "run.dir is given twice"),
+        (lambda model: load_model(model.path, threads="2"), r"threads \('2'\) must be an integer"),
+        (lambda model: load_model(model.path, workers=1.5), r"workers \(1.5\) must be an integer"),
+        (lambda model: model.translate(None), "None is given where a list of lines is expected"),
+        (lambda model: model.translate(b"A line."), r"one text is given where .*: write \[text\]"),
+        (lambda model: model.score(["a"], ["\ud800"]), "half of a surrogate pair, which is no character"),
+        (lambda model: model.translate(["a"], search="beam"), "search='beam' where settings are expected"),
+        (lambda model: model.translate(["a"], search=SearchConfig(beam_size="3")), "beam_size .*must be an integer"),
+        (lambda model: model.translate(["a"], search=SearchConfig(method="fast")), "method .*must be one of beam"),
+    ],
+)
+def test_values_of_other_types_are_user_errors(run, call, message):
+    with pytest.raises(UserError, match=message):
+        call(load_model(run.folder))
+
+
+def test_choices_may_be_named_by_their_text(run, corpus):
+    lines = (corpus / "test.src").read_text().splitlines()[:3]
+    greedy = load_model(run.folder).translate(lines, search=SearchConfig(method="greedy"))
+    assert greedy == load_model(run.folder).translate(lines, search=SearchConfig(method=SearchMethod.greedy))
 
 
 def load_model_of(corpus: Path, folder: Path) -> Model:

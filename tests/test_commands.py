@@ -295,7 +295,7 @@ def test_version_flag_prints_the_version_of_the_project():
 
 
 @pytest.mark.parametrize(
-    "module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert"]
+    "module", ["train", "decode", "evaluate", "compare", "prepare", "explain", "merge", "score", "convert", "monitor"]
 )
 def test_help_names_options_and_choices(module):
     result = call_here(module, "--help")

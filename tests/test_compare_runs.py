@@ -11,6 +11,7 @@ import pytest
 from compared_runs import noisy, unfinished, write_run, write_test_set
 from in_process import call_here
 from translate.comparison.page import marked_words
+from translate.comparison.tables import shortened_names
 from translate.text import read_lines, write_lines
 
 LSTM = {"model.architecture": "lstm", "model.num_heads": None}
@@ -84,13 +85,16 @@ def test_settings_that_differ_are_listed_and_no_others(everything):
 
 def test_a_sentence_says_which_is_better_and_if_it_is_significant(everything):
     out, _, document, page = everything
-    [sentence] = [line for line in document["verdicts"] if line.startswith("dropout")]
+    best, sentence, *_ = document["verdicts"]
+    assert best.startswith("dropout (3 seeds) has the best BLEU of 5 systems, ")
+    assert best.endswith("; differences below are from base (3 seeds) (baseline=dropout-s1: from this one).")
     assert sentence.startswith("dropout (3 seeds) is better than base (3 seeds) by ")
-    assert "bootstrap with errors of seeds" in sentence
-    assert "the difference is significant at 0.05" in sentence
+    assert "bootstrap over lines and seeds" in sentence
+    assert "the difference is significant at 0.05 (95 % interval " in sentence
     assert "by Holm's method for 4 comparisons" in sentence
     assert sentence in out
-    assert sentence.replace("'", "&#39;") in page
+    answer, _, grounds = sentence.partition(" (95 %")
+    assert f"<b>{answer}</b> (95 %{grounds}".replace("'", "&#39;") in page
     [single] = [line for line in document["verdicts"] if line.startswith("lstm")]
     assert "lstm has a single seed" in single
 
@@ -145,24 +149,6 @@ def test_page_needs_no_other_file_and_escapes_hostile_text(tmp_path):
     assert "\u202e" not in page
     assert "dir=auto" in page
     assert "prefers-color-scheme: dark" in page
-
-
-@pytest.mark.parametrize("name", ["config.yaml", "manifest.json", "result.json", "evaluation/report.json"])
-def test_damaged_file_of_a_run_is_named_and_the_others_are_compared(runs, tmp_path, name):
-    shutil.copytree(runs / "lstm", tmp_path / "damaged")
-    (tmp_path / "damaged" / name).write_bytes(b'{"step": \xff')
-    out, err = compare(runs / "base-s1", tmp_path / "damaged", runs / "base-s2", *FAST)
-    assert name.rpartition("/")[2] in err
-    assert "base" in out
-
-
-@pytest.mark.parametrize("value", ["9" * 400, "NaN", "Infinity", "[1]"])
-def test_number_that_no_float_holds_is_not_known(runs, tmp_path, value):
-    shutil.copytree(runs / "lstm", tmp_path / "damaged")
-    content = f'{{"step": {value}, "validation": {{"metric": "bleu", "value": {value}}}}}'
-    (tmp_path / "damaged" / "result.json").write_text(content)
-    out, _ = compare(runs / "base-s1", tmp_path / "damaged", "bootstrap=0")
-    assert "damaged" in out
 
 
 def test_run_of_another_test_set_is_left_out_by_name(runs, tmp_path):
@@ -225,6 +211,9 @@ def test_outputs_never_overwrite_what_is_compared(runs, tmp_path):
     assert hypotheses.read_bytes() == before
     (tmp_path / "file").write_text("")
     assert "are one file" in refused(runs / "lstm", f"page={tmp_path / 'p'}", f"json={tmp_path / 'x' / '..' / 'p'}")
+    for option in (f"page={tmp_path}", f"json={tmp_path}"):
+        assert "that is a folder; name a file in it" in refused(runs / "lstm", option)
+    assert "File name too long" in refused(runs / "lstm", f"page={tmp_path / ('p' * 300)}")
     assert "set page to a folder" in refused(runs / "lstm", f"page={tmp_path / 'file' / 'p.html'}")
 
 
@@ -277,6 +266,18 @@ def test_short_and_empty_sets_are_scored_or_refused(tmp_path):
     compare(tmp_path / "blank", f"reference={tmp_path / 'blank'}")
     Path(tmp_path / "empty").write_bytes(b"")
     assert "there is nothing to score" in refused(tmp_path / "empty", f"reference={tmp_path / 'empty'}")
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["runs/last-week/a", "runs/last-week/b", "lstm"], ["runs/…week/a", "runs/…week/b", "lstm"]),
+        (["dropout0.0 (3 seeds)", "dropout0.3 (3 seeds)"], ["dropout0.0 …", "dropout0.3 …"]),
+        (["experiment-a-of-may", "experiment-b-of-may"], ["…nt-a-of-may", "…nt-b-of-may"]),
+    ],
+)
+def test_shortened_names_stay_different(names, short):
+    assert shortened_names(names, 12) == short
 
 
 def test_words_and_characters_that_are_not_in_the_reference_are_marked():

@@ -86,6 +86,28 @@ def test_banned_texts_never_appear_in_any_case_and_segmentation(method):
 
 
 @every_method
+def test_banned_marks_do_not_appear_behind_a_word_nor_as_bytes(method):
+    config = SearchConfig(method=method, max_length_ratio=1, max_length_offset=8)
+    for text in ("am garten.", "(um) am, rot", "rot."):
+        results = search(writer(text), constrained(SOURCES, constraints(banned=[".", ",", ")"])), config)
+        for hypothesis in itertools.chain(*results):
+            assert not set(".,)") & set(text_of(hypothesis.tokens))
+
+
+def test_bytes_end_no_banned_text_in_any_case_and_may_go_on_with_a_word():
+    """The vocabulary has neither ü nor Ü, which have their first byte in common."""
+    first, small, capital = (next(t for t, value in vocabulary().bytes.items() if value == b) for b in b"\xc3\xbc\x9c")
+    patterns = constraints(banned=["zaü", "ü"]).lexicon.banned
+    nodes, before = (), ""
+    for character in "Za":
+        (nodes, _), before = patterns.advance(nodes, before, character), character
+    assert {small, capital} <= patterns.completions(nodes, before, b"\xc3")
+    assert {small, capital} <= patterns.completions((), " ", b"\xc3")
+    assert not {small, capital} & patterns.completions((), "m", b"\xc3")
+    assert first not in patterns.completions(nodes, before, b"")
+
+
+@every_method
 def test_a_translation_begins_with_the_whole_words_of_its_prefix(method):
     model = random_model(vocabulary_size=SIZE, end=1.0, spread=2.0)
     config = SearchConfig(method=method, max_length=12)

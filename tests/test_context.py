@@ -16,8 +16,10 @@ from translate.data.context import ContextWindow, require_separator
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_pairs_in_context, read_parallel_text
+from translate.decoding.config import DecodingConfig
 from translate.decoding.context import ContextSplitting
 from translate.decoding.segmentation import Segment
+from translate.engines import load_translator
 from translate.errors import UserError
 from translate.text import read_lines
 
@@ -166,6 +168,33 @@ def test_windows_resuming_and_evaluation_keep_the_context(run, tmp_path, monkeyp
     assert list(read_lines(tmp_path / "out/hypotheses.txt")) == together
 
 
+def test_scores_of_lines_in_context_depend_on_no_window(run, tmp_path, monkeypatch):
+    corpus = run.parent / "corpus"
+    source, target = ([*read_lines(corpus / f"test.{side}")] for side in ("src", "tgt"))
+
+    def scores(lines: list[str], window: int = 2000) -> list[float]:
+        monkeypatch.setattr("translate.text.WINDOW", window)
+        pairs = "".join(f"{line}\t{given}\n" for line, given in zip(lines, target, strict=True))
+        process = call_here("score", f"model={run}", "threads=1", "precision=fp32", stdin=pairs.encode())
+        assert process.returncode == 0, process.stderr.decode()
+        return [float(line.split("\t")[0]) for line in process.stdout.decode().splitlines()]
+
+    together = scores(source)
+    for window in (1, 4):
+        assert scores(source, window) == pytest.approx(together, abs=1e-5)
+    given = [f"{source[index - 1]} <sep> {line}" if line else "" for index, line in enumerate(source)]
+    assert scores(given)[1::3] == pytest.approx(together[1::3], abs=1e-5)
+
+
+def test_context_that_is_too_long_is_shortened_for_a_score(run):
+    translator = load_translator(run, DecodingConfig(threads=1, workers=1))
+    long = "1 " * (translator.engine.max_length - 2)
+    _, within = translator.score([long, "it 1"], ["1", "a 1"])
+    [alone] = translator.score(["<sep> it 1"], ["a 1"])
+    assert within.scores is not None
+    assert within.pair == alone.pair
+
+
 def test_a_document_is_translated_with_context(run, tmp_path):
     corpus = run.parent / "corpus"
     lines = [line for line in read_lines(corpus / "test.src") if line]
@@ -176,6 +205,18 @@ def test_a_document_is_translated_with_context(run, tmp_path):
     found = re.findall("<p>(.*?)</p>", (tmp_path / "out.html").read_text())
     assert len(found) == len(references)
     assert sum(a[:1] == b[:1] for a, b in zip(found[1::2], references[1::2], strict=True)) >= 17
+
+
+def test_windows_of_a_document_keep_its_context(run, tmp_path, monkeypatch):
+    # numbers alone are not translated, and are no context
+    rows = "".join(
+        f"<p>{letter} {number}</p>\n<p>7</p>\n<p>it {number}</p>\n" for number, letter in enumerate("abcdab")
+    )
+    (tmp_path / "page.html").write_text(f"<html><body>{rows}</body></html>")
+    decode(run, tmp_path / "page.html", tmp_path / "together.html", "target_language=de")
+    monkeypatch.setattr("translate.decode.WINDOW", 1)
+    decode(run, tmp_path / "page.html", tmp_path / "alone.html", "target_language=de")
+    assert (tmp_path / "alone.html").read_text() == (tmp_path / "together.html").read_text()
 
 
 def test_settings_that_do_not_go_with_context_are_refused(run, tmp_path):

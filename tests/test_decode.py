@@ -19,7 +19,7 @@ from fake_translators import HOSTILE, copier, translator_of
 from translate.decode import DecodeConfig, check_files, resume_key, translate_files, translate_stream
 from translate.decoding.config import SearchConfig
 from translate.decoding.constraints.constraints import ConstraintConfig
-from translate.decoding.memory_config import MemoryConfig
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.errors import UserError
 
 
@@ -203,12 +203,12 @@ def test_other_files_of_a_command_are_not_overwritten_and_reports_begin_at_the_f
     output, own = str(tmp_path / "out"), ConstraintConfig(terminology=terms)
     for report, options, message in [
         (source, {}, "memory.report=.* the input itself"),
-        (terms, {}, "memory.report=.* the input itself"),
-        (memory, {}, "memory.report=.* the input itself"),
+        (terms, {}, "memory.report=.*terms, which is read here as well"),
+        (memory, {}, "memory.report=.*memory, which is read here as well"),
         (output, {}, "memory.report=.*that is the output"),
         (str(tmp_path / "none" / "x"), {}, "memory.report=.*no such folder"),
-        ("", {"output": memory}, "output=.* the input itself"),
-        ("", {"output": terms}, "output=.* the input itself"),
+        ("", {"output": memory}, "output=.*memory, which is read here as well"),
+        ("", {"output": terms}, "output=.*terms, which is read here as well"),
         (str(tmp_path / "report"), {"resume": True}, "resume=true .* memory.report"),
     ]:
         config = {"model": "m", "input": source, "output": output, **options}

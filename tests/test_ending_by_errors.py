@@ -20,7 +20,8 @@ from small_runs import composed, options, write_corpus
 from translate import train as train_module
 from translate.errors import UserError
 from translate.train import train
-from translate.training import event_file, final_evaluation, tracking, validation
+from translate.training import final_evaluation, tracking, validation
+from translate.training.loggers import tensorboard_events
 
 CHANGES = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 1000, "averaging__last": 0}
 
@@ -46,7 +47,7 @@ def saved_steps(folder: Path) -> list[int]:
         (validation, "evaluate_corpus", 1, UserError("out of translators"), 10),
         (validation, "label_smoothed_cross_entropy", 1, ZeroDivisionError("a bug"), 10),
         (tracking.Reporter, "validation", 2, AssertionError("a bug"), 20),
-        (event_file.EventFile, "scalars", 1, RuntimeError("a bug"), 5),
+        (tensorboard_events.EventFile, "scalars", 1, RuntimeError("a bug"), 5),
         (final_evaluation, "evaluate_corpus", 1, RuntimeError("a bug"), 20),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from in_process import call_here
 from small_runs import options, write_corpus
 from translate.decoding.config import SearchConfig
-from translate.exporting.run_lines import given_lines, lines_of_run
+from translate.exporting.lines_to_compare import given_lines, lines_of_run
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
 
@@ -107,6 +107,7 @@ def test_what_a_package_cannot_express_is_refused_by_name(folder):
 def test_options_that_do_not_go_together_are_refused(folder):
     assert "reference=x is of a source text" in refused(folder, "reference=x")
     assert "lines (-1) must be at least 0" in refused(folder, "lines=-1")
+    assert "model is empty: write model=…" in refused(folder, "model=")
     other = folder / "elsewhere"
     shutil.copytree(folder / "run" / "best", other)
     result = call_here("export", f"model={other}", f"output={folder / 'refused'}")
@@ -114,6 +115,18 @@ def test_options_that_do_not_go_together_are_refused(folder):
     result = call_here("export", f"model={other}", f"output={folder / 'unchecked'}", "lines=0")
     assert result.returncode == 0
     assert "lines" not in json.loads((folder / "unchecked" / "export.json").read_text())
+
+
+def test_nothing_is_converted_for_a_hub_that_cannot_be_reached(folder, monkeypatch):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+
+    def fail(self):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "whoami", fail)
+    message = refused(folder, "format=huggingface", "push=me/x", "lines=0")
+    assert "push=me/x: the Hugging Face hub refuses it: no network" in message
+    assert not (folder / "refused").exists()
 
 
 def test_lines_of_a_run_are_its_test_set_or_what_it_held_out(folder, tmp_path):

@@ -144,6 +144,10 @@ def test_foreign_folder_is_not_replaceable(tmp_path, monkeypatch):
     (tmp_path / "ours" / "thesis.tex").touch()
     with pytest.raises(UserError, match=r"output=.*ours: this folder is not replaced, because it holds thesis\.tex;"):
         check_replaceable(tmp_path / "ours", **patterns)
+    (tmp_path / "ours" / "thesis.tex").unlink()
+    (tmp_path / "ours").rename(tmp_path / "ours.0123abcd.old")  # killed between the two renames
+    check_replaceable(tmp_path / "ours", **patterns)
+    assert names(tmp_path) == ["empty", "ours"]
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "two").touch()
     with pytest.raises(UserError, match="it holds two"):

@@ -23,7 +23,7 @@ from translate.disk_space import describe_full
 from translate.errors import UserError
 from translate.training import back_translation
 from translate.training.config import TrainConfig
-from translate.training.event_file import EventFile
+from translate.training.loggers.tensorboard_events import EventFile
 from translate.training.stopping import Trial
 
 FULL = "No space left on device"

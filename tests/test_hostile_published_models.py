@@ -15,6 +15,9 @@ import published_models as published
 from in_process import call_here
 from translate.errors import UserError
 from translate.importing.huggingface import convert, local_model
+from translate.importing.languages import with_languages
+from translate.model_directory import LANGUAGE_TOKENS
+from translate.models.transformer_config import TransformerConfig
 
 pytest.importorskip("transformers", reason="the extra huggingface is not installed")
 from safetensors.torch import load_file, save_file
@@ -80,7 +83,8 @@ CASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "huge number": (configured(d_model=10**300), "d_model"),
     "many layers": (configured(encoder_layers=900), "more layers than"),
     "negative size": (configured(encoder_ffn_dim=-5, decoder_ffn_dim=-5), "ffn_dim"),
-    "odd heads": (configured(encoder_attention_heads=5, decoder_attention_heads=5), "num_heads"),
+    "odd heads": (configured(encoder_attention_heads=5, decoder_attention_heads=5), "config.json.*num_heads"),
+    "long sentences": (configured(max_position_embeddings=10**7), "config.json, as options.*max_length"),
     "two sizes": (configured(encoder_ffn_dim=24), "encoder_ffn_dim.*differ"),
     "other activation": (configured(activation_function="gelu_new"), "gelu_new"),
     "pad beyond the vocabulary": (configured(pad_token_id=10**6), "pad_token_id"),
@@ -185,6 +189,17 @@ def test_decoding_names_the_command_that_converts(folder, tmp_path):
     process = call_here("decode", f"model={folder}", f"output={tmp_path / 'out'}", stdin=b"x\n")
     assert process.returncode == 1
     assert f"python -m translate.convert model={folder}" in process.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("languages", "message"), [(("", ""), "set source_language and"), (("x", "en"), "source_language=x")]
+)
+def test_conversion_names_its_own_options(languages, message):
+    with pytest.raises(UserError, match=message) as error:
+        with_languages(TransformerConfig(), {LANGUAGE_TOKENS: {"en": 1}}, languages, group="")
+    assert "data." not in str(error.value)
+    with pytest.raises(UserError, match=r"data\.source_language"):
+        with_languages(TransformerConfig(), {LANGUAGE_TOKENS: {"en": 1}}, languages)
 
 
 def test_misspelt_path_is_not_asked_for_on_the_hub(tmp_path):

@@ -126,7 +126,7 @@ def test_an_editable_installation_reads_the_configurations_of_its_checkout(sourc
 
 
 def test_console_script_and_module_are_one_command(installed, tmp_path):
-    answers = {run(*command, "--help", cwd=tmp_path)[0] for command in spellings(installed, "merge")}
+    answers = {run(*command, "--help", cwd=tmp_path)[0] for command in spellings(installed, "decode")}
     assert len(answers) == 1
     assert "Options" in answers.pop()
 
@@ -153,7 +153,7 @@ def test_console_script_imports_only_the_requested_command(installed, tmp_path):
         "print(*(name for name in ('hydra', *(f'translate.{name}' for name in COMMANDS)) if name in sys.modules))"
     )
     assert run(installed / "python", "-c", code, "--help", cwd=tmp_path)[0].splitlines()[-1] == ""
-    assert run(installed / "python", "-c", code, "merge", "--version", cwd=tmp_path)[0].splitlines()[-1] == "hydra"
+    assert run(installed / "python", "-c", code, "score", "--version", cwd=tmp_path)[0].splitlines()[-1] == "hydra"
 
 
 def test_every_command_is_a_module_that_can_be_run():

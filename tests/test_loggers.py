@@ -20,7 +20,7 @@ from translate.training import loggers
 from translate.training.loggers import LOGGERS
 from translate.training.loggers.combined import CombinedLogger
 from translate.training.loggers.logger import LoggerConfig, LoggerError, RunDescription, Status
-from translate.training.loggers.run_ids import run_id, stored_ids
+from translate.training.loggers.servers import run_id, store_id, stored_ids
 
 PICTURE = np.zeros((4, 6, 3), np.uint8)
 SETTINGS = {"model.dropout": 0.3, "model.architecture": "lstm", "run.seed": 1}
@@ -96,7 +96,7 @@ def test_a_run_without_loggers_writes_no_events(tmp_path):
 
 def test_identifiers_are_kept_and_a_damaged_file_is_none(tmp_path):
     first = run_id(tmp_path, "wandb")
-    assert run_id(tmp_path, "mlflow", made="abc") == "abc"
+    assert store_id(tmp_path, "mlflow", "abc") == run_id(tmp_path, "mlflow") == "abc"
     assert run_id(tmp_path, "wandb") == first
     assert stored_ids(tmp_path) == {"wandb": first, "mlflow": "abc"}
     (tmp_path / "loggers.json").write_text("{")

@@ -10,6 +10,13 @@ import pytest
 from small_runs import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "quickstart.ipynb"
+SMALLER = {
+    "STEPS = 500": "STEPS = 8",
+    "PAIRS = 4000": "PAIRS = 500",
+    "lines[:100]": "lines[:20]",  # each is translated in each of four validations, up to its limit of length
+    "lines[100:300]": "lines[20:60]",
+    "lines[300:]": "lines[60:]",
+}
 
 
 def cells() -> list[dict]:
@@ -25,7 +32,7 @@ def test_the_notebook_goes_from_a_file_to_a_scored_model_and_its_attention(tmp_p
     for cell in cells():
         if cell["cell_type"] == "code":
             code = "".join(cell["source"])
-            for setting, smaller in (("STEPS = 500", "STEPS = 8"), ("PAIRS = 4000", "PAIRS = 500")):
+            for setting, smaller in SMALLER.items():
                 code = code.replace(setting, smaller)
             exec(compile(code, f"cell {cell['id']}", "exec"), space)
     assert space["run"].scores["test"].keys() == {"bleu", "chrf"}
@@ -33,7 +40,7 @@ def test_the_notebook_goes_from_a_file_to_a_scored_model_and_its_attention(tmp_p
     # after 8 updates most translations are cut off, and many hypotheses have nearly equal scores
     assert space["comparison"].exact > 0.8 * len(space["comparison"].source)
     assert "# Evaluation of test" in capsys.readouterr().out
-    assert space["STEPS"] == 8
+    assert (space["STEPS"], len(space["parts"]["valid"]), len(space["parts"]["test"])) == (8, 20, 40)
     assert 400 < len(space["lines"]) <= 500  # equal pairs are one
 
 

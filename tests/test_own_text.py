@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import REPOSITORY, call, register_train, write_corpus
+from in_process import call_here
+from small_runs import REPOSITORY, register_train, write_corpus
 from translate.config import command
 from translate.config.command import compose, register_schemas
 from translate.config.command_line import read_command_line
@@ -88,7 +89,7 @@ def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path
 def test_named_training_text_leaves_nothing_of_the_shipped_corpus(tmp_path):
     corpus = write_corpus(tmp_path)
     words = [f"data.train.{side}={corpus}/train.{end}" for side, end in (("source", "src"), ("target", "tgt"))]
-    result = call("prepare", *words, "--help")
+    result = call_here("prepare", *words, "--help")
     assert result.returncode == 0, result.stderr.decode()
     assert b"en-de" not in result.stdout
     assert b"source_language: ''" in result.stdout

@@ -12,9 +12,10 @@ from fake_models import random_model
 from fake_translators import HOSTILE, copier, translator_of
 from translate.decode import DecodeConfig, open_document, translate_stream
 from translate.decoding.config import SearchConfig, SearchMethod
+from translate.decoding.json_records import finite, to_json
 from translate.decoding.output_lines import OutputFormat
-from translate.decoding.records import FLAGS, finite, is_copy, repeats, to_json
 from translate.decoding.translator import Translator
+from translate.decoding.warning_flags import FLAGS, is_copy, repeats
 from translate.documents.document import DocumentFormat
 from translate.errors import UserError
 from translate.tags import Tagging

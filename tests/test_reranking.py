@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,12 +15,13 @@ from small_runs import options, write_corpus
 from trained_model import trained_model
 from translate.checkpoint import load_model
 from translate.data.augmentation.subword_sampling import sample_target
-from translate.decoding.config import DecodingConfig, ForcedScore, Hypothesis, SearchConfig
+from translate.decoding.config import DecodingConfig, ForcedScore, Hypothesis, SearchConfig, SearchMethod
 from translate.decoding.rescoring.rerank_config import RerankConfig, RerankWeights
-from translate.decoding.rescoring.reranking import Reranker, Scorer
+from translate.decoding.rescoring.reranking import Reranker, Scorer, Source
 from translate.device import Precision
 from translate.engines import load_translator
 from translate.errors import UserError
+from translate.tags import Tagging
 from translate.text import read_lines
 
 SENTENCE = "1 2 3"
@@ -93,6 +95,45 @@ def test_wrong_settings_are_refused():
     sampling = DecodingConfig(rerank=RerankConfig(reverse="runs/back"), search=SearchConfig(method="sampling"))
     with pytest.raises(UserError, match=r"rerank orders the hypotheses of search\.method=beam"):
         sampling.check()
+    covered = SearchConfig(coverage_penalty=0.1)
+    for config in (
+        DecodingConfig(rerank=RerankConfig(reverse="runs/back"), search=covered),
+        DecodingConfig(search=replace(covered, method=SearchMethod.mbr, samples=8)),
+    ):
+        with pytest.raises(UserError, match="order the same hypotheses"):
+            config.check()
+
+
+def test_options_of_models_that_are_not_given_are_refused():
+    for config, option in (
+        (RerankConfig(weights=RerankWeights(reverse=2.0)), "weights.reverse"),
+        (RerankConfig(weights=RerankWeights(forward=2.0)), "weights.forward"),
+        (RerankConfig(reverse="runs/back", weights=RerankWeights(language_model=2.0)), "weights.language_model"),
+        (RerankConfig(reverse="runs/back", language_model_source="-"), "language_model_source"),
+    ):
+        with pytest.raises(UserError, match=rf"rerank\.{option} is for a model that is not given"):
+            config.check()
+    RerankConfig(reverse="runs/back", weights=RerankWeights(forward=2.0, reverse=0.0)).check()
+
+
+def test_models_read_lines_with_their_own_tags(tokenizer):
+    def read(role: str, tagging: Tagging, source: Source) -> str:
+        texts: list[str] = []
+        encoder = SimpleNamespace(
+            user_symbols=(), encode_source=lambda lines: texts.extend(lines) or [[]], encode_target=lambda lines: [[]]
+        )
+        Scorer(role, Judge(scores=[-1.0]), encoder, tagging).score([source], ["3 2"], RerankConfig())
+        return texts[0]
+
+    line = Source.of("<2de> 1 2", ["<2de>"])
+    assert line == Source("<2de>", "1 2", "1 2")
+    own = Tagging(known=("<2de>", "<bt>"), tag="<bt>")
+    assert read("right_to_left", own, line) == "<2de> 1 2"
+    assert read("right_to_left", own, Source.of("1 2", ["<2de>"])) == "<bt> 1 2"
+    assert read("right_to_left", Tagging(known=("<x>",), tag="<x>"), line) == "<x> 1 2"
+    assert read("right_to_left", Tagging(), line) == "1 2"
+    assert read("reverse", Tagging(known=("<2en>",), tag="<2en>"), line) == "<2en> 3 2"
+    assert read("language_model", Tagging(known=("<2de>",), tag="<2de>"), line) == "<2de> ."
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +183,5 @@ def test_the_command_reranks(right_to_left, tmp_path):
     assert b"must have been trained with data.reverse_target=false" in process.stderr
     process = call_here("decode", *words, f"rerank.right_to_left={model}")
     assert b"must have been trained with data.reverse_target=true" in process.stderr
+    process = call_here("decode", *words, f"rerank.reverse={tmp_path / 'none'}")
+    assert f"rerank.reverse={tmp_path / 'none'}: ".encode() in process.stderr

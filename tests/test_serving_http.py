@@ -42,6 +42,7 @@ def test_translate_detects_the_language_and_gives_alternatives(client):
     ("fields", "words"),
     [
         ({"source": "en", "target": "de"}, "q"),
+        ({"q": "\ud800", "source": "en", "target": "de"}, "surrogate"),
         ({"q": "a", "source": "en", "target": "fr"}, "no translation from en into fr"),
         ({"q": "a", "source": "en", "target": "de", "format": "pdf"}, "format"),
         ({"q": 5, "source": "en", "target": "de"}, "q"),
@@ -51,7 +52,7 @@ def test_translate_detects_the_language_and_gives_alternatives(client):
     ],
 )
 def test_requests_that_cannot_be_answered_are_told_why(client, fields, words):
-    answer = client.post("/translate", json=fields)
+    answer = client.post("/translate", content=json.dumps(fields))
     assert answer.status_code == 400
     assert words in answer.json()["error"]
 
@@ -146,6 +147,19 @@ def test_keys_have_rates_of_their_own(tmp_path):
     assert [json.loads(line)["key"] for line in log.getvalue().splitlines()] == ["", "", "bob", "bob", "", "alice"]
 
 
+def test_characters_of_documents_count_as_well(tmp_path):
+    log = io.StringIO()
+    limits = LimitConfig(characters_per_minute=60, file_characters=100)
+    with TestClient(fake_app(write_fake_model(tmp_path / "one"), limits=limits, log=log)) as client:
+
+        def send(text: str) -> int:
+            files = {"file": ("a.html", f"<p>{text}</p>")}
+            return client.post("/translate_file", files=files, data={"source": "en", "target": "de"}).status_code
+
+        assert [send("a" * 101), send("b" * 90), send("c")] == [400, 200, 429]
+    assert [json.loads(line)["characters"] for line in log.getvalue().splitlines()] == [0, 90, 0]
+
+
 def test_a_rate_in_characters_names_the_time_to_wait(tmp_path):
     app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(characters_per_minute=60))
     with TestClient(app) as client:
@@ -176,10 +190,21 @@ def test_the_log_has_numbers_but_no_text(tmp_path):
         metrics = client.get("/metrics").text
     first = json.loads(log.getvalue().splitlines()[0])
     assert (first["route"], first["status"], first["model"], first["characters"]) == ("/translate", 200, "one", 12)
-    assert first["lines"] == [{"source_tokens": 2, "target_tokens": 2, "score": -0.5, "flags": []}]
+    assert first["lines"] == [{"source_tokens": 2, "target_tokens": 2, "flags": []}]
     assert "secret" not in log.getvalue().lower()
     assert 'translate_requests_total{route="/translate",status="200"} 1.0' in metrics
     assert 'translate_source_tokens_total{model="one"} 2.0' in metrics
+
+
+def test_samples_have_texts_without_addresses_and_numbers(tmp_path):
+    samples = io.StringIO()
+    app = fake_app(write_fake_model(tmp_path / "one"), samples=samples)
+    with TestClient(app) as client:
+        client.post("/translate", json={"q": "Write to a@b.org on the 5th", "source": "en", "target": "de"})
+        client.get("/health")
+    (entry,) = map(json.loads, samples.getvalue().splitlines())
+    assert entry["lines"][0]["text"] == "Write to [address 1] on the [number 1]"
+    assert entry["lines"][0]["translation"] == "WRITE TO [address 1] ON THE [number 1]"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_process_translates_like_the_model_and_ends_with_its_input():
         expected = model.translations(LINES, search=search)
         assert [record["text"] for record in records] == [each.text for each in expected]
         assert [len(record["nbest"]) for record in records] == [2] * 4
-        assert len(details[0]["tokens"]) == details[0]["target_tokens"] + 1
+        assert len(details[0]["tokens"]) == details[0]["features"]["target_tokens"] + 1
         assert begun[0]["text"].startswith("3")
 
     asyncio.run(run())

@@ -16,9 +16,9 @@ from small_runs import composed, options, write_corpus
 from stored_runs import train_here
 from translate import train as train_page
 from translate.train import train
-from translate.training.loggers.columns import COLUMNS_FILE, experiment, telling_settings, update_columns
 from translate.training.loggers.logger import RunDescription, Status
 from translate.training.loggers.tensorboard import TensorBoardConfig, TensorBoardLogger
+from translate.training.loggers.tensorboard_columns import COLUMNS_FILE, experiment, telling_settings, update_columns
 from translate.training.samples import marked_difference
 from translate.training.stopping import Trial
 
@@ -72,7 +72,8 @@ def test_the_row_has_settings_scores_and_status(run):
     title, values, status = hparams_row(run)
     assert (title, status) == ("mine", STATUS_SUCCESS)
     assert (values["model.dropout"], values["run.seed"], values["auxiliary"]) == (0.1, 1.0, "none")
-    assert {"test bleu", "test chrf", "valid bleu", "valid loss", "time (minutes)", "weights (million)"} < set(values)
+    scores = {f"test {metric}{of}" for metric in ("bleu", "chrf") for of in ("", " ±")}
+    assert {*scores, "valid bleu", "valid loss", "time (minutes)", "weights (million)"} < set(values)
     assert values["status"] == "finished"
     assert not {"run.dir", "name", "data.cache"} & set(values)
 
@@ -141,7 +142,13 @@ def test_columns_are_those_that_tell_the_runs_apart():
         "status",
     }
     assert "batch.tokens" not in {info.name for info in found.hparam_infos}
-    assert [info.name.tag for info in found.metric_infos][:3] == ["score/bleu", "score/chrf", "loss/valid"]
+    assert [info.name.tag for info in found.metric_infos][:5] == [
+        "score/bleu",
+        "valid_interval/bleu_low",
+        "valid_interval/bleu_high",
+        "loss/valid",
+        "score/chrf",
+    ]
 
 
 def row_of(folder: Path, name: str, dropout: float, *, group: str = "") -> None:
@@ -156,12 +163,12 @@ def row_of(folder: Path, name: str, dropout: float, *, group: str = "") -> None:
 
 def test_columns_are_of_all_runs_and_trials_of_the_outermost_folder(tmp_path):
     row_of(tmp_path / "runs" / "a", "a", 0.1)
-    assert not (tmp_path / "runs" / COLUMNS_FILE).exists()  # a single run
+    assert not (tmp_path / "runs" / "a" / COLUMNS_FILE).exists()  # a single run
     sweep = tmp_path / "runs" / "sweep"
     sweep.mkdir()
     (sweep / ".made-by-translate-seq2seq").write_text("{}")
     row_of(sweep / "trial-000", "dropout=0.3", 0.3, group="sweep")
-    assert {info.name for info in columns(tmp_path / "runs").hparam_infos} == {
+    assert {info.name for info in columns(tmp_path / "runs" / "a").hparam_infos} == {
         "model.dropout",
         "test bleu",
         "status",
@@ -172,7 +179,16 @@ def test_columns_are_of_all_runs_and_trials_of_the_outermost_folder(tmp_path):
     next((tmp_path / "runs" / "a").glob("*.hparams")).write_bytes(b"\x00" * 30)
     row_of(tmp_path / "runs" / "b", "b", 0.2)
     update_columns(tmp_path / "runs" / "b", ["bleu"])
-    assert "model.dropout" in {info.name for info in columns(tmp_path / "runs").hparam_infos}
+    assert "model.dropout" in {info.name for info in columns(tmp_path / "runs" / "b").hparam_infos}
+
+
+def test_one_run_has_the_columns_and_no_file_beside_the_runs(tmp_path):
+    for name in ("m", "b", "z"):
+        row_of(tmp_path / name, name, len(name))
+        (tmp_path / COLUMNS_FILE).write_bytes(b"")  # of an older version: TensorBoard would list a run "."
+    row_of(tmp_path / "c", "c", 0.5)
+    # TensorBoard takes any of several
+    assert list(tmp_path.glob(f"**/{COLUMNS_FILE}")) == [tmp_path / "b" / COLUMNS_FILE]
 
 
 @pytest.mark.parametrize(

@@ -103,10 +103,77 @@ def test_decode_takes_terms_bans_numbers_and_prefixes(tmp_path: Path):
     assert [begun[0][:3], begun[1], begun[2][:1]] == ["5 6", plain[1], "4"]
 
 
-def test_too_few_prefixes_are_an_error(tmp_path: Path):
-    (tmp_path / "prefixes").write_text("5 6\n", encoding="utf-8")
-    process = call_here(
-        "decode", f"model={trained_model()}", f"constraints.prefixes={tmp_path / 'prefixes'}", stdin=b"1 2\n3 4\n"
-    )
+def refused(folder: Path, *options: str, lines: str = "1 2\n3 4\n") -> str:
+    (folder / "in").write_text(lines, encoding="utf-8")
+    process = call_here("decode", f"model={trained_model()}", f"input={folder / 'in'}", *options)
     assert process.returncode == 1
+    return process.stderr.decode()
+
+
+def test_prefixes_are_as_many_as_lines_and_leave_room(tmp_path: Path):
+    prefixes, option = tmp_path / "prefixes", f"constraints.prefixes={tmp_path / 'prefixes'}"
+    for text, count in (("5 6\n", 1), ("5\n6\n7\n", 3)):
+        prefixes.write_text(text, encoding="utf-8")
+        assert f"has {count} lines, and {tmp_path / 'in'} has 2" in refused(tmp_path, option)
+    prefixes.write_text("5\n" + "6 " * 2000 + "\n", encoding="utf-8")
+    assert "line 2: a prefix of 2,000 tokens leaves no room for a translation" in refused(tmp_path, option)
+    # standard input may go on: its lines are counted as they arrive
+    prefixes.write_text("5 6\n", encoding="utf-8")
+    process = call_here("decode", f"model={trained_model()}", option, stdin=b"1 2\n3 4\n")
     assert b"the input has more lines" in process.stderr
+    prefixes.write_text("5\n6\n7\n", encoding="utf-8")
+    process = call_here("decode", f"model={trained_model()}", option, stdin=b"1 2\n3 4\n")
+    assert process.stderr.decode().endswith(f"{option} has more lines than the input\n")
+
+
+@pytest.mark.parametrize("option", ["terminology", "banned_file", "prefixes"])
+def test_errors_of_files_name_the_option(tmp_path: Path, option):
+    contents = [b"\xff\xfa\x00", b"PK\3\4 no archive"] + ([b""] if option != "prefixes" else [])
+    for content in contents:
+        (tmp_path / "x").write_bytes(content)
+        assert f"error: constraints.{option}: {tmp_path / 'x'}" in refused(
+            tmp_path, f"constraints.{option}={tmp_path / 'x'}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("constraints.banned=[[a]]", "constraints.banned: ['a'] is no text: write constraints.banned=[FIRST,SECOND]"),
+        ("constraints.banned=[' ']", "one of the texts is blank"),
+        ("constraints.banned_case=true", "constraints.banned_case=true has no effect without constraints.banned"),
+        ("constraints.ignore_case=true", "ignore_case=true has no effect without constraints.terminology=FILE"),
+        ("keep=[[a]]", "keep: ['a'] is no text"),
+    ],
+)
+def test_options_that_cannot_work_are_errors(tmp_path: Path, option, message):
+    assert message in refused(tmp_path, option)
+
+
+@pytest.mark.parametrize("command", ["score", "explain"])
+def test_commands_without_constraints_refuse_them(tmp_path: Path, command):
+    (tmp_path / "in").write_text("1\t2\n", encoding="utf-8")
+    process = call_here(command, f"model={trained_model()}", f"input={tmp_path / 'in'}", "constraints.numbers=true")
+    assert b"constraints is for commands that translate lines" in process.stderr
+
+
+def test_terms_and_prefixes_count_more_than_bans_but_prefer_what_is_not_banned(tmp_path: Path):
+    (tmp_path / "terms").write_text("1\t9 8\n2\t7\n2\t6 6\n", encoding="utf-8")
+    (tmp_path / "prefixes").write_text("\n\n5 8\n", encoding="utf-8")
+    options = [f"constraints.terminology={tmp_path / 'terms'}", f"constraints.prefixes={tmp_path / 'prefixes'}"]
+    process = call_here("decode", f"model={trained_model()}", *options, "constraints.banned=[8,7]", stdin=b"1\n2\n3\n")
+    first, second, third = process.stdout.decode().splitlines()
+    assert (count_words(["9 8"], first), count_words(["6 6"], second), third[:3]) == (1, 1, "5 8")
+    assert (count_words(["7"], second), count_words(["8"], third)) == (0, 1)
+    assert "2 prefixes and terms have a banned text, and count more: 9 8, 5 8" in process.stderr.decode()
+
+
+def test_a_length_that_is_set_bounds_terms_too_unless_they_alone_are_longer(tmp_path: Path):
+    (tmp_path / "terms").write_text("1\t9 8\n2\t4 4 4 4 4 4\n", encoding="utf-8")
+    options = [f"constraints.terminology={tmp_path / 'terms'}", "search.max_length=4", "search.length_penalty=3"]
+    process = call_here("decode", f"model={trained_model()}", *options, stdin=b"1 3 3\n2 3 3\n")
+    first, second = process.stdout.decode().splitlines()
+    assert len(first.split()) <= 4
+    assert count_words(["9 8"], first) == 1
+    assert second == "4 4 4 4 4 4"
+    assert "1 translations exceed search.max_length by their prefix and terms" in process.stderr.decode()

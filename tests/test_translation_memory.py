@@ -12,9 +12,10 @@ from in_process import call_here
 from trained_model import trained_model
 from translate.decoding import translation_memory
 from translate.decoding.config import DecodingConfig
-from translate.decoding.memory_config import MemoryConfig
+from translate.decoding.constraints.constraints import ConstraintConfig
 from translate.decoding.segmentation import Segment
-from translate.decoding.translation_memory import MemoryUse, TranslationMemory
+from translate.decoding.translation_memory import MemoryMatcher, TranslationMemory
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.engines import load_translator
 from translate.errors import UserError
 
@@ -84,7 +85,7 @@ def test_a_model_trained_with_matches_reads_them():
         def encode_source(self, lines, *, tag=None):
             return [[tag, *line.split()] for line in lines]
 
-    use = MemoryUse(TranslationMemory([("a b c", "A B C")]), MemoryConfig(symbol="<tm>", min_similarity=0.6))
+    use = MemoryMatcher(TranslationMemory([("a b c", "A B C")]), MemoryConfig(symbol="<tm>", min_similarity=0.6))
     lines = [("<de>", "a b d"), ("", "x"), ("", "a b c")]
     segments = [[Segment(["a", "b", "d"])], [Segment(["x"])], [Segment(["a", "b", "c"])]]
     extended = use.extend(lines, segments, Words(), 20)
@@ -117,3 +118,14 @@ def test_options_that_cannot_work_are_errors(tmp_path: Path):
         MemoryConfig(min_similarity=0.1).check()
     with pytest.raises(UserError, match=r"set memory\.path=FILE"):
         MemoryConfig(report="report").check()
+    with pytest.raises(UserError, match=r"memory.report=-: a report has a file of its own"):
+        MemoryConfig(path=str(tmp_path / "memory.tsv"), report="-").check()
+
+
+def test_a_memory_beside_constraints_is_a_warning(tmp_path: Path, caplog):
+    (tmp_path / "memory.tsv").write_text("source\ttarget\n1\t2\n", encoding="utf-8")
+    memory = MemoryConfig(path=str(tmp_path / "memory.tsv"))
+    load_translator(str(trained_model()), DecodingConfig(memory=memory))
+    assert "constraints" not in caplog.text
+    load_translator(str(trained_model()), DecodingConfig(memory=memory, constraints=ConstraintConfig(banned=["2"])))
+    assert "lines that the memory has are translated by it as they are" in caplog.text

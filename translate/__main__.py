@@ -23,6 +23,7 @@ COMMANDS = {
     "convert": "convert a published model into a model directory",
     "export": "convert a model for another runtime, and compare both on the same lines",
     "serve": "serve models over HTTP",
+    "monitor": "find drift in the log of a translation service; draw a sample for people to judge",
     "gpu_check": "check the kernels, updates, resuming and decoding of this machine's device",
 }
 

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.decoding.config import DecodingConfig, EngineName, SearchConfig
-from translate.device import Device, Precision
+from translate.decoding.config import DecodingConfig, SearchConfig
 from translate.errors import UserError, excerpt
+from translate.parsing import from_plain
 
 if TYPE_CHECKING:
     from translate.data.cleaning import CleaningReport
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from translate.decoding.translator import Translator
     from translate.evaluation.evaluate import Evaluation
     from translate.explanation import Explanation
-    from translate.export import Comparison
+    from translate.export import ExportComparison
 
 __all__ = ["Model", "SearchConfig", "TrainedRun", "UserError", "evaluate", "export", "load_model", "prepare", "train"]
 
@@ -61,16 +61,17 @@ def load_model(
     """
     from translate.engines import load_translator
 
-    config = DecodingConfig(
-        engine=_choice(EngineName, "engine", engine),
-        device=_choice(Device, "device", device),
-        precision=_choice(Precision, "precision", precision),
-        adapter=str(adapter),
-        target_language=target_language,
-        tag=tag,
-        threads=threads,
-        workers=workers,
-    )
+    options = {
+        "engine": engine,
+        "device": device,
+        "precision": precision,
+        "adapter": str(adapter),
+        "target_language": target_language,
+        "tag": tag,
+        "threads": threads,
+        "workers": workers,
+    }
+    config = from_plain(DecodingConfig, options, "load_model")
     config.check()
     return Model(load_translator(str(path), config), Path(path))
 
@@ -145,6 +146,9 @@ class Model:
     def _with(self, search: SearchConfig | None) -> Translator:
         """The translator with another search; a copy, since other threads may be using it."""
         search = search or self.search
+        if not isinstance(search, SearchConfig):
+            raise UserError(f"search={excerpt(repr(search))} where settings are expected: SearchConfig(beam_size=5)")
+        search = from_plain(SearchConfig, vars(search), "search")  # choices by their names
         search.check()
         translator = copy.copy(self._translator)
         search.check_model(translator.tokenizer.target_vocab_size, translator.engine.max_length)
@@ -214,7 +218,7 @@ def evaluate(options: Options) -> Evaluation:
         return run(config)
 
 
-def export(options: Options) -> Comparison | None:
+def export(options: Options) -> ExportComparison | None:
     """Convert a model for another runtime and compare both: python -m translate.export.
 
     Returns the translations of both and their BLEU; None with lines=0.
@@ -239,15 +243,19 @@ def _called() -> Iterator[None]:
 
 def _lines(lines: Sequence[str]) -> list[str]:
     # a text is a sequence of its characters
-    if isinstance(lines, str):
+    if isinstance(lines, str | bytes):
         raise UserError("one text is given where a list of lines is expected: write [text]")
+    if not isinstance(lines, Iterable):
+        raise UserError(f"{excerpt(repr(lines))} is given where a list of lines is expected: write [text]")
     found = list(lines)
-    if others := [line for line in found if not isinstance(line, str)]:
-        raise UserError(f"a line is {excerpt(repr(others[0]))} where a text is expected: pass str(…) or bytes.decode()")
+    for line in found:
+        if not isinstance(line, str):
+            raise UserError(f"a line is {excerpt(repr(line))} where a text is expected: pass str(…) or bytes.decode()")
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"a line has half of a surrogate pair, which is no character: {excerpt(repr(line))}; decode bytes as "
+                "UTF-8 or UTF-16"
+            ) from None
     return found
-
-
-def _choice(kind: Any, name: str, value: str) -> Any:
-    if value not in list(kind):
-        raise UserError(f"{name} ({value!r}) must be one of {', '.join(kind)}")
-    return kind(value)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from translate.comparison.document import comparison_document
 from translate.comparison.entries import Entry, read_entry
 from translate.comparison.inputs import find_inputs
+from translate.comparison.json_report import json_report
 from translate.comparison.page import comparison_page
 from translate.comparison.results import ScoringSettings
 from translate.comparison.score_gap import explain_gaps
 from translate.comparison.scoring import compare_systems, outdated_reports
-from translate.comparison.selection import Given, Selection, select
+from translate.comparison.selection import GivenTestSet, Selection, select
 from translate.comparison.systems import System, join_seeds, short_names
 from translate.comparison.tables import table
 from translate.comparison.terminal import comparison_text, fact_rows
@@ -33,6 +33,7 @@ from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName, Statistics
 from translate.evaluation.significance import TRIALS
 from translate.files import json_text, require_writable, write_text
+from translate.output import check_output
 from translate.streams import require_stream
 from translate.text import read_lines
 
@@ -114,7 +115,8 @@ def compare(config: CompareConfig) -> None:
     # all files are read before the first is scored: with resamples, scoring takes long
     paths, baseline, notes = _find(config)
     _check_outputs(config, paths)
-    entries = [read_entry(path, test=config.test) for path in paths]
+    names = short_names(paths)
+    entries = [replace(read_entry(path, test=config.test), name=names[path]) for path in paths]
     notes += [f"{entry.path}: {note}" for entry in entries for note in entry.notes]
     selection = select(entries, _given(config), baseline=baseline)
     if selection is None:
@@ -126,14 +128,14 @@ def compare(config: CompareConfig) -> None:
         trials=config.trials if config.bootstrap >= MIN_RESAMPLES else 0,
         examples=max(_PAGE_EXAMPLES, config.examples),
     )
-    systems = join_seeds(selection.entries, short_names(paths))
+    systems = join_seeds(selection.entries, names)
     further = {COMET: _comet(config, systems, selection)} if config.comet else {}
     comparison = compare_systems(systems, selection.test, settings, further=further)
     gaps = explain_gaps(comparison, selection.left_out) if config.explain else []
     notes += [*selection.notes, *_notes(config, selection)]
     # against references that are given, other scores are to be expected
     notes += [] if config.reference else outdated_reports(comparison)
-    document = comparison_document(comparison, selection.left_out, notes, gaps)
+    document = json_report(comparison, selection.left_out, notes, gaps)
     if config.page:
         _write(config.page, comparison_page(comparison, selection.left_out, notes, gaps), option="page")
     if config.json:
@@ -177,9 +179,11 @@ def _check_outputs(config: CompareConfig, paths: Sequence[Path]) -> None:
                 raise UserError(f"{option}={name}: that file is compared here and would be overwritten; name another")
     if config.page and config.json and Path(config.page).resolve() == Path(config.json).resolve():
         raise UserError(f"page={config.page} and json={config.json} are one file: name another for one of them")
+    for option in filter(lambda option: getattr(config, option), ("page", "json")):
+        check_output(getattr(config, option), [], option=option)
 
 
-def _given(config: CompareConfig) -> Given:
+def _given(config: CompareConfig) -> GivenTestSet:
     """The test set as far as the command line names it. Raises UserError for files of different lengths."""
     paths = [path for path in one_or_several(config.reference, key="reference") if path]
     references = [list(read_lines(path)) for path in paths]
@@ -192,7 +196,7 @@ def _given(config: CompareConfig) -> Given:
     for path, lines in given[1:]:
         if len(lines) != len(given[0][1]):
             raise UserError(f"{given[0][0]} has {len(given[0][1]):,} lines, but {path} has {len(lines):,}")
-    return Given(
+    return GivenTestSet(
         references=references,
         reference_paths=paths,
         source=None if source is None else SourceText(source, labels),

@@ -171,8 +171,10 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
     """Read the input as a document. Raises UserError for an invalid document, or options that are only for lines."""
     if config.resume:
         raise UserError("resume=true continues after a line, and a document is written whole: set resume=false")
-    if config.constraints.prefixes or config.keep:
-        raise UserError("constraints.prefixes and keep are for lines, and the input is a document: set document=none")
+    if config.constraints.prefixes or config.memory.report or config.keep:
+        raise UserError(
+            "constraints.prefixes, memory.report and keep are for lines, and the input is a document: set document=none"
+        )
     if config.search.returned > 1:
         option = "n_best" if config.search.n_best > 1 else "samples"
         raise UserError(
@@ -213,7 +215,7 @@ def translate_document(translator: Translator, document: Document, config: Decod
             for start in range(0, len(document.segments), WINDOW):
                 segments = document.segments[start : start + WINDOW]
                 pieces += translate_segments(segments, translate)
-                previous.extend(segment.text for segment in segments)
+                previous.extend(segment.text for segment in segments if segment.is_translatable)
             output.write(document.write(pieces))
             output.flush()
     except BrokenPipeError:
@@ -265,8 +267,8 @@ def check_files(config: DecodeConfig) -> DocumentFormat:
     if config.format is OutputFormat.json and (config.markup or config.keep):
         raise UserError("format=json describes what the model has written: leave out markup and keep")
     if file_format is DocumentFormat.none and config.input != STANDARD and is_complete(config.input):
-        for _ in read_lines(config.input):  # find a line that is not UTF-8 now, not after hours
-            pass
+        # finds a line that is not UTF-8 now, not after hours
+        config.constraints.require_lines(sum(1 for _ in read_lines(config.input)), config.input)
     others = [*config.memory.paths, *config.constraints.files]
     check_output(config.output, [config.input, *others])
     if report := config.memory.report:

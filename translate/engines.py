@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel
     from translate.decoding.constraints.line_constraints import LineConstraints
     from translate.decoding.native_engine import NativeEngine
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
     from translate.exporting.ctranslate2_engine import CTranslate2Engine
     from translate.exporting.onnx_engine import OnnxEngine
     from translate.models.seq2seq import Seq2Seq
@@ -54,6 +54,8 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
     Raises UserError where it cannot be used, or has no such tag or target language.
     """
     paths = one_or_several(path, key="model")
+    if not all(paths):
+        raise UserError("model is empty: name a run's folder or a model directory")
     engine, tokenizer, manifest = open_engine(paths, config)
     return make_translator(
         paths,
@@ -62,16 +64,13 @@ def load_translator(path: str | Sequence[str], config: DecodingConfig, *, as_val
         manifest,
         config,
         as_validated=as_validated,
-        constraints=load_constraints(config, tokenizer, manifest),
+        constraints=load_constraints(config, tokenizer, manifest, max_length=engine.max_length),
     )
 
 
 def open_engine(paths: list[str], config: DecodingConfig) -> tuple[Engine, Tokenizer, dict[str, Any]]:
     """Load a model, or several that decode together; the engine, its tokenizer and its manifest."""
-    engine, tokenizer, manifest = ENGINES[config.engine](paths, config)
-    if config.rerank.models:
-        engine = Reranker(engine, tokenizer, load_scorers(config, manifest), config.rerank)
-    return engine, tokenizer, manifest
+    return ENGINES[config.engine](paths, config)
 
 
 def make_translator(
@@ -89,6 +88,8 @@ def make_translator(
     if config.target_language or config.tag:
         manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
         requested = config.tag or (manifest["tag"] if directions else "")
+    if config.rerank.models:
+        engine = Reranker(engine, tokenizer, load_scorers(config, manifest), config.rerank)
     return Translator.of_model(
         engine,
         tokenizer,
@@ -111,23 +112,28 @@ def make_translator(
 
 
 def load_constraints(
-    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]
+    config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any], *, max_length: int
 ) -> LineConstraints | None:
     """Constraints on translations; None without such options."""
     if not config.constraints.is_given:
         return None
     from translate.decoding.constraints.line_constraints import LineConstraints
 
-    return LineConstraints(config.constraints, tokenizer, manifest)
+    if config.memory.paths and config.memory.exact:
+        logger.warning(
+            "constraints hold for what the model writes: lines that the memory has are translated by it as they are "
+            "(memory.exact=false: by the model)"
+        )
+    return LineConstraints(config.constraints, tokenizer, manifest, max_length=max_length)
 
 
-def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryUse | None:
+def load_memory(config: DecodingConfig, tokenizer: Tokenizer, manifest: Mapping[str, Any]) -> MemoryMatcher | None:
     """The translation memory; None without one."""
     if not config.memory.paths:
         return None
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
 
-    return MemoryUse.of_model(config.memory, manifest, tokenizer.user_symbols)
+    return MemoryMatcher.of_model(config.memory, manifest, tokenizer.user_symbols)
 
 
 def load_native(paths: list[str], config: DecodingConfig) -> tuple[NativeEngine, Tokenizer, dict[str, Any]]:
@@ -185,20 +191,33 @@ def combine(loaded: Sequence[LoadedModel]) -> Seq2Seq:
 
 def load_scorers(config: DecodingConfig, manifest: Mapping[str, Any]) -> list[Scorer]:
     """The models that rerank the hypotheses of a model with this manifest. Raises UserError for unsuitable ones."""
-    scorers, forward = [], (manifest.get("source_language", ""), manifest.get("target_language", ""))
+    source, target = manifest.get("source_language", ""), manifest.get("target_language", "")
+    directions = {"reverse": (target, source), "right_to_left": (source, target), "language_model": ("", target)}
+    scorers = []
     for role, path in config.rerank.models.items():
-        engine, tokenizer, found = load_native([path], replace(config, adapter=""))
-        languages = (found.get("source_language", ""), found.get("target_language", ""))
-        wanted = forward[::-1] if role == "reverse" else ("" if role == "language_model" else forward[0], forward[1])
-        if any(own and other and own != other for own, other in zip(languages, wanted, strict=True)):
-            raise UserError(
-                f"rerank.{role}={path} translates {' → '.join(languages)}, and {' → '.join(wanted)} is wanted"
-            )
-        if tokenizer.reverse_target != (role == "right_to_left"):
-            wanted_value = str(role == "right_to_left").lower()
-            raise UserError(f"rerank.{role}={path} must have been trained with data.reverse_target={wanted_value}")
-        scorers.append(Scorer(role, engine, tokenizer))
+        try:
+            scorers.append(load_scorer(role, path, config, languages=directions[role]))
+        except UserError as error:
+            raise UserError(f"rerank.{role}={path}: {error}") from None
     return scorers
+
+
+def load_scorer(role: str, path: str, config: DecodingConfig, *, languages: tuple[str, str]) -> Scorer:
+    """A model that reranks, with the tag of its direction. Raises UserError for other languages than these."""
+    # int8 is for other engines, and adapters belong to the model that translates
+    precision = Precision.auto if config.precision is Precision.int8 else config.precision
+    engine, tokenizer, manifest = load_native([path], replace(config, adapter="", precision=precision))
+    directions = directions_of_manifest(manifest)
+    manifest = choose_direction(manifest, target_language=languages[1], tag="")
+    found = manifest.get("source_language", ""), manifest.get("target_language", "")
+    if any(own and other and own != other for own, other in zip(found, languages, strict=True)):
+        wanted = " → ".join(language or "any language" for language in languages)
+        raise UserError(f"it translates {' → '.join(found)}, and {wanted} is wanted")
+    if tokenizer.reverse_target != (role == "right_to_left"):
+        wanted = str(role == "right_to_left").lower()
+        raise UserError(f"it must have been trained with data.reverse_target={wanted}")
+    requested = manifest.get("tag", "") if directions and languages[1] else ""
+    return Scorer(role, engine, tokenizer, tagging_of(manifest, tokenizer, requested=requested))
 
 
 def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:

@@ -121,6 +121,10 @@ class EvaluateConfig(DecodingConfig):
         if self.tokenize:
             check_tokenizer(self.tokenize, key="tokenize")
         check_noise(self.noise, synonyms_file=self.synonyms_file)
+        if self.noise and self.constraints.prefixes:
+            raise UserError("noise translates the test set several times, constraints.prefixes once: leave one out")
+        if self.memory.report:
+            raise UserError(f"memory.report={self.memory.report} is written by translate.decode: leave it out")
 
 
 def with_test_set(config: EvaluateConfig) -> EvaluateConfig:
@@ -148,6 +152,7 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
     for path, lines in (*zip(config.references, references, strict=True), (config.labels, labels)):
         if lines is not None and len(lines) != len(source):
             raise UserError(f"{config.source} has {len(source):,} lines, but {path} has {len(lines):,}")
+    config.constraints.require_lines(len(source), config.source)
     # scores of no lines are undefined
     if not source:
         raise UserError(f"{config.source} has no lines: there is nothing to evaluate")
@@ -163,7 +168,8 @@ def read_evaluation_text(config: EvaluateConfig) -> ParallelText:
 
 def claimed_output(config: EvaluateConfig) -> AbstractContextManager[None]:
     """Claim the report's folder. Raises UserError if the report would overwrite input, or files of another kind."""
-    inputs = [path for path in (config.source, *config.references, config.labels) if path]
+    others = [*config.constraints.files, *config.memory.paths]
+    inputs = [path for path in (config.source, *config.references, config.labels, *others) if path]
     references = reference_names(len(config.references))
     for file in (report_directory(config) / name for name in (*REPORT_FILES, *references)):
         # by inode: a link or another spelling of the path is the same file

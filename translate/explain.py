@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from translate.config import run_command
 from translate.console import Progress, print_notes, start_log
@@ -23,6 +22,7 @@ from translate.errors import UserError, require_at_least
 from translate.explanation import Explanation, Map, explain_pair, save_picture
 from translate.files import write_text
 from translate.folders import claimed
+from translate.html_pages import render
 from translate.text import normalise, read_lines
 
 logger = logging.getLogger("translate.explain")
@@ -63,6 +63,7 @@ class ExplainConfig(DecodingConfig):
             raise UserError(
                 f"{option} compares whole translations; write them by decode, and explain them by target=FILE"
             )
+        self.refuse_constraints("write such translations by decode, and explain them by target=FILE")
         require_at_least("lines", self.lines, 0)
         require_at_least("max_pieces", self.max_pieces, 1)
 
@@ -156,21 +157,14 @@ def _first_lines(path: str, config: ExplainConfig) -> list[str]:
 
 
 _TITLES = {"encoder": "Encoder self-attention", "decoder": "Decoder self-attention", "cross": "Cross-attention"}
-# autoescape: sentences may hold any text, HTML included
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def sentence_page(explanation: Explanation, *, number: int, count: int, picture: str) -> str:
     """The page of one sentence; number counts from 1, picture is the name of its PNG file."""
     source_x, source_width = _centres(explanation.source)
     target_x, target_width = _centres(explanation.target)
-    return _TEMPLATES.get_template("sentence.html.jinja").render(
+    return render(
+        "sentence.html.jinja",
         explanation=explanation,
         number=number,
         count=count,
@@ -186,7 +180,7 @@ def sentence_page(explanation: Explanation, *, number: int, count: int, picture:
 
 def index_page(explanations: Sequence[Explanation]) -> str:
     """The page of all sentences, each with its score and ignored source tokens."""
-    return _TEMPLATES.get_template("index.html.jinja").render(explanations=explanations, page_name=page_name)
+    return render("index.html.jinja", explanations=explanations, page_name=page_name)
 
 
 def page_name(number: int) -> str:

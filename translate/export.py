@@ -22,7 +22,7 @@ from translate.evaluation.metrics import score
 from translate.evaluation.run_scoring import RunScoring
 from translate.evaluation.scores import MetricName
 from translate.evaluation.tokenizers import tokenizer_of_record
-from translate.exporting.run_lines import given_lines, lines_of_run
+from translate.exporting.lines_to_compare import given_lines, lines_of_run
 from translate.files import write_json
 from translate.model_directory import EXPORT_REPORT, content_hash, find_model, read_manifest
 
@@ -83,7 +83,7 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExportComparison:
     """Translations of the same lines by the original (before) and the export (after).
 
     bleu       of both; None without references
@@ -121,12 +121,16 @@ class Comparison:
         }
 
 
-def export(config: ExportConfig) -> Comparison | None:
+def export(config: ExportConfig) -> ExportComparison | None:
     """Convert a model, compare the export with it unless lines=0, and write export.json into the export."""
     config.check()
     runtime, output = RUNTIMES[config.format], Path(config.output)
     model = find_model(Path(config.model))
     text = read_lines_to_compare(config, model)  # before the conversion: a missing file must not cost it
+    if config.push:
+        from translate.exporting.model_card import push, require_login
+
+        require_login(config.push)
     convert(config, runtime)
     report = {
         "format": config.format.value,
@@ -134,6 +138,7 @@ def export(config: ExportConfig) -> Comparison | None:
         "model": content_hash(config.model),
         "versions": {"translate": __version__, **{name: metadata.version(name) for name in runtime.packages}},
     }
+    # of the export alone: export.json is not written yet
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{config.format}: {config.output}, {size / 1e6:,.1f} MB")
     comparison = None
@@ -144,8 +149,6 @@ def export(config: ExportConfig) -> Comparison | None:
         report |= {"text": text.name, "search": describe_search(search), **comparison.report()}
     write_json(output / EXPORT_REPORT, report)
     if config.push:
-        from translate.exporting.model_card import push
-
         print(push(output, config.push))
     return comparison
 
@@ -175,13 +178,14 @@ def convert(config: ExportConfig, runtime: Runtime) -> None:
     runtime.convert(load_model(config.model, device=torch.device("cpu")), config)
 
 
-def compare(config: ExportConfig, runtime: Runtime, text: ParallelText, search: SearchConfig) -> Comparison:
+def compare(config: ExportConfig, runtime: Runtime, text: ParallelText, search: SearchConfig) -> ExportComparison:
     """Translate the lines with the model in fp32, as engine=native does, and with the export; score both."""
     native = DecodingConfig(precision=Precision.fp32, device=Device.cpu, threads=config.threads, search=search)
     translator = load_translator(config.model, native)
+    # the tag of the model's direction, which other runtimes do not add by themselves
     source = [translator.tagging.put_in_front(line) for line in text.source]
     before = [translation.text for translation in translator.translate(source)]
-    comparison = Comparison(source, before, runtime.translate(config, source, search))
+    comparison = ExportComparison(source, before, runtime.translate(config, source, search))
     if not text.target:
         return comparison
     run = RunScoring.of(translator.manifest)
@@ -243,6 +247,7 @@ def by_engine(engine: EngineName) -> Callable[[ExportConfig, list[str], SearchCo
     """Decoding of an export by an engine of this package."""
 
     def translate(config: ExportConfig, lines: list[str], search: SearchConfig) -> list[str]:
+        # int8_float16 and the like have products of 8 bits; weights of other kinds are computed with in fp32 here
         is_int8 = config.quantization.startswith("int8")
         precision = Precision.int8 if is_int8 else Precision.fp32
         settings = DecodingConfig(
@@ -260,7 +265,7 @@ def by_argos(config: ExportConfig, lines: list[str], search: SearchConfig) -> li
 
 
 def by_transformers(config: ExportConfig, lines: list[str], search: SearchConfig) -> list[str]:
-    from translate.exporting.transformers_decoding import translate_by_transformers
+    from translate.exporting.huggingface import translate_by_transformers
 
     return translate_by_transformers(Path(config.output), lines, search)
 

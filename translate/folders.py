@@ -103,7 +103,7 @@ def remove_directory(directory: Path, *, owned: Collection[str]) -> None:
 def check_replaceable(
     directory: Path, *, complete: Collection[str], owned: Collection[str], option: str = "output"
 ) -> None:
-    """Raise UserError unless a folder is missing, empty, or complete and the program's own.
+    """Raise UserError unless a folder, restored after a killed replacement, is missing, empty, or complete and our own.
 
     complete  names that such a folder always has
     owned     patterns of all names that it may have
@@ -111,6 +111,7 @@ def check_replaceable(
     folder = Path(os.path.realpath(directory))
     if folder == Path.cwd() or folder in Path.cwd().parents:
         raise UserError(f"{option}={directory}: that is the current folder or a parent of it; name a new folder")
+    restore_directory(folder, owned=owned)
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():

@@ -22,13 +22,14 @@ from translate.tokenizer import TOKENIZER_FILES, Tokenizer
 from translate.truecasing import TRUECASE, Truecaser
 
 WEIGHTS, MODEL, MANIFEST = "weights.safetensors", "model.yaml", "manifest.json"
+MONITORING = "monitoring.json"  # numbers of known lines, with which translate.monitor compares
 ADAPTER = "adapter.yaml"
 LANGUAGE_TOKENS = "language_tokens"  # in the manifest: language -> id
 # entries of the manifest that a model trained further keeps: its origin, and the published ids that it is exported with
 IMPORTED = ("imported", "huggingface", LANGUAGE_TOKENS)
 CACHE = "TRANSLATE_CACHE"  # the environment variable that names the cache of conversions
 # all that this program puts into a model directory, as patterns of names; ctranslate2: of earlier versions
-MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, "evaluation", "ctranslate2")
+MODEL_FILES = (WEIGHTS, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE, MONITORING, "evaluation", "ctranslate2")
 
 
 @dataclass(kw_only=True)
@@ -114,14 +115,14 @@ def content_hash(models: str | Sequence[str], adapter: str = "") -> str:
 
     models  paths as find_model takes them, or folders that were exported for another engine
     """
-    directories = [_find(Path(model)) for model in ([models] if isinstance(models, str) else models)]
+    directories = [find_model_or_export(Path(model)) for model in ([models] if isinstance(models, str) else models)]
     directories += [find_adapter(Path(adapter))] if adapter else []
     names = (WEIGHTS, RUNTIME_MODEL, ONNX_ENCODER, ONNX_DECODER, MODEL, ADAPTER, MANIFEST, *TOKENIZER_FILES, TRUECASE)
     files = [directory / name for directory in directories for name in names if (directory / name).is_file()]
     return hashlib.sha256("".join(f"{sha256(file)} {file.name}\n" for file in files).encode()).hexdigest()
 
 
-def _find(path: Path) -> Path:
+def find_model_or_export(path: Path) -> Path:
     """A folder that was exported for another engine, or the model directory that a user's path means."""
     is_export = any((path / name).is_file() for name in (RUNTIME_MODEL, ONNX_DECODER))
     return path if is_export else find_model(path)
@@ -132,7 +133,7 @@ def read_truecaser(path: Path) -> Truecaser | None:
 
     path  as find_model takes it, or a folder that was exported for another engine
     """
-    file = _find(path) / TRUECASE
+    file = find_model_or_export(path) / TRUECASE
     return Truecaser.load(file) if file.exists() else None
 
 
@@ -189,6 +190,7 @@ EXPORTED_FILES = (
     "manifest.json",
     TRUECASE,
     EXPORT_REPORT,
+    MONITORING,
     "fingerprint",  # of earlier versions
 )
 # of Optimum, in whose terms their inputs and outputs are named

@@ -38,10 +38,12 @@ def check_output(path: str, inputs: Sequence[str], *, option: str = "output") ->
         if not output.parent.is_dir():
             raise UserError(f"{option}={path}: no such folder: {output.parent}; make it first")
     written = _status(path, sys.stdout)
-    for read in (_status(name, sys.stdin) for name in inputs):
+    for name in inputs:
+        read = _status(name, sys.stdin)
         # regular files only: a terminal is often both
         if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
-            raise UserError(f"{option}={path}: that is the input itself; choose another file")
+            what = "the input itself" if name == inputs[0] else f"{name}, which is read here as well"
+            raise UserError(f"{option}={path}: that is {what}; choose another file")
 
 
 def is_file(path: str) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import json
+import os
+import stat
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
@@ -90,7 +92,7 @@ def read_yaml(path: str | Path) -> Any:
     """Plain data of a YAML file. Raises UserError for a file that holds anything else, OSError where it is missing."""
     text = read_small(path, max_bytes=_MAX_YAML_BYTES)
     try:
-        return _valid_text(_Loader(text).get_single_data())
+        return valid_text(_Loader(text).get_single_data())
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
         reason = ", ".join(filter(None, (error.context, error.problem)))
@@ -103,7 +105,7 @@ def read_json_value(path: str | Path) -> Any:
     """The value in a JSON file. Raises UserError for a file that holds anything else, OSError where it is missing."""
     text = read_small(path, max_bytes=_MAX_JSON_BYTES)
     try:
-        return _valid_text(parse_json(text))
+        return valid_text(parse_json(text))
     except ValueError as error:
         raise UserError(f"{path}: not JSON, the file is damaged: {excerpt(error)}") from None
 
@@ -149,7 +151,7 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _valid_text(value: Any) -> Any:
+def valid_text(value: Any) -> Any:
     """The value. Raises ValueError where a text in it holds half a surrogate pair, which cannot be written as UTF-8."""
     json.dumps(value, ensure_ascii=False, skipkeys=True, default=str).encode("utf-8")
     return value
@@ -165,6 +167,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_small(path: str | Path, *, max_bytes: int) -> str:
     """Text of a file of settings. Raises UserError for one that is not UTF-8 or too large."""
+    if stat.S_ISFIFO(os.stat(path).st_mode):  # opening it would wait for a writer
+        raise UserError(f"{path}: that is a pipe, and a file of settings is expected")
     with open(path, "rb") as file:
         raw = file.read(max_bytes + 1)  # a name may be a link to an endless device
     if len(raw) > max_bytes:

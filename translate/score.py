@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,17 +66,21 @@ class ScoreConfig(DecodingConfig):
 def score(config: ScoreConfig) -> None:
     """Score the pairs of config.source and config.target, or of config.input."""
     config.check()
+    config.refuse_constraints("leave it out, the translations are given")
     check_files(config)
     translator = load_translator(config.model, config)
     print_notes(translator.tagging.note)
     totals, tags = Totals(), TagCount(translator.tagging)
+    previous = deque[str](maxlen=translator.context)  # source lines that the model reads as context
     progress = make_progress(config)
     try:
         with open_output(config.output) as output:
             for window in read_pairs(config):
                 sources, targets = [source for source, _ in window], [target for _, target in window]
                 tags.add_all(map(normalise, sources))
-                scored = translator.score(sources, targets, details=config.format is ScoreFormat.json)
+                details = config.format is ScoreFormat.json
+                scored = translator.score(sources, targets, previous=list(previous), details=details)
+                previous.extend(sources)
                 output.writelines(format_window(translator, window, scored, config.format, first=totals.pairs))
                 # the other end of a pipe may wait for these lines before it sends the next ones
                 output.flush()
@@ -140,6 +145,7 @@ def read_pairs(config: ScoreConfig) -> Iterator[Pairs]:
             if not tab:
                 name = config.input if config.input != STANDARD else "standard input"
                 raise UserError(f"{name}, line {number}: no TAB between source and target; or set source= and target=")
+            # further columns, such as an earlier score, are ignored
             window.append((first, second.partition("\t")[0]))
         yield window
 
@@ -149,7 +155,7 @@ def format_window(
 ) -> Iterator[bytes]:
     """A line for each pair, of which the first has the number `first`."""
     if output_format is ScoreFormat.json:
-        from translate.decoding.records import pair_lines  # which takes long to import
+        from translate.decoding.json_records import pair_lines  # which takes long to import
 
         yield from (f"{record}\n".encode() for record in pair_lines(translator, window, scored, first=first))
         return

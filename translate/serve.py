@@ -58,7 +58,11 @@ class ServeConfig:
     require_key   refuse requests without a key
     origins       of pages elsewhere that may use the service from a browser (CORS), such as https://example.org
     proxies       addresses of proxies whose header X-Forwarded-For names the client
-    log           file of requests, an object a line, without any text; "-" is standard output, "" none
+    log           file of requests, an object a line, without any text (docs/monitoring.md); "-" is standard output, ""
+                  none
+    samples       file of texts and translations for people to judge; "": no text is kept
+    sample_share  of requests that are sampled
+    redact        replace e-mail addresses and numbers in samples
     limits        of requests
     """
 
@@ -81,6 +85,9 @@ class ServeConfig:
     origins: list[str] = field(default_factory=list)
     proxies: list[str] = field(default_factory=list)
     log: str = "-"
+    samples: str = ""
+    sample_share: float = 0.01
+    redact: bool = True
     limits: LimitConfig = field(default_factory=LimitConfig)
 
     def check(self) -> None:
@@ -99,6 +106,7 @@ class ServeConfig:
             require_at_least(name, getattr(self, name), 1)
         for name in ("beam_size", "memory", "reload_seconds"):
             require_at_least(name, getattr(self, name), 0)
+        require_between("sample_share", self.sample_share, 0, 1)
         if self.require_key and not self.keys:
             raise UserError("require_key=true needs keys=FILE")
 
@@ -126,12 +134,14 @@ def serve(config: ServeConfig) -> None:
 
     with (
         listen(config.host, config.port) as listener,
-        open_log(config.log) as stream,
+        open_log(config.log or os.devnull) as stream,
+        open_log(config.samples or os.devnull) as samples,
         stop_signals.deferred("answering the requests that were accepted"),
     ):
+        kept = samples if config.samples else None
         app = make_app(
             service,
-            RequestLog(stream),
+            RequestLog(stream, samples=kept, share=config.sample_share, redacts=config.redact),
             origins=config.origins,
             reload_seconds=config.reload_seconds,
             preload=config.preload,
@@ -230,7 +240,11 @@ def open_log(path: str) -> Iterator[TextIO]:
     if path == "-":
         yield sys.stdout
         return
-    with open(path or os.devnull, "a", encoding="utf-8") as stream:
+    try:
+        stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 errors of the body are others
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    with stream:
         yield stream
 
 

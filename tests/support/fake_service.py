@@ -74,8 +74,7 @@ def record(line: str, options: TranslationOptions) -> Record:
         "score": -0.5,
         "nbest": [{"text": text, "score": -0.5 - n} for n, text in enumerate(n_best)],
         "flags": [],
-        "source_tokens": len(line.split()),
-        "target_tokens": len(text.split()),
+        "features": {"source_tokens": len(line.split()), "target_tokens": len(text.split()), "flags": []},
         **(details(line, n_best[0]) if options.details else {}),
     }
 
@@ -144,6 +143,7 @@ def fake_app(
     require_key: bool = False,
     origins: Sequence[str] = (),
     log: io.StringIO | None = None,
+    samples: io.StringIO | None = None,
     **models: Any,
 ) -> FastAPI:
     """The application of a service of fake models."""
@@ -160,7 +160,7 @@ def fake_app(
     def fail(error: UserError) -> None:
         raise error
 
-    records = RequestLog(log or io.StringIO())
+    records = RequestLog(log or io.StringIO(), samples=samples, share=1.0)
     app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True, on_failure=fail)
     app.state.fake = fake
     return app

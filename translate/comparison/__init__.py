@@ -1,7 +1,15 @@
 """Comparison of systems that translated the same text: runs, groups of runs that differ in their seeds, files.
 
-inputs.py finds the run folders and files that the command line names; entries.py reads one of them, with the test set
-that it was scored on (test_sets.py); systems.py joins the seeds of a setting and finds settings that differ. scoring.py
-computes scores, differences, groups and lines, a Comparison, of which verdicts.py makes sentences, terminal.py tables,
-page.py an HTML page and document.py JSON. score_gap.py explains the difference between two BLEU figures.
+In the order of the work:
+
+    inputs.py       run folders and files that the command line names, also by patterns
+    entries.py      an Entry: one run, report or file, read with the test set that it was scored on (test_sets.py)
+    selection.py    the test set in common, and which entries are compared on it
+    systems.py      a System: the seeds of one setting together; settings that differ
+    scoring.py      scores, intervals and p-values; with lines.py, a Comparison (results.py)
+    score_gap.py    reasons for the difference between two BLEU figures
+    verdicts.py     sentences on significance
+    terminal.py     the Comparison as text, by the tables of tables.py
+    page.py         as an HTML page
+    json_report.py  as JSON
 """

@@ -23,7 +23,7 @@ from translate.model_directory import MANIFEST, WEIGHTS, load_manifest
 from translate.text import read_lines
 from translate.training.saved_states import CONFIG, PROGRESS, read_config, state_folders
 
-_LOG_BYTES = 4096  # of the end of a log, in which its last line is looked for
+_LOG_BYTES = 4096  # read from the end of a log, which may have gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Facts:
 class Entry:
     """A run, a report or a file of translations.
 
-    path        as it was named
+    path        as it was named; name: in tables, "" for the path
     hypotheses  N lines; none where there are none yet
     references  N lines of each; none for a file, which is scored against references that are given
     text        source and labels; None where they cannot be read
@@ -66,6 +66,7 @@ class Entry:
     """
 
     path: Path
+    name: str = ""
     hypotheses: list[str] = field(default_factory=list)
     references: References = field(default_factory=list)
     text: SourceText | None = None
@@ -94,6 +95,7 @@ def read_entry(path: Path, *, test: str) -> Entry:
 
 
 def _read_run(folder: Path, test: str) -> Entry:
+    # a run that is at work, or was killed, lacks some of these files
     states = state_folders(folder / "state")
     found = [
         _readable(read_config, folder / CONFIG),
@@ -130,6 +132,7 @@ def _with_translations(entry: Entry, directory: Path, config: Mapping[str, Any])
     if not hypotheses:
         return replace(entry, problem=f"{directory / HYPOTHESES} is empty")
     decoding = _mapping(report.get("decoding"))
+    # a report may have been edited or be of another version: what is no number is not known
     count, seconds = _number(report.get("lines")), _number(report.get("seconds"))
     scores = {name: _number(_mapping(score).get("value")) for name, score in _mapping(report.get("scores")).items()}
     entry = replace(
@@ -192,6 +195,7 @@ def _facts(
 
 def _status(folder: Path, result: Mapping[str, Any], step: float | None, settings: Mapping[str, Any]) -> str:
     scored = _number(result.get("step"))
+    # a finished run that was continued has states after the step that its result is of
     if scored is not None and (step is None or scored >= step):
         return "finished"
     bound = _number(settings.get("run.max_steps"))

@@ -19,7 +19,8 @@ def find_inputs(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     A word is a path or a pattern such as runs/*. A folder that is no run stands for the runs in it, as that of a sweep.
     Raises UserError where a word names nothing that can be compared.
     """
-    found: dict[Path, Path] = {}  # by the real path, which may have several names
+    # by the real path: a run that is named twice would be compared with itself
+    found: dict[Path, Path] = {}
     notes, repeated = [], False
     for word in words:
         paths, others = _expanded(word)
@@ -57,7 +58,7 @@ def _expanded(word: str) -> tuple[list[Path], list[Path]]:
         raise UserError(f"{excerpt(word)}: no file or folder matches this pattern (from {Path.cwd()})")
     within = {path: list(_within(path)) for path in matching}
     has_folders = any(paths and path.is_dir() for path, paths in within.items())
-    # beside runs, files are logs and the like
+    # runs/* also matches reports and logs beside the runs; files are compared only where no folder is a run
     chosen = {path: paths for path, paths in within.items() if paths and (path.is_dir() or not has_folders)}
     if not chosen:
         raise UserError(f"{excerpt(word)}: none of the {len(matching):,} matches is a run or has runs in it")
@@ -74,4 +75,5 @@ def _within(path: Path) -> Iterator[Path]:
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Key of an order in which trial-2 comes before trial-10."""
+    # pairs of one form: numbers and texts could not be compared with each other
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]

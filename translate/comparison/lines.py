@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from translate.comparison.entries import Entry
-from translate.comparison.results import Compared, Example, GroupScores, SharedTest, SystemScore
+from translate.comparison.results import Example, GroupScores, ScoredSystem, SharedTest, SystemScore
 from translate.evaluation.metrics import sentence_statistics
 from translate.evaluation.scores import Lines, MetricName, Statistics
 
@@ -25,19 +25,25 @@ def score_groups(measured: Sequence[Sequence[Statistics]], groups: Mapping[str, 
 
 
 def compare_lines(
-    compared: Sequence[Compared], test: SharedTest, *, examples: int, chrf: Sequence[Sequence[Statistics]] | None = None
-) -> list[Compared]:
-    """The systems with the lines that differ most from the first, by sentence chrF; of several seeds, of a usual one.
+    compared: Sequence[ScoredSystem],
+    test: SharedTest,
+    *,
+    examples: int,
+    chrf: Sequence[Sequence[Statistics]] | None = None,
+) -> list[ScoredSystem]:
+    """The systems with the lines that differ most from the first, by sentence chrF.
+
+    Of several seeds, the one whose score is nearest to their mean is shown: lines are translations of one model.
 
     chrf  of each entry of each system, if that is known already
     """
     if len(compared) == 1:
-        return list(compared)
+        return list(compared)  # nothing to compare with
     entries, values = [], []
     for number, each in enumerate(compared):
-        usual = _usual(next(iter(each.scores.values())))
-        entry = each.system.entries[usual]
-        counted = chrf[number][usual] if chrf else _chrf(entry.hypotheses, test.references)
+        typical = _typical_seed(next(iter(each.scores.values())))
+        entry = each.system.entries[typical]
+        counted = chrf[number][typical] if chrf else _chrf(entry.hypotheses, test.references)
         entries.append(entry)
         values.append(counted.line_values())
     return [
@@ -53,22 +59,24 @@ def _chrf(hypotheses: Lines, references: Sequence[Lines]) -> Statistics:
     return sentence_statistics(MetricName.chrf, hypotheses, references)
 
 
-def _usual(score: SystemScore) -> int:
+def _typical_seed(score: SystemScore) -> int:
     """Index of the seed whose score is nearest to the mean."""
     distances = [abs(value - score.value) for value in score.values]
     return distances.index(min(distances))
 
 
 def _with_examples(
-    compared: Compared,
+    compared: ScoredSystem,
     entries: tuple[Entry, Entry],
     values: tuple[Sequence[float], Sequence[float]],
     test: SharedTest,
     *,
     examples: int,
-) -> Compared:
+) -> ScoredSystem:
     """The system with its largest wins and losses; entries and values are the baseline's and its own."""
+    # chrF, since BLEU of a sentence is 0 without a 4-gram in common, and would order most lines by chance
     gains = [own - before for before, own in zip(*values, strict=True)]
+    # equal gains in the order of the lines, so that the same comparison shows the same examples
     order = sorted(range(len(gains)), key=lambda index: (gains[index], index))
 
     def example(index: int) -> Example:

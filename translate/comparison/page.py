@@ -6,19 +6,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from translate.comparison.entries import Entry
 from translate.comparison.results import Comparison
 from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import differing_settings
-from translate.comparison.terminal import fact_rows, signed
+from translate.comparison.terminal import fact_rows, legend, signed
 from translate.comparison.verdicts import validation_verdicts, verdicts
+from translate.html_pages import render
 
-_MOST_PIECES = 800  # of a line in which words are compared with those of the reference
+_MOST_PIECES = 800  # of a line whose words are compared with the reference: that takes quadratic time
 # a Chinese or Japanese character, spaces, or what is between them
 _PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\s+|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
@@ -42,34 +39,20 @@ def comparison_page(
 ) -> str:
     """The page of a comparison; gaps: explanations of differences in BLEU."""
     systems = [each.system for each in comparison.systems]
-    return (
-        _templates()
-        .get_template("comparison.html.jinja")
-        .render(
-            comparison=comparison,
-            systems=systems,
-            facts=fact_rows(systems, left_out),
-            settings=differing_settings(systems),
-            verdicts=[*verdicts(comparison), *validation_verdicts(left_out, comparison)],
-            marks=_marks(comparison),
-            left_out=left_out,
-            notes=notes,
-            gaps=gaps,
-            signed=signed,
-            marked_words=marked_words,
-        )
-    )
-
-
-@cache
-def _templates() -> Environment:
-    # autoescape: lines and names may hold any text, HTML included
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return render(
+        "comparison.html.jinja",
+        comparison=comparison,
+        systems=systems,
+        facts=fact_rows(systems, left_out),
+        settings=differing_settings(systems),
+        verdicts=[*verdicts(comparison), *validation_verdicts(left_out, comparison)],
+        legend=legend(comparison),
+        marks=_marks(comparison),
+        left_out=left_out,
+        notes=notes,
+        gaps=gaps,
+        signed=signed,
+        marked_words=marked_words,
     )
 
 

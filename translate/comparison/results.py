@@ -64,8 +64,9 @@ class Difference:
     def p_value(self) -> float | None:
         """The p-value that a verdict rests on; None without a test.
 
-        Of single models that of randomization, which counts both tails; it knows nothing of the variance of seeds.
+        Of single models that of randomization, which counts both tails, unlike sacreBLEU's bootstrap.
         """
+        # randomization swaps outputs of two models line by line: it knows no variance of seeds
         if self.has_seeds or self.p_randomization is None:
             return self.p_bootstrap
         return self.p_randomization
@@ -118,16 +119,13 @@ class Example:
     baseline_score: float
     score: float
 
-    @property
-    def gain(self) -> float:
-        return self.score - self.baseline_score
-
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ScoredSystem:
     """A system with its scores by metric, and the lines where it differs most from the baseline.
 
-    num_equal  lines with the translation of the baseline; better, worse: by sentence chrF
+    num_equal               number of lines with the translation of the baseline
+    num_better, num_worse   by sentence chrF
     """
 
     system: System
@@ -148,12 +146,13 @@ class Comparison:
 
     test: SharedTest
     settings: ScoringSettings
-    systems: list[Compared]
+    systems: list[ScoredSystem]
     by_length: list[GroupScores] = field(default_factory=list)
     by_label: list[GroupScores] = field(default_factory=list)
 
     @property
     def metrics(self) -> list[str]:
+        # of any system: all have the same
         return list(self.systems[0].scores)
 
     def is_better(self, metric: str, difference: float) -> bool:
@@ -162,5 +161,5 @@ class Comparison:
 
 
 def higher_is_better(metric: str) -> bool:
-    """False for error rates and the loss; metrics that are not in METRICS, such as COMET, are neither."""
+    """False for error rates and the loss; a metric that is not in METRICS, such as COMET, is neither."""
     return metric != "loss" and (metric not in list(MetricName) or METRICS[MetricName(metric)].higher_is_better)

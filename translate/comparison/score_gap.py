@@ -23,7 +23,7 @@ from translate.comparison.systems import NOT_SET, differing_settings
 from translate.comparison.test_sets import References
 from translate.evaluation.scores import Lines
 
-_LEAST = 0.05  # points that a reason must explain to be named
+_LEAST = 0.05  # points of BLEU that a reason must explain to be named
 _MANY_SHIFTED = 0.5  # share of lines that are equal to the line before or after
 _PLAIN = str.maketrans(
     {
@@ -93,6 +93,7 @@ def explain_gaps(comparison: Comparison, left_out: Sequence[Entry]) -> list[Scor
         findings = _recorded(first, second) + _search(comparison, compared.system.name)
         names = baseline.name, compared.system.name
         gaps.append(explain_gap(names, first.hypotheses, second.hypotheses, test.references, test.tokenize, findings))
+    # an entry that was left out for its references, not for its number of lines
     for entry in left_out:
         if entry.hypotheses and len(entry.hypotheses) == len(test.references[0]) and entry.references:
             own = _bleu(entry.hypotheses, entry.references, tokenize=test.tokenize)
@@ -123,6 +124,7 @@ def explain_gap(
     for title, change in TEXT_CHANGES.items():
         changed = [[change(line) for line in side] for side in sides]
         if changed != sides:
+            # references are changed as well: what both outputs have in common with them stays comparable
             sides = changed
             figures = (_bleu(side, sides[2:], tokenize=tokenize).score for side in sides[:2])
             steps.append(Figures(title, *figures))
@@ -134,6 +136,7 @@ def explain_gap(
     for title, options in _SETTINGS.items():
         figures = (_bleu(lines, references, tokenize=tokenize, **options).score for lines in (first, second))
         settings.append(Figures(title, *figures))
+    # an empty output has a penalty of 0
     without = [score.score / score.bp if score.bp else 0.0 for score in scores]
     settings.append(Figures("without brevity penalty", *without))
     found = [*_alignment(names, first, second), *findings, *_length(names, scores), *_reasons(names, steps)]
@@ -179,6 +182,7 @@ def _alignment(names: tuple[str, str], first: Lines, second: Lines) -> list[str]
     count = len(first)
     equal = sum(map(str.__eq__, first, second))
     found = [f"{equal:,} of {count:,} lines are equal."]
+    # a line that was lost or added moves all lines after it, and ruins BLEU
     for shift, (one, other) in {"before": (first, second[1:]), "after": (first[1:], second)}.items():
         shifted = sum(map(str.__eq__, one, other))
         if count > 2 and shifted > _MANY_SHIFTED * count and shifted > equal:

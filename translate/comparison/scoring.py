@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sacrebleu.significance import estimate_ci
 
 from translate.comparison.lines import compare_lines, score_groups
-from translate.comparison.results import Compared, Comparison, Difference, ScoringSettings, SharedTest, SystemScore
+from translate.comparison.results import Comparison, Difference, ScoredSystem, ScoringSettings, SharedTest, SystemScore
 from translate.comparison.systems import System
 from translate.evaluation.evaluate import group_by_label, group_by_length
 from translate.evaluation.metrics import sentence_statistics
@@ -27,7 +27,7 @@ from translate.evaluation.significance import (
     two_sided_p_value,
 )
 
-_ROUNDING = 0.01  # of a score in a report
+_ROUNDING = 0.01  # reports round scores to two decimals
 Measured = list[list[Statistics]]  # by one metric, of each entry of each system
 
 
@@ -57,7 +57,7 @@ def compare_systems(
     measured |= further or {}
     scores = {metric: _scores(found, settings) for metric, found in measured.items()}
     compared = [
-        Compared(system=system, scores={metric: found[number] for metric, found in scores.items()})
+        ScoredSystem(system=system, scores={metric: found[number] for metric, found in scores.items()})
         for number, system in enumerate(systems)
     ]
     first = next(iter(measured.values()))
@@ -89,6 +89,7 @@ def outdated_reports(comparison: Comparison) -> list[str]:
 def _scores(measured: Measured, settings: ScoringSettings) -> list[SystemScore]:
     """Score of each system by one metric, with its difference from the first."""
     resampled = _resampled(measured, settings.resamples)
+    # fixed seeds: the same comparison prints the same intervals and p-values
     random, scores = np.random.default_rng(SEED), []
     for number, own in enumerate(measured):
         values = [each.value() for each in own]
@@ -99,6 +100,7 @@ def _scores(measured: Measured, settings: ScoringSettings) -> list[SystemScore]:
             spread=statistics.stdev(values) if len(values) > 1 else None,
         )
         if resampled:
+            # two sources of error: which lines the test set has, and which seeds were trained
             means = resampled[number] + seed_errors(values, settings.resamples, random)
             score = replace(score, interval=float(estimate_ci(means)[1]))
         scores.append(score)
@@ -133,14 +135,17 @@ def _with_differences(
             has_seeds=max(map(len, values)) > 1,
         )
         if resampled:
+            # paired: resample i has the same lines for both systems
             gaps = resampled[number] - resampled[0]
             errors = seed_errors_of_difference(*values, settings.resamples, random)
             difference = replace(difference, interval=interval_of(gaps + errors))
             if difference.has_seeds:
+                # sacreBLEU's test is of single models
                 p = two_sided_p_value(gaps, difference.value, errors=errors)
                 difference = replace(difference, p_bootstrap=p)
         differences.append(difference)
     decisive = [each.p_value for each in differences]
+    # without a test, or with one for some only, there is nothing to adjust
     known = [p for p in decisive if p is not None]
     adjusted = holm(known) if len(known) == len(decisive) else decisive
     return [

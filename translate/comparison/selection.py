@@ -14,8 +14,8 @@ from translate.evaluation.tokenizers import TokenizerChoice, check_tokenizer, ch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    """Options of the command line on the test set; "", empty or None where it leaves them to the runs.
+class GivenTestSet:
+    """The test set as far as the command line names it; "", empty or None where that leaves it to the runs.
 
     reference_paths  files of the references, for messages
     """
@@ -38,7 +38,7 @@ class Selection:
     notes: list[str]
 
 
-def select(entries: Sequence[Entry], given: Given, *, baseline: Path | None) -> Selection | None:
+def select(entries: Sequence[Entry], given: GivenTestSet, *, baseline: Path | None) -> Selection | None:
     """Choose what can be compared with the baseline; None where no run has translations yet.
 
     baseline  None: the first that can be compared
@@ -49,10 +49,10 @@ def select(entries: Sequence[Entry], given: Given, *, baseline: Path | None) -> 
     references, owner = _references(entries, given, baseline)
     if references is None:
         return None
-    judged = [_judged(entry, references, given, owner) for entry in entries]
-    chosen = [entry for entry in judged if not entry.problem]
+    checked = [_checked(entry, references, given, owner) for entry in entries]
+    chosen = [entry for entry in checked if not entry.problem]
     if baseline is not None:
-        [first] = [entry for entry in judged if entry.path == baseline]
+        [first] = [entry for entry in checked if entry.path == baseline]
         if first.problem:
             raise UserError(f"baseline={baseline} cannot be compared: {first.problem}")
         chosen = [first, *(entry for entry in chosen if entry is not first)]
@@ -66,11 +66,11 @@ def select(entries: Sequence[Entry], given: Given, *, baseline: Path | None) -> 
     if any(not entry.references for entry in chosen) and owner is not None:
         notes.append(f"files of translations are scored against the references of {owner.path}")
     test = SharedTest(name=given.name, references=references, tokenize=choice.name, source=source)
-    return Selection(test=test, entries=chosen, left_out=[entry for entry in judged if entry.problem], notes=notes)
+    return Selection(test=test, entries=chosen, left_out=[entry for entry in checked if entry.problem], notes=notes)
 
 
 def _references(
-    entries: Sequence[Entry], given: Given, baseline: Path | None
+    entries: Sequence[Entry], given: GivenTestSet, baseline: Path | None
 ) -> tuple[References | None, Entry | None]:
     """The references of the comparison, and the run that they are from; None for what there is none of."""
     if given.references:
@@ -86,14 +86,16 @@ def _references(
     return None, None
 
 
-def _judged(entry: Entry, references: References, given: Given, owner: Entry | None) -> Entry:
+def _checked(entry: Entry, references: References, given: GivenTestSet, owner: Entry | None) -> Entry:
     """The entry, with a problem where it was scored on another test set or has another number of lines."""
+    # given references replace those whose loss was the problem
     if entry.problem and not (given.references and entry.hypotheses):
         return entry
     count = len(references[0])
     if len(entry.hypotheses) != count:
         named = given.reference_paths[0] if given.reference_paths else f"the test set of {owner.path if owner else ''}"
         found = f"{named} has {count:,} lines, but {entry.path} has {len(entry.hypotheses):,}"
+        # a file was named on purpose, a run may have come with a pattern
         if not entry.path.is_dir():
             raise UserError(found)
         return replace(entry, problem=f"another test set: {found}")
@@ -102,13 +104,14 @@ def _judged(entry: Entry, references: References, given: Given, owner: Entry | N
     return replace(entry, problem="")
 
 
-def _tokenizer(entries: Sequence[Entry], given: Given, references: References) -> TokenizerChoice:
+def _tokenizer(entries: Sequence[Entry], given: GivenTestSet, references: References) -> TokenizerChoice:
     if given.tokenize:
         check_tokenizer(given.tokenize, key="tokenize")
         return TokenizerChoice(given.tokenize)
     recorded = [entry.tokenize for entry in entries if entry.tokenize]
     if given.target_language or not recorded:
         return choose_tokenizer(references, language=given.target_language)
+    # one tokenizer for all, or the scores would not be comparable
     choice = tokenizer_of_record(references, recorded=recorded[0], target_language="")
     if len(set(recorded)) > 1:
         others = ", ".join(sorted(set(recorded) - {recorded[0]}))

@@ -29,11 +29,12 @@ _NO_EFFECT = {
     "validation.attention_maps",
 }
 _NO_EFFECT_GROUPS = ("sweep.", "pruning.", "logger.")
+# entries of a manifest that are listed like settings, and their titles
 _MADE = {"data": "training data", "commit": "program", "torch": "torch", "hardware": "hardware"}
 _HASHES = {"training data", "program"}
 _HASH_LENGTH = 12  # digits of a hash that are shown
 NOT_SET = "–"
-_OFF = {"", "[]", "{}", "false", "0", "0.0"}
+_OFF = {"", "[]", "{}", "false", "0", "0.0"}  # values of an option that has no effect
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def join_seeds(entries: Sequence[Entry], names: Mapping[Path, str]) -> list[Syst
             key = f"entry {number}"
         groups.setdefault(key, []).append(entry)
     systems = [System(_name_of([names[entry.path] for entry in group]), group) for group in groups.values()]
+    # two settings whose runs have names in common, as of a sweep, get the name of their first run as well
     titles = [system.name for system in systems]
     return [
         replace(system, name=f"{system.name}, {names[system.entries[0].path]} …")
@@ -88,7 +90,7 @@ def join_seeds(entries: Sequence[Entry], names: Mapping[Path, str]) -> list[Syst
 
 
 def _setting(entry: Entry) -> str:
-    """All that decides a run's scores but its seed."""
+    """A key of all that decides a run's scores but its seed; unscored runs are no seeds of scored ones."""
     settings = {key: value for key, value in entry.settings.items() if has_effect(key)}
     return json.dumps([settings, entry.made.get("data"), bool(entry.hypotheses)], sort_keys=True, default=str)
 
@@ -162,5 +164,6 @@ def _shown(value: Any) -> str:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
+    # of all seeds or none: the mean of a part would be that of other runs than the scores
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None

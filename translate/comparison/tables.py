@@ -21,9 +21,11 @@ def table(rows: Rows, width: int | None, *, right: Sequence[int] = ()) -> str:
     rows = [[show_unprintable(cell) for cell in row] for row in rows]
     if width is None or width_of(rows) <= width:
         return text_table(rows, right=right)
+    # names are shortened, since figures cannot be
     others = width_of([row[1:] for row in rows]) + _GAP
     longest = max(wcswidth(row[0]) for row in rows)
-    rows = [[shortened(row[0], max(LEAST_NAME, min(longest, width - others))), *row[1:]] for row in rows]
+    names = shortened_names([row[0] for row in rows], max(LEAST_NAME, min(longest, width - others)))
+    rows = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
     if width_of(rows) > width:
         rows = last_wrapped(rows, width)
     return text_table(rows, right=right)
@@ -45,6 +47,15 @@ def last_wrapped(rows: Rows, width: int) -> Rows:
     return wrapped
 
 
+def shortened_names(names: Sequence[str], width: int) -> list[str]:
+    """Names of at most so many columns, without their middle, or else their end, so that they still differ."""
+    for shorten in (shortened, beginning, _end):
+        short = [shorten(name, width) for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return [shortened(name, width) for name in names]
+
+
 def shortened(text: str, width: int) -> str:
     """Text with its middle left out, so that it takes at most so many columns."""
     if wcswidth(text) <= width:
@@ -58,14 +69,24 @@ def shortened(text: str, width: int) -> str:
     return f"{start}{_ELLIPSIS}{end}"
 
 
+def _end(text: str, width: int) -> str:
+    if wcswidth(text) <= width:
+        return text
+    while wcswidth(text) > width - 1:
+        text = text[1:]
+    return f"{_ELLIPSIS}{text}"
+
+
 def wrapped(text: str, width: int | None) -> str:
     text = show_unprintable(text)
     return text if width is None else textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def beginning(text: str, width: int) -> str:
+    """The beginning of a text, in at most so many columns."""
     if wcswidth(text) <= width:
         return text
     while wcswidth(text) > max(width, LEAST_NAME) - 1:
+        # wide characters take two columns: half of the excess at a time never removes too much
         text = text[: max(1, len(text) - max(1, (wcswidth(text) - width) // 2))]
     return f"{text}{_ELLIPSIS}"

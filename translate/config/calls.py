@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -17,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from translate.config.command import Tables, compose, given, register_schemas, to_dataclass
 from translate.config.command_line import read_command_line
 from translate.config.options import known_options, message_for
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.files import CONFIGS, flatten
 
 _LOCK = threading.Lock()  # Hydra's store of schemas is one for the process
@@ -48,7 +49,12 @@ def configured(
 
 
 def option_words(options: Mapping[str, object]) -> list[str]:
-    """Words of a command line that set these options."""
+    """Words of a command line that set these options. Raises UserError for an option that is given twice."""
+    if not isinstance(options, Mapping):
+        raise UserError(f"options are {excerpt(repr(options))}, and a mapping is expected: {{'run.dir': 'runs/mine'}}")
+    named = Counter(name for key, value in options.items() for name in flatten({key: value}))
+    if twice := [name for name, count in named.items() if count > 1]:
+        raise UserError(f"{twice[0]} is given twice, by its dotted name and in a mapping: leave one out")
     words = []
     for key, value in flatten(dict(options)).items():
         if not key or key.startswith(("-", "+", "~", "hydra")) or "=" in key:

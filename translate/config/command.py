@@ -18,7 +18,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from translate import __version__
@@ -34,7 +34,7 @@ from translate.config.options import (
     require_known,
 )
 from translate.disk_space import describe
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.files import expand_home
 from translate.launcher import is_printed_by_another
 from translate.memory import describe_out_of_memory, is_out_of_memory
@@ -153,12 +153,32 @@ def _training_text(composed: DictConfig) -> set[tuple[str, str]]:
 
 
 def to_dataclass(composed: DictConfig, own: Mapping[str, Any]) -> Any:
-    """Convert a composed configuration to its dataclass; own: see CommandLine. Raises UserError for missing values."""
+    """Convert a composed configuration to its dataclass; own: see CommandLine.
+
+    Raises UserError for missing values, and for values of other types.
+    """
     # after composition, since Hydra would take model=FOLDER for a choice of the group model
     composed.merge_with(own)
     if missing := sorted(OmegaConf.missing_keys(composed)):
         raise UserError(f"{missing[0]} is not set: add {missing[0]}=… to the command line")
-    return expand_home(OmegaConf.to_object(composed))
+    config = OmegaConf.to_object(composed)
+    _require_values(config)
+    return expand_home(config)
+
+
+def _require_values(config: Any, key: str = "") -> None:
+    """Raise UserError for required options that are empty, and for a list in a list of texts.
+
+    OmegaConf takes that list for one of the texts, and Path("") would be the current folder.
+    """
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f"{key}.{field.name}" if key else field.name
+        if dataclasses.is_dataclass(value):
+            _require_values(value, name)
+        elif field.default == MISSING and value == "":
+            raise UserError(f"{name} is empty: write {name}=…")
+        elif field.type == "list[str]" and (others := [each for each in value if not isinstance(each, str)]):
+            raise UserError(f"{name}: {excerpt(repr(others[0]))} is no text: write {name}=[FIRST,SECOND]")
 
 
 def is_given(option: str) -> bool:

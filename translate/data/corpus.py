@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from translate.data.filters.config import FilterConfig
 from translate.errors import UserError, require_between
 from translate.files import require_regular
+from translate.parsing import from_plain
 
 _MOST_PAIRS = 2**48
 LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e4  # bounds of `weight`: an epoch must have pairs, and fit into memory
@@ -239,3 +240,17 @@ def one_or_several(value: Any, *, key: str) -> list[str]:
     if not names or not all(isinstance(name, str | int | float | Path) for name in names):
         raise UserError(f"{key}={value!r}: neither a name nor a list of names, as in {key}=[FIRST,SECOND]")
     return [str(name) for name in names]
+
+
+def recorded_corpus(settings: Mapping[str, Any], file: Path) -> CorpusConfig:
+    """A validation or test set from the configuration of a run, without filters, which are for training.
+
+    Options that this version does not know are ignored. Raises UserError, naming the file, for damaged values.
+    """
+    known = {field.name for field in fields(CorpusConfig)} - {"filters"}
+    chosen = {option: value for option, value in settings.items() if option in known}
+    # a text or a list of texts is no plain value
+    lists = {option: chosen.pop(option) for option in ("target", "path") if isinstance(chosen.get(option), list)}
+    if not all(isinstance(each, str) for values in lists.values() for each in values):
+        raise UserError(f"{file}: the files of a set must be texts")
+    return replace(from_plain(CorpusConfig, chosen, file), **lists)

@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,7 @@ def main_script(lines: Iterable[str]) -> str:
     return script if weight else ""
 
 
+@cache
 def script_of(letter: str) -> str:
     """Unicode script of a letter, such as "Latin" or "Han"; "" for one of no script, such as the micro sign."""
     code = unicode_data.script(letter)

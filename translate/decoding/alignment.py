@@ -82,6 +82,7 @@ def words_of_pieces(pieces: Sequence[str], text: str) -> list[list[int]]:
     if not word_of_character:
         return [[] for _ in pieces]
     lengths = [_num_characters(piece) for piece in pieces]
+    # texts in another form, such as with capitals restored, have about the characters of the pieces in the same order
     scale = len(word_of_character) / max(1, sum(lengths))
     found, end = [], 0
     for length in lengths:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.decoding.constraints.constraints import ConstraintConfig
-from translate.decoding.memory_config import MemoryConfig
 from translate.decoding.rescoring.rerank_config import RerankConfig
 from translate.decoding.search.config import NEWER_DEFAULTS, SearchConfig, SearchMethod
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, excerpt, require_at_least, require_numbers
 from translate.files import flatten, sha256, to_plain
@@ -65,7 +65,7 @@ class ForcedScore:
 
     def score(self, length_penalty: float = 1.0) -> float:
         """Log probability of the whole translation / length ** length_penalty, as of a Hypothesis."""
-        return sum(self.log_probs) / len(self.log_probs) ** length_penalty
+        return sum(self.log_probs) / len(self.log_probs) ** length_penalty  # EOS is one of them: never empty
 
 
 def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int) -> list[int]:
@@ -74,6 +74,7 @@ def length_limits(lengths: Sequence[int], config: SearchConfig, max_length: int)
     lengths     source tokens of each sentence, EOS counted
     max_length  tokens that the model can write
     """
+    # of each sentence alone: a limit by the longest of a batch would make translations depend on the batch
     ceiling = min(config.max_length or max_length, max_length)
     wanted = [int(config.max_length_ratio * length) + config.max_length_offset for length in lengths]
     # one token at least, and never more than the model can write, whatever min_length asks
@@ -122,6 +123,26 @@ class Engine(Protocol):
         Raises DivergedError where the scores are not finite.
         """
         ...
+
+
+@dataclass(frozen=True)
+class RescoringEngine:
+    """Base of an engine that chooses among the hypotheses of another one, which scores given translations by itself."""
+
+    engine: Engine
+
+    @property
+    def max_length(self) -> int:
+        return self.engine.max_length
+
+    @property
+    def precision(self) -> Precision:
+        return self.engine.precision
+
+    def score(
+        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
+    ) -> list[ForcedScore]:
+        return self.engine.score(pairs, details=details, progress=progress)
 
 
 class Split(StrEnum):
@@ -179,14 +200,24 @@ class DecodingConfig:
         self.rerank.check()
         self.constraints.check()
         self.memory.check()
+        # sampling has no beam to order, and mbr an order of its own
         if self.rerank.models and self.search.method is not SearchMethod.beam:
             raise UserError(f"rerank orders the hypotheses of search.method=beam, not {self.search.method}")
+        if self.search.coverage_penalty and (self.rerank.models or self.search.method is SearchMethod.mbr):
+            other = "rerank" if self.rerank.models else "search=mbr"
+            raise UserError(f"search.coverage_penalty and {other} order the same hypotheses: leave one of them out")
         for name in ("batch_tokens", "batch_sentences", "max_source_length"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):
             require_threads(name, getattr(self, name))
         if self.precision is Precision.int8 and self.engine is EngineName.native:
             raise UserError("precision=int8 is for engine=ctranslate2")
+
+    def refuse_constraints(self, instead: str) -> None:
+        """Raise UserError for constraints and translation memories, where neither is used; instead: a way out."""
+        for option, is_given in (("constraints", self.constraints.is_given), ("memory.path", bool(self.memory.paths))):
+            if is_given:
+                raise UserError(f"{option} is for commands that translate lines: {instead}")
 
 
 _ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
@@ -196,10 +227,11 @@ def deciding_options(config: DecodingConfig) -> dict[str, Any]:
     """Options that decide translations, by their names; those for speed and memory alone are left out."""
     own = {field.name for field in fields(DecodingConfig)} - _ONLY_FOR_SPEED
     own -= {"adapter", "rerank"}  # the content of models decides, not their names
-    # newer than the keys of unfinished translations
+    # left out where they are off, so that translations begun by an older version can be continued
     own -= {name for name in ("constraints", "memory") if getattr(config, name) == getattr(DecodingConfig(), name)}
     options = flatten({name: to_plain(getattr(config, name)) for name in sorted(own)})
     options |= flatten(to_plain(config.rerank), "rerank") if config.rerank.models else {}
+    # files by their content: a terminology that was edited decides anew
     options |= {f"content of {path}": sha256(path) for path in (*config.constraints.files, *config.memory.paths)}
     off = {f"search.{name}": default for name, default in NEWER_DEFAULTS.items()} | {"target_language": ""}
     return {name: value for name, value in options.items() if name not in off or value != off[name]}
@@ -211,23 +243,3 @@ def split_of(manifest: Mapping[str, Any]) -> Split:
     if recorded not in list(Split):
         raise UserError(f"the model's manifest.json: split is {excerpt(repr(recorded))}, none of {', '.join(Split)}")
     return Split(recorded)
-
-
-@dataclass(frozen=True)
-class RescoringEngine:
-    """Base of an engine that chooses among the hypotheses of another one, which scores given translations by itself."""
-
-    engine: Engine
-
-    @property
-    def max_length(self) -> int:
-        return self.engine.max_length
-
-    @property
-    def precision(self) -> Precision:
-        return self.engine.precision
-
-    def score(
-        self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
-    ) -> list[ForcedScore]:
-        return self.engine.score(pairs, details=details, progress=progress)

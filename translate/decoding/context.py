@@ -45,9 +45,10 @@ class ContextSplitting:
 
     def _in_context(self, segment: Segment, context: str, tag: str) -> Segment:
         """The segment behind as much of the context as there is room for."""
+        # the earliest sentences matter least
         while len(tokens := self._tokens(tag, context + segment.text)) > self.max_tokens:
             if context.strip() == SEPARATOR:
-                return segment
+                return segment  # it has no room even for the symbol: as the model reads it alone
             context = context.partition(f"{SEPARATOR} ")[2] or f"{SEPARATOR} "
         return replace(segment, tokens=tokens)
 

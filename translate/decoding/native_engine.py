@@ -53,10 +53,7 @@ def search_batch(model: Seq2Seq, sentences: Sequence[Sentence], config: SearchCo
     sentences are source tokens without EOS; returns the n_best hypotheses of each, best first.
     """
     sources = [[*sentence, EOS] for sentence in sentences]
-    limits = _limits(sources, config, model.max_length)
-    search = SEARCHES[config.method].start(sources, limits, config)
-    if isinstance(sentences[0], ConstrainedSentence):
-        search = constrained(search, sentences, max_length=model.max_length)
+    search = start_search(sentences, config, max_length=model.max_length)
     state = model.start(model.encode(Tokens.pad(sources)))
     while not search.done.all():
         logits, state = model.step(search.last_tokens, state)
@@ -66,9 +63,21 @@ def search_batch(model: Seq2Seq, sentences: Sequence[Sentence], config: SearchCo
     return search.hypotheses()
 
 
-def _limits(sources: Sequence[Sequence[int]], config: SearchConfig, max_length: int) -> Tensor:
-    """(B,): most tokens of a hypothesis of each source sentence, EOS counted in both."""
-    return torch.tensor(length_limits([len(source) for source in sources], config, max_length)) + 1
+def start_search(
+    sentences: Sequence[Sentence], config: SearchConfig, *, max_length: int, device: torch.device | None = None
+) -> Search:
+    """The search that the configuration names, before the first token of these sentences, with their constraints.
+
+    max_length  most tokens that the model writes, without EOS
+    """
+    sources = [[*sentence, EOS] for sentence in sentences]
+    # EOS is one more token
+    limits = [1 + limit for limit in length_limits([len(source) for source in sources], config, max_length)]
+    search = SEARCHES[config.method].start(sources, torch.tensor(limits, device=device), config)
+    # all sentences of a job are constrained, or none is
+    if isinstance(sentences[0], ConstrainedSentence):
+        search = constrained(search, sentences, max_length=max_length)
+    return search
 
 
 @dataclass(kw_only=True, eq=False)
@@ -221,12 +230,10 @@ class DecodingJob:
         indices = queue.take(self._room(queue.next_index, active=active, num_finished=num_finished))
         if not indices:
             return None
-        sources = [[*self.sentences[index], EOS] for index in indices]
-        limits = _limits(sources, self.config, self.model.max_length).to(self.device)
-        search = SEARCHES[self.config.method].start(sources, limits, self.config)
-        if isinstance(self.sentences[0], ConstrainedSentence):
-            search = constrained(search, [self.sentences[i] for i in indices], max_length=self.model.max_length)
-        state = self.model.start(self.model.encode(Tokens.pad(sources).to(self.device)))
+        sentences = [self.sentences[index] for index in indices]
+        search = start_search(sentences, self.config, max_length=self.model.max_length, device=self.device)
+        sources = Tokens.pad([[*sentence, EOS] for sentence in sentences])
+        state = self.model.start(self.model.encode(sources.to(self.device)))
         new = ActiveBatch(state, search, indices)
         new.step(self.model)
         return new

@@ -1,4 +1,4 @@
-"""The forms in which translations of lines are written: text, n-best lists, JSON lines."""
+"""Output formats of translated lines: text, n-best lists, JSON lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def format_window(
     if output_format is OutputFormat.auto:
         output_format = OutputFormat.text if translator.search.returned == 1 else OutputFormat.nbest
     if output_format is OutputFormat.json:
-        from translate.decoding.records import json_lines  # which takes long to import
+        from translate.decoding.json_records import json_lines  # which takes long to import
 
         lines = [line.text for line in window]
         yield from (f"{record}\n".encode() for record in json_lines(translator, lines, translations, first=first))

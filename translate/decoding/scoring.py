@@ -62,13 +62,26 @@ class PairScores:
 
     def _batches(self, batch_tokens: int, batch_sentences: int) -> Iterator[list[int]]:
         """Batches of about equally long pairs, longest first; a pair of more tokens is a batch of its own."""
-        lengths = {index: max(map(len, self.pairs[index])) + 1 for index in self.missing}
-        waiting = sorted(lengths, key=lambda index: lengths[index], reverse=True)
-        while waiting:
-            room = max(1, batch_tokens // lengths[waiting[0]])
-            room = min(room, batch_sentences or room)
-            yield waiting[:room]
-            waiting = waiting[room:]
+        missing = self.missing
+        lengths = [max(map(len, self.pairs[index])) + 1 for index in missing]
+        for batch in batches_by_length(lengths, batch_tokens=batch_tokens, batch_sentences=batch_sentences):
+            yield [missing[number] for number in batch]
+
+
+def batches_by_length(lengths: Sequence[int], *, batch_tokens: int, batch_sentences: int = 0) -> Iterator[list[int]]:
+    """Indices of sentences in batches of about one length, longest first.
+
+    lengths          tokens, EOS counted
+    batch_tokens     of a batch, padding counted; a longer sentence is a batch of its own
+    batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
+    """
+    # longest first: a batch that does not fit into memory fails at once, not after most of the work
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
+    while order:
+        room = max(1, batch_tokens // lengths[order[0]])
+        room = min(room, batch_sentences or room)
+        yield order[:room]
+        order = order[room:]
 
 
 @torch.inference_mode()
@@ -88,6 +101,7 @@ def score_batch(
     rows = [row.tolist() for row in log_probs.cpu().split(lengths)]
     if not details:
         return [ForcedScore(log_probs=row) for row in rows]
+    # the mean of the heads of the last layer, which the model returns
     maps = None if output.attention is None else output.attention.float().mean(1).cpu().numpy()  # (B, T, S)
     return [
         ForcedScore(
@@ -104,6 +118,7 @@ def label_scores(output: Output, labels: Tensor, *, with_entropies: bool = True)
 
     output of N tokens, labels (N,); the entropies are zeros unless they are wanted.
     """
+    # a piece of the rows at a time: logits of all would take N * V values
     log_probs, entropies = [], []
     for start in range(0, len(labels), ROWS_AT_ONCE):
         piece = slice(start, start + ROWS_AT_ONCE)

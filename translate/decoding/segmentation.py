@@ -1,4 +1,4 @@
-"""Lines that are longer than those the model was trained on, split where a reader would pause, and rejoined.
+"""Split lines that are longer than those the model was trained on, where a reader would pause; join translations.
 
 A line is split at the ends of sentences; a sentence that is still too long is split at the marks between clauses, then
 at spaces, and in the last resort between characters.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from translate.decoding.config import ForcedScore, Hypothesis, Pair, Sentence
-from translate.decoding.memory_config import Match
 from translate.decoding.segmentation import Segment, join_translations
+from translate.decoding.translation_memory_config import Match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class ScoredPair:
 
     @property
     def is_too_long(self) -> bool:
-        return self.scores is None and bool(self.pair[0])
+        return self.scores is None and bool(self.pair[0])  # without scores it is too long, or blank
 
 
 def perplexity(mean_log_prob: float) -> float:

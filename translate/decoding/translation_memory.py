@@ -19,8 +19,8 @@ import numpy as np
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_rows
 from translate.decoding.constraints.vocabulary import split_words
-from translate.decoding.memory_config import Match, MemoryConfig
 from translate.decoding.segmentation import Segment
+from translate.decoding.translation_memory_config import Match, MemoryConfig
 from translate.errors import UserError, import_extra
 from translate.text import normalise, write_lines
 from translate.tokenizer import Tokenizer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MAX_PAIRS, MAX_CHARACTERS = 1_000_000, 1 << 28  # that are kept in memory
-_MAX_CANDIDATES = 2000  # whose similarity to a line is computed
+_MAX_CANDIDATES = 2000  # whose similarity to a line is computed: a line of frequent words shares some with most pairs
 
 
 class TranslationMemory:
@@ -96,13 +96,16 @@ class TranslationMemory:
 
     def _candidates(self, words: tuple[str, ...], min_similarity: float) -> list[int]:
         """Numbers of the pairs that may be similar enough."""
-        # as many words as may differ from a match that is no longer than the line, and one more
+        # rarest first: rare words have few pairs to look at
         rarest = sorted(Counter(words), key=lambda word: len(self._postings.get(word, ())))
+        # as many words as may differ from a match that is no longer than the line, and one more; 1e-9: products such as
+        # 0.7 * 10 are not exact
         count = len(words) - math.ceil(min_similarity * len(words) - 1e-9) + 1
         found = [np.frombuffer(self._postings[word], np.uint32) for word in rarest[:count] if word in self._postings]
         if not found:
             return []
         numbers, shared = np.unique(np.concatenate(found), return_counts=True)
+        # texts of n and m words differ in |n - m| words at least
         ratio = np.minimum(self._lengths[numbers], len(words)) / np.maximum(self._lengths[numbers], len(words))
         is_near = ratio >= min_similarity - 1e-9
         numbers, shared = numbers[is_near], shared[is_near]
@@ -110,15 +113,18 @@ class TranslationMemory:
         return sorted(numbers[best].tolist())
 
 
-class MemoryUse:
-    """A translation memory at work: matches of lines, and their translations."""
+class MemoryMatcher:
+    """The matches of lines in a translation memory, as inputs of the model and as translations.
+
+    Call extend() before lines are translated, and finish() with their translations.
+    """
 
     def __init__(self, memory: TranslationMemory, config: MemoryConfig) -> None:
         self._memory, self._config = memory, config
         self._matches: list[Match | None] = []
 
     @classmethod
-    def of_model(cls, config: MemoryConfig, manifest: Mapping[str, Any], symbols: Sequence[str]) -> MemoryUse:
+    def of_model(cls, config: MemoryConfig, manifest: Mapping[str, Any], symbols: Sequence[str]) -> MemoryMatcher:
         """Read the memory. Raises UserError for a symbol that is not among those of the model."""
         if config.symbol and config.symbol not in symbols:
             raise UserError(
@@ -156,7 +162,7 @@ class MemoryUse:
         max_tokens: int,
     ) -> list[Segment]:
         if match is not None and match.is_used:
-            return []
+            return []  # nothing to translate
         # a line in parts has a match as a whole only
         if match is None or not self._config.symbol or len(segments) != 1:
             return segments
@@ -165,6 +171,7 @@ class MemoryUse:
 
     def finish(self, translations: Sequence[Translation]) -> list[Translation]:
         """The translations of the lines of the last call of extend(), with their matches."""
+        # the lines of earlier calls stay for the report
         matches = self._matches[len(self._matches) - len(translations) :]
         return [_with_target(*each) for each in zip(translations, matches, strict=True)]
 
@@ -193,5 +200,6 @@ def _with_target(translation: Translation, match: Match | None) -> Translation:
     """A translation with its match, whose target it is if the sources are equal."""
     if match is None or not match.is_used:
         return replace(translation, match=match)
+    # no model has scored it
     alternatives = [(match.target, 0.0), *translation.n_best[1:]]
     return replace(translation, text=match.target, n_best=alternatives, match=match)

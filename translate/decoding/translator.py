@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
-from translate.data.context import ContextWindow
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
@@ -25,7 +24,7 @@ from translate.unicode_form import TargetUnicode
 
 if TYPE_CHECKING:
     from translate.decoding.constraints.line_constraints import LineConstraints  # which imports the readers of corpora
-    from translate.decoding.translation_memory import MemoryUse
+    from translate.decoding.translation_memory import MemoryMatcher
     from translate.distributed import World  # which imports PyTorch
 
 
@@ -55,7 +54,7 @@ class Translator:
         restorer: CaseRestorer | None = None,
         manifest: Mapping[str, Any] | None = None,
         constraints: LineConstraints | None = None,
-        memory: MemoryUse | None = None,
+        memory: MemoryMatcher | None = None,
     ):
         self.engine = engine
         self.tokenizer = tokenizer
@@ -85,7 +84,7 @@ class Translator:
         case: Case = Case.auto,
         max_source_length: int = 0,
         constraints: LineConstraints | None = None,
-        memory: MemoryUse | None = None,
+        memory: MemoryMatcher | None = None,
     ) -> Translator:
         """Translator that splits lines, restores their case and writes translations as the model's manifest says.
 
@@ -121,12 +120,7 @@ class Translator:
         """
         # 1. Normalise and encode the lines in their usual case; split those that the model cannot read whole.
         sources = [self.read(line) for line in lines]
-        line_segments = self._split(sources, list(map(self.read, previous)))
-        if self.memory is not None:
-            tagged = [self.tagging.split(source.text) for source in sources]
-            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
-        if self.constraints is not None:
-            line_segments = self.constraints.constrain(line_segments)
+        line_segments = self._sentences_to_search(sources, list(map(self.read, previous)))
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
@@ -148,6 +142,15 @@ class Translator:
         assert len(translations) == len(lines), "every line has its translation"
         self.splits += Splits.of(translations)
         return translations
+
+    def _sentences_to_search(self, sources: Sequence[Recased], previous: Sequence[Recased]) -> list[list[Segment]]:
+        """Segments of each line, with matches of the translation memory and constraints, if there are any."""
+        line_segments = self._split(sources, previous)
+        if self.memory is not None:
+            tagged = [self.tagging.split(source.text) for source in sources]
+            line_segments = self.memory.extend(tagged, line_segments, self.tokenizer, self.max_source_length)
+        # last: constraints are found in the text of a line, and belong to the tokens that are searched for
+        return line_segments if self.constraints is None else self.constraints.constrain(line_segments)
 
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
@@ -173,17 +176,18 @@ class Translator:
         """Target languages of a model of several, by tag."""
         return {each.tag: each.target_language for each in directions_of_manifest(self.manifest)}
 
-    def _split(self, sources: Sequence[Recased], previous: Sequence[Recased] = ()) -> list[list[Segment]]:
+    def _split(
+        self, sources: Sequence[Recased], previous: Sequence[Recased] = (), *, whole: bool = False
+    ) -> list[list[Segment]]:
+        """Segments of each line, behind their context if the model reads one; whole: one of each line that has text."""
+        segments = _whole_line if whole else self._segments
         if self.context:
-            splitting = ContextSplitting(
-                self.context, self._segments, self.tokenizer.encode_source, self.max_source_length
-            )
+            splitting = ContextSplitting(self.context, segments, self.tokenizer.encode_source, self.max_source_length)
             lines = [self.tagging.split(source.text) for source in (*previous, *sources)]
             return splitting.split_lines(lines)[len(previous) :]
         encoded = self.tokenizer.encode_source([self.tagging.tagged(source.text) for source in sources])
         return [
-            self._segments(source.text, tokens) if tokens else []
-            for source, tokens in zip(sources, encoded, strict=True)
+            segments(source.text, tokens) if tokens else [] for source, tokens in zip(sources, encoded, strict=True)
         ]
 
     def _segments(self, line: str, tokens: list[int]) -> list[Segment]:
@@ -201,19 +205,19 @@ class Translator:
         sources: Sequence[str],
         targets: Sequence[str],
         *,
+        previous: Sequence[str] = (),
         details: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> list[ScoredPair]:
         """Score given translations of lines, in order; details and progress as in Engine.score.
 
-        Sources are read as by translate(), but never split; targets in the model's text form.
+        Sources are read as by translate(), behind the lines before them, but never split; targets in the model's text
+        form.
         """
-        window = ContextWindow(self.context)
-        split = (self.tagging.split(self.read(line).text) for line in sources)
-        joined = [(tag, window.join(text.strip())) for tag, text in split]
-        tagged = [f"{tag} {text}" if tag and text else text for tag, text in joined]
-        encoded = self.tokenizer.encode_source(tagged), self.tokenizer.encode_target(targets)
-        pairs = [(tuple(source), tuple(target)) for source, target in zip(*encoded, strict=True)]
+        whole = self._split(list(map(self.read, sources)), list(map(self.read, previous)), whole=True)
+        encoded = [segments[0].tokens if segments else [] for segments in whole]
+        written = self.tokenizer.encode_target(targets)
+        pairs = [(tuple(source), tuple(target)) for source, target in zip(encoded, written, strict=True)]
         limits = self.max_source_length, self.engine.max_length
         readable = [bool(source) and len(source) <= limits[0] and len(target) <= limits[1] for source, target in pairs]
         scored = iter(self.engine.score(list(compress(pairs, readable)), details=details, progress=progress))
@@ -225,7 +229,8 @@ class Translator:
     def describe(self, splits: Splits) -> str:
         """A line for the log about lines translated in parts, in another case, or otherwise; "" if there are none."""
         notes = [self._describe_split(splits)] if splits.split else []
-        notes += [each.describe() for each in (self.constraints, self.memory) if each is not None and each.describe()]
+        described = (each.describe() for each in (self.constraints, self.memory) if each is not None)
+        notes += filter(None, described)
         if splits.recased:
             count = f"{splits.recased:,} of {splits.lines:,} lines"
             notes.append(f"{count} were in capitals or Title Case: translated in their usual case")
@@ -238,6 +243,10 @@ class Translator:
             limits.insert(0, f"{count} sentence{'s' if count > 1 else ''}")
         more = " or ".join(f"more than {limit}" for limit in limits)
         return f"{splits.split:,} of {splits.lines:,} lines had {more}: translated in {splits.parts:,} parts"
+
+
+def _whole_line(line: str, tokens: list[int]) -> list[Segment]:
+    return [Segment(tokens, text=line)]
 
 
 @dataclass(frozen=True)

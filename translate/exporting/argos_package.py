@@ -62,6 +62,7 @@ def export_argos(
             archive.writestr(f"{root}/README.md", _readme(source, target, loaded.manifest))
             archive.write(loaded.directory / _source_tokenizer(loaded), f"{root}/{_SENTENCEPIECE}")
             for path in sorted(model.iterdir()):
+                # without our manifest and tokenizers, which Argos would not read
                 if path.name in (RUNTIME_MODEL, "config.json") or "vocabulary" in path.name:
                     archive.write(path, f"{root}/model/{path.name}")
 
@@ -84,12 +85,14 @@ def translate_like_argos(package: Path, lines: Sequence[str], search: SearchConf
             beam_size=search.beam_size,
             length_penalty=search.length_penalty,
         )
+    # what Argos does to the pieces, "_" included
     decoded = (processor.decode_pieces(result.hypotheses[0]) for result in results)
     return [text.replace("▁", " ").replace("_", " ").removeprefix(" ") for text in decoded]
 
 
 def package_in(directory: Path) -> Path:
     """The package in a folder of export_argos."""
+    # one: the export replaces the folder as a whole
     [package] = directory.glob(f"*{SUFFIX}")
     return package
 
@@ -111,6 +114,7 @@ def _check(loaded: LoadedModel) -> None:
     if directions_of_manifest(loaded.manifest):
         raise UserError("a model of several target languages: an Argos package translates in one direction only")
     tags = loaded.manifest.get("tags", [])
+    # a model with optional tags reads plain lines as well
     if tags and not loaded.manifest.get("untagged_source", True):
         raise UserError(f"the model wants a tag ({tags[0]}) in front of each line, which Argos Translate does not add")
 

@@ -26,12 +26,14 @@ class RuntimeConstraints:
     @classmethod
     def of(cls, sentences: Sequence[Sentence], pieces: Sequence[str]) -> RuntimeConstraints:
         """The constraints of sentences; pieces: of all target tokens. Raises UserError for terms."""
+        # a sentence of a search without any constraints is a plain tuple
         found = [each.constraints if isinstance(each, ConstrainedSentence) else None for each in sentences]
         if any(constraints.terms for constraints in found if constraints):
             raise UserError(
                 "constraints.terminology and constraints.numbers: CTranslate2 cannot require texts; use engine=native"
             )
         prefixes = [[pieces[token] for token in (each.prefix if each else ())] for each in found]
+        # banned texts are the same for all sentences, and so is the lexicon
         lexicon = next((constraints.lexicon for constraints in found if constraints), None)
         banned = map(lexicon.vocabulary.encode, lexicon.banned.spellings()) if lexicon else []
         return cls([[pieces[token] for token in tokens] for tokens in banned], prefixes if any(prefixes) else [])

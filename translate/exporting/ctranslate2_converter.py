@@ -1,4 +1,4 @@
-"""Conversion of our Transformers to CTranslate2 models: for another project's runtime, fast and without PyTorch."""
+"""Conversion of our Transformers to CTranslate2, a runtime without PyTorch."""
 
 from __future__ import annotations
 

@@ -33,16 +33,16 @@ from translate.decoding.config import (
 from translate.decoding.rescoring.coverage import search_with_coverage
 from translate.device import Device, Precision
 from translate.errors import DivergedError, UserError
-from translate.exporting.ctranslate2_attention import attention_maps
 from translate.exporting.ctranslate2_constraints import RuntimeConstraints
 from translate.exporting.ctranslate2_limits import FORBIDDEN, breaks_limits, cut_at_repetitions, unsupported
 from translate.exporting.ctranslate2_model import ConvertedModel, choose_compute_type, find_gpu, load_runtime
+from translate.exporting.ctranslate2_scoring import log_probabilities, score_pieces
 
 _BATCH_TOKENS = 2048
-_BATCH_SENTENCES = 32  # fewer or more were slower
+_BATCH_SENTENCES = 32  # fewer or more were slower on the CPUs that were measured
 _BATCHES_AHEAD = 3  # per worker, so that none waits for work; the runtime's own queue holds four
 _PAIRS_AT_ONCE = 2048  # scored in one call of the runtime, which sorts them by length
-_LOWEST_LIMIT = 64  # of tokens in the first search
+_LOWEST_LIMIT = 64  # of tokens in the first search: sentences of all usual lengths share it
 _EMPTY_SLOT = -1e30  # slots of the beam that no continuation has taken score less
 
 
@@ -114,6 +114,7 @@ class CTranslate2Engine:
             return search_with_coverage(self, sentences, config, progress=progress)
         if reason := unsupported(config):
             raise UserError(f"{reason}; use engine=native")
+        # with fewer sentences than threads, threads that share matrix products are faster than idle ones
         workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
         job = _Job(
             [[self._source_pieces[token] for token in sentence] for sentence in sentences],
@@ -126,6 +127,7 @@ class CTranslate2Engine:
         found = self._search_unlimited(job, progress)
         again = [index for index in found if breaks_limits(found[index], job.limits[index])]
         found |= self._search_limited(again, job)
+        # only together can they leave the runtime without an allowed token
         if config.no_repeat_ngram and config.min_length:
             found = {index: cut_at_repetitions(some, config.no_repeat_ngram) for index, some in found.items()}
         # where tokens were forbidden, the runtime renormalises the probabilities of the others
@@ -142,21 +144,12 @@ class CTranslate2Engine:
             some = pairs[start : start + _PAIRS_AT_ONCE]
             sources = [[self._source_pieces[token] for token in source] for source, _ in some]
             targets = [[self._target_pieces[token] for token in target] for _, target in some]
-            maps: Sequence[Any] = [None] * len(some)
-            if details:
-                maps = attention_maps(runtime, sources, targets, batch_sentences=self._batch_sentences)
-            log_probs = self._log_probs(runtime, sources, targets)
-            scores += [ForcedScore(log_probs=row, attention=each) for row, each in zip(log_probs, maps, strict=True)]
+            scores += score_pieces(runtime, sources, targets, batch_sentences=self._batch_sentences, details=details)
             if progress:
                 progress(len(scores) / len(pairs))
         if not all(math.isfinite(score.score()) for score in scores):
             raise DivergedError(DIVERGED)
         return scores
-
-    def _log_probs(self, runtime: Any, sources: list[list[str]], targets: list[list[str]]) -> list[list[float]]:
-        """Log probabilities of target pieces, EOS last."""
-        results = runtime.score_batch(sources, targets, max_batch_size=self._batch_sentences, max_input_length=0)
-        return [result.log_probs for result in results]
 
     def _runtime(self, workers: int) -> Any:
         """CTranslate2's translator with the threads shared among this many workers; it stays loaded."""
@@ -209,7 +202,8 @@ class CTranslate2Engine:
         alpha = job.config.length_penalty
         pairs = [(index, h) for index in indices for h in found[index] if FORBIDDEN.isdisjoint(h.tokens)]
         targets = [[self._target_pieces[token] for token in hypothesis.tokens] for _, hypothesis in pairs]
-        scored = self._log_probs(job.runtime, [job.sources[index] for index, _ in pairs], targets)
+        sources = [job.sources[index] for index, _ in pairs]
+        scored = log_probabilities(job.runtime, sources, targets, batch_sentences=self._batch_sentences)
         ranked: dict[int, list[tuple[float, Hypothesis]]] = {index: [] for index in indices}
         for (index, hypothesis), log_probs in zip(pairs, scored, strict=True):
             length = len(log_probs)
@@ -283,7 +277,7 @@ def _options(config: SearchConfig) -> dict[str, Any]:
         "min_decoding_length": config.min_length,
         "no_repeat_ngram_size": config.no_repeat_ngram,
         "repetition_penalty": config.repetition_penalty,
-        "max_input_length": 0,
+        "max_input_length": 0,  # no limit: the translator has split the lines already
         "return_scores": True,
     }
 

@@ -17,6 +17,7 @@ def cut_at_repetitions(hypotheses: list[Hypothesis], n: int) -> list[Hypothesis]
 
     The runtime generates such a token where min_length forbids EOS and nothing else is left. The engine adds EOS.
     """
+    # hypotheses that differ only after the cut become equal: the first one is the most likely
     cut: dict[tuple[int, ...], Hypothesis] = {}
     for hypothesis in hypotheses:
         tokens = hypothesis.tokens[: _first_repetition(hypothesis.tokens, n)]
@@ -31,6 +32,7 @@ def _first_repetition(tokens: list[int], n: int) -> int:
         ngram = tuple(tokens[max(0, index + 1 - n) : index + 1])
         if token in FORBIDDEN or ngram in ngrams:
             return index
+        # shorter ones, at the start, are no n-grams
         if len(ngram) == n:
             ngrams.add(ngram)
     return len(tokens)

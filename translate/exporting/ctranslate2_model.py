@@ -38,7 +38,7 @@ from translate.model_directory import (
 from translate.parsing import read_yaml
 from translate.tokenizer import Tokenizer
 
-CONVERTER_VERSION = 4  # to be raised whenever the same model is converted to something else
+CONVERTER_VERSION = 4  # raise it when the same model is converted to something else: older conversions are made again
 _PREFIX = "ctranslate2-"  # of a conversion's name, before its fingerprint
 _NAME = re.compile(f"{_PREFIX}[0-9a-f]{{32}}")
 _DAYS_KEPT = 90  # of a conversion without use

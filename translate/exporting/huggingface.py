@@ -7,6 +7,7 @@ pre-norm, sinusoids of fairseq  M2M100    M2M100 and NLLB that were imported
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import LoadedModel, read_config, write_weights
-from translate.errors import UserError
-from translate.exporting.huggingface_tokenizer import TOKENIZER_FILES, Ids, write_tokenizer
+from translate.decoding.config import SearchConfig, SearchMethod
+from translate.errors import UserError, import_extra
+from translate.exporting.huggingface_tokenizer import EXPORTED_TOKENIZER_FILES, Ids, write_tokenizer
 from translate.exporting.model_card import CARD, model_card
 from translate.files import write_json, write_text
 from translate.folders import check_replaceable, replaced_directory
@@ -29,21 +31,30 @@ from translate.models.seq2seq import Tying
 from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import BOS, EOS, PAD, UNK
 
-EXPORTED_FILES = (SAFETENSORS, CONFIG, GENERATION, CARD, *TOKENIZER_FILES, EXPORT_REPORT)
+EXPORTED_FILES = (SAFETENSORS, CONFIG, GENERATION, CARD, *EXPORTED_TOKENIZER_FILES, EXPORT_REPORT)
 _ACTIVATIONS = {Activation.relu: "relu", Activation.gelu: "gelu", Activation.swish: "swish"}
-_BEAM_SIZE = 5
+_BEAM_SIZE = 5  # of generate() without arguments: the default of search=beam
+_BATCH_LINES = 32
 
 
 @dataclass(frozen=True)
 class _Architecture:
+    """An architecture of transformers: its name in config.json, and that of its class.
+
+    tying     which of its tables of embeddings and output layer may be one
+    has_bias  of the logits
+    """
+
     model_type: str
     name: str
-    has_bias: bool  # of the logits
+    tying: tuple[Tying, ...]
+    has_bias: bool
 
 
-_MARIAN = _Architecture("marian", "MarianMTModel", True)
-_PEGASUS = _Architecture("pegasus", "PegasusForConditionalGeneration", True)
-_M2M100 = _Architecture("m2m_100", "M2M100ForConditionalGeneration", False)
+_MARIAN = _Architecture("marian", "MarianMTModel", tuple(Tying), has_bias=True)
+_PEGASUS = _Architecture("pegasus", "PegasusForConditionalGeneration", (Tying.all,), has_bias=True)
+# none: one table of embeddings for both sides, and an output layer of its own
+_M2M100 = _Architecture("m2m_100", "M2M100ForConditionalGeneration", (Tying.all, Tying.none), has_bias=False)
 _ARCHITECTURES = {
     (NormOrder.post, Positions.sinusoidal): _MARIAN,
     (NormOrder.pre, Positions.sinusoidal): _PEGASUS,
@@ -72,17 +83,37 @@ def export_huggingface(loaded: LoadedModel, directory: Path) -> None:
         write_text(new / CARD, model_card(loaded, config, architecture.name))
 
 
+def translate_by_transformers(directory: Path, lines: Sequence[str], search: SearchConfig) -> list[str]:
+    """Translations of lines by the beam search, or greedy search, of transformers."""
+    transformers = import_extra("transformers", extra="huggingface", purpose="comparing format=huggingface")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(str(directory), local_files_only=True).eval()
+    found: list[str] = []
+    for start in range(0, len(lines), _BATCH_LINES):
+        batch = tokenizer(list(lines[start : start + _BATCH_LINES]), return_tensors="pt", padding=True)
+        with torch.inference_mode():
+            tokens = model.generate(
+                **batch,
+                num_beams=1 if search.method is SearchMethod.greedy else search.beam_size,
+                length_penalty=search.length_penalty,
+                do_sample=False,
+            )
+        found += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return found
+
+
 def _choose(config: TransformerConfig) -> _Architecture:
     """The architecture that computes what the model does. Raises UserError, with the option that none has."""
-    found = {
+    # what every architecture of the table lacks, by option
+    fits = {
         "attention": config.attention is Weighting.softmax,
         "norm": config.norm is Norm.layer_norm,
         "qk_norm": not config.qk_norm,
         "activation": config.activation in _ACTIVATIONS,
         "positions": config.positions in (Positions.sinusoidal, Positions.fairseq),
     }
-    for name, fits in found.items():
-        if not fits:
+    for name, does_fit in fits.items():
+        if not does_fit:
             raise UserError(
                 f"model.{name}={getattr(config, name)}: no encoder-decoder of transformers has it; those that fit are "
                 "softmax attention, layer_norm, relu, gelu or swish, and sinusoidal positions (model=vaswani_base)"
@@ -90,9 +121,7 @@ def _choose(config: TransformerConfig) -> _Architecture:
     architecture = _ARCHITECTURES.get((config.norm_order, config.positions))
     if architecture is None:
         raise UserError(f"model.positions={config.positions} with norm_order={config.norm_order}: no architecture fits")
-    if architecture is not _MARIAN and config.tying is Tying.target:
-        raise UserError(f"model.tying={config.tying}: {architecture.name} has one table of embeddings: only all fits")
-    if architecture is _PEGASUS and config.tying is not Tying.all:
+    if config.tying not in architecture.tying:
         raise UserError(f"model.tying={config.tying}: {architecture.name} has one table of embeddings: only all fits")
     if config.output_bias and not architecture.has_bias:
         raise UserError(f"model.output_bias=true: {architecture.name} has none")
@@ -108,6 +137,7 @@ def _weights(
     target = ours.pop("target_embedding.tokens.weight", source)
     output, bias = ours.pop("projection.weight", target), ours.pop("projection.bias", None)
     theirs = {}
+    # a table that is used several times is written once: transformers ties the others to it
     if config.tying is Tying.all:
         theirs[SHARED] = source[ids.source_rows]
     elif architecture is _MARIAN:
@@ -151,6 +181,7 @@ def _config(config: TransformerConfig, architecture: _Architecture, ids: Ids) ->
         "activation_dropout": config.activation_dropout,
         "scale_embedding": config.scale_embeddings,
         "tie_word_embeddings": config.tying is not Tying.none,
+        # with EOS, and in M2M100 the token of the language
         "max_position_embeddings": config.max_length + (2 if architecture is _M2M100 else 1),
         "vocab_size": len(ids.source_rows),
         **_special(config, ids),
@@ -163,6 +194,7 @@ def _config(config: TransformerConfig, architecture: _Architecture, ids: Ids) ->
 
 
 def _special(config: TransformerConfig, ids: Ids) -> dict[str, int]:
+    """Ids of special tokens. Marian has no BOS: the decoder begins with PAD."""
     start = config.target_prefix[0] if config.target_prefix else BOS
     special = {"pad_token_id": ids.pad, "eos_token_id": ids.of_target(EOS)}
     bos = {"bos_token_id": ids.of_target(BOS)} if ids.has_pad else {}
@@ -176,6 +208,7 @@ def _generation(config: TransformerConfig, ids: Ids) -> dict[str, Any]:
     return {
         **_special(config, ids),
         **forced,
+        # at the greatest length, as in our searches: a hypothesis that is cut off has the probability of EOS as well
         "forced_eos_token_id": ids.of_target(EOS),
         "suppress_tokens": never,
         "num_beams": _BEAM_SIZE,

@@ -20,9 +20,9 @@ from translate.importing.settings import M2M100
 from translate.importing.vocabulary import NO_TOKEN, TOKENIZER_SETTINGS, published_rows
 from translate.model_directory import LANGUAGE_TOKENS
 from translate.models.transformer_config import TransformerConfig
-from translate.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from translate.tokenizer import BOS, EOS, PAD, TOKENIZER_FILES, UNK, Tokenizer
 
-TOKENIZER_FILES = (
+EXPORTED_TOKENIZER_FILES = (
     SOURCE_PIECES,
     TARGET_PIECES,
     VOCABULARY,
@@ -31,11 +31,12 @@ TOKENIZER_FILES = (
     TOKENIZER,
     TOKENIZER_SETTINGS,
 )
+JOINT_MODEL, SOURCE_MODEL, TARGET_MODEL = TOKENIZER_FILES
 
 
 @dataclass(frozen=True)
 class Ids:
-    """Published ids of an export: those of the imported vocabulary, or ours.
+    """Ids of tokens in an export: those of the vocabulary that was imported, or ours.
 
     source, target            the published id of each of our ids; NO_TOKEN for none
     source_rows, target_rows  our id of each published one
@@ -61,6 +62,7 @@ class Ids:
             orders = [[], []]
         for order, size in zip(orders, sizes, strict=True):
             real = [token for token in order if token != NO_TOKEN]
+            # a permutation: each published id exactly once
             if not real or len(order) > size or sorted(real) != list(range(len(real))):
                 raise UserError(f"{loaded.directory}: the entry huggingface of the manifest is damaged")
         return cls(*orders)
@@ -93,33 +95,16 @@ def _inverse(published: Sequence[int]) -> list[int]:
 
 def write_tokenizer(directory: Path, loaded: LoadedModel, config: TransformerConfig, ids: Ids) -> None:
     """Write the files of the tokenizer that transformers has for the model."""
-    languages = loaded.manifest.get(LANGUAGE_TOKENS)
-    if not languages:
-        _write_marian(directory, loaded, config, ids)
-        return
-    names = _names(loaded.tokenizer.source_pieces, ids.source_rows, ids)
-    codes = {token: code for code, token in languages.items()}
-    settings: dict[str, Any] = {
-        "tokenizer_class": "M2M100Tokenizer",
-        "src_lang": codes.get(config.source_prefix[0]) if config.source_prefix else None,
-        "tgt_lang": codes.get(config.target_prefix[1]) if len(config.target_prefix) > 1 else None,
-        **{f"{key}_token": RESERVED[token] for key, token in (("pad", PAD), ("unk", UNK), ("bos", BOS), ("eos", EOS))},
-    }
-    loaded.tokenizer.save(directory)
-    (directory / "tokenizer.model").rename(directory / PIECES)
-    first = min(ids.source[token] for token in codes)
-    if any(name.startswith("__") for name in (names[ids.source[token]] for token in codes)):
-        write_json(directory / VOCABULARY, {name: token for token, name in enumerate(names[:first])})
+    if loaded.manifest.get(LANGUAGE_TOKENS):
+        _write_multilingual(directory, loaded, config, ids)
     else:
-        settings["tokenizer_class"] = "NllbTokenizer"
-        write_json(directory / TOKENIZER, _nllb(directory / PIECES, names, settings))
-        (directory / PIECES).unlink()  # with ids of ours
-    write_json(directory / TOKENIZER_SETTINGS, settings)
+        _write_marian(directory, loaded, config, ids)
 
 
 def _names(pieces: Any, rows: Sequence[int], ids: Ids) -> list[str]:
     """Names by published id."""
     names: list[str] = pieces(rows)
+    # in Marian, the id that translations begin with is PAD, and our BOS
     if not ids.has_pad:
         names[ids.pad] = RESERVED[PAD]
     return names
@@ -132,12 +117,13 @@ def _write_marian(directory: Path, loaded: LoadedModel, config: TransformerConfi
         _names(tokenizer.target_pieces, ids.target_rows, ids),
     ]
     tokenizer.save(directory)
-    if (joint := directory / "tokenizer.model").exists():
+    if (joint := directory / JOINT_MODEL).exists():
         shutil.copyfile(joint, directory / SOURCE_PIECES)
         joint.rename(directory / TARGET_PIECES)
     else:
-        (directory / "source.tokenizer.model").rename(directory / SOURCE_PIECES)
-        (directory / "target.tokenizer.model").rename(directory / TARGET_PIECES)
+        (directory / SOURCE_MODEL).rename(directory / SOURCE_PIECES)
+        (directory / TARGET_MODEL).rename(directory / TARGET_PIECES)
+    # vocabularies learned from joint text are equal, and are written once, as those of OPUS-MT are
     is_separate = names[0] != names[1]
     for file, own in [(VOCABULARY, names[0])] + ([(TARGET_VOCABULARY, names[1])] if is_separate else []):
         write_json(directory / file, {name: token for token, name in enumerate(own)})
@@ -146,45 +132,63 @@ def _write_marian(directory: Path, loaded: LoadedModel, config: TransformerConfi
         "source_lang": loaded.manifest.get("source_language") or None,
         "target_lang": loaded.manifest.get("target_language") or None,
         "separate_vocabs": is_separate,
-        "model_max_length": config.max_length + 1,
+        "model_max_length": config.max_length + 1,  # EOS counts there
         "pad_token": RESERVED[PAD],
         "unk_token": RESERVED[UNK],
         "eos_token": RESERVED[EOS],
         "clean_up_tokenization_spaces": False,
+        # MarianTokenizer finds tags such as >>deu<< by itself
         "additional_special_tokens": [tag for tag in tokenizer.tags if not tag.startswith(">>")],
     }
     write_json(directory / TOKENIZER_SETTINGS, settings)
 
 
-def _nllb(path: Path, names: list[str], settings: dict[str, Any]) -> dict[str, Any]:
-    """The content of a tokenizer.json. Raises UserError for a unigram model, of which no NLLB is made."""
+def _write_multilingual(directory: Path, loaded: LoadedModel, config: TransformerConfig, ids: Ids) -> None:
+    """Files of M2M100Tokenizer or NllbTokenizer, which know the languages of the model by their tokens."""
+    codes = {token: code for code, token in loaded.manifest[LANGUAGE_TOKENS].items()}
+    names = _names(loaded.tokenizer.source_pieces, ids.source_rows, ids)
+    settings: dict[str, Any] = {
+        "tokenizer_class": "M2M100Tokenizer",
+        "src_lang": codes.get(config.source_prefix[0]) if config.source_prefix else None,
+        "tgt_lang": codes.get(config.target_prefix[1]) if len(config.target_prefix) > 1 else None,
+        **{f"{key}_token": RESERVED[token] for key, token in (("pad", PAD), ("unk", UNK), ("bos", BOS), ("eos", EOS))},
+    }
+    loaded.tokenizer.save(directory)
+    (directory / JOINT_MODEL).rename(directory / PIECES)
+    # M2M100 writes the token of English as __en__, NLLB as eng_Latn
+    if any(name.startswith("__") for name in (names[ids.source[token]] for token in codes)):
+        # M2M100Tokenizer numbers the languages by itself, from the first id that vocab.json leaves
+        first = min(ids.source[token] for token in codes)
+        write_json(directory / VOCABULARY, {name: token for token, name in enumerate(names[:first])})
+    else:
+        settings["tokenizer_class"] = "NllbTokenizer"
+        write_json(directory / TOKENIZER, _nllb(directory / PIECES, names, settings["src_lang"]))
+        # its ids are ours; NllbTokenizer would take them for those of fairseq
+        (directory / PIECES).unlink()
+    write_json(directory / TOKENIZER_SETTINGS, settings)
+
+
+def _nllb(path: Path, names: list[str], language: str | None) -> dict[str, Any]:
+    """The content of a tokenizer.json. Raises UserError for a unigram model, of which no NLLB is made.
+
+    names     of tokens by published id
+    language  name of the token in front of each source; None for a model without a direction
+    """
     model = read_pieces(path)
     if is_unigram(model):
         raise UserError(f"{path}: a unigram model; that of NllbTokenizer is BPE")
     texts = set(text_pieces(model))
-    special = [(token, name) for token, name in enumerate(names) if name not in texts]
-    ids = {name: token for token, name in enumerate(names) if name in texts or name in RESERVED.values()}
-    template: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}, _special(RESERVED[EOS])]
-    language = settings["src_lang"]
-    used = [RESERVED[EOS]] + ([language] if language else [])
-    single = ([_special(language)] if language else []) + template
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": token, "content": name, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-            | {"special": True}
-            for token, name in special
+            {"id": token, "content": name, **flags} for token, name in enumerate(names) if name not in texts
         ],
         "normalizer": _normalizer(model.normalizer_spec.precompiled_charsmap),
         "pre_tokenizer": _metaspace(),
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": single,
-            "pair": [*single[:-1], {"Sequence": {"id": "B", "type_id": 0}}, single[-1]],
-            "special_tokens": {name: {"id": name, "ids": [names.index(name)], "tokens": [name]} for name in used},
-        },
+        "post_processor": _post_processor(names, language),
         "decoder": _metaspace(),
         "model": {
             "type": "BPE",
@@ -195,9 +199,23 @@ def _nllb(path: Path, names: list[str], settings: dict[str, Any]) -> dict[str, A
             "fuse_unk": True,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": ids,
+            "vocab": {name: token for token, name in enumerate(names) if name in texts or name in RESERVED.values()},
             "merges": _merges(model),
         },
+    }
+
+
+def _post_processor(names: list[str], language: str | None) -> dict[str, Any]:
+    """The tokens around a sentence: that of its language in front, EOS at the end."""
+    front = [_special(language)] if language else []
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in ("A", "B"))
+    end = _special(RESERVED[EOS])
+    used = [RESERVED[EOS], *([language] if language else [])]
+    return {
+        "type": "TemplateProcessing",
+        "single": [*front, first, end],
+        "pair": [*front, first, second, end],
+        "special_tokens": {name: {"id": name, "ids": [names.index(name)], "tokens": [name]} for name in used},
     }
 
 
@@ -206,17 +224,22 @@ def _special(name: str) -> dict[str, Any]:
 
 
 def _metaspace() -> dict[str, Any]:
+    # "▁" in front of the first word as well, as SentencePiece writes it
     return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 
 
 def _normalizer(charsmap: bytes) -> dict[str, Any]:
+    """SentencePiece's table of characters, then its removal of repeated spaces."""
     spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
     table = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode("ascii")}
     return {"type": "Sequence", "normalizers": [*([table] if charsmap else []), spaces]}
 
 
 def _merges(model: Any) -> list[list[str]]:
-    """All pairs of pieces that make a piece, the pieces with the highest scores first."""
+    """All pairs of pieces that make a piece, the pieces with the highest scores first.
+
+    SentencePiece stores no merges, only scores that rank the pieces: any pair with a piece as its result may be merged.
+    """
     known = set(text_pieces(model))
     ranked = sorted((piece for piece in model.pieces if piece.piece in known), key=lambda piece: -piece.score)
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import yaml
 
 from translate import __version__
 from translate.checkpoint import LoadedModel
-from translate.errors import UserError, excerpt
+from translate.errors import UserError, excerpt, import_extra
 from translate.files import read_json
 from translate.models.transformer_config import TransformerConfig
 
@@ -72,20 +74,32 @@ def _scores(directory: Path) -> list[str]:
     return ["", "## Scores", "", *(f"    {line}" for line in str(summary).splitlines())] if summary else []
 
 
+def require_login(repository: str) -> None:
+    """Raise UserError unless the Hugging Face hub can be reached and knows the user; before work for it begins."""
+    with _hub_errors(repository) as hub:
+        hub.whoami()
+
+
 def push(directory: Path, repository: str, *, private: bool = True) -> str:
     """Upload an export to the Hugging Face hub, into a repository that is made if need be; returns its address.
 
     Raises UserError where the hub refuses, or cannot be reached.
     """
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    hub = huggingface_hub.HfApi()
-    try:
+    with _hub_errors(repository) as hub:
         address = hub.create_repo(repository, private=private, exist_ok=True)
         hub.upload_folder(repo_id=repository, folder_path=str(directory))
+    return str(address)
+
+
+@contextmanager
+def _hub_errors(repository: str) -> Iterator[Any]:
+    """Context with the hub's client, whose errors become UserErrors."""
+    huggingface_hub = import_extra("huggingface_hub", extra="huggingface", purpose=f"push={repository}")
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        yield huggingface_hub.HfApi()
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]  # the rest is the server's answer in full
         hint = "log in by hf auth login, or check the name"
         raise UserError(f"push={repository}: the Hugging Face hub refuses it: {excerpt(reason)}; {hint}") from None
-    return str(address)

@@ -49,7 +49,7 @@ ONNX_FILES = (
     EXPORT_REPORT,
 )
 INT8 = "int8"
-_OPSET = 20
+_OPSET = 20  # operators of ONNX 1.15, which runtimes of 2024 and later have
 _LARGEST_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB, and weights are kept in a file of their own beyond
 
 
@@ -168,6 +168,7 @@ def _decoder_layers(model: Transformer) -> Iterator[DecoderLayer]:
 
 
 def _write_graph(graph: _Graph, path: Path, quantization: str | None) -> None:
+    # the quantiser reads a file, and the exporter cannot quantise
     exact = path if quantization is None else path.with_suffix(".fp32")
     size = sum(weight.nbytes for weight in graph.parameters())
     with torch.no_grad(), _quiet_exporter():
@@ -191,6 +192,7 @@ def _quantize(exact: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(exact, path, weight_type=QuantType.QInt8)
+    # the exact graph, and the file of its weights beside it
     for file in exact.parent.glob(f"{exact.name}*"):
         file.unlink()
 
@@ -198,6 +200,7 @@ def _quantize(exact: Path, path: Path) -> None:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Silence the exporter's and the quantiser's remarks on their own workings."""
+    # for all loggers: the exporter writes to several, whose names differ between versions of PyTorch
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

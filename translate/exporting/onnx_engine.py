@@ -15,6 +15,7 @@ from translate.batch import Tokens
 from translate.decoding.config import DIVERGED, ForcedScore, Hypothesis, Pair, SearchConfig, Sentence
 from translate.decoding.native_engine import search_batch
 from translate.decoding.rescoring.coverage import search_with_coverage
+from translate.decoding.scoring import batches_by_length
 from translate.device import Precision
 from translate.errors import DivergedError, UserError, import_extra
 from translate.files import read_json
@@ -25,7 +26,7 @@ from translate.tokenizer import BOS, EOS, Tokenizer
 
 _BATCH_TOKENS = 1024
 _BATCH_SENTENCES = 32
-_LARGEST_SIZE = 1 << 20  # of the numbers in onnx.json
+_LARGEST_SIZE = 1 << 20  # of the numbers in onnx.json: a damaged one must not allocate gigabytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,7 @@ class OnnxModel(Seq2Seq):
         raise NotImplementedError("the graphs decode step by step")
 
     def encode(self, source: Tokens, embedding_noise: None = None) -> tuple[Tensor, list[Tensor]]:  # type: ignore[override]
+        # prefixes are not in the graphs: a runtime without this package puts them there by itself
         source = with_prefix(source, self._source_prefix)
         assert source.mask is not None, "search reads padded sentences"
         mask = source.mask.long()
@@ -81,6 +83,7 @@ class OnnxModel(Seq2Seq):
         heads, length, width = self._empty_past
         past = [torch.empty(len(mask), heads, length, width) for _ in keys_and_values]
         state = _OnnxState(mask, keys_and_values, past)
+        # the last one is read by the first step, instead of BOS
         for token in self._target_prefix[:-1]:
             _, state = self._read(torch.full((len(mask),), token), state)
         return state
@@ -171,6 +174,7 @@ class OnnxEngine:
                 progress(len(found) / len(pairs))
         return [found[index] for index in range(len(pairs))]
 
+    # token by token: the decoder's graph reads one at a time
     @torch.inference_mode()
     def _score_batch(self, pairs: Sequence[Pair], *, details: bool) -> list[ForcedScore]:
         sources, targets = ([[*sentence, EOS] for sentence in side] for side in zip(*pairs, strict=True))
@@ -195,14 +199,12 @@ class OnnxEngine:
         ]
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Indices of sentences of about one length, longest first; lengths without EOS."""
-        order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
-        start = 0
-        while start < len(order):
-            room = (self.batch_tokens or _BATCH_TOKENS) // (lengths[order[start]] + 1)
-            room = max(1, min(room, self.batch_sentences or _BATCH_SENTENCES))
-            yield order[start : start + room]
-            start += room
+        """Indices of sentences by batches; lengths without EOS."""
+        return batches_by_length(
+            [length + 1 for length in lengths],
+            batch_tokens=self.batch_tokens or _BATCH_TOKENS,
+            batch_sentences=self.batch_sentences or _BATCH_SENTENCES,
+        )
 
 
 def open_onnx(directory: Path, *, threads: int) -> tuple[OnnxModel, Tokenizer, dict[str, Any]]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import save_model, vocabularies_of
-from translate.errors import UserError, excerpt
+from translate.errors import UserError, errors_naming, excerpt
 from translate.files import sha256
 from translate.folders import building
 from translate.importing.m2m100 import read_m2m100
@@ -24,6 +24,7 @@ from translate.importing.marian import read_marian
 from translate.importing.settings import CONFIG, MARIAN, Settings, read_settings, transformer_config
 from translate.importing.vocabulary import NO_TOKEN, PublishedVocabulary, Side
 from translate.importing.weights import (
+    LOGITS_BIAS,
     Weights,
     converted_embeddings,
     converted_layers,
@@ -40,7 +41,7 @@ from translate.tensor_files import require_shapes, shapes_of
 from translate.text import TEXT_FORM
 from translate.tokenizer import BOS
 
-CONVERTER_VERSION = 1  # to be raised whenever the same model is converted to something else
+CONVERTER_VERSION = 1  # raise it when the same model is converted to something else: older conversions are made again
 _NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.-]+))?")
 _NEVER = -100.0  # logit of ids that stand for no published token: its probability is 0 in fp32
 # all files that a conversion reads; no pickle where there is also a safetensors file
@@ -68,7 +69,7 @@ def local_model(name: str) -> Path:
         if folder is not None:
             logger.info(f"converting {name} into {kept}")
             convert(path, folder, name=name)
-    with suppress(OSError):  # a cache that others may only read
+    with suppress(OSError):  # a shared cache may be read-only
         os.utime(kept)  # the time of the last use
     return kept
 
@@ -84,11 +85,13 @@ def convert(published: Path, output: Path, *, name: str = "") -> None:
     Raises UserError for other architectures, damaged files, and files that do not belong together.
     """
     settings = read_settings(published)
-    config = transformer_config(settings)
+    with errors_naming(f"{published / CONFIG}, as options of a model of this program"):
+        config = transformer_config(settings)
     weights, file = read_published(published)
     _check_sizes(settings, weights, file)
     read = read_marian if settings.model_type == MARIAN else read_m2m100
     vocabulary = read(published, settings)
+    # M2M100 begins translations with EOS: the decoder reads that instead of BOS
     if vocabulary.start != BOS:
         config.target_prefix = [vocabulary.start]
     converted = converted_weights(config, weights, vocabulary, file)
@@ -104,7 +107,8 @@ def converted_weights(
     """All weights under our names, with embeddings in the order of our ids. Raises UserError for weights left over."""
     embeddings = converted_embeddings(config, published, path)
     layers = converted_layers(config, published, path)
-    published.pop("final_logits_bias", None)
+    # M2M100 has no bias of the logits, though a file may hold one: transformers ignores it as well
+    published.pop(LOGITS_BIAS, None)
     require_no_other(published, path)
     weights = {}
     for name, weight in embeddings.items():

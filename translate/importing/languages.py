@@ -1,4 +1,4 @@
-"""Tokens of languages: the direction of a model of many languages, as prefixes of its sentences."""
+"""The direction of a model of many languages (M2M100, NLLB): tokens of its languages as prefixes of sentences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from translate.models.seq2seq import ModelConfig
 from translate.models.transformer_config import TransformerConfig
 from translate.tokenizer import EOS
 
-_LISTED = 8
-# languages of NLLB whose script or ISO 639-3 code their two-letter code does not tell
-_NLLB = {
+_LISTED = 8  # languages in a message
+# codes of macrolanguages (ISO 639), for which NLLB has codes of single languages and scripts
+_NLLB_CODES = {
     "ar": "arb_Arab",
     "az": "azj_Latn",
     "et": "est_Latn",
@@ -36,10 +36,13 @@ _NLLB = {
 }
 
 
-def with_languages(config: ModelConfig, manifest: Mapping[str, Any], languages: Sequence[str]) -> ModelConfig:
+def with_languages(
+    config: ModelConfig, manifest: Mapping[str, Any], languages: Sequence[str], *, group: str = "data."
+) -> ModelConfig:
     """The configuration of a model of many languages for one direction; any other configuration as it is.
 
     languages  source and target; "" keeps the one that the model has
+    group      of the options that name the languages, for errors
 
     Raises UserError for a language that the model lacks, and where none is given or kept.
     """
@@ -50,7 +53,7 @@ def with_languages(config: ModelConfig, manifest: Mapping[str, Any], languages: 
         raise UserError(f"the manifest.json of the model: {LANGUAGE_TOKENS} is damaged")
     source, target = (
         token_of_language(language, tokens, option=option) if language else None
-        for language, option in zip(languages, ("source_language", "target_language"), strict=True)
+        for language, option in zip(languages, (f"{group}source_language", f"{group}target_language"), strict=True)
     )
     source_prefix = config.source_prefix if source is None else [source]
     # the decoder reads EOS, or what else it begins with, before the token of the language
@@ -58,7 +61,7 @@ def with_languages(config: ModelConfig, manifest: Mapping[str, Any], languages: 
     target_prefix = config.target_prefix if target is None else [*start, target]
     if not source_prefix or len(target_prefix) < 2:
         raise UserError(
-            f"a model of many languages ({_some(tokens)}): set data.source_language and data.target_language"
+            f"a model of many languages ({_some(tokens)}): set {group}source_language and {group}target_language"
         )
     return dataclasses.replace(config, source_prefix=source_prefix, target_prefix=target_prefix)
 
@@ -69,7 +72,8 @@ def token_of_language(language: str, tokens: Mapping[str, int], *, option: str) 
         return tokens[language]
     wanted = language.lower().replace("_", "-")
     two_letters = language_of_name(wanted) or wanted.partition("-")[0]
-    candidates = [_NLLB.get(wanted, ""), wanted, _NLLB.get(two_letters, ""), two_letters]
+    # the table comes first: without it, zh would be whichever of zho_Hans and zho_Hant the vocabulary has first
+    candidates = [_NLLB_CODES.get(wanted, ""), wanted, _NLLB_CODES.get(two_letters, ""), two_letters]
     candidates += [
         token for token in tokens if "_" in token and language_of_name(token.partition("_")[0]) == two_letters
     ]

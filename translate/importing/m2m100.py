@@ -1,8 +1,8 @@
-"""Vocabularies of M2M100 and NLLB: one SentencePiece model for all languages, and a token for each language.
+"""Vocabularies of the architecture M2M100: one SentencePiece model for all languages, and a token for each language.
 
-M2M100 numbers the pieces in vocab.json, with the tokens of languages behind them; NLLB: nllb.py. A source begins with
-the token of its language, and a translation with that of its own (Fan et al. 2021, "Beyond English-Centric Multilingual
-Machine Translation").
+The models M2M100 and NLLB have this architecture. M2M100 numbers its pieces in vocab.json, followed by the tokens of
+languages; NLLB numbers them in other files (nllb.py). A source begins with the token of its language, and a translation
+with that of its own (Fan et al. 2021, "Beyond English-Centric Multilingual Machine Translation").
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import re
 from pathlib import Path
 
 from translate.errors import UserError, excerpt
-from translate.importing.nllb import read_nllb
+from translate.importing.nllb import read_nllb_pieces
 from translate.importing.pieces import PIECES, read_pieces, reordered, text_pieces
 from translate.importing.settings import CONFIG, Settings
 from translate.importing.vocabulary import (
     TOKENIZER_SETTINGS,
     PublishedVocabulary,
     Side,
-    id_of,
-    is_made_up,
-    names_behind,
+    is_placeholder,
+    names_after_eos,
     read_names,
     require_ids,
+    special_ids,
     tokenizer_settings,
 )
 from translate.model_directory import LANGUAGE_TOKENS
@@ -31,7 +31,8 @@ from translate.tokenizer import Tokenizer
 
 VOCABULARY = "vocab.json"
 _M2M100_TOKEN, _NLLB_TOKEN = re.compile(r"__(\w+)__"), re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
-# languages in the order of their ids, by the key language_codes of the tokenizer's settings
+# Languages in the order of their ids, by the key language_codes of the tokenizer's settings: no file of a model lists
+# them, the tokenizer of transformers has them in its code.
 _CODES = {
     "m2m100": (
         "af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht hu "
@@ -47,23 +48,23 @@ def read_m2m100(directory: Path, settings: Settings) -> PublishedVocabulary:
     if (directory / VOCABULARY).is_file():
         model, names = read_pieces(directory / PIECES), _names(directory, settings.vocab_size)
     else:
-        model, names = read_nllb(directory, settings.vocab_size)
-    ids = {f"{name}_token_id": getattr(settings, f"{name}_token_id") for name in ("pad", "bos", "eos")}
-    unknown = id_of(names, "<unk>", directory)
-    require_ids({**ids, "<unk>": unknown}, len(names), directory / CONFIG)
-    require_ids({"decoder_start_token_id": settings.decoder_start_token_id}, len(names), directory / CONFIG)
-    front = [settings.pad_token_id, unknown, settings.bos_token_id, settings.eos_token_id]
+        model, names = read_nllb_pieces(directory, settings.vocab_size)
+    config = directory / CONFIG
+    unknown, pad, bos, eos = special_ids(names, settings, "pad", "bos", "eos", path=directory, config=config)
+    require_ids({"decoder_start_token_id": settings.decoder_start_token_id}, len(names), config)
+    front = [pad, unknown, bos, eos]
     texts, known = set(text_pieces(model)), set(names)
     side = Side(front, len(names), sorted(texts - known))
-    behind = names_behind(side, names)
+    others = names_after_eos(side, names)
+    # a piece of ordinary text may look like a token of a language: it is none
     languages = {
         language: token
-        for token, name in enumerate(behind, start=len(front))
+        for token, name in enumerate(others, start=len(front))
         if name not in texts and (language := _language(name))
     }
-    controls = {name for name in behind if name not in texts and (_language(name) or is_made_up(name))}
+    controls = {name for name in others if name not in texts and (_language(name) or is_placeholder(name))}
     return PublishedVocabulary(
-        Tokenizer(reordered(model, behind, controls=controls), text_form=TEXT_FORM),
+        Tokenizer(reordered(model, others, controls=controls), text_form=TEXT_FORM),
         side,
         side,
         start=side.rows().index(settings.decoder_start_token_id),
@@ -78,6 +79,7 @@ def _names(directory: Path, size: int) -> list[str]:
     if not isinstance(key, str) or key not in _CODES:
         path = directory / TOKENIZER_SETTINGS
         raise UserError(f"{path}: language_codes={excerpt(key)} is none of {', '.join(_CODES)}")
+    # vocab.json has the ids from 0 without a gap, so that the number of names is the first free id
     first = sum(map(bool, names))
     for token, code in enumerate(_CODES[key].split(), start=first):
         if token < size and not names[token]:

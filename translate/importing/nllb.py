@@ -1,7 +1,7 @@
-"""The vocabulary of NLLB: tokenizer.json, or a SentencePiece model whose ids are moved by one.
+"""Pieces and token names of NLLB: tokenizer.json, or a SentencePiece model whose ids are moved by one.
 
 fairseq has four special tokens in front of the pieces, SentencePiece three; tokens of languages follow the pieces. A
-model that transformers has saved since version 5 has tokenizer.json alone: its SentencePiece model is made again.
+model that transformers has saved since version 5 has tokenizer.json alone: a SentencePiece model is made from it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _FAIRSEQ = ["<s>", "<pad>", "</s>", "<unk>"]  # ids 0 to 3
 _SPECIAL_FILES = ("special_tokens_map.json", TOKENIZER_SETTINGS)
 
 
-def read_nllb(directory: Path, size: int) -> tuple[Any, list[str]]:
-    """The SentencePiece model, and names by id. Raises UserError for missing and damaged files.
+def read_nllb_pieces(directory: Path, size: int) -> tuple[Any, list[str]]:
+    """The SentencePiece model, and names of tokens by id. Raises UserError for missing and damaged files.
 
     size  of the vocabulary
     """
+    # old versions of transformers encoded in that way, unlike the training of NLLB
     if tokenizer_settings(directory).get("legacy_behaviour"):
         path = directory / TOKENIZER_SETTINGS
         raise UserError(f"{path}: with legacy_behaviour the source's language is behind it; set it to false")
@@ -84,6 +85,7 @@ def _model(content: dict[str, Any], path: Path) -> Any:
             scores = _bpe_scores(vocabulary, content["model"]["merges"])
         else:
             raise UserError(f"{path}: model.type={excerpt(kind)} is none of BPE, Unigram")
+        # the table that SentencePiece normalises characters with, kept as it is
         charsmap = base64.b64decode(_charsmap(content["normalizer"]), validate=True)
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise UserError(f"{path}: pieces or merges are damaged: {excerpt(error)}") from None
@@ -92,7 +94,10 @@ def _model(content: dict[str, Any], path: Path) -> Any:
 
 
 def _bpe_scores(vocabulary: dict[str, int], merges: list[Any]) -> dict[str, float]:
-    """The score of each piece: minus the rank of the first merge that makes it; characters come last."""
+    """The score of each piece: minus the rank of the first merge that makes it; characters come last.
+
+    SentencePiece merges the pair whose result has the highest score, so that these scores repeat the merges in order.
+    """
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         # a pair, in older files as one text

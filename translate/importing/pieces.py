@@ -15,7 +15,7 @@ from translate.tokenizer import BOS, EOS, PAD, UNK
 
 PIECES = "sentencepiece.bpe.model"
 RESERVED = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
-_MAX_MODEL_BYTES = 1 << 28
+_MAX_MODEL_BYTES = 1 << 28  # a larger file is not parsed: a message takes several times its size in memory
 
 
 def read_pieces(path: Path) -> Any:
@@ -68,6 +68,7 @@ def reordered(model: Any, names: Sequence[str], *, controls: Collection[str]) ->
     result.trainer_spec.CopyFrom(model.trainer_spec)
     result.normalizer_spec.CopyFrom(model.normalizer_spec)
     result.denormalizer_spec.CopyFrom(model.denormalizer_spec)
+    # the trained model had its special tokens at other ids, which a loaded model would still report
     specification = result.trainer_spec
     specification.pad_id, specification.unk_id, specification.bos_id, specification.eos_id = PAD, UNK, BOS, EOS
     specification.pad_piece, specification.unk_piece = RESERVED[PAD], RESERVED[UNK]

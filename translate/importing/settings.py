@@ -22,7 +22,7 @@ _ACTIVATIONS = {
     "swish": Activation.swish,
     "silu": Activation.swish,
 }
-_FAIRSEQ_PAD = 1  # positions of M2M100 are counted from behind this id
+_FAIRSEQ_PAD = 1  # fairseq numbers positions from pad + 1 on, and our Positions.fairseq from 2
 
 
 @dataclass(kw_only=True)
@@ -57,7 +57,7 @@ class Settings:
         return self.vocab_size if self.share_encoder_decoder_embeddings else self.decoder_vocab_size
 
 
-# keys that transformers leaves out where they have its own defaults
+# transformers leaves out keys with the defaults of an architecture: these are its defaults, where they are not ours
 _DEFAULTS = {
     MARIAN: {"eos_token_id": 0, "scale_embedding": False},
     M2M100: {
@@ -74,11 +74,12 @@ def read_settings(directory: Path) -> Settings:
     """The settings of a model of a supported architecture. Raises UserError for any other, and names it."""
     path = directory / CONFIG
     content = read_json(path)
-    model_type = content.get("model_type")
+    model_type = content.get("model_type")  # not architectures, which files may lack or name by a subclass
     if not isinstance(model_type, str) or model_type not in _DEFAULTS:
         classes = excerpt(content.get("architectures") or model_type)
         raise UserError(f"{path}: an architecture that cannot be converted ({classes}); those that can: {_SUPPORTED}")
     names = {field.name for field in fields(Settings)}
+    # recent versions of transformers move ids such as decoder_start_token_id to generation_config.json
     generation = read_json(directory / GENERATION) if (directory / GENERATION).is_file() else {}
     given = {
         key: value

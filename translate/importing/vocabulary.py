@@ -1,7 +1,8 @@
-"""Vocabularies of published models: which of their token ids each of our ids is.
+"""Vocabularies of published models: the published id of each of our token ids.
 
-Ours begin with PAD, UNK, BOS and EOS, then tags. A vocabulary is therefore a permutation of the published one, given
-by the published ids of its first tokens; all others follow in their order.
+Our vocabularies begin with PAD, UNK, BOS and EOS, then tags; published ones have these tokens at other ids. An imported
+vocabulary is therefore a permutation of the published one. It is determined by the published ids of its first tokens
+(front), since all others follow in their order: this short list in the manifest is enough to export the model again.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 from translate.errors import UserError, excerpt
 from translate.files import read_json
 from translate.importing.pieces import RESERVED
+from translate.importing.settings import Settings
 from translate.tokenizer import EOS, Tokenizer
 
-NO_TOKEN = -1  # where the published vocabulary has none
+NO_TOKEN = -1  # in a list of published ids: the published vocabulary has no such token
 TOKENIZER_SETTINGS = "tokenizer_config.json"
+UNKNOWN = "<unk>"  # in all published vocabularies
+_PLACEHOLDER = "<unused:"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Side:
 
     front  published ids of our first tokens: PAD, UNK, BOS, EOS, tags
     size   of the published vocabulary
-    extra  pieces that SentencePiece knows and the published vocabulary lacks: they are read as UNK, behind all others
+    extra  pieces that SentencePiece knows and the published vocabulary lacks, with ids after all others. They are read
+           as UNK, as transformers does: without an id of their own, SentencePiece would segment the text in another way
     """
 
     front: list[int]
@@ -66,7 +71,7 @@ class PublishedVocabulary:
 
 
 def read_names(path: Path, size: int) -> list[str]:
-    """Names of a vocabulary's tokens by id, from a vocab.json; made-up ones for ids that it leaves out.
+    """Names of a vocabulary's tokens by id, from a vocab.json; "" for ids that it leaves out.
 
     Raises UserError for ids that are no numbers below `size`, or given twice.
     """
@@ -89,10 +94,20 @@ def set_name(names: list[str], token: Any, name: Any, path: Path) -> None:
     names[token] = name
 
 
-def id_of(names: list[str], name: str, path: Path) -> int:
-    if name not in names:
-        raise UserError(f"{path}: {name} is missing, which every vocabulary has")
-    return names.index(name)
+def special_ids(names: list[str], settings: Settings, *special: str, path: Path, config: Path) -> list[int]:
+    """Id of UNK by the names of tokens, then ids by config.json, such as that of eos for "eos".
+
+    path, config  of the vocabulary and of config.json, for errors
+
+    Raises UserError for ids that are missing, out of range, or given twice.
+    """
+    if UNKNOWN not in names:
+        raise UserError(f"{path}: {UNKNOWN} is missing, which every vocabulary has")
+    ids = {f"{name}_token_id": getattr(settings, f"{name}_token_id") for name in special}
+    # config.json does not name UNK
+    ids[UNKNOWN] = names.index(UNKNOWN)
+    require_ids(ids, len(names), config)
+    return [ids[UNKNOWN], *(ids[f"{name}_token_id"] for name in special)]
 
 
 def require_ids(ids: Mapping[str, int], size: int, path: Path) -> None:
@@ -106,15 +121,20 @@ def require_ids(ids: Mapping[str, int], size: int, path: Path) -> None:
         raise UserError(f"{path}: {both} are the same id ({repeated[0]})")
 
 
-def names_behind(side: Side, names: list[str]) -> list[str]:
-    """Names of our tokens from EOS + 1 on, made unique: those of PAD, UNK, BOS and EOS are taken."""
+def names_after_eos(side: Side, names: list[str]) -> list[str]:
+    """Names of our tokens from EOS + 1 on, each of them once, as SentencePiece requires.
+
+    A placeholder stands for a published id without a name, and for one that has the name of PAD, UNK, BOS or EOS.
+    """
     taken = set(RESERVED.values())
     rows = published_rows(side.front, side.size)[EOS + 1 :]
-    return [names[row] if names[row] and names[row] not in taken else f"<unused:{row}>" for row in rows] + side.extra
+    return [
+        names[row] if names[row] and names[row] not in taken else f"{_PLACEHOLDER}{row}>" for row in rows
+    ] + side.extra
 
 
-def is_made_up(name: str) -> bool:
-    return name.startswith("<unused:")
+def is_placeholder(name: str) -> bool:
+    return name.startswith(_PLACEHOLDER)
 
 
 def tokenizer_settings(directory: Path) -> dict[str, Any]:

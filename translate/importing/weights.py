@@ -1,6 +1,6 @@
-"""Weights of published models: their files, and the names of weights here and there.
+"""Weights of published models: their files, and the names of weights in transformers and here.
 
-Ours and theirs differ in names, and ours has one matrix for several projections of one input: query, key and value.
+Names differ, and our layers have one matrix for several projections of one input: query, key and value.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _FILES = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.jso
 _SHARD = re.compile(r"[\w-][\w.-]*\.(safetensors|bin)")
 Weights = dict[str, Tensor]
 
+# our module -> modules of transformers whose weights, concatenated by rows, are its weights
 _SELF_ATTENTION = {
     "self_attention.query_key_value": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
     "self_attention.output": ["self_attn.out_proj"],
@@ -99,7 +100,10 @@ def converted_embeddings(config: TransformerConfig, published: Weights, path: Pa
 
 
 def take(weights: Weights, names: Sequence[str], path: Path) -> Tensor:
-    """Remove and return the weight of the first of the names that is there. Raises UserError for none."""
+    """Remove and return the weight of the first of the names that is there. Raises UserError for none.
+
+    What is left over at the end belongs to no part of the model: see require_no_other.
+    """
     for name in names:
         if name in weights:
             return weights.pop(name)

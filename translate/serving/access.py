@@ -62,6 +62,18 @@ class ApiKey:
         return cls(name=entry["name"], sha256=digest, **rates)
 
 
+@dataclass(frozen=True)
+class Client:
+    """Owner of a request: a key, or else the address that it came from."""
+
+    owner: ApiKey | None
+    address: str
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return ("key", self.owner.name) if self.owner else ("address", self.address)
+
+
 def read_keys(path: str, limits: LimitConfig) -> list[ApiKey]:
     """The keys of a YAML file: a list of name, sha256, and the rates that differ from the service's."""
     entries = read_yaml(path)
@@ -141,19 +153,28 @@ class Access:
             raise AccessError("this API key is not valid")
         return found
 
-    def count(self, owner: ApiKey | None, address: str, characters: int) -> None:
-        """Count a request of a key, or else of an address. Raises RateError for one too many."""
-        client = ("key", owner.name) if owner else ("address", address)
-        buckets = self._buckets.setdefault(client, _buckets(owner or self._limits))
-        self._buckets.move_to_end(client)
-        if len(self._buckets) > _MOST_CLIENTS:
-            self._buckets.popitem(last=False)
+    def count(self, client: Client, characters: int) -> None:
+        """Count a request. Raises RateError for one too many."""
+        buckets = self._buckets_of(client)
         amounts: Mapping[str, int] = {"requests": 1, "characters": characters}
         wait = max((bucket.seconds_until(amounts[what]) for what, bucket in buckets), default=0.0)
         if wait > 0:
             raise RateError(math.ceil(wait))
         for what, bucket in buckets:
             bucket.take(amounts[what])
+
+    def charge(self, client: Client, characters: int) -> None:
+        """Count characters of a request that was accepted before they were known: those of a document."""
+        for what, bucket in self._buckets_of(client):
+            if what == "characters":
+                bucket.take(characters)
+
+    def _buckets_of(self, client: Client) -> list[tuple[str, _Bucket]]:
+        buckets = self._buckets.setdefault(client.identity, _buckets(client.owner or self._limits))
+        self._buckets.move_to_end(client.identity)
+        if len(self._buckets) > _MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        return buckets
 
 
 def _buckets(rates: ApiKey | LimitConfig) -> list[tuple[str, _Bucket]]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from translate.errors import UserError, excerpt
-from translate.parsing import parse_json
+from translate.parsing import parse_json, valid_text
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MOST_FIELDS = 100
@@ -40,6 +40,10 @@ async def read_fields(request: Request, kind: type[Fields], *, max_bytes: int) -
 
 def validated(kind: type[Fields], fields: dict[str, Any]) -> Fields:
     """Fields of the types that are expected. Raises UserError, which names the first that is not."""
+    try:
+        valid_text(fields)
+    except ValueError:
+        raise UserError("a text holds half a surrogate pair, which is no character") from None
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

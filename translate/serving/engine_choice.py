@@ -12,7 +12,7 @@ from translate.decoding.config import DecodingConfig, EngineName
 from translate.decoding.search.config import search_of
 from translate.engines import load_translator
 from translate.errors import UserError
-from translate.exporting.run_lines import lines_of_run
+from translate.exporting.lines_to_compare import lines_of_run
 from translate.files import read_json, write_json
 from translate.model_directory import (
     ONNX_DECODER,

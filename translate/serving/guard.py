@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -82,7 +81,7 @@ class Guard:
 
     def _count(self, record: RequestRecord, status: int) -> None:
         self._metrics.requests.labels(record.route, str(status)).inc()
-        self._metrics.seconds.labels(record.route).observe(time.monotonic() - record.started)
+        self._metrics.seconds.labels(record.route).observe(record.seconds)
         self._metrics.characters.inc(record.characters)
         self._log.write(record, status)
 

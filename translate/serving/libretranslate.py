@@ -74,11 +74,11 @@ async def translate_file(request: Request) -> dict[str, str]:
     """Translate a document; the answer names the address from which it can be fetched for some minutes."""
     service: Service = request.app.state.service
     fields = await read_fields(request, FileFields, max_bytes=service.limits.body)
-    service.admit(request, fields.api_key, [])
+    client = service.admit(request, fields.api_key, [])
     name = PurePath(fields.file.filename or "").name[-_LONGEST_NAME:]
     file_format = format_of(name)
     content = await fields.file.read()
-    work = service.translate_file(request, content, file_format, fields.source, fields.target)
+    work = service.translate_file(request, client, content, file_format, fields.source, fields.target)
     token = service.downloads.add(name, await while_connected(request, work))
     return {"translatedFileUrl": str(request.url_for("download_file", token=token))}
 

@@ -45,8 +45,8 @@ class Metrics:
         """Count a batch of a model (served_model.BatchObserver)."""
         self._batches.labels(model).observe(len(records))
         self._batch_seconds.labels(model).observe(seconds)
-        self._source_tokens.labels(model).inc(sum(record["source_tokens"] for record in records))
-        self._target_tokens.labels(model).inc(sum(record["target_tokens"] for record in records))
+        self._source_tokens.labels(model).inc(sum(record["features"]["source_tokens"] for record in records))
+        self._target_tokens.labels(model).inc(sum(record["features"]["target_tokens"] for record in records))
         for record in records:
             for flag in record["flags"]:
                 self._flags.labels(model, flag).inc()

@@ -13,7 +13,7 @@ class TranslationOptions:
 
     target_language  of a model of several; "": its only one
     n_best           number of translations of a line
-    details          scores and entropies of tokens, alignment (decoding/records.py)
+    details          scores and entropies of tokens, alignment (decoding/json_records.py)
     terms            source terms and the texts that their translations must contain
     prefix           text that the translation begins with
     banned           texts that it does not contain as whole words, in these capital and small letters

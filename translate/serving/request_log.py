@@ -1,14 +1,16 @@
-"""The log of requests: an object a line with times, lengths, scores and warnings, never with the text."""
+"""The log of requests: an object a line with times, lengths, scores and warnings, never with the text; and samples."""
 
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from translate.monitoring.redaction import redact
 from translate.serving.batching import Record
 from translate.serving.served_model import ServedModel
 
@@ -18,7 +20,8 @@ class RequestRecord:
     """Facts about one request, collected while it is answered.
 
     request  identifier, also in the header X-Request-ID
-    lines    lengths, score and warnings of each line or sentence
+    lines    features of each line or sentence (translate/monitoring/features.py)
+    texts    these lines and their translations, for samples; the log has none of them
     """
 
     request: str
@@ -30,7 +33,8 @@ class RequestRecord:
     target: str = ""
     characters: int = 0
     lines: list[dict[str, Any]] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
+    texts: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    started: float = field(default_factory=time.monotonic, repr=False)
 
     def translated_by(self, model: ServedModel, source: str, target: str) -> None:
         """Note who translates, and between which languages."""
@@ -38,24 +42,51 @@ class RequestRecord:
         self.source, self.target = source, target
 
     def add(self, sources: Sequence[str], records: Sequence[Record]) -> None:
-        """Note the numbers of lines and their translations."""
-        for record in records:
-            names = ("source_tokens", "target_tokens", "score", "flags")
-            self.lines.append({name: record[name] for name in names})
+        """Note the features of lines and their translations."""
+        self.lines += [record["features"] for record in records]
+        self.texts += [(line, record["text"]) for line, record in zip(sources, records, strict=True)]
 
-    def to_json(self, status: int) -> str:
-        facts = {name: value for name, value in vars(self).items() if name != "started"}
-        seconds = round(time.monotonic() - self.started, 4)
-        return json.dumps({"time": datetime.now(UTC).isoformat(), "status": status, "seconds": seconds, **facts})
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The record without any text."""
+        names = ("request", "route", "key", "model", "version", "source", "target", "characters")
+        return {"time": datetime.now(UTC).isoformat(), **{name: getattr(self, name) for name in names}}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the request has begun."""
+        return time.monotonic() - self.started
 
 
 class RequestLog:
-    """A file or stream to which each request adds a line."""
+    """A file or stream to which each request adds a line; and a file of samples, which have texts.
 
-    def __init__(self, stream: TextIO) -> None:
+    samples  file of samples; None: no text is kept
+    share    of requests that are sampled
+    redacts  replace e-mail addresses and numbers in samples
+    """
+
+    def __init__(
+        self, stream: TextIO, *, samples: TextIO | None = None, share: float = 0.0, redacts: bool = True
+    ) -> None:
         self._stream = stream
+        self._samples, self._share, self._redacts = samples, share, redacts
 
     def write(self, record: RequestRecord, status: int) -> None:
         """Append a request that was answered."""
-        self._stream.write(record.to_json(status) + "\n")
-        self._stream.flush()
+        seconds = round(record.seconds, 4)
+        _append(self._stream, {**record.facts, "status": status, "seconds": seconds, "lines": record.lines})
+        if self._samples is not None and record.lines and random.random() < self._share:
+            _append(self._samples, {**record.facts, "lines": self._sampled(record)})
+
+    def _sampled(self, record: RequestRecord) -> list[dict[str, Any]]:
+        pairs = [redact(*pair) if self._redacts else pair for pair in record.texts]
+        return [
+            {"text": text, "translation": translation, "features": features}
+            for (text, translation), features in zip(pairs, record.lines, strict=True)
+        ]
+
+
+def _append(stream: TextIO, value: dict[str, Any]) -> None:
+    stream.write(json.dumps(value) + "\n")
+    stream.flush()

@@ -126,7 +126,7 @@ class ServedModel:
     async def load(self) -> None:
         """Start its processes. Raises UserError if it cannot be loaded; jobs that wait then fail."""
         try:
-            started = await self._start_processes()
+            started = await self._start_processes(self.current)
         except UserError as error:
             self.queue.fail(ModelFailedError(str(error)))
             raise
@@ -142,7 +142,7 @@ class ServedModel:
 
         Raises UserError if it cannot be loaded: the present one stays.
         """
-        started = await self._start_processes()
+        started = await self._start_processes(version)
         former, self.current = self._workers, version
         self._workers = [asyncio.create_task(self._work(process)) for process in started]
         await _finish(former)
@@ -160,7 +160,7 @@ class ServedModel:
         await self.queue.put(jobs)
         return [job.result for job in jobs]
 
-    async def _start_processes(self) -> list[ModelProcess]:
+    async def _start_processes(self, version: ModelVersion) -> list[ModelProcess]:
         starting = [asyncio.ensure_future(self._start(self.settings)) for _ in range(self.processes)]
         try:
             started = list(await asyncio.gather(*starting))
@@ -173,7 +173,7 @@ class ServedModel:
             raise
         self.memory = sum(process.facts["memory"] for process in started)
         facts = started[0].facts
-        logger.info("%s: loaded %s, %s in %s", self.name, self.current.version, facts["engine"], facts["precision"])
+        logger.info("%s: loaded %s, %s in %s", self.name, version.version, facts["engine"], facts["precision"])
         return started
 
     async def _work(self, process: ModelProcess) -> None:

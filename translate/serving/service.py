@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from translate.data.formats.language_names import same_language
 from translate.documents.document import DocumentFormat, DocumentOptions
 from translate.errors import UserError
-from translate.serving.access import Access, ApiKey
+from translate.serving.access import Access, Client
 from translate.serving.batching import Record
 from translate.serving.config import LimitConfig
 from translate.serving.detection import Detected, LanguageDetector
@@ -66,18 +66,22 @@ class Service:
                 found.setdefault(source, {})[target] = None
         return {source: list(targets) for source, targets in found.items()}
 
-    def admit(self, request: Request, key: str, texts: Sequence[str]) -> ApiKey | None:
-        """Check the key, the rate and the limits of a request. Raises AccessError, RateError, UserError."""
+    def admit(self, request: Request, key: str, texts: Sequence[str]) -> Client:
+        """Check the key, the rate and the limits of a request; returns its client.
+
+        Raises AccessError, RateError, UserError.
+        """
         owner = self.access.owner(key or key_of_headers(request))
+        client = Client(owner, request.client.host if request.client else "")
         if len(texts) > self.limits.texts:
             raise UserError(f"{len(texts):,} texts; at most {self.limits.texts:,} in a request")
         characters = sum(map(len, texts))
         if characters > self.limits.characters:
             raise UserError(f"{characters:,} characters; at most {self.limits.characters:,} in a request")
-        self.access.count(owner, request.client.host if request.client else "", characters)
+        self.access.count(client, characters)
         record: RequestRecord = request.state.record
         record.key, record.characters = owner.name if owner else "", characters
-        return owner
+        return client
 
     def detect(self, texts: Sequence[str]) -> list[Detected]:
         """Languages by their probability. Raises UserError where detection is not installed."""
@@ -135,24 +139,39 @@ class Service:
         return done
 
     async def translate_file(
-        self, request: Request, content: bytes, file_format: DocumentFormat, source: str, target: str
+        self, request: Request, client: Client, content: bytes, file_format: DocumentFormat, source: str, target: str
     ) -> bytes:
         """Translate a document, which is written in its own format. Raises UserError for a damaged or too large one."""
+
+        def count(characters: int) -> None:
+            request.state.record.characters += characters
+            self.access.charge(client, characters)
+
         if len(content) > self.limits.file:
             raise UserError(f"{len(content):,} bytes; at most {self.limits.file:,} in a file")
         if source == AUTO:
             source = self.detect([content.decode("utf-8", "ignore")])[0].language
         async with asyncio.timeout(self.limits.file_seconds):
             return await self._translate_document(
-                request, content, file_format, source, target, self.limits.file_characters
+                request, content, file_format, source, target, self.limits.file_characters, count
             )
 
     async def _translate_document(
-        self, request: Request, content: bytes, file_format: DocumentFormat, source: str, target: str, characters: int
+        self,
+        request: Request,
+        content: bytes,
+        file_format: DocumentFormat,
+        source: str,
+        target: str,
+        characters: int,
+        count: Callable[[int], None] | None = None,
     ) -> bytes:
+        """Translate a document of at most so many characters, which are counted as they are translated."""
         translation = self.translation(request, source, target, TranslationOptions(), "")
 
         async def translate(texts: Sequence[str]) -> list[str]:
+            if count is not None:
+                count(sum(map(len, texts)))
             return [text for text, _ in await translation.translate(texts)]
 
         options = DocumentOptions(name="the document", source_language=source, target_language=target)

@@ -20,11 +20,12 @@ from translate.console import start_log
 from translate.decoding.config import DecodingConfig, EngineName
 from translate.decoding.constraints.constraints import ConstraintConfig
 from translate.decoding.constraints.line_constraints import LineConstraints
-from translate.decoding.records import cheap_flags, finite, records
+from translate.decoding.json_records import finite, records
 from translate.decoding.search.config import SearchConfig, SearchMethod, search_of
 from translate.decoding.translator import Translator
 from translate.engines import make_translator, open_engine
 from translate.errors import UserError
+from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
 from translate.serving.engine_choice import choose_engine
@@ -62,9 +63,10 @@ class LoadedModel:
         }
 
     def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
-        """A record for each line. Raises UserError for options that the engine or the model does not have."""
-        translator = self._translator(options)
+        """A record for each line, with its features. Raises UserError for options that engine or model lack."""
+        translator, extractor = self._translator(options)
         translations = translator.translate(lines)
+        features = extractor(lines, translations)
         if options.details:
             found = list(records(translator, lines, translations))
             for line, record in zip(lines, found, strict=True):
@@ -75,15 +77,13 @@ class LoadedModel:
                     "text": each.text,
                     "score": finite(each.score),
                     "nbest": [{"text": text, "score": finite(score)} for text, score in each.n_best],
-                    "flags": names,
+                    "flags": list(numbers.flags),
                 }
-                for each, names in zip(translations, cheap_flags(lines, translations), strict=True)
+                for each, numbers in zip(translations, features, strict=True)
             ]
-        for record, translation in zip(found, translations, strict=True):
-            record |= {"source_tokens": translation.source_tokens, "target_tokens": translation.target_tokens}
-        return found
+        return [{**record, "features": each.to_json()} for record, each in zip(found, features, strict=True)]
 
-    def _make_translator(self, options: TranslationOptions) -> Translator:
+    def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
         if options.n_best > 1:
             search = replace(search, method=SearchMethod.beam, n_best=options.n_best)
@@ -94,13 +94,18 @@ class LoadedModel:
         config = replace(self._config, search=search, target_language=options.target_language)
         constraints = None
         if options.terms or options.prefix or options.banned:
-            banned = ConstraintConfig(banned=list(options.banned), banned_case=True)
             constraints = LineConstraints(
-                banned, self._tokenizer, self._manifest, terms=options.terms, prefix=options.prefix
+                ConstraintConfig(banned=list(options.banned), banned_case=True),
+                self._tokenizer,
+                self._manifest,
+                max_length=self._engine.max_length,
+                terms=options.terms,
+                prefix=options.prefix,
             )
-        return make_translator(
+        translator = make_translator(
             [self._path], self._engine, self._tokenizer, self._manifest, config, constraints=constraints
         )
+        return translator, FeatureExtractor.of_translator(translator)
 
 
 def open_model(settings: Mapping[str, Any]) -> LoadedModel:

@@ -69,7 +69,7 @@ def final_evaluation(
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         content = read_json(folder.result_file)
         logger.info(content["summary"])
-        reporter.results(state, _stored_scores(content))
+        reporter.results(state, _constants(content.get("tests", {})))
         return
     restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
@@ -176,12 +176,7 @@ def report(
         write_report(evaluation, directory, examples=10, reference_paths=references)
         summaries.append(_summary(evaluation, config.validation.metric, references, directory))
     reporter.result("\n\n".join(map(terminal_text, evaluations)), state.step)
-    scores = {
-        f"{evaluation.name} {metric}": score.value
-        for evaluation in evaluations
-        for metric, score in evaluation.scores.items()
-    }
-    reporter.results(state, scores)
+    reporter.results(state, _constants({evaluation.name: _scores(evaluation) for evaluation in evaluations}))
     logger.info(
         f"model: {folder.best}   report: {folder.evaluation / 'report.md'}   "
         f"curves: tensorboard --logdir {folder.path.parent}"
@@ -200,15 +195,23 @@ def _summary(evaluation: Evaluation, metric: str, references: Sequence[str], dir
     return f"{evaluation.name} {evaluation.scores[chosen]}" + (f"  ({again})" if again else "")
 
 
-def _stored_scores(content: Mapping[str, Any]) -> dict[str, float]:
-    """Scores of the test sets in result.json, by name for the loggers; none of what an older version wrote."""
-    tests = content.get("tests", {})
-    return {f"{name} {metric}": score["value"] for name, scores in tests.items() for metric, score in scores.items()}
+def _constants(tests: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of the test sets by name for the loggers, and half the widths of their 95 % confidence intervals.
+
+    tests  as in result.json; {} of an older version, of which others lack the intervals
+    """
+    found = {}
+    for name, scores in tests.items():
+        for metric, score in scores.items():
+            found[f"{name} {metric}"] = score["value"]
+            if score.get("interval") is not None:
+                found[f"{name} {metric} ±"] = score["interval"]
+    return found
 
 
 def _scores(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """Values and signatures of all metrics, for programs."""
+    """Values, half the widths of their intervals, and signatures of all metrics, for programs."""
     return {
-        metric.value: {"value": score.value, "signature": score.signature}
+        metric.value: {"value": score.value, "interval": score.interval, "signature": score.signature}
         for metric, score in evaluation.scores.items()
     }

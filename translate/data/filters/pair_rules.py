@@ -9,7 +9,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import compress
 from typing import NamedTuple
 
@@ -28,7 +27,7 @@ _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+")
 # kind, as languages differ in their use
 _ENDS = {mark: marks[0] for marks in ("?？؟", ".。．!！…।։။።", ":：,，；،、", ";") for mark in marks}
 _CLOSING = " \"'”“’‘»«›‹)]}）】」』"
-_MARKS = _CLOSING + "".join(_ENDS)
+MARKS = _CLOSING + "".join(_ENDS)  # that may end a sentence
 _PHRASE_LENGTHS = range(2, 41)  # characters
 _MAX_LETTER_RUN = 3  # equal letters that do not count as a repeated phrase
 _MIN_SCRIPT_SHARE = 0.1  # of a line's letters in the usual script
@@ -49,7 +48,6 @@ class Pairs(NamedTuple):
 
 
 Rule = Callable[[Pairs], Mask]
-_script_of = cache(script_of)
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ class _SideScript:
         return np.concatenate([np.empty(0, np.uint8), *(self._profiler(part).script for part in _parts(lines))])
 
     def _usual_share(self, line: str) -> float:
-        letters = [(_script_of(c), len(c.encode())) for c in line if c.isalpha()]
+        letters = [(script_of(c), len(c.encode())) for c in line if c.isalpha()]
         return sum(size for script, size in letters if script in self._names) / sum(size for _, size in letters)
 
 
@@ -203,7 +201,7 @@ class RepetitionRule:
     def _repeats(self, lines: Sequence[str]) -> Mask:
         """(N,) True for lines with a repeated phrase."""
         # code points of all lines in one array; a space ends the last word, as all others, and a newline each line
-        text = "".join([f"{line.rstrip(_MARKS)} \n" for line in lines])
+        text = "".join([f"{line.rstrip(MARKS)} \n" for line in lines])
         codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
         ends = np.flatnonzero(codes == ord("\n"))
         found = np.zeros(len(lines), bool)

@@ -66,7 +66,11 @@ class _Spelling:
 
 
 class Automaton:
-    """States are numbers, from 0, the empty translation; they are made as they are met."""
+    """The states of a translation under constraints: numbers from 0, the empty translation.
+
+    States are made as hypotheses reach them, since all that are possible would be far too many; hypotheses that may
+    continue in the same ways share one, with its computed continuations.
+    """
 
     def __init__(self, constraints: Constraints) -> None:
         self._lexicon, self._prefix = constraints.lexicon, constraints.prefix
@@ -117,6 +121,7 @@ class Automaton:
 
     def _read(self, position: _Position, token: int) -> _Position:
         vocabulary = self._lexicon.vocabulary
+        # capped: after the prefix, states must not differ by their length alone
         position = position._replace(written=min(position.written + 1, len(self._prefix) + 1))
         if token in vocabulary.bytes:
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -152,7 +157,7 @@ class Automaton:
         begun = max(in_progress.values(), default=0)
         return Continuations(
             only=only,
-            # a term counts more than a ban that forbids a part of it
+            # where a term contains a banned text, the term is what the user wants at this point
             forbidden=tuple(sorted(forbidden - set(wanted))),
             wanted=tuple(wanted),
             hurried=tuple(token for token, number in in_progress.items() if number == begun) or tuple(starts) or (EOS,),
@@ -180,6 +185,8 @@ class Automaton:
         if position.partial or position.before == " ":
             begun += [(number, 0) for number in range(len(self._spellings))]
         for number, offset in begun:
+            # only along the tokens of the usual segmentation: other ways to write the same characters still count as
+            # the term when it is complete, but are not proposed
             spelling = self._spellings[number]
             after = spelling.after.get((offset, position.partial))
             if after is not None and missing[spelling.term]:
@@ -233,6 +240,6 @@ class Automaton:
                     character = partial.decode()
                     written, partial = written + vocabulary.texts[token] + character, b""
                 except UnicodeDecodeError:
-                    pass
+                    pass  # a character that the next bytes complete
                 spelling.after[len(written.removeprefix(" ")), partial] = tokens[count], count
         return spelling

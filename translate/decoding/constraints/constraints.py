@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from translate.data.corpus import one_or_several
-from translate.errors import UserError
+from translate.errors import UserError, errors_naming
 from translate.files import require_regular
-from translate.text import normalise, read_lines
+from translate.text import count_lines, normalise, read_lines
 
 if TYPE_CHECKING:
     from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 
 
-_MAX_BANNED = 100_000
+_MAX_BANNED = 100_000  # whose characters are a trie in memory
 
 
 @dataclass(kw_only=True)
@@ -45,7 +45,15 @@ class ConstraintConfig:
         return self != ConstraintConfig()
 
     def check(self) -> None:
-        """Raise UserError for files that do not exist, before a model is loaded."""
+        """Raise UserError for files that do not exist and options without an effect, before a model is loaded."""
+        for option, given, needed in (
+            ("ignore_case", self.terminology_files, "terminology=FILE"),
+            ("banned_case", self.banned or self.banned_file, "banned=[TEXT] or constraints.banned_file=FILE"),
+        ):
+            if getattr(self, option) and not given:
+                raise UserError(f"constraints.{option}=true has no effect without constraints.{needed}")
+        if not all(map(_stripped, self.banned)):
+            raise UserError(f"constraints.banned={self.banned}: one of the texts is blank; leave it out")
         for path in self.terminology_files:
             require_regular(path, option="constraints.terminology")
         for option in ("banned_file", "prefixes"):
@@ -61,13 +69,31 @@ class ConstraintConfig:
         """The files that decide translations."""
         return [*self.terminology_files, *filter(None, (self.banned_file, self.prefixes))]
 
+    def require_lines(self, count: int, name: str) -> None:
+        """Raise UserError unless there are as many prefixes, if any, as lines of the input of this name."""
+        if not self.prefixes:
+            return
+        with errors_naming("constraints.prefixes"):
+            if (found := count_lines(self.prefixes)) != count:
+                raise UserError(
+                    f"{self.prefixes} has {found:,} lines, and {name} has {count:,}; a line of it may be empty"
+                )
+
     def banned_texts(self) -> list[str]:
         """The banned texts, each once. Raises UserError for a file that cannot be read or has too many."""
-        texts = [*self.banned, *(read_lines(self.banned_file) if self.banned_file else [])]
-        texts = list(dict.fromkeys(filter(None, (normalise(text).strip() for text in texts))))
-        if len(texts) > _MAX_BANNED:
-            raise UserError(f"constraints.banned_file={self.banned_file}: more than {_MAX_BANNED:,} texts")
-        return texts
+        texts = dict.fromkeys(map(_stripped, self.banned))
+        if self.banned_file:
+            with errors_naming("constraints.banned_file"):
+                texts |= dict.fromkeys(filter(None, map(_stripped, read_lines(self.banned_file))))
+                if not texts:
+                    raise UserError(f"{self.banned_file}: no line has a text")
+                if len(texts) > _MAX_BANNED:
+                    raise UserError(f"{self.banned_file}: more than {_MAX_BANNED:,} texts")
+        return list(texts)
+
+
+def _stripped(text: str) -> str:
+    return normalise(text).strip()
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,8 @@ class Constraints:
 class ConstrainedSentence(tuple[int, ...]):
     """Source tokens with the constraints of their translation; None: none.
 
-    A tuple of tokens to all that handles sentences; equal only to one with equal constraints.
+    A tuple, so that engines treat it as any sentence. It is equal only to one with equal constraints: equal sentences
+    are translated once.
     """
 
     constraints: Constraints | None

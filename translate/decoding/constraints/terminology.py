@@ -18,8 +18,8 @@ from translate.decoding.constraints.vocabulary import find_words, split_words
 from translate.errors import UserError, excerpt
 from translate.text import normalise, read_lines
 
-MAX_TERMS = 1_000_000
-_MAX_CHARACTERS = 200  # of a term
+MAX_TERMS = 1_000_000  # that are kept in memory
+_MAX_CHARACTERS = 200  # of a term: more is a sentence, in a file of another kind
 _MANY = 1000  # a number may be written more often than the source has it: 3 is also a part of 3.5
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w)")
 Words = tuple[str, ...]
@@ -55,7 +55,7 @@ class Terminology:
     def read(cls, config: CorpusConfig, *, key: str, ignore_case: bool = False) -> Terminology:
         """The terms of a file in any format of corpora; key: the option that names it, for errors.
 
-        Raises UserError for a file that cannot be read, and one with more or longer terms than anybody writes.
+        Raises UserError for a file that cannot be read, and one with too many or too long terms.
         """
         pairs: list[tuple[str, str]] = []
         for row in read_rows(config, key=key):
@@ -142,6 +142,7 @@ def merge_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
         else:
             spellings = tuple(dict.fromkeys(known.spellings + term.spellings))
             merged[first] = Term(spellings, max(known.least, term.least), known.most + term.most)
+    # "pump" is found in "fuel pump" as well: each required fuel pump allows and requires one more pump
     result = []
     for first, term in merged.items():
         inside = sum(other.least * len(find_words(first, text)) for text, other in merged.items() if text != first)
@@ -150,6 +151,6 @@ def merge_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 
 def _with_capitals(spellings: tuple[str, ...]) -> tuple[str, ...]:
-    """The spellings, and the same with a capital, which the first word of a sentence has."""
+    """The spellings, then each with a capital, as at the beginning of a sentence."""
     capitalised = (text[:1].upper() + text[1:] for text in spellings)
     return tuple(dict.fromkeys([*spellings, *capitalised]))

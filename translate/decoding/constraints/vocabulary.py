@@ -5,13 +5,15 @@ Texts are found by characters, not by tokens: a word has several segmentations, 
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from translate.tokenizer import NUM_SPECIAL, UNK, Tokenizer
 
@@ -68,6 +70,7 @@ class Vocabulary:
             for token, piece in enumerate(pieces)
         ]
         self._byte_tokens = {value: token for token, value in self.bytes.items()}
+        self._last_bytes: dict[tuple[bytes, bool], dict[str, list[int]]] = {}
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text at the start of a word; none if the vocabulary cannot write it."""
@@ -149,16 +152,37 @@ class Vocabulary:
         found = ((start, bisect_right(starts, start) - 1) for start in find_words(text, joined))
         return [token for start, token in found if start > starts[token]]
 
-    def last_byte(self, rest: str, partial: bytes) -> list[int]:
-        """The token of the last byte of a character that is the whole rest, after its other bytes."""
-        encoded = rest.encode() if len(rest) == 1 else b""
-        is_last = bool(encoded) and encoded[:-1] == partial and encoded[-1] in self._byte_tokens
-        return [self._byte_tokens[encoded[-1]]] if is_last else []
+    def last_bytes(self, characters: frozenset[str], partial: bytes, *, fold: bool) -> frozenset[int]:
+        """Byte tokens that complete one of the characters after its other bytes."""
+        written = self._by_last_byte(partial, fold)
+        return frozenset(token for character in written.keys() & characters for token in written[character])
+
+    def _by_last_byte(self, partial: bytes, fold: bool) -> dict[str, list[int]]:
+        """Byte tokens that end a character after the first bytes of one, by that character."""
+        if (partial, fold) not in self._last_bytes:
+            tokens = defaultdict(list)
+            for token, value in self.bytes.items():
+                text = codecs.getincrementaldecoder("utf-8")("replace").decode(partial + bytes([value]))
+                # a byte that does not fit ends the unfinished character, and is one of its own
+                tokens[folded(text[-1:]) if fold else text[-1:]].append(token)
+            self._last_bytes[partial, fold] = dict(tokens)
+        return self._last_bytes[partial, fold]
 
 
 def folded(text: str) -> str:
     """A text in small letters, with as many characters."""
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)
+
+
+class _Ends(NamedTuple):
+    """Ends of texts: tokens that write one, and those that are a single character, which bytes may write."""
+
+    tokens: frozenset[int]
+    characters: frozenset[str]
+
+
+# further keys beside the nodes of a trie
+_BEHIND_WORD, _INSIDE = -1, -2
 
 
 class Patterns:
@@ -177,7 +201,7 @@ class Patterns:
         self.through: list[list[tuple[int, int]]] = [
             []
         ]  # of each node: texts that pass it, and their characters so far
-        self._completions: dict[int, frozenset[int]] = {}
+        self._known_ends: dict[int, _Ends] = {}
         for number, text in enumerate(self.texts):
             node = 0
             for offset, character in enumerate(text, start=1):
@@ -216,6 +240,15 @@ class Patterns:
         found += [text for text in self.ending(after) if not is_in_word(self.texts[text][-1])]
         return tuple(after), found
 
+    def found_in(self, line: str) -> list[str]:
+        """The texts that a line has."""
+        nodes: tuple[int, ...] = ()
+        found: list[int] = []
+        for before, character in pairwise(f" {line} "):
+            nodes, new = self.advance(nodes, before, character)
+            found += new
+        return [self.texts[text] for text in found]
+
     def completions(
         self, nodes: tuple[int, ...], before: str, partial: bytes, *, among: frozenset[int] | None = None
     ) -> set[int]:
@@ -223,37 +256,24 @@ class Patterns:
 
         among  texts that count; None: all
         """
-        tokens = set(self._inside(among))
-        if not (before and is_in_word(before)):
-            tokens |= self._at(0, among)
-        for node in nodes:
-            tokens |= self._at(node, among)
-        unfinished = (0, *nodes) if partial else nodes
-        rests = (rest for node in unfinished for rest in self._rests(node, among))
-        return tokens.union(*(self._vocabulary.last_byte(rest, partial) for rest in rests))
+        # behind a word only a text with another first character begins, unless half a character is between them
+        start = _BEHIND_WORD if before and is_in_word(before) else 0
+        ends = [self._ends(node, among) for node in (start, *nodes)]
+        last_bytes = (self._vocabulary.last_bytes(each.characters, partial, fold=self._fold) for each in ends)
+        whole = [self._ends(node, among).tokens for node in (_INSIDE, 0 if partial else start)]
+        return set().union(*whole, *(each.tokens for each in ends), *last_bytes)
 
-    def _rests(self, node: int, among: frozenset[int] | None) -> list[str]:
+    def _ends(self, node: int, among: frozenset[int] | None) -> _Ends:
         """Ends of the texts after a node."""
-        passing = self.through[node] if node else [(text, 0) for text in range(len(self.texts))]
-        return [self.texts[text][offset:] for text, offset in passing if among is None or text in among]
-
-    def _at(self, node: int, among: frozenset[int] | None) -> frozenset[int]:
-        if among is not None:
-            return self._tokens(self._rests(node, among))
-        if node not in self._completions:
-            self._completions[node] = self._tokens(self._rests(node, None))
-        return self._completions[node]
-
-    def _inside(self, among: frozenset[int] | None) -> frozenset[int]:
-        """Tokens that have a whole text inside, after a space or another word."""
-        if among is None and -1 in self._completions:
-            return self._completions[-1]
-        found = (self._vocabulary.containing(text, fold=self._fold) for text in self._rests(0, among))
-        tokens = frozenset(token for tokens in found for token in tokens)
+        if among is None and node in self._known_ends:
+            return self._known_ends[node]
+        passing = self.through[node] if node > 0 else [(text, 0) for text in range(len(self.texts))]
+        rests = {self.texts[text][offset:] for text, offset in passing if among is None or text in among} - {""}
+        if node == _BEHIND_WORD:
+            rests = {rest for rest in rests if not is_in_word(rest[0])}
+        find = self._vocabulary.containing if node == _INSIDE else self._vocabulary.completing
+        tokens = frozenset(token for rest in rests for token in find(rest, fold=self._fold))
+        ends = _Ends(tokens, frozenset(rest for rest in rests if len(rest) == 1))
         if among is None:
-            self._completions[-1] = tokens
-        return tokens
-
-    def _tokens(self, rests: list[str]) -> frozenset[int]:
-        found = (self._vocabulary.completing(rest, fold=self._fold) for rest in rests if rest)
-        return frozenset(token for tokens in found for token in tokens)
+            self._known_ends[node] = ends
+        return ends

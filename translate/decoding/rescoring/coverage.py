@@ -1,4 +1,4 @@
-"""Coverage of the source by attention: the coverage penalty of Wu et al. 2016, and source tokens that got little.
+"""Coverage of the source by attention: the coverage penalty of Wu et al. 2016.
 
 Letters: S source and T target tokens, EOS counted.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
 from translate.errors import UserError
 
-UNCOVERED = 0.2  # a source token that receives less attention in total is not covered
+UNCOVERED = 0.2  # a source token that receives less attention in total is not covered, by the flag little_attention
 _LEAST = 1e-6  # attention received; the logarithm of 0 would be minus infinity
 
 
@@ -45,6 +45,7 @@ def search_with_coverage(
     The attention is that of a forced pass over the finished hypotheses, so that the beam itself is pruned without the
     penalty. Scores stay the model's own. Raises UserError for an engine or model without attention.
     """
+    # the whole beam: a hypothesis of a lower rank may cover more
     every = replace(config, coverage_penalty=0.0, n_best=config.beam_size)
     found = engine.search(sentences, every, progress=progress)
     pairs = [

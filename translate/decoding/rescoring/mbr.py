@@ -66,6 +66,7 @@ class MinimumBayesRisk(RescoringEngine):
         if config.candidates is Candidates.beam:
             inner = replace(config, method=SearchMethod.beam, n_best=config.beam_size)
         else:
+            # n_best is of the result, and a coverage penalty is for a beam
             inner = replace(config, method=SearchMethod.sampling, n_best=1, coverage_penalty=0.0)
         return self.engine.search(sentences, inner, progress=progress)
 
@@ -102,6 +103,7 @@ def _weights(candidates: Sequence[Hypothesis], config: SearchConfig, by_probabil
         return [1.0] * len(candidates)
     # undo the length penalty; EOS is counted
     log_probs = [each.score * (len(each.tokens) + 1) ** config.length_penalty for each in candidates]
+    # relative to the likeliest: probabilities of long sentences are 0 in floating point
     return [math.exp(log_prob - max(log_probs)) for log_prob in log_probs]
 
 

@@ -9,7 +9,7 @@ from translate.errors import UserError, require_between
 
 @dataclass(kw_only=True)
 class RerankWeights:
-    """Factors of the scores that add up to the score of a hypothesis."""
+    """Factors of the scores that add up to the score of a hypothesis; scripts/tune_rerank.py finds others."""
 
     forward: float = 1.0
     reverse: float = 0.5
@@ -42,8 +42,15 @@ class RerankConfig:
         return {role: path for role, path in paths.items() if path}
 
     def check(self) -> None:
-        """Raise UserError for weights out of range, and for a language model that would read nothing."""
+        """Raise UserError for weights out of range, options of models that are not given, and a blank source line."""
         for name, weight in vars(self.weights).items():
             require_between(f"rerank.weights.{name}", weight, -100.0, 100.0)
         if self.language_model and not self.language_model_source.strip():
             raise UserError("rerank.language_model_source is blank: name the line that the model was trained with")
+        used, usual = {*self.models, *(["forward"] if self.models else [])}, vars(RerankWeights())
+        changed = [name for name, weight in vars(self.weights).items() if weight != usual[name]]
+        unused = [f"rerank.weights.{name}" for name in changed if name not in used]
+        if self.language_model_source != RerankConfig.language_model_source and not self.language_model:
+            unused.append("rerank.language_model_source")
+        if unused:
+            raise UserError(f"{unused[0]} is for a model that is not given: name the model, or leave it out")

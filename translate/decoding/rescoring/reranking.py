@@ -1,57 +1,72 @@
 """Reranking: the hypotheses of a beam search, ordered by the weighted sum of the scores of several models.
 
 A model from the target to the source language finds hypotheses that leave out parts of the source (Li et al. 2016), one
-that writes from right to left looks at their ends first (Liu et al. 2016; Sennrich et al. 2016), and a language model
-hears whether they are usual text.
+that writes from right to left scores their ends without the errors before them (Liu et al. 2016; Sennrich et al.
+2016), and a language model scores fluency.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from translate.data.context import SEPARATOR
 from translate.decoding.config import Engine, Hypothesis, Pair, RescoringEngine, SearchConfig, Sentence
 from translate.decoding.rescoring.rerank_config import RerankConfig
-from translate.tags import split_tag
+from translate.tags import Tagging, split_tag
 from translate.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model that scores hypotheses in its own tokens; role: as in RerankConfig.models."""
+    """A model that scores hypotheses in its own tokens.
+
+    role     as in RerankConfig.models
+    tagging  tags of the lines that it reads
+    """
 
     role: str
     engine: Engine
     tokenizer: Tokenizer
+    tagging: Tagging = field(default_factory=Tagging)
 
     def score(self, sources: Sequence[Source], hypotheses: Sequence[str], config: RerankConfig) -> list[float]:
         """Mean log probability per token, EOS counted, that the model gives to each source and its hypothesis."""
+        # a scorer that was trained without context would read the symbol and the sentence before it as text
         has_context = SEPARATOR in self.tokenizer.user_symbols
-        read, written = [source.text if has_context else source.alone for source in sources], list(hypotheses)
+        read, written = [self._tagged(source, has_context) for source in sources], list(hypotheses)
         if self.role == "reverse":
-            read, written = written, [source.alone for source in sources]
+            read, written = list(map(self.tagging.tagged, written)), [source.alone for source in sources]
         elif self.role == "language_model":
-            read = [config.language_model_source] * len(written)
+            read = [self.tagging.tagged(config.language_model_source)] * len(written)
         sides = self.tokenizer.encode_source(read), self.tokenizer.encode_target(written)
+        # the scorer may read less than the translating model: a score of the beginning is better than none
         longest = self.engine.max_length
         pairs: list[Pair] = [
             (tuple(source[:longest]), tuple(target[:longest])) for source, target in zip(*sides, strict=True)
         ]
+        # per token: sums would prefer hypotheses that are short in the scorer's vocabulary
         return [found.score() for found in self.engine.score(pairs)]
+
+    def _tagged(self, source: Source, has_context: bool) -> str:
+        """A source sentence with the tag that the translating model reads, or another where this one lacks it."""
+        text = source.text if has_context else source.alone
+        return f"{source.tag} {text}" if source.tag in self.tagging.known else self.tagging.tagged(text)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source sentence as the translating model reads it, and alone, without its tag and its context."""
+    """A source sentence as the translating model reads it: its tag, and its text with its context and alone."""
 
+    tag: str
     text: str
     alone: str
 
     @classmethod
-    def of(cls, text: str, tags: Sequence[str]) -> Source:
-        return cls(text, split_tag(text.rpartition(SEPARATOR)[2].strip(), tags)[1])
+    def of(cls, line: str, tags: Sequence[str]) -> Source:
+        tag, text = split_tag(line, tags)
+        return cls(tag, text, text.rpartition(SEPARATOR)[2].strip())
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,7 @@ class Reranker(RescoringEngine):
         """Scores of each hypothesis by role: forward, the search's own, and those of the scorers."""
         hypotheses = [hypothesis for own in found for hypothesis in own]
         texts = self.tokenizer.decode_target([hypothesis.tokens for hypothesis in hypotheses])
+        # as text: the scorers have vocabularies of their own
         read = self.tokenizer.decode_source(sentences)
         lines = [Source.of(text, self.tokenizer.tags) for text in read]
         sources = [line for line, own in zip(lines, found, strict=True) for _ in own]

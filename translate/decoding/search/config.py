@@ -54,7 +54,7 @@ _USED_BY = {
     **dict.fromkeys(("candidates", "utility"), (SearchMethod.mbr,)),
     **dict.fromkeys(("groups", "diversity_penalty"), (SearchMethod.diverse_beam,)),
 }
-_MOST_SAMPLES = 10_000
+_MOST_SAMPLES = 10_000  # mbr compares each with each
 
 
 @dataclass(kw_only=True)
@@ -169,7 +169,8 @@ class SearchConfig:
 
     def _check_method(self, path: str) -> None:
         """Raise UserError for an option that another method would use, and for groups that do not divide the beam."""
-        for name in _NEWER:  # older ones are ignored
+        # older options are ignored where they have no effect, as commands of today rely on
+        for name in _NEWER:
             methods = _USED_BY[name]
             if self.method not in methods and getattr(self, name) != _DEFAULTS[name]:
                 wanted = " or ".join(methods)

@@ -67,6 +67,7 @@ class _ConstrainedSearch(Search):
     def restrict(self, log_probs: Tensor) -> None:
         forbidden: list[tuple[int, int]] = []
         only: list[tuple[int, int]] = []
+        # N = B * K: the hypotheses of a sentence have rows side by side
         room, width = self._room(), len(log_probs) // len(self.followed)
         for row, followed in enumerate(self.followed):
             if followed.automaton is None:
@@ -77,10 +78,12 @@ class _ConstrainedSearch(Search):
                 next_ones = followed.automaton.continuations(state)
                 if next_ones.only is not None:
                     only.append((number, next_ones.only))
+                # no token may be spent on anything but the rest of the terms; at room 0 only EOS can follow
                 elif 0 < room[row] <= next_ones.reserved:
                     only += [(number, token) for token in next_ones.hurried]
                 else:
                     forbidden += [(number, token) for token in next_ones.forbidden]
+        # all rows in one operation each: one per hypothesis would cost more than the search
         if forbidden:
             log_probs[_columns(forbidden, log_probs.device)] = -torch.inf
         if only:
@@ -134,6 +137,7 @@ class ConstrainedBeamSearch(_ConstrainedSearch, BeamSearch):
         wanted = self._wanted(tokens.shape[1], tokens.device)
         if wanted is None:
             return log_probs, model_log_probs, tokens
+        # a wanted token is proposed whatever its rank: in the first steps a term is far from the likeliest tokens
         scores = logits.float().view(*tokens.shape[:2], -1)
         added = scores.gather(2, wanted) - scores.logsumexp(2, keepdim=True)
         # those that are among the best already count once, and a hypothesis at its limit only ends
@@ -201,6 +205,7 @@ class ConstrainedBeamSearch(_ConstrainedSearch, BeamSearch):
         for number in candidates:
             state = automaton.step(followed.states[number // width], tokens[number])
             ranked[automaton.continuations(state).progress].append(number)
+        # as in the unconstrained beam: one that ends counts only if it is ahead of the beam_size best
         ended: list[int] = []
         active: list[int] = []
         for number in _in_turns(ranked, scores):
@@ -252,8 +257,9 @@ def constrained(search: Search, sentences: Sequence[Sentence], *, max_length: in
         if automaton is not None:
             if automaton.has_terms and not isinstance(search, BeamSearch):
                 raise UserError(f"search.method={search.config.method}: terms need beam search: search=beam")
-            # prefix and terms take no room from the rest
-            limits[row] = min(limits[row] + automaton.size, max_length + 1)
+            # prefix and terms take no room from the rest, unless search.max_length bounds them all
+            most = max(search.config.max_length or max_length, automaton.size)
+            limits[row] = min(limits[row] + automaton.size, most + 1, max_length + 1)
         followed.append(_Followed(automaton))
     kind = _CONSTRAINED[search.config.method]
     lengthened = torch.tensor(limits, device=search.limits.device)

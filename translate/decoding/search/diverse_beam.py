@@ -32,6 +32,7 @@ class DiverseBeamSearch(Search):
     def start(cls, sources: Sequence[Sequence[int]], limits: Tensor, config: SearchConfig) -> DiverseBeamSearch:
         count = config.groups or config.beam_size
         size = config.beam_size // count
+        # each group keeps all it has: which n_best are returned is decided among the groups
         own = replace(config, beam_size=size, n_best=size)
         groups = [BeamSearch.start(sources, limits, own) for _ in range(count)]
         return cls(config=config, lengths=groups[0].lengths, limits=limits, done=groups[0].done, groups=groups)
@@ -57,6 +58,7 @@ class DiverseBeamSearch(Search):
             own = by_sentence[:, start : start + group.active_tokens.shape[1]]
             repeated = penalties[:, None].expand(own.shape).flatten(0, 1) if index else None
             advanced, extended = group.advance(own.flatten(0, 1), repeated)
+            # parents count the hypotheses of all groups
             groups.append(advanced)
             parents.append(extended + start)
             # empty slots of the beam have taken no token

@@ -196,6 +196,7 @@ def _signed(constant: int) -> int:
 
 def _seed(seed: int, source: Sequence[int], draw: int) -> int:
     """Seed of one draw for a sentence, of a draw numbered from 0."""
+    # the first draw has the seed that it had before several could be drawn: earlier samples can be repeated
     content = (seed, *source) if draw == 0 else (seed, *source, f"draw {draw}")
     # not hash(), which may differ between versions of Python
     return int.from_bytes(blake2b(repr(content).encode(), digest_size=8).digest(), "big", signed=True)

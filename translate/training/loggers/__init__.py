@@ -1,4 +1,8 @@
-"""Loggers: destinations of a run's curves, texts and pictures. The contract is in loggers/logger.py."""
+"""Loggers: destinations of a run's curves, texts and pictures, by the table LOGGERS.
+
+logger.py has the contract, tensorboard*.py, wandb.py, mlflow.py and trackio.py fulfil it; combined.py passes a run's
+values to all that are configured.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All loggers of a session as one, which no error of a library or a server ends."""
+"""All loggers of a session as one logger; an error of a library or a server is a warning."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class CombinedLogger:
                 call(one)
                 self._failing.discard(name)
 
+    # LoggerError alone: any other error is one of this program, and ends the training with its traceback
     @contextmanager
     def _warning_of(self, name: str, consequence: str) -> Iterator[None]:
         try:

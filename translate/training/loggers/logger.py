@@ -7,14 +7,12 @@ then continues with a warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from translate.errors import excerpt
 from translate.explanation import Picture
 
 Value = str | float | bool
@@ -31,7 +29,7 @@ class Status(StrEnum):
 
 
 class LoggerError(Exception):
-    """A library or server does not accept what a logger sends to it."""
+    """A library or server does not accept what a logger sends to it: a warning, since curves can be spared."""
 
 
 @dataclass(kw_only=True)
@@ -83,13 +81,3 @@ class Logger(Protocol):
 
     def close(self, status: Status) -> None:
         """End the session of the run; nothing is added any more."""
-
-
-@contextmanager
-def library_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Convert these errors, and those of files and connections, to a LoggerError of one line."""
-    caught: tuple[type[Exception], ...] = (OSError, *kinds)
-    try:
-        yield
-    except caught as error:
-        raise LoggerError(excerpt(str(error).strip().partition("\n")[0] or type(error).__name__)) from error

@@ -12,8 +12,8 @@ from typing import Any
 
 from translate.errors import import_extra
 from translate.explanation import Picture
-from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value, library_errors
-from translate.training.loggers.run_ids import run_id, stored_ids
+from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value
+from translate.training.loggers.servers import library_errors, store_id, stored_ids
 
 _FLUSH_SECONDS = 60.0
 _BATCH, _PARAMETERS = 1000, 100  # metrics and parameters of one request, the limits of MLflow
@@ -62,12 +62,13 @@ class MlflowLogger:
         identifier = experiment.experiment_id if experiment else self._client.create_experiment(name)
         tags = {"sweep": run.group} if run.group else {}
         self._id = self._client.create_run(identifier, run_name=run.name, tags=tags).info.run_id
-        run_id(run.folder, "mlflow", made=self._id)
+        store_id(run.folder, "mlflow", self._id)
         parameters = [self._entities.Param(_name(key), str(value)) for key, value in run.settings.items()]
         for start in range(0, len(parameters), _PARAMETERS):
             self._client.log_batch(self._id, params=parameters[start : start + _PARAMETERS])
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
+        # the time of the update, not that of the request, which comes up to a minute later
         now = int(1000 * time.time())
         self._unsent += [self._entities.Metric(_name(tag), value, now, step) for tag, value in values.items()]
         if time.monotonic() - self._sent > _FLUSH_SECONDS:
@@ -85,6 +86,7 @@ class MlflowLogger:
         """Points of a step that comes again are added: the last one counts."""
 
     def results(self, values: Mapping[str, Value]) -> None:
+        # MLflow's parameters cannot change, and its metrics are numbers: other results are tags
         numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
         self.scalars(numbers, 0)
         with library_errors(*self._errors):
@@ -97,6 +99,7 @@ class MlflowLogger:
             while self._unsent:
                 batch = [self._unsent[index] for index in range(min(_BATCH, len(self._unsent)))]
                 self._client.log_batch(self._id, metrics=batch)
+                # only now: after an error these points are sent again
                 for _ in batch:
                     self._unsent.popleft()
 

@@ -19,7 +19,7 @@ class TensorBoardConfig(LoggerConfig):
 
 
 class TensorBoardLogger:
-    """Writes event files by the calling thread; see event_file.py for the reasons."""
+    """Writes event files by the calling thread; see tensorboard_events.py for the reasons."""
 
     def __init__(self, config: TensorBoardConfig, run: RunDescription):
         # PyTorch's and TensorBoard's protocol buffers are slow to import
@@ -44,6 +44,7 @@ class TensorBoardLogger:
 
     def rewind(self, step: int) -> None:
         self._file.flush()
+        # a new file: TensorBoard drops the later points of earlier files
         self._open(purge_step=step + 1)
 
     def results(self, values: Mapping[str, Value]) -> None:
@@ -62,7 +63,7 @@ class TensorBoardLogger:
         self._write_row(status)
 
     def _open(self, *, purge_step: int) -> None:
-        from translate.training.event_file import EventFile
+        from translate.training.loggers.tensorboard_events import EventFile
 
         self._file = EventFile(self._folder, purge_step=purge_step)
 
@@ -79,13 +80,14 @@ class TensorBoardLogger:
         TensorBoard reads a run's settings and results from the first summary that it finds. Hence they are in a file of
         their own, which is replaced and comes first by name.
         """
-        from translate.training.event_file import replace_summaries
-        from translate.training.loggers.columns import ROW_FILE, update_columns
+        from translate.training.loggers.tensorboard_columns import ROW_FILE, update_columns
+        from translate.training.loggers.tensorboard_events import replace_summaries
         from translate.training.loggers.tensorboard_summaries import session_end, session_start
 
         run = self._run
-        # unique: TensorBoard takes the mean of runs of one title
-        title = f"{run.name} ({run.group}/{run.folder.name})" if run.group else run.name
+        # unique: TensorBoard takes the mean of runs of one title; it shows 16 characters, hence the number comes first
+        number = run.folder.name.rpartition("-")[2]
+        title = f"{number}: {run.name} ({run.group})" if run.group else run.name
         ended = {} if status is Status.running else {"status": status.value}
         summaries = [session_start(title, {**run.settings, **ended, **self._results})]
         if status in (Status.finished, Status.failed):

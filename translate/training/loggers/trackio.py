@@ -11,8 +11,8 @@ from typing import Any
 
 from translate.errors import import_extra
 from translate.explanation import Picture
-from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value, library_errors
-from translate.training.loggers.run_ids import run_id
+from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value
+from translate.training.loggers.servers import library_errors, run_id
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class TrackioLogger:
         import trackio
 
         self._library = trackio
+        # trackio prints instructions, which would cut through the log
         with library_errors(RuntimeError, ValueError), redirect_stdout(io.StringIO()):
             self._run = trackio.init(
                 project=config.project,

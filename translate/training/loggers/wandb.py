@@ -9,8 +9,8 @@ from typing import Any
 
 from translate.errors import excerpt, import_extra
 from translate.explanation import Picture
-from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value, library_errors
-from translate.training.loggers.run_ids import run_id
+from translate.training.loggers.logger import LoggerConfig, RunDescription, Status, Value
+from translate.training.loggers.servers import library_errors, run_id
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class WandbLogger:
                 kept = run.folder / "wandb"
                 logger.warning(f"logger=wandb: {excerpt(error)}; curves are kept in {kept} for wandb sync")
                 wandb.teardown()  # its process still holds the run
+                # offline there is no run to resume; wandb sync joins its parts by their id
                 self._run = wandb.init(**arguments | {"mode": "offline", "resume": None})
             # by step, not by call: steps come again after a return to an earlier state
             self._run.define_metric("*", step_metric="step")

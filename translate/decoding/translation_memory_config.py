@@ -8,6 +8,7 @@ from typing import Any
 from translate.data.corpus import one_or_several
 from translate.errors import UserError, require_between
 from translate.files import require_regular
+from translate.text import STANDARD
 
 
 @dataclass(kw_only=True)
@@ -34,9 +35,12 @@ class MemoryConfig:
 
     def check(self) -> None:
         """Raise UserError for values out of range, files that do not exist, and options without a memory."""
+        # below 0.3 most pairs of a memory are candidates of every line, and matches are of no use
         require_between("memory.min_similarity", self.min_similarity, 0.3, 1.0)
         for path in self.paths:
             require_regular(path, option="memory.path")
+        if self.report == STANDARD:
+            raise UserError("memory.report=-: a report has a file of its own; name one")
         if not self.paths and (self.symbol or self.report):
             raise UserError("memory.symbol and memory.report are for a translation memory: set memory.path=FILE")
 

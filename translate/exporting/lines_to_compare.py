@@ -1,17 +1,14 @@
-"""Lines that a model is tried on: the test set of its own run, or given files."""
+"""Lines that a model and its export both translate: the test set of the model's run, or given files."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from translate.data.corpora import ParallelText
-from translate.data.corpus import CorpusConfig
+from translate.data.corpus import CorpusConfig, recorded_corpus
 from translate.data.held_out import held_out_files
 from translate.data.readers import read_parallel_text
 from translate.errors import UserError
-from translate.parsing import from_plain
 from translate.text import read_lines
 from translate.training.saved_states import CONFIG, read_config
 
@@ -33,7 +30,7 @@ def lines_of_run(model: Path) -> ParallelText | None:
 
     model  a run's folder, or a model directory in it
     """
-    for run in (model, model.parent):
+    for run in (model, model.parent):  # the model directory best/ lies in the run's folder
         if (run / CONFIG).is_file():
             return next((read_parallel_text(corpus, key=key) for key, corpus in _corpora(run) if _exists(corpus)), None)
     return None
@@ -47,22 +44,14 @@ def _corpora(run: Path) -> list[tuple[str, CorpusConfig]]:
         source, target = (str(run / "held_out" / name) for name in held_out_files([kind]))
         settings = data.get(kind) if isinstance(data, dict) else None
         if isinstance(settings, dict):
-            given = _corpus(settings, run / CONFIG)
+            given = recorded_corpus(settings, run / CONFIG)
             found += [(f"data.{kind}", given)] if given.is_given else []
         found.append((f"data.{kind}", CorpusConfig(source=source, target=target)))
     return found
 
 
-def _corpus(settings: dict[str, Any], path: Path) -> CorpusConfig:
-    """Settings of a corpus; those that may be a text or a list of texts are no plain values."""
-    lists = {key: settings[key] for key in ("target", "path") if isinstance(settings.get(key), list)}
-    plain = {key: value for key, value in settings.items() if key not in lists}
-    if not all(isinstance(each, str) for values in lists.values() for each in values):
-        raise UserError(f"{path}: the files of a set must be texts")
-    return replace(from_plain(CorpusConfig, plain, path), **lists)
-
-
 def _exists(corpus: CorpusConfig) -> bool:
     """False where the files of a set have gone; the names of data sets are left to their libraries."""
     files = corpus.paths or [corpus.source, *corpus.targets]
+    # without a request to a server, the name of a data set says nothing about its presence
     return bool(corpus.name) or all(Path(file).exists() for file in files)

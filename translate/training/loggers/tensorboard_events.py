@@ -27,7 +27,7 @@ from translate.files import write_bytes
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 120.0
-_MOST_UNWRITTEN = 20_000  # records
+_MOST_UNWRITTEN = 20_000  # records; the oldest are lost where a disk stays full
 _VERSION = "brain.Event:2"  # of the format
 
 
@@ -55,7 +55,7 @@ class EventFile:
             self.add(scalar(tag, value), step)
 
     def text(self, tag: str, markdown: str, step: int) -> None:
-        # names of files may hold bytes that are no text
+        # names of files may hold bytes that are no text, which protocol buffers refuse
         self.add(text(tag, markdown.encode(errors="backslashreplace").decode()), step)
 
     def picture(self, tag: str, picture: Picture, step: int) -> None:

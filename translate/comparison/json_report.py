@@ -1,4 +1,4 @@
-"""A comparison as JSON's own types, for programs."""
+"""A comparison as JSON, for programs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from translate.comparison.entries import Entry
-from translate.comparison.results import Compared, Comparison, Example, GroupScores, SystemScore
+from translate.comparison.results import Comparison, Example, GroupScores, ScoredSystem, SystemScore
 from translate.comparison.score_gap import ScoreGap
 from translate.comparison.systems import differing_settings
 from translate.comparison.verdicts import verdicts
 
 
-def comparison_document(
+def json_report(
     comparison: Comparison, left_out: Sequence[Entry], notes: Sequence[str], gaps: Sequence[ScoreGap] = ()
 ) -> dict[str, Any]:
     """All results; the systems are in the order of the tables, the baseline first."""
@@ -31,7 +31,7 @@ def comparison_document(
         "trials": comparison.settings.trials,
         "systems": [_system(each) for each in comparison.systems],
         "settings": settings,
-        "verdicts": verdicts(comparison),
+        "verdicts": list(map(str, verdicts(comparison))),
         "by_length": [_group(group, names) for group in comparison.by_length],
         "by_label": [_group(group, names) for group in comparison.by_label],
         "left_out": [{"path": str(entry.path), "reason": entry.problem, **asdict(entry.facts)} for entry in left_out],
@@ -40,7 +40,7 @@ def comparison_document(
     }
 
 
-def _system(compared: Compared) -> dict[str, Any]:
+def _system(compared: ScoredSystem) -> dict[str, Any]:
     return {
         "name": compared.system.name,
         "paths": [str(entry.path) for entry in compared.system.entries],
@@ -56,7 +56,7 @@ def _system(compared: Compared) -> dict[str, Any]:
 
 
 def _score(score: SystemScore) -> dict[str, Any]:
-    return {"value": score.value, **asdict(score)}
+    return {"value": score.value, **asdict(score)}  # a property, which asdict leaves out
 
 
 def _group(group: GroupScores, names: Sequence[str]) -> dict[str, Any]:

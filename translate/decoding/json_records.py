@@ -7,7 +7,7 @@ token_scores     natural logarithm of each token's probability, by the model alo
 token_entropies  of the distributions that the probabilities are taken from, in nats; null if the engine has none
 alignment        words in Pharaoh form (decoding/alignment.py); null without attention
 nbest            text and score of each translation that the search returns, best first; samples in their order
-flags            names of the warnings below
+flags            names of warnings (decoding/warning_flags.py)
 """
 
 from __future__ import annotations
@@ -17,30 +17,17 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 from translate.data.context import SEPARATOR
-from translate.data.filters.pair_rules import Pairs, RepetitionRule
 from translate.decoding.alignment import AttendedPart, align, pharaoh, words_of
 from translate.decoding.config import ForcedScore, Pair
-from translate.decoding.rescoring.coverage import UNCOVERED, attention_received
 from translate.decoding.translation import ScoredPair, Translation, perplexity
 from translate.decoding.translator import Translator
+from translate.decoding.warning_flags import flags, repeats
 from translate.text import normalise
 from translate.tokenizer import EOS
 
-LENGTH_RATIO, REPETITION, COPIED_SOURCE, LITTLE_ATTENTION = FLAGS = (
-    "length_ratio",
-    "repetition",
-    "copied_source",
-    "little_attention",
-)
-_MAX_RATIO, _FREE_TOKENS = 2.0, 5  # the longer side has more tokens than ratio * the shorter side's + these
-_REPETITIONS = RepetitionRule(times=3)
-# words of a translation, and the share of its pairs of neighbouring words that the source has as well
-_MIN_COPIED, _COPIED_SHARE = 4, 0.8
-_IGNORED_SHARE = 0.3  # of the source tokens
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029]")  # line ends for some readers, though not in JSON
 
 
@@ -63,6 +50,7 @@ def records(
     translator: Translator, lines: Sequence[str], translations: Sequence[Translation], *, first: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Objects for raw lines and their translations; `first` is the number of the first line."""
+    # one scoring pass for the window; equal segments are scored once
     pairs = list(dict.fromkeys(pair for translation in translations for pair in translation.parts))
     scores = dict(zip(pairs, translator.engine.score(pairs, details=True), strict=True))
     repetitive = repeats([(line, translation.text) for line, translation in zip(lines, translations, strict=True)])
@@ -91,6 +79,7 @@ def to_json(record: dict[str, Any]) -> str:
 
 def finite(value: float) -> float | None:
     """A number for JSON, which has neither NaN nor infinity."""
+    # about as many decimals as fp32 has: files of token scores become half as large
     return round(value, 6) if math.isfinite(value) else None
 
 
@@ -140,6 +129,7 @@ def alignment(
         return None
     text, numbers = _words_read(translator, source)
     links = align(attended, text, target)
+    # the text as it is read may have more words than the raw line: its last one stands for those beyond it
     return pharaoh([(numbers[min(word, len(numbers) - 1)], other) for word, other in links])
 
 
@@ -151,68 +141,6 @@ def _words_read(translator: Translator, line: str) -> tuple[str, list[int]]:
     # a control character parts a word in two; one of invisible characters is none
     numbers = [number for number, word in enumerate(words_of(line)) for _ in words_of(normalise(word, form))]
     return text, numbers[len(words_of(read.removesuffix(text))) :]
-
-
-def flags(
-    source: str,
-    target: str,
-    parts: Sequence[Pair],
-    attended: Sequence[AttendedPart] | None,
-    *,
-    repetitive: bool,
-) -> list[str]:
-    """Names of the warnings about a translation; none of a blank line.
-
-    attended  None: without attention, of which the last warning is
-    """
-    if not parts:
-        return []
-    sides = [sum(len(pair[side]) for pair in parts) for side in (0, 1)]
-    if attended is not None:  # without context
-        sides[0] = sum(len(part.source) for part in attended)
-    found = {
-        LENGTH_RATIO: max(sides) > _MAX_RATIO * min(sides) + _FREE_TOKENS,
-        REPETITION: repetitive,
-        COPIED_SOURCE: is_copy(source, target),
-        LITTLE_ATTENTION: ignored_share(attended or ()) > _IGNORED_SHARE,
-    }
-    return [name for name, is_set in found.items() if is_set]
-
-
-def cheap_flags(lines: Sequence[str], translations: Sequence[Translation]) -> list[list[str]]:
-    """The warnings about translations that need no scores or attention."""
-    repetitive = repeats([(line, each.text) for line, each in zip(lines, translations, strict=True)])
-    return [
-        flags(line, each.text, each.parts, None, repetitive=is_repetitive)
-        for line, each, is_repetitive in zip(lines, translations, repetitive, strict=True)
-    ]
-
-
-def repeats(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """True for pairs in whose translation a word or phrase occurs three times in a row, but not in the source."""
-
-    def repetitive(lines: list[str]) -> list[bool]:
-        return [bool(x) for x in _REPETITIONS(Pairs(lines, [""] * len(lines), [None] * len(lines)))]
-
-    sides = [repetitive([pair[side] for pair in pairs]) for side in (0, 1)]
-    return [in_target and not in_source for in_source, in_target in zip(*sides, strict=True)]
-
-
-def is_copy(source: str, target: str) -> bool:
-    """True if nearly all pairs of neighbouring words of a translation stand in the source as well."""
-    words = words_of(target.casefold())
-    if sum(any(map(str.isalpha, word)) for word in words) < _MIN_COPIED:
-        return False
-    of_source = set(pairwise(words_of(source.casefold())))
-    copied = [pair in of_source for pair in pairwise(words)]
-    return sum(copied) >= _COPIED_SHARE * len(copied)
-
-
-def ignored_share(attended: Sequence[AttendedPart]) -> float:
-    """Share of the source tokens that hardly receive attention from the translation; 0 where there are none."""
-    received = [attention_received(part.attention)[:-1] for part in attended]
-    count = sum(map(len, received))
-    return sum(int((attention < UNCOVERED).sum()) for attention in received) / count if count else 0.0
 
 
 def pair_lines(
