@@ -1,21 +1,16 @@
-"""The page in headless Chromium: typing, words, alternatives, documents, keyboard alone, small screens, errors."""
+"""The page in headless Chromium: typing, words, alternatives, documents, history, terms, errors."""
 
-import os
 import re
-from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 import fake_service
 from document_formats import word_file
 from fake_service import fake_app, write_fake_model
-from page_browser import Page, chromium, served
 from translate.documents import ENDINGS
 from translate.serving.access import new_key, read_keys
 from translate.serving.config import LimitConfig
 from translation_formats import tmx, unit
 
+pytest_plugins = ["page_browser"]
 TEXT = "A dog runs. The cat? sleeps!\n\nIt rains."
 HTML = "<p>A <b>dog</b> runs.</p>"
 XLIFF = (
@@ -32,42 +27,6 @@ DOCUMENTS = {
     ".txt": "A dog\nruns.\n",
     **dict.fromkeys((".xlf", ".xliff"), XLIFF),
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    directions = [("en", "de"), ("de", "en"), ("en", "ar")]
-    return fake_app(*(write_fake_model(folder / "-".join(each), source=each[0], target=each[1]) for each in directions))
-
-
-@pytest.fixture(scope="module")
-def address(app):
-    with served(app) as address:
-        yield address
-
-
-@contextmanager
-def opened(browser, address, **options):
-    """The page in a profile of its own, in English and German."""
-    context = browser.new_context(**{"viewport": {"width": 1100, "height": 800}, **options})
-    page = Page(context.new_page(), address)
-    page.select("en", "de")
-    yield page
-    context.close()
-
-
-@pytest.fixture
-def page(browser, address):
-    with opened(browser, address) as page:
-        yield page
-        assert page.errors == []
 
 
 def test_a_text_is_translated_while_it_is_typed_and_kept_in_its_lines(page):
@@ -123,31 +82,6 @@ def test_a_word_has_alternatives_and_can_be_replaced_by_other_words(page, app):
     page.page.click("text=Back to the first translation")
     page.word("RUNS.").wait_for()
     assert page.output == TEXT.upper()
-
-
-def test_everything_is_reached_by_keyboard_alone(page):
-    keys = page.page.keyboard
-    page.page.locator("#source").focus()
-    keys.type("A dog runs. It rains.")
-    page.wait_for_translation()
-    keys.press("Tab")
-    assert page.focused == "Clear"
-    keys.press("Tab")
-    assert page.focused == "A"
-    for key, word in [("ArrowRight", "DOG"), ("ArrowDown", "IT"), ("End", "RAINS."), ("ArrowUp", "IT"), ("Home", "A")]:
-        keys.press(key)
-        assert page.focused == word
-    keys.press("ArrowRight")
-    assert page.lit("#copy") == ["dog"]
-    keys.press("Enter")
-    page.alternatives.first.wait_for()
-    keys.press("Escape")
-    assert page.focused == "DOG"
-    keys.press("Tab")
-    assert page.focused == "Word details"
-    page.page.focus("#text-tab")
-    keys.press("ArrowRight")
-    assert page.page.locator("#zone").is_visible()
 
 
 def test_documents_of_every_form_are_translated(page, address):
@@ -261,63 +195,14 @@ def test_a_service_that_is_away_is_told_and_can_be_asked_again(page):
     page.errors.clear()
 
 
-def test_a_required_key_is_asked_for_and_sent(browser, tmp_path):
+def test_a_required_key_is_asked_for_and_sent(open_page, serve, tmp_path):
     key = new_key("alice", str(tmp_path / "keys.yaml"))
     keys = read_keys(str(tmp_path / "keys.yaml"), LimitConfig())
     app = fake_app(write_fake_model(tmp_path / "en-de"), keys=keys, require_key=True)
-    with served(app) as address, opened(browser, address) as page:
+    with serve(app) as address, open_page(address) as page:
         page.page.click("#message-key")
         page.page.fill("#key-field", key)
         page.page.keyboard.press("Tab")
         page.page.keyboard.press("Escape")
         assert page.translate("A dog") == "A DOG"
         assert key not in page.page.evaluate("JSON.stringify(localStorage)")  # unless it is to be remembered
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_chosen_theme_stays(browser, address, theme):
-    with opened(browser, address, color_scheme="light" if theme == "dark" else "dark") as page:
-        page.page.click("[data-opens=settings-dialog]")
-        page.page.check(f"[value={theme}]")
-        page.page.reload()
-        paper = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (int(re.findall(r"\d+", paper)[0]) > 128) == (theme == "light")
-
-
-def test_small_screens_need_no_sideways_scrolling_and_have_large_targets(browser, address):
-    with opened(browser, address, viewport={"width": 320, "height": 640}) as page:
-        page.translate(TEXT + " " + "W" * 100)
-        for opener in (None, "#files-tab", "#terms-button"):
-            if opener:
-                page.page.click(opener)
-            assert page.page.evaluate("document.documentElement.scrollWidth") <= 320
-        sizes = page.page.evaluate(
-            "[...document.querySelectorAll('button, select, input')].map(each => each.getBoundingClientRect())"
-            ".filter(({width}) => width > 1).map(({width, height}) => Math.min(width, height))"
-        )
-        assert min(sizes) >= 19  # check boxes, whose labels are 40 pixels high; all others are as high as those
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(browser, address, theme):
-    """$AXE is the path of axe.min.js, of the npm package axe-core."""
-    if "AXE" not in os.environ:
-        pytest.skip("set AXE to the path of axe.min.js, of the npm package axe-core")
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    with opened(browser, address, color_scheme=theme) as page:
-        page.page.evaluate(Path(os.environ["AXE"]).read_text(encoding="utf-8"))
-        page.translate(TEXT)
-        page.word("CAT?").click()
-        page.alternatives.first.wait_for()
-        for opener in (
-            None,
-            "#terms-button",
-            "[data-opens=history-dialog]",
-            "[data-opens=settings-dialog]",
-            "#files-tab",
-        ):
-            if opener:
-                page.page.keyboard.press("Escape")
-                page.page.click(opener)
-            found = page.page.evaluate("tags => axe.run(document, {runOnly: tags})", tags)["violations"]
-            assert [(each["id"], each["impact"], each["nodes"][0]["target"]) for each in found] == []

@@ -1,17 +1,19 @@
-"""The page of a service of fake models, in headless Chromium."""
+"""The page of a service of fake models, in headless Chromium; a plugin of pytest, for its fixtures."""
 
 from __future__ import annotations
 
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+
+from fake_service import fake_app, write_fake_model
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
@@ -92,3 +94,47 @@ class Page:
     def lit(self, side: str) -> list[str]:
         """Highlighted words of #copy, which is the source, or of #output."""
         return list(self.page.locator(f"{side} .word.lit").all_inner_texts())
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """A service between three languages."""
+    folder = tmp_path_factory.mktemp("models")
+    directions = [("en", "de"), ("de", "en"), ("en", "ar")]
+    return fake_app(*(write_fake_model(folder / "-".join(each), source=each[0], target=each[1]) for each in directions))
+
+
+@pytest.fixture(scope="module")
+def address(app: FastAPI) -> Iterator[str]:
+    with served(app) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def open_page() -> Iterator[Callable[..., AbstractContextManager[Page]]]:
+    """Open an address in a profile of its own, with options of Playwright's new_context."""
+    with chromium() as browser:
+
+        @contextmanager
+        def open_page(address: str, **options: Any) -> Iterator[Page]:
+            context = browser.new_context(**{"viewport": {"width": 1100, "height": 800}, **options})
+            page = Page(context.new_page(), address)
+            page.select("en", "de")
+            yield page
+            context.close()
+
+        yield open_page
+
+
+@pytest.fixture
+def page(open_page: Callable[..., AbstractContextManager[Page]], address: str) -> Iterator[Page]:
+    """The page, which must end without an error of its scripts."""
+    with open_page(address) as page:
+        yield page
+        assert page.errors == []
+
+
+@pytest.fixture
+def serve() -> Callable[[FastAPI], AbstractContextManager[str]]:
+    """The function that serves another application."""
+    return served

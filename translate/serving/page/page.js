@@ -6,7 +6,8 @@ import { copyText, startDialogs, startTabs } from "./dialogs.js";
 import { Files } from "./files.js";
 import { History } from "./history.js";
 import { LanguageChoice, setLanguage, tagOf } from "./languages.js";
-import { PartMaker, WARNINGS } from "./parts.js";
+import { Message, showWarnings } from "./notices.js";
+import { PartMaker } from "./parts.js";
 import { startKey, startTheme } from "./settings.js";
 import { SourceText } from "./source_text.js";
 import { load, save } from "./storage.js";
@@ -15,7 +16,6 @@ import { Terms } from "./terms.js";
 
 const PAUSE = 400; // milliseconds without a key before a text is translated
 const RESTING = 1500; // milliseconds before a translation enters the history
-const EXCERPT = 60; // characters of a sentence in a warning
 const $ = (id) => document.getElementById(id);
 
 const limits = { charLimit: Infinity, keyRequired: false };
@@ -75,6 +75,14 @@ const files = new Files({
 
 const chooseTab = startTabs(document.querySelector("[role=tablist]"), () => {});
 
+const message = new Message({
+  element: $("message"),
+  text: $("message-text"),
+  keyButton: $("message-key"),
+  retryButton: $("message-retry"),
+  onRetry: () => (languages.languages.length ? translate() : connect()),
+});
+
 /** Highlight a word and those that it is aligned with on the other side. */
 function light(found, wordsOf) {
   const [sourceWords, targetWords] = found ? wordsOf(found.part, found.word) : [[], []];
@@ -110,9 +118,9 @@ async function translate() {
   controller.abort();
   controller = new AbortController();
   const { signal } = controller;
-  hideMessage();
+  message.hide();
   if (limits.keyRequired && !apiKey.get()) {
-    showMessage(new ServiceError("This service needs an API key.", 403));
+    showError(new ServiceError("This service needs an API key.", 403));
     return;
   }
   if (!text.trim()) {
@@ -123,7 +131,7 @@ async function translate() {
   }
   if (text.length > limits.charLimit) {
     finish(target.shown.length);
-    showMessage(new ServiceError("The text is too long: shorten it, or send it as a document.", 0));
+    showError(new ServiceError("The text is too long: shorten it, or send it as a document.", 0));
     return;
   }
   const started = performance.now();
@@ -144,7 +152,7 @@ async function translate() {
   } catch (error) {
     if (signal.aborted) return;
     finish(count);
-    showMessage(error);
+    showError(error);
   }
 }
 
@@ -160,21 +168,11 @@ function finish(count) {
   $("result").classList.remove("busy");
   $("result").ariaBusy = "false";
   $("copy-button").disabled = !count;
-  showWarnings();
+  showNotes();
 }
 
-function showWarnings() {
-  const flagged = target.parts.filter(({ flags }) => flags.length);
-  const nodes = flagged.map(({ source: text, flags }) => {
-    const item = document.createElement("li");
-    const quoted = document.createElement("bdi");
-    const trimmed = text.trim();
-    quoted.textContent = trimmed.length > EXCERPT ? `${trimmed.slice(0, EXCERPT)}…` : trimmed;
-    item.append("“", quoted, `”: the translation ${flags.map((flag) => WARNINGS[flag] ?? flag).join(", and ")}.`);
-    return item;
-  });
-  $("warnings").replaceChildren(...nodes);
-  $("warnings").hidden = !flagged.length;
+function showNotes() {
+  showWarnings($("warnings"), target.parts);
   $("legend").hidden = !target.canExplore || !target.parts.some(({ words }) => words.length);
 }
 
@@ -194,7 +192,7 @@ async function applyAlternative(part, text, word) {
   target.refresh(part);
   source.setParts(target.parts);
   target.wordElement(part, Math.min(word, part.words.length - 1))?.focus();
-  showWarnings();
+  showNotes();
 }
 
 function remember() {
@@ -221,23 +219,14 @@ function followLanguages() {
   if (to) terms.setDirection(from, to, [languages.nameOf(from), languages.nameOf(to)]);
 }
 
-function showMessage(error) {
-  const wait = error.retryAfter ? ` Trying again in ${error.retryAfter} s.` : "";
-  const hint = error.status === 400 && terms.in(source.text).length ? " The terms can be switched off under Terms." : "";
-  $("message-text").textContent = error instanceof ServiceError ? `${error.message}${wait}${hint}` : String(error);
-  $("message-key").hidden = error.status !== 403;
-  $("message-retry").hidden = error.status === 403 || error.status === 400;
-  $("message").hidden = false;
-  if (error.retryAfter) timer = setTimeout(translate, 1000 * error.retryAfter);
-}
-
-function hideMessage() {
-  $("message").hidden = true;
+function showError(error) {
+  const isRefused = error.status === 400 && terms.in(source.text).length;
+  message.show(error, isRefused ? "The terms can be switched off under Terms." : "");
 }
 
 /** Ask the service for its languages and limits. */
 async function connect() {
-  hideMessage();
+  message.hide();
   try {
     const [settings, known] = await Promise.all([getSettings(), getLanguages()]);
     Object.assign(limits, settings);
@@ -254,7 +243,7 @@ async function connect() {
     followLanguages();
     schedule(0);
   } catch (error) {
-    showMessage(error);
+    showError(error);
   }
 }
 
@@ -273,7 +262,7 @@ function start() {
     setExploring(!target.canExplore);
     const hasDetails = target.parts.every(({ words }) => words.length);
     if (target.canExplore && !hasDetails) schedule(0);
-    else showWarnings();
+    else showNotes();
   });
   $("copy-button").addEventListener("click", async () => {
     $("status").textContent = (await copyText(target.text)) ? "Copied" : "The browser does not allow copying.";
@@ -283,7 +272,6 @@ function start() {
     schedule(0);
     source.area.focus();
   });
-  $("message-retry").addEventListener("click", () => (languages.languages.length ? translate() : connect()));
   source.area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) schedule(0);
   });
