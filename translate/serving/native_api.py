@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
+from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.bodies import read_fields, while_connected
 from translate.serving.options import TranslationOptions
@@ -29,17 +30,25 @@ class Translate(BaseModel):
     target: str = Field(max_length=50)
     model: str = Field("", max_length=200, description="name of a model; the first of the direction without")
     n_best: int = Field(1, ge=1, description="translations of each line")
-    details: bool = Field(False, description="scores and entropies of tokens, alignment of words")
+    details: bool = Field(False, description="scores of tokens and words, alignment of words")
     terms: list[tuple[_TERM, _TERM]] = Field([], description="texts, and those that their translations must contain")
     prefix: str = Field("", max_length=1000, description="beginning of the translation")
+    banned: list[_TERM] = Field([], description="texts that the translation must not contain as whole words")
 
     def options(self, service: Service) -> TranslationOptions:
         """The options. Raises UserError for those beyond the service's limits."""
         limits = service.limits
-        for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms", len(self.terms), limits.terms)):
+        texts = len(self.terms) + len(self.banned)
+        for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms and banned", texts, limits.terms)):
             if value > most:
                 raise UserError(f"{name} ({value}): at most {most}")
-        return TranslationOptions(n_best=self.n_best, details=self.details, terms=tuple(self.terms), prefix=self.prefix)
+        return TranslationOptions(
+            n_best=self.n_best,
+            details=self.details,
+            terms=tuple(self.terms),
+            prefix=self.prefix,
+            banned=tuple(self.banned),
+        )
 
 
 @router.post("/translate")
@@ -71,7 +80,11 @@ async def stream(request: Request) -> StreamingResponse:
         raise UserError("text: one text is expected")
     service.admit(request, "", [fields.text])
     source = service.detect([fields.text])[0].language if fields.source == "auto" else fields.source
-    parts = service.stream(request, fields.text, source, fields.target, fields.options(service), fields.model)
+    options = fields.options(service)
+    if fields.source == "auto" and same_language(source, fields.target):
+        parts = unchanged(fields.text)
+    else:
+        parts = service.stream(request, fields.text, source, fields.target, options, fields.model)
     first = await anext(parts, None)  # errors now, while they have a status
 
     async def lines() -> AsyncIterator[str]:
@@ -84,6 +97,14 @@ async def stream(request: Request) -> StreamingResponse:
             yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Source-Language": source})
+
+
+async def unchanged(text: str) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a text that is in the target language already, as parts of a stream."""
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            record = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
+            yield {"line": number, "source": line, "space": "", **record}
 
 
 @router.get("/models")

@@ -30,6 +30,7 @@ from translate.parsing import from_plain
 from translate.serving import messages
 from translate.serving.engine_choice import choose_engine
 from translate.serving.options import TranslationOptions
+from translate.serving.words import word_fields
 
 AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
@@ -68,6 +69,8 @@ class LoadedModel:
         features = extractor(lines, translations)
         if options.details:
             found = list(records(translator, lines, translations))
+            for line, record in zip(lines, found, strict=True):
+                record |= word_fields(line, record)
         else:
             found = [
                 {
@@ -90,9 +93,9 @@ class LoadedModel:
         search.check()
         config = replace(self._config, search=search, target_language=options.target_language)
         constraints = None
-        if options.terms or options.prefix:
+        if options.terms or options.prefix or options.banned:
             constraints = LineConstraints(
-                ConstraintConfig(),
+                ConstraintConfig(banned=list(options.banned), banned_case=True),
                 self._tokenizer,
                 self._manifest,
                 max_length=self._engine.max_length,
