@@ -34,6 +34,7 @@ from translate.serving.words import word_fields
 
 AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
+_WARM_UP = 32  # lines
 
 
 class LoadedModel:
@@ -50,7 +51,10 @@ class LoadedModel:
         recorded = search_of(self._manifest) or SearchConfig()
         self._search = replace(recorded, beam_size=beam_size) if beam_size else recorded
         self._translator = lru_cache(_KEPT_TRANSLATORS)(self._make_translator)
-        self._translator(TranslationOptions())  # errors of the model now, not with the first request
+        # Errors of the model, and the time that engines take for their first sentence and their first batch, come now
+        # and not with the first requests.
+        for count in (1, _WARM_UP):
+            self.translate([str(number) for number in range(count)], TranslationOptions())
 
     def describe(self) -> dict[str, Any]:
         """Facts about the loaded model, for its operators."""
@@ -113,7 +117,9 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
     path, engine = settings["model"], settings["engine"]
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
     chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
-    return LoadedModel(path, replace(config, engine=chosen), beam_size=settings["beam_size"])
+    # our engine would fork this process for each batch: the service has processes= for that
+    workers = 1 if chosen is EngineName.native else 0
+    return LoadedModel(path, replace(config, engine=chosen, workers=workers), beam_size=settings["beam_size"])
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
