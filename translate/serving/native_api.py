@@ -103,7 +103,7 @@ async def unchanged(text: str) -> AsyncIterator[dict[str, Any]]:
     """The lines of a text that is in the target language already, as parts of a stream."""
     for number, line in enumerate(text.split("\n")):
         if line.strip():
-            record = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
+            record: dict[str, Any] = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
             yield {"line": number, "source": line, "space": "", **record}
 
 

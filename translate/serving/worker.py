@@ -13,7 +13,8 @@ import resource
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from translate.console import start_log
@@ -25,6 +26,7 @@ from translate.decoding.search.config import SearchConfig, SearchMethod, search_
 from translate.decoding.translator import Translator
 from translate.engines import make_translator, open_engine
 from translate.errors import UserError
+from translate.model_directory import RUNTIME_MODEL
 from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
@@ -39,11 +41,13 @@ _KEPT_TRANSLATORS = 32  # of different options
 class LoadedModel:
     """A model that translates lines with options of their own.
 
-    beam_size  of the search; 0: that of the model's run
+    beam_size   of the search; 0: that of the model's run
+    has_native  our own engine can open it too, and does for options that CTranslate2 lacks
     """
 
-    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0) -> None:
+    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0, has_native: bool = False) -> None:
         config.check()
+        self._beam_size, self._has_native = beam_size, has_native
         self._config = config
         self._engine, self._tokenizer, self._manifest = open_engine([path], config)
         self._path = path
@@ -64,6 +68,8 @@ class LoadedModel:
 
     def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
         """A record for each line, with its features. Raises UserError for options that engine or model lack."""
+        if options.terms and self._has_native:
+            return self._native.translate(lines, options)
         translator, extractor = self._translator(options)
         translations = translator.translate(lines)
         features = extractor(lines, translations)
@@ -82,6 +88,11 @@ class LoadedModel:
                 for each, numbers in zip(translations, features, strict=True)
             ]
         return [{**record, "features": each.to_json()} for record, each in zip(found, features, strict=True)]
+
+    @cached_property
+    def _native(self) -> LoadedModel:
+        """The model on our engine, which can require terms; opened for the first request that has some."""
+        return LoadedModel(self._path, replace(self._config, engine=EngineName.native), beam_size=self._beam_size)
 
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
@@ -113,7 +124,9 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
     path, engine = settings["model"], settings["engine"]
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
     chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
-    return LoadedModel(path, replace(config, engine=chosen), beam_size=settings["beam_size"])
+    # in the place of our engine, not of an export, which our engine cannot open
+    has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
+    return LoadedModel(path, replace(config, engine=chosen), beam_size=settings["beam_size"], has_native=has_native)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
