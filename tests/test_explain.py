@@ -132,6 +132,10 @@ def test_wrong_settings_raise_user_errors(tmp_path):
         ([f"input={tmp_path / 'blank'}"], b"has no line to explain"),
         ([f"input={tmp_path / 'two'}", f"target={tmp_path / 'blank'}"], b"has 2 lines, but"),
         ([f"input={tmp_path / 'two'}", "engine=ctranslate2"], b"only engine=native shows its attention"),
+        (
+            [f"input={tmp_path / 'two'}", "constraints.numbers=true"],
+            b"constraints is for commands that translate lines",
+        ),
     ):
         result = call_here("explain", f"model={trained_model()}", *arguments, f"output={tmp_path / 'pages'}")
         assert result.returncode == 1

@@ -159,6 +159,11 @@ class Translator:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
         return self._split([self.read(line) for line in lines])
 
+    def encode_whole(self, lines: Sequence[str], *, previous: Sequence[str] = ()) -> list[list[int]]:
+        """Tokens of each line as the model reads it, with its tag and context, but never split; none if it is blank."""
+        whole = self._split(list(map(self.read, lines)), list(map(self.read, previous)), whole=True)
+        return [segments[0].tokens if segments else [] for segments in whole]
+
     def read(self, line: str) -> Recased:
         """A raw line, normalised and in its usual case."""
         # as in training: in the text form that the model's tokenizer has learned from
@@ -217,8 +222,7 @@ class Translator:
         Sources are read as by translate(), behind the lines before them, but never split; targets in the model's text
         form.
         """
-        whole = self._split(list(map(self.read, sources)), list(map(self.read, previous)), whole=True)
-        encoded = [segments[0].tokens if segments else [] for segments in whole]
+        encoded = self.encode_whole(sources, previous=previous)
         written = self.tokenizer.encode_target(targets)
         pairs = [(tuple(source), tuple(target)) for source, target in zip(encoded, written, strict=True)]
         limits = self.max_source_length, self.engine.max_length

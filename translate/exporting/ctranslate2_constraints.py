@@ -43,6 +43,18 @@ class RuntimeConstraints:
     def are_given(self) -> bool:
         return bool(self.banned or self.prefixes)
 
+    def lengthened(self, limits: Sequence[int], *, max_length: int, most: int) -> list[int]:
+        """The most tokens of each translation, to which those of its prefix are added as in our own searches.
+
+        limits      of the sentences without prefixes
+        max_length  search.max_length, which bounds the prefix and the rest together; 0: only `most` bounds them
+        most        tokens that the model can write
+        """
+        sizes = map(len, self.prefixes or [[]] * len(limits))
+        return [
+            min(limit + size, max(max_length or most, size), most) for limit, size in zip(limits, sizes, strict=True)
+        ]
+
     def options(self, indices: Sequence[int], options: Mapping[str, Any]) -> dict[str, Any]:
         """Options of translate_batch for these sentences, with those for their constraints."""
         changed = dict(options)

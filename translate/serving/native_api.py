@@ -14,6 +14,7 @@ from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.bodies import read_fields, while_connected
 from translate.serving.options import TranslationOptions
+from translate.serving.request_log import RequestRecord
 from translate.serving.service import Service
 
 router = APIRouter(prefix="/v1")
@@ -60,7 +61,7 @@ async def translate(request: Request) -> dict[str, Any]:
     service.admit(request, "", texts)
     work = service.translate(request, texts, fields.source, fields.target, fields.options(service), fields.model)
     done = await while_connected(request, work)
-    record = request.state.record
+    record: RequestRecord = request.state.record
     return {
         "model": {"name": record.model, "version": record.version},
         "translations": [

@@ -7,11 +7,11 @@ from typing import Any
 
 from translate.decoding.alignment import words_of, words_of_pieces
 
-_END = "</s>"  # of each part of a translation (decoding/records.py)
+_END = "</s>"  # of each part of a translation (decoding/json_records.py)
 
 
 def word_fields(source: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Words of both sides, whose indices the alignment of a record (decoding/records.py) holds, and their scores.
+    """Words of both sides, whose indices the alignment of a record (decoding/json_records.py) holds, and their scores.
 
     source_words, words  of the line and of its translation, in their order
     word_scores          natural logarithm of each translated word's probability: the sum over its pieces; null where
