@@ -15,6 +15,9 @@ from translate.serving.words import word_fields
 PAGE = REPOSITORY / "translate" / "serving" / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
+TEXTS, GROUNDS = ("ink", "faint", "accent", "amber", "red"), ("paper", "card", "tint", "lit-part")
+MARKED = [("ink", "lit-word"), ("ink", "line"), ("ink", "alert"), ("accent", "alert"), ("on-accent", "accent")]
+
 
 @pytest.fixture
 def client(tmp_path):
@@ -96,6 +99,28 @@ def test_scripts_interpret_no_text_as_html_or_code():
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|setHTML|DOMParser"
     )
     assert {name: hazards.findall(text) for name, text in text_of(".js").items() if hazards.search(text)} == {}
+
+
+def luminance(colour):
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    shares = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_texts_and_edges_stand_out_from_every_ground_they_lie_on(theme):
+    style = (PAGE / "style.css").read_text(encoding="utf-8")
+    colours = {name: pair[theme] for name, *pair in re.findall(r"--([\w-]+): light-dark\((#\w+), (#\w+)\)", style)}
+    texts = [(text, ground) for text in TEXTS for ground in GROUNDS] + MARKED
+    low = {pair: round(contrast(*(colours[name] for name in pair)), 2) for pair in texts}
+    assert {pair: value for pair, value in low.items() if value < 4.5} == {}
+    assert min(contrast(colours["edge"], colours[ground]) for ground in ("paper", "card")) >= 3
 
 
 def test_files_are_short_enough_to_be_read():

@@ -13,7 +13,8 @@ import resource
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from translate.console import start_log
@@ -25,6 +26,7 @@ from translate.decoding.search.config import SearchConfig, SearchMethod, search_
 from translate.decoding.translator import Translator
 from translate.engines import make_translator, open_engine
 from translate.errors import UserError
+from translate.model_directory import RUNTIME_MODEL
 from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
@@ -40,11 +42,13 @@ _WARM_UP = 32  # lines
 class LoadedModel:
     """A model that translates lines with options of their own.
 
-    beam_size  of the search; 0: that of the model's run
+    beam_size   of the search; 0: that of the model's run
+    has_native  our own engine can open it too, and does for options that CTranslate2 lacks
     """
 
-    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0) -> None:
+    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0, has_native: bool = False) -> None:
         config.check()
+        self._beam_size, self._has_native = beam_size, has_native
         self._config = config
         self._engine, self._tokenizer, self._manifest = open_engine([path], config)
         self._path = path
@@ -68,6 +72,8 @@ class LoadedModel:
 
     def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
         """A record for each line, with its features. Raises UserError for options that engine or model lack."""
+        if options.terms and self._has_native:
+            return self._native.translate(lines, options)
         translator, extractor = self._translator(options)
         translations = translator.translate(lines)
         features = extractor(lines, translations)
@@ -86,6 +92,11 @@ class LoadedModel:
                 for each, numbers in zip(translations, features, strict=True)
             ]
         return [{**record, "features": each.to_json()} for record, each in zip(found, features, strict=True)]
+
+    @cached_property
+    def _native(self) -> LoadedModel:
+        """The model on our engine, which can require terms; opened for the first request that has some."""
+        return LoadedModel(self._path, replace(self._config, engine=EngineName.native), beam_size=self._beam_size)
 
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
@@ -118,8 +129,10 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
     chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
     # our engine would fork this process for each batch: the service has processes= for that
-    workers = 1 if chosen is EngineName.native else 0
-    return LoadedModel(path, replace(config, engine=chosen, workers=workers), beam_size=settings["beam_size"])
+    config = replace(config, engine=chosen, workers=1 if chosen is EngineName.native else 0)
+    # in the place of our engine, not of an export, which our engine cannot open
+    has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
+    return LoadedModel(path, config, beam_size=settings["beam_size"], has_native=has_native)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

@@ -84,7 +84,7 @@ export class Alternatives {
       const record = await this.request(this.part, { n_best: Math.min(MOST + 1, this.limits.nBest ?? MOST), ...fields }, signal);
       const texts = distinct(record.nbest, this.part.text, prefix).slice(0, MOST);
       list.replaceChildren(...texts.map((text) => this.#item(text, !isWhole)));
-      status.textContent = texts.length ? "" : "The model sees no other way.";
+      status.textContent = texts.length ? `${texts.length} alternatives` : "The model sees no other way.";
     });
     this.#place();
   }

@@ -82,8 +82,13 @@ export class Files {
       this.status.textContent = `${file.name} is translated.`;
     } catch (error) {
       if (signal.aborted) return;
-      const wait = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-      state.textContent = `${error.message}${wait}`;
+      if (error.retryAfter) {
+        state.textContent = `${error.message} Trying again in ${error.retryAfter} s.`;
+        await new Promise((done) => setTimeout(done, 1000 * error.retryAfter));
+        await this.#translate(file, source, target, { item, state, cancel, signal });
+        return;
+      }
+      state.textContent = error.message;
       item.classList.add("failed");
       cancel.textContent = "Remove";
       cancel.setAttribute("aria-label", `Remove ${file.name}`);

@@ -26,6 +26,7 @@ export class History {
   /** Keep a translation; one whose text only continues the former one replaces it. */
   add(entry) {
     if (!this.toggle.checked || !entry.source.trim() || !entry.target.trim()) return;
+    this.entries = load("history", []); // another tab may have added some
     const continues = ({ source, from, to }) =>
       to === entry.to && from === entry.from && (entry.source.startsWith(source) || source.startsWith(entry.source));
     if (this.entries.length && continues(this.entries[0])) this.entries.shift();

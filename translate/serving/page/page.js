@@ -272,9 +272,6 @@ function start() {
     schedule(0);
     source.area.focus();
   });
-  source.area.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) schedule(0);
-  });
   connect();
 }
 

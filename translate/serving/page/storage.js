@@ -2,11 +2,11 @@
 
 const PREFIX = "translate.";
 
-/** A value kept before, or the fallback. */
+/** A value kept before, or the fallback, also in the place of a value of another type. */
 export function load(name, fallback, storage = "localStorage") {
   try {
-    const text = window[storage].getItem(PREFIX + name);
-    return text === null ? fallback : JSON.parse(text);
+    const value = JSON.parse(window[storage].getItem(PREFIX + name)) ?? fallback;
+    return kindOf(value) === kindOf(fallback) ? value : fallback;
   } catch {
     return fallback;
   }
@@ -22,3 +22,5 @@ export function save(name, value, storage = "localStorage") {
     return false;
   }
 }
+
+const kindOf = (value) => (Array.isArray(value) ? "list" : typeof value);
