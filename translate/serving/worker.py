@@ -96,7 +96,8 @@ class LoadedModel:
     @cached_property
     def _native(self) -> LoadedModel:
         """The model on our engine, which can require terms; opened for the first request that has some."""
-        return LoadedModel(self._path, replace(self._config, engine=EngineName.native), beam_size=self._beam_size)
+        config = replace(self._config, engine=EngineName.native, workers=1)
+        return LoadedModel(self._path, config, beam_size=self._beam_size)
 
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
