@@ -14,7 +14,7 @@ from monitored import START, entries, sample_file, write_log
 from translate.errors import UserError
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LogEntry, System, choose_lines, read_log
-from translate.monitoring.sampling import COLUMNS, draw, read_samples, sample_line, write_sheet
+from translate.monitoring.sampling import COLUMNS, draw, read_samples, write_sheet
 
 HASH = "0123456789abcdef" * 4
 
@@ -118,19 +118,6 @@ def test_requests_of_one_key_and_failed_ones(tmp_path):
         read_log([str(path)], last=100, key="c")
     with pytest.raises(UserError, match="no such file"):
         read_log([str(tmp_path / "none*")], last=100)
-
-
-def test_samples_are_redacted_and_keep_the_features(tmp_path):
-    [entry] = entries(lines_of(2, log_prob=-0.5))
-    texts = [("Call 555-12 or a@b.org.", "Ruf 555 12 oder a@b.org."), ("A\u2028B", "C")]
-    path = write_log(tmp_path / "s", [sample_line(entry, texts), sample_line(entry, texts, redacted=False)])
-    first, second, *plain = read_samples([str(path)], last=10)
-    assert (first.text, first.translation) == ("Call [number 1] or [address 1].", "Ruf [number 1] oder [address 1].")
-    assert [(line.text, line.translation) for line in plain] == texts
-    assert [(line.id, line.direction, line.features) for line in (first, second)] == [
-        ("r0:0", "en-de", entry.lines[0]),
-        ("r0:1", "en-de", entry.lines[1]),
-    ]
 
 
 def test_a_sample_has_lines_of_every_confidence(tmp_path):

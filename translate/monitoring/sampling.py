@@ -1,7 +1,7 @@
 """A sample of translations for people to judge, drawn from the samples that a service keeps.
 
 The service's file has an object for each request: {"time", "request", "model", "version", "source", "target" as in its
-log, "lines": [{"text", "translation", "features"}]}.
+log, "lines": [{"text", "translation", "features"}]}, with texts redacted (redaction.py).
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from translate.decoding.json_records import to_json
 from translate.disk_space import write_error
 from translate.errors import UserError
 from translate.files import write_text
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.json_lines import Reading, by_time, find_files, read_objects
-from translate.monitoring.log import LogEntry, direction_of
-from translate.monitoring.redaction import redact
+from translate.monitoring.log import direction_of
 
 COLUMNS = ("id", "direction", "source", "translation", "adequacy 1-5", "fluency 1-5", "error", "comment")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheet programs run as a formula (OWASP, CSV injection)
@@ -39,22 +37,6 @@ class SampledLine:
     text: str
     translation: str
     features: LineFeatures
-
-
-def sample_line(entry: LogEntry, texts: Sequence[tuple[str, str]], *, redacted: bool = True) -> str:
-    """A request as one line of the file of samples, without its end.
-
-    entry     the request's entry in the log
-    texts     of its lines and of their translations
-    redacted  without e-mail addresses and numbers (redaction.py)
-    """
-    pairs = [redact(*pair) for pair in texts] if redacted else texts
-    names = ("time", "request", "model", "version", "source", "target")
-    lines = [
-        {"text": text, "translation": translation, "features": line.to_json()}
-        for (text, translation), line in zip(pairs, entry.lines, strict=True)
-    ]
-    return to_json({**{name: getattr(entry, name) for name in names}, "lines": lines})
 
 
 def read_samples(words: Sequence[str], *, last: int) -> list[SampledLine]:
