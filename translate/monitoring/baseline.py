@@ -91,9 +91,8 @@ def _with_text(features: Sequence[LineFeatures], name: str) -> list[LineFeatures
 
 
 def _direction(text: ParallelText, manifest: Mapping[str, Any]) -> str:
-    codes = text.languages if any(text.languages) else ("", "")
     names = ("source_language", "target_language")
-    return direction_of(*(code or manifest.get(name, "") for code, name in zip(codes, names, strict=True)))
+    return direction_of(*(code or manifest.get(name, "") for code, name in zip(text.languages, names, strict=True)))
 
 
 def check_target(path: Path) -> None:

@@ -86,7 +86,7 @@ def compare_tails(before: Sequence[float], now: Sequence[float]) -> Difference:
     below = sum(value < bound for value in now)
     shares = (rank - 1) / len(before), below / len(now)
     p_value = precedence_p_value(below, rank, len(before), len(now))
-    return Difference(max(0.0, shares[1] - shares[0]), p_value, *(f"{share:.1%} below {bound:.2f}" for share in shares))
+    return Difference(max(0.0, shares[1] - shares[0]), p_value, *(f"{share:.1%}" for share in shares))
 
 
 def compare_names(before: Sequence[str], now: Sequence[str]) -> Difference:
@@ -149,15 +149,15 @@ MEASURES = (
     ),
     _numbers(
         CONFIDENCE,
-        "confidence (mean log probability)",
-        "text that the model was not trained on, or another engine or search",
+        "confidence",
+        "mean log probability: text that the model was not trained on, or another engine or search",
         lambda line: line.log_prob,
         ".3f",
     ),
     Measure(
         name=LOW_CONFIDENCE,
         title="lines of low confidence",
-        meaning="some text that the model was not trained on",
+        meaning="less than of 99 % of the baseline: some text that the model was not trained on",
         value=lambda line: line.log_prob,
         compare=compare_tails,
         least=LEAST_SHARE,
@@ -182,7 +182,7 @@ MEASURES = (
     ),
     _share(
         "byte_tokens",
-        "lines with tokens that are bytes",
+        "lines with byte tokens",
         "as unknown characters",
         lambda line: line.byte_tokens > 0,
     ),

@@ -36,6 +36,7 @@ from translate.serving.words import word_fields
 
 AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
+_WARM_UP = 32  # lines
 
 
 class LoadedModel:
@@ -54,7 +55,10 @@ class LoadedModel:
         recorded = search_of(self._manifest) or SearchConfig()
         self._search = replace(recorded, beam_size=beam_size) if beam_size else recorded
         self._translator = lru_cache(_KEPT_TRANSLATORS)(self._make_translator)
-        self._translator(TranslationOptions())  # errors of the model now, not with the first request
+        # Errors of the model, and the time that engines take for their first sentence and their first batch, come now
+        # and not with the first requests.
+        for count in (1, _WARM_UP):
+            self.translate([str(number) for number in range(count)], TranslationOptions())
 
     def describe(self) -> dict[str, Any]:
         """Facts about the loaded model, for its operators."""
@@ -92,7 +96,8 @@ class LoadedModel:
     @cached_property
     def _native(self) -> LoadedModel:
         """The model on our engine, which can require terms; opened for the first request that has some."""
-        return LoadedModel(self._path, replace(self._config, engine=EngineName.native), beam_size=self._beam_size)
+        config = replace(self._config, engine=EngineName.native, workers=1)
+        return LoadedModel(self._path, config, beam_size=self._beam_size)
 
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
@@ -124,9 +129,11 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
     path, engine = settings["model"], settings["engine"]
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
     chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
+    # our engine would fork this process for each batch: the service has processes= for that
+    config = replace(config, engine=chosen, workers=1 if chosen is EngineName.native else 0)
     # in the place of our engine, not of an export, which our engine cannot open
     has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
-    return LoadedModel(path, replace(config, engine=chosen), beam_size=settings["beam_size"], has_native=has_native)
+    return LoadedModel(path, config, beam_size=settings["beam_size"], has_native=has_native)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
