@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -122,9 +123,11 @@ def serve(config: ServeConfig) -> None:
     uvicorn = import_extra("uvicorn", extra="serve", purpose="translate.serve")
     import_extra("fastapi", extra="serve", purpose="translate.serve")
     from translate.serving.app import make_app
+    from translate.serving.connections import TimedConnection, allow_files
     from translate.serving.request_log import RequestLog
 
     start_log()
+    allow_files(config.limits.connections)
     service = make_service(config)
     failures: list[UserError] = []
 
@@ -149,6 +152,8 @@ def serve(config: ServeConfig) -> None:
         )
         settings = uvicorn.Config(
             app,
+            http=partial(TimedConnection, seconds=config.limits.seconds),  # type: ignore[arg-type]
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

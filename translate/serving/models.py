@@ -37,8 +37,8 @@ class Models:
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self.by_name.values())
 
-    def find(self, source: str, target: str, name: str = "") -> ServedModel:
-        """The model of a direction. Raises UnknownDirectionError.
+    def find(self, source: str, target: str, name: str = "") -> tuple[ServedModel, str, str]:
+        """The model of a direction, and the languages as the model spells them. Raises UnknownDirectionError.
 
         source  "": any
         name    of the model; "": the first that has the direction
@@ -46,8 +46,9 @@ class Models:
         if name and name not in self.by_name:
             raise UnknownDirectionError(f"there is no model {name}; models: {', '.join(self.by_name)}")
         for model in [self.by_name[name]] if name else self:
-            if any(_is_direction(found, source, target) for found in model.current.directions):
-                return model
+            for found in model.current.directions:
+                if _is_direction(found, source, target):
+                    return model, *found
         of_model = f" by {name}" if name else ""
         raise UnknownDirectionError(f"no translation from {source or 'any language'} into {target}{of_model}")
 

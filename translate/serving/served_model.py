@@ -16,7 +16,8 @@ from translate.decoding.segmentation import Splitting
 from translate.errors import UserError
 from translate.model_directory import MODEL_FILES, content_hash, read_manifest
 from translate.serving.batching import BatchQueue, Job, Record
-from translate.serving.model_process import ModelProcess, ModelSettings, ProcessEndedError
+from translate.serving.child_process import ProcessEndedError
+from translate.serving.model_process import ModelProcess, ModelSettings
 from translate.serving.options import TranslationOptions
 
 _MOST_CRASHES = 3  # of a job, the second and third alone: then it is the reason
