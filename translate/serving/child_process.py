@@ -1,4 +1,4 @@
-"""A process that answers messages, one at a time: it can be ended whatever it is doing, and takes nothing else with it."""
+"""A process that answers messages: it can be ended whatever it is doing, and takes nothing else with it."""
 
 from __future__ import annotations
 

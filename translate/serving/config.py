@@ -36,7 +36,7 @@ class LimitConfig:
     bodies: int = 1 << 28
     file: int = 10 << 20
     file_characters: int = 500_000
-    file_memory: int = 1 << 30
+    file_memory: int = 1 << 29
     files: int = 4
     seconds: int = 60
     file_seconds: int = 600

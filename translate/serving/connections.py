@@ -20,8 +20,8 @@ _OTHER_FILES = 256  # logs, pipes to processes
 class TimedConnection(H11Protocol):
     """A connection that is aborted when it has waited for its client for too long.
 
-    seconds  from the last answer, or the beginning, to the whole head of a request; and between two looks at how much of
-             an answer the client has read
+    seconds  from the last answer, or the beginning, to the whole head of a request; and between two looks at how much
+             of an answer the client has read
     """
 
     def __init__(self, *arguments: Any, seconds: float, **named: Any) -> None:
@@ -93,4 +93,5 @@ def allow_files(connections: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * _FILES_OF_A_CONNECTION * connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard))
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

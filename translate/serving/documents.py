@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import PurePath
+from typing import Any
 
 from translate.documents import ENDINGS, read_document
 from translate.documents.document import DocumentFormat, DocumentOptions
@@ -49,16 +50,15 @@ def require_characters(segments: Sequence[Segment], most: int) -> None:
         raise UserError(f"{found:,} characters in the document; at most {most:,}")
 
 
-async def translate_html(
-    content: bytes, options: DocumentOptions, translate: TranslateTexts, *, characters: int
-) -> bytes:
+async def translate_html(text: str, options: DocumentOptions, translate: TranslateTexts, *, characters: int) -> str:
     """A piece of HTML with its texts translated. Raises UserError for more characters than allowed."""
+    content = text.encode("utf-8-sig")  # the mark is stronger than an encoding that the text declares
     document = await asyncio.to_thread(read_document, BytesIO(content), DocumentFormat.html, options)
     require_characters(document.segments, characters)
     translation = SegmentTranslation(document.segments)
     again = await asyncio.to_thread(translation.find_damaged, await translate(translation.texts))
     pieces = await asyncio.to_thread(translation.finish, await translate(again))
-    return await asyncio.to_thread(document.write, pieces)
+    return (await asyncio.to_thread(document.write, pieces)).decode("utf-8-sig")
 
 
 class Documents:
@@ -91,7 +91,7 @@ async def _translate(
     translate: TranslateTexts,
     limits: LimitConfig,
 ) -> bytes:
-    message = {
+    message: dict[str, Any] = {
         "content": base64.b64encode(content).decode(),
         "format": file_format.value,
         "options": asdict(replace(options, max_bytes=_DECOMPRESSED * limits.file)),

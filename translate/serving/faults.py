@@ -1,4 +1,4 @@
-"""Faults of the program in the log: their kinds and positions, without their messages, which may quote clients' texts."""
+"""Faults of the program in the log: kinds and positions, without the messages, which may quote clients' texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ logger = logging.getLogger(__name__)
 def describe_fault(error: BaseException) -> str:
     """The kind of an error and the lines of code that led to it, the innermost first."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
-    return f"{type(error).__name__} at " + " < ".join(f"{PurePath(each.filename).name}:{each.lineno}" for each in frames)
+    positions = " < ".join(f"{PurePath(each.filename).name}:{each.lineno}" for each in frames)
+    return f"{type(error).__name__} at {positions}"
 
 
 def log_faults_briefly() -> None:

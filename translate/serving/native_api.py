@@ -72,7 +72,7 @@ async def stream(request: Request) -> StreamingResponse:
     service.admit(request, "", [fields.text])
     source = service.detect([fields.text])[0].language if fields.source == "auto" else fields.source
     parts = service.stream(request, fields.text, source, fields.target, fields.options(service), fields.model)
-    first = await anext(parts, None)  # errors now, while they have a status
+    first = await while_connected(request, anext(parts, None))  # errors now, while they have a status
 
     async def lines() -> AsyncIterator[str]:
         if first is not None:
@@ -83,7 +83,8 @@ async def stream(request: Request) -> StreamingResponse:
         except Exception as error:  # the status is sent: the last line tells it
             yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Source-Language": source})
+    headers = {"X-Source-Language": request.state.record.source}
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
 
 @router.get("/models")

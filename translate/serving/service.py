@@ -122,9 +122,8 @@ class Service:
         self, request: Request, text: str, source: str, target: str, options: TranslationOptions, name: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
         """Parts of a translation as they are done (TextTranslation.stream)."""
-        async with asyncio.timeout(self.limits.seconds):
-            async for part in self.translation(request, source, target, options, name).stream(text):
-                yield part
+        async for part in self.translation(request, source, target, options, name).stream(text, self.limits.seconds):
+            yield part
 
     async def translate_markup(
         self, request: Request, texts: Sequence[str], source: str, target: str, options: TranslationOptions
@@ -135,9 +134,9 @@ class Service:
             for text in texts:
                 detected = self.detect([text])[0] if source == AUTO else None
                 language = detected.language if detected else source
-                options, translate = self._document(request, language, target)
-                content = await translate_html(text.encode(), options, translate, characters=self.limits.characters)
-                done.append(Translated(content.decode(), detected=detected))
+                names, translate = self._document(request, language, target)
+                found = await translate_html(text, names, translate, characters=self.limits.characters)
+                done.append(Translated(found, detected=detected))
         return done
 
     async def translate_file(
@@ -167,8 +166,10 @@ class Service:
             return [text for text, _ in await translation.translate(texts)]
 
         record: RequestRecord = request.state.record
-        languages = {"source_language": record.source, "target_language": record.target}
-        return DocumentOptions(name="the document", **languages), translate
+        options = DocumentOptions(
+            name="the document", source_language=record.source, target_language=record.target
+        )
+        return options, translate
 
     def translation(
         self, request: Request, source: str, target: str, options: TranslationOptions, name: str = ""
