@@ -166,9 +166,7 @@ class Service:
             return [text for text, _ in await translation.translate(texts)]
 
         record: RequestRecord = request.state.record
-        options = DocumentOptions(
-            name="the document", source_language=record.source, target_language=record.target
-        )
+        options = DocumentOptions(name="the document", source_language=record.source, target_language=record.target)
         return options, translate
 
     def translation(
