@@ -5,5 +5,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["translate*"]), "translate.configs"],
     package_dir={"translate.configs": "configs"},
-    package_data={"translate": ["py.typed", "templates/*.jinja"], "translate.configs": ["**/*.yaml"]},
+    package_data={
+        "translate": ["py.typed", "templates/*.jinja", "serving/page/*"],
+        "translate.configs": ["**/*.yaml"],
+    },
 )

@@ -22,6 +22,7 @@ from translate.checkpoint import (
     with_adapter,
 )
 from translate.errors import UserError
+from translate.importing.base_model import base_model_config
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.tokenizer import Tokenizer
 from translate.tokenizer_training import TokenizerConfig, train_tokenizer
@@ -175,6 +176,9 @@ def test_wrong_settings_raise_user_errors(tmp_path, tokenizer):
         with_adapter(load_model(tmp_path / "base", device=CPU), tmp_path / "a")
     with pytest.raises(UserError, match="is an adapter of a model: set model= to that, and adapter="):
         load_model(tmp_path / "a", device=CPU)
+    for name, message in (("none", "no such folder"), ("a", "is an adapter of a model: set adapt.model= .*merge")):
+        with pytest.raises(UserError, match=rf"adapt\.model=.*{name}.*{message}"):
+            base_model_config(LoraConfig(model=str(tmp_path / name)), base.model)
     with pytest.raises(UserError, match="no adapter is there"):
         with_adapter(base, tmp_path / "base")
     (tmp_path / "a" / "checksums.json").unlink()

@@ -10,6 +10,7 @@ import pytest
 import published_models as published
 from in_process import call_here
 from small_runs import REPOSITORY, composed
+from translate.convert import ConvertConfig, convert
 from translate.errors import UserError
 from translate.importing.huggingface import local_model
 from translate.model_directory import CACHE
@@ -137,3 +138,18 @@ def test_direction_of_a_model_of_many_languages_is_asked_for(tmp_path, languages
     assert process.returncode == 1
     assert "language" in process.stderr.decode()
     assert reason.split()[-1] in process.stderr.decode()
+
+
+def test_a_model_that_was_trained_further_is_not_replaced_by_a_conversion(tmp_path):
+    model, output = published.make_marian(tmp_path / "published"), tmp_path / "ours"
+    convert(ConvertConfig(model=str(model), output=str(output), source_language="en", target_language="de"))
+    convert(ConvertConfig(model=str(model), output=str(output), source_language="en", target_language="de"))
+    manifest = output / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "step": 100}))
+    with pytest.raises(UserError, match="holds a model that was trained here"):
+        convert(ConvertConfig(model=str(model), output=str(output), source_language="en", target_language="de"))
+    (output / "checksums.json").unlink()
+    with pytest.raises(UserError, match="nothing to convert"):
+        convert(
+            ConvertConfig(model=str(output), output=str(tmp_path / "new"), source_language="en", target_language="de")
+        )

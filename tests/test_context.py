@@ -12,6 +12,7 @@ import pytest
 
 from in_process import call_here
 from small_runs import options
+from translate.api import load_model
 from translate.data.context import ContextWindow, require_separator
 from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
@@ -193,6 +194,11 @@ def test_context_that_is_too_long_is_shortened_for_a_score(run):
     [alone] = translator.score(["<sep> it 1"], ["a 1"])
     assert within.scores is not None
     assert within.pair == alone.pair
+
+
+def test_explanations_are_of_lines_in_context(run):
+    _, explanation = load_model(run).explain(["b 1", "it 1"], ["b 1", "b 1"])
+    assert explanation.source_text == "b 1 <sep> it 1"
 
 
 def test_a_document_is_translated_with_context(run, tmp_path):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from constrained_text import constraints
 from ctranslate2_models import engine_of, save, score, searchable_model, small_tokenizer, some_sentences
-from translate.decoding.config import SearchConfig
+from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.constraints.constraints import ConstrainedSentence, Constraints, Lexicon, Term
 from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
+from translate.decoding.native_engine import search_batch
 from translate.errors import UserError
+from translate.exporting.ctranslate2_constraints import RuntimeConstraints
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
 
@@ -39,6 +42,26 @@ def test_banned_texts_and_prefixes_hold_and_scores_are_the_models_own(tmp_path: 
     assert [best.tokens for [best] in found] != [best.tokens for [best] in plain]
 
 
+def test_a_prefix_has_the_room_that_our_own_search_gives_it(tmp_path: Path):
+    tokenizer = small_tokenizer(joint=True)
+    model, config = searchable_model(tokenizer)
+    engine = engine_of(save(model, config, tokenizer, tmp_path / "model"))
+    vocabulary, prefix = Vocabulary(tokenizer), tuple(tokenizer.encode_target(["ein ein ein"])[0])
+    own = Constraints(Lexicon(vocabulary, Patterns([], vocabulary)), (), prefix)
+    sentences = [ConstrainedSentence(source, own) for source in some_sentences(tokenizer)[:4]]
+    # of the offset alone, which the prefix is added to; and a maximum below the prefix, which is kept whole
+    limits = {"max_length_ratio": 0.0, "max_length_offset": 3}, {"max_length": 2}
+    for limit, more in zip(limits, (3, 0), strict=True):
+        for method in (SearchMethod.beam, SearchMethod.greedy):
+            search = SearchConfig(method=method, **limit)
+            found, native = (
+                [best.tokens for [best] in hypotheses]
+                for hypotheses in (engine.search(sentences, search), search_batch(model, sentences, search))
+            )
+            assert [tuple(tokens[: len(prefix)]) for tokens in found] == [prefix] * 4
+            assert max(map(len, found)) == max(map(len, native)) == len(prefix) + more
+
+
 def test_terms_are_refused(tmp_path: Path):
     tokenizer = small_tokenizer(joint=True)
     model, config = searchable_model(tokenizer)
@@ -47,3 +70,12 @@ def test_terms_are_refused(tmp_path: Path):
     constraints = Constraints(Lexicon(vocabulary, Patterns([], vocabulary)), (Term(("ein",)),))
     with pytest.raises(UserError, match=r"cannot require texts; use engine=native"):
         engine.search([ConstrainedSentence((5, 6), constraints)], SearchConfig())
+
+
+def test_marks_are_banned_behind_a_word_too():
+    lexicon = constraints(banned=[".", "haus"]).lexicon
+    pieces = [text.replace(" ", "▁") for text in lexicon.vocabulary.texts]
+    sentence = ConstrainedSentence((5, 6), Constraints(lexicon))
+    banned = {"".join(sequence) for sequence in RuntimeConstraints.of([sentence], pieces).banned}
+    assert {"▁.", ".", "▁haus"} <= banned
+    assert "haus" not in banned

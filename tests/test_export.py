@@ -87,6 +87,15 @@ def test_an_argos_package_has_what_argos_reads(folder):
     assert report["exact_matches"] >= 18  # Argos does not limit lengths by that of the source
 
 
+def test_a_folder_of_other_packages_is_not_replaced(folder, tmp_path):
+    package = tmp_path / "translate-en_de.argosmodel"
+    package.write_text("downloaded")
+    words = [f"model={folder / 'run'}", f"output={tmp_path}", "format=argos", "lines=0", *LANGUAGES]
+    result = call_here("export", *words)
+    assert "this folder is not replaced" in result.stderr.decode()
+    assert package.read_text() == "downloaded"
+
+
 def test_what_a_package_cannot_express_is_refused_by_name(folder):
     assert "source_language (not known): an Argos package names its languages by codes" in refused(
         folder, "format=argos"

@@ -10,8 +10,9 @@ from ctranslate2_models import random_model, save, small_tokenizer
 from published_pairs import CPU, KINDS, make_pair
 from translate.batch import pad_batch
 from translate.checkpoint import load_model
+from translate.decoding.config import SearchConfig
 from translate.errors import UserError
-from translate.exporting.huggingface import export_huggingface
+from translate.exporting.huggingface import export_huggingface, translate_by_transformers
 from translate.models.attention import Norm
 from translate.models.layers import Positions
 from translate.models.seq2seq import Tying
@@ -128,3 +129,23 @@ def test_model_card_has_metadata_of_the_hub(tmp_path, joint):
     card = huggingface_hub.ModelCard.load(tmp_path / "exported" / "README.md")
     assert card.data.library_name == "transformers"
     assert card.data.pipeline_tag == "translation"
+
+
+def test_a_published_model_is_not_replaced(tmp_path, joint):
+    model, config = random_model(joint, norm_order=NormOrder.post)
+    loaded = load_model(save(model, config, joint, tmp_path / "model"), device=CPU)
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name in ("model.safetensors", "config.json", "README.md"):
+        (folder / name).touch()
+    with pytest.raises(UserError, match="this folder is not replaced"):
+        export_huggingface(loaded, folder)
+    export_huggingface(loaded, tmp_path / "exported")
+    export_huggingface(loaded, tmp_path / "exported")  # an earlier export is
+
+
+def test_lines_longer_than_the_model_reads_are_compared_as_well(tmp_path, joint):
+    model, config = random_model(joint, norm_order=NormOrder.post, max_length=12)
+    export_huggingface(load_model(save(model, config, joint, tmp_path / "model"), device=CPU), tmp_path / "exported")
+    found = translate_by_transformers(tmp_path / "exported", ["the cat " * 30, ""], SearchConfig(beam_size=2))
+    assert len(found) == 2

@@ -23,6 +23,7 @@ from translate.evaluate import EvaluateConfig
 from translate.explain import ExplainConfig
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
+from translate.monitor import MonitorConfig
 from translate.prepare import PrepareConfig
 from translate.training.config import BackTranslationConfig, RunConfig, TrainConfig
 from translate.training.optimizer import check_memory
@@ -97,6 +98,7 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "evaluate": EvaluateConfig(model="m", source="s", reference="r"),
         "explain": ExplainConfig(model="m", input="i"),
         "compare": CompareConfig(reference="r", baseline="b"),
+        "monitor": MonitorConfig(model="m", log="l"),
         "prepare": PrepareConfig(data=data),
     }
 

@@ -85,13 +85,14 @@ def run(*command, cwd=None, status=0):
     return result.stdout, result.stderr
 
 
-def test_wheel_holds_modules_templates_configurations_and_py_typed(wheel):
+def test_wheel_holds_modules_templates_configurations_the_page_and_py_typed(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/**/*.py")}
     templates = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/**/*.jinja")}
     configurations = {f"translate/{path.relative_to(REPOSITORY)}" for path in REPOSITORY.glob("configs/**/*.yaml")}
     installed = {name for name in names if ".dist-info/" not in name}
-    assert installed == modules | templates | configurations | {"translate/py.typed"}
+    page = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("translate/serving/page/*")}
+    assert installed == modules | templates | configurations | page | {"translate/py.typed"}
 
 
 def test_an_installed_package_trains_decodes_and_explains_in_an_empty_folder(installed, tmp_path):

@@ -116,13 +116,14 @@ def test_options_of_models_that_are_not_given_are_refused():
     RerankConfig(reverse="runs/back", weights=RerankWeights(forward=2.0, reverse=0.0)).check()
 
 
-def test_models_read_lines_with_their_own_tags(tokenizer):
-    def read(role: str, tagging: Tagging, source: Source) -> str:
+def test_models_read_lines_with_their_own_tags_and_context():
+    def read(role: str, tagging: Tagging, source: Source, *, has_context: bool = False) -> str:
         texts: list[str] = []
         encoder = SimpleNamespace(
             user_symbols=(), encode_source=lambda lines: texts.extend(lines) or [[]], encode_target=lambda lines: [[]]
         )
-        Scorer(role, Judge(scores=[-1.0]), encoder, tagging).score([source], ["3 2"], RerankConfig())
+        scorer = Scorer(role, Judge(scores=[-1.0]), encoder, tagging, has_context)
+        scorer.score([source], ["3 2"], RerankConfig())
         return texts[0]
 
     line = Source.of("<2de> 1 2", ["<2de>"])
@@ -134,6 +135,11 @@ def test_models_read_lines_with_their_own_tags(tokenizer):
     assert read("right_to_left", Tagging(), line) == "1 2"
     assert read("reverse", Tagging(known=("<2en>",), tag="<2en>"), line) == "<2en> 3 2"
     assert read("language_model", Tagging(known=("<2de>",), tag="<2de>"), line) == "<2de> ."
+    behind = Source.of("<2de> 7 <sep> 1 2", ["<2de>"])
+    assert read("right_to_left", own, behind) == "<2de> 1 2"
+    assert read("right_to_left", own, behind, has_context=True) == "<2de> 7 <sep> 1 2"
+    assert read("right_to_left", own, line, has_context=True) == "<2de> <sep> 1 2"
+    assert read("reverse", Tagging(), behind, has_context=True) == "<sep> 3 2"
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,9 @@ import pytest
 from fake_translators import HOSTILE, copier
 from in_process import call_here
 from trained_model import trained_model
+from translate.decoding.constraints.constraints import ConstraintConfig
+from translate.decoding.rescoring.rerank_config import RerankConfig
+from translate.decoding.translation_memory_config import MemoryConfig
 from translate.errors import UserError
 from translate.score import ScoreConfig, ScoreFormat, perplexity, score
 
@@ -98,6 +101,17 @@ def test_wrong_files_are_refused_before_the_model_is_loaded(tmp_path, monkeypatc
         with pytest.raises(UserError, match=message):
             score(ScoreConfig(**{"model": "m", "output": output, **options}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_options_of_a_search_are_refused(tmp_path):
+    (tmp_path / "pairs").write_text("a\tb\n")
+    for options, message in (
+        ({"rerank": RerankConfig(reverse="runs/back")}, "rerank orders the hypotheses of a search"),
+        ({"constraints": ConstraintConfig(numbers=True)}, "constraints is for commands that translate lines"),
+        ({"memory": MemoryConfig(path=str(tmp_path / "pairs"))}, "memory.path is for commands that translate lines"),
+    ):
+        with pytest.raises(UserError, match=message):
+            score(ScoreConfig(model="m", input=str(tmp_path / "pairs"), **options))
 
 
 def test_perplexity_of_impossible_translations_is_infinite():

@@ -93,9 +93,9 @@ def test_a_file_is_translated_and_fetched(client):
 
 
 def test_our_interface_gives_records_and_takes_options(client):
-    fields = {"text": ["a b", "c"], "source": "en", "target": "de", "n_best": 2, "terms": [["a", "x"]], "prefix": "A"}
+    fields = {"text": ["a b", "a c"], "source": "en", "target": "de", "n_best": 2, "terms": [["a", "x"]], "prefix": "A"}
     answer = client.post("/v1/translate", json=fields).json()
-    assert [each["text"] for each in answer["translations"]] == ["A B", "C"]
+    assert [each["text"] for each in answer["translations"]] == ["A B", "A C"]
     assert [each["text"] for each in answer["translations"][0]["lines"][0]["nbest"]] == ["A B", "A B1"]
     assert answer["model"]["name"] == "en-de"
     options = client.app.state.fake.started[0].options[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -189,6 +190,23 @@ def test_one_run_has_the_columns_and_no_file_beside_the_runs(tmp_path):
     row_of(tmp_path / "c", "c", 0.5)
     # TensorBoard takes any of several
     assert list(tmp_path.glob(f"**/{COLUMNS_FILE}")) == [tmp_path / "b" / COLUMNS_FILE]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anywhere")
+def test_folders_that_may_not_be_read_are_left_out(tmp_path):
+    runs = tmp_path / "runs"
+    for name, dropout in (("a", 0.1), ("b", 0.2), ("private", 0.3)):
+        row_of(runs / name, name, dropout)
+    (runs / "private").chmod(0o000)
+    (runs / COLUMNS_FILE).unlink()
+    try:
+        update_columns(runs / "b", ["bleu"])
+        assert (runs / COLUMNS_FILE).exists()
+        runs.chmod(0o300)
+        update_columns(runs / "b", ["bleu"])
+    finally:
+        runs.chmod(0o700)
+        (runs / "private").chmod(0o700)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ class Model:
         if not isinstance(engine, NativeEngine):
             raise UserError("only engine=native shows its attention: load_model(…) without engine=")
         texts = self.translate(lines, search=search) if translations is None else _lines(translations)
-        sources = tokenizer.encode_source([translator.tagging.put_in_front(line) for line in lines])
+        sources = translator.encode_whole(lines)
         targets = tokenizer.encode_target(texts)
         if len(sources) != len(targets):
             raise UserError(f"{len(sources):,} lines have {len(targets):,} translations")

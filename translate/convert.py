@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,10 +44,10 @@ def convert(config: ConvertConfig) -> None:
     check_replaceable(output, complete=[WEIGHTS, MODEL, MANIFEST], owned=MODEL_FILES)
     source = local_model(config.model)
     loaded = load_model(source, device=torch.device("cpu"))
-    if "imported" not in loaded.manifest:
+    if not _is_conversion(loaded.manifest):
         raise UserError(f"model={config.model} is a model directory of this program: nothing to convert")
     # a model that was trained here has the same files as a conversion, and cannot be downloaded again
-    if (output / MANIFEST).exists() and "imported" not in read_manifest(output):
+    if (output / MANIFEST).exists() and not _is_conversion(read_manifest(output)):
         raise UserError(f"output={config.output}: this folder holds a model that was trained here; name a new folder")
     languages = {"source_language": config.source_language, "target_language": config.target_language}
     save_model(
@@ -56,6 +58,11 @@ def convert(config: ConvertConfig) -> None:
         manifest={**loaded.manifest, **{key: language for key, language in languages.items() if language}},
     )
     print(f"model: {config.output}")
+
+
+def _is_conversion(manifest: Mapping[str, Any]) -> bool:
+    """True for a model as it was published; one that was trained further names its step as well."""
+    return "imported" in manifest and "step" not in manifest
 
 
 if __name__ == "__main__":

@@ -217,7 +217,8 @@ def load_scorer(role: str, path: str, config: DecodingConfig, *, languages: tupl
         wanted = str(role == "right_to_left").lower()
         raise UserError(f"it must have been trained with data.reverse_target={wanted}")
     requested = manifest.get("tag", "") if directions and languages[1] else ""
-    return Scorer(role, engine, tokenizer, tagging_of(manifest, tokenizer, requested=requested))
+    tagging = tagging_of(manifest, tokenizer, requested=requested)
+    return Scorer(role, engine, tokenizer, tagging, has_context=bool(manifest.get("context")))
 
 
 def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTranslate2Engine, Tokenizer, dict[str, Any]]:

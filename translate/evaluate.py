@@ -114,6 +114,8 @@ class EvaluateConfig(DecodingConfig):
         for name, given in (("source", self.source), ("reference", all(self.references))):
             if not given and not self.test_set:
                 raise UserError(f"{name} is not set: add {name}=… to the command line, or test_set=…")
+        if self.memory.report:
+            raise UserError("memory.report is written by python -m translate.decode: leave it out")
         if len(self.models) > 1 and not self.output:
             raise UserError("several models have no folder in common: set output= to one for the report")
         check_bootstrap(self.bootstrap)

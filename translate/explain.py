@@ -131,10 +131,8 @@ def _given_pairs(lines: list[str], translator: Translator, config: ExplainConfig
     targets = _first_lines(config.target, config)
     if len(targets) != len(lines):
         raise UserError(f"{config.input} has {len(lines):,} lines, but {config.target} has {len(targets):,}")
-    tagged = [translator.tagging.tagged(line) for line in _normalised(lines, translator)]
-    tokenizer = translator.tokenizer
-    encoded = tokenizer.encode_source(tagged), tokenizer.encode_target(_normalised(targets, translator))
-    return list(zip(*encoded, strict=True))
+    written = translator.tokenizer.encode_target(_normalised(targets, translator))
+    return list(zip(translator.encode_whole(lines), written, strict=True))
 
 
 def _translated_pairs(lines: list[str], translator: Translator, max_length: int) -> list[Pair]:

@@ -78,12 +78,13 @@ def _is_change(entry: Any) -> bool:
     return isinstance(entry, dict) and entry.keys() >= {"step", "key", "before", "now"}
 
 
-def find_model(path: Path) -> Path:
-    """The model directory that a user's path means: itself, or best/ of a run's folder."""
+def find_model(path: Path, *, option: str = "model") -> Path:
+    """The model directory that a user's path means: itself, or best/ of a run's folder; option: for messages."""
     candidates = [path, path / "best"]
     for directory in candidates:
         if (directory / ADAPTER).exists():
-            raise UserError(f"model={path} is an adapter of a model: set model= to that, and adapter={path}")
+            way = f"and adapter={path}" if option == "model" else "or merge both first (python -m translate.merge)"
+            raise UserError(f"{option}={path} is an adapter of a model: set {option}= to that, {way}")
         # one of the two: a copy that was interrupted is reported by the files that it lacks
         if any((directory / name).exists() for name in (WEIGHTS, MODEL)):
             missing = [name for name in (WEIGHTS, MODEL, MANIFEST) if not (directory / name).is_file()]
@@ -92,11 +93,11 @@ def find_model(path: Path) -> Path:
             return directory
     if (path / _PUBLISHED).is_file():
         raise UserError(
-            f"model={path} is in the format of transformers: python -m translate.convert model={path} output=… "
+            f"{option}={path} is in the format of transformers: python -m translate.convert model={path} output=… "
             "converts it"
         )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
-    raise UserError(f"model={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
+    raise UserError(f"{option}={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
 
 
 def find_adapter(path: Path) -> Path:

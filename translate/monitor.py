@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,15 @@ from translate.decoding.config import DecodingConfig
 from translate.disk_space import write_error
 from translate.errors import UserError, require_at_least, require_between, show_controls
 from translate.files import json_text, write_bytes
-from translate.monitoring.baseline import Baseline, baseline_of_model, baseline_path, make_baseline, read_baseline, save
+from translate.monitoring.baseline import (
+    Baseline,
+    baseline_of_model,
+    baseline_path,
+    check_target,
+    make_baseline,
+    read_baseline,
+    save,
+)
 from translate.monitoring.drift import LEAST_LINES, find_drift
 from translate.monitoring.json_lines import find_files
 from translate.monitoring.log import choose_lines, read_log
@@ -115,9 +124,8 @@ def monitor(config: MonitorConfig) -> None:
     check_files(config)
     if config.make_baseline:
         found = make_baseline(config.model, config, source=config.source, most=config.lines or _MOST_LINES)
-        path = Path(config.baseline) if config.baseline else baseline_path(config.model)
-        save(found, path)
-        print_notes(f"{path}: {found.direction}, {describe_baseline(found)}")
+        save(found, target_of(config))
+        print_notes(f"{target_of(config)}: {found.direction}, {describe_baseline(found)}")
     if config.logs:
         report = compare(config)
         for name, content in outputs(config, report).items():
@@ -141,8 +149,17 @@ def check_files(config: MonitorConfig) -> None:
     written += ["baseline"] if config.baseline and config.make_baseline else []
     for name in written:
         check_output(getattr(config, name), inputs, option=name)
+    if same := [name for name, other in combinations(written, 2) if getattr(config, name) == getattr(config, other)]:
+        raise UserError(f"{same[0]}={getattr(config, same[0])}: another option names that file, too; name another one")
+    if config.make_baseline:
+        check_target(target_of(config))
     if logs:
         require_stream(sys.stdout, "standard output", "the results are printed there")
+
+
+def target_of(config: MonitorConfig) -> Path:
+    """The file that make_baseline writes."""
+    return Path(config.baseline) if config.baseline else baseline_path(config.model)
 
 
 def compare(config: MonitorConfig) -> DriftReport:

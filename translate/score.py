@@ -168,7 +168,9 @@ def format_window(
 
 
 def check_files(config: ScoreConfig) -> None:
-    """Raise UserError for files that cannot be read or written, and for sides of different length."""
+    """Raise UserError for files that cannot be read or written, sides of different length, and options of a search."""
+    if config.rerank.models:
+        raise UserError("rerank orders the hypotheses of a search, and given translations are scored: leave it out")
     if not config.model or not config.output or not config.input:
         raise UserError("model, input and output must not be empty: leave them out, or name them")
     if bool(config.source) != bool(config.target):

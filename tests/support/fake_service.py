@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestLog
 from translate.serving.served_model import ServedModel
 from translate.serving.service import Service
+from translate.serving.words import word_fields
 
 
 class FakeProcess:
@@ -61,14 +63,34 @@ class FakeProcess:
 
 
 def record(line: str, options: TranslationOptions) -> Record:
+    """The line in capitals; after a prefix, the words that follow as many of the line, of which the first differ."""
     text = f"{options.target_language} {line.strip().upper()}".strip()
+    n_best = [f"{text}{n or ''}" for n in range(options.n_best)]
+    if options.prefix:
+        begun = options.prefix.split()
+        first, *rest = [*text.split()[len(begun) :], ""]
+        n_best = [" ".join([*begun, f"{first}{n or ''}", *rest]).strip() for n in range(options.n_best)]
     return {
-        "text": text,
+        "text": n_best[0],
         "score": -0.5,
-        "nbest": [{"text": f"{text}{n or ''}", "score": -0.5 - n} for n in range(options.n_best)],
+        "nbest": [{"text": text, "score": -0.5 - n} for n, text in enumerate(n_best)],
         "flags": [],
         "features": {"source_tokens": len(line.split()), "target_tokens": len(text.split()), "flags": []},
+        **(details(line, n_best[0]) if options.details else {}),
     }
+
+
+def details(line: str, text: str) -> dict[str, Any]:
+    """Each word is a token, aligned with the one of the same number; probabilities are low at ! and lower at ?."""
+    words = text.split()
+    found = {
+        "text": text,
+        "tokens": [*(f"▁{word}" for word in words), "</s>"],
+        "token_scores": [*(math.log(0.1 if "?" in word else 0.5 if "!" in word else 0.9) for word in words), -0.1],
+        "token_entropies": None,
+        "alignment": " ".join(f"{n}-{n}" for n in range(len(words))),
+    }
+    return found | word_fields(line, found)
 
 
 def write_fake_model(folder: Path, *, source: str = "en", target: str = "de", **manifest: Any) -> Path:

@@ -125,11 +125,16 @@ class MemoryMatcher:
 
     @classmethod
     def of_model(cls, config: MemoryConfig, manifest: Mapping[str, Any], symbols: Sequence[str]) -> MemoryMatcher:
-        """Read the memory. Raises UserError for a symbol that is not among those of the model."""
+        """Read the memory. Raises UserError for a symbol that the model lacks, and for one beside context."""
         if config.symbol and config.symbol not in symbols:
             raise UserError(
                 f"memory.symbol={config.symbol}: the model has no such symbol (it has {', '.join(symbols) or 'none'}); "
                 "a model reads matches only if it was trained with them"
+            )
+        if config.symbol and manifest.get("context"):
+            raise UserError(
+                f"memory.symbol={config.symbol}: the model reads lines before a line (data.context), to which no match "
+                "is added; leave it out"
             )
         return cls(TranslationMemory.read(config, manifest), config)
 

@@ -93,7 +93,7 @@ class Translator:
         """
         search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
-            MinimumBayesRisk(engine, tokenizer) if search.method is SearchMethod.mbr else engine,
+            engine,
             tokenizer,
             search,
             max_source_length=max_source_length,
@@ -124,7 +124,10 @@ class Translator:
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
-        search = self.engine.search if self.constraints is None else partial(self.constraints.search, self.engine)
+        # by the search of this call: from Python, each call may name another
+        is_mbr = self.search.method is SearchMethod.mbr
+        engine = MinimumBayesRisk(self.engine, self.tokenizer) if is_mbr else self.engine
+        search = engine.search if self.constraints is None else partial(self.constraints.search, engine)
         found = dict(zip(sentences, search(sentences, self.search, progress=progress), strict=True))
         # 3. Decode all hypotheses to text in one call, and join those of each line.
         tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]
@@ -155,6 +158,11 @@ class Translator:
     def split(self, lines: Sequence[str]) -> list[list[Segment]]:
         """Each line's segments, all of which have the line's tag; none if it is blank."""
         return self._split([self.read(line) for line in lines])
+
+    def encode_whole(self, lines: Sequence[str], *, previous: Sequence[str] = ()) -> list[list[int]]:
+        """Tokens of each line as the model reads it, with its tag and context, but never split; none if it is blank."""
+        whole = self._split(list(map(self.read, lines)), list(map(self.read, previous)), whole=True)
+        return [segments[0].tokens if segments else [] for segments in whole]
 
     def read(self, line: str) -> Recased:
         """A raw line, normalised and in its usual case."""
@@ -214,8 +222,7 @@ class Translator:
         Sources are read as by translate(), behind the lines before them, but never split; targets in the model's text
         form.
         """
-        whole = self._split(list(map(self.read, sources)), list(map(self.read, previous)), whole=True)
-        encoded = [segments[0].tokens if segments else [] for segments in whole]
+        encoded = self.encode_whole(sources, previous=previous)
         written = self.tokenizer.encode_target(targets)
         pairs = [(tuple(source), tuple(target)) for source, target in zip(encoded, written, strict=True)]
         limits = self.max_source_length, self.engine.max_length

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.checkpoint import LoadedModel
+from translate.checksums import CHECKSUMS
 from translate.data.formats.language_names import english_name
 from translate.data.languages import directions_of_manifest
 from translate.decoding.config import SearchConfig
@@ -46,7 +47,8 @@ def export_argos(
     Raises UserError for a model that the package cannot express, and for a folder that holds anything but an earlier
     export.
     """
-    check_replaceable(directory, complete=[], owned=ARGOS_FILES)
+    # packages of others have no checksums beside them
+    check_replaceable(directory, complete=[CHECKSUMS], owned=ARGOS_FILES)
     source, target = _languages(loaded, source_language, target_language)
     _check(loaded)
     name = f"translate-{source}_{target}"

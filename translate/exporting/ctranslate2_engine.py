@@ -116,14 +116,11 @@ class CTranslate2Engine:
             raise UserError(f"{reason}; use engine=native")
         # with fewer sentences than threads, threads that share matrix products are faster than idle ones
         workers = 1 if self._may_share_products and len(sentences) < self._workers else self._workers
-        job = _Job(
-            [[self._source_pieces[token] for token in sentence] for sentence in sentences],
-            length_limits([len(sentence) + 1 for sentence in sentences], config, self.max_length),
-            config,
-            self._runtime(workers),
-            workers,
-            RuntimeConstraints.of(sentences, self._target_pieces),
-        )
+        constraints = RuntimeConstraints.of(sentences, self._target_pieces)
+        limits = length_limits([len(sentence) + 1 for sentence in sentences], config, self.max_length)
+        sources = [[self._source_pieces[token] for token in sentence] for sentence in sentences]
+        limits = constraints.lengthened(limits, max_length=config.max_length, most=self.max_length)
+        job = _Job(sources, limits, config, self._runtime(workers), workers, constraints)
         found = self._search_unlimited(job, progress)
         again = [index for index in found if breaks_limits(found[index], job.limits[index])]
         found |= self._search_limited(again, job)
@@ -170,7 +167,8 @@ class CTranslate2Engine:
         """
         found: dict[int, list[Hypothesis]] = {}
         ceiling = min(job.config.max_length or self.max_length, self.max_length)
-        limits = [min(max(1 << (limit - 1).bit_length(), _LOWEST_LIMIT), ceiling) for limit in job.limits]
+        powers = [max(1 << (limit - 1).bit_length(), _LOWEST_LIMIT) for limit in job.limits]
+        limits = [max(min(power, ceiling), limit) for power, limit in zip(powers, job.limits, strict=True)]
         batches = self._batches(range(len(job.sources)), limits, job)
         options = _options(job.config) | {"num_hypotheses": job.config.n_best}
         for batch, results in self._run(batches, job, beyond_limit=1, **options):

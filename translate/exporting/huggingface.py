@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from translate.checkpoint import LoadedModel, read_config, write_weights
+from translate.checksums import CHECKSUMS
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.errors import UserError, import_extra
 from translate.exporting.huggingface_tokenizer import EXPORTED_TOKENIZER_FILES, Ids, write_tokenizer
@@ -68,7 +69,8 @@ def export_huggingface(loaded: LoadedModel, directory: Path) -> None:
     Imported models keep the ids of the published vocabulary, all others have ours. Raises UserError for a model that no
     architecture of transformers fits, and for a folder that holds anything but an earlier export.
     """
-    check_replaceable(directory, complete=[SAFETENSORS, CONFIG, CARD], owned=EXPORTED_FILES)
+    # published models have no checksums
+    check_replaceable(directory, complete=[SAFETENSORS, CONFIG, CARD, CHECKSUMS], owned=EXPORTED_FILES)
     config = read_config(loaded.directory / MODEL)
     if not isinstance(config, TransformerConfig):
         raise UserError(f"model.architecture={config.architecture}: transformers has no equal; export a transformer")
@@ -90,7 +92,9 @@ def translate_by_transformers(directory: Path, lines: Sequence[str], search: Sea
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(str(directory), local_files_only=True).eval()
     found: list[str] = []
     for start in range(0, len(lines), _BATCH_LINES):
-        batch = tokenizer(list(lines[start : start + _BATCH_LINES]), return_tensors="pt", padding=True)
+        some = list(lines[start : start + _BATCH_LINES])
+        # a longer line than the model reads is cut there, not translated in parts as here
+        batch = tokenizer(some, return_tensors="pt", padding=True, truncation=True)
         with torch.inference_mode():
             tokens = model.generate(
                 **batch,

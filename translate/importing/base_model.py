@@ -21,7 +21,7 @@ def base_model_config(adapt: AdaptConfig, model: ModelConfig) -> ModelConfig:
     if adapt.begins_anew:
         return model
     # the architecture is that of the base model, whatever model= says
-    base = read_config(find_model(local_model(adapt.model)) / MODEL)
+    base = read_config(find_model(local_model(adapt.model), option="adapt.model") / MODEL)
     return base if adapt.dropout is None else dataclasses.replace(base, dropout=adapt.dropout)
 
 

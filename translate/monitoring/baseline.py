@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from translate.files import read_json, write_text
 from translate.model_directory import MONITORING, content_hash, find_model_or_export, read_origin
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.log import choose_lines, direction_of, read_log
-from translate.monitoring.measures import CONFIDENCE, PARTS
+from translate.monitoring.measures import CONFIDENCE, LOW_CONFIDENCE, PARTS
 from translate.opening import head_of
 from translate.tags import tagging_of
 from translate.text import read_lines
@@ -90,9 +91,18 @@ def _with_text(features: Sequence[LineFeatures], name: str) -> list[LineFeatures
 
 
 def _direction(text: ParallelText, manifest: Mapping[str, Any]) -> str:
-    codes = text.languages if any(text.languages) else ("", "")
     names = ("source_language", "target_language")
-    return direction_of(*(code or manifest.get(name, "") for code, name in zip(codes, names, strict=True)))
+    return direction_of(*(code or manifest.get(name, "") for code, name in zip(text.languages, names, strict=True)))
+
+
+def check_target(path: Path) -> None:
+    """Raise UserError where save could not write, or would replace a file of another kind."""
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(
+            f"{path.parent} cannot be written to: name another file, baseline=FILE, here and in comparisons"
+        )
+    if path.is_file():
+        _read(path)
 
 
 def save(baseline: Baseline, path: Path) -> None:
@@ -132,7 +142,8 @@ def load(path: Path, *, direction: str) -> Baseline:
         if not lines or not isinstance(text, str) or not isinstance(decoding, dict):
             raise ValueError("no lines")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({excerpt(error)}); make it again: make_baseline=true") from None
+        again = "delete it, and make it again: make_baseline=true"
+        raise UserError(f"{path} is damaged ({excerpt(error)}); {again}") from None
     return Baseline(lines=lines, text=text, direction=name, model=content["model"], decoding=decoding)
 
 
@@ -154,9 +165,9 @@ def read_baseline(path: str, *, direction: str, last: int) -> Baseline:
 def _read(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if content.get("format") != _FORMAT:
-        raise UserError(f"{path} was written by another version; make it again: make_baseline=true")
+        raise UserError(f"{path} was written by another version; delete it, and make it again: make_baseline=true")
     if not isinstance(content.get("directions"), dict) or not isinstance(content.get("model"), str):
-        raise UserError(f"{path} is damaged; make it again: make_baseline=true")
+        raise UserError(f"{path} is damaged; delete it, and make it again: make_baseline=true")
     return content
 
 
@@ -211,6 +222,6 @@ def _of_run(model: str, run: Path, text: ParallelText) -> Baseline:
         direction=_direction(text, manifest),
         model=content_hash(model),
         left_out=dict.fromkeys(
-            (CONFIDENCE, PARTS), "its run has not kept it: make_baseline=true makes a baseline with it"
+            (CONFIDENCE, LOW_CONFIDENCE, PARTS), "its run has not kept it: make_baseline=true makes a baseline with it"
         ),
     )

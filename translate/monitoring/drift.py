@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LoggedLine
@@ -13,6 +14,14 @@ from translate.monitoring.measures import MEASURES, Difference, Measure
 from translate.monitoring.statistics import holm
 
 LEAST_LINES = 50  # of a window
+
+
+Values = dict[str, list[Any]]  # of lines, by the name of the measure
+
+
+def values_of(lines: Sequence[LineFeatures]) -> Values:
+    """Values of lines by all measures."""
+    return {measure.name: measure.values(lines) for measure in MEASURES}
 
 
 @dataclass(frozen=True)
@@ -45,19 +54,14 @@ class Window:
         return [finding for finding in self.findings if finding.is_drift]
 
 
-def compare_lines(
-    before: Sequence[LineFeatures], now: Sequence[LineFeatures], *, level: float, left_out: Collection[str] = ()
-) -> list[Finding]:
-    """Findings of all measures but those left out, and those that either side has no values of.
+def compare_values(before: Values, now: Values, *, level: float) -> list[Finding]:
+    """Findings of the measures that both sides have values of.
 
     A measure has drifted if its adjusted p-value is below the level, so that the probability of any false alarm in the
     window is at most the level, and its distance is large enough to matter.
     """
-    compared = []
-    for measure in MEASURES:
-        values = [measure.values(lines) for lines in (before, now)]
-        if measure.name not in left_out and all(values):
-            compared.append((measure, measure.compare(*values)))
+    measures = [measure for measure in MEASURES if before.get(measure.name) and now.get(measure.name)]
+    compared = [(measure, measure.compare(before[measure.name], now[measure.name])) for measure in measures]
     adjusted = holm([difference.p_value for _, difference in compared])
     return [
         Finding(measure, difference, p_value, p_value < level and difference.distance >= measure.least)
@@ -81,10 +85,8 @@ def find_drift(
     left_out: Collection[str] = (),
 ) -> list[Window]:
     """The windows of a log's lines, oldest first, compared with those of the baseline."""
+    known = {name: values for name, values in values_of(before).items() if name not in left_out}
     return [
-        Window(
-            part,
-            compare_lines(before, [line.features for line in part], level=level, left_out=left_out),
-        )
+        Window(part, compare_values(known, values_of([line.features for line in part]), level=level))
         for part in windows_of(lines, window)
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from translate.data.filters.pair_rules import MARKS
 from translate.data.text_profile import main_script
+from translate.decoding.config import RescoringEngine
 from translate.decoding.translation import Translation
 from translate.decoding.translator import Translator
 from translate.decoding.warning_flags import COPIED_SOURCE, FLAGS, LENGTH_RATIO, REPETITION, flags, repeats
@@ -20,7 +21,7 @@ from translate.tokenizer import UNK, Tokenizer
 # the warnings of decoding/warning_flags.py that need no attention weights
 MEASURED_FLAGS = (LENGTH_RATIO, REPETITION, COPIED_SOURCE)
 _SPACE = "▁"  # of SentencePiece
-# whatever records.repeats finds, and more: that takes a millisecond for a single line, and is rarely needed
+# whatever warning_flags.repeats finds, and more: that takes a millisecond for a single line, and is rarely needed
 _MAY_REPEAT = re.compile(r"(.{2,40}?)\1\1", re.DOTALL)
 _MOST = 2**53  # larger integers are no lengths, and no floats
 _MOST_NAME = 40  # characters of the name of a script
@@ -114,11 +115,13 @@ _FIELDS = [field.name for field in dataclasses.fields(LineFeatures)]
 class FeatureExtractor:
     """Computes the features of lines that were translated with a tokenizer, in about 0.05 ms for a line of 60 letters.
 
-    length_penalty  of the search, by which its scores become log probabilities
+    length_penalty  of the search, by which its scores become log probabilities; None: its scores are something else
     tagging         tags in front of lines, which are no text of theirs; None: none
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, length_penalty: float = 1.0, tagging: Tagging | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, length_penalty: float | None = 1.0, tagging: Tagging | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._tagging = tagging or Tagging()
         self._length_penalty = length_penalty
@@ -135,7 +138,9 @@ class FeatureExtractor:
     @classmethod
     def of_translator(cls, translator: Translator) -> FeatureExtractor:
         """The extractor for translations of a translator."""
-        return cls(translator.tokenizer, length_penalty=translator.search.length_penalty, tagging=translator.tagging)
+        is_rescored = isinstance(translator.engine, RescoringEngine)
+        length_penalty = None if is_rescored else translator.search.length_penalty
+        return cls(translator.tokenizer, length_penalty=length_penalty, tagging=translator.tagging)
 
     def __call__(self, lines: Sequence[str], translations: Sequence[Translation]) -> list[LineFeatures]:
         """Features of raw lines and their translations."""
@@ -161,7 +166,7 @@ class FeatureExtractor:
             target_tokens=translation.target_tokens,
             segments=translation.segments,
             script=main_script([visible]),
-            unknown_characters=_rounded_share(len(visible) - sum(map(self._known.__contains__, visible)), len(visible)),
+            unknown_characters=self._unknown_share(visible),
             byte_tokens=_rounded_share(sum(map(self._byte_ids.__contains__, tokens)), len(tokens)),
             capitals=_rounded_share(upper, cased),
             digits=_rounded_share(sum(map(str.isdecimal, visible)), len(visible)),
@@ -169,9 +174,14 @@ class FeatureExtractor:
             flags=tuple(flags(line, translation.text, translation.parts, None, repetitive=repetitive)),
         )
 
+    def _unknown_share(self, visible: str) -> float:
+        # in the vocabulary's own form, such as NFKC of a published model
+        text = self._tokenizer.source_processor.normalize(visible).replace(_SPACE, "")
+        return _rounded_share(len(text) - sum(map(self._known.__contains__, text)), len(text))
+
     def _log_prob(self, translation: Translation) -> float | None:
         """Mean log probability of a token; with a length penalty and several segments, as of segments equally long."""
-        if not translation.segments or not math.isfinite(translation.score):
+        if self._length_penalty is None or not translation.segments or not math.isfinite(translation.score):
             return None
         length = translation.target_tokens / translation.segments + 1  # with EOS
         return round(translation.score * length ** (self._length_penalty - 1), 4)
@@ -182,7 +192,7 @@ def _rounded_share(part: int, whole: int) -> float:
 
 
 def _repetitive(pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
-    """records.repeats of the pairs, which is asked about few of them."""
+    """warning_flags.repeats of the pairs, which is asked about few of them."""
     # a space ends the last word, as in the rule
     suspects = [index for index, (_, target) in enumerate(pairs) if _MAY_REPEAT.search(f"{target.rstrip(MARKS)} ")]
     found = dict(zip(suspects, repeats([pairs[index] for index in suspects]), strict=True)) if suspects else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import merge
 from typing import Any, NamedTuple
@@ -19,9 +19,10 @@ from translate.folders import listing
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.json_lines import Reading, by_time, find_files, parse_time, read_objects
 
+_NAMES = ("request", "model", "version", "source", "target", "key")
 _MOST_NAME = 200  # characters of a name or code
 _MOST_SYSTEMS = 100
-_NO_STATUS = 0
+_MOST_SECONDS, _MOST_STATUS = 1e9, 999
 _LEAST_HASH = 8  # digits by which a version is recognised
 
 
@@ -57,31 +58,36 @@ class LogEntry:
     source: str = ""
     target: str = ""
     seconds: float = 0.0
-    status: int = _NO_STATUS
+    status: int = 0
     key: str = ""
     lines: Sequence[LineFeatures] = ()
 
     def to_line(self) -> str:
         """The entry as one line of the log, without its end."""
-        return to_json(asdict(self) | {"lines": [line.to_json() for line in self.lines]})
+        return to_json(vars(self) | {"lines": [line.to_json() for line in self.lines]})
 
     @classmethod
     def from_json(cls, value: Any) -> LogEntry:
         """Read an entry; further fields are ignored. Raises ValueError for anything else."""
         if not isinstance(value, dict) or not isinstance(value.get("lines"), list):
             raise ValueError("no entry of a request")
-        names = {name: value.get(name, "") for name in ("request", "model", "version", "source", "target", "key")}
+        names = {name: value.get(name) or "" for name in _NAMES}
         if not all(isinstance(name, str) and len(name) <= _MOST_NAME for name in names.values()):
             raise ValueError("a name is no short text")
         if parse_time(value.get("time")) is None:
             raise ValueError("no time")
-        status = value.get("status", _NO_STATUS)
         return cls(
             **names,
             time=value["time"],
-            status=status if type(status) is int and 0 <= status < 1000 else _NO_STATUS,
+            seconds=_number(value.get("seconds"), _MOST_SECONDS),
+            status=int(_number(value.get("status"), _MOST_STATUS)),
             lines=[LineFeatures.from_json(line) for line in value["lines"]],
         )
+
+
+def _number(value: Any, most: float) -> float:
+    """A number from 0 to `most`; 0 for anything else."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= most else 0.0
 
 
 class LoggedLine(NamedTuple):

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.monitoring.features import MEASURED_FLAGS, LineFeatures
-from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value
+from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
 
 # the least differences that count as drift: with many lines, a test finds differences without consequence
 LEAST_DISTANCE, LEAST_SHARE = 0.1, 0.03
 _IN_CAPITALS = 0.5  # capitals, as share of letters that have case
-CONFIDENCE, PARTS = "confidence", "split_lines"
+_MOST_NAMES = 20  # that are compared, the most frequent
+_TAIL = 0.01  # of the baseline's lines, the least confident ones
+CONFIDENCE, LOW_CONFIDENCE, PARTS = "confidence", "low_confidence", "split_lines"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Measure:
     compare  values of two sets of lines
     least    distance that counts as drift
     meaning  reasons for a drift, for people
+    is_distribution  the values are numbers, whose distributions are compared
     """
 
     name: str
@@ -46,15 +49,11 @@ class Measure:
     value: Callable[[LineFeatures], Any]
     compare: Callable[[Sequence[Any], Sequence[Any]], Difference]
     least: float
-
-    @property
-    def is_distribution(self) -> bool:
-        """True for numbers, False for shares of lines and for scripts."""
-        return self.least == LEAST_DISTANCE
+    is_distribution: bool = False
 
     def values(self, lines: Sequence[LineFeatures]) -> list[Any]:
         """Values of the lines of which they are known."""
-        return [value for line in lines if (value := self.value(line)) is not None]
+        return [value for value in map(self.value, lines) if value is not None]
 
 
 def compare_numbers(before: Sequence[float], now: Sequence[float], *, form: str) -> Difference:
@@ -71,21 +70,34 @@ def _quartiles(numbers: NDArray[np.float64], form: str) -> str:
 
 def compare_shares(before: Sequence[bool], now: Sequence[bool]) -> Difference:
     """Fisher's exact test of two shares of lines."""
-    counts = sum(before), sum(now)
-    shares = counts[0] / len(before), counts[1] / len(now)
-    p_value = fisher_p_value(counts[0], len(before), counts[1], len(now))
+    return _compare_counts(sum(before), len(before), sum(now), len(now))
+
+
+def _compare_counts(before: int, all_before: int, now: int, all_now: int) -> Difference:
+    shares = before / all_before, now / all_now
+    p_value = fisher_p_value(before, all_before, now, all_now)
     return Difference(abs(shares[0] - shares[1]), p_value, *(f"{share:.1%}" for share in shares))
+
+
+def compare_tails(before: Sequence[float], now: Sequence[float]) -> Difference:
+    """Precedence test of the shares of numbers below the lowest per cent of those before."""
+    rank = max(1, round(_TAIL * len(before)))
+    bound = sorted(before)[rank - 1]
+    below = sum(value < bound for value in now)
+    shares = (rank - 1) / len(before), below / len(now)
+    p_value = precedence_p_value(below, rank, len(before), len(now))
+    return Difference(max(0.0, shares[1] - shares[0]), p_value, *(f"{share:.1%}" for share in shares))
 
 
 def compare_names(before: Sequence[str], now: Sequence[str]) -> Difference:
     """Fisher's exact test of the share of each name, with Bonferroni's correction for the number of names."""
     counts = Counter(before), Counter(now)
-    names = sorted(counts[0] | counts[1])
-    found = [compare_shares([each == name for each in before], [each == name for each in now]) for name in names]
+    names = [name for name, _ in (counts[0] + counts[1]).most_common(_MOST_NAMES)]
+    found = [_compare_counts(counts[0][name], len(before), counts[1][name], len(now)) for name in names]
     # the distance of a name that differs by chance alone must not go with the p-value of another one
     best = min(found, key=lambda each: (each.p_value, -each.distance))
     p_value = min(1.0, best.p_value * len(names))
-    return Difference(best.distance, p_value, *(_most_common(each) for each in counts))
+    return Difference(best.distance, p_value, *map(_most_common, counts))
 
 
 def _most_common(counts: Counter[str]) -> str:
@@ -94,8 +106,15 @@ def _most_common(counts: Counter[str]) -> str:
 
 
 def _numbers(name: str, title: str, meaning: str, value: Callable[[LineFeatures], float | None], form: str) -> Measure:
-    compare = partial(compare_numbers, form=form)
-    return Measure(name=name, title=title, meaning=meaning, value=value, compare=compare, least=LEAST_DISTANCE)
+    return Measure(
+        name=name,
+        title=title,
+        meaning=meaning,
+        value=value,
+        compare=partial(compare_numbers, form=form),
+        least=LEAST_DISTANCE,
+        is_distribution=True,
+    )
 
 
 def _share(name: str, title: str, meaning: str, value: Callable[[LineFeatures], bool]) -> Measure:
@@ -130,10 +149,18 @@ MEASURES = (
     ),
     _numbers(
         CONFIDENCE,
-        "confidence (mean log probability)",
-        "text that the model was not trained on, or another engine or search",
+        "confidence",
+        "mean log probability: text that the model was not trained on, or another engine or search",
         lambda line: line.log_prob,
         ".3f",
+    ),
+    Measure(
+        name=LOW_CONFIDENCE,
+        title="lines of low confidence",
+        meaning="less than of 99 % of the baseline: some text that the model was not trained on",
+        value=lambda line: line.log_prob,
+        compare=compare_tails,
+        least=LEAST_SHARE,
     ),
     _numbers(
         "capitals", "capitals among letters", "headings, names, text in capitals", lambda line: line.capitals, ".3f"
@@ -155,7 +182,7 @@ MEASURES = (
     ),
     _share(
         "byte_tokens",
-        "lines with tokens that are bytes",
+        "lines with byte tokens",
         "as unknown characters",
         lambda line: line.byte_tokens > 0,
     ),

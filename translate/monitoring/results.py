@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from translate.comparison.tables import table, wrapped
+from translate.comparison.tables import table, width_of, wrapped
 from translate.errors import import_extra
 from translate.monitoring.baseline import Baseline
-from translate.monitoring.drift import Finding, Window
+from translate.monitoring.drift import Window
 from translate.monitoring.log import ServiceLog
 
 _SHOWN_WINDOWS = 12
@@ -83,14 +84,12 @@ def describe_statuses(log: ServiceLog) -> str:
 def report_text(report: DriftReport, *, width: int | None) -> str:
     """The newest window as a table, and the windows in which something drifted; width of the terminal or None."""
     window = report.newest
-    rows = [["measure", "baseline", "newest window", "distance", "p", ""]]
-    rows += [_row(finding) for finding in window.findings]
     blocks = [
         wrapped(f"{report.baseline.direction}: {report.num_lines:,} lines of {describe_statuses(report.log)}", width),
         wrapped(f"baseline: {describe_baseline(report.baseline)}", width),
         wrapped(f"newest window: {len(window.lines):,} lines, {describe_span(window.start, window.end)}", width),
         "",
-        table(rows, width, right=(3, 4)),
+        _measures(window, width),
         *[f"{title}: not compared, {reason}" for title, reason in not_compared(report)],
         "",
         wrapped(report.summary(), width),
@@ -100,16 +99,24 @@ def report_text(report: DriftReport, *, width: int | None) -> str:
     return "\n".join(blocks)
 
 
-def _row(finding: Finding) -> list[str]:
-    difference = finding.difference
-    return [
-        finding.measure.title,
-        difference.before,
-        difference.now,
-        f"{difference.distance:.3f}",
-        describe_p(finding.p_value),
-        "DRIFT" if finding.is_drift else "",
+def _measures(window: Window, width: int | None) -> str:
+    """The findings as a table; in a narrow terminal medians and most frequent scripts, without p-values."""
+    rows = [["measure", "baseline", "newest window", "distance", "p", ""]]
+    rows += [
+        [
+            finding.measure.title,
+            finding.difference.before,
+            finding.difference.now,
+            f"{finding.difference.distance:.3f}",
+            describe_p(finding.p_value),
+            "DRIFT" if finding.is_drift else "",
+        ]
+        for finding in window.findings
     ]
+    if width is None or width_of(rows) <= width:
+        return table(rows, width, right=(3, 4))
+    short = [[title, *(re.split(r" \(|, ", cell)[0] for cell in row[:2]), row[2], row[4]] for title, *row in rows]
+    return table(short, width, right=(3,))
 
 
 def _history(report: DriftReport, width: int | None) -> str:

@@ -50,6 +50,19 @@ def fisher_p_value(first: int, first_size: int, second: int, second_size: int) -
     return min(1.0, float(weights[weights <= observed * (1 + _TIE)].sum() / weights.sum()))
 
 
+def precedence_p_value(below: int, rank: int, first_size: int, second_size: int) -> float:
+    """Probability that at least `below` of second_size values are smaller than the first sample's rank-th smallest.
+
+    The exact precedence test (Nelson 1963): they are if, of the below + rank - 1 smallest values of both samples, fewer
+    than `rank` are of the first. One-sided: only an increase counts.
+    """
+    smallest = below + rank - 1
+    counts = np.arange(max(0, smallest - second_size), min(first_size, smallest) + 1)
+    logs = _log_choose(first_size, counts) + _log_choose(second_size, smallest - counts)
+    weights = np.exp(logs - logs.max())
+    return min(1.0, float(weights[counts < rank].sum() / weights.sum()))
+
+
 def _log_choose(size: int, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     factorials = _log_factorials(1 << size.bit_length())
     return factorials[size] - factorials[counts] - factorials[size - counts]

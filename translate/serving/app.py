@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from translate.errors import UserError
-from translate.serving import libretranslate, native_api
+from translate.serving import libretranslate, native_api, page_files
 from translate.serving.access import AccessError, RateError
 from translate.serving.batching import OverloadedError
 from translate.serving.faults import describe_fault
@@ -77,6 +77,7 @@ def make_app(
     app.state.service, app.state.describe = service, describe
     app.include_router(libretranslate.router)
     app.include_router(native_api.router)
+    app.include_router(page_files.router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/ready", ready, methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)

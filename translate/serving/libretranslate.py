@@ -139,6 +139,7 @@ async def settings(request: Request) -> dict[str, Any]:
             "source": {"code": source, "name": english_name(source)},
             "target": {"code": targets[0], "name": english_name(targets[0])},
         },
+        "nBest": service.limits.n_best,
         "suggestions": False,
         "supportedFilesFormat": list(ENDINGS),
     }

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
+from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.bodies import read_fields, while_connected
 from translate.serving.options import TranslationOptions
+from translate.serving.request_log import RequestRecord
 from translate.serving.service import Service
 
 router = APIRouter(prefix="/v1")
@@ -29,17 +31,25 @@ class Translate(BaseModel):
     target: str = Field(max_length=50)
     model: str = Field("", max_length=200, description="name of a model; the first of the direction without")
     n_best: int = Field(1, ge=1, description="translations of each line")
-    details: bool = Field(False, description="scores and entropies of tokens, alignment of words")
+    details: bool = Field(False, description="scores of tokens and words, alignment of words")
     terms: list[tuple[_TERM, _TERM]] = Field([], description="texts, and those that their translations must contain")
     prefix: str = Field("", max_length=1000, description="beginning of the translation")
+    banned: list[_TERM] = Field([], description="texts that the translation must not contain as whole words")
 
     def options(self, service: Service) -> TranslationOptions:
         """The options. Raises UserError for those beyond the service's limits."""
         limits = service.limits
-        for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms", len(self.terms), limits.terms)):
+        texts = len(self.terms) + len(self.banned)
+        for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms and banned", texts, limits.terms)):
             if value > most:
                 raise UserError(f"{name} ({value}): at most {most}")
-        return TranslationOptions(n_best=self.n_best, details=self.details, terms=tuple(self.terms), prefix=self.prefix)
+        return TranslationOptions(
+            n_best=self.n_best,
+            details=self.details,
+            terms=tuple(self.terms),
+            prefix=self.prefix,
+            banned=tuple(self.banned),
+        )
 
 
 @router.post("/translate")
@@ -51,7 +61,7 @@ async def translate(request: Request) -> dict[str, Any]:
     service.admit(request, "", texts)
     work = service.translate(request, texts, fields.source, fields.target, fields.options(service), fields.model)
     done = await while_connected(request, work)
-    record = request.state.record
+    record: RequestRecord = request.state.record
     return {
         "model": {"name": record.model, "version": record.version},
         "translations": [
@@ -71,7 +81,11 @@ async def stream(request: Request) -> StreamingResponse:
         raise UserError("text: one text is expected")
     service.admit(request, "", [fields.text])
     source = service.detect([fields.text])[0].language if fields.source == "auto" else fields.source
-    parts = service.stream(request, fields.text, source, fields.target, fields.options(service), fields.model)
+    options = fields.options(service)
+    if fields.source == "auto" and same_language(source, fields.target):
+        parts = unchanged(fields.text)
+    else:
+        parts = service.stream(request, fields.text, source, fields.target, options, fields.model)
     first = await while_connected(request, anext(parts, None))  # errors now, while they have a status
 
     async def lines() -> AsyncIterator[str]:
@@ -83,8 +97,16 @@ async def stream(request: Request) -> StreamingResponse:
         except Exception as error:  # the status is sent: the last line tells it
             yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
 
-    headers = {"X-Source-Language": request.state.record.source}
+    headers = {"X-Source-Language": request.state.record.source or source}  # as the model spells it
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+
+
+async def unchanged(text: str) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a text that is in the target language already, as parts of a stream."""
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            record: dict[str, Any] = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
+            yield {"line": number, "source": line, "space": "", **record}
 
 
 @router.get("/models")

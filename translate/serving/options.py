@@ -16,6 +16,7 @@ class TranslationOptions:
     details          scores and entropies of tokens, alignment (decoding/json_records.py)
     terms            source terms and the texts that their translations must contain
     prefix           text that the translation begins with
+    banned           texts that it does not contain as whole words, in these capital and small letters
     """
 
     target_language: str = ""
@@ -23,6 +24,7 @@ class TranslationOptions:
     details: bool = False
     terms: tuple[tuple[str, str], ...] = ()
     prefix: str = ""
+    banned: tuple[str, ...] = ()
 
     @property
     def for_whole_lines(self) -> bool:
@@ -35,4 +37,4 @@ class TranslationOptions:
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
         terms = tuple((source, target) for source, target in values["terms"])
-        return cls(**{**values, "terms": terms})
+        return cls(**{**values, "terms": terms, "banned": tuple(values["banned"])})

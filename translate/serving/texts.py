@@ -85,6 +85,12 @@ def _around(line: str, translation: str) -> str:
     return line[:start] + translation + line[start + len(stripped) :] if stripped else line
 
 
+def _space(former: str, translation: str) -> str:
+    """The white space between two translations of one line."""
+    joined = join_translations([former, translation], [_WHOLE, _WHOLE])
+    return joined[len(former) : len(joined) - len(translation)]
+
+
 class TextTranslation:
     """The translation of texts by one model, for one request.
 
@@ -123,18 +129,26 @@ class TextTranslation:
         return results
 
     async def stream(self, text: str, seconds: float) -> AsyncIterator[dict[str, Any]]:
-        """Parts of a text's translation as they are done, in their order: number of the line, source, and record."""
+        """Parts of a text's translation as they are done, in their order. Raises TimeoutError after so many seconds.
+
+        line, source  number of the line, and what the part is the translation of
+        space         white space between this and the former part of the line
+        and the fields of its record
+        """
         parts = self._divide(text, by_lines=False)
         futures = await self._submit(parts)
         deadline = asyncio.get_running_loop().time() + seconds
+        former = (-1, "")  # line and translation
         try:
             for part, future in zip(parts, futures, strict=True):
                 # not around the whole: each part may be awaited by another task
                 async with asyncio.timeout_at(deadline):
                     records = await future
                 self._on_records(part.source, records)
-                for offset, (source, record) in enumerate(zip(part.source, records, strict=True)):
-                    yield {"line": part.line + offset, "source": source, **record}
+                for line, (source, record) in enumerate(zip(part.source, records, strict=True), start=part.line):
+                    space = _space(former[1], record["text"]) if line == former[0] else ""
+                    former = line, record["text"]
+                    yield {"line": line, "source": source, "space": space, **record}
         finally:
             _cancel(futures)
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from translate.console import start_log
@@ -23,32 +24,40 @@ from translate.decoding.search.config import SearchConfig, SearchMethod, search_
 from translate.decoding.translator import Translator
 from translate.engines import make_translator, open_engine
 from translate.errors import UserError
+from translate.model_directory import RUNTIME_MODEL
 from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
 from translate.serving.engine_choice import choose_engine
 from translate.serving.faults import log_faults_briefly
 from translate.serving.options import TranslationOptions
+from translate.serving.words import word_fields
 
 AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
+_WARM_UP = 32  # lines
 
 
 class LoadedModel:
     """A model that translates lines with options of their own.
 
-    beam_size  of the search; 0: that of the model's run
+    beam_size   of the search; 0: that of the model's run
+    has_native  our own engine can open it too, and does for options that CTranslate2 lacks
     """
 
-    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0) -> None:
+    def __init__(self, path: str, config: DecodingConfig, *, beam_size: int = 0, has_native: bool = False) -> None:
         config.check()
+        self._beam_size, self._has_native = beam_size, has_native
         self._config = config
         self._engine, self._tokenizer, self._manifest = open_engine([path], config)
         self._path = path
         recorded = search_of(self._manifest) or SearchConfig()
         self._search = replace(recorded, beam_size=beam_size) if beam_size else recorded
         self._translator = lru_cache(_KEPT_TRANSLATORS)(self._make_translator)
-        self._translator(TranslationOptions())  # errors of the model now, not with the first request
+        # Errors of the model, and the time that engines take for their first sentence and their first batch, come now
+        # and not with the first requests.
+        for count in (1, _WARM_UP):
+            self.translate([str(number) for number in range(count)], TranslationOptions())
 
     def describe(self) -> dict[str, Any]:
         """Facts about the loaded model, for its operators."""
@@ -62,11 +71,15 @@ class LoadedModel:
 
     def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
         """A record for each line, with its features. Raises UserError for options that engine or model lack."""
+        if options.terms and self._has_native:
+            return self._native.translate(lines, options)
         translator, extractor = self._translator(options)
         translations = translator.translate(lines)
         features = extractor(lines, translations)
         if options.details:
             found = list(records(translator, lines, translations))
+            for line, record in zip(lines, found, strict=True):
+                record |= word_fields(line, record)
         else:
             found = [
                 {
@@ -79,6 +92,12 @@ class LoadedModel:
             ]
         return [{**record, "features": each.to_json()} for record, each in zip(found, features, strict=True)]
 
+    @cached_property
+    def _native(self) -> LoadedModel:
+        """The model on our engine, which can require terms; opened for the first request that has some."""
+        config = replace(self._config, engine=EngineName.native, workers=1)
+        return LoadedModel(self._path, config, beam_size=self._beam_size)
+
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
         if options.n_best > 1:
@@ -89,9 +108,9 @@ class LoadedModel:
         search.check()
         config = replace(self._config, search=search, target_language=options.target_language)
         constraints = None
-        if options.terms or options.prefix:
+        if options.terms or options.prefix or options.banned:
             constraints = LineConstraints(
-                ConstraintConfig(),
+                ConstraintConfig(banned=list(options.banned), banned_case=True),
                 self._tokenizer,
                 self._manifest,
                 max_length=self._engine.max_length,
@@ -109,7 +128,11 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
     path, engine = settings["model"], settings["engine"]
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
     chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
-    return LoadedModel(path, replace(config, engine=chosen), beam_size=settings["beam_size"])
+    # our engine would fork this process for each batch: the service has processes= for that
+    config = replace(config, engine=chosen, workers=1 if chosen is EngineName.native else 0)
+    # in the place of our engine, not of an export, which our engine cannot open
+    has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
+    return LoadedModel(path, config, beam_size=settings["beam_size"], has_native=has_native)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

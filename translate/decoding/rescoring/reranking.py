@@ -22,24 +22,27 @@ from translate.tokenizer import Tokenizer
 class Scorer:
     """A model that scores hypotheses in its own tokens.
 
-    role     as in RerankConfig.models
-    tagging  tags of the lines that it reads
+    role         as in RerankConfig.models
+    tagging      tags of the lines that it reads
+    has_context  it reads lines with those before them, or with a mark that there are none
     """
 
     role: str
     engine: Engine
     tokenizer: Tokenizer
     tagging: Tagging = field(default_factory=Tagging)
+    has_context: bool = False
 
     def score(self, sources: Sequence[Source], hypotheses: Sequence[str], config: RerankConfig) -> list[float]:
         """Mean log probability per token, EOS counted, that the model gives to each source and its hypothesis."""
-        # a scorer that was trained without context would read the symbol and the sentence before it as text
-        has_context = SEPARATOR in self.tokenizer.user_symbols
-        read, written = [self._tagged(source, has_context) for source in sources], list(hypotheses)
+        written = list(hypotheses)
         if self.role == "reverse":
-            read, written = list(map(self.tagging.tagged, written)), [source.alone for source in sources]
+            read, written = [self._read("", text) for text in written], [source.alone for source in sources]
         elif self.role == "language_model":
-            read = [self.tagging.tagged(config.language_model_source)] * len(written)
+            read = [self._read("", config.language_model_source)] * len(written)
+        else:
+            # without context a scorer would read the symbol and the sentence before it as text
+            read = [self._read(source.tag, source.text if self.has_context else source.alone) for source in sources]
         sides = self.tokenizer.encode_source(read), self.tokenizer.encode_target(written)
         # the scorer may read less than the translating model: a score of the beginning is better than none
         longest = self.engine.max_length
@@ -49,10 +52,11 @@ class Scorer:
         # per token: sums would prefer hypotheses that are short in the scorer's vocabulary
         return [found.score() for found in self.engine.score(pairs)]
 
-    def _tagged(self, source: Source, has_context: bool) -> str:
-        """A source sentence with the tag that the translating model reads, or another where this one lacks it."""
-        text = source.text if has_context else source.alone
-        return f"{source.tag} {text}" if source.tag in self.tagging.known else self.tagging.tagged(text)
+    def _read(self, tag: str, text: str) -> str:
+        """A line as this model was trained to read it: with the tag if it knows that, else with its own."""
+        if self.has_context and SEPARATOR not in text:
+            text = f"{SEPARATOR} {text}"
+        return f"{tag} {text}" if tag in self.tagging.known else self.tagging.tagged(text)
 
 
 @dataclass(frozen=True)

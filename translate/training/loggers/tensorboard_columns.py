@@ -46,9 +46,12 @@ Row = Mapping[str, Value]
 def update_columns(folder: Path, scores: Sequence[str]) -> None:
     """Write the summary for the runs beside the folder of a run; scores: the metrics of its validations.
 
-    Several runs may do so at once. Each reads the rows again after it has written, so that none is left out.
+    Several runs may do so at once. Each reads the rows again after it has written, so that none is left out. Folders
+    that the process may not read, as those of other users, count for nothing.
     """
     root = _root(folder.absolute())
+    if not os.access(root, os.R_OK | os.X_OK):
+        return
     rows, written = _read_rows(root), None
     while len(rows) > 1 and rows != written:
         owner = next((each for each in rows if os.access(each, os.W_OK)), None)
@@ -67,7 +70,7 @@ def update_columns(folder: Path, scores: Sequence[str]) -> None:
 def _root(folder: Path) -> Path:
     """The folder that holds the run, or the sweep or run that it is part of."""
     root = folder.parent
-    while (root / MARKER).exists():
+    while os.path.exists(root / MARKER):
         root = root.parent
     return root
 
@@ -79,17 +82,19 @@ def _read_rows(root: Path) -> dict[Path, Row]:
 
 def _files_of_runs(root: Path, name: str) -> list[Path]:
     """Files of a name beside the events of runs and of trials, in the order of their folders."""
-    parts = [path for path in root.iterdir() if (path / MARKER).exists()]
+    # Path.exists raises an error for a folder that may not be read
+    parts = [path for path in root.iterdir() if os.path.exists(path / MARKER)]
     return sorted(file for part in parts for depth in ("", "*/", "trial-*/*/") for file in part.glob(depth + name))
 
 
 def _rows_of(file: Path) -> Iterator[Row]:
-    """The row in a file; none where it is damaged."""
-    for event in EventFileLoader(str(file)).Load():
-        for value in event.summary.value:
-            if value.tag == SESSION_START_INFO_TAG:
-                info = parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
-                yield {name: getattr(x, x.WhichOneof("kind")) for name, x in info.hparams.items()}
+    """The row in a file; none where it is damaged or may not be read."""
+    with suppress(OSError):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.tag == SESSION_START_INFO_TAG:
+                    info = parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
+                    yield {name: getattr(x, x.WhichOneof("kind")) for name, x in info.hparams.items()}
 
 
 def experiment(rows: Sequence[Row], scores: Sequence[str]) -> Experiment:
